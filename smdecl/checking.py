@@ -1,0 +1,227 @@
+"""Stage 2, check: makes of the composed config the records of an export, or tells everything that is wrong with it.
+
+First the JSON Schema, then plain functions for what a schema cannot say. No TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from smdecl import config, schema, trust
+from smdecl.config import Composition, ExportConfig, Signature, Spec
+from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
+
+_DEVICE = re.compile(
+    r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"
+)
+_PHYSICAL_DEVICE = re.compile(r"(CPU|GPU|TPU):\d+")
+# What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
+_INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
+
+
+def check(composition: Composition, project: trust.Project) -> ExportConfig:
+    """Returns the export that a composed config describes.
+
+    Raises:
+        TrustError: Where all that is wrong is code that may not run.
+        ConfigError: With every problem, each with its file and line or override.
+    """
+    values = composition.values
+    broken = schema.problems("config", values)
+    broken_parts = {problem.path[:1] for problem in broken} | {problem.path[:2] for problem in broken}
+    found = [problem for path, rule in _RULES if path not in broken_parts for problem in rule(values)]
+    for key, value in _mapping(values, "signatures").items():
+        if ("signatures", key) not in broken_parts and ("signatures",) not in {p.path for p in broken}:
+            found += _check_signature(("signatures", key), config.parse_signature(value))
+    refused = list(_check_trust(values, project))
+    if problems := [*broken, *found, *refused]:
+        kind = TrustError if len(refused) == len(problems) else ConfigError
+        raise kind([problem.at(composition.locate(problem.path)) for problem in problems])
+    return config.parse(values)
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _check_trust(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+    for path, target, node in trust.targets(dict(values)):
+        if reason := trust.refuse_target(target, project):
+            yield Problem(path, reason)
+        elif ".applications." in target and node.get("weights", "imagenet") is not None:
+            yield Problem(path, "would download weights; write weights: null beside it and restore them by weights=...")
+
+
+def _check_signature(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    if path[-1] in _RESERVED_KEYS:
+        yield Problem(path, f"{path[-1]!r} is reserved by TensorFlow; choose another signature key")
+    specs = [(("inputs", *place), spec) for place, _, spec in config.input_names(signature.inputs or {})]
+    specs += [(("outputs", name), spec) for name, spec in (signature.outputs or {}).items()]
+    for place, spec in specs:
+        yield from _check_spec((*path, *place), spec)
+    yield from _check_input_names((*path, "inputs"), signature)
+    yield from _check_output_dims(path, signature)
+
+
+def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
+    for index, dim in enumerate(spec.shape or ()):
+        if isinstance(dim, str) and not dim.isidentifier():
+            hint = f"write {dim} without quotes" if dim.isdigit() else "write null for an unknown size"
+            yield Problem((*path, "shape", index), f"{dim!r} cannot name a dim; takes a name such as batch; {hint}")
+    if spec.kind == "ragged" and (spec.shape is None or len(spec.shape) <= spec.ragged_rank):
+        rank = "unknown" if spec.shape is None else len(spec.shape)
+        yield Problem(
+            (*path, "ragged_rank"), f"got {spec.ragged_rank} for a shape of rank {rank}; takes less than the rank"
+        )
+
+
+def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for place, name, _ in config.input_names(signature.inputs or {}):
+        where = (*path, *place)
+        if name is None:
+            yield Problem(
+                (*where, "name"), "is missing: one argument takes several tensors here, so each needs a name of its own"
+            )
+        elif reason := _refuse_input_name(name, seen):
+            yield Problem((*where, "name"), reason)
+        else:
+            seen[_sanitized(name)] = name
+
+
+def _sanitized(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", name.lower())
+
+
+def _refuse_input_name(name: str, seen: Mapping[str, str]) -> str | None:
+    if name in seen.values():
+        return f"{name!r} is taken by another input; TensorFlow would turn it into {name + '_1'!r}"
+    if (other := seen.get(_sanitized(name))) is not None:
+        return f"{name!r} and {other!r} are one name to TensorFlow, which would turn one into {name + '_1'!r}"
+    if name == "self" or keyword.iskeyword(name):
+        return f"{name!r} is a word that Python reserves; choose another"
+    if not _INPUT_NAME.fullmatch(name):
+        became = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name).lstrip("_\\/>-") or "unknown"
+        return (
+            f"{name!r} cannot be kept by TensorFlow, which would turn it into {became!r}; takes letters, digits and"
+            " _ . - / after a first letter or digit"
+        )
+    return None
+
+
+def _check_output_dims(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    if signature.inputs is None:
+        return
+    known = {
+        dim for _, _, spec in config.input_names(signature.inputs) for dim in spec.shape or () if isinstance(dim, str)
+    }
+    for name, spec in (signature.outputs or {}).items():
+        for index, dim in enumerate(spec.shape or ()):
+            if isinstance(dim, str) and dim not in known:
+                takes = f"the inputs have {', '.join(sorted(known))}" if known else "the inputs name none"
+                yield Problem(
+                    (*path, "outputs", name, "shape", index),
+                    f"no input has a dim named {dim!r}, so it can agree with nothing; {takes}{nearest(dim, known)}",
+                )
+
+
+def _check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("build", "trace"):
+        yield from _check_device(("devices", key), values["devices"][key])
+    for index, device in enumerate(values["devices"]["visible"] or ()):
+        if not _PHYSICAL_DEVICE.fullmatch(device):
+            yield Problem(("devices", "visible", index), f"{device!r} is no physical device; takes CPU:0, GPU:1, ...")
+
+
+def _check_options(values: Mapping[str, Any]) -> Iterator[Problem]:
+    options = values["options"]
+    yield from _check_device(("options", "experimental_io_device"), options["experimental_io_device"])
+    if options["experimental_image_format"]:
+        yield Problem(
+            ("options", "experimental_image_format"), "is refused by TensorFlow's open-source builds; takes false"
+        )
+
+
+def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
+    if device is not None and not _DEVICE.fullmatch(device):
+        yield Problem(path, f"{device!r} is no device; takes /device:CPU:0, /job:worker/task:1/device:GPU:0, ...")
+
+
+def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
+    weights = values["weights"]
+    if weights is None:
+        return
+    path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
+    suffix = suffixes.get(weights["format"], "")
+    if not path.endswith(suffix):
+        yield Problem(("weights", "path"), f"{path!r} is no {weights['format']}; takes a file that ends in {suffix}")
+    expected = {"checkpoint": f"{path}.index", "saved_model": f"{path}/saved_model.pb"}.get(weights["format"], path)
+    if not Path(expected).is_file():
+        yield Problem(("weights", "path"), f"no file {expected!r}; takes the {_WEIGHTS[weights['format']]}")
+
+
+_WEIGHTS = {
+    "checkpoint": "prefix of a checkpoint, without .index",
+    "saved_model": "directory of a SavedModel",
+    "keras": "path of a .keras file",
+    "keras_weights": "path of a .weights.h5 file",
+}
+
+
+def _check_examples(values: Mapping[str, Any]) -> Iterator[Problem]:
+    signatures = values["signatures"] if isinstance(values["signatures"], dict) else {}
+    for key, examples in values["verify"]["examples"].items():
+        if key not in signatures and signatures:
+            takes = ", ".join(signatures)
+            yield Problem(
+                ("verify", "examples", key), f"{key!r} is no signature; takes {takes}{nearest(key, signatures)}"
+            )
+            continue
+        known = _known_inputs(signatures.get(key))
+        for index, example in enumerate(examples):
+            path = ("verify", "examples", key, index, "inputs")
+            yield from _check_example_inputs(path, example["inputs"], known)
+
+
+def _known_inputs(values: Any) -> list[str] | None:
+    if not isinstance(values, dict) or not isinstance(values.get("inputs"), dict):
+        return None
+    try:
+        inputs = config.parse_signature(values).inputs or {}
+    except (KeyError, TypeError):  # the schema has said so already
+        return None
+    return [name for _, name, _ in config.input_names(inputs) if name is not None]
+
+
+def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: list[str] | None) -> Iterator[Problem]:
+    if known is None:
+        return
+    for name in inputs:
+        if name not in known:
+            yield Problem((*path, name), f"{name!r} is no input; takes {', '.join(known)}{nearest(name, known)}")
+    for name in known:
+        if name not in inputs:
+            yield Problem((*path, name), "is missing: an example gives every input")
+
+
+def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
+    path = Path(values["export_dir"])
+    for part in (path, *path.parents):
+        if part.exists() and not part.is_dir():
+            yield Problem(("export_dir",), f"{str(part)!r} is a file; takes a directory, existing or not")
+            return
+
+
+_RULES: Iterable[tuple[KeyPath, Any]] = (
+    (("devices",), _check_devices),
+    (("options",), _check_options),
+    (("weights",), _check_weights),
+    (("verify",), _check_examples),
+    (("export_dir",), _check_export_dir),
+)

@@ -1,0 +1,155 @@
+"""The command line: picks a verb, runs it, prints results to standard output and everything else to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from smdecl import __version__, isolating
+from smdecl.errors import Problem, SmdeclError, UsageError, nearest
+
+_VERBS = ("export", "check", "plan")
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Interrupted(BaseException):
+    """A signal asked the program to end; raised so that every stage cleans up behind itself."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+        argv: Without the program's name; by default the process's own.
+    """
+    for number in _INTERRUPTS:
+        signal.signal(number, _interrupt)
+    # A console script, unlike `python -m`, does not have the user's directory on the path.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return _run(_parse(sys.argv[1:] if argv is None else argv))
+    except SmdeclError as error:
+        _print_error(error)
+        return error.exit_code
+    except _Interrupted as interrupted:
+        isolating.stop()
+        _end_by(interrupted.number)
+    finally:
+        isolating.stop()
+
+
+def _interrupt(number: int, _frame: Any) -> None:
+    for other in _INTERRUPTS:
+        signal.signal(other, signal.SIG_IGN)
+    raise _Interrupted(number)
+
+
+def _end_by(number: int) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    raise AssertionError("the signal ended the process")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in _VERBS else ("export", list(argv))
+    parser = argparse.ArgumentParser(prog="smdecl", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="version", version=f"smdecl {__version__}")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-name", "-cn", default="export")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[])
+    parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    arguments = parser.parse_intermixed_args(rest)
+    arguments.verb = verb
+    if not arguments.shell_completion:
+        _require_overrides(arguments.overrides)
+    return arguments
+
+
+def _require_overrides(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            takes = f"verbs are {', '.join(_VERBS)} and come first, overrides are key=value{nearest(word, _VERBS)}"
+            raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
+    if shows:
+        from smdecl import hydra_app
+
+        return hydra_app.show(arguments)
+    if arguments.verb in ("export", "plan"):
+        isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
+    from smdecl import composing, trust
+
+    project = trust.find_project(Path.cwd(), arguments.trust)
+    if arguments.multirun:
+        from smdecl import sweeping
+
+        return sweeping.sweep(arguments, project)
+    composition = composing.compose(
+        arguments.overrides, config_dirs=arguments.config_dir, config_name=arguments.config_name
+    )
+    return _VERB[arguments.verb](composition, project)
+
+
+def _export(composition: Any, project: Any) -> int:
+    from smdecl import pipeline
+
+    release = pipeline.export(composition, project)
+    print_warnings(release.warnings)
+    print(release.path)
+    return 0
+
+
+def _check(composition: Any, project: Any) -> int:
+    from smdecl import checking
+
+    checking.check(composition, project)
+    return 0
+
+
+def _plan(composition: Any, project: Any) -> int:
+    from smdecl import pipeline, rendering
+
+    print(rendering.plan(pipeline.plan(composition, project)), end="")
+    return 0
+
+
+_VERB = {"export": _export, "check": _check, "plan": _plan}
+
+
+def print_warnings(findings: Sequence[Any]) -> None:
+    """Prints to standard error what an audit let pass."""
+    for finding in findings:
+        print(f"smdecl: warning: audit.{finding.rule}: {finding.where}: {finding.message}", file=sys.stderr)
+
+
+def _print_error(error: SmdeclError) -> None:
+    if error.traceback_text:
+        print(error.traceback_text.rstrip(), file=sys.stderr)
+    for problem in error.problems:
+        print(f"smdecl: {_worded(problem, error)}", file=sys.stderr)
+
+
+def _worded(problem: Problem, error: SmdeclError) -> str:
+    bug = "this is a bug in smdecl: " if error.exit_code == 1 else ""
+    return f"error: {bug}{problem}"

@@ -1,0 +1,208 @@
+"""The export config as records, made of the plain mapping that passed the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from smdecl.errors import KeyPath, Origin
+
+Dim = int | str | None
+Leaf = TypeVar("Leaf")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One `tf.TensorSpec`, `tf.RaggedTensorSpec` or `tf.SparseTensorSpec` of a signature.
+
+    Attributes:
+        shape: Sizes, None (unknown) and names (unknown, and the same wherever the name recurs); None is unknown rank.
+        dtype: The canonical name of the dtype, such as `float32`.
+        name: The name that a client sends; None is the argument's.
+        kind: Dense, or one of the composite kinds.
+        ragged_rank: The number of ragged dimensions, for the kind ragged.
+        row_splits_dtype: The dtype of the row splits, for the kind ragged.
+    """
+
+    shape: tuple[Dim, ...] | None
+    dtype: str
+    name: str | None = None
+    kind: Literal["dense", "ragged", "sparse"] = "dense"
+    ragged_rank: int = 1
+    row_splits_dtype: str = "int64"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A Python value bound to an argument; it makes no input."""
+
+    value: Any
+
+
+Nest = Spec | Value | tuple["Nest", ...] | dict[str, "Nest"]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What one signature key exports.
+
+    Attributes:
+        method: Dotted path on the object.
+        inputs: Argument to (nest of) specs; None takes the function's own input_signature.
+        outputs: The declared contract, output name to spec; None declares nothing.
+    """
+
+    method: str
+    inputs: dict[str, Nest] | None
+    outputs: dict[str, Spec] | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What to restore into the built object."""
+
+    format: Literal["checkpoint", "keras", "keras_weights", "saved_model"]
+    path: str
+    expect: Literal["full", "partial"] = "full"
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where the object is built and traced, in TensorFlow's device strings; None leaves it to TensorFlow."""
+
+    build: str | None
+    trace: str | None
+    visible: tuple[str, ...] | None
+    strategy: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Verify:
+    """The examples to run before and after, and how close the two must be; None is the tolerance of the dtype."""
+
+    examples: dict[str, list[dict[str, Any]]]
+    generate: int
+    rtol: float | None
+    atol: float | None
+    loaders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Under which version the release lands; None puts it into the base path itself."""
+
+    version: Literal["next"] | int | None
+    replace: bool
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The checked config of one export; its fields are the keys of the primary config."""
+
+    name: str
+    model: dict[str, Any]
+    weights: Weights | None
+    signatures: dict[str, Signature]
+    devices: Devices
+    options: dict[str, Any]
+    audit: dict[str, str]
+    verify: Verify
+    publish: Publish
+    export_dir: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What Hydra made of the config files and overrides, before anything is checked.
+
+    Attributes:
+        values: The resolved config: plain dicts, lists and scalars.
+        recorded: The same with what was read from the environment left unresolved: what may be written down.
+        locate: Finds the file and line or the override that the value at a key path came from.
+    """
+
+    values: dict[str, Any]
+    recorded: dict[str, Any]
+    locate: Callable[[KeyPath], Origin | None]
+
+
+def parse(values: Mapping[str, Any]) -> ExportConfig:
+    """Returns the records of a config that is valid by its schema."""
+    devices, publish, verify = values["devices"], values["publish"], values["verify"]
+    return ExportConfig(
+        name=values["name"],
+        model=values["model"],
+        weights=Weights(**values["weights"]) if values["weights"] else None,
+        signatures={key: parse_signature(value) for key, value in values["signatures"].items()},
+        devices=Devices(
+            build=devices["build"],
+            trace=devices["trace"],
+            visible=None if devices["visible"] is None else tuple(devices["visible"]),
+            strategy=devices["strategy"],
+        ),
+        options=values["options"],
+        audit=values["audit"],
+        verify=Verify(**{**verify, "loaders": tuple(verify["loaders"])}),
+        publish=Publish(**publish),
+        export_dir=values["export_dir"],
+        seed=values["seed"],
+    )
+
+
+def parse_signature(values: Mapping[str, Any]) -> Signature:
+    """Returns the record of one signature that is valid by its schema."""
+    inputs, outputs = values.get("inputs"), values.get("outputs")
+    return Signature(
+        method=values.get("method", "__call__"),
+        inputs=None if inputs is None else {name: parse_nest(nest) for name, nest in inputs.items()},
+        outputs=None if outputs is None else {name: _spec(spec) for name, spec in outputs.items()},
+    )
+
+
+def parse_nest(values: Any) -> Nest:
+    """Returns the specs and bound values of one argument; what is what, the schema says in `$defs/nest`."""
+    if isinstance(values, Sequence):
+        return tuple(parse_nest(value) for value in values)
+    if {"dtype", "shape", "kind"} & set(values):
+        return _spec(values)
+    if "value" in values:
+        return Value(values["value"])
+    return {name: parse_nest(value) for name, value in values.items()}
+
+
+def _spec(values: Mapping[str, Any]) -> Spec:
+    shape = values["shape"]
+    return Spec(**{**values, "shape": None if shape is None else tuple(shape)})
+
+
+def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
+    """Yields every spec of a nest with its key path in it; bound values make no input and are passed over."""
+    if isinstance(nest, Spec):
+        yield path, nest
+    elif isinstance(nest, tuple):
+        for index, item in enumerate(nest):
+            yield from leaves(item, (*path, index))
+    elif isinstance(nest, dict):
+        for name, item in nest.items():
+            yield from leaves(item, (*path, name))
+
+
+def input_names(inputs: Mapping[str, Nest]) -> Iterator[tuple[KeyPath, str | None, Spec]]:
+    """Yields key path, name and spec of every input; the name is None where a leaf of a nest has none."""
+    for argument, nest in inputs.items():
+        for path, spec in leaves(nest):
+            default = None if path else argument
+            yield (argument, *path), spec.name if spec.name is not None else default, spec
+
+
+def map_nest(nest: Nest, on_spec: Callable[[KeyPath, Spec], Leaf], path: KeyPath = ()) -> Any:
+    """Returns the nest with `on_spec(path, spec)` in the place of each spec and the bound values unwrapped."""
+    if isinstance(nest, Spec):
+        return on_spec(path, nest)
+    if isinstance(nest, Value):
+        return nest.value
+    if isinstance(nest, tuple):
+        return [map_nest(item, on_spec, (*path, index)) for index, item in enumerate(nest)]
+    return {name: map_nest(item, on_spec, (*path, name)) for name, item in nest.items()}

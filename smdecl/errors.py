@@ -1,0 +1,146 @@
+"""Every error that smdecl raises, with the exit code that each one stands for.
+
+An error carries `Problem`s: all that were found, each with the config key it is about and, once located, the file and
+line or the override that the value came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+KeyPath = tuple[str | int, ...]
+
+
+def dotted(path: KeyPath) -> str:
+    """Returns a key path as a person writes it: `("examples", 0, "x")` is `examples[0].x`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def nearest(word: object, known: Iterable[object]) -> str:
+    """Returns `"; did you mean 'float32'?"` where `word` is a likely typo of one of `known`, and `""` otherwise."""
+    matches = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a config value came from: a line of a file, or an override on the command line."""
+
+    file: str | None = None
+    line: int | None = None
+    override: str | None = None
+
+    def __str__(self) -> str:
+        if self.override is not None:
+            return f"override {self.override!r}"
+        return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: the config key it is about, what was found there and what is taken."""
+
+    path: KeyPath
+    message: str
+    origin: Origin | None = None
+
+    @property
+    def key(self) -> str:
+        """The config key as it is written in an override; empty where the problem belongs to no key."""
+        return dotted(self.path)
+
+    def at(self, origin: Origin | None) -> Problem:
+        """Returns the same problem with its origin, unless it has one already."""
+        return self if self.origin is not None else dataclasses.replace(self, origin=origin)
+
+    def __str__(self) -> str:
+        places = [str(place) for place in (self.origin, self.key) if place]
+        return ": ".join([*places, self.message])
+
+
+class SmdeclError(Exception):
+    """Any error of smdecl.
+
+    Attributes:
+        exit_code: What the command line exits with.
+        problems: All that was found; never empty.
+        traceback_text: The part of the traceback that lies in the user's own code, where that is what failed.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problems: Problem | str | Sequence[Problem], traceback_text: str = "") -> None:
+        if isinstance(problems, str):
+            problems = Problem((), problems)
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.traceback_text = traceback_text
+        super().__init__(self.problems, traceback_text)
+
+    def with_problems(self, problems: Sequence[Problem]) -> SmdeclError:
+        """Returns this error with other problems in the place of its own, its cause and traceback kept."""
+        other = type(self)(problems, self.traceback_text)
+        other.__cause__ = self.__cause__
+        return other.with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.traceback_text), {"__cause__": self.__cause__}
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__cause__ = (state or {}).get("__cause__")
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class InternalError(SmdeclError):
+    """A bug in smdecl itself."""
+
+
+class UsageError(SmdeclError):
+    """The command line, or a call of the Python API, is not one that smdecl takes."""
+
+    exit_code = 2
+
+
+class ConfigError(SmdeclError):
+    """The config cannot be composed, breaks its schema, or contradicts itself or the model."""
+
+    exit_code = 2
+
+
+class TrustError(ConfigError):
+    """The config names code that may not run."""
+
+
+class ModelError(SmdeclError):
+    """The model's own code failed while it was built, restored, traced or saved."""
+
+    exit_code = 3
+
+
+class ContractError(SmdeclError):
+    """What was traced or saved is not what the config declares, or breaks an audit rule."""
+
+    exit_code = 4
+
+
+class VerificationError(SmdeclError):
+    """The saved model does not load, or does not compute what the object in memory computes."""
+
+    exit_code = 4
+
+
+class PublishError(SmdeclError):
+    """The release could not be put in its place: the version exists, the disk is full, permission is denied."""
+
+    exit_code = 5

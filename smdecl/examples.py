@@ -1,0 +1,203 @@
+"""Examples of a signature: given in the config or generated from its specs, run on the object, kept in the release."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from smdecl import usercode
+from smdecl.config import Signature, Spec, Verify, input_names, map_nest
+from smdecl.errors import ConfigError, Problem, VerificationError
+from smdecl.tracing import Traced, flatten_outputs
+
+FILE = "assets.extra/smdecl/examples.npz"
+_INDEX = "examples.json"
+_SIZES = (1, 3)  # of unknown dims, in turn: a batch of one and a batch of several
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs of one call of a signature and the outputs expected of it, by name."""
+
+    signature: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+def make(signatures: Mapping[str, Signature], traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
+    """Returns the examples of every signature, with the outputs that the object in memory computes.
+
+    Raises:
+        ConfigError: Where a given value does not fit its spec.
+        VerificationError: Where the object fails on an example.
+    """
+    made = []
+    for key, signature in signatures.items():
+        specs = _specs(signature, traced[key])
+        given = verify.examples.get(key, [])
+        batches = [_given(key, index, example, specs) for index, example in enumerate(given)]
+        batches = batches or _generated(specs, verify.generate, seed)
+        for index, inputs in enumerate(batches):
+            outputs = _run(key, index, signature, traced[key], inputs)
+            outputs.update(_given_outputs(key, index, given, outputs))
+            made.append(Example(key, inputs, outputs))
+    return made
+
+
+def _specs(signature: Signature, traced: Traced) -> dict[str, Spec]:
+    if signature.inputs is not None:
+        return {str(name): spec for _, name, spec in input_names(signature.inputs)}
+    return {name: Spec(tensor.shape, tensor.dtype, name) for name, tensor in traced.record.inputs.items()}
+
+
+def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:
+    path = ("verify", "examples", key, index, "inputs")
+    return {name: _array((*path, name), example["inputs"][name], spec.dtype, spec.shape) for name, spec in specs.items()}
+
+
+def _given_outputs(
+    key: str, index: int, given: Sequence[Mapping[str, Any]], outputs: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    path = ("verify", "examples", key, index, "outputs")
+    for name, value in (given[index].get("outputs", {}) if index < len(given) else {}).items():
+        if name not in outputs:
+            raise ConfigError(Problem((*path, name), f"{name!r} is no output; takes {', '.join(outputs)}"))
+        yield name, _array((*path, name), value, tf.as_dtype(outputs[name].dtype).name, outputs[name].shape)
+
+
+def _array(path: tuple[str | int, ...], value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
+    try:
+        array = np.asarray(tf.constant(value, dtype=dtype).numpy())
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        raise ConfigError(Problem(path, f"cannot be made {dtype}: {usercode.summary(error)}")) from error
+    sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
+    if not tf.TensorShape(sizes).is_compatible_with(array.shape):
+        raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {sizes}"))
+    return array
+
+
+def _generated(specs: Mapping[str, Spec], count: int, seed: int) -> list[dict[str, Any]]:
+    if any(spec.kind != "dense" for spec in specs.values()):
+        return []
+    random = np.random.default_rng(seed)
+    return [
+        {name: _random(random, spec, _SIZES[index % len(_SIZES)]) for name, spec in specs.items()}
+        for index in range(count)
+    ]
+
+
+def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
+    shape = [dim if isinstance(dim, int) else size for dim in spec.shape or ()]
+    dtype = tf.as_dtype(spec.dtype)
+    if dtype == tf.string:
+        words = [b"a", b"to be", "gr\u00fc\u00df".encode()]
+        return np.array([words[i] for i in random.integers(0, len(words), int(np.prod(shape)))], dtype=object).reshape(shape)
+    if dtype == tf.bool:
+        return random.integers(0, 2, shape).astype(bool)
+    if dtype.is_complex:
+        return (random.uniform(-1, 1, shape) + 1j * random.uniform(-1, 1, shape)).astype(dtype.as_numpy_dtype)
+    if dtype.is_floating:
+        return np.asarray(random.uniform(-1, 1, shape)).astype(dtype.as_numpy_dtype)
+    # Small enough to be a valid id for almost any table or embedding.
+    return np.asarray(random.integers(0, 2, shape)).astype(dtype.as_numpy_dtype)
+
+
+def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Calls the object's own method, op by op: what is exported is measured against Python, not against its graph."""
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    tf.config.run_functions_eagerly(True)
+    try:
+        outputs = flatten_outputs(_call(signature, traced, tensors))
+    except Exception as error:
+        problem = Problem(
+            ("verify", "examples", key, index),
+            f"the object in memory fails on this example, {_shapes(inputs)}: {usercode.summary(error)}; give examples"
+            f" that it takes under verify.examples.{key}, or write verify=load",
+        )
+        raise VerificationError(problem, usercode.traceback_text(error)) from error
+    finally:
+        tf.config.run_functions_eagerly(False)
+    return {name: np.asarray(value) for name, value in (outputs or {}).items()}
+
+
+def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> Any:
+    if signature.inputs is None:
+        # Its own input_signature is a list, in the order of its arguments.
+        return traced.method(*[tensors[name] for name in traced.record.inputs])
+    arguments = {
+        argument: map_nest(nest, lambda place, spec, a=argument: tensors[spec.name or ("" if place else a)])  # type: ignore[misc]
+        for argument, nest in signature.inputs.items()
+    }
+    return traced.method(**arguments)
+
+
+def _shapes(inputs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value.dtype if value.dtype != object else 'string'} {list(value.shape)}" for name, value in inputs.items())
+
+
+def write(examples: Sequence[Example], directory: Path) -> None:
+    """Writes the examples into a SavedModel: one .npy a tensor, strings as their lengths and bytes; no pickles."""
+    path = directory / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    index = []
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for number, example in enumerate(examples):
+            entry: dict[str, Any] = {"signature": example.signature, "inputs": {}, "outputs": {}}
+            for kind, tensors in (("inputs", example.inputs), ("outputs", example.outputs)):
+                for position, (name, array) in enumerate(tensors.items()):
+                    place = f"{number}/{kind}/{position}"
+                    entry[kind][name] = {"file": place, "dtype": tf.as_dtype(array.dtype).name, "shape": list(array.shape)}
+                    _write_array(archive, place, array)
+            index.append(entry)
+        # ZipInfo's default date is fixed, so that the same examples make the same bytes.
+        archive.writestr(zipfile.ZipInfo(_INDEX), json.dumps(index, indent=1))
+
+
+def _write_array(archive: zipfile.ZipFile, place: str, array: Any) -> None:
+    if array.dtype == object:
+        values = [bytes(value) for value in array.ravel()]
+        _write_npy(archive, f"{place}.lengths.npy", np.array([len(value) for value in values], dtype=np.int64))
+        array = np.frombuffer(b"".join(values), dtype=np.uint8)
+    elif array.dtype.kind == "V" or array.dtype.num >= 256:  # bfloat16 and the like, which .npy cannot name
+        array = np.ascontiguousarray(array).view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
+    _write_npy(archive, f"{place}.npy", np.ascontiguousarray(array))
+
+
+def _write_npy(archive: zipfile.ZipFile, name: str, array: Any) -> None:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, allow_pickle=False)
+    archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
+
+
+def read(directory: Path) -> list[Example]:
+    """Reads the examples of a release."""
+    with np.load(directory / FILE, allow_pickle=False) as arrays, zipfile.ZipFile(directory / FILE) as archive:
+        index = json.loads(archive.read(_INDEX))
+        return [
+            Example(
+                entry["signature"],
+                {name: _read_array(arrays, **tensor) for name, tensor in entry["inputs"].items()},
+                {name: _read_array(arrays, **tensor) for name, tensor in entry["outputs"].items()},
+            )
+            for entry in index
+        ]
+
+
+def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
+    array = arrays[file]
+    if dtype == "string":
+        ends = np.cumsum(arrays[f"{file}.lengths"])
+        values = [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
+        strings = np.empty(len(values), dtype=object)
+        strings[:] = values
+        return strings.reshape(shape)
+    kind = tf.as_dtype(dtype).as_numpy_dtype
+    return (array if array.dtype == kind else array.view(kind)).reshape(shape)

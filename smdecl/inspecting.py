@@ -1,0 +1,142 @@
+"""Stage 6, inspect: reads a SavedModel back from its bytes and says what it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from smdecl import contract
+from smdecl.config import Signature
+from smdecl.errors import ContractError, Problem
+from smdecl.records import Finding, SavedModelRecord, SignatureRecord, TensorRecord, VariableRecord
+
+# TensorFlow's own entries beside the signatures: what initialises tables, and what trains.
+_INTERNAL_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
+
+
+def read(directory: Path) -> Any:
+    """Returns the SavedModel message of a directory.
+
+    Raises:
+        ContractError: Where there is none, or it cannot be parsed.
+    """
+    path = directory / "saved_model.pb"
+    try:
+        message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except Exception as error:  # OSError, or protobuf's DecodeError, whose place differs between implementations
+        raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {error}") from error
+    if not message.meta_graphs:
+        raise ContractError(f"{str(path)!r} holds no MetaGraphDef")
+    return message
+
+
+def inspect(message: Any, findings: tuple[Finding, ...] = ()) -> SavedModelRecord:
+    """Returns the record of a SavedModel message, with what the audit found in it."""
+    graph = message.meta_graphs[0]
+    nodes = list(all_nodes(graph))
+    return SavedModelRecord(
+        tags=tuple(sorted(graph.meta_info_def.tags)),
+        signatures={
+            key: _signature(graph.signature_def[key])
+            for key in sorted(graph.signature_def)
+            if key not in _INTERNAL_KEYS
+        },
+        variables=tuple(_variables(graph.object_graph_def)),
+        functions=tuple(sorted(name for name, count in saved_functions(graph) if count)),
+        assets=tuple(sorted(asset.filename for asset in graph.asset_file_def)),
+        devices=tuple(sorted({node.device for _, node in nodes if node.device})),
+        ops=dict(sorted(Counter(node.op for _, node in nodes).items())),
+        findings=findings,
+    )
+
+
+def compare(
+    declared: Mapping[str, Signature], traced: Mapping[str, SignatureRecord], saved: SavedModelRecord
+) -> None:
+    """Compares what was saved with what was declared and traced.
+
+    Raises:
+        ContractError: With every difference.
+    """
+    problems: list[Problem] = []
+    for key, signature in declared.items():
+        path = ("signatures", key)
+        if key not in saved.signatures:
+            problems.append(Problem(path, "is declared, but the SavedModel does not have it"))
+            continue
+        found = saved.signatures[key]
+        problems += contract.compare_inputs(path, signature, found.inputs)
+        problems += contract.compare_outputs(path, signature, found.outputs)
+        problems += contract.compare_signatures(path, traced[key], found)
+    problems += [
+        Problem(("signatures",), f"the SavedModel has the signature {key!r}, which is not declared")
+        for key in saved.signatures
+        if declared and key not in declared
+    ]
+    if problems:
+        raise ContractError(problems)
+
+
+def all_nodes(graph: Any) -> Iterator[tuple[str, Any]]:
+    """Yields every node of a MetaGraphDef with the name of the function that holds it, empty for the graph itself."""
+    for node in graph.graph_def.node:
+        yield "", node
+    for function in graph.graph_def.library.function:
+        for node in function.node_def:
+            yield function.signature.name, node
+
+
+def saved_functions(graph: Any) -> Iterator[tuple[str, int]]:
+    """Yields dotted path and number of concrete functions of every function that hangs on the saved object."""
+    objects = graph.object_graph_def.nodes
+    for name, index in _named_objects(graph.object_graph_def):
+        kind = objects[index].WhichOneof("kind")
+        if kind == "function":
+            yield name, len(objects[index].function.concrete_functions)
+        elif kind == "bare_concrete_function":
+            yield name, 1
+
+
+def _named_objects(object_graph: Any) -> Iterator[tuple[str, int]]:
+    pending, seen = [("", 0)] if object_graph.nodes else [], {0}
+    while pending:
+        name, index = pending.pop(0)
+        yield name, index
+        for child in object_graph.nodes[index].children:
+            if child.node_id not in seen and child.local_name != "signatures":
+                seen.add(child.node_id)
+                pending.append((f"{name}.{child.local_name}" if name else child.local_name, child.node_id))
+
+
+def _variables(object_graph: Any) -> Iterator[VariableRecord]:
+    for name, index in _named_objects(object_graph):
+        node = object_graph.nodes[index]
+        if node.WhichOneof("kind") == "variable":
+            yield VariableRecord(name, _dtype(node.variable.dtype), _shape(node.variable.shape))
+
+
+def _signature(signature: Any) -> SignatureRecord:
+    return SignatureRecord(
+        inputs={name: _tensor(signature.inputs[name]) for name in sorted(signature.inputs)},
+        outputs={name: _tensor(signature.outputs[name]) for name in sorted(signature.outputs)},
+    )
+
+
+def _tensor(info: Any) -> TensorRecord:
+    return TensorRecord(_dtype(info.dtype), _shape(info.tensor_shape))
+
+
+def _dtype(number: int) -> str:
+    name = str(types_pb2.DataType.Name(number)).removeprefix("DT_").removesuffix("_REF").lower()
+    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
+
+
+def _shape(shape: Any) -> tuple[int | None, ...] | None:
+    if shape.unknown_rank:
+        return None
+    return tuple(None if dim.size < 0 else int(dim.size) for dim in shape.dim)

@@ -1,0 +1,170 @@
+"""Runs functions in pristine processes, on one import of TensorFlow.
+
+A server process imports TensorFlow and never touches its runtime; each function runs in a child forked from it, so that
+nothing of one leaks into the next and all begin alike. The server is the standard library's forkserver; where fork is
+not to be had, each function gets a fresh interpreter instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from smdecl.errors import InternalError, Problem, SmdeclError
+
+Result = TypeVar("Result")
+
+# Every child begins alike, whatever the environment that smdecl was started from.
+_PINNED = {
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+_PRELOADED = ["smdecl.preloading"]
+
+
+def start() -> None:
+    """Begins to import TensorFlow in the server process and returns at once."""
+    if _method() == "forkserver":
+        with _environment(_PINNED):
+            multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+            multiprocessing.forkserver.ensure_running()
+
+
+def stop() -> None:
+    """Ends the server process, without waiting for an import that it is in the middle of."""
+    server = getattr(multiprocessing.forkserver, "_forkserver", None)
+    pid = getattr(server, "_forkserver_pid", None)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclError], doing: str) -> Result:
+    """Runs `function(*args)` in a pristine process and returns what it returns.
+
+    Args:
+        function: Importable by its name, as its arguments and its result must be picklable.
+        failure: What to raise where the process dies without a word.
+        doing: What the process was doing, for that error's text.
+
+    Raises:
+        SmdeclError: What the function raised, or `failure`.
+    """
+    start()
+    context: Any = multiprocessing.get_context(_method())
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, function, args))
+    with _environment(_PINNED), _no_main_module():
+        process.start()
+    sender.close()
+    try:
+        outcome = _receive(receiver, process, failure, doing)
+    finally:
+        _end(process)
+        receiver.close()
+    if isinstance(outcome, SmdeclError):
+        raise outcome
+    return outcome  # type: ignore[no-any-return]
+
+
+def _method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    # multiprocessing would run the caller's script once more in the child, to unpickle what the script defines.
+    # Nothing of it is sent, and a script without a main guard would start its export a second time.
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str) -> Any:
+    ready = multiprocessing.connection.wait([receiver, process.sentinel])
+    if receiver in ready or receiver.poll():
+        try:
+            return receiver.recv()
+        except EOFError:
+            pass
+    process.join()
+    return failure(Problem((), f"the process that was {doing} {_describe_exit(process.exitcode)}"))
+
+
+def _describe_exit(exitcode: int) -> str:
+    if exitcode >= 0:
+        return f"exited with status {exitcode} and no word; does the model's own code call exit?"
+    name = signal.Signals(-exitcode).name
+    hint = {"SIGKILL": "; the system does that when memory runs out", "SIGSEGV": " in native code"}.get(name, "")
+    return f"was killed by {name}{hint}"
+
+
+def _end(process: Any) -> None:
+    """Kills the child, with whatever the model's own code has started in it."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # it is gone, or has not yet made a group of its own
+        process.kill()
+    process.join()
+    process.close()
+
+
+def _child(sender: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.update(_PINNED)
+    os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
+    sender.send(_outcome(function, args))
+    sender.close()
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(0)  # TensorFlow's own shutdown takes time and has nothing to add
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    try:
+        return function(*args)
+    except SmdeclError as error:
+        return error
+    except Exception as error:
+        bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+        bug.__cause__ = error
+        return bug

@@ -1,0 +1,177 @@
+"""The two loaders that people use: `tf.saved_model.load`, and the C++ session loader that TensorFlow Serving uses.
+
+Both make of a SavedModel a function from signature key and named arrays to named arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Loaded = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+
+
+def load_python(directory: Path, tags: Sequence[str], _signatures: Any) -> Loaded:
+    """Loads by `tf.saved_model.load`."""
+    loaded = tf.saved_model.load(str(directory), tags=list(tags))
+
+    def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        outputs = loaded.signatures[signature](**tensors)
+        return {name: np.asarray(value) for name, value in outputs.items()}
+
+    return run
+
+
+class LoaderError(Exception):
+    """The C++ loader or its session refused; the message is TensorFlow's own status."""
+
+
+def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]) -> Loaded:
+    """Loads by `TF_LoadSessionFromSavedModel`, TensorFlow's C API, as a server does.
+
+    Args:
+        directory: Of the SavedModel.
+        tags: The exact tags of the MetaGraphDef.
+        signatures: The SignatureDefs of its MetaGraphDef, by key.
+
+    Raises:
+        LoaderError: Where it does not load; `run` raises it where a call fails.
+    """
+    session = _Session(directory, tags)
+
+    def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        definition = signatures[signature]
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        fetches = {name: tensor.name for name, tensor in sorted(definition.outputs.items())}
+        values = session.run(feeds, list(fetches.values()))
+        return dict(zip(fetches, values, strict=True))
+
+    return run
+
+
+class _Output(ctypes.Structure):
+    _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
+
+
+class _String(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_char * 24),)  # TF_TString
+
+
+class _Session:
+    """A session of the C API; lives as long as its process."""
+
+    def __init__(self, directory: Path, tags: Sequence[str]) -> None:
+        self._api = _api()
+        self._status = self._api.TF_NewStatus()
+        self._graph = self._api.TF_NewGraph()
+        names = (ctypes.c_char_p * len(tags))(*[tag.encode() for tag in tags])
+        self._session = self._api.TF_LoadSessionFromSavedModel(
+            self._api.TF_NewSessionOptions(), None, str(directory).encode(), names, len(tags), self._graph, None,
+            self._status,
+        )  # fmt: skip
+        self._check()
+
+    def run(self, feeds: Mapping[str, Any], fetches: Sequence[str]) -> list[Any]:
+        """Returns the arrays of `fetches`; both are named as in a SignatureDef, such as `add_x:0`."""
+        tensors = [self._tensor(value) for value in feeds.values()]
+        results = (ctypes.c_void_p * len(fetches))()
+        self._api.TF_SessionRun(
+            self._session, None,
+            self._outputs(list(feeds)), (ctypes.c_void_p * len(feeds))(*tensors), len(feeds),
+            self._outputs(fetches), results, len(fetches),
+            None, 0, None, self._status,
+        )  # fmt: skip
+        for tensor in tensors:
+            self._api.TF_DeleteTensor(tensor)
+        self._check()
+        return [self._array(result) for result in results]
+
+    def _check(self) -> None:
+        if self._api.TF_GetCode(self._status) != 0:
+            raise LoaderError(self._api.TF_Message(self._status).decode("utf-8", "replace"))
+
+    def _outputs(self, names: Sequence[str]) -> Any:
+        places = []
+        for name in names:
+            operation, _, index = name.partition(":")
+            found = self._api.TF_GraphOperationByName(self._graph, operation.encode())
+            if not found:
+                raise LoaderError(f"the graph has no operation {operation!r}")
+            places.append(_Output(found, int(index or 0)))
+        return (_Output * len(names))(*places)
+
+    def _tensor(self, value: Any) -> Any:
+        array = np.asarray(value)
+        sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
+        dtype = tf.as_dtype(array.dtype).as_datatype_enum
+        if array.dtype != object:
+            tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.nbytes)
+            ctypes.memmove(self._api.TF_TensorData(tensor), np.ascontiguousarray(array).ctypes.data, array.nbytes)
+            return tensor
+        tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.size * ctypes.sizeof(_String))
+        data = self._api.TF_TensorData(tensor)
+        for index, item in enumerate(array.ravel()):
+            place = data + index * ctypes.sizeof(_String)
+            self._api.TF_StringInit(place)
+            self._api.TF_StringCopy(place, bytes(item), len(item))
+        return tensor
+
+    def _array(self, tensor: Any) -> Any:
+        dtype = tf.as_dtype(self._api.TF_TensorType(tensor))
+        shape = [self._api.TF_Dim(tensor, axis) for axis in range(self._api.TF_NumDims(tensor))]
+        data = self._api.TF_TensorData(tensor)
+        if dtype != tf.string:
+            size = self._api.TF_TensorByteSize(tensor)
+            kind = dtype.as_numpy_dtype
+            return np.frombuffer(ctypes.string_at(data, size) if size else b"", dtype=kind).reshape(shape)
+        strings = np.empty(int(np.prod(shape)), dtype=object)
+        for index in range(strings.size):
+            place = data + index * ctypes.sizeof(_String)
+            size = self._api.TF_StringGetSize(place)
+            strings[index] = ctypes.string_at(self._api.TF_StringGetDataPointer(place), size)
+        return strings.reshape(shape)
+
+
+def _api() -> Any:
+    """Returns the C API in TensorFlow's wheel, with the types of what returns or takes pointers."""
+    library = ctypes.CDLL(str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"))
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    integers = ctypes.POINTER(ctypes.c_int64)
+    signatures: dict[str, tuple[Any, list[Any]]] = {
+        "TF_NewStatus": (pointer, []),
+        "TF_NewGraph": (pointer, []),
+        "TF_NewSessionOptions": (pointer, []),
+        "TF_GetCode": (ctypes.c_int, [pointer]),
+        "TF_Message": (ctypes.c_char_p, [pointer]),
+        "TF_LoadSessionFromSavedModel": (
+            pointer,
+            [pointer, pointer, ctypes.c_char_p, pointer, ctypes.c_int, pointer, pointer, pointer],
+        ),
+        "TF_SessionRun": (
+            None,
+            [pointer, pointer, pointer, pointer, ctypes.c_int, pointer, pointer, ctypes.c_int, pointer, ctypes.c_int]
+            + [pointer, pointer],
+        ),
+        "TF_GraphOperationByName": (pointer, [pointer, ctypes.c_char_p]),
+        "TF_AllocateTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, size]),
+        "TF_DeleteTensor": (None, [pointer]),
+        "TF_TensorData": (pointer, [pointer]),
+        "TF_TensorType": (ctypes.c_int, [pointer]),
+        "TF_TensorByteSize": (size, [pointer]),
+        "TF_NumDims": (ctypes.c_int, [pointer]),
+        "TF_Dim": (ctypes.c_int64, [pointer, ctypes.c_int]),
+        "TF_StringInit": (None, [pointer]),
+        "TF_StringCopy": (None, [pointer, ctypes.c_char_p, size]),
+        "TF_StringGetSize": (size, [pointer]),
+        "TF_StringGetDataPointer": (pointer, [pointer]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

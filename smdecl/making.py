@@ -1,0 +1,75 @@
+"""What runs in the processes of an export: build to save in one, verify in another.
+
+TensorFlow is imported here and not before; `pipeline` calls these functions through `isolating`.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from smdecl.config import ExportConfig
+from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
+from smdecl.trust import Project
+
+_PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be saved."""
+
+    obj: ObjectRecord
+    signatures: dict[str, SignatureRecord]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was saved."""
+
+    plan: Plan
+    saved: SavedModelRecord
+    environment: dict[str, str]
+
+
+def plan(config: ExportConfig, project: Project) -> Plan:
+    """Builds and traces, and writes nothing."""
+    from smdecl import building, tracing
+
+    built = building.build(config, project)
+    traced = tracing.trace(built, config.signatures, config.devices)
+    return Plan(built.record, {key: signature.record for key, signature in traced.items()})
+
+
+def make(config: ExportConfig, project: Project, directory: Path) -> Made:
+    """Builds, traces, saves into `directory`, and inspects what stands there."""
+    from smdecl import auditing, building, examples, inspecting, saving, tracing
+
+    built = building.build(config, project)
+    traced = tracing.trace(built, config.signatures, config.devices)
+    saving.save(built, traced, config.options, directory)
+    message = inspecting.read(directory)
+    records = {key: signature.record for key, signature in traced.items()}
+    saved = inspecting.inspect(message, auditing.audit(message, config.audit))
+    inspecting.compare(config.signatures, records, saved)
+    examples.write(examples.make(config.signatures, traced, config.verify, config.seed), directory)
+    return Made(Plan(built.record, records), saved, _environment(project))
+
+
+def verify(config: ExportConfig, directory: Path) -> VerificationRecord:
+    """Loads what stands in `directory` and runs its examples."""
+    from smdecl import verifying
+
+    return verifying.verify(directory, config.signatures, config.verify)
+
+
+def _environment(project: Project) -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in (*_PACKAGES, *sorted(project.trusted)):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # not every one is needed, and a trusted name can be a plain module
+            continue
+    return versions

@@ -1,0 +1,122 @@
+"""The line of stages, end to end: compose → check → build → trace → save → inspect → verify → publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smdecl import checking, isolating, making, manifest, publishing, schema
+from smdecl.config import Composition, ExportConfig
+from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError
+from smdecl.making import Made, Plan
+from smdecl.records import Finding, SignatureRecord
+from smdecl.trust import Project
+
+
+@dataclass(frozen=True)
+class Release:
+    """What an export published.
+
+    Attributes:
+        path: The directory of the SavedModel.
+        version: Its version; None where the base path itself is the SavedModel.
+        digest: sha256 over all its files, as the manifest has it.
+        signatures: As they were saved.
+        warnings: What the audit found and the config lets pass.
+    """
+
+    path: Path
+    version: int | None
+    digest: str
+    signatures: dict[str, SignatureRecord]
+    warnings: tuple[Finding, ...]
+
+
+def check(composition: Composition, project: Project) -> ExportConfig:
+    """Runs the line through check."""
+    return checking.check(composition, project)
+
+
+def plan(composition: Composition, project: Project) -> Plan:
+    """Runs the line through trace; writes nothing."""
+    with _located(composition):
+        config = checking.check(composition, project)
+        planned = isolating.run(making.plan, config, project, failure=ModelError, doing="building and tracing")
+        _require_schemas(planned)
+        return planned
+
+
+def export(composition: Composition, project: Project, subdirectory: str = "") -> Release:
+    """Runs the whole line and returns what was published.
+
+    Args:
+        composition: From `composing.compose`.
+        project: Whose code the config may name.
+        subdirectory: Below the config's export_dir; a sweep gives each variant one of its own.
+
+    Raises:
+        SmdeclError: Of the type that says which stage failed; nothing is left behind then.
+    """
+    with _located(composition):
+        config = checking.check(composition, project)
+        export_dir = Path(config.export_dir, subdirectory)
+        publishing.refuse_early(export_dir, config.publish)
+        with publishing.stage(export_dir, config.publish) as directory:
+            made = _make(config, project, directory)
+            digest = manifest.write(
+                directory, composition.recorded, made.saved.signatures, made.environment, project.root
+            )
+            _verify(config, directory)
+            path, version = publishing.publish(directory, export_dir, config.publish)
+        warnings = tuple(finding for finding in made.saved.findings if config.audit[finding.rule] == "warn")
+        return Release(path, version, digest, made.saved.signatures, warnings)
+
+
+@contextmanager
+def _located(composition: Composition) -> Iterator[None]:
+    """Gives the problems of any error their file and line, or override."""
+    try:
+        yield
+    except SmdeclError as error:
+        raise error.with_problems([problem.at(composition.locate(problem.path)) for problem in error.problems]) from (
+            error.__cause__
+        )
+
+
+def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
+    made = isolating.run(making.make, config, project, directory, failure=ModelError, doing="building and saving")
+    _require_schemas(made.plan)
+    schema.require("saved_model", manifest.plain(asdict(made.saved)))
+    errors = [finding for finding in made.saved.findings if config.audit[finding.rule] == "error"]
+    if errors:
+        raise ContractError(
+            [
+                Problem(("audit", finding.rule), f"{finding.where}: {finding.message}; takes warn or off to let it pass")
+                for finding in errors
+            ]
+        )
+    return made
+
+
+def _require_schemas(planned: Plan) -> None:
+    schema.require("object", manifest.plain(asdict(planned.obj)))
+    schema.require("signatures", manifest.plain({key: asdict(value) for key, value in planned.signatures.items()}))
+
+
+def _verify(config: ExportConfig, directory: Path) -> None:
+    report = isolating.run(making.verify, config, directory, failure=VerificationError, doing="verifying the export")
+    schema.require("verification", manifest.plain(asdict(report)))
+    if report.failures:
+        raise VerificationError(
+            [
+                Problem(
+                    ("signatures", failure.signature) if failure.signature else (),
+                    f"example {failure.example}, {failure.loader} loader: {failure.message}"
+                    if failure.signature
+                    else f"the {failure.loader} loader {failure.message}",
+                )
+                for failure in report.failures
+            ]
+        )

@@ -1,0 +1,213 @@
+"""Stage 8, publish: puts a finished release into its place in one step, under a version of its own.
+
+A version directory is either absent or complete. It is staged beside its place, under a name that no server takes for
+a version, and renamed by a call that never replaces anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from smdecl.config import Publish
+from smdecl.errors import Problem, PublishError
+
+_STAGE = ".smdecl-"
+_NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
+_AT_FDCWD = -100
+# TensorFlow Serving takes any child that parses as an int64 for a version, whatever it is.
+_VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+
+
+def refuse_early(export_dir: Path, publish: Publish) -> None:
+    """Raises where it can be known before anything is built that the version cannot be published.
+
+    Raises:
+        PublishError: Where it exists already and `publish.replace` is false.
+    """
+    if publish.version == "next" or publish.replace:
+        return
+    if (existing := _existing(export_dir, publish.version)) is not None:
+        raise _exists(existing, publish.version)
+
+
+def _existing(export_dir: Path, version: int | None) -> Path | None:
+    if version is None:
+        return export_dir if export_dir.is_dir() and any(export_dir.iterdir()) else None
+    return next((path for number, path in _versions(export_dir) if number == version), None)
+
+
+def _exists(path: Path, version: int | None) -> PublishError:
+    if version is None:
+        return PublishError(Problem(("export_dir",), f"{str(path)!r} is not empty; publish.replace=true swaps it"))
+    hint = "takes another version, next, or publish.replace=true"
+    return PublishError(Problem(("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"))
+
+
+def _versions(export_dir: Path) -> Iterator[tuple[int, Path]]:
+    if export_dir.is_dir():
+        for child in export_dir.iterdir():
+            if _VERSION.fullmatch(child.name):
+                yield int(child.name), child
+
+
+@contextlib.contextmanager
+def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
+    """Yields an empty directory to make the release in; whatever is left of it in the end is removed.
+
+    Raises:
+        PublishError: Where the directory cannot be made.
+    """
+    parent = export_dir if publish.version is not None else export_dir.parent
+    with _reported(parent), contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, _make(parent))
+        _sweep(parent)
+        directory = parent / f"{_STAGE}{os.getpid()}-{secrets.token_hex(4)}"
+        directory.mkdir()
+        stack.callback(_remove, directory)
+        # Held for as long as this process lives: a stage that nobody holds is one that its process left behind.
+        stack.callback(os.close, _lock(directory))
+        yield directory
+
+
+@contextlib.contextmanager
+def _reported(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or str(place)
+        raise PublishError(Problem(("export_dir",), f"{where}: {error.strerror or error}")) from error
+
+
+def _make(directory: Path) -> list[Path]:
+    """Makes a directory with its parents and returns those that were not there, the innermost first."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_empty(directories: list[Path]) -> None:
+    for directory in directories:
+        with contextlib.suppress(OSError):  # it holds a release by now, this one's or another's
+            directory.rmdir()
+
+
+def _remove(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _lock(directory: Path) -> int:
+    descriptor = os.open(directory, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Removes the stages of processes that are gone."""
+    for directory in parent.glob(f"{_STAGE}*"):
+        try:
+            descriptor = _lock(directory)
+        except OSError:  # its process lives, or another one has just removed it
+            continue
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(descriptor)
+
+
+def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, int | None]:
+    """Moves a finished stage into its place and returns its path and version.
+
+    Raises:
+        PublishError: Where the version exists, or the file system refuses.
+    """
+    with _reported(export_dir):
+        _sync(directory)
+        if options.version == "next":
+            path, version = _publish_next(directory, export_dir)
+        else:
+            path, version = _publish_as(directory, export_dir, options.version, options.replace), options.version
+        _sync_directory(path.parent)
+    return path, version
+
+
+def _publish_next(directory: Path, export_dir: Path) -> tuple[Path, int]:
+    while True:
+        version = max((number for number, _ in _versions(export_dir)), default=0) + 1
+        try:
+            _rename(directory, export_dir / str(version), _NOREPLACE)
+        except FileExistsError:  # another publisher took it in between
+            continue
+        return export_dir / str(version), version
+
+
+def _publish_as(directory: Path, export_dir: Path, version: int | None, replace: bool) -> Path:
+    existing = _existing(export_dir, version)
+    target = existing or (export_dir if version is None else export_dir / str(version))
+    if existing is not None and not replace:
+        raise _exists(existing, version)
+    if existing is not None:
+        _rename(directory, target, _EXCHANGE)
+        return target
+    if version is None and target.is_dir():
+        target.rmdir()  # empty: nothing of it is lost
+    try:
+        _rename(directory, target, _NOREPLACE)
+    except FileExistsError as error:
+        raise _exists(target, version) from error
+    return target
+
+
+def _rename(source: Path, target: Path, flags: int) -> None:
+    """Renames by renameat2(2), so that nothing is replaced; where there is none, under a lock on the directory."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is not None and function(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
+        return
+    code = ctypes.get_errno() if function is not None else errno.ENOSYS
+    if code not in (errno.ENOSYS, errno.EINVAL):  # not of the kernel, or not of this file system
+        raise OSError(code, os.strerror(code), str(source), None, str(target))
+    _rename_under_lock(source, target, flags)
+
+
+def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if flags == _EXCHANGE:
+            aside = source.with_name(f"{source.name}-old")
+            target.rename(aside)
+            source.rename(target)
+            aside.rename(source)
+        elif target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        else:
+            source.rename(target)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(directory: Path) -> None:
+    # TensorFlow's writer syncs nothing: a release that was renamed could be empty after a power failure.
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            descriptor = os.open(Path(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_directory(Path(parent))
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,108 @@
+"""The records that stages hand on; each one's JSON Schema carries its name, and all are plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank."""
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class VariableRecord:
+    """A variable that the object tracks."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class SignatureRecord:
+    """A signature by the names that a client sends and receives."""
+
+    inputs: dict[str, TensorRecord]
+    outputs: dict[str, TensorRecord]
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """The built object (schema: object).
+
+    Attributes:
+        class_name: Its class, with the module.
+        variables: What it tracks.
+        methods: Callable method to the names of its arguments.
+        restored: Names of the variables that weights were restored into.
+        not_restored: Names of those that the weights had nothing for.
+    """
+
+    class_name: str
+    variables: tuple[VariableRecord, ...]
+    methods: dict[str, tuple[str, ...]]
+    restored: tuple[str, ...] = ()
+    not_restored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that an audit rule found in the graph."""
+
+    rule: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SavedModelRecord:
+    """A SavedModel as read back from its bytes (schema: saved_model).
+
+    Attributes:
+        tags: Of its MetaGraphDef.
+        signatures: Signature key to signature.
+        variables: By the object graph.
+        functions: Dotted paths of the functions that can be called after loading.
+        assets: Basenames of its assets.
+        devices: Devices that nodes of the graph and of its functions are pinned to.
+        ops: Op to the number of nodes, function bodies included.
+        findings: What the audit rules found.
+    """
+
+    tags: tuple[str, ...]
+    signatures: dict[str, SignatureRecord]
+    variables: tuple[VariableRecord, ...]
+    functions: tuple[str, ...]
+    assets: tuple[str, ...]
+    devices: tuple[str, ...]
+    ops: dict[str, int]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An example, or a whole SavedModel, that a loader did not take or computed otherwise."""
+
+    loader: str
+    signature: str | None
+    example: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class VerificationRecord:
+    """What loading and running the saved model in a process of its own showed (schema: verification).
+
+    Attributes:
+        loaders: Those that ran.
+        examples: Signature key to the number of examples that each loader ran.
+        failures: Empty where all is well.
+    """
+
+    loaders: tuple[str, ...]
+    examples: dict[str, int]
+    failures: tuple[Failure, ...] = field(default=())

@@ -1,0 +1,23 @@
+"""Finds the data that smdecl ships: its config groups and its JSON Schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _find(name: str) -> Path:
+    # A wheel carries the folder inside the package; a checkout and an editable install have it beside the package.
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def conf_dir() -> Path:
+    """Returns the folder of the built-in config groups."""
+    return _find("conf")
+
+
+def schema_dir() -> Path:
+    """Returns the folder of the JSON Schemas."""
+    return _find("schemas")

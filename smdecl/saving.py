@@ -1,0 +1,89 @@
+"""Stage 5, save: writes the object and its signatures by `tf.saved_model.save`, and makes the bytes repeatable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
+
+from smdecl import usercode
+from smdecl.building import Built
+from smdecl.errors import ConfigError, ModelError, Problem
+from smdecl.tracing import Traced, find_method
+
+
+def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any], directory: Path) -> None:
+    """Writes a SavedModel into `directory`, which exists and is empty.
+
+    Raises:
+        ConfigError: Where an option is not one of the installed TensorFlow, or names no function of the object.
+        ModelError: Where TensorFlow cannot save the object.
+    """
+    functions = {key: signature.function for key, signature in traced.items()}
+    save_options = _save_options(built.obj, options)
+    try:
+        # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
+        tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
+    except Exception as error:  # what user code, the object graph and the file system raise here is of many types
+        raise ModelError(
+            Problem((), f"saving failed: {usercode.summary(error)}"), usercode.traceback_text(error)
+        ) from error
+    _settle_fingerprint(directory)
+
+
+def _save_options(obj: Any, options: Mapping[str, Any]) -> Any:
+    given = {name: value for name, value in options.items() if value != _DEFAULTS[name]}
+    if (node := given.get("experimental_sharding_callback")) is not None:
+        given["experimental_sharding_callback"] = hydra.utils.instantiate(node, _convert_="all")
+    if "function_aliases" in given:
+        given["function_aliases"] = _aliases(obj, given["function_aliases"])
+    unknown = [name for name in given if not hasattr(tf.saved_model.SaveOptions(), name)]
+    if unknown:
+        takes = f"TensorFlow {tf.__version__}, which is installed, does not have it; takes its default"
+        raise ConfigError([Problem(("options", name), takes) for name in unknown])
+    return tf.saved_model.SaveOptions(**given)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "namespace_whitelist": None,
+    "save_debug_info": False,
+    "function_aliases": None,
+    "experimental_debug_stripper": False,
+    "experimental_io_device": None,
+    "experimental_variable_policy": None,
+    "experimental_custom_gradients": True,
+    "experimental_image_format": False,
+    "experimental_skip_saver": False,
+    "experimental_sharding_callback": None,
+    "extra_tags": None,
+}
+
+
+def _aliases(obj: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+    found = {alias: find_method(obj, path) for alias, path in aliases.items()}
+    problems = [
+        Problem(("options", "function_aliases", alias), f"{aliases[alias]!r} is no tf.function of {type(obj).__name__}")
+        for alias, function in found.items()
+        if not isinstance(function, tf.types.experimental.GenericFunction)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _settle_fingerprint(directory: Path) -> None:
+    """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
+    path = directory / "fingerprint.pb"
+    if not path.is_file():  # TensorFlow writes none where fingerprinting is off
+        return
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    saved = hashlib.sha256((directory / "saved_model.pb").read_bytes())
+    index = directory / "variables" / "variables.index"
+    saved.update(index.read_bytes() if index.is_file() else b"")
+    fingerprint.uuid = str(int.from_bytes(saved.digest()[:8], "big"))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))

@@ -1,0 +1,136 @@
+"""Validates records against the JSON Schemas under `schemas/` (2020-12) and words what breaks them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jsonschema
+
+from smdecl import resources
+from smdecl.errors import InternalError, KeyPath, Problem, dotted, nearest
+
+_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+@functools.cache
+def load(name: str) -> dict[str, Any]:
+    """Returns the schema `schemas/<name>.schema.json`."""
+    path = resources.schema_dir() / f"{name}.schema.json"
+    schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def problems(name: str, value: object) -> list[Problem]:
+    """Returns everything in `value` that breaks the schema `name`, in the order of the keys."""
+    validator = jsonschema.Draft202012Validator(load(name))
+    found = [problem for error in validator.iter_errors(value) for problem in _word(error)]
+    return sorted(dict.fromkeys(found), key=lambda problem: [str(part) for part in problem.path])
+
+
+def require(name: str, value: object) -> None:
+    """Raises InternalError where a record that smdecl itself made breaks its schema.
+
+    Raises:
+        InternalError: With every place that breaks it.
+    """
+    if found := problems(name, value):
+        raise InternalError([Problem(problem.path, f"{problem.message} ({name} schema)") for problem in found])
+
+
+def _word(error: jsonschema.ValidationError) -> Iterator[Problem]:
+    path: KeyPath = tuple(error.absolute_path)
+    wording = _KEYWORDS.get(str(error.validator))
+    if error.context and error.validator in ("oneOf", "anyOf"):
+        yield from _word_alternatives(error)
+    elif error.validator == "additionalProperties":
+        yield from _unknown_keys(path, error)
+    elif error.validator == "required":
+        yield from _missing_keys(path, error)
+    elif wording is not None:
+        yield Problem(path, f"got {show(error.instance)}; takes {wording(error)}")
+    else:
+        yield Problem(path, error.message)
+
+
+def _word_alternatives(error: jsonschema.ValidationError) -> Iterator[Problem]:
+    # Every alternative here is null or one real form: what breaks the real form is what the user wants to hear.
+    for inner in error.context or []:
+        if inner.validator != "type" or "null" not in inner.validator_value:
+            yield from _word(inner)
+
+
+def _unknown_keys(path: KeyPath, error: jsonschema.ValidationError) -> Iterator[Problem]:
+    known = sorted(error.schema.get("properties", {}))
+    for key in error.instance:
+        if key not in known:
+            place = f" of {dotted(path)}" if path else ""
+            yield Problem((*path, key), f"{key!r} is no key{place}; takes {', '.join(known)}{nearest(key, known)}")
+
+
+def _missing_keys(path: KeyPath, error: jsonschema.ValidationError) -> Iterator[Problem]:
+    for key in error.validator_value:
+        if key not in error.instance:
+            # jsonschema reports each missing key as an error of its own; its message names the one it is about.
+            if error.message.startswith(repr(key)):
+                yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}")
+
+
+def _takes(schema: Mapping[str, Any], key: str) -> str:
+    """Says in words what the property `key` of an object schema takes."""
+    wanted = schema.get("properties", {}).get(key, {})
+    while "$ref" in wanted:
+        wanted = load("config")["$defs"][wanted["$ref"].rsplit("/", 1)[1]]
+    if "enum" in wanted:
+        return _choices(wanted["enum"])
+    if "type" in wanted:
+        return _types(wanted["type"])
+    return "a value"
+
+
+def _types(names: str | Sequence[str]) -> str:
+    words = [_WORDS[name] for name in ([names] if isinstance(names, str) else names)]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _choices(values: Sequence[object]) -> str:
+    return "one of " + ", ".join("null" if value is None else str(value) for value in values)
+
+
+def show(value: object) -> str:
+    """Returns a config value as a person would write it, cut to one line."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    kind = "" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})"
+    return (text if len(text) <= 80 else text[:77] + "...") + kind
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    return {int: "an integer", float: "a number", str: "a string"}.get(type(value), type(value).__name__)
+
+
+def _enum(error: jsonschema.ValidationError) -> str:
+    known = error.validator_value
+    return _choices(known) + nearest(error.instance, [value for value in known if value is not None])
+
+
+_KEYWORDS: dict[str, Any] = {
+    "type": lambda error: _types(error.validator_value),
+    "enum": _enum,
+    "minimum": lambda error: f"at least {error.validator_value}",
+    "maximum": lambda error: f"at most {error.validator_value}",
+    "minLength": lambda _: "a text that is not empty",
+    "pattern": lambda error: error.schema.get("x-takes", f"a text of the form {error.validator_value}"),
+    "uniqueItems": lambda _: "each item once",
+}

@@ -1,0 +1,182 @@
+"""Stage 4, trace: makes of the built object and the declared specs one concrete function a signature."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from smdecl import contract, usercode
+from smdecl.building import Built, argument_names
+from smdecl.config import Devices, KeyPath, Nest, Signature, Spec, map_nest
+from smdecl.errors import ConfigError, ContractError, ModelError, Problem, SmdeclError, nearest
+from smdecl.records import SignatureRecord, TensorRecord
+from smdecl.tensors import tensor_record
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One signature, traced.
+
+    Attributes:
+        method: The object's own method, as it is called eagerly.
+        function: What is saved.
+        record: Its inputs and outputs, by name.
+    """
+
+    method: Any
+    function: Any
+    record: SignatureRecord
+
+
+def trace(built: Built, signatures: dict[str, Signature], devices: Devices) -> dict[str, Traced]:
+    """Traces every signature by `get_concrete_function`.
+
+    Raises:
+        ConfigError: Where a method does not exist or does not take the declared arguments; all of them.
+        ModelError: Where the model's own code fails under a spec.
+        ContractError: Where the traced outputs are not the declared ones.
+    """
+    problems: list[Problem] = []
+    for key, signature in signatures.items():
+        problems += _check_method(built, ("signatures", key), signature)
+    if problems:
+        raise ConfigError(problems)
+    with tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
+        traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
+    for key, signature in signatures.items():
+        problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
+    if problems:
+        raise ContractError(problems)
+    return traced
+
+
+def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Problem]:
+    kind, name = type(built.obj).__name__, signature.method
+    method = find_method(built.obj, name)
+    if method is None:
+        known = [known for known in built.record.methods if known != "__call__"] or ["__call__"]
+        has = ", ".join(known) if built.record.methods else "none"
+        return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
+    if signature.inputs is None:
+        if getattr(method, "input_signature", None) is None:
+            return [
+                Problem((*path, "inputs"), f"is missing: {kind}.{name} has no input_signature of its own to take it from")
+            ]
+        return []
+    return _check_arguments((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
+
+
+def _check_arguments(path: KeyPath, name: str, method: Any, inputs: dict[str, Nest]) -> list[Problem]:
+    parameters = _parameters(method)
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    problems = []
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        problems += [
+            Problem((*path, given), f"{name} has no argument {given!r}; it has: {', '.join(known)}{nearest(given, known)}")
+            for given in inputs
+            if given not in known
+        ]
+    problems += [
+        Problem((*path, p.name), f"is missing: {name} needs the argument {p.name!r}")
+        for p in parameters
+        if p.name in known and p.default is p.empty and p.name not in inputs
+    ]
+    return problems
+
+
+def _parameters(method: Any) -> list[inspect.Parameter]:
+    python_function = getattr(method, "python_function", method)
+    owner = getattr(method, "__self__", None)
+    if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":
+        python_function = owner.call
+    try:
+        return [p for p in inspect.signature(python_function).parameters.values() if p.name != "self"]
+    except (TypeError, ValueError):
+        names = argument_names(method)
+        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+
+
+def find_method(obj: Any, dotted_path: str) -> Any:
+    """Follows a dotted path from `obj`; None where it leads to nothing that can be called."""
+    found = obj
+    for name in dotted_path.split("."):
+        found = getattr(found, name, None)
+    return found if callable(found) else None
+
+
+def _trace(obj: Any, key: str, signature: Signature) -> Traced:
+    method = find_method(obj, signature.method)
+    function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
+    path = ("signatures", key)
+    arguments = {
+        name: map_nest(nest, lambda place, spec, name=name: tensor_spec(spec, None if place else name))  # type: ignore[misc]
+        for name, nest in (signature.inputs or {}).items()
+    }
+    try:
+        concrete = function.get_concrete_function(**arguments)
+    except Exception as error:
+        raise _failed(path, signature.method, error) from error
+    return Traced(method, concrete, _record(path, concrete))
+
+
+def tensor_spec(spec: Spec, default_name: str | None) -> Any:
+    """Returns the `tf.TypeSpec` of a declared spec; a named dim is an unknown size to TensorFlow."""
+    shape = None if spec.shape is None else [None if isinstance(dim, str) else dim for dim in spec.shape]
+    if spec.kind == "ragged":
+        splits = tf.as_dtype(spec.row_splits_dtype)
+        return tf.RaggedTensorSpec(shape, spec.dtype, ragged_rank=spec.ragged_rank, row_splits_dtype=splits)
+    if spec.kind == "sparse":
+        return tf.SparseTensorSpec(shape, spec.dtype)
+    return tf.TensorSpec(shape, spec.dtype, name=spec.name or default_name)
+
+
+def _failed(path: KeyPath, method: str, error: Exception) -> SmdeclError:
+    problem = Problem(path, f"tracing {method} with the declared inputs failed: {usercode.summary(error)}")
+    return ModelError(problem, usercode.traceback_text(error))
+
+
+def _record(path: KeyPath, concrete: Any) -> SignatureRecord:
+    _, keywords = concrete.structured_input_signature
+    positional, _ = concrete.structured_input_signature
+    specs = tf.nest.flatten((positional, keywords), expand_composites=True)
+    inputs = {spec.name: tensor_record(spec.dtype, spec.shape) for spec in specs if isinstance(spec, tf.TensorSpec)}
+    return SignatureRecord(inputs, _name_outputs(path, concrete.structured_outputs))
+
+
+def _name_outputs(path: KeyPath, structure: Any) -> dict[str, TensorRecord]:
+    """Names outputs as `tf.saved_model.save` does: a mapping by its keys, anything flat by its position."""
+    named = flatten_outputs(structure)
+    if named is None:
+        form = tf.nest.map_structure(lambda leaf: type(leaf).__name__, structure)
+        raise ConfigError(
+            Problem(
+                path,
+                f"the method returns {form}; a signature takes a tensor, a flat list of tensors, or a mapping of names"
+                " to tensors",
+            )
+        )
+    return {name: tensor_record(leaf.dtype, leaf.shape) for name, leaf in named.items()}
+
+
+def flatten_outputs(structure: Any) -> dict[str, Any] | None:
+    """Returns name to tensor (or its spec), or None where TensorFlow could give the structure no names.
+
+    Documented under "Signatures" of `tf.saved_model.save`: flat lists are numbered, mappings named by their keys.
+    """
+    if isinstance(structure, dict):
+        named = {str(name): value for name, value in structure.items()}
+    elif hasattr(structure, "_asdict"):
+        named = structure._asdict()
+    elif isinstance(structure, (list, tuple)):
+        named = {f"output_{index}": value for index, value in enumerate(structure)}
+    else:
+        named = {"output_0": structure}
+    return named if all(_is_tensor(value) for value in named.values()) else None
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (tf.Tensor, tf.TensorSpec, tf.Variable))

@@ -1,0 +1,149 @@
+"""What a config may name in `_target_`: code that the person who runs smdecl has chosen, and nothing else.
+
+Allowed are smdecl's own models, constructors of TensorFlow and Keras that touch no file and no network, what is
+defined in the project that smdecl is run from, and the packages that this project or the command line trusts by name.
+The string is judged before anything is imported, the object that it leads to once more before anything is called.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smdecl.errors import KeyPath, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
+_KERAS = (
+    r"(Model|Sequential|Input|Variable|models\.(Model|Sequential)|activations\.\w+|applications\.\w+\.[A-Z]\w*"
+    r"|random\.SeedGenerator|(layers|initializers|regularizers|constraints|losses|metrics|optimizers"
+    r"|optimizers\.schedules|dtype_policies|quantizers)\.(?!TFSMLayer$|Lambda$)[A-Z]\w*)"
+)
+_CONSTRUCTORS = re.compile(
+    rf"(keras|tf_keras|tensorflow\.keras)\.{_KERAS}"
+    r"|tensorflow\.(Module|Variable|TensorSpec|TensorShape|DType|saved_model\.Asset|train\.Checkpoint"
+    r"|train\.experimental\.\w+|\w+_initializer|(initializers|lookup|lookup\.experimental)\.[A-Z]\w*"
+    r"|distribute\.(MirroredStrategy|OneDeviceStrategy))"
+)
+# Functions that these namespaces hold beside their constructors; each makes objects out of data.
+_DESERIALIZERS = ("deserialize", "get", "serialize")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project that smdecl is run from.
+
+    Attributes:
+        root: The nearest directory upwards that has a pyproject.toml, or the directory itself.
+        trusted: Packages outside it that a config may name.
+    """
+
+    root: Path
+    trusted: frozenset[str] = frozenset()
+
+
+def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
+    """Returns the project of `directory`, its `[tool.smdecl] trust` read and `trust` added.
+
+    Raises:
+        UsageError: Where its pyproject.toml cannot be read, or its trust is no list of package names.
+    """
+    directory = directory.resolve()
+    root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
+    declared = _declared_trust(root / "pyproject.toml")
+    return Project(root, frozenset([*declared, *trust]))
+
+
+def _declared_trust(pyproject: Path) -> list[str]:
+    if not pyproject.is_file():
+        return []
+    try:
+        declared = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("smdecl", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{pyproject}: cannot be read: {error}") from error
+    trust = declared.get("trust", [])
+    if not isinstance(trust, list) or not all(isinstance(name, str) and name.isidentifier() for name in trust):
+        raise UsageError(f"{pyproject}: tool.smdecl.trust: got {trust!r}; takes a list of top-level package names")
+    return trust
+
+
+def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
+    """Yields key path, `_target_` and node of everything in a config that Hydra would instantiate."""
+    if isinstance(value, dict):
+        if isinstance(value.get("_target_"), str):
+            yield (*path, "_target_"), value["_target_"], value
+        for key, item in value.items():
+            yield from targets(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from targets(item, (*path, index))
+
+
+def refuse_target(target: str, project: Project) -> str | None:
+    """Says why a `_target_` may not be imported, or returns None where it may; imports nothing."""
+    package = target.partition(".")[0]
+    if package == "smdecl":
+        return None if target.startswith("smdecl.models.") else f"{target!r} is internal to smdecl"
+    if package in _FRAMEWORKS:
+        known = _CONSTRUCTORS.fullmatch(target) and target.rpartition(".")[2] not in _DESERIALIZERS
+        return None if known else f"{target!r} is none of the constructors of {package} that a config may name"
+    if package in project.trusted:
+        return None
+    if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
+        return f"{target!r} is not defined in the project {project.root}"
+    return _refuse_package(package, project)
+
+
+def _refuse_package(package: str, project: Project) -> str | None:
+    spec = _find_spec(package)
+    if spec is None:
+        return f"no module {package!r} in the current directory or on sys.path"
+    places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.origin else [])]
+    if places and all(_inside(Path(place), project.root) for place in places):
+        return None
+    return (
+        f"{package!r} is not defined in the project {project.root}; to trust it, pass --trust {package} or add it to"
+        " trust under [tool.smdecl] in the project's pyproject.toml"
+    )
+
+
+def _find_spec(package: str) -> Any:
+    try:
+        return importlib.util.find_spec(package)
+    except ValueError:  # a module in sys.modules that has no spec, such as __main__
+        return None
+
+
+def _inside(place: Path, root: Path) -> bool:
+    # A virtual environment often lies in the project; what is installed there is not the project's.
+    place = place.resolve()
+    return place.is_relative_to(root) and not {"site-packages", "dist-packages"} & set(place.parts)
+
+
+def refuse_object(found: Any, target: str, project: Project) -> str | None:
+    """Says why the object that a `_target_` led to may not be called, or returns None where it may.
+
+    A name in a trusted module can be an alias for something else: `mymodule.tf.io.gfile.rmtree`, a bound method that
+    a class inherits from elsewhere. What counts is where the object itself was defined.
+    """
+    defined_in = str(getattr(found, "__module__", None) or type(found).__module__)
+    package, named = defined_in.partition(".")[0], target.partition(".")[0]
+    if package == named or {package, named} <= {*_FRAMEWORKS}:
+        return None
+    if package in _FRAMEWORKS:
+        return f"{target!r} is an alias of {defined_in}.{_qualname(found)}; name the constructor itself"
+    reason = refuse_target(f"{defined_in}.{_qualname(found)}", project)
+    return f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}" if reason else None
+
+
+def _qualname(found: Any) -> str:
+    return str(getattr(found, "__qualname__", type(found).__qualname__))
