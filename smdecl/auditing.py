@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from smdecl.inspecting import all_nodes, saved_functions
 from smdecl.records import Finding
 
 _LARGE_CONSTANT = 1 << 20  # bytes
+_SAVER = "__inference__traced_"  # how TensorFlow names the functions that save and restore
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _RANDOM = (
     "Multinomial", "ParameterizedTruncatedNormal", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle",
@@ -30,18 +32,20 @@ def audit(message: Any, rules: Mapping[str, str]) -> tuple[Finding, ...]:
 
 
 def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
-    """Yields place and node of what the user's code made; the saver's own functions and nodes are TensorFlow's."""
+    """Yields place and node of what the user's code made; the saver's functions and nodes are TensorFlow's own."""
     for function, node in all_nodes(graph):
-        if not function.startswith("__inference__traced_") and node.op not in ("SaveV2", "RestoreV2"):
+        if not function.startswith(_SAVER) and (
+            function or node.op not in ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
+        ):
             yield (f"{function}/{node.name}" if function else node.name), node
 
 
 def _baked_devices(graph: Any) -> Iterator[Finding]:
-    for place, node in _nodes(graph):
-        # The nodes of the graph itself are the variables and what saves them; what users trace is in functions.
-        if node.device and "/" in place:
+    # The nodes of the graph itself are the variables and what saves them; what users trace is in functions.
+    for function, node in all_nodes(graph):
+        if function and node.device and not function.startswith(_SAVER):
             message = f"is pinned to {node.device}; leave tf.device out of the function's body"
-            yield Finding("baked_devices", place, message)
+            yield Finding("baked_devices", f"{function}/{node.name}", message)
 
 
 def _strategy(graph: Any) -> Iterator[Finding]:
@@ -70,12 +74,12 @@ def _custom_ops(graph: Any) -> Iterator[Finding]:
 def _absolute_paths(graph: Any) -> Iterator[Finding]:
     for place, node in _nodes(graph):
         for text in _texts(node):
-            if text.startswith("/") and len(text) < 4096 and text != "/" and _exists(text):
+            if text.startswith("/") and text != "/" and _exists(text):
                 yield Finding("absolute_paths", place, f"names {text!r}, which other machines do not have")
 
 
 def _exists(text: str) -> bool:
-    return "\0" not in text and Path(text).exists()
+    return "\0" not in text and len(text) < os.pathconf("/", "PC_PATH_MAX") and Path(text).exists()
 
 
 def _texts(node: Any) -> Iterator[str]:
@@ -97,13 +101,19 @@ def _unused_inputs(graph: Any) -> Iterator[Finding]:
     calls = {node.name: node for node in graph.graph_def.node if "PartitionedCall" in node.op}
     for key, signature in graph.signature_def.items():
         # Every output of a signature comes from one call of the function that was traced for it.
-        call = next((calls[t.name.split(":")[0]] for t in signature.outputs.values() if t.name.split(":")[0] in calls), None)
+        call = next(
+            (calls[t.name.split(":")[0]] for t in signature.outputs.values() if t.name.split(":")[0] in calls), None
+        )
         if call is None:
             continue
         body = functions[call.attr["f"].func.name]
         unused = _unused_arguments(body, functions)
         for name, tensor in signature.inputs.items():
-            position = list(call.input).index(tensor.name.removesuffix(":0")) if tensor.name.removesuffix(":0") in call.input else None
+            position = (
+                list(call.input).index(tensor.name.removesuffix(":0"))
+                if tensor.name.removesuffix(":0") in call.input
+                else None
+            )
             if position is not None and position in unused:
                 yield Finding("unused_inputs", f"signatures.{key}.inputs.{name}", "no output depends on it")
 

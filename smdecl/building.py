@@ -17,9 +17,10 @@ import tensorflow as tf
 from hydra.errors import InstantiationException
 
 from smdecl import restoring, trust, usercode
-from smdecl.config import Devices, ExportConfig
-from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, nearest
+from smdecl.config import Devices, ExportConfig, Signature
+from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
+from smdecl.specs import arguments, find_method
 from smdecl.tensors import variable_record
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
@@ -47,13 +48,14 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
     with _placed(config.devices):
         obj = _instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
+        _build_layers(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
     return Built(obj, _describe(obj, restored))
 
 
 def _seed(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the models that are built here use the global generator
+    np.random.seed(seed)  # the global generator, for that is what models use
     tf.random.set_seed(seed)
 
 
@@ -81,7 +83,8 @@ def _placed(devices: Devices) -> Iterator[None]:
 def _require_targets(config: ExportConfig, project: trust.Project) -> None:
     """Resolves every `_target_` and judges what it leads to, before any of them is called."""
     parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}, "options": config.options}
-    problems, refused = [], []
+    problems: list[Problem] = []
+    refused: list[Problem] = []
     for path, target, node in trust.targets(parts):
         try:
             found = _resolve(target, path)
@@ -102,7 +105,7 @@ def _resolve(target: str, path: KeyPath) -> Any:
     found: Any = _import(parts[0], path)
     for index, part in enumerate(parts[1:], start=1):
         if not hasattr(found, part) and isinstance(found, ModuleType) and hasattr(found, "__path__"):
-            with contextlib.suppress(_NoModule):
+            with contextlib.suppress(_NoModuleError):
                 _import(".".join(parts[: index + 1]), path)
         if not hasattr(found, part):
             known = [name for name in dir(found) if not name.startswith("_")]
@@ -114,7 +117,7 @@ def _resolve(target: str, path: KeyPath) -> Any:
     return found
 
 
-class _NoModule(ConfigError):
+class _NoModuleError(ConfigError):
     """The module itself does not exist; distinct from one that fails while it is imported."""
 
 
@@ -123,16 +126,12 @@ def _import(name: str, path: KeyPath) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise _NoModule(Problem(path, f"no module {name!r} in the current directory or on sys.path")) from error
-        raise _failed_import(name, path, error) from error
+            raise _NoModuleError(
+                Problem(path, f"no module {name!r} in the current directory or on sys.path")
+            ) from error
+        raise usercode.failure(path, f"importing {name!r}", error) from error
     except Exception as error:
-        raise _failed_import(name, path, error) from error
-
-
-def _failed_import(name: str, path: KeyPath, error: Exception) -> ModelError:
-    return ModelError(
-        Problem(path, f"importing {name!r} failed: {usercode.summary(error)}"), usercode.traceback_text(error)
-    )
+        raise usercode.failure(path, f"importing {name!r}", error) from error
 
 
 def _check_arguments(found: Callable[..., Any], node: dict[str, Any], path: KeyPath) -> list[Problem]:
@@ -167,17 +166,31 @@ def _instantiate(node: dict[str, Any], path: KeyPath) -> Any:
         return hydra.utils.instantiate({"_convert_": "all", **node})
     except InstantiationException as error:
         cause = error.__cause__ or error
-        raise ModelError(
-            Problem(path, f"building {node['_target_']} failed: {usercode.summary(cause)}"),
-            usercode.traceback_text(cause),
-        ) from cause
+        raise usercode.failure(path, f"building {node['_target_']}", cause) from cause
 
 
 def _require_trackable(obj: Any, target: str) -> None:
     path = ("model", "_target_")
     if not isinstance(obj, tf.__internal__.tracking.Trackable):
         takes = "takes a tf.Module, a Keras model, a tf.train.Checkpoint or another Trackable"
-        raise ConfigError(Problem(path, f"{target} made a {type(obj).__name__}, which TensorFlow cannot track; {takes}"))
+        raise ConfigError(
+            Problem(path, f"{target} made a {type(obj).__name__}, which TensorFlow cannot track; {takes}")
+        )
+
+
+def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
+    """Makes the variables of a Keras model that makes them when it is first called, by the declared specs.
+
+    Without them nothing could be restored; and an example call would freeze its batch size.
+    """
+    for key, signature in signatures.items():
+        method = find_method(obj, signature.method)
+        if not isinstance(obj, tf.keras.Model) or obj.built or method is None or signature.inputs is None:
+            continue
+        try:
+            tf.function(lambda method=method, **inputs: method(**inputs)).get_concrete_function(**arguments(signature))
+        except Exception as error:
+            raise usercode.failure(("signatures", key), f"calling {signature.method}", error) from error
 
 
 def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:

@@ -95,6 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if shows:
         from smdecl import hydra_app
 
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         return hydra_app.show(arguments)
     if arguments.verb in ("export", "plan"):
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows

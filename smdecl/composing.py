@@ -91,12 +91,19 @@ def compose(
         return _resolve(config, config_name, taken, problems)
 
 
+def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
+    """Returns where a sweep writes its results; every variant of it is given this one directory."""
+    with _hydra():
+        config, _, _ = _compose_what_can_be(config_name, overrides)
+        return Path(str((config or hydra_compose(PRIMARY, return_hydra_config=True)).hydra.sweep.dir))
+
+
 def from_job(config: DictConfig) -> Composition:
     """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
     job = HydraConfig.get()
     sources = [Path(source.path) for source in job.runtime.config_sources if source.provider == _PROVIDER]
     use_config_dirs(sources)
-    return _resolve(config, job.job.config_name, list(job.overrides.task), [])
+    return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
 
 
 @contextmanager
@@ -239,7 +246,7 @@ def _plain(node: DictConfig | ListConfig, key: Any, path: KeyPath, problems: lis
     if isinstance(value, ListConfig):
         items = [_plain(value, index, (*path, index), problems) for index in range(len(value))]
         return [item[0] for item in items], [item[1] for item in items]
-    raw = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index, call-overload]
+    raw = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
     return value, raw if isinstance(raw, str) and _ENVIRONMENT.search(raw) else value
 
 
@@ -267,7 +274,7 @@ class _Locator:
             loader = GlobalHydra.instance().config_loader()
             parsed = OverridesParser.create().parse_overrides(list(self.overrides))
             groups = [o for o in parsed if loader.get_group_options(o.key_or_group, ObjectType.CONFIG)]
-            defaults = loader.compute_defaults_list(self.config_name, [o.input_line for o in groups], RunMode.RUN)
+            defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
             for default in defaults.defaults:
                 file = _source_file(default.config_path)
                 if file is not None:

@@ -9,9 +9,7 @@ from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
 
 
-def compare_outputs(
-    path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]
-) -> Iterator[Problem]:
+def compare_outputs(path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]) -> Iterator[Problem]:
     """Yields where outputs are not the declared ones; a declaration of None declares nothing."""
     if signature.outputs is None:
         return
@@ -30,15 +28,16 @@ def compare_inputs(path: KeyPath, signature: Signature, inputs: Mapping[str, Ten
         return
     yield from _compare_names((*path, "inputs"), declared, inputs, "input")
     for place, name, spec in input_names(signature.inputs):
-        if name in inputs and (difference := differs(spec, inputs[name])):
+        if name is not None and name in inputs and (difference := differs(spec, inputs[name])):
             yield Problem((*path, "inputs", *place), difference)
 
 
-def compare_signatures(
-    path: KeyPath, expected: SignatureRecord, found: SignatureRecord
-) -> Iterator[Problem]:
+def compare_signatures(path: KeyPath, expected: SignatureRecord, found: SignatureRecord) -> Iterator[Problem]:
     """Yields where a signature as it was read back is not the one that was traced."""
-    for kind, before, after in (("inputs", expected.inputs, found.inputs), ("outputs", expected.outputs, found.outputs)):
+    for kind, before, after in (
+        ("inputs", expected.inputs, found.inputs),
+        ("outputs", expected.outputs, found.outputs),
+    ):
         if before != after:
             yield Problem((*path, kind), f"traced as {_show(before)} but saved as {_show(after)}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,13 +94,21 @@ class SmdeclError(Exception):
         return other.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problems, self.traceback_text), {"__cause__": self.__cause__}
+        cause = self.__cause__
+        if cause is not None and not isinstance(cause, CauseText):
+            # The cause itself may be of a class that only the process which raised it has, or has imported.
+            cause = CauseText("".join(traceback.format_exception(cause)).rstrip())
+        return type(self), (self.problems, self.traceback_text), {"__cause__": cause}
 
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         self.__cause__ = (state or {}).get("__cause__")
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class CauseText(Exception):  # noqa: N818 - it stands for an error of any kind
+    """What caused an error in another process: its traceback, as text."""
 
 
 class InternalError(SmdeclError):

@@ -60,7 +60,9 @@ def _specs(signature: Signature, traced: Traced) -> dict[str, Spec]:
 
 def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:
     path = ("verify", "examples", key, index, "inputs")
-    return {name: _array((*path, name), example["inputs"][name], spec.dtype, spec.shape) for name, spec in specs.items()}
+    return {
+        name: _array((*path, name), example["inputs"][name], spec.dtype, spec.shape) for name, spec in specs.items()
+    }
 
 
 def _given_outputs(
@@ -99,7 +101,9 @@ def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
     dtype = tf.as_dtype(spec.dtype)
     if dtype == tf.string:
         words = [b"a", b"to be", "gr\u00fc\u00df".encode()]
-        return np.array([words[i] for i in random.integers(0, len(words), int(np.prod(shape)))], dtype=object).reshape(shape)
+        return np.array([words[i] for i in random.integers(0, len(words), int(np.prod(shape)))], dtype=object).reshape(
+            shape
+        )
     if dtype == tf.bool:
         return random.integers(0, 2, shape).astype(bool)
     if dtype.is_complex:
@@ -140,7 +144,10 @@ def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> A
 
 
 def _shapes(inputs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value.dtype if value.dtype != object else 'string'} {list(value.shape)}" for name, value in inputs.items())
+    return ", ".join(
+        f"{name} {value.dtype if value.dtype != object else 'string'} {list(value.shape)}"
+        for name, value in inputs.items()
+    )
 
 
 def write(examples: Sequence[Example], directory: Path) -> None:
@@ -154,7 +161,11 @@ def write(examples: Sequence[Example], directory: Path) -> None:
             for kind, tensors in (("inputs", example.inputs), ("outputs", example.outputs)):
                 for position, (name, array) in enumerate(tensors.items()):
                     place = f"{number}/{kind}/{position}"
-                    entry[kind][name] = {"file": place, "dtype": tf.as_dtype(array.dtype).name, "shape": list(array.shape)}
+                    entry[kind][name] = {
+                        "file": place,
+                        "dtype": tf.as_dtype(array.dtype).name,
+                        "shape": list(array.shape),
+                    }
                     _write_array(archive, place, array)
             index.append(entry)
         # ZipInfo's default date is fixed, so that the same examples make the same bytes.
@@ -166,8 +177,8 @@ def _write_array(archive: zipfile.ZipFile, place: str, array: Any) -> None:
         values = [bytes(value) for value in array.ravel()]
         _write_npy(archive, f"{place}.lengths.npy", np.array([len(value) for value in values], dtype=np.int64))
         array = np.frombuffer(b"".join(values), dtype=np.uint8)
-    elif array.dtype.kind == "V" or array.dtype.num >= 256:  # bfloat16 and the like, which .npy cannot name
-        array = np.ascontiguousarray(array).view(np.uint8 if array.dtype.itemsize == 1 else np.uint16)
+    elif array.dtype.isbuiltin != 1:  # bfloat16 and the like, which .npy cannot name
+        array = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
     _write_npy(archive, f"{place}.npy", np.ascontiguousarray(array))
 
 
@@ -195,7 +206,9 @@ def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
     array = arrays[file]
     if dtype == "string":
         ends = np.cumsum(arrays[f"{file}.lengths"])
-        values = [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
+        values = (
+            [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
+        )
         strings = np.empty(len(values), dtype=object)
         strings[:] = values
         return strings.reshape(shape)

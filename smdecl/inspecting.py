@@ -55,9 +55,7 @@ def inspect(message: Any, findings: tuple[Finding, ...] = ()) -> SavedModelRecor
     )
 
 
-def compare(
-    declared: Mapping[str, Signature], traced: Mapping[str, SignatureRecord], saved: SavedModelRecord
-) -> None:
+def compare(declared: Mapping[str, Signature], traced: Mapping[str, SignatureRecord], saved: SavedModelRecord) -> None:
     """Compares what was saved with what was declared and traced.
 
     Raises:

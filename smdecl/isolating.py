@@ -56,7 +56,8 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
     """Runs `function(*args)` in a pristine process and returns what it returns.
 
     Args:
-        function: Importable by its name, as its arguments and its result must be picklable.
+        function: Importable by its name; what it takes and returns can be pickled.
+        args: Of the function.
         failure: What to raise where the process dies without a word.
         doing: What the process was doing, for that error's text.
 

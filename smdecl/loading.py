@@ -143,6 +143,7 @@ def _api() -> Any:
     library = ctypes.CDLL(str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"))
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     integers = ctypes.POINTER(ctypes.c_int64)
+    feeds_or_fetches = [pointer, pointer, ctypes.c_int]
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "TF_NewStatus": (pointer, []),
         "TF_NewGraph": (pointer, []),
@@ -155,8 +156,7 @@ def _api() -> Any:
         ),
         "TF_SessionRun": (
             None,
-            [pointer, pointer, pointer, pointer, ctypes.c_int, pointer, pointer, ctypes.c_int, pointer, ctypes.c_int]
-            + [pointer, pointer],
+            [pointer, pointer, *feeds_or_fetches, *feeds_or_fetches, pointer, ctypes.c_int, pointer, pointer],
         ),
         "TF_GraphOperationByName": (pointer, [pointer, ctypes.c_char_p]),
         "TF_AllocateTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, size]),

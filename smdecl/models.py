@@ -8,7 +8,7 @@ import tensorflow as tf
 class Adder(tf.Module):  # type: ignore[misc]
     """Adds a number to itself: the example of `tf.saved_model.save`'s own documentation."""
 
-    @tf.function  # type: ignore[misc]
+    @tf.function  # type: ignore[untyped-decorator]
     def add(self, x: tf.Tensor) -> tf.Tensor:
         """Returns `x + x`, in the shape and dtype of `x`."""
         return x + x
@@ -21,7 +21,7 @@ class Scaler(tf.Module):  # type: ignore[misc]
         super().__init__()
         self.factor = tf.Variable(factor, dtype=tf.float32, name="factor")
 
-    @tf.function  # type: ignore[misc]
+    @tf.function  # type: ignore[untyped-decorator]
     def add(self, x: tf.Tensor) -> tf.Tensor:
         """Returns `factor * x`, float32, in the shape of `x`."""
         return self.factor * x

@@ -93,7 +93,9 @@ def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
     if errors:
         raise ContractError(
             [
-                Problem(("audit", finding.rule), f"{finding.where}: {finding.message}; takes warn or off to let it pass")
+                Problem(
+                    ("audit", finding.rule), f"{finding.where}: {finding.message}; takes warn or off to let it pass"
+                )
                 for finding in errors
             ]
         )

@@ -130,6 +130,7 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
     """
     with _reported(export_dir):
         _sync(directory)
+        version: int | None
         if options.version == "next":
             path, version = _publish_next(directory, export_dir)
         else:

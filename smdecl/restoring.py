@@ -91,7 +91,7 @@ def _root_name(obj: Any, graph: Any) -> str | None:
         return None
     for name, node in children.items():
         if own & {child.local_name for child in node.children}:
-            return name
+            return str(name)
     return None
 
 
@@ -117,7 +117,7 @@ def _require_keras(obj: Any, weights: Weights) -> None:
     if not isinstance(obj, tf.keras.Model):
         takes = "takes format checkpoint or saved_model for anything but a Keras model"
         raise ConfigError(Problem(("weights", "format"), f"{weights.format} for a {type(obj).__name__}; {takes}"))
-    if not obj.built:
+    if not obj.variables:
         raise ConfigError(
             Problem(_PATH, f"{type(obj).__name__} has no variables yet to restore into; build it in its constructor")
         )

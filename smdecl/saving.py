@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 from smdecl import usercode
 from smdecl.building import Built
-from smdecl.errors import ConfigError, ModelError, Problem
-from smdecl.tracing import Traced, find_method
+from smdecl.errors import ConfigError, Problem
+from smdecl.specs import find_method
+from smdecl.tracing import Traced
 
 
 def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any], directory: Path) -> None:
@@ -27,13 +29,38 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
     functions = {key: signature.function for key, signature in traced.items()}
     save_options = _save_options(built.obj, options)
     try:
-        # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
-        tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
+        with _keras_variables_once():
+            # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
+            tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types
-        raise ModelError(
-            Problem((), f"saving failed: {usercode.summary(error)}"), usercode.traceback_text(error)
-        ) from error
+        raise usercode.failure((), "saving", error) from error
     _settle_fingerprint(directory)
+
+
+@contextlib.contextmanager
+def _keras_variables_once() -> Iterator[None]:
+    """Makes a Keras 3 variable one variable of the export.
+
+    Keras maps each of its variables to a copy of what the functions read. The checkpoint then goes into the copy, and
+    where the graph is all that is loaded, in TensorFlow Serving, the functions read what nobody has initialised:
+    "Could not find variable" (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
+    """
+    kind, name = getattr(tf.keras, "Variable", None), "_export_to_saved_model_graph"
+    original = getattr(kind, name, None)
+    if original is None:  # the legacy tf_keras has TensorFlow's own variables
+        yield
+        return
+
+    def export(variable: Any, object_map: Any, tensor_map: Any, options: Any, **keywords: Any) -> Any:
+        resources = variable.value._export_to_saved_model_graph(object_map, tensor_map, options, **keywords)
+        object_map[variable] = object_map[variable.value]
+        return resources
+
+    setattr(kind, name, export)
+    try:
+        yield
+    finally:
+        setattr(kind, name, original)
 
 
 def _save_options(obj: Any, options: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ import jsonschema
 from smdecl import resources
 from smdecl.errors import InternalError, KeyPath, Problem, dotted, nearest
 
+_SHOWN = 80  # characters of a value
 _WORDS = {
     "object": "a mapping",
     "array": "a list",
@@ -48,7 +49,7 @@ def require(name: str, value: object) -> None:
         raise InternalError([Problem(problem.path, f"{problem.message} ({name} schema)") for problem in found])
 
 
-def _word(error: jsonschema.ValidationError) -> Iterator[Problem]:
+def _word(error: Any) -> Iterator[Problem]:
     path: KeyPath = tuple(error.absolute_path)
     wording = _KEYWORDS.get(str(error.validator))
     if error.context and error.validator in ("oneOf", "anyOf"):
@@ -63,14 +64,14 @@ def _word(error: jsonschema.ValidationError) -> Iterator[Problem]:
         yield Problem(path, error.message)
 
 
-def _word_alternatives(error: jsonschema.ValidationError) -> Iterator[Problem]:
+def _word_alternatives(error: Any) -> Iterator[Problem]:
     # Every alternative here is null or one real form: what breaks the real form is what the user wants to hear.
     for inner in error.context or []:
         if inner.validator != "type" or "null" not in inner.validator_value:
             yield from _word(inner)
 
 
-def _unknown_keys(path: KeyPath, error: jsonschema.ValidationError) -> Iterator[Problem]:
+def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
     known = sorted(error.schema.get("properties", {}))
     for key in error.instance:
         if key not in known:
@@ -78,12 +79,11 @@ def _unknown_keys(path: KeyPath, error: jsonschema.ValidationError) -> Iterator[
             yield Problem((*path, key), f"{key!r} is no key{place}; takes {', '.join(known)}{nearest(key, known)}")
 
 
-def _missing_keys(path: KeyPath, error: jsonschema.ValidationError) -> Iterator[Problem]:
+def _missing_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
     for key in error.validator_value:
-        if key not in error.instance:
-            # jsonschema reports each missing key as an error of its own; its message names the one it is about.
-            if error.message.startswith(repr(key)):
-                yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}")
+        # jsonschema reports each missing key as an error of its own; its message names the one it is about.
+        if key not in error.instance and error.message.startswith(repr(key)):
+            yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}")
 
 
 def _takes(schema: Mapping[str, Any], key: str) -> str:
@@ -111,7 +111,7 @@ def show(value: object) -> str:
     """Returns a config value as a person would write it, cut to one line."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     kind = "" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})"
-    return (text if len(text) <= 80 else text[:77] + "...") + kind
+    return (text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...") + kind
 
 
 def _kind(value: object) -> str:
@@ -120,7 +120,7 @@ def _kind(value: object) -> str:
     return {int: "an integer", float: "a number", str: "a string"}.get(type(value), type(value).__name__)
 
 
-def _enum(error: jsonschema.ValidationError) -> str:
+def _enum(error: Any) -> str:
     known = error.validator_value
     return _choices(known) + nearest(error.instance, [value for value in known if value is not None])
 

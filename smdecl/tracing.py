@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from smdecl import contract, usercode
 from smdecl.building import Built, argument_names
-from smdecl.config import Devices, KeyPath, Nest, Signature, Spec, map_nest
-from smdecl.errors import ConfigError, ContractError, ModelError, Problem, SmdeclError, nearest
+from smdecl.config import Devices, Nest, Signature
+from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
+from smdecl.specs import arguments, find_method
 from smdecl.tensors import tensor_record
 
 
@@ -64,7 +65,9 @@ def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Pro
     if signature.inputs is None:
         if getattr(method, "input_signature", None) is None:
             return [
-                Problem((*path, "inputs"), f"is missing: {kind}.{name} has no input_signature of its own to take it from")
+                Problem(
+                    (*path, "inputs"), f"is missing: {kind}.{name} has no input_signature of its own to take it from"
+                )
             ]
         return []
     return _check_arguments((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
@@ -76,7 +79,9 @@ def _check_arguments(path: KeyPath, name: str, method: Any, inputs: dict[str, Ne
     problems = []
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         problems += [
-            Problem((*path, given), f"{name} has no argument {given!r}; it has: {', '.join(known)}{nearest(given, known)}")
+            Problem(
+                (*path, given), f"{name} has no argument {given!r}; it has: {', '.join(known)}{nearest(given, known)}"
+            )
             for given in inputs
             if given not in known
         ]
@@ -100,43 +105,15 @@ def _parameters(method: Any) -> list[inspect.Parameter]:
         return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
 
 
-def find_method(obj: Any, dotted_path: str) -> Any:
-    """Follows a dotted path from `obj`; None where it leads to nothing that can be called."""
-    found = obj
-    for name in dotted_path.split("."):
-        found = getattr(found, name, None)
-    return found if callable(found) else None
-
-
 def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     method = find_method(obj, signature.method)
     function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
     path = ("signatures", key)
-    arguments = {
-        name: map_nest(nest, lambda place, spec, name=name: tensor_spec(spec, None if place else name))  # type: ignore[misc]
-        for name, nest in (signature.inputs or {}).items()
-    }
     try:
-        concrete = function.get_concrete_function(**arguments)
+        concrete = function.get_concrete_function(**arguments(signature))
     except Exception as error:
-        raise _failed(path, signature.method, error) from error
+        raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
     return Traced(method, concrete, _record(path, concrete))
-
-
-def tensor_spec(spec: Spec, default_name: str | None) -> Any:
-    """Returns the `tf.TypeSpec` of a declared spec; a named dim is an unknown size to TensorFlow."""
-    shape = None if spec.shape is None else [None if isinstance(dim, str) else dim for dim in spec.shape]
-    if spec.kind == "ragged":
-        splits = tf.as_dtype(spec.row_splits_dtype)
-        return tf.RaggedTensorSpec(shape, spec.dtype, ragged_rank=spec.ragged_rank, row_splits_dtype=splits)
-    if spec.kind == "sparse":
-        return tf.SparseTensorSpec(shape, spec.dtype)
-    return tf.TensorSpec(shape, spec.dtype, name=spec.name or default_name)
-
-
-def _failed(path: KeyPath, method: str, error: Exception) -> SmdeclError:
-    problem = Problem(path, f"tracing {method} with the declared inputs failed: {usercode.summary(error)}")
-    return ModelError(problem, usercode.traceback_text(error))
 
 
 def _record(path: KeyPath, concrete: Any) -> SignatureRecord:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
+from smdecl.errors import KeyPath, ModelError, Problem
+
 _PACKAGE = str(Path(__file__).resolve().parent)
+_NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 
 
 def summary(error: BaseException) -> str:
-    """Returns type and message of an error, cut where a framework repeats its own internals."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else ""
-    if text == "in user code:" and len(lines) > 1:
-        text = lines[-1].strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """Returns type and message of an error in a line, without the frames that AutoGraph and Keras put into messages."""
+    kind = type(error).__name__
+    lines = [line.strip() for line in _plain(str(error)).splitlines() if line.strip()]
+    if lines and lines[0] == "in user code:":
+        named = [index for index, line in enumerate(lines) if _NAMED.match(line)]
+        lines = lines[named[-1] :] if named else lines[-1:]
+        kind, _, lines[0] = lines[0].partition(": ")
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
+        del lines[0]
+    return f"{kind}: {lines[0]}" if lines else kind
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[\d*m", "", text)
 
 
 def traceback_text(error: BaseException) -> str:
     """Returns the traceback of an error, with only the frames that lie in the user's own files."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    message = "".join(traceback.format_exception_only(type(error), error))
+    message = _plain("".join(traceback.format_exception_only(type(error), error)))
     if not frames:
         return message
     return "Traceback (your code):\n" + "".join(traceback.format_list(frames)) + message
@@ -31,4 +43,13 @@ def _is_users(filename: str) -> bool:
     if filename.startswith(_PACKAGE) and path.name != "models.py":
         return False
     # AutoGraph runs functions from temporary copies, whose lines are not the user's.
-    return path.is_file() and not {"site-packages", "dist-packages", "lib"} & set(path.parts) and "autograph" not in filename
+    return (
+        path.is_file()
+        and not {"site-packages", "dist-packages", "lib"} & set(path.parts)
+        and "autograph" not in filename
+    )
+
+
+def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
+    """Returns the error that says that the model's own code failed, with its part of the traceback."""
+    return ModelError(Problem(path, f"{doing} failed: {summary(error)}"), traceback_text(error))

@@ -1,4 +1,4 @@
-"""Stage 7, verify: loads the saved bytes as a server does, in a process that knows nothing of the one that made them."""
+"""Stage 7, verify: loads the saved bytes as a server does and runs the examples, in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,62 @@
+"""Hands to Hydra's own application what Hydra itself does: help, --cfg, --info, shell completion, multirun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from smdecl import composing, resources
+from smdecl.errors import ConfigError
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints what one of Hydra's flags asks for.
+
+    Raises:
+        ConfigError: Where the config cannot be composed.
+    """
+    composing.use_config_dirs(arguments.config_dir)
+    flags = ["--config-name", arguments.config_name]
+    flags += ["--help"] if arguments.help else []
+    flags += ["--hydra-help"] if arguments.hydra_help else []
+    flags += ["--cfg", arguments.cfg] if arguments.cfg else []
+    flags += ["--package", arguments.package] if arguments.package else []
+    flags += ["--resolve"] if arguments.resolve else []
+    flags += ["--info", arguments.info] if arguments.info else []
+    flags += ["--shell-completion"] if arguments.shell_completion else []
+    try:
+        run([*flags, *arguments.overrides], lambda _: None)
+    except (HydraException, OmegaConfBaseException) as error:
+        # smdecl words the same fault better, and finds the others; where it finds none, Hydra's words it is.
+        composing.compose(arguments.overrides, config_dirs=arguments.config_dir, config_name=arguments.config_name)
+        raise ConfigError(str(error)) from error
+    return 0
+
+
+def run(argv: Sequence[str], task: Callable[[Any], Any]) -> None:
+    """Runs Hydra's application with `argv`; raises what goes wrong instead of exiting.
+
+    Raises:
+        HydraException, OmegaConfBaseException: As Hydra has them.
+    """
+    application = hydra.main(config_path=str(resources.conf_dir()), config_name=composing.PRIMARY, version_base="1.3")
+    before, os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR"), "1"
+    own_argv, sys.argv = sys.argv, ["smdecl", *argv]
+    try:
+        application(task)()
+    except SystemExit as end:
+        if end.code not in (0, None):
+            raise
+    finally:
+        sys.argv = own_argv
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
