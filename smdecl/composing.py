@@ -162,8 +162,7 @@ def _options(override: Override) -> list[str]:
 def _explain(error: Exception, culprit: Override | str | None, config: DictConfig | None) -> Problem:
     """Words one error of Hydra's: what was found, what is taken."""
     if isinstance(culprit, str):
-        reason = str(error).splitlines()[0]
-        return Problem((), f"cannot be parsed: {reason}", Origin(override=culprit))
+        return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
     path: KeyPath = tuple(culprit.key_or_group.replace("/", ".").split(".")) if culprit else ()
     origin = Origin(override=culprit.input_line) if culprit else None
     if isinstance(error, MissingConfigException):
@@ -177,6 +176,14 @@ def _explain(error: Exception, culprit: Override | str | None, config: DictConfi
     if culprit and config is not None and not culprit.is_add() and _is_unknown(config, path):
         return Problem(path, _unknown_key(config, path), origin)
     return Problem(path, text, origin)
+
+
+def _parse_error(error: Exception) -> str:
+    """Returns the line of Hydra's message that says what was wrong, without the override itself and the pointer."""
+    for line in str(error).splitlines():
+        if re.search(r"\w", line) and not line.startswith(("Error parsing override", "See https")):
+            return line.strip()
+    return "quote values that hold $ { } [ ] ( ) , : = or spaces, such as 'key=\"a value\"'"
 
 
 def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin: Origin | None) -> Problem:
@@ -259,11 +266,15 @@ class _Locator:
     directories: tuple[Path, ...]
 
     def __call__(self, path: KeyPath) -> Origin | None:
-        """Returns the origin of the longest part of `path` that the config has; the last to set it wins."""
+        """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
+
+        An override of something below `path` goes before the file that holds the rest of it.
+        """
         best: tuple[int, Origin | None] = (0, None)
-        for prefix, origin in self._places:
-            if prefix == path[: len(prefix)] and len(prefix) >= best[0]:
-                best = len(prefix), origin
+        for place, origin in self._places:
+            below = origin.override is not None and place[: len(path)] == path != ()
+            if below or (place == path[: len(place)] and len(place) >= best[0]):
+                best = min(len(place), len(path)), origin
         return best[1]
 
     @functools.cached_property

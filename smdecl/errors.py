@@ -6,14 +6,19 @@ line or the override that the value came from.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import errno
+import os
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
 def dotted(path: KeyPath) -> str:
@@ -153,3 +158,23 @@ class PublishError(SmdeclError):
     """The release could not be put in its place: the version exists, the disk is full, permission is denied."""
 
     exit_code = 5
+
+
+@contextlib.contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turns what the file system refuses below `place` into a PublishError.
+
+    Raises:
+        PublishError: For every OSError, and for the errors that TensorFlow's writers make of one.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or place
+        raise PublishError(Problem(("export_dir",), f"{where}: {error.strerror or error}")) from error
+    except Exception as error:
+        # TensorFlow's own error types cannot be named here, for they would have to be imported.
+        refusal = next((reason for code in _DISK if (reason := os.strerror(code)) in str(error)), None)
+        if refusal is None or isinstance(error, SmdeclError):
+            raise
+        raise PublishError(Problem(("export_dir",), f"{place}: {refusal}")) from error

@@ -67,10 +67,13 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
     start()
     context: Any = multiprocessing.get_context(_method())
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, function, args))
+    # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
+    stderr = multiprocessing.connection.Connection(os.dup(2), readable=False)
+    process = context.Process(target=_child, args=(sender, stderr, function, args))
     with _environment(_PINNED), _no_main_module():
         process.start()
     sender.close()
+    stderr.close()
     try:
         outcome = _receive(receiver, process, failure, doing)
     finally:
@@ -140,11 +143,12 @@ def _end(process: Any) -> None:
     process.close()
 
 
-def _child(sender: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _child(sender: Any, stderr: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.update(_PINNED)
+    os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
     sender.send(_outcome(function, args))
     sender.close()

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from smdecl.config import ExportConfig
+from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
@@ -54,7 +55,9 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     records = {key: signature.record for key, signature in traced.items()}
     saved = inspecting.inspect(message, auditing.audit(message, config.audit))
     inspecting.compare(config.signatures, records, saved)
-    examples.write(examples.make(config.signatures, traced, config.verify, config.seed), directory)
+    cases = examples.make(config.signatures, traced, config.verify, config.seed)
+    with disk_errors(directory):
+        examples.write(cases, directory)
     return Made(Plan(built.record, records), saved, _environment(project))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smdecl.config import Publish
-from smdecl.errors import Problem, PublishError
+from smdecl.errors import Problem, PublishError, disk_errors
 
 _STAGE = ".smdecl-"
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
@@ -67,31 +67,28 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
         PublishError: Where the directory cannot be made.
     """
     parent = export_dir if publish.version is not None else export_dir.parent
-    with _reported(parent), contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, _make(parent))
-        _sweep(parent)
-        directory = parent / f"{_STAGE}{os.getpid()}-{secrets.token_hex(4)}"
-        directory.mkdir()
+    with disk_errors(parent), contextlib.ExitStack() as stack:
+        missing = [path for path in (parent, *parent.parents) if not path.exists()]
+        stack.callback(_remove_empty, missing)
+        directory, lock = _make_stage(parent)
         stack.callback(_remove, directory)
-        # Held for as long as this process lives: a stage that nobody holds is one that its process left behind.
-        stack.callback(os.close, _lock(directory))
+        stack.callback(os.close, lock)
         yield directory
 
 
-@contextlib.contextmanager
-def _reported(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename2 or error.filename or str(place)
-        raise PublishError(Problem(("export_dir",), f"{where}: {error.strerror or error}")) from error
-
-
-def _make(directory: Path) -> list[Path]:
-    """Makes a directory with its parents and returns those that were not there, the innermost first."""
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    return missing
+def _make_stage(parent: Path) -> tuple[Path, int]:
+    """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
+    while True:
+        parent.mkdir(parents=True, exist_ok=True)
+        directory = parent / f"{_STAGE}{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            # The lock on the parent keeps others from sweeping a stage away before it is held.
+            with _locked(parent):
+                _sweep(parent)
+                directory.mkdir()
+                return directory, _lock(directory, fcntl.LOCK_NB)
+        except FileNotFoundError:  # another process failed, and removed the directories that it had made
+            continue
 
 
 def _remove_empty(directories: list[Path]) -> None:
@@ -105,17 +102,31 @@ def _remove(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _lock(directory: Path) -> int:
+def _lock(directory: Path, flags: int = 0) -> int:
+    """Locks a directory; the lock dies with the process, however it ends."""
     descriptor = os.open(directory, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = _lock(directory)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
     for directory in parent.glob(f"{_STAGE}*"):
         try:
-            descriptor = _lock(directory)
+            descriptor = _lock(directory, fcntl.LOCK_NB)
         except OSError:  # its process lives, or another one has just removed it
             continue
         shutil.rmtree(directory, ignore_errors=True)
@@ -128,7 +139,7 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
     Raises:
         PublishError: Where the version exists, or the file system refuses.
     """
-    with _reported(export_dir):
+    with disk_errors(export_dir):
         _sync(directory)
         version: int | None
         if options.version == "next":
@@ -178,9 +189,7 @@ def _rename(source: Path, target: Path, flags: int) -> None:
 
 
 def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with _locked(target.parent):
         if flags == _EXCHANGE:
             aside = source.with_name(f"{source.name}-old")
             target.rename(aside)
@@ -190,8 +199,6 @@ def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         else:
             source.rename(target)
-    finally:
-        os.close(descriptor)
 
 
 def _sync(directory: Path) -> None:

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 from smdecl import usercode
 from smdecl.building import Built
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
 from smdecl.specs import find_method
 from smdecl.tracing import Traced
 
@@ -29,9 +29,11 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
     functions = {key: signature.function for key, signature in traced.items()}
     save_options = _save_options(built.obj, options)
     try:
-        with _keras_variables_once():
+        with _keras_variables_once(), disk_errors(directory):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
             tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
+    except PublishError:
+        raise
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types
         raise usercode.failure((), "saving", error) from error
     _settle_fingerprint(directory)

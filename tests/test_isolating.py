@@ -1,0 +1,156 @@
+"""Functions run in pristine processes, and what becomes of those that die."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from smdecl import isolating
+from smdecl.errors import ConfigError, InternalError, ModelError, Problem, VerificationError
+from tests.conftest import ROOT
+
+
+def run(function, *args):
+    return isolating.run(function, *args, failure=VerificationError, doing="testing")
+
+
+def name_of_a_layer():
+    import keras
+
+    return keras.layers.Dense(1).name, os.environ["PYTHONHASHSEED"], hash("a"), keras.config.backend()
+
+
+def test_every_process_begins_alike():
+    first, second = run(name_of_a_layer), run(name_of_a_layer)
+
+    assert first == second
+    assert first[0] == "dense"
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+def test_a_crash_in_native_code_is_an_error():
+    with pytest.raises(VerificationError, match=r"the process that was testing was killed by SIGSEGV in native code"):
+        run(crash)
+
+
+def leave():
+    os._exit(7)
+
+
+def test_a_process_that_exits_without_a_word_is_an_error():
+    with pytest.raises(VerificationError, match="exited with status 7 and no word"):
+        run(leave)
+
+
+def fail():
+    try:
+        raise OSError("disk")
+    except OSError as cause:
+        raise ConfigError(Problem(("a", 0, "b"), "is wrong")) from cause
+
+
+def test_an_error_comes_back_whole_with_its_cause_as_text():
+    with pytest.raises(ConfigError) as error:
+        run(fail)
+
+    assert error.value.problems == (Problem(("a", 0, "b"), "is wrong"),)
+    assert "OSError: disk" in str(error.value.__cause__)
+
+
+def divide():
+    return 1 // 0
+
+
+def test_an_error_of_smdecl_itself_is_a_bug_with_its_traceback():
+    with pytest.raises(InternalError) as error:
+        run(divide)
+
+    assert error.value.exit_code == 1
+    assert "return 1 // 0" in error.value.traceback_text
+
+
+def say():
+    print("from the model")  # as a model's own code may
+    return "result"
+
+
+def test_what_a_model_prints_does_not_reach_standard_output(capfd):
+    assert run(say) == "result"
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "from the model" in err
+
+
+def sleep_beside_a_child(path):
+    child = subprocess.Popen(["sleep", "60"])
+    Path(path).write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(60)
+
+
+def gone(pid, within=10.0):
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_the_one_that_started_it(tmp_path, number):
+    script = tmp_path / "script.py"
+    pids = tmp_path / "pids"
+    script.write_text(
+        textwrap.dedent(f"""
+        from smdecl import isolating
+        from smdecl.errors import ModelError
+        from tests.test_isolating import sleep_beside_a_child
+        isolating.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
+        """)
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    while not (pids.exists() and pids.read_text().count(" ")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+
+    assert [gone(pid) for pid in pids.read_text().split()] == [True, True]
+
+
+def test_a_script_without_a_main_guard_exports_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import smdecl\nprint('once')\nprint(smdecl.export(smdecl.compose(['model=adder'])).path)\n", encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "once\nexports/adder/1\n"
+    assert done.stderr == ""
+
+
+def test_where_fork_is_not_to_be_had_a_fresh_interpreter_does_it(monkeypatch):
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+
+    assert run(name_of_a_layer)[:2] == ("dense", "0")
+    with pytest.raises(ModelError):
+        isolating.run(crash, failure=ModelError, doing="testing")

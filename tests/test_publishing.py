@@ -1,0 +1,191 @@
+"""A version directory is absent or complete, whatever happens."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from smdecl import publishing
+from smdecl.config import Publish
+from smdecl.errors import PublishError
+from tests.conftest import ROOT, tree
+
+NEXT = Publish(version="next", replace=False)
+
+
+def release(export_dir, options=NEXT, content="new"):
+    with publishing.stage(export_dir, options) as directory:
+        (directory / "variables").mkdir()
+        (directory / "variables" / "data").write_text(content)
+        (directory / "saved_model.pb").write_text(content)
+        return publishing.publish(directory, export_dir, options)
+
+
+def test_versions_count_up_from_one(tmp_path):
+    base = tmp_path / "deep" / "base"
+
+    assert [release(base) for _ in range(3)] == [(base / str(n), n) for n in (1, 2, 3)]
+    assert sorted(os.listdir(base)) == ["1", "2", "3"]
+
+
+def test_the_next_version_follows_the_highest_as_a_server_parses_names(tmp_path):
+    for name in ("007", "3", "x9", "1.5", ".smdecl-old", "99_"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "12").write_text("a file: a server takes it for a version all the same")
+
+    assert release(tmp_path)[1] == 13
+
+
+def test_a_given_version_is_published_once(tmp_path):
+    options = Publish(version=5, replace=False)
+    assert release(tmp_path, options) == (tmp_path / "5", 5)
+    before = tree(tmp_path)
+
+    for number, name in ((5, "5"), (7, "007")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        options = Publish(version=number, replace=False)
+        with pytest.raises(PublishError, match=rf"publish.version: version {number} exists: '{tmp_path / name}'"):
+            publishing.refuse_early(tmp_path, options)
+        with pytest.raises(PublishError, match=f"version {number} exists"):
+            release(tmp_path, options, "other")
+    assert tree(tmp_path) == before
+
+
+def test_replace_swaps_whole_directories(tmp_path):
+    release(tmp_path, Publish(version=5, replace=False), "old")
+    (tmp_path / "5" / "stale").write_text("of the old one alone")
+
+    release(tmp_path, Publish(version=5, replace=True), "new")
+
+    assert tree(tmp_path) == {"5/saved_model.pb": b"new", "5/variables/data": b"new"}
+
+
+def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
+    base = tmp_path / "model"
+    options = Publish(version=None, replace=False)
+    base.mkdir()  # empty: there is nothing to lose
+
+    assert release(base, options) == (base, None)
+    assert set(tree(base)) == {"saved_model.pb", "variables/data"}
+    with pytest.raises(PublishError, match="is not empty"):
+        publishing.refuse_early(base, options)
+    with pytest.raises(PublishError, match="is not empty"):
+        release(base, options)
+    release(base, Publish(version=None, replace=True), "newer")
+    assert tree(base)["saved_model.pb"] == b"newer"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
+    base = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError), publishing.stage(base, NEXT) as directory:
+        (directory / "saved_model.pb").write_text("half")
+        raise ZeroDivisionError
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from smdecl import publishing; from smdecl.config import Publish\n"
+        "with publishing.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
+        "    (d / 'x').write_text('x'); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    (dead,) = os.listdir(tmp_path)
+    with publishing.stage(tmp_path, NEXT) as live:
+        with publishing.stage(tmp_path, NEXT) as other:
+            assert sorted(os.listdir(tmp_path)) == sorted([live.name, other.name])
+            assert dead not in os.listdir(tmp_path)
+        assert live.is_dir()
+
+
+def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with publishing.stage(tmp_path, NEXT) as directory:
+            assert not publishing._VERSION.fullmatch(directory.name)
+            assert directory.stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(before)
+
+
+def test_a_rename_never_replaces_an_empty_directory(tmp_path):
+    # os.rename would: another publisher, or a person, may have made it a moment ago.
+    with publishing.stage(tmp_path, NEXT) as directory:
+        (tmp_path / "1").mkdir()
+        assert publishing.publish(directory, tmp_path, NEXT)[1] == 2
+        assert os.listdir(tmp_path / "1") == []
+
+
+def test_where_the_kernel_has_no_such_rename_a_lock_does_it(tmp_path, monkeypatch):
+    class Libc:
+        """A C library from before renameat2."""
+
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Libc())
+    assert [release(tmp_path)[1] for _ in range(2)] == [1, 2]
+    with pytest.raises(PublishError, match="version 2 exists"):
+        release(tmp_path, Publish(version=2, replace=False))
+    release(tmp_path, Publish(version=2, replace=True), "swapped")
+    assert tree(tmp_path / "2")["saved_model.pb"] == b"swapped"
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
+def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
+    found = []
+
+    def race():
+        for _ in range(10):
+            found.append(release(tmp_path, content=threading.current_thread().name)[1])
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == list(range(1, 81))
+    assert all(set(tree(tmp_path / str(n))) == {"saved_model.pb", "variables/data"} for n in found)
+
+
+def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(PublishError) as error, publishing.stage(file / "base", NEXT):
+        raise AssertionError("unreachable")
+
+    assert error.value.exit_code == 5
+    assert str(error.value) == f"export_dir: {file}/base: {os.strerror(errno.ENOTDIR)}"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="mounts a small file system")
+def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
+    disk = project.root / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("may not mount")
+    try:
+        project.write(
+            "mynet.py",
+            textwrap.dedent("""
+            import tensorflow as tf
+            class Net(tf.Module):
+                def __init__(self):
+                    self.big = tf.Variable(tf.zeros([100_000]))
+                @tf.function
+                def add(self, x):
+                    return x + self.big[0]
+            """),
+        )
+        with pytest.raises(PublishError) as error:
+            project.export("model._target_=mynet.Net", f"export_dir={disk}/base")
+        assert "No space left on device" in str(error.value)
+        assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
