@@ -28,7 +28,7 @@ def compose(
         errors.ConfigError: With every override and interpolation that cannot be taken.
     """
     directories = [] if config_dir is None else [config_dir]
-    return composing.compose(overrides, config_dirs=directories, config_name=config_name)
+    return composing.compose(overrides, directories=directories, config_name=config_name)
 
 
 def export(config: Composition, *, trust_packages: Sequence[str] = ()) -> Release:

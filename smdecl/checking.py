@@ -33,12 +33,13 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     """
     values = composition.values
     broken = schema.problems("config", values)
+    broken_paths = {problem.path for problem in broken}
     broken_parts = {problem.path[:1] for problem in broken} | {problem.path[:2] for problem in broken}
     found = [problem for path, rule in _RULES if path not in broken_parts for problem in rule(values)]
     for key, value in _mapping(values, "signatures").items():
-        if ("signatures", key) not in broken_parts and ("signatures",) not in {p.path for p in broken}:
+        if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
             found += _check_signature(("signatures", key), config.parse_signature(value))
-    refused = list(_check_trust(values, project))
+    refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
     if problems := [*broken, *found, *refused]:
         kind = TrustError if len(refused) == len(problems) else ConfigError
         raise kind([problem.at(composition.locate(problem.path)) for problem in problems])

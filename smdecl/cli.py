@@ -107,7 +107,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return sweeping.sweep(arguments, project)
     composition = composing.compose(
-        arguments.overrides, config_dirs=arguments.config_dir, config_name=arguments.config_name
+        arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name
     )
     return _VERB[arguments.verb](composition, project)
 

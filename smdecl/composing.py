@@ -6,83 +6,46 @@ errors, and remembers which line or override each value came from.
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
-from hydra.core.singleton import Singleton
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import resources
+from smdecl import config_dirs, resolving, resources
 from smdecl.config import Composition
-from smdecl.errors import ConfigError, KeyPath, Origin, Problem, UsageError, dotted, nearest
+from smdecl.errors import ConfigError, KeyPath, Origin, Problem, dotted, nearest
+from smdecl.locating import Locator
 
 PRIMARY = "export"
-_PROVIDER = "smdecl"
-_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
-
-
-class UserConfigs(SearchPathPlugin):
-    """Puts the user's config directories first, for Hydra's own --config-dir ranks below the built-in configs."""
-
-    directories: tuple[Path, ...] = ()
-
-    def manipulate_search_path(self, search_path: Any) -> None:
-        """Prepends the directories; called by Hydra."""
-        for directory in reversed(self.directories):
-            search_path.prepend(_PROVIDER, f"file://{directory}")
-
-
-def use_config_dirs(directories: Sequence[str | Path]) -> None:
-    """Makes every following composition search `directories` first.
-
-    Raises:
-        UsageError: Where one is no directory.
-    """
-    resolved = tuple(Path(directory).resolve() for directory in directories)
-    for directory in resolved:
-        if not directory.is_dir():
-            raise UsageError(f"--config-dir: no directory {str(directory)!r}")
-    UserConfigs.directories = resolved
-    if UserConfigs not in Plugins.instance().discover(SearchPathPlugin):
-        Plugins.instance().register(UserConfigs)
 
 
 def compose(
     overrides: Sequence[str] = (),
     *,
-    config_dirs: Sequence[str | Path] = (),
+    directories: Sequence[str | Path] = (),
     config_name: str = PRIMARY,
 ) -> Composition:
     """Composes the primary config with `overrides`, as Hydra does it.
 
     Args:
         overrides: Hydra's override grammar: `model=adder`, `+model.x=1`, `~weights`.
-        config_dirs: Directories whose configs win over the built-in ones of the same name.
+        directories: Whose configs win over the built-in ones of the same name.
         config_name: The primary config.
 
     Raises:
         ConfigError: With every override and interpolation that Hydra could not take.
     """
-    use_config_dirs(config_dirs)
-    with _hydra():
+    config_dirs.use(directories)
+    with config_dirs.session():
         config, taken, failures = _compose_what_can_be(config_name, overrides)
         problems = [_explain(error, culprit, config) for error, culprit in failures]
         if config is None:
@@ -93,7 +56,7 @@ def compose(
 
 def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
     """Returns where a sweep writes its results; every variant of it is given this one directory."""
-    with _hydra():
+    with config_dirs.session():
         config, _, _ = _compose_what_can_be(config_name, overrides)
         return Path(str((config or hydra_compose(PRIMARY, return_hydra_config=True)).hydra.sweep.dir))
 
@@ -101,21 +64,9 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
 def from_job(config: DictConfig) -> Composition:
     """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
     job = HydraConfig.get()
-    sources = [Path(source.path) for source in job.runtime.config_sources if source.provider == _PROVIDER]
-    use_config_dirs(sources)
+    sources = [Path(source.path) for source in job.runtime.config_sources if source.provider == config_dirs.PROVIDER]
+    config_dirs.use(sources)
     return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
-
-
-@contextmanager
-def _hydra() -> Iterator[None]:
-    # Hydra keeps its state in singletons; a caller that is itself a Hydra app finds its own again afterwards.
-    state = Singleton.get_state()
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
-            yield
-    finally:
-        Singleton.set_state(state)
 
 
 _Failure = tuple[Exception, "Override | str | None"]
@@ -130,7 +81,7 @@ def _compose_what_can_be(
     while True:
         try:
             return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             culprit = _culprit(error, remaining)
             failures.append((error, culprit))
             if culprit is None:
@@ -151,7 +102,9 @@ def _culprit(error: Exception, overrides: Sequence[str]) -> Override | str | Non
     for override in parsed:
         if subject in (override.key_or_group, override.get_key_element(), override.input_line):
             return override
-    return next((override for override in parsed if override.key_or_group in str(error)), None)
+    if "override must be a string or a list" in str(error):
+        return next((override for override in parsed if override.value() is None), None)
+    return None
 
 
 def _options(override: Override) -> list[str]:
@@ -163,19 +116,38 @@ def _explain(error: Exception, culprit: Override | str | None, config: DictConfi
     """Words one error of Hydra's: what was found, what is taken."""
     if isinstance(culprit, str):
         return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
-    path: KeyPath = tuple(culprit.key_or_group.replace("/", ".").split(".")) if culprit else ()
-    origin = Origin(override=culprit.input_line) if culprit else None
+    return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)
+
+
+def _explain_override(error: Exception, override: Override, config: DictConfig | None) -> Problem:
+    path: KeyPath = tuple(override.key_or_group.replace("/", ".").split("."))
+    origin = Origin(override=override.input_line)
     if isinstance(error, MissingConfigException):
         return _explain_missing_option(error, path, origin)
+    if isinstance(error, ValueError) and override.value() is None:
+        message = f"null is no option; write '~{override.key_or_group}' to choose none"
+    elif override.is_sweep_override():
+        message = "is a sweep over several values; add -m to run it as one"
+    elif config is not None and not override.is_add() and _is_unknown(config, path):
+        message = _unknown_key(config, path)
+    else:
+        message = _text(error)
+    return Problem(path, message, origin)
+
+
+def _explain_file(error: Exception) -> Problem:
+    if isinstance(error, MissingConfigException):
+        return _explain_missing_option(error, (), None)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return Problem((), f"is no YAML: {error.problem}", Origin(str(mark.name), mark.line + 1))
-    text = " ".join(str(error.__cause__ or error).split())
-    if culprit and culprit.is_sweep_override():
-        return Problem(path, "is a sweep over several values; add -m to run it as one", origin)
-    if culprit and config is not None and not culprit.is_add() and _is_unknown(config, path):
-        return Problem(path, _unknown_key(config, path), origin)
-    return Problem(path, text, origin)
+        return Problem((), f"is no YAML: {error.problem}", Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
+    named = re.match(r"In '([^']+)'", str(error))
+    file = config_dirs.find(named.group(1)) if named else None
+    return Problem((), _text(error), Origin(config_dirs.shown(file)) if file else None)
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error.__cause__ or error).split()).partition(" full_key:")[0]
 
 
 def _parse_error(error: Exception) -> str:
@@ -193,10 +165,20 @@ def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin
         return Problem(path, f"no config {missing!r} in {resources.conf_dir()} or a --config-dir", origin)
     takes = ", ".join(options)
     parent = re.match(r"In '([^']+)'", str(error))
-    where = f" (named in {parent.group(1)})" if parent and origin is None else ""
-    return Problem(
-        path or (group,), f"{option!r} is no option of {group}; takes {takes}{nearest(option, options)}{where}", origin
-    )
+    origin = origin or _line_that_names(group, option, parent.group(1) if parent else None)
+    message = f"{option!r} is no option of {group}; takes {takes}{nearest(option, options)}"
+    return Problem(path or (group,), message, origin)
+
+
+def _line_that_names(group: str, option: str, parent: str | None) -> Origin | None:
+    """Finds the line of a defaults list that chooses an option; Hydra names the primary config, wherever it was."""
+    chooses = re.compile(rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*\b{re.escape(option)}\b")
+    for file in (file for directory in config_dirs.directories() for file in sorted(directory.rglob("*.yaml"))):
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            if chooses.search(line):
+                return Origin(config_dirs.shown(file), number)
+    found = config_dirs.find(parent)
+    return Origin(config_dirs.shown(found)) if found else None
 
 
 def _is_unknown(config: DictConfig, path: KeyPath) -> bool:
@@ -225,101 +207,8 @@ def _unknown_key(config: DictConfig, path: KeyPath) -> str:
 def _resolve(
     config: DictConfig, config_name: str, overrides: Sequence[str], problems: Sequence[Problem]
 ) -> Composition:
-    locate = _Locator(config_name, tuple(overrides), UserConfigs.directories)
-    found = list(problems)
-    values: dict[str, Any] = {}
-    recorded: dict[str, Any] = {}
-    for key in config:
-        if key != "hydra":
-            values[str(key)], recorded[str(key)] = _plain(config, key, (str(key),), found)
-    if found:
+    locate = Locator(config_name, tuple(overrides), config_dirs.UserConfigs.directories)
+    values, recorded, found = resolving.resolve(config)
+    if found := [*problems, *found]:
         raise ConfigError([problem.at(locate(problem.path)) for problem in found])
     return Composition(values, recorded, locate)
-
-
-def _plain(node: DictConfig | ListConfig, key: Any, path: KeyPath, problems: list[Problem]) -> tuple[Any, Any]:
-    """Returns one value resolved, and the same as it may be written down; unlike OmegaConf, finds every error."""
-    if OmegaConf.is_missing(node, key):
-        problems.append(Problem(path, f"must be given: write {dotted(path)}=..."))
-        return None, None
-    try:
-        value = node[key]
-    except OmegaConfBaseException as error:
-        problems.append(Problem(path, str(error).splitlines()[0]))
-        return None, None
-    if isinstance(value, DictConfig):
-        pairs = {str(name): _plain(value, name, (*path, str(name)), problems) for name in value}
-        return {name: pair[0] for name, pair in pairs.items()}, {name: pair[1] for name, pair in pairs.items()}
-    if isinstance(value, ListConfig):
-        items = [_plain(value, index, (*path, index), problems) for index in range(len(value))]
-        return [item[0] for item in items], [item[1] for item in items]
-    raw = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
-    return value, raw if isinstance(raw, str) and _ENVIRONMENT.search(raw) else value
-
-
-@dataclass(frozen=True)
-class _Locator:
-    """Finds the line or the override that a value came from; reads the files anew, for only errors need it."""
-
-    config_name: str
-    overrides: tuple[str, ...]
-    directories: tuple[Path, ...]
-
-    def __call__(self, path: KeyPath) -> Origin | None:
-        """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
-
-        An override of something below `path` goes before the file that holds the rest of it.
-        """
-        best: tuple[int, Origin | None] = (0, None)
-        for place, origin in self._places:
-            below = origin.override is not None and place[: len(path)] == path != ()
-            if below or (place == path[: len(place)] and len(place) >= best[0]):
-                best = min(len(place), len(path)), origin
-        return best[1]
-
-    @functools.cached_property
-    def _places(self) -> list[tuple[KeyPath, Origin]]:
-        use_config_dirs(self.directories)
-        places: list[tuple[KeyPath, Origin]] = []
-        with _hydra():
-            loader = GlobalHydra.instance().config_loader()
-            parsed = OverridesParser.create().parse_overrides(list(self.overrides))
-            groups = [o for o in parsed if loader.get_group_options(o.key_or_group, ObjectType.CONFIG)]
-            defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
-            for default in defaults.defaults:
-                file = _source_file(default.config_path)
-                if file is not None:
-                    places += _lines(file, default.package or "")
-        for override in parsed:
-            if override not in groups:
-                places.append((tuple(override.key_or_group.split(".")), Origin(override=override.input_line)))
-        return places
-
-
-def _source_file(config_path: str | None) -> Path | None:
-    for source in GlobalHydra.instance().config_loader().get_sources():
-        file = Path(source.path) / f"{config_path}.yaml"
-        if source.scheme() == "file" and file.is_file():
-            return file
-    return None
-
-
-def _lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
-    prefix: KeyPath = tuple(package.split(".")) if package else ()
-    shown = str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
-    if prefix:
-        yield prefix, Origin(shown, 1)
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    if root is not None:
-        yield from _node_lines(root, prefix, shown)
-
-
-def _node_lines(node: yaml.Node, path: KeyPath, file: str) -> Iterator[tuple[KeyPath, Origin]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            yield (*path, str(key.value)), Origin(file, key.start_mark.line + 1)
-            yield from _node_lines(value, (*path, str(key.value)), file)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, index), Origin(file, value.start_mark.line + 1)
-            yield from _node_lines(value, (*path, index), file)

@@ -143,7 +143,8 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
             strategy=devices["strategy"],
         ),
         options=values["options"],
-        audit=values["audit"],
+        # YAML reads an unquoted off as false.
+        audit={rule: level or "off" for rule, level in values["audit"].items()},
         verify=Verify(**{**verify, "loaders": tuple(verify["loaders"])}),
         publish=Publish(**publish),
         export_dir=values["export_dir"],

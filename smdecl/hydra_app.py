@@ -12,7 +12,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import composing, resources
+from smdecl import composing, config_dirs, resources
 from smdecl.errors import ConfigError
 
 
@@ -22,7 +22,7 @@ def show(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: Where the config cannot be composed.
     """
-    composing.use_config_dirs(arguments.config_dir)
+    config_dirs.use(arguments.config_dir)
     flags = ["--config-name", arguments.config_name]
     flags += ["--help"] if arguments.help else []
     flags += ["--hydra-help"] if arguments.hydra_help else []
@@ -35,7 +35,7 @@ def show(arguments: argparse.Namespace) -> int:
         run([*flags, *arguments.overrides], lambda _: None)
     except (HydraException, OmegaConfBaseException) as error:
         # smdecl words the same fault better, and finds the others; where it finds none, Hydra's words it is.
-        composing.compose(arguments.overrides, config_dirs=arguments.config_dir, config_name=arguments.config_name)
+        composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
         raise ConfigError(str(error)) from error
     return 0
 

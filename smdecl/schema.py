@@ -122,11 +122,13 @@ def _kind(value: object) -> str:
 
 def _enum(error: Any) -> str:
     known = error.validator_value
-    return _choices(known) + nearest(error.instance, [value for value in known if value is not None])
+    return str(error.schema.get("x-takes") or _choices(known)) + nearest(
+        error.instance, [value for value in known if value is not None]
+    )
 
 
 _KEYWORDS: dict[str, Any] = {
-    "type": lambda error: _types(error.validator_value),
+    "type": lambda error: error.schema.get("x-takes") or _types(error.validator_value),
     "enum": _enum,
     "minimum": lambda error: f"at least {error.validator_value}",
     "maximum": lambda error: f"at most {error.validator_value}",

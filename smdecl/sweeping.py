@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from smdecl import composing, hydra_app, pipeline
+from smdecl import composing, config_dirs, hydra_app, pipeline
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.trust import Project
 
@@ -56,7 +56,7 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
     Raises:
         ConfigError: Where the overrides make no sweep.
     """
-    composing.use_config_dirs(arguments.config_dir)
+    config_dirs.use(arguments.config_dir)
     variants, swept = _expand(arguments.overrides)
     directory = composing.sweep_dir(
         [*variants[0], *_hydra_overrides(arguments.overrides)], config_name=arguments.config_name
@@ -120,7 +120,7 @@ def _exporter(config: DictConfig, project: Project, name: str) -> Callable[[], p
 
 def _composes(number: int, overrides: Sequence[str], directory: Path, arguments: argparse.Namespace) -> bool:
     def compose() -> Any:
-        return composing.compose(overrides, config_dirs=arguments.config_dir, config_name=arguments.config_name)
+        return composing.compose(overrides, directories=arguments.config_dir, config_name=arguments.config_name)
 
     try:
         compose()

@@ -1,0 +1,74 @@
+"""Where Hydra looks for config files: the user's directories first, then the built-in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from smdecl import resources
+from smdecl.errors import UsageError
+
+PROVIDER = "smdecl"
+
+
+class UserConfigs(SearchPathPlugin):
+    """Puts the user's config directories first, for Hydra's own --config-dir ranks below the built-in configs."""
+
+    directories: tuple[Path, ...] = ()
+
+    def manipulate_search_path(self, search_path: Any) -> None:
+        """Prepends the directories; called by Hydra."""
+        for directory in reversed(self.directories):
+            search_path.prepend(PROVIDER, f"file://{directory}")
+
+
+def use(directories: Sequence[str | Path]) -> None:
+    """Makes every following composition search `directories` first.
+
+    Raises:
+        UsageError: Where one is no directory.
+    """
+    resolved = tuple(Path(directory).resolve() for directory in directories)
+    for directory in resolved:
+        if not directory.is_dir():
+            raise UsageError(f"--config-dir: no directory {str(directory)!r}")
+    UserConfigs.directories = resolved
+    if UserConfigs not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(UserConfigs)
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Initialises Hydra on these directories."""
+    # Hydra keeps its state in singletons; a caller that is itself a Hydra app finds its own again afterwards.
+    state = Singleton.get_state()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
+            yield
+    finally:
+        Singleton.set_state(state)
+
+
+def find(config_path: str | None) -> Path | None:
+    """Returns the file of a config such as `model/adder`, the first on the search path; within a session."""
+    return next((file for file in (path / f"{config_path}.yaml" for path in directories()) if file.is_file()), None)
+
+
+def directories() -> list[Path]:
+    """Returns the directories of the search path in their order; within a session."""
+    sources = GlobalHydra.instance().config_loader().get_sources()
+    return [Path(source.path) for source in sources if source.scheme() == "file"]
+
+
+def shown(file: Path) -> str:
+    """Returns a path as a person would write it from the current directory."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)

@@ -1,0 +1,77 @@
+"""Finds the line of a file, or the override, that a config value came from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+
+from smdecl import config_dirs
+from smdecl.errors import KeyPath, Origin
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Finds the line or the override that a value came from; reads the files anew, for only errors need it."""
+
+    config_name: str
+    overrides: tuple[str, ...]
+    directories: tuple[Path, ...]
+
+    def __call__(self, path: KeyPath) -> Origin | None:
+        """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
+
+        An override of something below `path` goes before the file that holds the rest of it.
+        """
+        best: tuple[int, Origin | None] = (0, None)
+        for place, origin in self._places:
+            below = origin.override is not None and place[: len(path)] == path != ()
+            if below or (place == path[: len(place)] and len(place) >= best[0]):
+                best = min(len(place), len(path)), origin
+        return best[1]
+
+    @functools.cached_property
+    def _places(self) -> list[tuple[KeyPath, Origin]]:
+        config_dirs.use(self.directories)
+        places: list[tuple[KeyPath, Origin]] = []
+        with config_dirs.session():
+            loader = GlobalHydra.instance().config_loader()
+            parsed = OverridesParser.create().parse_overrides(list(self.overrides))
+            groups = [o for o in parsed if loader.get_group_options(o.key_or_group, ObjectType.CONFIG)]
+            defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
+            for default in defaults.defaults:
+                file = config_dirs.find(default.config_path)
+                if file is not None:
+                    places += _lines(file, default.package or "")
+        for override in parsed:
+            if override not in groups:
+                places.append((tuple(override.key_or_group.split(".")), Origin(override=override.input_line)))
+        return places
+
+
+def _lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
+    prefix: KeyPath = tuple(package.split(".")) if package else ()
+    shown = config_dirs.shown(file)
+    if prefix:
+        yield prefix, Origin(shown, 1)
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    if root is not None:
+        yield from _node_lines(root, prefix, shown)
+
+
+def _node_lines(node: yaml.Node, path: KeyPath, file: str) -> Iterator[tuple[KeyPath, Origin]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*path, str(key.value)), Origin(file, key.start_mark.line + 1)
+            yield from _node_lines(value, (*path, str(key.value)), file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*path, index), Origin(file, value.start_mark.line + 1)
+            yield from _node_lines(value, (*path, index), file)

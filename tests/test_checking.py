@@ -1,0 +1,77 @@
+"""Each invalid config under tests/invalid/release beside the exact text that it is refused with."""
+
+from pathlib import Path
+
+import pytest
+
+import smdecl
+from smdecl import checking, trust
+from smdecl.errors import ConfigError, TrustError
+from tests.conftest import ROOT
+
+INVALID = Path(__file__).parent / "invalid"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (INVALID / "release").glob("*.yaml")))
+def test_an_invalid_config_is_refused_with_all_that_is_wrong(name, golden, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError) as error:
+        composition = smdecl.compose([f"release={name}"], config_dir=INVALID)
+        checking.check(composition, trust.find_project(Path.cwd()))
+
+    assert error.value.exit_code == 2
+    golden(INVALID / f"{name}.errors.txt", f"{error.value}\n".replace(f"{ROOT}", "ROOT"))
+
+
+def check(*overrides):
+    return checking.check(smdecl.compose(overrides), trust.find_project(Path.cwd()))
+
+
+def test_what_is_refused_for_trust_alone_says_so_by_its_type():
+    with pytest.raises(TrustError):
+        check("model._target_=os.system")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(f"{group.name}={path.stem}" for group in sorted((ROOT / "conf").iterdir()) if group.is_dir()
+          for path in sorted(group.glob("*.yaml")) if group.name not in ("weights", "hydra")),
+        "signatures=[scalar_float,vector_float]",
+        "~weights",
+    ],
+)  # fmt: skip
+def test_every_built_in_option_passes(options):
+    config = check(options)
+
+    assert config.name in ("adder", "scaler")
+
+
+def test_the_config_becomes_records():
+    config = check(
+        "+signatures.nest={method: add, inputs: {x: [{shape: [n, null], dtype: int8, name: a}, {value: 3}]}}"
+    )
+
+    signature = config.signatures["nest"]
+    assert signature.method == "add"
+    assert signature.inputs == {
+        "x": (smdecl.config.Spec(("n", None), "int8", "a"), smdecl.config.Value(3)),
+    }
+    assert config.signatures["serving_default"].outputs == {"output_0": smdecl.config.Spec((), "float32")}
+
+
+@pytest.mark.parametrize("name", ["x", "X", "x.y", "x-y", "x/y", "1x", "x_", "inputs", "training", ".x", "9"])
+def test_names_that_tensorflow_keeps_are_taken(name):
+    check(f"signatures.serving_default.inputs.x.name='{name}'")
+
+
+@pytest.mark.parametrize("version", ["next", "0", "1", "9223372036854775807", "null"])
+def test_versions_that_a_server_parses_are_taken(version):
+    check(f"publish.version={version}")
+
+
+@pytest.mark.parametrize(
+    "device", ["/CPU:0", "/device:CPU:0", "CPU:0", "/GPU:1", "/job:worker/replica:0/task:1/device:GPU:0", "/job:w"]
+)
+def test_device_strings_are_taken_as_tensorflow_takes_them(device):
+    check(f"devices.build={device}", f"options.experimental_io_device={device}")
