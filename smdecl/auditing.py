@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from smdecl.inspecting import all_nodes, saved_functions
 from smdecl.records import Finding
 
 _LARGE_CONSTANT = 1 << 20  # bytes
-_SAVER = "__inference__traced_"  # how TensorFlow names the functions that save and restore
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _RANDOM = (
-    "Multinomial", "ParameterizedTruncatedNormal", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle",
-    "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "TruncatedNormal",
+    "AllCandidateSampler", "AnonymousRandomSeedGenerator", "AnonymousSeedGenerator", "FixedUnigramCandidateSampler",
+    "FractionalAvgPool", "FractionalMaxPool", "LearnedUnigramCandidateSampler", "LogUniformCandidateSampler",
+    "Multinomial", "NonDeterministicInts", "ParameterizedTruncatedNormal", "RandomCrop", "RandomDataset",
+    "RandomDatasetV2", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal",
+    "RandomUniform", "RandomUniformInt", "RngReadAndSkip", "RngSkip", "SampleDistortedBoundingBox",
+    "SampleDistortedBoundingBoxV2", "ShuffleAndRepeatDataset", "ShuffleAndRepeatDatasetV2", "ShuffleDataset",
+    "ShuffleDatasetV2", "ShuffleDatasetV3", "StatefulRandomBinomial", "StatefulStandardNormal",
+    "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt",
+    "StatefulUniformInt", "ThreadUnsafeUnigramCandidateSampler", "TruncatedNormal", "UniformCandidateSampler",
 )  # fmt: skip
+# InitializeTableFromTextFile is not among them: the file that it reads is an asset of the SavedModel.
 _IO = (
-    "MatchingFiles", "MergeV2Checkpoints", "ReadFile", "ReaderReadV2", "RestoreV2", "Save", "SaveV2", "SaveSlices",
-    "TFRecordDataset", "TextLineDataset", "FixedLengthRecordDatasetV2", "WriteFile", "PrintV2",
+    "CSVDataset", "CSVDatasetV2", "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DataServiceDataset",
+    "DataServiceDatasetV2", "DataServiceDatasetV3", "DataServiceDatasetV4", "DatasetToTFRecord", "DumpTensor",
+    "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "FixedLengthRecordReaderV2", "ImmutableConst",
+    "LMDBDataset", "LMDBReader", "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles", "MatchingFilesDataset",
+    "MergeV2Checkpoints", "Print", "PrintV2", "ReadFile", "ReaderRead", "ReaderReadUpToV2", "ReaderReadV2",
+    "RecordInput", "Restore", "RestoreSlice", "RestoreV2", "Save", "SaveDataset", "SaveDatasetV2", "SaveSlices",
+    "SaveV2", "SnapshotDataset", "SnapshotDatasetV2", "SqlDataset", "TFRecordDataset", "TFRecordDatasetV2",
+    "TFRecordReaderV2", "TextLineDataset", "TextLineReaderV2", "WholeFileReaderV2", "WriteAudioSummary", "WriteFile",
+    "WriteGraphSummary", "WriteHistogramSummary", "WriteImageSummary", "WriteRawProtoSummary", "WriteScalarSummary",
+    "WriteSummary",
 )  # fmt: skip
+# TensorFlow's own that tf.raw_ops leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
+_HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
+_COLLECTIVE_OPS = ("Collective", "Nccl", "TPUReplicate")
+_REPLICA = re.compile(r"(^|/)replica_[1-9]\d*/")
+_CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
+_TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
 
 
 def audit(message: Any, rules: Mapping[str, str]) -> tuple[Finding, ...]:
@@ -32,112 +56,253 @@ def audit(message: Any, rules: Mapping[str, str]) -> tuple[Finding, ...]:
 
 
 def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
-    """Yields place and node of what the user's code made; the saver's functions and nodes are TensorFlow's own."""
+    """Yields function and node of what the user's code made: not of what saves and restores, TensorFlow's own."""
+    savers = _saver_functions(graph)
     for function, node in all_nodes(graph):
-        if not function.startswith(_SAVER) and (
-            function or node.op not in ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
-        ):
-            yield (f"{function}/{node.name}" if function else node.name), node
+        if function not in savers:
+            yield function, node
+
+
+def _saver_functions(graph: Any) -> set[str]:
+    calls = {graph.saver_def.save_tensor_name.split(":")[0], graph.saver_def.restore_op_name.split(":")[0]}
+    found = {node.attr["f"].func.name for node in graph.graph_def.node if node.name in calls and "f" in node.attr}
+    objects = graph.object_graph_def.nodes
+    for node in objects:  # tables bring functions of their own
+        for saveable in node.saveable_objects.values():
+            for index in (saveable.save_function, saveable.restore_function):
+                found.update(objects[index].function.concrete_functions)
+    return found
+
+
+def _place(function: str, node: Any) -> str:
+    return f"{function}/{node.name}" if function else str(node.name)
 
 
 def _baked_devices(graph: Any) -> Iterator[Finding]:
     # The nodes of the graph itself are the variables and what saves them; what users trace is in functions.
-    for function, node in all_nodes(graph):
-        if function and node.device and not function.startswith(_SAVER):
-            message = f"is pinned to {node.device}; leave tf.device out of the function's body"
-            yield Finding("baked_devices", f"{function}/{node.name}", message)
+    # TensorFlow itself pins what runs Python, which has a rule of its own.
+    bodies: dict[str, list[Any]] = {}
+    for function, node in _nodes(graph):
+        if function and node.device and node.op not in _PYTHON:
+            bodies.setdefault(function, []).append(node)
+    for function, nodes in bodies.items():
+        for device in dict.fromkeys(node.device for node in nodes):
+            pinned = [node for node in nodes if node.device == device]
+            if _CPU.search(device):
+                pinned = _without_text(pinned)
+            if pinned:
+                others = f", with {len(pinned) - 1} other nodes of the function," if len(pinned) > 1 else ""
+                message = f"is pinned{others} to {device}; leave tf.device out of the function's body"
+                yield Finding("baked_devices", _place(function, pinned[0]), message)
+
+
+def _without_text(pinned: list[Any]) -> list[Any]:
+    """Leaves out nodes that are connected with text or tables.
+
+    Only the CPU has kernels for text and tables, so that a pin there moves nothing; Keras pins its text layers itself.
+    """
+    nodes = {node.name: node for node in pinned}
+    neighbours: dict[str, set[str]] = {name: set() for name in nodes}
+    for node in pinned:
+        for name in map(_source, node.input):
+            if name in nodes:
+                neighbours[node.name].add(name)
+                neighbours[name].add(node.name)
+    pending = [node.name for node in pinned if _is_text(node)]
+    while pending:
+        pending += neighbours.pop(pending.pop(), set())
+    return [node for node in pinned if node.name in neighbours]
+
+
+def _is_text(node: Any) -> bool:
+    types = {kind for value in node.attr.values() for kind in (value.type, *value.list.type)}
+    return types_pb2.DT_STRING in types or _TEXT_OP.search(node.op) is not None
+
+
+def _source(reference: str) -> str:
+    """Returns the name of the node that an input such as `^noop` or `mul:z:0` comes from."""
+    return reference.removeprefix("^").split(":")[0]
 
 
 def _strategy(graph: Any) -> Iterator[Finding]:
-    for place, node in _nodes(graph):
-        if "/replica_" in f"/{node.name}":
-            message = "was traced under a tf.distribute strategy, which fixes the replicas"
-            yield Finding("strategy", place, message)
+    # Building under a strategy, or tracing under one, leaves nothing in the bytes; these do.
+    for node in graph.object_graph_def.nodes:
+        if components := node.variable.experimental_distributed_variable_components:
+            devices = ", ".join(component.device for component in components)
+            message = f"is saved once a replica of a tf.distribute strategy: {devices}"
+            yield Finding("strategy", node.variable.name, message)
+    for function, node in _nodes(graph):
+        if node.op.startswith(_COLLECTIVE_OPS):
+            message = f"{node.op} waits for the other replicas of a tf.distribute strategy"
+            yield Finding("strategy", _place(function, node), message)
+        elif function and node.device and _REPLICA.search(node.name):
+            message = f"runs for a further replica of a tf.distribute strategy, on {node.device}"
+            yield Finding("strategy", _place(function, node), message)
 
 
 def _ops(rule: str, ops: tuple[str, ...], message: str) -> Callable[[Any], Iterator[Finding]]:
     def find(graph: Any) -> Iterator[Finding]:
-        for place, node in _nodes(graph):
+        for function, node in _nodes(graph):
             if node.op in ops:
-                yield Finding(rule, place, f"{node.op} {message}")
+                yield Finding(rule, _place(function, node), f"{node.op} {message}")
 
     return find
 
 
 def _custom_ops(graph: Any) -> Iterator[Finding]:
     library = {function.signature.name for function in graph.graph_def.library.function}
-    for place, node in _nodes(graph):
-        if node.op not in library and not hasattr(tf.raw_ops, node.op) and not node.op.startswith("_"):
-            yield Finding("custom_ops", place, f"{node.op} is no op of TensorFlow's own; the server must load it")
+    for function, node in _nodes(graph):
+        if node.op not in library and not hasattr(tf.raw_ops, node.op) and not node.op.startswith(_HIDDEN_OPS):
+            message = f"{node.op} is no op of TensorFlow's own; the server must load it"
+            yield Finding("custom_ops", _place(function, node), message)
 
 
 def _absolute_paths(graph: Any) -> Iterator[Finding]:
-    for place, node in _nodes(graph):
-        for text in _texts(node):
-            if text.startswith("/") and text != "/" and _exists(text):
-                yield Finding("absolute_paths", place, f"names {text!r}, which other machines do not have")
-
-
-def _exists(text: str) -> bool:
-    return "\0" not in text and len(text) < os.pathconf("/", "PC_PATH_MAX") and Path(text).exists()
+    for function, node in _nodes(graph):
+        for path in dict.fromkeys(path for text in _texts(node) for path in _paths(text)):
+            message = f"names {path!r}, which other machines do not have"
+            yield Finding("absolute_paths", _place(function, node), message)
 
 
 def _texts(node: Any) -> Iterator[str]:
     for attribute in node.attr.values():
         values = [attribute.s, *attribute.list.s, *attribute.tensor.string_val]
-        yield from (value.decode("utf-8", "replace") for value in values if value)
+        yield from (os.fsdecode(value) for value in values if value)
+
+
+# Where a path can begin in a longer text: `hash_table_/data/vocab.txt_-2_-1`, but not `encoder/home` or `http://`.
+_BEGIN = re.compile(r"(?<![A-Za-z0-9.:/])/(?=[^/\s])")
+
+
+def _paths(text: str) -> Iterator[str]:
+    end = 0
+    for begin in _BEGIN.finditer(text):
+        if begin.start() >= end and (path := _longest_path(text[begin.start() :])):
+            end = begin.start() + len(path)
+            yield path
+
+
+def _longest_path(text: str) -> str | None:
+    """Returns the existing path that a text begins with: the whole text, or a file that anything may follow."""
+    directory = ""
+    parts = text.split("/")[1:]
+    for index, part in enumerate(parts):
+        path = f"{directory}/{part}"
+        if index + 1 == len(parts) and part and _exists(path):
+            return path
+        if not part or not _exists(path):
+            ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", part) if match.start()]
+            return next((p for p in (f"{directory}/{part[:end]}" for end in reversed(ends)) if _is_file(p)), None)
+        directory = path
+    return directory if directory and _is_file(directory) else None
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name longer than names can be, a NUL byte, a directory of someone else's
+        return False
+
+
+def _is_file(path: str) -> bool:
+    return _exists(path) and Path(path).is_file()
 
 
 def _large_constants(graph: Any) -> Iterator[Finding]:
-    for place, node in _nodes(graph):
+    for function, node in _nodes(graph):
         size = node.attr["value"].tensor.ByteSize() if node.op == "Const" else 0
         if size > _LARGE_CONSTANT:
             message = f"holds {size / (1 << 20):.1f} MiB in the graph; make it a tf.Variable"
-            yield Finding("large_constants", place, message)
+            yield Finding("large_constants", _place(function, node), message)
 
 
 def _unused_inputs(graph: Any) -> Iterator[Finding]:
-    functions = {function.signature.name: function for function in graph.graph_def.library.function}
-    calls = {node.name: node for node in graph.graph_def.node if "PartitionedCall" in node.op}
+    functions = _Functions(graph.graph_def.library)
+    calls = {node.name: node for node in graph.graph_def.node if node.op in _CALLS}
     for key, signature in graph.signature_def.items():
         # Every output of a signature comes from one call of the function that was traced for it.
-        call = next(
-            (calls[t.name.split(":")[0]] for t in signature.outputs.values() if t.name.split(":")[0] in calls), None
-        )
+        outputs = [tensor.name.partition(":") for tensor in signature.outputs.values()]
+        call = next((calls[name] for name, _, _ in outputs if name in calls), None)
         if call is None:
             continue
-        body = functions[call.attr["f"].func.name]
-        unused = _unused_arguments(body, functions)
-        for name, tensor in signature.inputs.items():
-            position = (
-                list(call.input).index(tensor.name.removesuffix(":0"))
-                if tensor.name.removesuffix(":0") in call.input
-                else None
-            )
-            if position is not None and position in unused:
+        needed = functions.needed(call, [int(index or 0) for name, _, index in outputs if name == call.name])
+        used = {_source(call.input[position]) for position in needed}
+        for name, tensor in sorted(signature.inputs.items()):
+            node = _source(tensor.name)
+            if node in map(_source, call.input) and node not in used:
                 yield Finding("unused_inputs", f"signatures.{key}.inputs.{name}", "no output depends on it")
 
 
-def _unused_arguments(body: Any, functions: Mapping[str, Any]) -> set[int]:
-    """Returns the positions of the arguments that no return value of a function depends on, calls followed."""
-    arguments = [argument.name for argument in body.signature.input_arg]
-    nodes = {node.name: node for node in body.node_def}
-    pending, needed = [*body.ret.values(), *body.control_ret.values()], set()
-    while pending:
-        name = pending.pop().removeprefix("^").split(":")[0]
-        if name in needed:
-            continue
-        needed.add(name)
-        if name in nodes:
-            pending += _needed_inputs(nodes[name], functions)
-    return {index for index, name in enumerate(arguments) if name not in needed}
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
+_LOOPS = ("While", "StatelessWhile")
 
 
-def _needed_inputs(node: Any, functions: Mapping[str, Any]) -> list[str]:
-    if "PartitionedCall" not in node.op:
-        return list(node.input)
-    unused = _unused_arguments(functions[node.attr["f"].func.name], functions)
-    return [name for index, name in enumerate(node.input) if index not in unused]
+@dataclass(frozen=True)
+class _Uses:
+    """The positions of the arguments that each return value of a function, and what it does besides, depend on."""
+
+    outputs: list[set[int]]
+    effects: set[int]
+
+    def of(self, outputs: Iterable[int]) -> set[int]:
+        return self.effects.union(*(self.outputs[index] for index in outputs))
+
+
+class _Functions:
+    """The functions of a graph and what their results depend on, through calls, branches and loops."""
+
+    def __init__(self, library: Any) -> None:
+        self._bodies = {function.signature.name: function for function in library.function}
+        self._uses: dict[str, _Uses] = {}
+
+    def needed(self, node: Any, outputs: Iterable[int]) -> set[int]:
+        """Returns the positions of the inputs of a node that some of its outputs, and its effects, depend on."""
+        outputs = set(outputs)
+        if node.op in _CALLS:
+            return self._of(node.attr["f"].func.name).of(outputs)
+        if node.op in _BRANCHES:
+            branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
+            if node.op.endswith("Case"):
+                branches = list(node.attr["branches"].list.func)
+            arguments = set[int]().union(*(self._of(branch.name).of(outputs) for branch in branches))
+            return {0, *(1 + position for position in arguments)}
+        if node.op in _LOOPS:
+            condition, body = self._of(node.attr["cond"].func.name), self._of(node.attr["body"].func.name)
+            found = outputs | condition.of([0]) | body.effects
+            while (more := found | body.of(found)) != found:
+                found = more
+            return found
+        return {index for index, name in enumerate(node.input) if not name.startswith("^")}
+
+    def _of(self, name: str) -> _Uses:
+        if name not in self._uses:
+            body = self._bodies[name]
+            nodes = {node.name: node for node in body.node_def}
+            positions = {argument.name: index for index, argument in enumerate(body.signature.input_arg)}
+            returned = [body.ret[argument.name] for argument in body.signature.output_arg]
+            self._uses[name] = _Uses(
+                [self._reached(nodes, positions, [reference]) for reference in returned],
+                self._reached(nodes, positions, [f"^{node}" for node in body.control_ret.values()]),
+            )
+        return self._uses[name]
+
+    def _reached(self, nodes: Mapping[str, Any], positions: Mapping[str, int], references: list[str]) -> set[int]:
+        pending, seen, found = list(references), set[str](), set[int]()
+        while pending:
+            reference = pending.pop()
+            if reference in seen:
+                continue
+            seen.add(reference)
+            name = _source(reference)
+            if name in positions:
+                found.add(positions[name])
+            else:
+                node = nodes[name]
+                outputs = [] if reference.startswith("^") else [int(reference.rpartition(":")[2])]
+                pending += [node.input[position] for position in self.needed(node, outputs)]
+                pending += [control for control in node.input if control.startswith("^")]
+        return found
 
 
 def _untraced_functions(graph: Any) -> Iterator[Finding]:

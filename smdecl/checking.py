@@ -213,6 +213,9 @@ def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: list[
 
 def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     path = Path(values["export_dir"])
+    if patterns := sorted(set(str(path)) & set("*?[]\\")):
+        message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"
+        yield Problem(("export_dir",), message)
     for part in (path, *path.parents):
         if part.exists() and not part.is_dir():
             yield Problem(("export_dir",), f"{str(part)!r} is a file; takes a directory, existing or not")

@@ -9,8 +9,8 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.singleton import Singleton
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from smdecl import resources
@@ -49,13 +49,13 @@ def use(directories: Sequence[str | Path]) -> None:
 def session() -> Iterator[None]:
     """Initialises Hydra on these directories."""
     # Hydra keeps its state in singletons; a caller that is itself a Hydra app finds its own again afterwards.
-    state = Singleton.get_state()
+    hydra, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
             yield
     finally:
-        Singleton.set_state(state)
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, job
 
 
 def find(config_path: str | None) -> Path | None:

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from smdecl import usercode
 from smdecl.config import Signature, Spec, Verify, input_names, map_nest
-from smdecl.errors import ConfigError, Problem, VerificationError
+from smdecl.errors import ConfigError, Problem, VerificationError, nearest
+from smdecl.loading import to_array
 from smdecl.tracing import Traced, flatten_outputs
 
 FILE = "assets.extra/smdecl/examples.npz"
@@ -60,9 +61,19 @@ def _specs(signature: Signature, traced: Traced) -> dict[str, Spec]:
 
 def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:
     path = ("verify", "examples", key, index, "inputs")
-    return {
-        name: _array((*path, name), example["inputs"][name], spec.dtype, spec.shape) for name, spec in specs.items()
-    }
+    values = example["inputs"]
+    # The check of the config knows no names where the inputs are the function's own.
+    problems = [
+        Problem((*path, name), "is missing: an example gives every input") for name in specs if name not in values
+    ]
+    problems += [
+        Problem((*path, name), f"{name!r} is no input; takes {', '.join(specs)}{nearest(name, specs)}")
+        for name in values
+        if name not in specs
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return {name: _array((*path, name), values[name], spec.dtype, spec.shape) for name, spec in specs.items()}
 
 
 def _given_outputs(
@@ -71,19 +82,55 @@ def _given_outputs(
     path = ("verify", "examples", key, index, "outputs")
     for name, value in (given[index].get("outputs", {}) if index < len(given) else {}).items():
         if name not in outputs:
-            raise ConfigError(Problem((*path, name), f"{name!r} is no output; takes {', '.join(outputs)}"))
+            takes = f"takes {', '.join(outputs)}{nearest(name, outputs)}"
+            raise ConfigError(Problem((*path, name), f"{name!r} is no output; {takes}"))
         yield name, _array((*path, name), value, tf.as_dtype(outputs[name].dtype).name, outputs[name].shape)
 
 
 def _array(path: tuple[str | int, ...], value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
     try:
-        array = np.asarray(tf.constant(value, dtype=dtype).numpy())
-    except (TypeError, ValueError, tf.errors.OpError) as error:
-        raise ConfigError(Problem(path, f"cannot be made {dtype}: {usercode.summary(error)}")) from error
+        array = _convert(value, tf.as_dtype(dtype))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(Problem(path, f"cannot be made {dtype}: {error}")) from error
     sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
     if not tf.TensorShape(sizes).is_compatible_with(array.shape):
         raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {sizes}"))
     return array
+
+
+def _convert(value: Any, dtype: Any) -> Any:
+    # Not by tf.constant: it wraps integers that are out of range around, and makes no float8 of an integer.
+    leaves = np.array(value, dtype=object)
+    for leaf in leaves.ravel():
+        _require(leaf, dtype)
+    if dtype == tf.string:
+        return np.array([tf.compat.as_bytes(leaf) for leaf in leaves.ravel()], dtype=object).reshape(leaves.shape)
+    if not dtype.is_floating and not dtype.is_complex:
+        return np.asarray(leaves.astype(dtype.as_numpy_dtype))
+    wide = leaves.astype(np.complex128 if dtype.is_complex else np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(wide.astype(dtype.as_numpy_dtype))
+    if (np.isfinite(wide) & ~np.isfinite(array.astype(wide.dtype))).any():
+        raise ValueError("got a number that is too large for it")
+    return array
+
+
+def _require(leaf: Any, dtype: Any) -> None:
+    takes: tuple[type, ...] = (int,)
+    if dtype == tf.string:
+        takes = (str, bytes)
+    elif dtype == tf.bool:
+        takes = (bool,)
+    elif dtype.is_floating or dtype.is_complex:
+        takes = (int, float, complex) if dtype.is_complex else (int, float)
+    if isinstance(leaf, list):
+        raise TypeError("got lists of different lengths or depths")
+    if not isinstance(leaf, takes) or (isinstance(leaf, bool) and dtype != tf.bool):
+        raise TypeError(f"got {leaf!r}, which is {type(leaf).__name__}")
+    if takes == (int,):
+        limits = tf.as_dtype(dtype.as_numpy_dtype[0]) if dtype.is_quantized else dtype
+        if not limits.min <= leaf <= limits.max:
+            raise ValueError(f"got {leaf}; takes {limits.min} to {limits.max}")
 
 
 def _generated(specs: Mapping[str, Spec], count: int, seed: int) -> list[dict[str, Any]]:
@@ -119,7 +166,8 @@ def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Map
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     tf.config.run_functions_eagerly(True)
     try:
-        outputs = flatten_outputs(_call(signature, traced, tensors))
+        # A function makes tensors of the numbers that it returns; run eagerly, the method returns them as they are.
+        outputs = flatten_outputs(tf.nest.map_structure(tf.convert_to_tensor, _call(signature, traced, tensors)))
     except Exception as error:
         problem = Problem(
             ("verify", "examples", key, index),
@@ -129,7 +177,7 @@ def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Map
         raise VerificationError(problem, usercode.traceback_text(error)) from error
     finally:
         tf.config.run_functions_eagerly(False)
-    return {name: np.asarray(value) for name, value in (outputs or {}).items()}
+    return {name: to_array(value) for name, value in (outputs or {}).items()}
 
 
 def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> Any:
@@ -144,10 +192,7 @@ def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> A
 
 
 def _shapes(inputs: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value.dtype if value.dtype != object else 'string'} {list(value.shape)}"
-        for name, value in inputs.items()
-    )
+    return ", ".join(f"{name} {tf.as_dtype(value.dtype).name} {list(value.shape)}" for name, value in inputs.items())
 
 
 def write(examples: Sequence[Example], directory: Path) -> None:
@@ -209,8 +254,6 @@ def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
         values = (
             [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
         )
-        strings = np.empty(len(values), dtype=object)
-        strings[:] = values
-        return strings.reshape(shape)
+        return np.array(values, dtype=object).reshape(shape)
     kind = tf.as_dtype(dtype).as_numpy_dtype
     return (array if array.dtype == kind else array.view(kind)).reshape(shape)

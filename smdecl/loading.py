@@ -23,9 +23,17 @@ def load_python(directory: Path, tags: Sequence[str], _signatures: Any) -> Loade
     def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         tensors = {name: tf.constant(value) for name, value in inputs.items()}
         outputs = loaded.signatures[signature](**tensors)
-        return {name: np.asarray(value) for name, value in outputs.items()}
+        return {name: to_array(value) for name, value in outputs.items()}
 
     return run
+
+
+def to_array(tensor: Any) -> Any:
+    """Returns the array of an eager tensor, of the dtype that TensorFlow has for NumPy and also where it is a scalar.
+
+    `np.asarray` cuts the NUL bytes off the end of a text scalar, and fails on scalars of the dtypes of ml_dtypes.
+    """
+    return np.array(tensor.numpy(), dtype=tensor.dtype.as_numpy_dtype)
 
 
 class LoaderError(Exception):
@@ -46,7 +54,11 @@ def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
     session = _Session(directory, tags)
 
     def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        if signature not in signatures:
+            raise LoaderError(f"the graph has no signature {signature!r}")
         definition = signatures[signature]
+        if unknown := set(inputs) - set(definition.inputs):
+            raise LoaderError(f"{signature} has no input {', '.join(sorted(unknown))}")
         feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
         fetches = {name: tensor.name for name, tensor in sorted(definition.outputs.items())}
         values = session.run(feeds, list(fetches.values()))
@@ -63,11 +75,16 @@ class _String(ctypes.Structure):
     _fields_ = (("data", ctypes.c_char * 24),)  # TF_TString
 
 
+_DEALLOCATOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+_ALIGNMENT = 64  # what TensorFlow's kernels take for granted of a tensor
+
+
 class _Session:
     """A session of the C API; lives as long as its process."""
 
     def __init__(self, directory: Path, tags: Sequence[str]) -> None:
         self._api = _api()
+        self._held: dict[int, Any] = {}  # memory of tensors, with what frees it
         self._status = self._api.TF_NewStatus()
         self._graph = self._api.TF_NewGraph()
         names = (ctypes.c_char_p * len(tags))(*[tag.encode() for tag in tags])
@@ -79,18 +96,23 @@ class _Session:
 
     def run(self, feeds: Mapping[str, Any], fetches: Sequence[str]) -> list[Any]:
         """Returns the arrays of `fetches`; both are named as in a SignatureDef, such as `add_x:0`."""
+        fed, fetched = self._outputs(list(feeds)), self._outputs(fetches)
         tensors = [self._tensor(value) for value in feeds.values()]
         results = (ctypes.c_void_p * len(fetches))()
         self._api.TF_SessionRun(
             self._session, None,
-            self._outputs(list(feeds)), (ctypes.c_void_p * len(feeds))(*tensors), len(feeds),
-            self._outputs(fetches), results, len(fetches),
+            fed, (ctypes.c_void_p * len(feeds))(*tensors), len(feeds),
+            fetched, results, len(fetches),
             None, 0, None, self._status,
         )  # fmt: skip
         for tensor in tensors:
             self._api.TF_DeleteTensor(tensor)
         self._check()
-        return [self._array(result) for result in results]
+        try:
+            return [self._array(result) for result in results]
+        finally:
+            for result in results:
+                self._api.TF_DeleteTensor(result)
 
     def _check(self) -> None:
         if self._api.TF_GetCode(self._status) != 0:
@@ -107,20 +129,34 @@ class _Session:
         return (_Output * len(names))(*places)
 
     def _tensor(self, value: Any) -> Any:
-        array = np.asarray(value)
+        array = np.asarray(value, order="C")
         sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
+        if array.dtype.kind in "OSU":
+            return self._string_tensor([tf.compat.as_bytes(item) for item in array.ravel().tolist()], sizes)
         dtype = tf.as_dtype(array.dtype).as_datatype_enum
-        if array.dtype != object:
-            tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.nbytes)
-            ctypes.memmove(self._api.TF_TensorData(tensor), np.ascontiguousarray(array).ctypes.data, array.nbytes)
-            return tensor
-        tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.size * ctypes.sizeof(_String))
-        data = self._api.TF_TensorData(tensor)
-        for index, item in enumerate(array.ravel()):
-            place = data + index * ctypes.sizeof(_String)
-            self._api.TF_StringInit(place)
-            self._api.TF_StringCopy(place, bytes(item), len(item))
+        tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.nbytes)
+        ctypes.memmove(self._api.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
         return tensor
+
+    def _string_tensor(self, values: list[bytes], sizes: Any) -> Any:
+        # Who allocates texts frees them: TF_DeleteTensor frees their array only, and after a call the session may
+        # still hold it, in a variable or in an output that is the input itself.
+        size = len(values) * ctypes.sizeof(_String)
+        memory = ctypes.create_string_buffer(size + _ALIGNMENT)
+        data = ctypes.addressof(memory) + -ctypes.addressof(memory) % _ALIGNMENT
+        places = range(data, data + size, ctypes.sizeof(_String))
+        for place, value in zip(places, values, strict=True):
+            self._api.TF_StringInit(place)
+            self._api.TF_StringCopy(place, value, len(value))
+
+        def free(_data: Any, _size: Any, _argument: Any) -> None:
+            for place in places:
+                self._api.TF_StringDealloc(place)
+            del self._held[data]
+
+        deallocator = _DEALLOCATOR(free)
+        self._held[data] = (memory, deallocator)
+        return self._api.TF_NewTensor(tf.string.as_datatype_enum, sizes, len(sizes), data, size, deallocator, None)
 
     def _array(self, tensor: Any) -> Any:
         dtype = tf.as_dtype(self._api.TF_TensorType(tensor))
@@ -160,6 +196,7 @@ def _api() -> Any:
         ),
         "TF_GraphOperationByName": (pointer, [pointer, ctypes.c_char_p]),
         "TF_AllocateTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, size]),
+        "TF_NewTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, pointer, size, _DEALLOCATOR, pointer]),
         "TF_DeleteTensor": (None, [pointer]),
         "TF_TensorData": (pointer, [pointer]),
         "TF_TensorType": (ctypes.c_int, [pointer]),
@@ -168,6 +205,7 @@ def _api() -> Any:
         "TF_Dim": (ctypes.c_int64, [pointer, ctypes.c_int]),
         "TF_StringInit": (None, [pointer]),
         "TF_StringCopy": (None, [pointer, ctypes.c_char_p, size]),
+        "TF_StringDealloc": (None, [pointer]),
         "TF_StringGetSize": (size, [pointer]),
         "TF_StringGetDataPointer": (pointer, [pointer]),
     }

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,8 +114,8 @@ def _job(project: Project, number: int | None = None) -> Callable[[DictConfig], 
 
 
 def _exporter(config: DictConfig, project: Project, name: str) -> Callable[[], pipeline.Release]:
-    # The variant's name becomes one directory, whatever its values hold.
-    subdirectory = name.replace("%", "%25").replace("/", "%2F")
+    # The variant's name becomes one directory, whatever its values hold; TensorFlow takes * ? [ ] \\ for patterns.
+    subdirectory = urllib.parse.quote(name.replace("\\", ""), safe="=,:+@ ()~!$&'")
     return lambda: pipeline.export(composing.from_job(config), project, subdirectory)
 
 

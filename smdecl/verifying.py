@@ -74,9 +74,11 @@ def _differences(
         if message := difference(expected, outputs[name], options.rtol, options.atol):
             yield f"{name}{message}"
     if signature is not None and signature.inputs is not None:
-        specs: dict[str, Spec] = {str(name): spec for _, name, spec in input_names(signature.inputs)}
-        specs |= signature.outputs or {}
-        shapes = {name: np.shape(value) for name, value in {**case.inputs, **outputs}.items()}
+        # An output may have the name of an input.
+        specs: dict[str, Spec] = {f"input {name}": spec for _, name, spec in input_names(signature.inputs)}
+        specs |= {f"output {name}": spec for name, spec in (signature.outputs or {}).items()}
+        shapes = {f"input {name}": np.shape(value) for name, value in case.inputs.items()}
+        shapes |= {f"output {name}": np.shape(value) for name, value in outputs.items()}
         yield from contract.disagreeing_dims(specs, shapes)
 
 
@@ -95,8 +97,9 @@ def difference(expected: Any, got: Any, rtol: float | None, atol: float | None) 
         rtol, atol = (default[0] if rtol is None else rtol), (default[1] if atol is None else atol)
         wide = np.complex128 if np.iscomplexobj(expected) else np.float64
         a, b = np.atleast_1d(got).astype(wide), np.atleast_1d(expected).astype(wide)
-        wrong = ~np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
-        excess = np.where(wrong, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf), 0.0)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinities, of which only the unequal ones count
+            wrong = ~np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
+            excess = np.where(wrong, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf), 0.0)
     if not wrong.any():
         return None
     index = np.unravel_index(int(np.argmax(excess)), wrong.shape)

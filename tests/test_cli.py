@@ -1,0 +1,252 @@
+"""The command line as a user meets it: standard output, standard error, exit codes, signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+import smdecl
+from tests.conftest import ROOT, run_cli
+
+
+def test_one_line_exports_the_adder_and_again_its_next_version(project):
+    first = project.run("model=adder", "signatures=scalar_float")
+    second = project.run("export", "model=adder", "signatures=scalar_float")
+
+    assert (first.stdout, first.stderr, first.returncode) == ("exports/adder/1\n", "", 0)
+    assert (second.stdout, second.stderr, second.returncode) == ("exports/adder/2\n", "", 0)
+
+
+def test_a_bare_call_exports(project):
+    assert project.run().stdout == "exports/adder/1\n"
+
+
+def test_check_says_nothing_where_nothing_is_wrong(project):
+    done = project.run("check", "model=scaler")
+
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_a_typo_is_told_in_one_line_without_a_traceback(project):
+    done = project.run("check", "signatures.serving_default.inputs.x.shap=[]")
+
+    assert done.stdout == ""
+    assert done.stderr == (
+        "smdecl: error: override 'signatures.serving_default.inputs.x.shap=[]': signatures.serving_default.inputs.x"
+        ".shap: 'shap' is no key of signatures.serving_default.inputs.x; takes dtype, name, shape; did you mean"
+        " 'shape'? (to add it, write '+signatures.serving_default.inputs.x.shap=...')\n"
+    )
+    assert done.returncode == 2
+
+
+def test_plan_prints_what_would_be_saved_and_writes_nothing(project):
+    done = project.run("plan", "model=scaler", "signatures=[scalar_float,vector_float]")
+
+    assert done.stdout == (
+        "smdecl.models.Scaler\n"
+        "  variable factor: float32 []\n"
+        "signature serving_default\n"
+        "  input  x: float32 []\n"
+        "  output output_0: float32 []\n"
+        "signature vector\n"
+        "  input  x: float32 [?]\n"
+        "  output output_0: float32 [?]\n"
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert sorted(os.listdir(project.root)) == ["pyproject.toml"]
+
+
+def test_a_config_of_ones_own_and_a_model_beside_it(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    def add(self, x):\n"
+        "        print('printed by the model')\n"
+        "        return x + 1.0\n",
+    )
+    project.write("conf/model/mine.yaml", "_target_: mynet.Net\n")
+
+    done = project.run("--config-dir", "conf", "model=mine")
+
+    assert (done.stdout, done.returncode) == ("exports/mine/1\n", 0)
+    assert set(done.stderr.splitlines()) == {"printed by the model"}
+    loaded = tf.saved_model.load("exports/mine/1").signatures["serving_default"](x=tf.constant(1.0))
+    assert loaded["output_0"].numpy() == 2.0
+
+
+def test_the_models_own_error_shows_its_own_traceback(project):
+    project.write("mynet.py", "def make():\n    raise RuntimeError('no luck')\n")
+
+    done = project.run("model._target_=mynet.make")
+
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert done.stderr == (
+        "Traceback (your code):\n"
+        f'  File "{project.root}/mynet.py", line 2, in make\n'
+        "    raise RuntimeError('no luck')\n"
+        "RuntimeError: no luck\n"
+        "smdecl: error: override 'model._target_=mynet.make': model: building mynet.make failed: RuntimeError: no luck\n"
+    )
+
+
+def test_warnings_of_the_audit_go_to_standard_error(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function\n"
+        "    def never_traced(self, x):\n"
+        "        return x\n"
+        "    @tf.function\n"
+        "    def add(self, x):\n"
+        "        return x + 1.0\n",
+    )
+
+    done = project.run("model._target_=mynet.Net")
+
+    assert done.stdout == "exports/adder/1\n"
+    assert done.stderr.startswith("smdecl: warning: audit.untraced_functions: never_traced: was never traced")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["adder"], "smdecl: error: 'adder' is neither a verb nor an override; verbs are"),
+        (["exprot"], "did you mean 'export'?"),
+        (["--nothing"], "unrecognized arguments: --nothing"),
+        (["--config-dir", "nowhere"], "--config-dir: no directory"),
+        (["--cfg", "everything"], "invalid choice: 'everything'"),
+        (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
+    ],
+)
+def test_a_call_that_is_not_one_is_exit_code_2(tmp_path, arguments, found):
+    done = run_cli(*arguments, cwd=tmp_path)
+
+    assert found in done.stderr
+    assert (done.stdout, done.returncode) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--help"], "model: adder, scaler"),
+        (["--help"], "exit codes: 0 done, 2 usage or config"),
+        (["--info"], "Config search path"),
+        (["--info", "defaults-tree"], "signatures: scalar_float"),
+        (["--cfg", "job"], "name: ${hydra:runtime.choices.model}"),
+        (["--cfg", "job", "--resolve", "model=scaler"], "export_dir: exports/scaler"),
+        (["--cfg", "job", "--package", "publish"], "version: next"),
+        (["--hydra-help"], "Hydra"),
+        (["--version"], f"smdecl {smdecl.__version__}"),
+        (["--shell-completion", "install=bash"], "hydra_bash_completion"),
+    ],
+)
+def test_what_hydra_shows_is_shown(tmp_path, arguments, found):
+    done = run_cli(*arguments, cwd=tmp_path)
+
+    assert found in done.stdout
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path):
+    done = run_cli("--cfg", "job", "model=addr", cwd=tmp_path)
+
+    assert "'addr' is no option of model" in done.stderr
+    assert (done.stdout, done.returncode) == ("", 2)
+
+
+def test_completion_knows_groups_and_options(tmp_path):
+    done = run_cli("-sc", "query=bash", cwd=tmp_path, env={"COMP_LINE": "smdecl model=ad", "COMP_POINT": "15"})
+
+    assert done.stdout.split() == ["model=adder"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["check"], ["check", "model=addr"], ["--help"], ["--cfg", "job"], ["--info"], ["-sc", "install=bash"], ["-m"]],
+)
+def test_what_builds_nothing_imports_no_tensorflow(tmp_path, arguments):
+    script = (
+        "import sys; from smdecl import cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in ('tensorflow', 'keras', 'numpy')],"
+        " file=sys.stderr)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_importing_smdecl_warns_of_nothing_and_imports_no_tensorflow():
+    script = "import smdecl, sys; print('tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_a_config_error_does_not_wait_for_tensorflow(tmp_path):
+    """The server process is ended in the middle of its import, and nothing of it stays."""
+    marker = f"SMDECL_TEST_{time.monotonic_ns()}"
+
+    done = run_cli("model=addr", cwd=tmp_path, env={marker: "1"})
+
+    assert done.returncode == 2
+    assert processes_with(marker) == []
+
+
+def processes_with(marker):
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if marker.encode() in (entry / "environ").read_bytes():
+                    found.append(entry.name)
+            except OSError:  # it has ended in between
+                continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", ["start", "build"])
+def test_interrupted_it_leaves_nothing(project, number, after):
+    project.write(
+        "mynet.py",
+        "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(60)\n",
+    )
+    marker = f"SMDECL_TEST_{time.monotonic_ns()}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smdecl", "model._target_=mynet.make"],
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), marker: "1"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: len(processes_with(marker)) > 1 if after == "start" else Path("building").exists())
+    if after == "build":
+        assert list(Path("exports/adder").glob(".smdecl-*"))
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=20)
+
+    assert process.returncode == -number
+    assert stderr == ""
+    assert not Path("exports").exists()
+    wait_for(lambda: processes_with(marker) == [])
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)

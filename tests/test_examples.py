@@ -1,0 +1,256 @@
+"""Examples: given, generated, run on the object, written and read back."""
+
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smdecl import config, examples, tracing
+from smdecl.building import Built
+from smdecl.config import Devices, Verify
+from smdecl.errors import ConfigError, VerificationError
+from smdecl.examples import Example
+from smdecl.records import ObjectRecord
+
+DTYPES = [
+    "bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2",
+    "int4", "int8", "int16", "int32", "int64", "qint8", "qint16", "qint32", "quint8", "quint16", "string", "uint4",
+    "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip
+
+
+def make(function, inputs, given=(), generate=2, seed=0, key="serving_default"):
+    """Traces a function as the method of an object and makes the examples of its signature."""
+    module = tf.Module()
+    module.method = function if isinstance(function, tf.types.experimental.GenericFunction) else tf.function(function)
+    signatures = {key: config.parse_signature({"method": "method", "inputs": inputs})}
+    built = Built(module, ObjectRecord("Module", (), {}))
+    traced = tracing.trace(built, signatures, Devices(None, None, None, None))
+    options = Verify({key: list(given)} if given else {}, generate, None, None, ("python",))
+    return examples.make(signatures, traced, options, seed)
+
+
+def identity(x):
+    return {"y": tf.identity(x)}
+
+
+def given(value, dtype, shape):
+    (example,) = make(identity, {"x": {"dtype": dtype, "shape": shape}}, [{"inputs": {"x": value}}])
+    return example.inputs["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape"),
+    [
+        (1.5, "float32", []),
+        ([[1, 2.5]], "float64", [None, 2]),
+        ([1, 2], "float8_e5m2", ["batch"]),
+        (2, "bfloat16", []),
+        (float("inf"), "float16", []),
+        (2**64 - 1, "uint64", []),
+        ([-8, 7], "int4", [2]),
+        ([True, False], "bool", [None]),
+        ([1, 2.5], "complex64", None),
+        ([], "int32", [None]),
+        ([[], []], "string", [2, None]),
+        ("grüß", "string", []),
+        (b"\xff\0", "string", []),
+    ],
+)
+def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
+    array = given(value, dtype, shape)
+
+    assert tf.as_dtype(array.dtype).name == dtype
+    plain = value.encode() if isinstance(value, str) else value
+    assert array.tolist() == plain
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape", "message"),
+    [
+        (1.5, "int32", [], "cannot be made int32: got 1.5, which is float"),
+        (300, "uint8", [], "cannot be made uint8: got 300; takes 0 to 255"),
+        (-1, "uint64", [], "cannot be made uint64: got -1; takes 0 to 18446744073709551615"),
+        (2**40, "int32", [], "cannot be made int32: got 1099511627776; takes -2147483648 to 2147483647"),
+        (8, "int4", [], "cannot be made int4: got 8; takes -8 to 7"),
+        (128, "qint8", [], "cannot be made qint8: got 128; takes -128 to 127"),
+        (1e300, "float32", [], "cannot be made float32: got a number that is too large for it"),
+        (10**400, "float64", [], "cannot be made float64: int too large to convert to float"),
+        (1, "bool", [], "cannot be made bool: got 1, which is int"),
+        (True, "float32", [], "cannot be made float32: got True, which is bool"),
+        ("1", "float32", [], "cannot be made float32: got '1', which is str"),
+        (1, "string", [], "cannot be made string: got 1, which is int"),
+        (None, "float32", [], "cannot be made float32: got None, which is NoneType"),
+        ({"a": 1}, "float32", [], "cannot be made float32: got {'a': 1}, which is dict"),
+        ([[1], [2, 3]], "float32", [None, None], "cannot be made float32: got lists of different lengths or depths"),
+        ([1, 2], "float32", [], "got a value of shape [2]; takes []"),
+        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [None, 3]"),
+        (1, "float32", [None], "got a value of shape []; takes [None]"),
+    ],
+)
+def test_a_given_value_that_does_not_fit_is_told_by_its_key(value, dtype, shape, message):
+    with pytest.raises(ConfigError) as error:
+        given(value, dtype, shape)
+
+    assert str(error.value) == f"verify.examples.serving_default[0].inputs.x: {message}"
+
+
+def test_given_outputs_are_what_is_expected():
+    inputs = {"x": {"dtype": "float32", "shape": []}}
+    cases = [{"inputs": {"x": 1}}, {"inputs": {"x": 1}, "outputs": {"y": 5}}]
+
+    first, second = make(identity, inputs, cases)
+
+    assert first.outputs == {"y": 1}
+    assert second.outputs == {"y": 5}
+    assert second.outputs["y"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"z": 1}, "outputs.z: 'z' is no output; takes y"),
+        ({"y": [1]}, "outputs.y: got a value of shape [1]; takes []"),
+        ({"y": "a"}, "outputs.y: cannot be made float32: got 'a', which is str"),
+    ],
+)
+def test_given_outputs_that_do_not_fit_are_told_by_their_key(outputs, message):
+    with pytest.raises(ConfigError) as error:
+        make(identity, {"x": {"dtype": "float32", "shape": []}}, [{"inputs": {"x": 1}, "outputs": outputs}])
+
+    assert str(error.value) == f"verify.examples.serving_default[0].{message}"
+
+
+def test_given_names_are_compared_with_the_functions_own():
+    function = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32, "x")])
+
+    with pytest.raises(ConfigError) as error:
+        make(function, None, [{"inputs": {"y": 1}}])
+
+    assert [str(problem) for problem in error.value.problems] == [
+        "verify.examples.serving_default[0].inputs.x: is missing: an example gives every input",
+        "verify.examples.serving_default[0].inputs.y: 'y' is no input; takes x",
+    ]
+    assert make(function, None, [{"inputs": {"x": 2}}])[0].outputs == {"output_0": 2}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_examples_of_every_dtype_are_generated_and_kept(tmp_path, dtype):
+    made = make(
+        lambda x, scalar: {"x": tf.identity(x), "scalar": tf.identity(scalar)},
+        {"x": {"dtype": dtype, "shape": [None, 2]}, "scalar": {"dtype": dtype, "shape": []}},
+    )
+
+    assert [example.inputs["x"].shape for example in made] == [(1, 2), (3, 2)]
+    assert [example.inputs["scalar"].shape for example in made] == [(), ()]
+    for example in made:
+        assert_same(example.outputs, example.inputs)
+        assert {tf.as_dtype(array.dtype).name for array in example.inputs.values()} == {dtype}
+    examples.write(made, tmp_path)
+    for before, after in zip(made, examples.read(tmp_path), strict=True):
+        assert_same(after.inputs, before.inputs)
+        assert_same(after.outputs, before.outputs)
+
+
+def assert_same(got, expected):
+    assert list(got) == list(expected) or sorted(got) == sorted(expected)
+    for name, array in expected.items():
+        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape)
+        assert got[name].tolist() == array.tolist()
+
+
+def test_a_seed_always_generates_the_same_and_another_one_something_else():
+    inputs = {"x": {"dtype": "float32", "shape": [4]}}
+
+    first, again, other = (make(identity, inputs, seed=seed)[0].inputs["x"].tolist() for seed in (1, 1, 2))
+
+    assert first == again
+    assert first != other
+
+
+def test_as_many_examples_are_generated_as_asked():
+    inputs = {"x": {"dtype": "float32", "shape": ["batch"]}}
+
+    assert [e.inputs["x"].shape for e in make(identity, inputs, generate=3)] == [(1,), (3,), (1,)]
+    assert make(identity, inputs, generate=0) == []
+
+
+def test_none_are_generated_of_what_is_not_dense():
+    inputs = {"x": {"dtype": "float32", "shape": [None, None], "kind": "ragged", "ragged_rank": 1}}
+
+    assert make(lambda x: x.to_tensor(), inputs) == []
+
+
+def test_numbers_that_the_method_returns_are_outputs():
+    (example,) = make(
+        lambda x: {"y": x, "version": 3, "scale": 0.5}, {"x": {"dtype": "float32", "shape": []}}, generate=1
+    )
+
+    dtypes = {name: array.dtype.name for name, array in example.outputs.items()}
+    assert dtypes == {"y": "float32", "version": "int32", "scale": "float32"}
+
+
+def test_an_object_that_fails_is_told_with_the_example_and_its_own_lines():
+    def gather(x):
+        return tf.gather([1.0], x + 5)
+
+    with pytest.raises(VerificationError) as error:
+        make(gather, {"x": {"dtype": "int32", "shape": [None]}})
+
+    (problem,) = error.value.problems
+    assert problem.key == "verify.examples.serving_default[0]"
+    assert "the object in memory fails on this example, x int32 [1]: InvalidArgumentError" in problem.message
+    assert "return tf.gather([1.0], x + 5)" in error.value.traceback_text
+    assert not tf.config.functions_run_eagerly()
+
+
+ODD = [
+    Example(
+        "odd",
+        {
+            "bytes": np.array([b"a\0", b"\0", b"", b"\xff\xfe", "grüß".encode()], dtype=object),
+            "scalar": np.array(b"tail\0\0", dtype=object),
+            "empty scalar": np.array(b"", dtype=object),
+            "no text": np.empty((0, 2), dtype=object),
+            "matrix": np.array([[b"a", b"bc"], [b"", b"d"]], dtype=object),
+        },
+        {
+            "empty": np.empty((2, 0), np.float32),
+            "empty bfloat16": np.empty((0,), ml_dtypes.bfloat16),
+            "transposed": np.arange(6, dtype=np.int64).reshape(2, 3).T,
+            "bfloat16": np.array([[1.5], [-2]], ml_dtypes.bfloat16),
+            "int4 scalar": np.array(-3, ml_dtypes.int4),
+            "a/name with/slashes": np.array([1 + 2j]),
+        },
+    )
+]
+
+
+def test_odd_values_are_kept(tmp_path):
+    examples.write(ODD, tmp_path)
+    (read,) = examples.read(tmp_path)
+
+    assert read.signature == "odd"
+    assert list(read.inputs) == list(ODD[0].inputs)
+    assert_same(read.inputs, ODD[0].inputs)
+    assert_same(read.outputs, ODD[0].outputs)
+
+
+def test_the_same_examples_make_the_same_bytes(tmp_path):
+    examples.write(ODD, tmp_path / "a")
+    examples.write(ODD, tmp_path / "b")
+
+    assert (tmp_path / "a" / examples.FILE).read_bytes() == (tmp_path / "b" / examples.FILE).read_bytes()
+
+
+def test_anyone_with_numpy_can_read_the_file_and_nothing_in_it_is_pickled(tmp_path):
+    examples.write(ODD, tmp_path)
+
+    with np.load(tmp_path / examples.FILE, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if not name.endswith(".json")}
+    assert arrays
+    assert not [name for name, array in arrays.items() if array.dtype.hasobject]
+    with zipfile.ZipFile(tmp_path / examples.FILE) as archive:
+        assert archive.testzip() is None
