@@ -83,4 +83,6 @@ def project(tmp_path, monkeypatch):
 
 def tree(directory: Path) -> dict[str, bytes]:
     """Returns every file under a directory with its bytes."""
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }

@@ -126,7 +126,9 @@ def test_a_model_that_computes_otherwise_after_loading_is_refused(project):
 
 
 def test_a_process_that_is_killed_is_an_error_of_the_stage_that_it_was_in(project):
-    project.write("mynet.py", "import os, signal\nclass Net:\n    def __init__(self):\n        os.kill(os.getpid(), 9)\n")
+    project.write(
+        "mynet.py", "import os, signal\nclass Net:\n    def __init__(self):\n        os.kill(os.getpid(), 9)\n"
+    )
 
     with pytest.raises(ModelError) as error:
         project.export("model._target_=mynet.Net")

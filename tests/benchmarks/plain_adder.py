@@ -1,0 +1,16 @@
+"""The script that a user would write by hand; what smdecl is measured against."""
+
+import sys
+
+import tensorflow as tf
+
+
+class Adder(tf.Module):
+    @tf.function
+    def add(self, x):
+        return x + x
+
+
+model = Adder()
+signature = model.add.get_concrete_function(tf.TensorSpec([], tf.float32, name="x"))
+tf.saved_model.save(model, sys.argv[1], signatures=signature)
