@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -24,6 +26,8 @@ from smdecl.specs import arguments, find_method
 from smdecl.tensors import variable_record
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
+_HYDRA_KEYS = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_")
+_FULL_KEY = re.compile(r"full_key: (\S+)\s*$")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,15 @@ def _show_devices(devices: Devices) -> None:
 def _placed(devices: Devices) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if devices.strategy is not None:
-            stack.enter_context(_instantiate(devices.strategy, ("devices", "strategy")).scope())
+            if devices.build is not None:
+                takes = "takes null beside devices.strategy, which places variables by itself"
+                raise ConfigError(Problem(("devices", "build"), f"got {devices.build!r}; {takes}"))
+            strategy = _instantiate(devices.strategy, ("devices", "strategy"))
+            if not isinstance(strategy, tf.distribute.Strategy):
+                made = f"{devices.strategy['_target_']} made a {type(strategy).__name__}"
+                path = ("devices", "strategy", "_target_")
+                raise ConfigError(Problem(path, f"{made}; takes a tf.distribute.Strategy"))
+            stack.enter_context(strategy.scope())
         elif devices.build is not None:
             stack.enter_context(tf.device(devices.build))
         yield
@@ -94,7 +106,7 @@ def _require_targets(config: ExportConfig, project: trust.Project) -> None:
         if reason := trust.refuse_object(found, target, project):
             refused.append(Problem(path, reason))
         else:
-            problems += _check_arguments(found, node, path[:-1])
+            problems += _check_hydra_keys(node, path[:-1]) or _check_arguments(found, node, path[:-1])
     if problems or refused:
         raise (ConfigError if problems else TrustError)([*refused, *problems])
 
@@ -104,10 +116,10 @@ def _resolve(target: str, path: KeyPath) -> Any:
     parts = target.split(".")
     found: Any = _import(parts[0], path)
     for index, part in enumerate(parts[1:], start=1):
-        if not hasattr(found, part) and isinstance(found, ModuleType) and hasattr(found, "__path__"):
+        if not _has(found, part, path) and isinstance(found, ModuleType) and hasattr(found, "__path__"):
             with contextlib.suppress(_NoModuleError):
                 _import(".".join(parts[: index + 1]), path)
-        if not hasattr(found, part):
+        if not _has(found, part, path):
             known = [name for name in dir(found) if not name.startswith("_")]
             place = ".".join(parts[:index])
             raise ConfigError(Problem(path, f"{place!r} has no {part!r}{nearest(part, known)}"))
@@ -115,6 +127,13 @@ def _resolve(target: str, path: KeyPath) -> Any:
     if not callable(found):
         raise ConfigError(Problem(path, f"{target!r} is {type(found).__name__}, which cannot be called"))
     return found
+
+
+def _has(found: Any, name: str, path: KeyPath) -> bool:
+    try:
+        return hasattr(found, name)
+    except Exception as error:  # a module's own __getattr__, or a property of an object in it
+        raise usercode.failure(path, f"looking up {name!r}", error) from error
 
 
 class _NoModuleError(ConfigError):
@@ -134,16 +153,41 @@ def _import(name: str, path: KeyPath) -> ModuleType:
         raise usercode.failure(path, f"importing {name!r}", error) from error
 
 
+def _check_hydra_keys(node: dict[str, Any], path: KeyPath) -> list[Problem]:
+    """Says which of the keys that steer Hydra hold what Hydra would fail on, or pass over."""
+    takes: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "_args_": (lambda value: isinstance(value, list), "a list"),
+        "_partial_": (lambda value: isinstance(value, bool), "true or false"),
+        "_recursive_": (lambda value: isinstance(value, bool), "true or false"),
+        "_convert_": (lambda value: value in ("none", "partial", "object", "all"), "none, partial, object or all"),
+    }
+    return [
+        Problem((*path, key), f"got {node[key]!r}; takes {known}")
+        for key, (fits, known) in takes.items()
+        if key in node and not fits(node[key])
+    ]
+
+
 def _check_arguments(found: Callable[..., Any], node: dict[str, Any], path: KeyPath) -> list[Problem]:
     """Says which arguments in a config node a target does not take, or lacks."""
     try:
-        parameters = inspect.signature(found).parameters.values()
+        parameters = list(inspect.signature(found).parameters.values())
     except (TypeError, ValueError):  # some builtins and extension classes have none
         return []
-    given = [str(key) for key in node if key not in ("_target_", "_args_", "_partial_", "_convert_", "_recursive_")]
-    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     name = getattr(found, "__qualname__", str(found))
+    given = [str(key) for key in node if key not in _HYDRA_KEYS]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    count = len(node.get("_args_", ()))
+    in_place = {p.name for p in positional[:count]}
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     problems = []
+    if count > len(positional) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        problems.append(Problem((*path, "_args_"), f"{name} takes at most {len(positional)} positional; got {count}"))
+    problems += [
+        Problem((*path, key), f"{name} is given {key!r} in _args_ already")
+        for key in given
+        if key in in_place & {*named}
+    ]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         takes = ", ".join(named) or "no arguments"
         problems += [
@@ -151,11 +195,16 @@ def _check_arguments(found: Callable[..., Any], node: dict[str, Any], path: KeyP
             for key in given
             if key not in named
         ]
-    if "_args_" not in node and not node.get("_partial_"):
+    if not node.get("_partial_"):
         problems += [
             Problem((*path, p.name), f"is missing: {name} needs the argument {p.name!r}")
+            if p.name in named
+            else Problem((*path, "_args_"), f"is missing: {name} needs {p.name!r} by position")
             for p in parameters
-            if p.default is p.empty and p.name not in given and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+            if p.default is p.empty
+            and p.name not in in_place
+            and (p.name not in given or p.name not in named)
+            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
     return problems
 
@@ -166,12 +215,33 @@ def _instantiate(node: dict[str, Any], path: KeyPath) -> Any:
         return hydra.utils.instantiate({"_convert_": "all", **node})
     except InstantiationException as error:
         cause = error.__cause__ or error
-        raise usercode.failure(path, f"building {node['_target_']}", cause) from cause
+        place, target = _failed_target(node, path, str(error))
+        raise usercode.failure(place, f"building {target}", cause) from cause
+
+
+def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[KeyPath, str]:
+    """Returns key path and `_target_` of what failed, which is `node` or a target in it; Hydra's message tells."""
+    full_key = _FULL_KEY.search(message)
+    place, found = path, node
+    target = str(node["_target_"])
+    for part in re.findall(r"[^.\[\]]+", full_key.group(1)) if full_key else ():
+        key = int(part) if isinstance(found, list) else part
+        try:
+            found = found[key]
+        except (LookupError, TypeError):  # a key that itself holds a dot
+            break
+        place = (*place, key)
+        target = str(found["_target_"]) if isinstance(found, dict) and "_target_" in found else target
+    return place, target
 
 
 def _require_trackable(obj: Any, target: str) -> None:
     path = ("model", "_target_")
     if not isinstance(obj, tf.__internal__.tracking.Trackable):
+        if isinstance(obj, functools.partial):
+            raise ConfigError(
+                Problem(("model", "_partial_"), "got true, so nothing is built; takes false for the model")
+            )
         takes = "takes a tf.Module, a Keras model, a tf.train.Checkpoint or another Trackable"
         raise ConfigError(
             Problem(path, f"{target} made a {type(obj).__name__}, which TensorFlow cannot track; {takes}")
@@ -185,12 +255,32 @@ def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
     """
     for key, signature in signatures.items():
         method = find_method(obj, signature.method)
-        if not isinstance(obj, tf.keras.Model) or obj.built or method is None or signature.inputs is None:
+        if not isinstance(obj, tf.keras.Model) or obj.built or method is None or not _takes(method, signature):
             continue
         try:
-            tf.function(lambda method=method, **inputs: method(**inputs)).get_concrete_function(**arguments(signature))
+            _fresh(method).get_concrete_function(**arguments(signature))
         except Exception as error:
             raise usercode.failure(("signatures", key), f"calling {signature.method}", error) from error
+
+
+def _fresh(method: Any) -> Any:
+    """Returns a function whose trace is not the one that will be saved: that one is to find the variables made."""
+    own = getattr(method, "input_signature", None)
+    is_traced = isinstance(method, tf.types.experimental.GenericFunction)
+    return tf.function(method, input_signature=own, autograph=not is_traced)
+
+
+def _takes(method: Any, signature: Signature) -> bool:
+    """Tells whether a method can be called with the declared inputs; where it cannot, tracing says why."""
+    if signature.inputs is None:
+        return getattr(method, "input_signature", None) is not None
+    try:
+        inspect.signature(_call_of(method)).bind(**dict.fromkeys(signature.inputs))
+    except TypeError:
+        return False
+    except ValueError:
+        return set(signature.inputs) <= {*argument_names(method)}
+    return True
 
 
 def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
@@ -206,9 +296,13 @@ def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
 
 def _variables(obj: Any) -> Iterator[VariableRecord]:
     listed = getattr(obj, "variables", None)
-    if not isinstance(listed, (list, tuple)):
-        listed = [found for found in tf.train.TrackableView(obj).descendants() if isinstance(found, tf.Variable)]
-    for variable in listed:
+    known = [item for item in listed if restoring.is_variable(item)] if isinstance(listed, (list, tuple)) else []
+    if not isinstance(obj, tf.keras.Model):
+        # What a tf.Module lists has no variables of the Keras 3 layers that it holds.
+        seen = {id(variable) for variable in known}
+        tracked = tf.train.TrackableView(obj).descendants()
+        known += [item for item in tracked if restoring.is_variable(item) and id(item) not in seen]
+    for variable in known:
         yield variable_record(variable)
 
 
@@ -218,7 +312,11 @@ def _methods(obj: Any) -> dict[str, Any]:
     names |= {name for name, value in vars(obj).items() if isinstance(value, tf.types.experimental.GenericFunction)}
     if isinstance(obj, tf.keras.Model):
         names.add("__call__")
-    found = {name: getattr(obj, name, None) for name in names if name == "__call__" or not name.startswith("_")}
+    found: dict[str, Any] = {}
+    for name in names:
+        if name == "__call__" or not name.startswith("_"):
+            with contextlib.suppress(Exception):  # a property may hold nothing yet, and say so by any error
+                found[name] = getattr(obj, name)
     return {name: method for name, method in found.items() if callable(method) and not inspect.isclass(method)}
 
 
@@ -228,10 +326,19 @@ def _is_framework(kind: type) -> bool:
 
 def argument_names(method: Any) -> tuple[str, ...]:
     """Returns the names of the arguments of a method, of a `tf.function`, or of a function of a loaded SavedModel."""
-    owner = getattr(method, "__self__", None)
-    if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":
-        method = owner.call
+    method = _call_of(method)
     spec = getattr(method, "function_spec", None)
     if spec is not None:
         return tuple(name for name in spec.arg_names if name != "self")
-    return tuple(name for name in inspect.signature(method).parameters if name != "self")
+    try:
+        return tuple(name for name in inspect.signature(method).parameters if name != "self")
+    except (TypeError, ValueError):  # some builtins and extension classes have none
+        return ()
+
+
+def _call_of(method: Any) -> Any:
+    """Returns a layer's own `call` in the place of its `__call__`, which takes anything."""
+    owner = getattr(method, "__self__", None)
+    if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":
+        return owner.call
+    return method

@@ -18,6 +18,7 @@ from smdecl.errors import ConfigError, ModelError, Problem
 
 _PATH = ("weights", "path")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+_VARIABLES = (tf.Variable, getattr(tf.keras, "Variable", tf.Variable))  # Keras 3 has a class of its own
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Restored:
 
     matched: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+
+
+def is_variable(found: Any) -> bool:
+    """Tells whether something is a variable, of TensorFlow or of Keras."""
+    return isinstance(found, _VARIABLES)
 
 
 def restore(obj: Any, weights: Weights | None) -> Restored:
@@ -59,23 +65,35 @@ def _from_checkpoint(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     reader = _read(prefix, lambda: tf.train.load_checkpoint(prefix))
     if not reader.has_tensor(_OBJECT_GRAPH):
         raise ConfigError(Problem(_PATH, f"{prefix!r} is no object-based checkpoint; takes one of tf.train.Checkpoint"))
-    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(reader.get_tensor(_OBJECT_GRAPH))
+    # The graph lies in the data file, which may be missing or broken where the index is not.
+    graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+        _read(prefix, lambda: reader.get_tensor(_OBJECT_GRAPH))
+    )
     shapes = reader.get_variable_to_shape_map()
     root = _root_name(obj, graph)
-    pairs = list(_pair(tf.train.Checkpoint(**{root: obj}) if root else obj, graph))
-    problems, matched, unmatched = [], [], []
-    for name, variable, key in pairs:
-        if key is None:
-            unmatched.append(name)
-            problems.append(f"has no value for {name} {_form(variable.shape)}")
+    wrapped = tf.train.Checkpoint(**{root: obj}) if root else obj
+    missing, other_shapes, matched, unmatched = [], [], [], []
+    values: list[tuple[Any, str]] = []
+    for name, variable, key in _pair(obj, graph, _node_id(graph, root)):
+        if key is None or key not in shapes:
+            missing.append(f"has no value for {name} {_form(variable.shape)}")
         elif list(shapes[key]) != list(variable.shape):
-            unmatched.append(name)
-            problems.append(f"{name} is {_form(variable.shape)} in the model and {_form(shapes[key])} in the weights")
+            other_shapes.append(
+                f"{name} is {_form(variable.shape)} in the model and {_form(shapes[key])} in the weights"
+            )
         else:
             matched.append(name)
-    if not any("in the weights" in problem for problem in problems):
-        checkpoint = tf.train.Checkpoint(**{root: obj}) if root else tf.train.Checkpoint(obj)
+            values.append((variable, key))
+            continue
+        unmatched.append(name)
+    problems = [*missing, *other_shapes]
+    if not other_shapes:
+        checkpoint = wrapped if root else tf.train.Checkpoint(obj)
         _read(prefix, lambda: checkpoint.read(prefix).expect_partial())
+    elif weights.expect == "partial":
+        # TensorFlow restores all of an object or, at the first shape that does not fit, nothing that can be told.
+        for variable, key in values:
+            variable.assign(_read(prefix, lambda key=key: reader.get_tensor(key)))  # type: ignore[misc]
     return problems, Restored(tuple(matched), tuple(unmatched))
 
 
@@ -95,22 +113,33 @@ def _root_name(obj: Any, graph: Any) -> str | None:
     return None
 
 
-def _pair(root: Any, graph: Any) -> Iterator[tuple[str, Any, str | None]]:
-    """Walks object and checkpoint side by side, as `tf.train.Checkpoint` does; yields name, variable and its key."""
-    view = tf.train.TrackableView(root)
-    pending: list[tuple[str, Any, int | None]] = [("", root, 0)]
-    seen: set[int] = set()
+def _node_id(graph: Any, root: str | None) -> int:
+    return next((child.node_id for child in graph.nodes[0].children if child.local_name == root), 0)
+
+
+def _pair(obj: Any, graph: Any, node_id: int) -> Iterator[tuple[str, Any, str | None]]:
+    """Walks object and checkpoint side by side, as `tf.train.Checkpoint` does; yields name, variable and its key.
+
+    What is tracked under several names is restored if one of them is in the checkpoint: that one is the variable's.
+    """
+    view = tf.train.TrackableView(obj)
+    found: dict[int, tuple[str, Any, str | None]] = {}
+    pending: list[tuple[str, Any, int | None]] = [("", obj, node_id)]
+    seen: set[tuple[int, bool]] = set()
     while pending:
-        name, obj, node_id = pending.pop(0)
-        if id(obj) in seen:
+        name, item, place = pending.pop(0)
+        if {(id(item), True), (id(item), place is not None)} & seen:
             continue
-        seen.add(id(obj))
-        node = None if node_id is None else graph.nodes[node_id]
-        if isinstance(obj, tf.Variable):
-            yield name, obj, node.attributes[0].checkpoint_key if node is not None and node.attributes else None
+        seen.add((id(item), place is not None))
+        node = None if place is None else graph.nodes[place]
+        if is_variable(item):
+            key = node.attributes[0].checkpoint_key if node is not None and node.attributes else None
+            if found.get(id(item), ("", item, None))[2] is None:
+                found[id(item)] = getattr(item, "path", None) or name or str(item.name), item, key
         known = {} if node is None else {child.local_name: child.node_id for child in node.children}
-        for child, value in view.children(obj).items():
+        for child, value in view.children(item).items():
             pending.append((f"{name}.{child}" if name else child, value, known.get(child)))
+    yield from found.values()
 
 
 def _require_keras(obj: Any, weights: Weights) -> None:
@@ -125,23 +154,41 @@ def _require_keras(obj: Any, weights: Weights) -> None:
 
 def _from_keras_weights(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     _require_keras(obj, weights)
-    # With skip_mismatch, Keras tells by a warning what it passes over: "... in object <Dense name=out, ...>".
-    with warnings.catch_warnings(record=True) as passed_over:
+    # With skip_mismatch, Keras tells by a warning what it passes over, by the representation of each layer.
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            obj.load_weights(weights.path, skip_mismatch=True)
-        except Exception as error:
-            raise ModelError(Problem(_PATH, f"{weights.path!r} cannot be read: {usercode.summary(error)}")) from error
-    texts = [str(warning.message) for warning in passed_over if "Could not load" in str(warning.message)]
-    layers = {match.group(1) for text in texts for match in re.finditer(r"<\w+ name=([^,>]+)", text)}
-    unmatched = tuple(variable.path for variable in obj.variables if layers & set(variable.path.split("/")))
-    matched = tuple(variable.path for variable in obj.variables if variable.path not in unmatched)
-    return [" ".join(text.split()) for text in texts], Restored(matched, unmatched)
+        _read(weights.path, lambda: obj.load_weights(weights.path, skip_mismatch=True))
+    texts = [text for warning in caught if _PASSED_OVER.search(text := str(warning.message))]
+    reasons = {match["layer"]: match["reason"] for text in texts if (match := _REASON.search(text))}
+    matched, unmatched, problems = [], [], []
+    passed_over: dict[int, Any] = {}
+    for layer in obj._flatten_layers():
+        if any(repr(layer) in text for text in texts):
+            within = {id(v) for sub in layer._flatten_layers(include_self=False) for v in sub.variables}
+            passed_over.update({id(v): layer for v in layer.variables if id(v) not in within})
+    for variable in obj.variables:
+        if id(variable) not in passed_over:
+            matched.append(variable.path)
+            continue
+        unmatched.append(variable.path)
+        reason = reasons.get(repr(passed_over[id(variable)]))
+        problems.append(
+            f"has no value for {variable.path} {_form(variable.shape)}" + (f": {reason.strip()}" if reason else "")
+        )
+    if texts and not problems:
+        problems = [" ".join(text.split()) for text in texts]
+    return problems, Restored(tuple(matched), tuple(unmatched))
+
+
+# The words of Keras 3, and of the legacy tf_keras.
+_PASSED_OVER = re.compile(r"could not be loaded|Could not load|Skipping (nested|loading)")
+_REASON = re.compile(r"message for object (?P<layer><.+>):\s+(?P<reason>.+?)(\. Target variable|\n|$)")
 
 
 def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     _require_keras(obj, weights)
-    known = {type(obj).__name__: type(obj)}
+    # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
+    known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}
     source = _read(
         weights.path,
         lambda: tf.keras.models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
@@ -150,10 +197,19 @@ def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
 
 
 def _copy_variables(source: Any, obj: Any) -> tuple[list[str], Restored]:
+    """Copies values by position where the two agree in every shape, and else by path."""
+    values, variables = list(source.variables), list(obj.variables)
+    if [tuple(value.shape) for value in values] == [tuple(variable.shape) for variable in variables]:
+        pairs = list(zip(variables, values, strict=True))
+    else:
+        # Positions shift where one of the two has a layer more, and a value of the right shape may be the wrong one.
+        by_path: dict[str, list[Any]] = {}
+        for value in values:
+            by_path.setdefault(_path_in(value, source), []).append(value)
+        found = [by_path.get(_path_in(variable, obj)) for variable in variables]
+        pairs = [(variable, known.pop(0) if known else None) for variable, known in zip(variables, found, strict=True)]
     problems, matched, unmatched = [], [], []
-    values = list(source.variables)
-    for index, variable in enumerate(obj.variables):
-        value = values[index] if index < len(values) else None
+    for variable, value in pairs:
         if value is None:
             problems.append(f"has no value for {variable.path} {_form(variable.shape)}")
         elif tuple(value.shape) != tuple(variable.shape):
@@ -165,8 +221,15 @@ def _copy_variables(source: Any, obj: Any) -> tuple[list[str], Restored]:
             matched.append(variable.path)
             continue
         unmatched.append(variable.path)
-    problems += [f"{value.path} {_form(value.shape)} is not in the model" for value in values[len(obj.variables) :]]
+    taken = {id(value) for _, value in pairs}
+    problems += [f"{value.path} {_form(value.shape)} is not in the model" for value in values if id(value) not in taken]
     return problems, Restored(tuple(matched), tuple(unmatched))
+
+
+def _path_in(variable: Any, model: Any) -> str:
+    # What is given no name is numbered, so that two models of one class, and their generators, have two names.
+    path = str(variable.path).removeprefix(f"{model.name}/")
+    return re.sub(r"\bseed_generator_\d+/", "seed_generator/", path)
 
 
 _FORMATS: dict[str, Callable[[Any, Weights], tuple[list[str], Restored]]] = {

@@ -7,6 +7,7 @@ The string is judged before anything is imported, the object that it leads to on
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import re
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smdecl.errors import KeyPath, UsageError
+from smdecl.errors import KeyPath, UsageError, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,6 +37,10 @@ _CONSTRUCTORS = re.compile(
 )
 # Functions that these namespaces hold beside their constructors; each makes objects out of data.
 _DESERIALIZERS = ("deserialize", "get", "serialize")
+_DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+# Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
+_INTERPOLATION = "${"
+_SUFFIXES = tuple(importlib.machinery.all_suffixes())
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,11 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
     """Returns the project of `directory`, its `[tool.smdecl] trust` read and `trust` added.
 
     Raises:
-        UsageError: Where its pyproject.toml cannot be read, or its trust is no list of package names.
+        UsageError: Where its pyproject.toml cannot be read, or what is trusted is no name of a package.
     """
+    for name in trust:
+        if not name.isidentifier():
+            raise UsageError(f"--trust: got {name!r}; takes the name of a top-level package")
     directory = directory.resolve()
     root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
     declared = _declared_trust(root / "pyproject.toml")
@@ -67,9 +75,15 @@ def _declared_trust(pyproject: Path) -> list[str]:
     if not pyproject.is_file():
         return []
     try:
-        declared = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("smdecl", {})
+        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
+    declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
+    if not isinstance(declared, dict):
+        raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the key trust")
+    for key in declared:
+        if key != "trust":
+            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes trust{nearest(key, ['trust'])}")
     trust = declared.get("trust", [])
     if not isinstance(trust, list) or not all(isinstance(name, str) and name.isidentifier() for name in trust):
         raise UsageError(f"{pyproject}: tool.smdecl.trust: got {trust!r}; takes a list of top-level package names")
@@ -77,43 +91,90 @@ def _declared_trust(pyproject: Path) -> list[str]:
 
 
 def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
-    """Yields key path, `_target_` and node of everything in a config that Hydra would instantiate."""
+    """Yields key path, `_target_` and node of everything in a config that Hydra would instantiate.
+
+    That includes what could become a target only then: a `_target_` that is no string, and under one a string that
+    holds an interpolation. `refuse_target` refuses them.
+    """
     if isinstance(value, dict):
-        if isinstance(value.get("_target_"), str):
-            yield (*path, "_target_"), value["_target_"], value
+        if "_target_" in value:
+            yield (*path, "_target_"), str(value["_target_"]), value
+            yield from _interpolations(value, path)
         for key, item in value.items():
-            yield from targets(item, (*path, key))
+            if key != "_target_":
+                yield from targets(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from targets(item, (*path, index))
 
 
+def _interpolations(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
+    """Yields those of a target's own arguments; a target among them has its own turn."""
+    if isinstance(value, str) and _INTERPOLATION in value and path[-1:] != ("_target_",):
+        yield path, value, {}
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if not (isinstance(item, dict) and "_target_" in item):
+                yield from _interpolations(item, (*path, index))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not (isinstance(item, dict) and "_target_" in item):
+                yield from _interpolations(item, (*path, key))
+
+
 def refuse_target(target: str, project: Project) -> str | None:
     """Says why a `_target_` may not be imported, or returns None where it may; imports nothing."""
-    package = target.partition(".")[0]
+    if target.partition(".")[0] == "__main__":
+        return f"{target!r} is in the script that is running, which no other process can import; put it into a module"
+    if _INTERPOLATION in target:
+        return f"{target!r} holds an interpolation that would be resolved once more, unchecked; takes a plain value"
+    if not _DOTTED_PATH.fullmatch(target):
+        return f"got {target!r}; takes module and name, such as mynet.Net"
+    return _refuse_name(target, project)
+
+
+def _refuse_name(name: str, project: Project) -> str | None:
+    package = name.partition(".")[0]
     if package == "smdecl":
-        return None if target.startswith("smdecl.models.") else f"{target!r} is internal to smdecl"
+        return None if name.startswith("smdecl.models.") else f"{name!r} is internal to smdecl"
     if package in _FRAMEWORKS:
-        known = _CONSTRUCTORS.fullmatch(target) and target.rpartition(".")[2] not in _DESERIALIZERS
-        return None if known else f"{target!r} is none of the constructors of {package} that a config may name"
+        known = _CONSTRUCTORS.fullmatch(name) and name.rpartition(".")[2] not in _DESERIALIZERS
+        return None if known else f"{name!r} is none of the constructors of {package} that a config may name"
     if package in project.trusted:
         return None
     if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
-        return f"{target!r} is not defined in the project {project.root}"
-    return _refuse_package(package, project)
+        return f"{name!r} is not defined in the project {project.root}"
+    return _refuse_package(package, project) or _refuse_submodule(name, project)
 
 
 def _refuse_package(package: str, project: Project) -> str | None:
     spec = _find_spec(package)
     if spec is None:
         return f"no module {package!r} in the current directory or on sys.path"
-    places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.origin else [])]
-    if places and all(_inside(Path(place), project.root) for place in places):
+    if _is_within(spec, project):
         return None
     return (
         f"{package!r} is not defined in the project {project.root}; to trust it, pass --trust {package} or add it to"
         " trust under [tool.smdecl] in the project's pyproject.toml"
     )
+
+
+def _refuse_submodule(name: str, project: Project) -> str | None:
+    """Says which module on the way to a name lies elsewhere, by a symbolic link; imports none of them."""
+    package, *parts = name.split(".")
+    directories = [Path(place) for place in _find_spec(package).submodule_search_locations or ()]
+    for index, part in enumerate(parts):
+        stems = [stem for directory in directories for stem in (directory / part, directory / part / "__init__")]
+        found = [path for stem in stems for suffix in ("", *_SUFFIXES) if (path := Path(f"{stem}{suffix}")).exists()]
+        if not all(_inside(path, project.root) for path in found):
+            return f"{'.'.join([package, *parts[: index + 1]])!r} is not defined in the project {project.root}"
+        directories = [path for path in found if path.is_dir()]
+    return None
+
+
+def _is_within(spec: Any, project: Project) -> bool:
+    places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.has_location else [])]
+    return bool(places) and all(_inside(Path(place), project.root) for place in places)
 
 
 def _find_spec(package: str) -> Any:
@@ -137,11 +198,11 @@ def refuse_object(found: Any, target: str, project: Project) -> str | None:
     """
     defined_in = str(getattr(found, "__module__", None) or type(found).__module__)
     package, named = defined_in.partition(".")[0], target.partition(".")[0]
-    if package == named or {package, named} <= {*_FRAMEWORKS}:
-        return None
     if package in _FRAMEWORKS:
-        return f"{target!r} is an alias of {defined_in}.{_qualname(found)}; name the constructor itself"
-    reason = refuse_target(f"{defined_in}.{_qualname(found)}", project)
+        alias = f"{target!r} is an alias of {defined_in}.{_qualname(found)}; name the constructor itself"
+        return None if named in _FRAMEWORKS else alias
+    # Its own package too: what the process had imported already goes before a file of that name in the project.
+    reason = _refuse_name(f"{defined_in}.{_qualname(found)}", project)
     return f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}" if reason else None
 
 

@@ -1,0 +1,475 @@
+"""Weights into a built object: every format, what does not match, and files that are broken."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smdecl import building, checking, isolating, trust
+from smdecl.errors import ConfigError, ModelError
+from smdecl.models import Scaler
+
+NETS = """
+import tensorflow as tf
+
+
+class Net(tf.Module):
+    def __init__(self, units=2, deep=False, fill=0.0):
+        super().__init__()
+        self.w = tf.Variable(tf.fill([3, units], fill), name="w")
+        self.b = tf.Variable(tf.fill([2], fill), name="b")
+        self.layers = [Sub(fill)] if deep else []
+
+    @tf.function
+    def __call__(self, x):
+        return x @ self.w + tf.reduce_sum(self.b) + sum(layer.v for layer in self.layers)
+
+
+class Sub(tf.Module):
+    def __init__(self, fill):
+        super().__init__()
+        self.v = tf.Variable(fill, name="v")
+
+
+class Table(tf.Module):
+    def __init__(self, fill=0.0):
+        super().__init__()
+        self.w = tf.Variable(fill)
+        self.again = self.w
+        self.alone = tf.Variable([fill, fill], name="alone")
+"""
+
+KERAS = """
+import keras
+
+
+def functional(units=2, middle=False, fill=0.0, name=None):
+    start = keras.initializers.Constant(fill)
+    x = inputs = keras.Input((3,), name="x")
+    x = keras.layers.Dense(4, name="hidden", kernel_initializer=start, bias_initializer=start)(x)
+    if middle:
+        x = keras.layers.Dense(4, name="middle", kernel_initializer=start, bias_initializer=start)(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.Dense(units, name="out", kernel_initializer=start, bias_initializer=start)(x)
+    return keras.Model(inputs, x, name=name)
+
+
+class Block(keras.layers.Layer):
+    def __init__(self, fill=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.fill = fill
+        self.dense = keras.layers.Dense(2, name="dense", kernel_initializer=keras.initializers.Constant(fill))
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return {**super().get_config(), "fill": self.fill}
+
+
+class Custom(keras.Model):
+    def __init__(self, fill=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.fill = fill
+        self.block = Block(fill, name="block")
+
+    def call(self, x):
+        return self.block(x)
+
+    def get_config(self):
+        return {**super().get_config(), "fill": self.fill}
+
+
+def with_lambda():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: x * 2), keras.layers.Dense(2)])
+"""
+
+# Every file of weights that the tests read, each made as a training script makes it.
+FILES = """
+import keras
+import tensorflow as tf
+import mykeras, mynet
+
+net = mynet.Net(fill=1.0)
+tf.train.Checkpoint(net).write("net")
+tf.train.Checkpoint(model=net, step=tf.Variable(7)).save("wrapped")
+tf.train.Checkpoint(mynet.Net(deep=True, fill=1.0)).write("deep")
+tf.train.Checkpoint(mynet.Net(units=5, fill=1.0)).write("wide")
+tf.train.Checkpoint(other=tf.Variable(1.0)).write("other")
+tf.train.Checkpoint(mynet.Table(fill=1.0)).write("table")
+tf.compat.v1.train.Saver({"w": net.w, "b": net.b}).save(None, "by_name", write_meta_graph=False)
+tf.saved_model.save(net, "saved", signatures=net.__call__.get_concrete_function(tf.TensorSpec([None, 3])))
+tf.saved_model.save(tf.Module(), "empty")
+
+model = mykeras.functional(fill=1.0)
+model.compile(optimizer="adam", loss="mse")
+model.fit(tf.ones([1, 3]), model(tf.ones([1, 3])), verbose=0)
+for variable in model.trainable_variables:
+    variable.assign(tf.ones_like(variable))
+model.save("model.keras")
+model.save_weights("model.weights.h5")
+tf.train.Checkpoint(model).write("model")
+tf.train.Checkpoint(model=model, optimizer=model.optimizer).save("model_wrapped")
+model.export("model_saved", verbose=False)
+for name, options in {"wide": {"units": 5}, "middle": {"middle": True}}.items():
+    other = mykeras.functional(fill=1.0, **options)
+    other.save(f"model_{name}.keras")
+    other.save_weights(f"model_{name}.weights.h5")
+    tf.train.Checkpoint(other).write(f"model_{name}")
+custom = mykeras.Custom(fill=1.0)
+custom(tf.ones([1, 3]))
+custom.save("custom.keras")
+custom.save_weights("custom.weights.h5")
+tf.train.Checkpoint(custom).write("custom")
+mykeras.with_lambda().save("lambda.keras")
+"""
+
+ROWS = "signatures=rows"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A directory with the files of weights, made by a process of its own."""
+    directory = tmp_path_factory.mktemp("files")
+    for name, text in {"mynet.py": NETS, "mykeras.py": KERAS, "make.py": FILES}.items():
+        (directory / name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "make.py"], cwd=directory, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+@pytest.fixture
+def ready(project, files):
+    """A project with the code of the models and a copy of the files of weights."""
+    shutil.copytree(files, project.root, dirs_exist_ok=True)
+    project.write("conf/signatures/rows.yaml", "serving_default: {inputs: {x: {shape: [batch, 3], dtype: float32}}}\n")
+    project.write(
+        "conf/signatures/custom.yaml", "serving_default: {inputs: {x: {shape: [batch, 3], dtype: float32}}}\n"
+    )
+    project.write(
+        "conf/signatures/keras.yaml", "serving_default: {inputs: {inputs: {shape: [batch, 3], dtype: float32}}}\n"
+    )
+    return project
+
+
+def overrides(model, fmt, path, expect="full", **arguments):
+    signature = "keras" if model.startswith("mykeras.functional") else "rows"
+    return [
+        "model=adder",
+        f"model._target_={model}",
+        *[f"+model.{name}={value}" for name, value in arguments.items()],
+        f"weights={fmt}",
+        f"weights.path={path}",
+        f"weights.expect={expect}",
+        f"signatures={signature}",
+        "verify=load",
+    ]
+
+
+def described(project, *given):
+    """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
+    here = trust.find_project(project.root)
+    config = checking.check(project.compose(*given), here)
+    return isolating.run(_record, config, here, failure=ModelError, doing="building")
+
+
+def _record(config, project):
+    return building.build(config, project).record
+
+
+def restored(project, *args, **options):
+    record = described(project, *overrides(*args, **options))
+    return sorted(record.restored), sorted(record.not_restored)
+
+
+def problems(project, *args, kind=ConfigError, **options):
+    with pytest.raises(kind) as error:
+        project.export(*overrides(*args, **options))
+    assert type(error.value) is kind
+    assert not (project.root / "exports").exists()
+    return [(problem.key, problem.message) for problem in error.value.problems]
+
+
+def output(release, argument="x"):
+    """Serves a row of ones: 0 by fresh weights, and something that the weights decide."""
+    function = tf.saved_model.load(str(release.path)).signatures["serving_default"]
+    (value,) = function(**{argument: tf.ones([1, 3])}).values()
+    return value.numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"), [("checkpoint", "net"), ("checkpoint", "wrapped-1"), ("saved_model", "saved")]
+)
+def test_a_module_is_restored_and_computes_with_its_weights(ready, fmt, path):
+    assert output(ready.export(*overrides("mynet.Net", fmt, path))) == [[5, 5]]
+    assert restored(ready, "mynet.Net", fmt, path) == (["b", "w"], [])
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [
+        ("checkpoint", "model"),
+        ("checkpoint", "model_wrapped-1"),
+        ("keras_weights", "model.weights.h5"),
+        ("keras", "model.keras"),
+    ],
+)
+def test_a_functional_keras_model_is_restored_and_computes_with_its_weights(ready, fmt, path):
+    given = overrides("mykeras.functional", fmt, path)
+
+    assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
+    names, missing = restored(ready, "mykeras.functional", fmt, path)
+    assert [name for name in names if "seed" not in name] == [
+        "hidden/bias",
+        "hidden/kernel",
+        "out/bias",
+        "out/kernel",
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [("checkpoint", "custom"), ("keras_weights", "custom.weights.h5"), ("keras", "custom.keras")],
+)
+def test_a_keras_model_of_custom_classes_is_restored_once_the_specs_have_built_it(ready, fmt, path):
+    given = overrides("mykeras.Custom", fmt, path)
+
+    assert output(ready.export(*given)) == [[3, 3]]
+    assert restored(ready, "mykeras.Custom", fmt, path) == (
+        ["custom/block/dense/bias", "custom/block/dense/kernel"],
+        [],
+    )
+
+
+def test_the_weights_of_an_export_of_a_keras_model_are_restored_into_the_next(ready):
+    first = ready.export(*overrides("mykeras.functional", "keras", "model.keras"), "name=first")
+
+    again = ready.export(*overrides("mykeras.functional", "saved_model", first.path), "name=again")
+
+    assert output(again, "inputs") == [[17, 17]]
+
+
+def test_more_in_a_checkpoint_than_the_object_has_does_not_matter(ready):
+    # A training script's checkpoint holds the optimizer's state, the step, and the parts that serve no purpose here.
+    assert restored(ready, "mynet.Net", "checkpoint", "deep") == (["b", "w"], [])
+
+
+def test_a_variable_under_two_names_is_restored_once(ready):
+    assert restored(ready, "mynet.Table", "checkpoint", "table") == (["alone", "w"], [])
+
+
+def test_variables_that_a_checkpoint_does_not_have_are_told(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "net", deep="true", fill="0.5") == [
+        (
+            "weights.path",
+            "has no value for layers.0.v []; weights.expect=partial takes what does match",
+        )
+    ]
+
+
+def test_a_partial_checkpoint_restores_what_it_has_and_tells_what_it_has_not(ready):
+    given = {"expect": "partial", "deep": "true", "fill": "0.5"}
+
+    assert restored(ready, "mynet.Net", "checkpoint", "net", **given) == (["b", "w"], ["layers.0.v"])
+    assert output(ready.export(*overrides("mynet.Net", "checkpoint", "net", **given))) == [[5.5, 5.5]]
+
+
+def test_a_variable_of_another_shape_is_told_with_both_shapes(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
+        (
+            "weights.path",
+            "w is [3, 2] in the model and [3, 5] in the weights; weights.expect=partial takes what does match",
+        )
+    ]
+
+
+def test_a_partial_checkpoint_restores_the_variables_whose_shapes_do_match(ready):
+    assert restored(ready, "mynet.Net", "checkpoint", "wide", expect="partial") == (["b"], ["w"])
+    release = ready.export(*overrides("mynet.Net", "checkpoint", "wide", expect="partial"))
+    assert output(release) == [[2, 2]]
+
+
+@pytest.mark.parametrize("expect", ["full", "partial"])
+def test_a_checkpoint_of_something_else_is_refused_however_little_is_expected(ready, expect):
+    found = problems(ready, "mynet.Net", "checkpoint", "other", expect=expect)
+
+    assert {key for key, _ in found} == {"weights.path"}
+    assert all("has no value for" in message or "nothing in" in message for _, message in found)
+
+
+def test_a_checkpoint_by_variable_names_is_told_apart(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "by_name") == [
+        ("weights.path", "'by_name' is no object-based checkpoint; takes one of tf.train.Checkpoint")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [
+        ("checkpoint", "model_wide"),
+        ("keras_weights", "model_wide.weights.h5"),
+        ("keras", "model_wide.keras"),
+    ],
+)
+def test_a_keras_layer_of_another_size_is_told_and_left_out_of_a_partial_restore(ready, fmt, path):
+    found = problems(ready, "mykeras.functional", fmt, path)
+
+    assert {key for key, _ in found} == {"weights.path"}
+    assert ["out/kernel" in found[0][1], "out/bias" in found[1][1], len(found)] == [True, True, 2], found
+    assert "[4, 2]" in found[0][1]
+    assert "(4, 5)" in found[0][1] or "[4, 5]" in found[0][1]
+    assert all(message.endswith("; weights.expect=partial takes what does match") for _, message in found)
+    names, missing = restored(ready, "mykeras.functional", fmt, path, expect="partial")
+    assert missing == ["out/bias", "out/kernel"]
+    assert {"hidden/bias", "hidden/kernel"} <= {*names}
+    # Of the ones in the file, hidden makes 4 apiece; out is fresh, and makes 0.25 of each.
+    release = ready.export(*overrides("mykeras.functional", fmt, path, expect="partial", fill="0.25"), "audit=off")
+    assert output(release, "inputs") == [[4.25, 4.25]]
+
+
+def test_a_keras_file_with_a_layer_more_shifts_no_weights_into_the_wrong_layers(ready):
+    # hidden, middle and out of the file; by position alone middle's bias would become that of another layer.
+    found = problems(ready, "mykeras.functional", "keras", "model_middle.keras")
+    assert [message.partition(";")[0] for _, message in found] == [
+        "middle/kernel [4, 4] is not in the model",
+        "middle/bias [4] is not in the model",
+    ]
+
+    given = overrides("mykeras.functional", "keras", "model_middle.keras", expect="partial")
+    assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
+
+
+def test_a_keras_file_without_a_layer_leaves_that_layer_fresh(ready):
+    given = {"expect": "partial", "middle": "true", "fill": "0.5"}
+
+    names, missing = restored(ready, "mykeras.functional", "keras", "model.keras", **given)
+
+    assert missing == ["middle/bias", "middle/kernel"]
+    assert len(names) == 5
+    release = ready.export(*overrides("mykeras.functional", "keras", "model.keras", **given), "audit=off")
+    assert output(release, "inputs") == [[35, 35]]  # 4 of hidden; 4 * 0.5 * 4 + 0.5 of middle; 4 * 8.5 + 1 of out
+
+
+@pytest.mark.parametrize(("fmt", "path"), [("keras", "model.keras"), ("keras_weights", "model.weights.h5")])
+def test_formats_of_keras_are_for_keras_models(ready, fmt, path):
+    assert problems(ready, "mynet.Net", fmt, path) == [
+        ("weights.format", f"{fmt} for a Net; takes format checkpoint or saved_model for anything but a Keras model")
+    ]
+
+
+@pytest.mark.parametrize(("fmt", "path"), [("keras", "model.keras"), ("keras_weights", "model.weights.h5")])
+def test_a_keras_model_that_no_signature_builds_is_told(ready, fmt, path):
+    with pytest.raises(ConfigError) as error:
+        ready.export(*[word.replace(ROWS, "signatures=none") for word in overrides("mykeras.Custom", fmt, path)])
+
+    assert [(problem.key, problem.message) for problem in error.value.problems] == [
+        ("weights.path", "Custom has no variables yet to restore into; build it in its constructor")
+    ]
+
+
+def test_a_keras_file_with_code_in_it_is_refused(ready):
+    ((key, message),) = problems(ready, "mykeras.functional", "keras", "lambda.keras", kind=ModelError)
+
+    assert key == "weights.path"
+    assert message.startswith("'lambda.keras' cannot be read: ")
+    assert "lambda" in message.lower()
+
+
+def test_a_keras_file_of_other_classes_is_refused(ready):
+    ((key, message),) = problems(ready, "mykeras.functional", "keras", "custom.keras", kind=ModelError)
+
+    assert key == "weights.path"
+    assert "Could not locate class 'Custom'" in message
+
+
+def test_a_saved_model_without_variables_is_told(ready):
+    for expect in ("full", "partial"):
+        with pytest.raises((ConfigError, ModelError)) as error:
+            ready.export(*overrides("mynet.Net", "saved_model", "empty", expect=expect))
+        assert {problem.key for problem in error.value.problems} == {"weights.path"}
+
+
+def truncate(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+BROKEN = [
+    ("mynet.Net", "checkpoint", "net", "net.index"),
+    ("mynet.Net", "checkpoint", "net", "net.data-00000-of-00001"),
+    ("mynet.Net", "saved_model", "saved", "saved/variables/variables.index"),
+    ("mynet.Net", "saved_model", "saved", "saved/variables/variables.data-00000-of-00001"),
+    ("mykeras.functional", "keras_weights", "model.weights.h5", "model.weights.h5"),
+    ("mykeras.functional", "keras", "model.keras", "model.keras"),
+]
+
+
+@pytest.mark.parametrize(("model", "fmt", "path", "file"), BROKEN)
+def test_a_file_that_was_cut_off_is_an_error_of_its_key(ready, model, fmt, path, file):
+    truncate(ready.root / file)
+
+    ((key, message),) = problems(ready, model, fmt, path, kind=ModelError)
+
+    assert key == "weights.path"
+    assert "cannot be read: " in message
+
+
+@pytest.mark.parametrize("file", ["net.data-00000-of-00001", "saved/variables/variables.data-00000-of-00001"])
+def test_a_checkpoint_without_its_data_is_an_error_of_its_key(ready, file):
+    (ready.root / file).unlink()
+    fmt, path = ("checkpoint", "net") if file.startswith("net") else ("saved_model", "saved")
+
+    ((key, message),) = problems(ready, "mynet.Net", fmt, path, kind=ModelError)
+
+    assert key == "weights.path"
+    assert "cannot be read: " in message
+
+
+@pytest.mark.parametrize(("model", "fmt", "path", "file"), BROKEN)
+def test_a_file_of_something_else_is_an_error_of_its_key(ready, model, fmt, path, file):
+    (ready.root / file).write_text("these are no weights\n" * 100)
+
+    ((key, message),) = problems(ready, model, fmt, path, kind=ModelError)
+
+    assert key == "weights.path"
+    assert "cannot be read: " in message
+
+
+def test_a_changed_byte_in_the_weights_is_found(ready):
+    data = bytearray((ready.root / "net.data-00000-of-00001").read_bytes())
+    data[2] ^= 0xFF
+    (ready.root / "net.data-00000-of-00001").write_bytes(data)
+
+    ((key, message),) = problems(ready, "mynet.Net", "checkpoint", "net", kind=ModelError)
+
+    assert key == "weights.path"
+    assert "Checksum" in message or "cannot be read: " in message
+
+
+def test_without_weights_the_model_keeps_its_own_and_nothing_is_said_to_be_restored(ready):
+    given = ["model._target_=mynet.Net", ROWS, "verify=load"]
+
+    record = described(ready, *given)
+
+    assert (record.restored, record.not_restored) == ((), ())
+    assert output(ready.export(*given)) == [[0, 0]]
+
+
+def test_a_restored_value_is_what_the_model_answers_eagerly_and_served(ready):
+    tf.train.Checkpoint(Scaler(12.5)).write("scaler")
+
+    release = ready.export("model=scaler", "weights=checkpoint", "weights.path=scaler")
+
+    loaded = tf.saved_model.load(str(release.path))
+    assert loaded.signatures["serving_default"](x=tf.constant(2.0))["output_0"].numpy() == np.float32(25)
+    assert loaded.factor.numpy() == np.float32(12.5)
