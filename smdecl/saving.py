@@ -108,7 +108,8 @@ def _aliases(obj: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
 def _settle_fingerprint(directory: Path) -> None:
     """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
     path = directory / "fingerprint.pb"
-    if not path.is_file():  # TensorFlow writes none where fingerprinting is off
+    # Where fingerprinting is off there is none; before TensorFlow 2.17 it had no uuid.
+    if not path.is_file() or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name:
         return
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
     saved = hashlib.sha256((directory / "saved_model.pb").read_bytes())

@@ -1,0 +1,165 @@
+"""A signature is one concrete function with the names that were declared."""
+
+import numpy as np
+import pytest
+
+from smdecl.errors import ConfigError, ContractError, ModelError, VerificationError
+from tests.test_pipeline import serve
+
+NET = """
+import collections
+import tensorflow as tf
+
+Pair = collections.namedtuple("Pair", "low high")
+
+class Net(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="own")])
+    def own(self, x):
+        return x + 1.0
+
+    @tf.function
+    def nest(self, pair, scale):
+        return pair["a"] * scale + pair["b"][0]
+
+    def plain(self, x, training=True):
+        return x * (2.0 if training else 3.0)
+
+    def listed(self, x):
+        return [x, x + 1.0]
+
+    def named(self, x):
+        return {"low": x, "high": x + 1.0}
+
+    def pair(self, x):
+        return Pair(x, x + 1.0)
+
+    def deep(self, x):
+        return {"a": [x, x]}
+
+    def text(self, x):
+        return tf.strings.upper(x)
+
+    def first(self, x):
+        return x[:1]
+"""
+X = "{shape: [batch], dtype: float32}"
+
+
+@pytest.fixture
+def net(project):
+    project.write("mynet.py", NET)
+    project.write("conf/model/net.yaml", "_target_: mynet.Net\n")
+    return project
+
+
+def export(net, method, inputs=f"{{x: {X}}}", outputs="null", *overrides):
+    signature = f"+signatures.s={{method: {method}, inputs: {inputs}, outputs: {outputs}}}"
+    return net.export("model=net", "signatures=none", signature, "audit=off", *overrides)
+
+
+def test_a_functions_own_input_signature_is_taken_where_no_inputs_are_declared(net):
+    release = net.export("model=net", "signatures=none", "+signatures.s={method: own}")
+
+    assert list(release.signatures["s"].inputs) == ["own"]
+    assert serve(release.path, "s", own=np.array([1], np.float32))["output_0"].tolist() == [2]
+
+
+def test_a_nest_is_fed_by_the_names_of_its_leaves(net):
+    leaf = "{{shape: [], dtype: float32, name: {}}}"
+    inputs = f"{{pair: {{a: {leaf.format('zz')}, b: [{leaf.format('aa')}]}}, scale: {{value: 10.0}}}}"
+
+    release = export(net, "nest", inputs)
+
+    assert sorted(release.signatures["s"].inputs) == ["aa", "zz"]
+    assert serve(release.path, "s", zz=np.float32(2), aa=np.float32(1)) == {"output_0": 21}
+
+
+@pytest.mark.parametrize(("bound", "factor"), [("", 2), (", training: {value: false}", 3)])
+def test_a_bound_value_makes_no_input_and_a_default_is_kept(net, bound, factor):
+    release = export(net, "plain", f"{{x: {X}{bound}}}")
+
+    assert list(release.signatures["s"].inputs) == ["x"]
+    assert serve(release.path, "s", x=np.array([1], np.float32))["output_0"].tolist() == [factor]
+
+
+@pytest.mark.parametrize(
+    ("method", "names"),
+    [
+        ("plain", ["output_0"]),
+        ("listed", ["output_0", "output_1"]),
+        ("named", ["high", "low"]),
+        ("pair", ["high", "low"]),
+    ],
+)
+def test_outputs_are_named_as_documented(net, method, names):
+    assert list(export(net, method).signatures["s"].outputs) == names
+
+
+def test_an_output_that_nothing_could_name_is_an_error_that_shows_its_structure(net):
+    with pytest.raises(ConfigError, match=r"signatures.s: the method returns {'a': \['\w*Tensor', '\w*Tensor'\]}"):
+        export(net, "deep")
+
+
+def test_the_name_of_a_spec_goes_before_the_arguments(net):
+    release = export(net, "plain", "{x: {shape: [batch], dtype: float32, name: pixels.raw}}")
+
+    assert list(release.signatures["s"].inputs) == ["pixels.raw"]
+    assert serve(release.path, "s", **{"pixels.raw": np.array([1], np.float32)})["output_0"].tolist() == [2]
+
+
+def test_text_goes_in_and_out(net):
+    release = export(net, "text", "{x: {shape: [n], dtype: string}}", "{output_0: {shape: [n], dtype: string}}")
+
+    found = serve(release.path, "s", x=np.array([b"a", b"b"], object))
+    assert found["output_0"].tolist() == [b"A", b"B"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (f"+signatures.s={{method: plain, inputs: {{y: {X}}}}}", "signatures.s.inputs.y: Net.plain has no argument 'y'; it"
+         " has: x, training"),
+        ("+signatures.s={method: plain, inputs: {training: {value: true}}}", "signatures.s.inputs.x: is missing:"
+         " Net.plain needs the argument 'x'"),
+        ("+signatures.s={method: plain}", "signatures.s.inputs: is missing: Net.plain has no input_signature of its own"),
+        ("+signatures.s={method: plain.nothing, inputs: {}}", "signatures.s.method: no method 'plain.nothing' on Net"),
+    ],
+)  # fmt: skip
+def test_what_the_method_does_not_take_is_told_by_its_key(net, overrides, message):
+    with pytest.raises(ConfigError) as error:
+        net.export("model=net", "signatures=none", overrides)
+
+    assert message in str(error.value)
+
+
+def test_all_signatures_that_are_wrong_are_told_at_once(net):
+    with pytest.raises(ConfigError) as error:
+        net.export("model=net", "signatures=none", "+signatures.a={method: a}", "+signatures.b={method: b}")
+
+    assert [problem.key for problem in error.value.problems] == ["signatures.a.method", "signatures.b.method"]
+
+
+def test_a_missing_and_a_surplus_output_are_told_with_those_that_there_are(net):
+    outputs = "{low: {shape: [batch], dtype: float32}, hihg: {shape: [batch], dtype: float32}}"
+    with pytest.raises(ContractError) as error:
+        export(net, "named", f"{{x: {X}}}", outputs)
+
+    assert [problem.message for problem in error.value.problems] == [
+        "no output 'hihg'; the signature has low, high; did you mean 'high'?",
+        "does not declare the output 'high', float32 of shape [null], that the signature has",
+    ]
+
+
+def test_a_declared_dim_that_the_graph_has_fixed_is_told(net):
+    with pytest.raises(ContractError, match=r"declared float32 of shape \[3\], but it is float32 of shape \[null\]"):
+        export(net, "plain", f"{{x: {X}}}", "{output_0: {shape: [3], dtype: float32}}")
+
+
+def test_an_operation_that_the_specs_do_not_fit_is_the_models_failure(net):
+    with pytest.raises(ModelError, match="signatures.s: tracing plain with the declared inputs failed: TypeError"):
+        export(net, "plain", "{x: {shape: [], dtype: string}}")
+
+
+def test_a_named_dim_that_comes_out_other_than_it_went_in_is_found_by_running_it(net):
+    with pytest.raises(VerificationError, match="dim 'batch' is 3 in input x and 1 in output output_0"):
+        export(net, "first", f"{{x: {X}}}", "{output_0: {shape: [batch], dtype: float32}}")
