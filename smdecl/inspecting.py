@@ -105,6 +105,8 @@ def _named_objects(object_graph: Any) -> Iterator[tuple[str, int]]:
     while pending:
         name, index = pending.pop(0)
         yield name, index
+        if object_graph.nodes[index].WhichOneof("kind") == "function":
+            continue  # below it hang only its own traces
         for child in object_graph.nodes[index].children:
             if child.node_id not in seen and child.local_name != "signatures":
                 seen.add(child.node_id)

@@ -1,0 +1,45 @@
+"""The JSON Schemas are valid themselves, and what breaks one is worded."""
+
+import json
+
+import jsonschema
+import pytest
+
+import smdecl
+from smdecl import resources, schema
+from smdecl.errors import InternalError
+
+NAMES = ("config", "manifest", "object", "saved_model", "signatures", "verification")
+
+
+def test_there_is_one_for_each_record():
+    assert sorted(path.name for path in resources.schema_dir().iterdir()) == [f"{name}.schema.json" for name in NAMES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_a_schema(name):
+    jsonschema.Draft202012Validator.check_schema(schema.load(name))
+
+
+def test_the_save_options_are_those_of_tensorflow():
+    import tensorflow as tf
+
+    fields = {name for name in dir(tf.saved_model.SaveOptions()) if not name.startswith("_")}
+    assert set(schema.load("config")["$defs"]) >= {"spec", "signature", "target"}
+    assert set(schema.load("config")["properties"]["options"]["properties"]) == fields
+
+
+def test_the_dtypes_are_all_that_tensorflow_can_name():
+    import tensorflow as tf
+
+    for name in schema.load("config")["$defs"]["spec"]["properties"]["dtype"]["enum"]:
+        assert tf.as_dtype(name).name == name
+
+
+def test_a_record_of_smdecls_own_that_breaks_its_schema_is_a_bug():
+    with pytest.raises(InternalError, match="loaders: is missing; takes a list \\(verification schema\\)"):
+        schema.require("verification", {"examples": {}, "failures": []})
+
+
+def test_a_config_is_json():
+    assert schema.problems("config", json.loads(json.dumps(smdecl.compose().values))) == []
