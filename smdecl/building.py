@@ -50,7 +50,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
     _show_devices(config.devices)
     _require_targets(config, project)
     with _placed(config.devices):
-        obj = _instantiate(config.model, ("model",))
+        obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
         _build_layers(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
@@ -81,7 +81,7 @@ def _placed(devices: Devices) -> Iterator[None]:
             if devices.build is not None:
                 takes = "takes null beside devices.strategy, which places variables by itself"
                 raise ConfigError(Problem(("devices", "build"), f"got {devices.build!r}; {takes}"))
-            strategy = _instantiate(devices.strategy, ("devices", "strategy"))
+            strategy = instantiate(devices.strategy, ("devices", "strategy"))
             if not isinstance(strategy, tf.distribute.Strategy):
                 made = f"{devices.strategy['_target_']} made a {type(strategy).__name__}"
                 path = ("devices", "strategy", "_target_")
@@ -209,7 +209,8 @@ def _check_arguments(found: Callable[..., Any], node: dict[str, Any], path: KeyP
     return problems
 
 
-def _instantiate(node: dict[str, Any], path: KeyPath) -> Any:
+def instantiate(node: dict[str, Any], path: KeyPath) -> Any:
+    """Builds what a checked node of the config names; `path` is its key."""
     try:
         # Plain lists and dicts, unless the config says otherwise: TensorFlow and Keras take no OmegaConf containers.
         return hydra.utils.instantiate({"_convert_": "all", **node})

@@ -178,8 +178,8 @@ _WEIGHTS = {
 def _check_examples(values: Mapping[str, Any]) -> Iterator[Problem]:
     signatures = values["signatures"] if isinstance(values["signatures"], dict) else {}
     for key, examples in values["verify"]["examples"].items():
-        if key not in signatures and signatures:
-            takes = ", ".join(signatures)
+        if key not in signatures:
+            takes = ", ".join(signatures) or "none, for none is declared"
             yield Problem(
                 ("verify", "examples", key), f"{key!r} is no signature; takes {takes}{nearest(key, signatures)}"
             )

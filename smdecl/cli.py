@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from smdecl import __version__, isolating
-from smdecl.errors import Problem, SmdeclError, UsageError, nearest
+from smdecl import __version__, isolating, reporting
+from smdecl.errors import SmdeclError, UsageError, nearest
 
 _VERBS = ("export", "check", "plan")
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -32,14 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Without the program's name; by default the process's own.
     """
     for number in _INTERRUPTS:
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
+            signal.signal(number, _interrupt)
     # A console script, unlike `python -m`, does not have the user's directory on the path.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return _run(_parse(sys.argv[1:] if argv is None else argv))
     except SmdeclError as error:
-        _print_error(error)
+        reporting.error(error)
         return error.exit_code
     except _Interrupted as interrupted:
         isolating.stop()
@@ -97,6 +98,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         return hydra_app.show(arguments)
+    if arguments.multirun and arguments.verb != "export":
+        raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
     if arguments.verb in ("export", "plan"):
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
     from smdecl import composing, trust
@@ -115,9 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _export(composition: Any, project: Any) -> int:
     from smdecl import pipeline
 
-    release = pipeline.export(composition, project)
-    print_warnings(release.warnings)
-    print(release.path)
+    reporting.release(pipeline.export(composition, project))
     return 0
 
 
@@ -136,21 +137,3 @@ def _plan(composition: Any, project: Any) -> int:
 
 
 _VERB = {"export": _export, "check": _check, "plan": _plan}
-
-
-def print_warnings(findings: Sequence[Any]) -> None:
-    """Prints to standard error what an audit let pass."""
-    for finding in findings:
-        print(f"smdecl: warning: audit.{finding.rule}: {finding.where}: {finding.message}", file=sys.stderr)
-
-
-def _print_error(error: SmdeclError) -> None:
-    if error.traceback_text:
-        print(error.traceback_text.rstrip(), file=sys.stderr)
-    for problem in error.problems:
-        print(f"smdecl: {_worded(problem, error)}", file=sys.stderr)
-
-
-def _worded(problem: Problem, error: SmdeclError) -> str:
-    bug = "this is a bug in smdecl: " if error.exit_code == 1 else ""
-    return f"error: {bug}{problem}"

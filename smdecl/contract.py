@@ -24,11 +24,11 @@ def compare_inputs(path: KeyPath, signature: Signature, inputs: Mapping[str, Ten
     if signature.inputs is None:
         return
     declared = {name: spec for _, name, spec in input_names(signature.inputs) if name is not None}
-    if any(spec.kind != "dense" for spec in declared.values()):
-        return
-    yield from _compare_names((*path, "inputs"), declared, inputs, "input")
+    dense = {name: spec for name, spec in declared.items() if spec.kind == "dense"}
+    if dense == declared:
+        yield from _compare_names((*path, "inputs"), dense, inputs, "input")
     for place, name, spec in input_names(signature.inputs):
-        if name is not None and name in inputs and (difference := differs(spec, inputs[name])):
+        if name is not None and name in inputs and name in dense and (difference := differs(spec, inputs[name])):
             yield Problem((*path, "inputs", *place), difference)
 
 

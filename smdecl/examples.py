@@ -135,7 +135,7 @@ def _require(leaf: Any, dtype: Any) -> None:
 
 def _generated(specs: Mapping[str, Spec], count: int, seed: int) -> list[dict[str, Any]]:
     if any(spec.kind != "dense" for spec in specs.values()):
-        return []
+        return []  # what is verified without an example is told as a warning
     random = np.random.default_rng(seed)
     return [
         {name: _random(random, spec, _SIZES[index % len(_SIZES)]) for name, spec in specs.items()}
@@ -182,8 +182,9 @@ def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Map
 
 def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> Any:
     if signature.inputs is None:
-        # Its own input_signature is a list, in the order of its arguments.
-        return traced.method(*[tensors[name] for name in traced.record.inputs])
+        own = traced.own_arguments
+        positional, keywords = tf.nest.pack_sequence_as(own, [tensors[name] for name in traced.record.inputs])
+        return traced.method(*positional, **keywords)
     arguments = {
         argument: map_nest(nest, lambda place, spec, a=argument: tensors[spec.name or ("" if place else a)])  # type: ignore[misc]
         for argument, nest in signature.inputs.items()

@@ -12,6 +12,7 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from smdecl.errors import InternalError, Problem, SmdeclError
@@ -32,13 +34,14 @@ _PINNED = {
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
+_starting = threading.Lock()  # what a start changes for a moment, the environment and __main__, is the whole process's
 _PRELOADED = ["smdecl.preloading"]
 
 
 def start() -> None:
     """Begins to import TensorFlow in the server process and returns at once."""
     if _method() == "forkserver":
-        with _environment(_PINNED):
+        with _starting, _environment(_PINNED):
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
             multiprocessing.forkserver.ensure_running()
 
@@ -67,21 +70,43 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
     start()
     context: Any = multiprocessing.get_context(_method())
     receiver, sender = context.Pipe(duplex=False)
+    waiter, go = context.Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
     stderr = multiprocessing.connection.Connection(os.dup(2), readable=False)
-    process = context.Process(target=_child, args=(sender, stderr, function, args))
-    with _environment(_PINNED), _no_main_module():
-        process.start()
-    sender.close()
-    stderr.close()
+    task = _Task(function, args, {**os.environ, **_PINNED})
+    process = context.Process(target=_child, args=(sender, waiter, stderr, task))
     try:
+        with _starting, _environment(_PINNED), _no_main_module():
+            _start_process(process)
+        for ours in (sender, waiter, stderr):
+            ours.close()
+        go.send(None)
         outcome = _receive(receiver, process, failure, doing)
     finally:
+        # A child that was never told to go ends by itself where this end of its pipe is closed.
+        for connection in (sender, waiter, stderr, receiver, go):
+            connection.close()
         _end(process)
-        receiver.close()
     if isinstance(outcome, SmdeclError):
         raise outcome
     return outcome  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a child runs, and the environment that it runs it in: the server's own may be an older one."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    environment: dict[str, str]
+
+
+def _start_process(process: Any) -> None:
+    try:
+        process.start()
+    except (EOFError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InternalError(f"the server process that TensorFlow is imported in cannot be reached: {reason}") from error
 
 
 def _method() -> str:
@@ -117,10 +142,8 @@ def _no_main_module() -> Iterator[None]:
 def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str) -> Any:
     ready = multiprocessing.connection.wait([receiver, process.sentinel])
     if receiver in ready or receiver.poll():
-        try:
+        with contextlib.suppress(EOFError, OSError):  # it died before it had said all
             return receiver.recv()
-        except EOFError:
-            pass
     process.join()
     return failure(Problem((), f"the process that was {doing} {_describe_exit(process.exitcode)}"))
 
@@ -128,13 +151,16 @@ def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str
 def _describe_exit(exitcode: int) -> str:
     if exitcode >= 0:
         return f"exited with status {exitcode} and no word; does the model's own code call exit?"
-    name = signal.Signals(-exitcode).name
+    known = {member.value: member.name for member in signal.Signals}
+    name = known.get(-exitcode, f"signal {-exitcode}")
     hint = {"SIGKILL": "; the system does that when memory runs out", "SIGSEGV": " in native code"}.get(name, "")
     return f"was killed by {name}{hint}"
 
 
 def _end(process: Any) -> None:
     """Kills the child, with whatever the model's own code has started in it."""
+    if process.pid is None:  # it was never started
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # it is gone, or has not yet made a group of its own
@@ -143,18 +169,30 @@ def _end(process: Any) -> None:
     process.close()
 
 
-def _child(sender: Any, stderr: Any, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    try:
+        waiter.recv()
+    except EOFError:  # it was interrupted while this process was being started
+        os._exit(0)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.update(_PINNED)
+    os.environ.clear()
+    os.environ.update(task.environment)
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
-    sender.send(_outcome(function, args))
+    _send(sender, _outcome(task.function, task.args))
     sender.close()
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(0)  # TensorFlow's own shutdown takes time and has nothing to add
+
+
+def _send(sender: Any, outcome: Any) -> None:
+    try:
+        sender.send(outcome)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        sender.send(InternalError(f"a result cannot be sent: {error}"))
 
 
 def _die_with_parent() -> None:

@@ -11,7 +11,7 @@ from smdecl import checking, isolating, making, manifest, publishing, schema
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError
 from smdecl.making import Made, Plan
-from smdecl.records import Finding, SignatureRecord
+from smdecl.records import Finding, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
 
@@ -24,19 +24,15 @@ class Release:
         version: Its version; None where the base path itself is the SavedModel.
         digest: sha256 over all its files, as the manifest has it.
         signatures: As they were saved.
-        warnings: What the audit found and the config lets pass.
+        warnings: What the config lets pass: findings of the audit, variables that weights had nothing for, signatures
+            that no example was run for.
     """
 
     path: Path
     version: int | None
     digest: str
     signatures: dict[str, SignatureRecord]
-    warnings: tuple[Finding, ...]
-
-
-def check(composition: Composition, project: Project) -> ExportConfig:
-    """Runs the line through check."""
-    return checking.check(composition, project)
+    warnings: tuple[Problem, ...]
 
 
 def plan(composition: Composition, project: Project) -> Plan:
@@ -68,10 +64,10 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             digest = manifest.write(
                 directory, composition.recorded, made.saved.signatures, made.environment, project.root
             )
-            _verify(config, directory)
+            report = _verify(config, directory)
             path, version = publishing.publish(directory, export_dir, config.publish)
-        warnings = tuple(finding for finding in made.saved.findings if config.audit[finding.rule] == "warn")
-        return Release(path, version, digest, made.saved.signatures, warnings)
+        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
+        return Release(path, version, digest, made.saved.signatures, tuple(warnings))
 
 
 @contextmanager
@@ -89,7 +85,7 @@ def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
     made = isolating.run(making.make, config, project, directory, failure=ModelError, doing="building and saving")
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(asdict(made.saved)))
-    errors = [finding for finding in made.saved.findings if config.audit[finding.rule] == "error"]
+    errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
     if errors:
         raise ContractError(
             [
@@ -102,12 +98,37 @@ def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
     return made
 
 
+def _level(config: ExportConfig, finding: Finding) -> str:
+    # Where no signature is declared, what nobody can call is most likely what was to be exported.
+    if finding.rule == "untraced_functions" and not config.signatures:
+        return "error"
+    return config.audit[finding.rule]
+
+
+def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:
+    for finding in made.saved.findings:
+        if _level(config, finding) == "warn":
+            yield Problem(("audit", finding.rule), f"{finding.where}: {finding.message}")
+    for name in made.plan.obj.not_restored:
+        yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
+    if not made.saved.signatures:
+        callable_after = ", ".join(made.saved.functions) or "nothing"
+        yield Problem(
+            ("signatures",),
+            "none was saved: TensorFlow's own search takes one only where exactly one function is traced;"
+            f" tf.saved_model.load gives {callable_after}",
+        )
+    for key in made.saved.signatures:
+        if not report.examples.get(key):
+            yield Problem(("signatures", key), "was loaded, but no example was run; give one under verify.examples")
+
+
 def _require_schemas(planned: Plan) -> None:
     schema.require("object", manifest.plain(asdict(planned.obj)))
     schema.require("signatures", manifest.plain({key: asdict(value) for key, value in planned.signatures.items()}))
 
 
-def _verify(config: ExportConfig, directory: Path) -> None:
+def _verify(config: ExportConfig, directory: Path) -> VerificationRecord:
     report = isolating.run(making.verify, config, directory, failure=VerificationError, doing="verifying the export")
     schema.require("verification", manifest.plain(asdict(report)))
     if report.failures:
@@ -122,3 +143,4 @@ def _verify(config: ExportConfig, directory: Path) -> None:
                 for failure in report.failures
             ]
         )
+    return report

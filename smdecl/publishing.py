@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -21,6 +22,8 @@ from smdecl.config import Publish
 from smdecl.errors import Problem, PublishError, disk_errors
 
 _STAGE = ".smdecl-"
+# Locks on a network file system may count on one host alone, so that each sweeps only what it left itself.
+_HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
 # TensorFlow Serving takes any child that parses as an int64 for a version, whatever it is.
@@ -67,10 +70,11 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
         PublishError: Where the directory cannot be made.
     """
     parent = export_dir if publish.version is not None else export_dir.parent
-    with disk_errors(parent), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         missing = [path for path in (parent, *parent.parents) if not path.exists()]
         stack.callback(_remove_empty, missing)
-        directory, lock = _make_stage(parent)
+        with disk_errors(parent):
+            directory, lock = _make_stage(parent)
         stack.callback(_remove, directory)
         stack.callback(os.close, lock)
         yield directory
@@ -80,7 +84,7 @@ def _make_stage(parent: Path) -> tuple[Path, int]:
     """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
     while True:
         parent.mkdir(parents=True, exist_ok=True)
-        directory = parent / f"{_STAGE}{os.getpid()}-{secrets.token_hex(4)}"
+        directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
         try:
             # The lock on the parent keeps others from sweeping a stage away before it is held.
             with _locked(parent):
@@ -98,8 +102,8 @@ def _remove_empty(directories: list[Path]) -> None:
 
 
 def _remove(directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
+    # What cannot be removed now is removed by the next export; the release itself stands or fails without it.
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _lock(directory: Path, flags: int = 0) -> int:
@@ -124,7 +128,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
-    for directory in parent.glob(f"{_STAGE}*"):
+    for directory in parent.glob(f"{_STAGE}{_HOST}-*"):
         try:
             descriptor = _lock(directory, fcntl.LOCK_NB)
         except OSError:  # its process lives, or another one has just removed it
@@ -191,9 +195,13 @@ def _rename(source: Path, target: Path, flags: int) -> None:
 def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
     with _locked(target.parent):
         if flags == _EXCHANGE:
-            aside = source.with_name(f"{source.name}-old")
+            aside = target.with_name(f".{target.name}.smdecl-old")  # a name that is not swept
             target.rename(aside)
-            source.rename(target)
+            try:
+                source.rename(target)
+            except BaseException:
+                aside.rename(target)
+                raise
             aside.rename(source)
         elif target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

@@ -197,9 +197,12 @@ def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
 
 
 def _copy_variables(source: Any, obj: Any) -> tuple[list[str], Restored]:
-    """Copies values by position where the two agree in every shape, and else by path."""
+    """Copies values by path where both name the same ones, and else by position, if the shapes agree there."""
     values, variables = list(source.variables), list(obj.variables)
-    if [tuple(value.shape) for value in values] == [tuple(variable.shape) for variable in variables]:
+    paths = [_path_in(value, source) for value in values]
+    same_paths = len(set(paths)) == len(paths) and set(paths) == {_path_in(variable, obj) for variable in variables}
+    same_shapes = [tuple(value.shape) for value in values] == [tuple(variable.shape) for variable in variables]
+    if same_shapes and not same_paths:
         pairs = list(zip(variables, values, strict=True))
     else:
         # Positions shift where one of the two has a layer more, and a value of the right shape may be the wrong one.

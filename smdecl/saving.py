@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra.utils
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from smdecl import usercode
+from smdecl import building, usercode
 from smdecl.building import Built
 from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
 from smdecl.specs import find_method
 from smdecl.tracing import Traced
+
+_SHARDING = "experimental_sharding_callback"
 
 
 def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any], directory: Path) -> None:
@@ -66,31 +67,23 @@ def _keras_variables_once() -> Iterator[None]:
 
 
 def _save_options(obj: Any, options: Mapping[str, Any]) -> Any:
-    given = {name: value for name, value in options.items() if value != _DEFAULTS[name]}
-    if (node := given.get("experimental_sharding_callback")) is not None:
-        given["experimental_sharding_callback"] = hydra.utils.instantiate(node, _convert_="all")
+    defaults = tf.saved_model.SaveOptions()
+    # A field at its default is not given, so that an older TensorFlow that lacks it takes the rest.
+    given = {
+        name: value for name, value in options.items() if value is not None and value != getattr(defaults, name, False)
+    }
+    if (node := given.get(_SHARDING)) is not None:
+        given[_SHARDING] = building.instantiate(node, ("options", _SHARDING))
     if "function_aliases" in given:
         given["function_aliases"] = _aliases(obj, given["function_aliases"])
-    unknown = [name for name in given if not hasattr(tf.saved_model.SaveOptions(), name)]
+    unknown = [name for name in given if not hasattr(defaults, name)]
     if unknown:
         takes = f"TensorFlow {tf.__version__}, which is installed, does not have it; takes its default"
         raise ConfigError([Problem(("options", name), takes) for name in unknown])
-    return tf.saved_model.SaveOptions(**given)
-
-
-_DEFAULTS: dict[str, Any] = {
-    "namespace_whitelist": None,
-    "save_debug_info": False,
-    "function_aliases": None,
-    "experimental_debug_stripper": False,
-    "experimental_io_device": None,
-    "experimental_variable_policy": None,
-    "experimental_custom_gradients": True,
-    "experimental_image_format": False,
-    "experimental_skip_saver": False,
-    "experimental_sharding_callback": None,
-    "extra_tags": None,
-}
+    try:
+        return tf.saved_model.SaveOptions(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(Problem(("options",), f"are refused by TensorFlow: {error}")) from error
 
 
 def _aliases(obj: Any, aliases: Mapping[str, str]) -> dict[str, Any]:

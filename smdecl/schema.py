@@ -135,4 +135,5 @@ _KEYWORDS: dict[str, Any] = {
     "minLength": lambda _: "a text that is not empty",
     "pattern": lambda error: error.schema.get("x-takes", f"a text of the form {error.validator_value}"),
     "uniqueItems": lambda _: "each item once",
+    "minItems": lambda error: f"at least {error.validator_value} item",
 }

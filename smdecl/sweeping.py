@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from smdecl import composing, config_dirs, hydra_app, pipeline
+from smdecl import composing, config_dirs, hydra_app, pipeline, reporting
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.trust import Project
 
@@ -138,11 +137,10 @@ def _record(directory: Path, number: int, overrides: Sequence[str], export: Call
     errors: tuple[str, ...] = ()
     try:
         release = export()
-        print(release.path, flush=True)
+        reporting.release(release, " ".join(overrides))
     except SmdeclError as error:
         exit_code, errors = error.exit_code, tuple(str(problem) for problem in error.problems)
-        for problem in error.problems:
-            print(f"smdecl: {' '.join(overrides)}: error: {problem}", file=sys.stderr)
+        reporting.error(error, " ".join(overrides))
     variant = Variant(
         number=number,
         overrides=tuple(overrides),

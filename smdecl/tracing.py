@@ -32,6 +32,12 @@ class Traced:
     function: Any
     record: SignatureRecord
 
+    @property
+    def own_arguments(self) -> tuple[Any, Any]:
+        """Positional and keyword arguments as nests of specs, for a method that has an input_signature of its own."""
+        positional, keywords = self.function.structured_input_signature
+        return positional, keywords
+
 
 def trace(built: Built, signatures: dict[str, Signature], devices: Devices) -> dict[str, Traced]:
     """Traces every signature by `get_concrete_function`.
@@ -117,10 +123,10 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
 
 
 def _record(path: KeyPath, concrete: Any) -> SignatureRecord:
-    _, keywords = concrete.structured_input_signature
-    positional, _ = concrete.structured_input_signature
-    specs = tf.nest.flatten((positional, keywords), expand_composites=True)
-    inputs = {spec.name: tensor_record(spec.dtype, spec.shape) for spec in specs if isinstance(spec, tf.TensorSpec)}
+    # The parts of ragged and sparse inputs have no names but those that TensorFlow will save them under.
+    own = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
+    names = concrete._arg_keywords
+    inputs = {name: tensor_record(tensor.dtype, tensor.shape) for name, tensor in zip(names, own, strict=True)}
     return SignatureRecord(inputs, _name_outputs(path, concrete.structured_outputs))
 
 

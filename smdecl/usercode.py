@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import traceback
 from pathlib import Path
 
 from smdecl.errors import KeyPath, ModelError, Problem
 
-_PACKAGE = str(Path(__file__).resolve().parent)
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 
 
@@ -40,13 +42,11 @@ def traceback_text(error: BaseException) -> str:
 
 def _is_users(filename: str) -> bool:
     path = Path(filename)
-    if filename.startswith(_PACKAGE) and path.name != "models.py":
+    if path.is_relative_to(_PACKAGE) and path.name != "models.py":
         return False
     # AutoGraph runs functions from temporary copies, whose lines are not the user's.
     return (
-        path.is_file()
-        and not {"site-packages", "dist-packages", "lib"} & set(path.parts)
-        and "autograph" not in filename
+        path.is_file() and not any(path.is_relative_to(place) for place in _INSTALLED) and "autograph" not in filename
     )
 
 

@@ -1,5 +1,6 @@
 """The Python API: what the command line does, as two functions."""
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -70,3 +71,29 @@ def test_another_package_is_trusted_by_name(project, monkeypatch):
     with pytest.raises(smdecl.errors.TrustError, match="--trust othernet"):
         project.export("model._target_=othernet.Net")
     assert project.export("model._target_=othernet.Net", trust_packages=["othernet"]).version == 1
+
+
+def test_threads_export_side_by_side_and_the_process_is_as_it_was(project):
+    composition = smdecl.compose()
+    before, main = dict(os.environ), sys.modules["__main__"]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        releases = list(pool.map(lambda _: smdecl.export(composition), range(4)))
+
+    assert sorted(release.version for release in releases) == [1, 2, 3, 4]
+    assert len({release.digest for release in releases}) == 1
+    assert dict(os.environ) == before
+    assert sys.modules["__main__"] is main
+
+
+def test_the_models_code_sees_the_environment_of_the_call(project, monkeypatch):
+    project.write(
+        "mynet.py",
+        "import os\nfrom smdecl.models import Scaler\ndef make(): return Scaler(float(os.environ['MY_FACTOR']))\n",
+    )
+    digests = set()
+    for factor in ("2", "3", "2"):
+        monkeypatch.setenv("MY_FACTOR", factor)
+        digests.add(project.export("model._target_=mynet.make").digest)
+
+    assert len(digests) == 2

@@ -112,7 +112,8 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
     done = project.run("model._target_=mynet.Net")
 
     assert done.stdout == "exports/adder/1\n"
-    assert done.stderr.startswith("smdecl: warning: audit.untraced_functions: never_traced: was never traced")
+    assert ": audit.untraced_functions: never_traced: was never traced" in done.stderr
+    assert done.stderr.startswith("smdecl: warning: ")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -123,6 +124,7 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["exprot"], "did you mean 'export'?"),
         (["--nothing"], "unrecognized arguments: --nothing"),
         (["--config-dir", "nowhere"], "--config-dir: no directory"),
+        (["check", "-m", "seed=1,2"], "-m runs a sweep of exports; leave out 'check'"),
         (["--cfg", "everything"], "invalid choice: 'everything'"),
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],
@@ -172,7 +174,7 @@ def test_completion_knows_groups_and_options(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check"], ["check", "model=addr"], ["--help"], ["--cfg", "job"], ["--info"], ["-sc", "install=bash"], ["-m"]],
+    [["check"], ["check", "model=addr"], ["--help"], ["--cfg", "job"], ["--info"], ["-sc", "install=bash"]],
 )
 def test_what_builds_nothing_imports_no_tensorflow(tmp_path, arguments):
     script = (
@@ -250,3 +252,28 @@ def wait_for(condition, seconds=30.0):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_nohup_is_honoured(project):
+    project.write("mynet.py", "import time\nfrom smdecl.models import Adder\ntime.sleep(2)\n")
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "smdecl", "model._target_=mynet.Adder"],
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    wait_for(lambda: Path("exports").exists())
+    process.send_signal(signal.SIGHUP)
+
+    assert process.communicate(timeout=60)[0] == "exports/adder/1\n"
+
+
+def test_a_full_standard_output_does_not_hide_where_the_release_is(project):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "smdecl"], cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 5
+    assert done.stderr.startswith("smdecl: error: published exports/adder/1, but standard output cannot be written")
+    assert Path("exports/adder/1/saved_model.pb").is_file()

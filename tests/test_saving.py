@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import inspecting
-from smdecl.errors import ConfigError, PublishError
+from smdecl.errors import ConfigError, ContractError, PublishError
 from tests.conftest import tree
 from tests.test_pipeline import serve
 
@@ -156,3 +156,26 @@ def test_an_object_that_tensorflow_cannot_save_is_the_models_failure(project):
 
     assert error.value.exit_code == 3
     assert not isinstance(error.value, PublishError)
+
+
+def test_where_nothing_is_declared_and_nothing_could_be_called_it_is_an_error(project):
+    with pytest.raises(ContractError, match=r"audit\.untraced_functions: add: was never traced"):
+        project.export("signatures=none")
+
+
+def test_where_tensorflow_finds_no_signature_it_is_told(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])\n"
+        "    def a(self, x): return x\n"
+        "    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])\n"
+        "    def b(self, x): return x\n",
+    )
+    release = project.export("model._target_=mynet.Net", "signatures=none")
+
+    assert [warning.message for warning in release.warnings] == [
+        "none was saved: TensorFlow's own search takes one only where exactly one function is traced;"
+        " tf.saved_model.load gives a, b"
+    ]

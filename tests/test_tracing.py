@@ -17,6 +17,10 @@ class Net(tf.Module):
     def own(self, x):
         return x + 1.0
 
+    @tf.function(input_signature=[{"a": tf.TensorSpec([], tf.float32), "b": tf.TensorSpec([], tf.float32)}])
+    def own_nest(self, pair):
+        return pair["a"] - pair["b"]
+
     @tf.function
     def nest(self, pair, scale):
         return pair["a"] * scale + pair["b"][0]
@@ -38,6 +42,12 @@ class Net(tf.Module):
 
     def text(self, x):
         return tf.strings.upper(x)
+
+    def lengths(self, x, y):
+        return x.row_lengths() + y
+
+    def dense(self, x):
+        return tf.sparse.to_dense(x)
 
     def first(self, x):
         return x[:1]
@@ -163,3 +173,38 @@ def test_an_operation_that_the_specs_do_not_fit_is_the_models_failure(net):
 def test_a_named_dim_that_comes_out_other_than_it_went_in_is_found_by_running_it(net):
     with pytest.raises(VerificationError, match="dim 'batch' is 3 in input x and 1 in output output_0"):
         export(net, "first", f"{{x: {X}}}", "{output_0: {shape: [batch], dtype: float32}}")
+
+
+def test_an_input_signature_with_a_nest_is_run_as_it_is(net):
+    release = net.export("model=net", "signatures=none", "+signatures.s={method: own_nest}", "audit=off")
+
+    a, b = (np.float32(value) for value in (5, 2))
+    assert serve(release.path, "s", **dict(zip(sorted(release.signatures["s"].inputs), (a, b), strict=True))) == {
+        "output_0": 3
+    }
+    assert release.warnings == ()
+
+
+def test_a_ragged_input_is_saved_by_its_parts(net):
+    release = export(
+        net, "lengths", "{x: {kind: ragged, shape: [n, null], dtype: float32}, y: {shape: [], dtype: int64}}"
+    )
+
+    parts = release.signatures["s"].inputs
+    assert {name: tensor.dtype for name, tensor in parts.items()} == {"x": "float32", "x_1": "int64", "y": "int64"}
+    found = serve(release.path, "s", x=np.ones([3], np.float32), x_1=np.array([0, 1, 3], np.int64), y=np.int64(1))
+    assert found["output_0"].tolist() == [2, 3]
+    assert [f"{warning.key}: {warning.message}" for warning in release.warnings] == [
+        "signatures.s: was loaded, but no example was run; give one under verify.examples"
+    ]
+
+
+def test_a_sparse_input_is_saved_by_its_parts(net):
+    release = export(net, "dense", "{x: {kind: sparse, shape: [null, 2], dtype: float32}}")
+
+    assert [tensor.dtype for tensor in release.signatures["s"].inputs.values()] == ["int64", "float32", "int64"]
+
+
+def test_a_composite_input_does_not_hide_what_is_wrong_with_a_dense_one(net):
+    with pytest.raises(ModelError):
+        export(net, "lengths", "{x: {kind: ragged, shape: [n, null], dtype: float32}, y: {shape: [], dtype: string}}")

@@ -1,0 +1,36 @@
+"""Tells a person how an export went: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import sys
+
+from smdecl.errors import PublishError, SmdeclError
+from smdecl.pipeline import Release
+
+
+def release(published: Release, variant: str = "") -> None:
+    """Prints the path of a release, and its warnings; `variant` is what a sweep calls it.
+
+    Raises:
+        PublishError: Where standard output cannot be written; the release stands all the same.
+    """
+    for warning in published.warnings:
+        print(f"smdecl: {_named(variant)}warning: {warning}", file=sys.stderr)
+    try:
+        print(published.path, flush=True)
+    except OSError as refusal:
+        sys.stdout = sys.stderr  # or the interpreter would try once more to flush it, at exit
+        raise PublishError(f"published {published.path}, but standard output cannot be written: {refusal}") from refusal
+
+
+def error(failure: SmdeclError, variant: str = "") -> None:
+    """Prints every problem of an error, after the part of the traceback that is the user's own."""
+    if failure.traceback_text:
+        print(failure.traceback_text.rstrip(), file=sys.stderr)
+    bug = "this is a bug in smdecl: " if failure.exit_code == 1 else ""
+    for problem in failure.problems:
+        print(f"smdecl: {_named(variant)}error: {bug}{problem}", file=sys.stderr)
+
+
+def _named(variant: str) -> str:
+    return f"{variant}: " if variant else ""
