@@ -5,9 +5,22 @@
 Importing smdecl imports no TensorFlow; an export runs it in processes of its own.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from smdecl import errors
-from smdecl.api import Composition, Release, compose, export
+
+if TYPE_CHECKING:
+    from smdecl.api import Composition, Release, compose, export
 
 __version__ = "0.1.0"
 
 __all__ = ["Composition", "Release", "__version__", "compose", "errors", "export"]
+
+
+def __getattr__(name: str) -> Any:
+    # Hydra takes a while to import, and the command line has TensorFlow to start before that.
+    if name in ("Composition", "Release", "compose", "export"):
+        from smdecl import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

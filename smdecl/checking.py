@@ -176,7 +176,7 @@ _WEIGHTS = {
 
 
 def _check_examples(values: Mapping[str, Any]) -> Iterator[Problem]:
-    signatures = values["signatures"] if isinstance(values["signatures"], dict) else {}
+    signatures = _mapping(values, "signatures")
     for key, examples in values["verify"]["examples"].items():
         if key not in signatures:
             takes = ", ".join(signatures) or "none, for none is declared"
@@ -212,6 +212,9 @@ def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: list[
 
 
 def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
+    if re.match(r"\w+://", values["export_dir"]):
+        yield Problem(("export_dir",), f"{values['export_dir']!r} is remote; takes a local directory")
+        return
     path = Path(values["export_dir"])
     if patterns := sorted(set(str(path)) & set("*?[]\\")):
         message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"

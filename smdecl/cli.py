@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -87,6 +88,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _require_overrides(overrides: Sequence[str]) -> None:
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
+            if word in _VERBS:
+                raise UsageError(f"the verb comes first: smdecl {word} ...")
             takes = f"verbs are {', '.join(_VERBS)} and come first, overrides are key=value{nearest(word, _VERBS)}"
             raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
 
@@ -97,6 +100,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from smdecl import hydra_app
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
+        if arguments.shell_completion:
+            _prepare_completion(arguments)
         return hydra_app.show(arguments)
     if arguments.multirun and arguments.verb != "export":
         raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
@@ -113,6 +118,21 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name
     )
     return _VERB[arguments.verb](composition, project)
+
+
+def _prepare_completion(arguments: argparse.Namespace) -> None:
+    """Takes out of the line that is being completed what is smdecl's own: Hydra completes the overrides in it."""
+    if not arguments.overrides:
+        raise UsageError("--shell-completion takes install=bash or uninstall=bash (or zsh, fish)")
+    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    kept = words[1:] if words and words[0] in _VERBS else words
+    for flag in ("--config-dir", "-cd"):
+        while flag in kept[:-2]:
+            place = kept.index(flag)
+            arguments.config_dir.append(kept[place + 1])
+            del kept[place : place + 2]
+    if words:
+        os.environ["COMP_LINE"] = " ".join([program, *kept])
 
 
 def _export(composition: Any, project: Any) -> int:

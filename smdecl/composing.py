@@ -141,9 +141,20 @@ def _explain_file(error: Exception) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return Problem((), f"is no YAML: {error.problem}", Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
+    if isinstance(error, UnicodeDecodeError):
+        return Problem((), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable())
     named = re.match(r"In '([^']+)'", str(error))
     file = config_dirs.find(named.group(1)) if named else None
     return Problem((), _text(error), Origin(config_dirs.shown(file)) if file else None)
+
+
+def _undecodable() -> Origin | None:
+    for file in (file for directory in config_dirs.directories() for file in sorted(directory.rglob("*.yaml"))):
+        try:
+            file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return Origin(config_dirs.shown(file))
+    return None
 
 
 def _text(error: Exception) -> str:

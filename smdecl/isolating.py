@@ -11,10 +11,12 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import types
@@ -41,7 +43,10 @@ _PRELOADED = ["smdecl.preloading"]
 def start() -> None:
     """Begins to import TensorFlow in the server process and returns at once."""
     if _method() == "forkserver":
-        with _starting, _environment(_PINNED):
+        # The server finds the modules that this process finds; and an interrupt is this process's to handle.
+        path = os.pathsep.join(place for place in sys.path if place)
+        multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
+        with _starting, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
             multiprocessing.forkserver.ensure_running()
 
@@ -73,7 +78,9 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
     waiter, go = context.Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
     stderr = multiprocessing.connection.Connection(os.dup(2), readable=False)
-    task = _Task(function, args, {**os.environ, **_PINNED})
+    # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
+    scratch = tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True)
+    task = _Task(function, args, {**os.environ, **_PINNED, "TMPDIR": scratch.name})
     process = context.Process(target=_child, args=(sender, waiter, stderr, task))
     try:
         with _starting, _environment(_PINNED), _no_main_module():
@@ -87,6 +94,7 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
         for connection in (sender, waiter, stderr, receiver, go):
             connection.close()
         _end(process)
+        scratch.cleanup()
     if isinstance(outcome, SmdeclError):
         raise outcome
     return outcome  # type: ignore[no-any-return]
@@ -125,6 +133,16 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    # A process inherits what is blocked; what arrives meanwhile is delivered here when the block ends.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -179,6 +197,7 @@ def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(task.environment)
+    tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
     _send(sender, _outcome(task.function, task.args))

@@ -36,10 +36,18 @@ def refuse_early(export_dir: Path, publish: Publish) -> None:
     Raises:
         PublishError: Where it exists already and `publish.replace` is false.
     """
-    if publish.version == "next" or publish.replace:
+    if publish.version == "next" or (existing := _existing(export_dir, publish.version)) is None:
         return
-    if (existing := _existing(export_dir, publish.version)) is not None:
+    if not publish.replace:
         raise _exists(existing, publish.version)
+    _require_replaceable(existing)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Keeps `replace` from removing anything but a SavedModel: a project, or a base path with all its versions."""
+    if not (path / "saved_model.pb").is_file() or any(_versions(path)):
+        message = f"{str(path)!r} is no SavedModel, and publish.replace swaps nothing else; takes another place"
+        raise PublishError(Problem(("publish", "replace"), message))
 
 
 def _existing(export_dir: Path, version: int | None) -> Path | None:
@@ -50,7 +58,8 @@ def _existing(export_dir: Path, version: int | None) -> Path | None:
 
 def _exists(path: Path, version: int | None) -> PublishError:
     if version is None:
-        return PublishError(Problem(("export_dir",), f"{str(path)!r} is not empty; publish.replace=true swaps it"))
+        hint = "takes an empty or a new directory, or publish.replace=true where it is a SavedModel to swap"
+        return PublishError(Problem(("export_dir",), f"{str(path)!r} is not empty; {hint}"))
     hint = "takes another version, next, or publish.replace=true"
     return PublishError(Problem(("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"))
 
@@ -170,6 +179,7 @@ def _publish_as(directory: Path, export_dir: Path, version: int | None, replace:
     if existing is not None and not replace:
         raise _exists(existing, version)
     if existing is not None:
+        _require_replaceable(existing)
         _rename(directory, target, _EXCHANGE)
         return target
     if version is None and target.is_dir():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from smdecl.errors import PublishError, SmdeclError
-from smdecl.pipeline import Release
+
+if TYPE_CHECKING:  # what leads to Hydra is imported after TensorFlow has been started
+    from smdecl.pipeline import Release
 
 
 def release(published: Release, variant: str = "") -> None:

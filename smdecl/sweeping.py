@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -79,7 +81,12 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
 
 def _expand(overrides: Sequence[str]) -> tuple[list[list[str]], set[str]]:
     """Returns the overrides of each variant, as Hydra's own sweeper makes them, and the keys that are swept."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    with config_dirs.session():
+        loader = GlobalHydra.instance().config_loader()
+        return _expand_within(OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)))
+
+
+def _expand_within(parsed: Sequence[Override]) -> tuple[list[list[str]], set[str]]:
     own = [override for override in parsed if not override.is_hydra_override()]
     try:
         variants = BasicSweeper.split_arguments(own, None)[0]

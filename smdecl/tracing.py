@@ -65,8 +65,8 @@ def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Pro
     kind, name = type(built.obj).__name__, signature.method
     method = find_method(built.obj, name)
     if method is None:
-        known = [known for known in built.record.methods if known != "__call__"] or ["__call__"]
-        has = ", ".join(known) if built.record.methods else "none"
+        known = [known for known in built.record.methods if known != "__call__"] or list(built.record.methods)
+        has = ", ".join(known) or "none; a dotted path leads to those of an attribute, such as model.__call__"
         return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
     if signature.inputs is None:
         if getattr(method, "input_signature", None) is None:

@@ -125,6 +125,9 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["--nothing"], "unrecognized arguments: --nothing"),
         (["--config-dir", "nowhere"], "--config-dir: no directory"),
         (["check", "-m", "seed=1,2"], "-m runs a sweep of exports; leave out 'check'"),
+        (["--shell-completion"], "takes install=bash or uninstall=bash"),
+        (["model=adder", "check"], "the verb comes first: smdecl check ..."),
+        (["check", "~signatures"], "signatures: is missing"),
         (["--cfg", "everything"], "invalid choice: 'everything'"),
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],
@@ -166,10 +169,20 @@ def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path):
     assert (done.stdout, done.returncode) == ("", 2)
 
 
-def test_completion_knows_groups_and_options(tmp_path):
-    done = run_cli("-sc", "query=bash", cwd=tmp_path, env={"COMP_LINE": "smdecl model=ad", "COMP_POINT": "15"})
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("smdecl model=ad", ["model=adder"]),
+        ("smdecl check seed=1 model=sc", ["model=scaler"]),
+        ("smdecl --config-dir conf model=", ["model=adder", "model=mine", "model=scaler"]),
+        ("smdecl plan -cd conf model=m", ["model=mine"]),
+    ],
+)
+def test_completion_knows_groups_and_options(project, line, completions):
+    project.write("conf/model/mine.yaml", "_target_: mynet.Net\n")
+    done = project.run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
 
-    assert done.stdout.split() == ["model=adder"]
+    assert sorted(done.stdout.split()) == completions
 
 
 @pytest.mark.parametrize(
@@ -224,7 +237,7 @@ def processes_with(marker):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("after", ["start", "build"])
+@pytest.mark.parametrize("after", ["start", "import", "build"])
 def test_interrupted_it_leaves_nothing(project, number, after):
     project.write(
         "mynet.py",
@@ -234,11 +247,14 @@ def test_interrupted_it_leaves_nothing(project, number, after):
     process = subprocess.Popen(
         [sys.executable, "-m", "smdecl", "model._target_=mynet.make"],
         cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), marker: "1"}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
-    wait_for(lambda: len(processes_with(marker)) > 1 if after == "start" else Path("building").exists())
+    if after == "import":
+        time.sleep(1.5)  # in the middle of it, on most machines
+    wait_for(lambda: Path("building").exists() if after == "build" else len(processes_with(marker)) > 1)
     if after == "build":
         assert list(Path("exports/adder").glob(".smdecl-*"))
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=20)
 
     assert process.returncode == -number

@@ -91,6 +91,16 @@ def test_what_a_model_prints_does_not_reach_standard_output(capfd):
     assert "from the model" in err
 
 
+def leave_a_file():
+    import tempfile
+
+    return tempfile.mkstemp()[1]
+
+
+def test_what_a_child_leaves_in_its_temporary_directory_is_removed():
+    assert not Path(run(leave_a_file)).exists()
+
+
 def sleep_beside_a_child(path):
     child = subprocess.Popen(["sleep", "60"])
     Path(path).write_text(f"{os.getpid()} {child.pid}")

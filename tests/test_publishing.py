@@ -189,3 +189,26 @@ def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
         assert os.listdir(disk) == []
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("version", [None, 5])
+def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
+    base = tmp_path / "precious"
+    target = base if version is None else base / "5"
+    target.mkdir(parents=True)
+    (target / "thesis.txt").write_text("years of work")
+    options = Publish(version=version, replace=True)
+
+    with pytest.raises(PublishError, match="is no SavedModel, and publish.replace swaps nothing else"):
+        publishing.refuse_early(base, options)
+    with pytest.raises(PublishError, match="is no SavedModel"):
+        release(base, options)
+    assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
+
+
+def test_replace_never_swaps_a_base_path_with_its_versions(tmp_path):
+    base = tmp_path / "base"
+    release(base)
+    with pytest.raises(PublishError, match="is no SavedModel"):
+        release(base, Publish(version=None, replace=True))
+    assert (base / "1" / "saved_model.pb").is_file()

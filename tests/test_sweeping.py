@@ -74,13 +74,19 @@ def test_a_variant_has_the_bytes_that_it_has_alone(project):
 
 
 def test_a_variant_stays_in_one_directory_whatever_its_values_hold(project):
-    done = project.run("-m", "model=scaler", "devices.build=/device:CPU:0,null", "signatures=[scalar_float],none")
+    done = project.run("-m", "model=scaler", "devices.build=/device:CPU:0,null", "signatures=[scalar_float],vector_float")
 
     assert done.stdout.splitlines()[:2] == [
         "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=%5Bscalar_float%5D/1",
-        "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=none/1",
+        "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=vector_float/1",
     ]
 
 
 def test_a_sweep_of_one_is_a_sweep(project):
     assert project.run("-m", "model=scaler").stdout == "exports/scaler/1\n"
+
+
+def test_a_glob_is_hydras_own(project):
+    done = project.run("-m", "model=glob(*)")
+
+    assert [line.split("/")[1] for line in done.stdout.splitlines()] == ["adder", "scaler"]
