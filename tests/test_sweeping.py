@@ -74,7 +74,9 @@ def test_a_variant_has_the_bytes_that_it_has_alone(project):
 
 
 def test_a_variant_stays_in_one_directory_whatever_its_values_hold(project):
-    done = project.run("-m", "model=scaler", "devices.build=/device:CPU:0,null", "signatures=[scalar_float],vector_float")
+    done = project.run(
+        "-m", "model=scaler", "devices.build=/device:CPU:0,null", "signatures=[scalar_float],vector_float"
+    )
 
     assert done.stdout.splitlines()[:2] == [
         "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=%5Bscalar_float%5D/1",
