@@ -276,7 +276,7 @@ def _takes(method: Any, signature: Signature) -> bool:
     if signature.inputs is None:
         return getattr(method, "input_signature", None) is not None
     try:
-        inspect.signature(_call_of(method)).bind(**dict.fromkeys(signature.inputs))
+        inspect.signature(call_of(method)).bind(**dict.fromkeys(signature.inputs))
     except TypeError:
         return False
     except ValueError:
@@ -327,7 +327,7 @@ def _is_framework(kind: type) -> bool:
 
 def argument_names(method: Any) -> tuple[str, ...]:
     """Returns the names of the arguments of a method, of a `tf.function`, or of a function of a loaded SavedModel."""
-    method = _call_of(method)
+    method = call_of(method)
     spec = getattr(method, "function_spec", None)
     if spec is not None:
         return tuple(name for name in spec.arg_names if name != "self")
@@ -337,7 +337,7 @@ def argument_names(method: Any) -> tuple[str, ...]:
         return ()
 
 
-def _call_of(method: Any) -> Any:
+def call_of(method: Any) -> Any:
     """Returns a layer's own `call` in the place of its `__call__`, which takes anything."""
     owner = getattr(method, "__self__", None)
     if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":

@@ -14,6 +14,7 @@ from typing import Any
 from smdecl import config, schema, trust
 from smdecl.config import Composition, ExportConfig, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
+from smdecl.records import RESERVED_KEYS
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"
@@ -21,7 +22,6 @@ _DEVICE = re.compile(
 _PHYSICAL_DEVICE = re.compile(r"(CPU|GPU|TPU):\d+")
 # What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
 _INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
-_RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
 
 
 def check(composition: Composition, project: trust.Project) -> ExportConfig:
@@ -60,7 +60,7 @@ def _check_trust(values: Mapping[str, Any], project: trust.Project) -> Iterator[
 
 
 def _check_signature(path: KeyPath, signature: Signature) -> Iterator[Problem]:
-    if path[-1] in _RESERVED_KEYS:
+    if path[-1] in RESERVED_KEYS:
         yield Problem(path, f"{path[-1]!r} is reserved by TensorFlow; choose another signature key")
     specs = [(("inputs", *place), spec) for place, _, spec in config.input_names(signature.inputs or {})]
     specs += [(("outputs", name), spec) for name, spec in (signature.outputs or {}).items()]

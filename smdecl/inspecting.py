@@ -13,10 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from smdecl import contract
 from smdecl.config import Signature
 from smdecl.errors import ContractError, Problem
-from smdecl.records import Finding, SavedModelRecord, SignatureRecord, TensorRecord, VariableRecord
-
-# TensorFlow's own entries beside the signatures: what initialises tables, and what trains.
-_INTERNAL_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
+from smdecl.records import RESERVED_KEYS, Finding, SavedModelRecord, SignatureRecord, TensorRecord, VariableRecord
 
 
 def read(directory: Path) -> Any:
@@ -42,9 +39,7 @@ def inspect(message: Any, findings: tuple[Finding, ...] = ()) -> SavedModelRecor
     return SavedModelRecord(
         tags=tuple(sorted(graph.meta_info_def.tags)),
         signatures={
-            key: _signature(graph.signature_def[key])
-            for key in sorted(graph.signature_def)
-            if key not in _INTERNAL_KEYS
+            key: _signature(graph.signature_def[key]) for key in sorted(graph.signature_def) if key not in RESERVED_KEYS
         },
         variables=tuple(_variables(graph.object_graph_def)),
         functions=tuple(sorted(name for name, count in saved_functions(graph) if count)),

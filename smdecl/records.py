@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Signature keys of TensorFlow's own: what initialises tables, and what trains.
+RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
+
 
 @dataclass(frozen=True)
 class TensorRecord:

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import contract, usercode
-from smdecl.building import Built, argument_names
+from smdecl.building import Built, argument_names, call_of
 from smdecl.config import Devices, Nest, Signature
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
@@ -100,10 +100,7 @@ def _check_arguments(path: KeyPath, name: str, method: Any, inputs: dict[str, Ne
 
 
 def _parameters(method: Any) -> list[inspect.Parameter]:
-    python_function = getattr(method, "python_function", method)
-    owner = getattr(method, "__self__", None)
-    if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":
-        python_function = owner.call
+    python_function = call_of(getattr(method, "python_function", method))
     try:
         return [p for p in inspect.signature(python_function).parameters.values() if p.name != "self"]
     except (TypeError, ValueError):
