@@ -12,6 +12,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
+from smdecl import op_sets
+from smdecl.config import Audit
 from smdecl.inspecting import all_nodes, saved_functions
 from smdecl.records import Finding
 
@@ -49,10 +51,13 @@ _CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
 _TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
 
 
-def audit(message: Any, rules: Mapping[str, str]) -> tuple[Finding, ...]:
+def audit(message: Any, rules: Audit) -> tuple[Finding, ...]:
     """Returns the findings of every rule that is not off, in the order of the rules."""
     graph = message.meta_graphs[0]
-    return tuple(finding for rule, find in _RULES.items() if rules[rule] != "off" for finding in find(graph))
+    found = [finding for rule, find in _RULES.items() if rules.levels[rule] != "off" for finding in find(graph)]
+    if rules.consumer is not None and rules.levels["consumer"] != "off":
+        found += _consumer(graph, rules.consumer)
+    return tuple(found)
 
 
 def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
@@ -155,6 +160,17 @@ def _custom_ops(graph: Any) -> Iterator[Finding]:
         if node.op not in library and not hasattr(tf.raw_ops, node.op) and not node.op.startswith(_HIDDEN_OPS):
             message = f"{node.op} is no op of TensorFlow's own; the server must load it"
             yield Finding("custom_ops", _place(function, node), message)
+
+
+def _consumer(graph: Any, release: str) -> Iterator[Finding]:
+    library = {function.signature.name for function in graph.graph_def.library.function}
+    told = set()
+    for function, node in all_nodes(graph):  # what saves and restores is loaded by the consumer too
+        attributes = frozenset(name for name in node.attr if not name.startswith("_"))
+        if node.op in library or not (missing := op_sets.lacks(release, node.op, attributes)) or missing in told:
+            continue
+        told.add(missing)
+        yield Finding("consumer", _place(function, node), f"TensorFlow {release} lacks {missing}")
 
 
 def _absolute_paths(graph: Any) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
     _seed(config.seed)
     _show_devices(config.devices)
     _require_targets(config, project)
+    _require_devices(config.devices)
     with _placed(config.devices):
         obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
@@ -72,6 +73,32 @@ def _show_devices(devices: Devices) -> None:
             takes = ", ".join(sorted(physical))
             raise ConfigError(Problem(("devices", "visible", index), f"no device {name!r} here; takes {takes}"))
     tf.config.set_visible_devices([physical[name] for name in devices.visible])
+
+
+def _require_devices(devices: Devices) -> None:
+    """Refuses a device that is not here: TensorFlow would take another one without a word."""
+    wanted = {"build": devices.build, "trace": devices.trace}
+    # Listing them starts TensorFlow's runtime, after which a model's own code can no longer divide them.
+    here = [tf.DeviceSpec.from_string(d.name) for d in tf.config.list_logical_devices()] if any(wanted.values()) else []
+    problems = [
+        Problem(("devices", key), f"no device {name!r} here; takes {', '.join(_short(device) for device in here)}")
+        for key, name in wanted.items()
+        if name is not None and not any(_covers(tf.DeviceSpec.from_string(name), device) for device in here)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _covers(wanted: Any, device: Any) -> bool:
+    """Tells whether a partial device string stands for a device; what it leaves open, or another job, is anything."""
+    return wanted.job not in (None, "localhost") or (
+        (wanted.device_type or device.device_type) == device.device_type
+        and (device.device_index if wanted.device_index is None else wanted.device_index) == device.device_index
+    )
+
+
+def _short(device: Any) -> str:
+    return f"/device:{device.device_type}:{device.device_index}"
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, schema, trust
+from smdecl import config, op_sets, schema, trust
 from smdecl.config import Composition, ExportConfig, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
 from smdecl.records import RESERVED_KEYS
@@ -154,6 +154,13 @@ def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
         yield Problem(path, f"{device!r} is no device; takes /device:CPU:0, /job:worker/task:1/device:GPU:0, ...")
 
 
+def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
+    release = values["audit"]["consumer"]["tensorflow"]
+    if release is not None and release not in (known := op_sets.releases()):
+        takes = f"takes {known[0]} to {known[-1]}, whose ops are known"
+        yield Problem(("audit", "consumer", "tensorflow"), f"got {release!r}; {takes}")
+
+
 def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     weights = values["weights"]
     if weights is None:
@@ -228,6 +235,7 @@ def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
 _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("devices",), _check_devices),
     (("options",), _check_options),
+    (("audit",), _check_consumer),
     (("weights",), _check_weights),
     (("verify",), _check_examples),
     (("export_dir",), _check_export_dir),

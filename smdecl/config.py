@@ -89,11 +89,31 @@ class Verify:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """What may be in the exported graph.
+
+    Attributes:
+        levels: Rule to error, warn or off.
+        consumer: The TensorFlow release whose ops the rule `consumer` compares with; None compares with none.
+    """
+
+    levels: dict[str, str]
+    consumer: str | None
+
+
+@dataclass(frozen=True)
 class Publish:
-    """Under which version the release lands; None puts it into the base path itself."""
+    """How the release lands.
+
+    Attributes:
+        version: Its directory in the base path; None puts it into the base path itself.
+        replace: Whether a version that exists may be swapped for this one.
+        warmup: Whether TensorFlow Serving is to run the examples before it serves.
+    """
 
     version: Literal["next"] | int | None
     replace: bool
+    warmup: bool
 
 
 @dataclass(frozen=True)
@@ -106,7 +126,7 @@ class ExportConfig:
     signatures: dict[str, Signature]
     devices: Devices
     options: dict[str, Any]
-    audit: dict[str, str]
+    audit: Audit
     verify: Verify
     publish: Publish
     export_dir: str
@@ -143,13 +163,18 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
             strategy=devices["strategy"],
         ),
         options=values["options"],
-        # YAML reads an unquoted off as false.
-        audit={rule: level or "off" for rule, level in values["audit"].items()},
+        audit=_audit(values["audit"]),
         verify=Verify(**{**verify, "loaders": tuple(verify["loaders"])}),
         publish=Publish(**publish),
         export_dir=values["export_dir"],
         seed=values["seed"],
     )
+
+
+def _audit(values: Mapping[str, Any]) -> Audit:
+    levels = {**values, "consumer": values["consumer"]["level"]}
+    # YAML reads an unquoted off as false.
+    return Audit({rule: level or "off" for rule, level in levels.items()}, values["consumer"]["tensorflow"])
 
 
 def parse_signature(values: Mapping[str, Any]) -> Signature:

@@ -46,7 +46,7 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
 def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there."""
-    from smdecl import auditing, building, examples, inspecting, saving, tracing
+    from smdecl import auditing, building, examples, inspecting, saving, tracing, warmup
 
     built = building.build(config, project)
     traced = tracing.trace(built, config.signatures, config.devices)
@@ -58,6 +58,8 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     cases = examples.make(config.signatures, traced, config.verify, config.seed)
     with disk_errors(directory):
         examples.write(cases, directory)
+        if config.publish.warmup:
+            warmup.write(cases, config.name, directory)
     return Made(Plan(built.record, records), saved, _environment(project))
 
 

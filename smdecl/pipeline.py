@@ -102,7 +102,7 @@ def _level(config: ExportConfig, finding: Finding) -> str:
     # Where no signature is declared, what nobody can call is most likely what was to be exported.
     if finding.rule == "untraced_functions" and not config.signatures:
         return "error"
-    return config.audit[finding.rule]
+    return config.audit.levels[finding.rule]
 
 
 def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from smdecl import auditing, inspecting, isolating
+from smdecl.config import Audit
 from smdecl.errors import InternalError
 
 RULES = [
@@ -19,11 +20,15 @@ INDEX = tf.TensorSpec([], tf.int32, "i")
 TEXT = tf.TensorSpec([None], tf.string, "x")
 
 
+def levels(rules=RULES, consumer=None):
+    return Audit({rule: "warn" if rule in rules else "off" for rule in [*RULES, "consumer"]}, consumer)
+
+
 @pytest.fixture
 def find(tmp_path):
     """Saves a function as a signature and returns what the rules find, as (rule, function or node, message)."""
 
-    def save_and_audit(function, *specs, rules=RULES, edit=None, **attributes):
+    def save_and_audit(function, *specs, rules=RULES, consumer=None, edit=None, **attributes):
         module = tf.Module()
         for name, value in attributes.items():
             setattr(module, name, value)
@@ -32,7 +37,7 @@ def find(tmp_path):
         message = inspecting.read(tmp_path)
         if edit is not None:
             edit(message.meta_graphs[0].graph_def)
-        return auditing.audit(message, {rule: "warn" if rule in rules else "off" for rule in RULES})
+        return auditing.audit(message, levels(rules, consumer))
 
     return save_and_audit
 
@@ -108,7 +113,7 @@ def test_a_keras_model_that_was_trained_has_no_findings(tmp_path):
     call = tf.function(model).get_concrete_function(tf.TensorSpec([None, 8, 8, 3], tf.float32, "x"))
     tf.saved_model.save(model, str(tmp_path), signatures=call)
 
-    assert auditing.audit(inspecting.read(tmp_path), dict.fromkeys(RULES, "error")) == ()
+    assert auditing.audit(inspecting.read(tmp_path), levels()) == ()
 
 
 @pytest.mark.parametrize("layer", ["StringLookup", "TextVectorization"])
@@ -117,7 +122,7 @@ def test_keras_text_layers_that_pin_themselves_to_the_cpu_are_no_findings(tmp_pa
     call = tf.function(model).get_concrete_function(TEXT)
     tf.saved_model.save(model, str(tmp_path), signatures=call)
 
-    assert auditing.audit(inspecting.read(tmp_path), dict.fromkeys(RULES, "error")) == ()
+    assert auditing.audit(inspecting.read(tmp_path), levels()) == ()
 
 
 def test_a_rule_that_is_off_finds_nothing(find):
@@ -231,7 +236,7 @@ def strategy_findings():
                 signatures=module.function.get_concrete_function(SCALAR),
                 options=tf.saved_model.SaveOptions(**options),
             )
-            return auditing.audit(inspecting.read(Path(directory)), dict.fromkeys(RULES, "warn"))
+            return auditing.audit(inspecting.read(Path(directory)), levels())
 
     def run(weight, x):
         replicas = strategy.run(lambda y: tf.multiply(y, weight, name="pinned"), (x,))
@@ -367,7 +372,7 @@ def test_unused_inputs_are_told_of_each_signature(tmp_path):
     signatures = {key: getattr(module, key).get_concrete_function(X, Y) for key in ("first", "second")}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
 
-    findings = auditing.audit(inspecting.read(tmp_path), dict.fromkeys(RULES, "warn"))
+    findings = auditing.audit(inspecting.read(tmp_path), levels())
 
     assert places(findings) == {"signatures.first.inputs.y", "signatures.second.inputs.x"}
 
@@ -439,3 +444,45 @@ def test_an_op_of_someone_elses_is_found(find):
     assert rules_of(findings) == {"custom_ops"}
     assert nodes(findings) == {"foreign"}
     assert all(finding.message.startswith("SentencepieceOp is no op of TensorFlow's own") for finding in findings)
+
+
+def test_what_the_consumers_release_lacks_is_found(find):
+    def largest(x):
+        return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int64)[1]
+
+    (finding,) = find(largest, X, rules=["consumer"], consumer="2.12")
+
+    assert finding.rule == "consumer"
+    assert finding.message == "TensorFlow 2.12 lacks TopKV2's attribute index_type, which is there from 2.13 on"
+    assert nodes([finding]) == {"TopKV2"}
+    assert find(largest, X, rules=["consumer"], consumer="2.13") == ()
+    assert find(largest, X, rules=[], consumer="2.12") == ()
+
+
+def test_a_default_that_the_consumers_release_does_not_know_is_stripped(find):
+    def largest(x):
+        return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int32)[1]
+
+    assert find(largest, X, rules=["consumer"], consumer="2.12") == ()
+
+
+def test_the_variables_of_today_are_told_to_a_consumer_that_cannot_read_them(find):
+    variable = tf.Variable(1.0, name="v")
+
+    (finding,) = find(lambda x: x * variable, X, rules=["consumer"], consumer="2.14", variable=variable)
+
+    assert finding.message == "TensorFlow 2.14 lacks VarHandleOp's attribute debug_name, which is there from 2.15 on"
+
+
+def test_an_op_that_no_release_has_is_told_once(find):
+    def rename(graph_def):
+        for function in graph_def.library.function:
+            for node in function.node_def:
+                if node.op == "Exp":
+                    node.op = "SentencepieceOp"
+
+    findings = find(lambda x: tf.exp(tf.exp(x)), X, rules=["consumer"], consumer="2.16", edit=rename)
+
+    assert [finding.message for finding in findings] == [
+        "TensorFlow 2.16 lacks SentencepieceOp, which no release has",
+    ]

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import building, checking, isolating, trust
-from smdecl.errors import ConfigError, ModelError, TrustError
+from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 
 NET = """
 import tensorflow as tf
@@ -193,6 +193,48 @@ def test_the_object_is_built_on_the_device_that_the_config_names(net):
     assert "/device:CPU:0" in message
     assert "CPU" in message.partition("[")[2]
     assert "GPU" not in message.partition("[")[2]
+
+
+LAZY = """
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.built, self.traced = tf.Variable(1.0, name="built"), None
+
+    @tf.function
+    def add(self, x):
+        if self.traced is None:
+            self.traced = tf.Variable(1.0, name="traced")
+        return x + self.built + self.traced
+"""
+
+
+def test_variables_land_where_the_config_builds_and_traces(net):
+    net.write("mynet.py", LAZY)
+
+    overrides = ["model._target_=mynet.Net", "devices.build=/CPU:0", "devices.trace=/CPU:1"]
+    release = net.export(*overrides, "audit=strict")  # that no node is pinned, the audit sees
+
+    assert served(release, x=1.0)["output_0"] == 3.0
+    with pytest.raises(VerificationError) as error:  # what it would pin, the process that verifies does not have
+        net.export(*overrides, "options.experimental_variable_policy=save_variable_devices")
+    assert "operation traced/Read/ReadVariableOp" in str(error.value)
+    assert "device:CPU:1 but available devices are" in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["build", "trace"])
+@pytest.mark.parametrize("device", ["/GPU:9", "/device:GPU:9", "/job:localhost/device:CPU:2", "CPU:3"])
+def test_a_device_to_build_or_trace_on_must_be_here(net, key, device):
+    found = problems(net, f"devices.{key}={device}")
+
+    assert list(found) == [f"devices.{key}"]
+    assert found[f"devices.{key}"].startswith(f"no device {device!r} here; takes /device:CPU:0")
 
 
 def test_the_object_is_built_under_the_strategy_that_the_config_names(net):
