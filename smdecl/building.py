@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 
-from smdecl import restoring, trust, usercode
+from smdecl import keras_models, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
-from smdecl.specs import arguments, find_method
+from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import variable_record
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
@@ -283,10 +283,11 @@ def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
     """
     for key, signature in signatures.items():
         method = find_method(obj, signature.method)
-        if not isinstance(obj, tf.keras.Model) or obj.built or method is None or not _takes(method, signature):
+        if not keras_models.is_model(obj) or obj.built or method is None or not _takes(method, signature):
             continue
+        positional, keywords = arguments(method, signature.inputs or {}, type_spec)
         try:
-            _fresh(method).get_concrete_function(**arguments(signature))
+            _fresh(method).get_concrete_function(*positional, **keywords)
         except Exception as error:
             raise usercode.failure(("signatures", key), f"calling {signature.method}", error) from error
 
@@ -302,13 +303,7 @@ def _takes(method: Any, signature: Signature) -> bool:
     """Tells whether a method can be called with the declared inputs; where it cannot, tracing says why."""
     if signature.inputs is None:
         return getattr(method, "input_signature", None) is not None
-    try:
-        inspect.signature(call_of(method)).bind(**dict.fromkeys(signature.inputs))
-    except TypeError:
-        return False
-    except ValueError:
-        return set(signature.inputs) <= {*argument_names(method)}
-    return True
+    return not argument_problems((), "", method, signature.inputs)
 
 
 def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
@@ -325,7 +320,7 @@ def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
 def _variables(obj: Any) -> Iterator[VariableRecord]:
     listed = getattr(obj, "variables", None)
     known = [item for item in listed if restoring.is_variable(item)] if isinstance(listed, (list, tuple)) else []
-    if not isinstance(obj, tf.keras.Model):
+    if not keras_models.is_model(obj):
         # What a tf.Module lists has no variables of the Keras 3 layers that it holds.
         seen = {id(variable) for variable in known}
         tracked = tf.train.TrackableView(obj).descendants()
@@ -338,7 +333,7 @@ def _methods(obj: Any) -> dict[str, Any]:
     """Returns what a signature can name: the public methods of the user's own classes, and functions it holds."""
     names = {name for kind in type(obj).__mro__ if not _is_framework(kind) for name in vars(kind)}
     names |= {name for name, value in vars(obj).items() if isinstance(value, tf.types.experimental.GenericFunction)}
-    if isinstance(obj, tf.keras.Model):
+    if keras_models.is_model(obj):
         names.add("__call__")
     found: dict[str, Any] = {}
     for name in names:
@@ -350,23 +345,3 @@ def _methods(obj: Any) -> dict[str, Any]:
 
 def _is_framework(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in _FRAMEWORKS
-
-
-def argument_names(method: Any) -> tuple[str, ...]:
-    """Returns the names of the arguments of a method, of a `tf.function`, or of a function of a loaded SavedModel."""
-    method = call_of(method)
-    spec = getattr(method, "function_spec", None)
-    if spec is not None:
-        return tuple(name for name in spec.arg_names if name != "self")
-    try:
-        return tuple(name for name in inspect.signature(method).parameters if name != "self")
-    except (TypeError, ValueError):  # some builtins and extension classes have none
-        return ()
-
-
-def call_of(method: Any) -> Any:
-    """Returns a layer's own `call` in the place of its `__call__`, which takes anything."""
-    owner = getattr(method, "__self__", None)
-    if isinstance(owner, tf.keras.layers.Layer) and getattr(method, "__name__", "") == "__call__":
-        return owner.call
-    return method

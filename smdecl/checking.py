@@ -67,6 +67,7 @@ def _check_signature(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     for place, spec in specs:
         yield from _check_spec((*path, *place), spec)
     yield from _check_input_names((*path, "inputs"), signature)
+    yield from _check_output_names((*path, "outputs"), signature)
     yield from _check_output_dims(path, signature)
 
 
@@ -84,16 +85,33 @@ def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
 
 def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     seen: dict[str, str] = {}
+    whole: dict[str, tuple[str, str]] = {}
+    for _, name, spec in config.input_names(signature.inputs or {}):
+        whole |= {part: (str(name), spec.kind) for part in [*config.parts(str(name), spec)][1:]}
     for place, name, _ in config.input_names(signature.inputs or {}):
         where = (*path, *place)
         if name is None:
             yield Problem(
                 (*where, "name"), "is missing: one argument takes several tensors here, so each needs a name of its own"
             )
+        elif name in whole:
+            other, kind = whole[name]
+            message = f"{name!r} is taken by a part of the input {other!r}, which is {kind}; choose another"
+            yield Problem((*where, "name"), message)
         elif reason := _refuse_input_name(name, seen):
             yield Problem((*where, "name"), reason)
         else:
             seen[_sanitized(name)] = name
+
+
+def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for own, spec in (signature.outputs or {}).items():
+        names = set(config.parts(spec.name or own, spec))
+        if taken := sorted(names & seen):
+            place = (*path, own, "name") if spec.name is not None else (*path, own)
+            yield Problem(place, f"{taken[0]!r} is taken by another output")
+        seen |= names
 
 
 def _sanitized(name: str) -> str:

@@ -19,7 +19,7 @@ class Spec:
     Attributes:
         shape: Sizes, None (unknown) and names (unknown, and the same wherever the name recurs); None is unknown rank.
         dtype: The canonical name of the dtype, such as `float32`.
-        name: The name that a client sends; None is the argument's.
+        name: The name that a client sends or gets; None is the argument's, or the one that the method gives an output.
         kind: Dense, or one of the composite kinds.
         ragged_rank: The number of ragged dimensions, for the kind ragged.
         row_splits_dtype: The dtype of the row splits, for the kind ragged.
@@ -113,7 +113,7 @@ class Publish:
 
     version: Literal["next"] | int | None
     replace: bool
-    warmup: bool
+    warmup: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,25 @@ def input_names(inputs: Mapping[str, Nest]) -> Iterator[tuple[KeyPath, str | Non
         for path, spec in leaves(nest):
             default = None if path else argument
             yield (argument, *path), spec.name if spec.name is not None else default, spec
+
+
+def parts(name: str, spec: Spec) -> dict[str, Spec]:
+    """Returns the dense tensors that a tensor is sent as, in TensorFlow's order and with its numbering.
+
+    A ragged tensor is its flat values and the row splits of each ragged dimension, the outermost first; a sparse one
+    its indices, values and dense shape.
+    """
+    shape = spec.shape
+    if spec.kind == "ragged" and shape is not None:
+        splits = Spec((None if not isinstance(shape[0], int) else shape[0] + 1,), spec.row_splits_dtype)
+        inner = [Spec((None,), spec.row_splits_dtype)] * (spec.ragged_rank - 1)
+        dense = [Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype), splits, *inner]
+    elif spec.kind == "sparse":
+        rank = None if shape is None else len(shape)
+        dense = [Spec((None, rank), "int64"), Spec((None,), spec.dtype), Spec((rank,), "int64")]
+    else:
+        dense = [spec]
+    return {f"{name}_{index}" if index else name: part for index, part in enumerate(dense)}
 
 
 def map_nest(nest: Nest, on_spec: Callable[[KeyPath, Spec], Leaf], path: KeyPath = ()) -> Any:

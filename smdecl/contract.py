@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import Dim, Signature, Spec, input_names
+from smdecl.config import Dim, Signature, Spec, input_names, parts
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
 
 
 def compare_outputs(path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]) -> Iterator[Problem]:
     """Yields where outputs are not the declared ones; a declaration of None declares nothing."""
-    if signature.outputs is None:
-        return
-    yield from _compare_names((*path, "outputs"), signature.outputs, outputs, "output")
-    for name, spec in signature.outputs.items():
-        if name in outputs and (difference := differs(spec, outputs[name])):
-            yield Problem((*path, "outputs", name), difference)
+    if signature.outputs is not None:
+        declared = [((key,), spec.name or key, spec) for key, spec in signature.outputs.items()]
+        yield from _compare((*path, "outputs"), declared, outputs, "output")
 
 
 def compare_inputs(path: KeyPath, signature: Signature, inputs: Mapping[str, TensorRecord]) -> Iterator[Problem]:
-    """Yields where inputs are not the declared dense ones; TensorFlow itself names the parts of the composite kinds."""
-    if signature.inputs is None:
-        return
-    declared = {name: spec for _, name, spec in input_names(signature.inputs) if name is not None}
-    dense = {name: spec for name, spec in declared.items() if spec.kind == "dense"}
-    if dense == declared:
-        yield from _compare_names((*path, "inputs"), dense, inputs, "input")
-    for place, name, spec in input_names(signature.inputs):
-        if name is not None and name in inputs and name in dense and (difference := differs(spec, inputs[name])):
-            yield Problem((*path, "inputs", *place), difference)
+    """Yields where inputs are not the declared ones."""
+    if signature.inputs is not None:
+        declared = [(place, str(name), spec) for place, name, spec in input_names(signature.inputs)]
+        yield from _compare((*path, "inputs"), declared, inputs, "input")
 
 
 def compare_signatures(path: KeyPath, expected: SignatureRecord, found: SignatureRecord) -> Iterator[Problem]:
@@ -42,15 +33,18 @@ def compare_signatures(path: KeyPath, expected: SignatureRecord, found: Signatur
             yield Problem((*path, kind), f"traced as {_show(before)} but saved as {_show(after)}")
 
 
-def _compare_names(
-    path: KeyPath, declared: Mapping[str, Spec], found: Mapping[str, TensorRecord], what: str
+def _compare(
+    path: KeyPath, declared: Sequence[tuple[KeyPath, str, Spec]], found: Mapping[str, TensorRecord], what: str
 ) -> Iterator[Problem]:
-    for name in declared:
+    tensors = {name: (place, part) for place, whole, spec in declared for name, part in parts(whole, spec).items()}
+    for name, (place, spec) in tensors.items():
         if name not in found:
             has = ", ".join(found) or "none"
-            yield Problem((*path, name), f"no {what} {name!r}; the signature has {has}{nearest(name, found)}")
+            yield Problem((*path, *place), f"no {what} {name!r}; the signature has {has}{nearest(name, found)}")
+        elif difference := differs(spec, found[name]):
+            yield Problem((*path, *place), difference)
     for name, tensor in found.items():
-        if name not in declared:
+        if name not in tensors:
             yield Problem(path, f"does not declare the {what} {name!r}, {_form(tensor)}, that the signature has")
 
 

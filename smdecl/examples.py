@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import usercode
-from smdecl.config import Signature, Spec, Verify, input_names, map_nest
-from smdecl.errors import ConfigError, Problem, VerificationError, nearest
+from smdecl.config import Spec, Verify, input_names, parts
+from smdecl.errors import ConfigError, KeyPath, Problem, VerificationError, nearest
 from smdecl.loading import to_array
-from smdecl.tracing import Traced, flatten_outputs
+from smdecl.tracing import Traced
 
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
@@ -33,7 +33,7 @@ class Example:
     outputs: dict[str, Any]
 
 
-def make(signatures: Mapping[str, Signature], traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
+def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
     """Returns the examples of every signature, with the outputs that the object in memory computes.
 
     Raises:
@@ -41,21 +41,21 @@ def make(signatures: Mapping[str, Signature], traced: Mapping[str, Traced], veri
         VerificationError: Where the object fails on an example.
     """
     made = []
-    for key, signature in signatures.items():
-        specs = _specs(signature, traced[key])
+    for key, signature in traced.items():
+        specs = _specs(signature)
         given = verify.examples.get(key, [])
         batches = [_given(key, index, example, specs) for index, example in enumerate(given)]
         batches = batches or _generated(specs, verify.generate, seed)
         for index, inputs in enumerate(batches):
-            outputs = _run(key, index, signature, traced[key], inputs)
+            outputs = _run(key, index, signature, inputs)
             outputs.update(_given_outputs(key, index, given, outputs))
             made.append(Example(key, inputs, outputs))
     return made
 
 
-def _specs(signature: Signature, traced: Traced) -> dict[str, Spec]:
-    if signature.inputs is not None:
-        return {str(name): spec for _, name, spec in input_names(signature.inputs)}
+def _specs(traced: Traced) -> dict[str, Spec]:
+    if (inputs := traced.signature.inputs) is not None:
+        return {str(name): spec for _, name, spec in input_names(inputs)}
     return {name: Spec(tensor.shape, tensor.dtype, name) for name, tensor in traced.record.inputs.items()}
 
 
@@ -73,7 +73,33 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
     ]
     if problems:
         raise ConfigError(problems)
-    return {name: _array((*path, name), values[name], spec.dtype, spec.shape) for name, spec in specs.items()}
+    sent = {name: _sent(name, spec, _value((*path, name), values[name], spec)) for name, spec in specs.items()}
+    return {name: array for arrays in sent.values() for name, array in arrays.items()}
+
+
+def _value(path: KeyPath, value: Any, spec: Spec) -> Any:
+    """Makes of a value in the config an array; of a ragged one, its flat values and its splits."""
+    if spec.kind != "ragged":
+        return _array(path, value, spec.dtype, spec.shape)
+    splits: list[Any] = []
+    for _ in range(spec.ragged_rank):
+        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+            raise ConfigError(Problem(path, f"takes lists in lists, {spec.ragged_rank} deep, for a ragged tensor"))
+        splits.append(np.cumsum([0, *map(len, value)]).astype(spec.row_splits_dtype))
+        value = [item for row in value for item in row]
+    inner = None if spec.shape is None else (None, *spec.shape[spec.ragged_rank + 1 :])
+    empty = [0, *[dim if isinstance(dim, int) else 0 for dim in (inner or ())[1:]]]
+    flat = _array(path, value, spec.dtype, inner) if value else np.zeros(empty, tf.as_dtype(spec.dtype).as_numpy_dtype)
+    return [flat, *splits]
+
+
+def _sent(name: str, spec: Spec, value: Any) -> dict[str, Any]:
+    """Returns the dense arrays that a value is sent as; a sparse one is given as the dense one that it stands for."""
+    if spec.kind == "sparse":
+        present = value != (b"" if spec.dtype == "string" else np.zeros((), value.dtype))
+        indices = np.argwhere(present)
+        value = [indices, value[tuple(indices.T)], np.array(value.shape, np.int64)]
+    return dict(zip(parts(name, spec), value if isinstance(value, list) else [value], strict=True))
 
 
 def _given_outputs(
@@ -134,13 +160,30 @@ def _require(leaf: Any, dtype: Any) -> None:
 
 
 def _generated(specs: Mapping[str, Spec], count: int, seed: int) -> list[dict[str, Any]]:
-    if any(spec.kind != "dense" for spec in specs.values()):
-        return []  # what is verified without an example is told as a warning
     random = np.random.default_rng(seed)
-    return [
-        {name: _random(random, spec, _SIZES[index % len(_SIZES)]) for name, spec in specs.items()}
-        for index in range(count)
-    ]
+    made = []
+    for index in range(count):
+        size = _SIZES[index % len(_SIZES)]
+        sent = [_sent(name, spec, _random_value(random, spec, size)) for name, spec in specs.items()]
+        made.append({name: array for arrays in sent for name, array in arrays.items()})
+    return made
+
+
+def _random_value(random: np.random.Generator, spec: Spec, size: int) -> Any:
+    if spec.kind == "sparse":
+        value = _random(random, spec, size)
+        value[random.integers(0, 2, value.shape).astype(bool)] = b"" if spec.dtype == "string" else 0
+        return value
+    if spec.kind == "dense":
+        return _random(random, spec, size)
+    shape = spec.shape or ()
+    rows = shape[0] if isinstance(shape[0], int) else size
+    splits = []
+    for _ in range(spec.ragged_rank):
+        lengths = random.integers(0, 4, rows)
+        splits.append(np.cumsum([0, *lengths]).astype(spec.row_splits_dtype))
+        rows = int(splits[-1][-1])
+    return [_random(random, replace(spec, shape=(rows, *shape[spec.ragged_rank + 1 :])), size), *splits]
 
 
 def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
@@ -161,13 +204,12 @@ def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
     return np.asarray(random.integers(0, 2, shape)).astype(dtype.as_numpy_dtype)
 
 
-def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Calls the object's own method, op by op: what is exported is measured against Python, not against its graph."""
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     tf.config.run_functions_eagerly(True)
     try:
-        # A function makes tensors of the numbers that it returns; run eagerly, the method returns them as they are.
-        outputs = flatten_outputs(tf.nest.map_structure(tf.convert_to_tensor, _call(signature, traced, tensors)))
+        outputs = traced.call(tensors)
     except Exception as error:
         problem = Problem(
             ("verify", "examples", key, index),
@@ -177,19 +219,7 @@ def _run(key: str, index: int, signature: Signature, traced: Traced, inputs: Map
         raise VerificationError(problem, usercode.traceback_text(error)) from error
     finally:
         tf.config.run_functions_eagerly(False)
-    return {name: to_array(value) for name, value in (outputs or {}).items()}
-
-
-def _call(signature: Signature, traced: Traced, tensors: Mapping[str, Any]) -> Any:
-    if signature.inputs is None:
-        own = traced.own_arguments
-        positional, keywords = tf.nest.pack_sequence_as(own, [tensors[name] for name in traced.record.inputs])
-        return traced.method(*positional, **keywords)
-    arguments = {
-        argument: map_nest(nest, lambda place, spec, a=argument: tensors[spec.name or ("" if place else a)])  # type: ignore[misc]
-        for argument, nest in signature.inputs.items()
-    }
-    return traced.method(**arguments)
+    return {name: to_array(value) for name, value in outputs.items()}
 
 
 def _shapes(inputs: Mapping[str, Any]) -> str:

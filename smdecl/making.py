@@ -55,7 +55,7 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     records = {key: signature.record for key, signature in traced.items()}
     saved = inspecting.inspect(message, auditing.audit(message, config.audit))
     inspecting.compare(config.signatures, records, saved)
-    cases = examples.make(config.signatures, traced, config.verify, config.seed)
+    cases = examples.make(traced, config.verify, config.seed)
     with disk_errors(directory):
         examples.write(cases, directory)
         if config.publish.warmup:

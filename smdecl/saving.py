@@ -30,7 +30,7 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
     functions = {key: signature.function for key, signature in traced.items()}
     save_options = _save_options(built.obj, options)
     try:
-        with _keras_variables_once(), disk_errors(directory):
+        with _keras_as_documented(), disk_errors(directory):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
             tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
     except PublishError:
@@ -41,16 +41,17 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
 
 
 @contextlib.contextmanager
-def _keras_variables_once() -> Iterator[None]:
-    """Makes a Keras 3 variable one variable of the export.
+def _keras_as_documented() -> Iterator[None]:
+    """Makes a Keras 3 variable one variable of the export, and keeps Keras from tracing signatures of its own.
+
+    Every model and model in a model would be traced once more for a signature that nobody asked for.
 
     Keras maps each of its variables to a copy of what the functions read. The checkpoint then goes into the copy, and
     where the graph is all that is loaded, in TensorFlow Serving, the functions read what nobody has initialised:
     "Could not find variable" (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
     """
-    kind, name = getattr(tf.keras, "Variable", None), "_export_to_saved_model_graph"
-    original = getattr(kind, name, None)
-    if original is None:  # the legacy tf_keras has TensorFlow's own variables
+    kind = getattr(tf.keras, "Variable", None)
+    if not hasattr(kind, "_export_to_saved_model_graph"):  # the legacy tf_keras has TensorFlow's own variables
         yield
         return
 
@@ -59,11 +60,23 @@ def _keras_variables_once() -> Iterator[None]:
         object_map[variable] = object_map[variable.value]
         return resources
 
-    setattr(kind, name, export)
+    layer = tf.keras.layers.Layer
+    with _set(kind, "_export_to_saved_model_graph", export), _set(layer, "_default_save_signature", None):
+        yield
+
+
+@contextlib.contextmanager
+def _set(kind: Any, name: str, value: Any) -> Iterator[None]:
+    """Sets an attribute of a class for a while."""
+    own = vars(kind).get(name)
+    setattr(kind, name, value)
     try:
         yield
     finally:
-        setattr(kind, name, original)
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)
 
 
 def _save_options(obj: Any, options: Mapping[str, Any]) -> Any:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
 
-from smdecl import contract, usercode
-from smdecl.building import Built, argument_names, call_of
-from smdecl.config import Devices, Nest, Signature
+from smdecl import contract, keras_models, usercode
+from smdecl.building import Built
+from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
-from smdecl.records import SignatureRecord, TensorRecord
-from smdecl.specs import arguments, find_method
+from smdecl.records import SignatureRecord
+from smdecl.specs import argument_problems, arguments, find_method, graph_of, type_spec
 from smdecl.tensors import tensor_record
+
+# It is said of names such as `my-input`, which are kept all the same as what a client sends.
+logging.getLogger("absl").addFilter(
+    lambda record: "is not a valid tf.function parameter name" not in record.getMessage()
+)
 
 
 @dataclass(frozen=True)
@@ -23,23 +29,20 @@ class Traced:
     """One signature, traced.
 
     Attributes:
-        method: The object's own method, as it is called eagerly.
+        signature: What was traced: as declared, or what the object itself says where the config leaves it to that.
+        call: Calls the object's own method, eagerly, with tensors by the names that a client sends, and returns its
+            outputs by the names that a client gets.
         function: What is saved.
         record: Its inputs and outputs, by name.
     """
 
-    method: Any
+    signature: Signature
+    call: Callable[[Mapping[str, Any]], dict[str, Any]]
     function: Any
     record: SignatureRecord
 
-    @property
-    def own_arguments(self) -> tuple[Any, Any]:
-        """Positional and keyword arguments as nests of specs, for a method that has an input_signature of its own."""
-        positional, keywords = self.function.structured_input_signature
-        return positional, keywords
 
-
-def trace(built: Built, signatures: dict[str, Signature], devices: Devices) -> dict[str, Traced]:
+def trace(built: Built, signatures: Mapping[str, Signature], devices: Devices) -> dict[str, Traced]:
     """Traces every signature by `get_concrete_function`.
 
     Raises:
@@ -52,6 +55,7 @@ def trace(built: Built, signatures: dict[str, Signature], devices: Devices) -> d
         problems += _check_method(built, ("signatures", key), signature)
     if problems:
         raise ConfigError(problems)
+    signatures = signatures or _search(built)
     with tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
     for key, signature in signatures.items():
@@ -61,6 +65,28 @@ def trace(built: Built, signatures: dict[str, Signature], devices: Devices) -> d
     return traced
 
 
+def _search(built: Built) -> dict[str, Signature]:
+    """Returns the signature that the object has of itself, where none is declared.
+
+    Documented of `tf.saved_model.save`: exactly one traced function is the default; a model made of inputs and outputs
+    has its forward pass. What is not as clear as that is left to TensorFlow.
+    """
+    methods = {name: find_method(built.obj, name) for name in built.record.methods}
+    own = [name for name, method in methods.items() if getattr(method, "input_signature", None) is not None]
+    if len(own) == 1:
+        return {_DEFAULT: Signature(own[0], None, None)}
+    if own or not keras_models.is_model(built.obj):
+        return {}
+    if graph_of(built.obj) is None:
+        kind = type(built.obj).__name__
+        message = f"declares none, and {kind}, a subclass whose call alone knows its inputs, has none of its own"
+        raise ConfigError(Problem(("signatures",), f"{message}; takes {_DEFAULT}, with the specs of its inputs"))
+    return {_DEFAULT: Signature("__call__", None, None)}
+
+
+_DEFAULT = "serving_default"
+
+
 def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Problem]:
     kind, name = type(built.obj).__name__, signature.method
     method = find_method(built.obj, name)
@@ -68,95 +94,154 @@ def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Pro
         known = [known for known in built.record.methods if known != "__call__"] or list(built.record.methods)
         has = ", ".join(known) or "none; a dotted path leads to those of an attribute, such as model.__call__"
         return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
-    if signature.inputs is None:
-        if getattr(method, "input_signature", None) is None:
-            return [
-                Problem(
-                    (*path, "inputs"), f"is missing: {kind}.{name} has no input_signature of its own to take it from"
-                )
-            ]
-        return []
-    return _check_arguments((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
-
-
-def _check_arguments(path: KeyPath, name: str, method: Any, inputs: dict[str, Nest]) -> list[Problem]:
-    parameters = _parameters(method)
-    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    problems = []
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        problems += [
-            Problem(
-                (*path, given), f"{name} has no argument {given!r}; it has: {', '.join(known)}{nearest(given, known)}"
-            )
-            for given in inputs
-            if given not in known
-        ]
-    problems += [
-        Problem((*path, p.name), f"is missing: {name} needs the argument {p.name!r}")
-        for p in parameters
-        if p.name in known and p.default is p.empty and p.name not in inputs
-    ]
-    return problems
-
-
-def _parameters(method: Any) -> list[inspect.Parameter]:
-    python_function = call_of(getattr(method, "python_function", method))
-    try:
-        return [p for p in inspect.signature(python_function).parameters.values() if p.name != "self"]
-    except (TypeError, ValueError):
-        names = argument_names(method)
-        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    if signature.inputs is not None:
+        return argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
+    if getattr(method, "input_signature", None) is None and graph_of(method) is None:
+        message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
+        return [Problem((*path, "inputs"), message)]
+    return []
 
 
 def _trace(obj: Any, key: str, signature: Signature) -> Traced:
-    method = find_method(obj, signature.method)
+    method, path = find_method(obj, signature.method), ("signatures", key)
+    graph = graph_of(method)
+    if graph is not None and signature.inputs is None:
+        signature = replace(signature, inputs=graph.inputs)
+    outputs = _Outputs(path, signature, graph.output_names if graph is not None else ())
     function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
-    path = ("signatures", key)
     try:
-        concrete = function.get_concrete_function(**arguments(signature))
+        if signature.inputs is None:
+            return _trace_own(method, function, signature, outputs)
+        return _trace_declared(method, function, signature, signature.inputs, outputs)
+    except (ConfigError, ContractError):
+        raise
     except Exception as error:
         raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
-    return Traced(method, concrete, _record(path, concrete))
 
 
-def _record(path: KeyPath, concrete: Any) -> SignatureRecord:
-    # The parts of ragged and sparse inputs have no names but those that TensorFlow will save them under.
+def _trace_declared(
+    method: Any, function: Any, signature: Signature, inputs: Mapping[str, Nest], outputs: _Outputs
+) -> Traced:
+    def call(callee: Any, tensors: Mapping[str, Any]) -> Any:
+        positional, keywords = arguments(method, inputs, lambda spec: _assembled(spec, tensors))
+        return callee(*positional, **keywords)
+
+    wire = {name: part for _, whole, spec in input_names(inputs) for name, part in parts(str(whole), spec).items()}
+    positional, keywords = arguments(method, inputs, type_spec)
+    concrete = None
+    if all(spec.kind == "dense" for _, _, spec in input_names(inputs)) and not outputs.renames:
+        concrete = function.get_concrete_function(*positional, **keywords)
+    if concrete is None or outputs.changes(concrete.structured_outputs):
+        # TensorFlow has no names of its own for these: a function around the method gives them.
+        specs = {name: type_spec(replace(spec, name=name)) for name, spec in wire.items()}
+        concrete = _around(lambda tensors: outputs.named(call(function, tensors)), specs)
+    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, _record(concrete, outputs))
+
+
+def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
+    own = concrete = function.get_concrete_function()
+    record = _record(concrete, None)
+
+    def call(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        flat = [tensors[name] for name in record.inputs]
+        positional, keywords = tf.nest.pack_sequence_as(own.structured_input_signature, flat, expand_composites=True)
+        return outputs.eager(method(*positional, **keywords))
+
+    if outputs.changes(own.structured_outputs):
+        specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in record.inputs.items()}
+        concrete = _around(lambda tensors: outputs.named(own(**tensors)), specs)
+    return Traced(signature, call, concrete, _record(concrete, outputs))
+
+
+def _around(call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, Any]) -> Any:
+    """Traces a function of named tensors; the names need not be words of Python."""
+    words = {name: f"input_{index}" for index, name in enumerate(specs)}
+
+    def named(**tensors: Any) -> dict[str, Any]:
+        return call({name: tensors[word] for name, word in words.items()})
+
+    function = tf.function(named, autograph=False)
+    return function.get_concrete_function(**{words[name]: spec for name, spec in specs.items()})
+
+
+def _assembled(spec: Spec, tensors: Mapping[str, Any]) -> Any:
+    """Makes one tensor of the dense ones that it is sent as."""
+    sent = [tensors[name] for name in parts(str(spec.name), spec)]
+    if spec.kind == "dense":
+        return sent[0]
+    if spec.kind == "sparse":
+        return tf.sparse.reorder(tf.SparseTensor(*sent))
+    return tf.RaggedTensor.from_nested_row_splits(sent[0], sent[1:], validate=False)
+
+
+def _record(concrete: Any, outputs: _Outputs | None) -> SignatureRecord:
     own = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
-    names = concrete._arg_keywords
+    names = concrete._arg_keywords  # the names that TensorFlow will save
     inputs = {name: tensor_record(tensor.dtype, tensor.shape) for name, tensor in zip(names, own, strict=True)}
-    return SignatureRecord(inputs, _name_outputs(path, concrete.structured_outputs))
+    if outputs is None:
+        return SignatureRecord(inputs, {})
+    named = outputs.flat(concrete.structured_outputs)
+    return SignatureRecord(inputs, {name: tensor_record(leaf.dtype, leaf.shape) for name, leaf in named.items()})
 
 
-def _name_outputs(path: KeyPath, structure: Any) -> dict[str, TensorRecord]:
-    """Names outputs as `tf.saved_model.save` does: a mapping by its keys, anything flat by its position."""
-    named = flatten_outputs(structure)
-    if named is None:
-        form = tf.nest.map_structure(lambda leaf: type(leaf).__name__, structure)
-        raise ConfigError(
-            Problem(
-                path,
-                f"the method returns {form}; a signature takes a tensor, a flat list of tensors, or a mapping of names"
-                " to tensors",
-            )
+class _Outputs:
+    """The names that a client gets the outputs of a signature by."""
+
+    def __init__(self, path: KeyPath, signature: Signature, layer_names: tuple[str, ...]) -> None:
+        self._path = path
+        self._layer_names = layer_names
+        self.renames = {own: spec.name for own, spec in (signature.outputs or {}).items() if spec.name is not None}
+
+    def changes(self, structure: Any) -> bool:
+        """Tells whether TensorFlow would name what a method returns otherwise."""
+        return [*self.named(structure)] != [*self.flat(structure)] or any(
+            not _is_dense(value) for value in self.flat(structure).values()
         )
-    return {name: tensor_record(leaf.dtype, leaf.shape) for name, leaf in named.items()}
+
+    def eager(self, structure: Any) -> dict[str, Any]:
+        """Does as `named` for what a method returns eagerly: a function makes tensors of numbers, and so does this."""
+        return self.named(
+            tf.nest.map_structure(lambda leaf: leaf if _is_composite(leaf) else tf.convert_to_tensor(leaf), structure)
+        )
+
+    def named(self, structure: Any) -> dict[str, Any]:
+        """Returns the dense tensors of a structure by the names that a client gets."""
+        found: dict[str, Any] = {}
+        for own, value in self.flat(structure, self._layer_names).items():
+            dense = [value] if _is_dense(value) else tf.nest.flatten(value, expand_composites=True)
+            whole = self.renames.get(own, own)
+            for index, tensor in enumerate(dense):
+                name = f"{whole}_{index}" if index else whole
+                if name in found:
+                    raise ConfigError(Problem((*self._path, "outputs"), f"two outputs have the name {name!r}"))
+                found[name] = tensor
+        return found
+
+    def flat(self, structure: Any, layer_names: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Returns name to tensor of what a method returns, each as it is.
+
+        Documented under "Signatures" of `tf.saved_model.save`: flat lists are numbered, mappings named by their keys;
+        and under "Keras": the layers name what a model made of inputs and outputs returns.
+        """
+        if isinstance(structure, dict):
+            named = {str(name): value for name, value in structure.items()}
+        elif hasattr(structure, "_asdict"):
+            named = structure._asdict()
+        else:
+            values = list(structure) if isinstance(structure, (list, tuple)) else [structure]
+            numbered = tuple(f"output_{index}" for index in range(len(values)))
+            names = layer_names if len(layer_names) == len(values) else numbered
+            named = dict(zip(names, values, strict=True))
+        if all(_is_dense(value) or _is_composite(value) for value in named.values()):
+            return named
+        form = tf.nest.map_structure(lambda leaf: type(leaf).__name__, structure)
+        takes = "a signature takes a tensor, a flat list of tensors, or a mapping of names to tensors"
+        raise ConfigError(Problem(self._path, f"the method returns {form}; {takes}"))
 
 
-def flatten_outputs(structure: Any) -> dict[str, Any] | None:
-    """Returns name to tensor (or its spec), or None where TensorFlow could give the structure no names.
-
-    Documented under "Signatures" of `tf.saved_model.save`: flat lists are numbered, mappings named by their keys.
-    """
-    if isinstance(structure, dict):
-        named = {str(name): value for name, value in structure.items()}
-    elif hasattr(structure, "_asdict"):
-        named = structure._asdict()
-    elif isinstance(structure, (list, tuple)):
-        named = {f"output_{index}": value for index, value in enumerate(structure)}
-    else:
-        named = {"output_0": structure}
-    return named if all(_is_tensor(value) for value in named.values()) else None
-
-
-def _is_tensor(value: Any) -> bool:
+def _is_dense(value: Any) -> bool:
     return isinstance(value, (tf.Tensor, tf.TensorSpec, tf.Variable))
+
+
+def _is_composite(value: Any) -> bool:
+    return isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.RaggedTensorSpec, tf.SparseTensorSpec))

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import contract, examples, inspecting, loading, usercode
-from smdecl.config import Signature, Spec, Verify, input_names
+from smdecl.config import Signature, Verify, input_names, parts
 from smdecl.examples import Example
 from smdecl.records import Failure, VerificationRecord
 
@@ -75,8 +75,9 @@ def _differences(
             yield f"{name}{message}"
     if signature is not None and signature.inputs is not None:
         # An output may have the name of an input.
-        specs: dict[str, Spec] = {f"input {name}": spec for _, name, spec in input_names(signature.inputs)}
-        specs |= {f"output {name}": spec for name, spec in (signature.outputs or {}).items()}
+        declared = [("input", str(name), spec) for _, name, spec in input_names(signature.inputs)]
+        declared += [("output", spec.name or own, spec) for own, spec in (signature.outputs or {}).items()]
+        specs = {f"{kind} {name}": part for kind, whole, spec in declared for name, part in parts(whole, spec).items()}
         shapes = {f"input {name}": np.shape(value) for name, value in case.inputs.items()}
         shapes |= {f"output {name}": np.shape(value) for name, value in outputs.items()}
         yield from contract.disagreeing_dims(specs, shapes)

@@ -465,7 +465,7 @@ def test_a_keras_model_is_built_of_nested_targets(net):
     release = net.export("model=mine", ROWS)
 
     x = np.array([[1, 2, 0], [3, 3, 3]], np.float32)
-    assert served(release, inputs=x)["output_0"].tolist() == [[6, 6], [10, 10]]
+    assert served(release, inputs=x)["dense"].tolist() == [[6, 6], [10, 10]]
 
 
 def test_lists_and_mappings_arrive_plain(net):

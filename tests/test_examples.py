@@ -29,7 +29,7 @@ def make(function, inputs, given=(), generate=2, seed=0, key="serving_default"):
     built = Built(module, ObjectRecord("Module", (), {}))
     traced = tracing.trace(built, signatures, Devices(None, None, None, None))
     options = Verify({key: list(given)} if given else {}, generate, None, None, ("python",))
-    return examples.make(signatures, traced, options, seed)
+    return examples.make(traced, options, seed)
 
 
 def identity(x):
@@ -177,10 +177,73 @@ def test_as_many_examples_are_generated_as_asked():
     assert make(identity, inputs, generate=0) == []
 
 
-def test_none_are_generated_of_what_is_not_dense():
-    inputs = {"x": {"dtype": "float32", "shape": [None, None], "kind": "ragged", "ragged_rank": 1}}
+def ragged(dtype="float32", shape=(None, None), rank=1):
+    return {"x": {"dtype": dtype, "shape": list(shape), "kind": "ragged", "ragged_rank": rank}}
 
-    assert make(lambda x: x.to_tensor(), inputs) == []
+
+@pytest.mark.parametrize(
+    ("inputs", "rank"),
+    [
+        (ragged(), 1),
+        (ragged("string", [3, None]), 1),
+        (ragged("int64", [None, None, None, 2], 2), 2),
+        ({"x": {"dtype": "float32", "shape": [None, None], "kind": "ragged", "row_splits_dtype": "int32"}}, 1),
+    ],
+)
+def test_ragged_examples_are_generated_in_the_parts_that_they_are_sent_as(inputs, rank):
+    made = make(lambda x: {"values": x.flat_values, "lengths": x.row_lengths()}, inputs, generate=3)
+
+    assert len(made) == 3
+    spec = config.parse_signature({"inputs": inputs}).inputs["x"]
+    for example in made:
+        values, *splits = example.inputs.values()
+        assert list(example.inputs) == ["x", *(f"x_{index}" for index in range(1, rank + 1))]
+        assert {split.dtype.name for split in splits} == {spec.row_splits_dtype}
+        assert example.outputs["values"].tolist() == values.tolist()
+        assert example.outputs["lengths"].tolist() == np.diff(splits[0]).tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "string", "bool"])
+def test_sparse_examples_are_generated_in_the_parts_that_they_are_sent_as(dtype):
+    inputs = {"x": {"dtype": dtype, "shape": [None, 3], "kind": "sparse"}}
+
+    for example in make(lambda x: {"indices": x.indices, "values": x.values, "shape": x.dense_shape}, inputs):
+        indices, values, shape = (example.inputs[name] for name in ("x", "x_1", "x_2"))
+        assert shape[1] == 3
+        assert indices.tolist() == sorted(indices.tolist())
+        assert example.outputs["values"].tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ([[1, 2], [], [3]], [[1.0, 2.0, 3.0], [0, 2, 2, 3]]),
+        ([[], []], [[], [0, 0, 0]]),
+        ([], [[], [0]]),
+    ],
+)
+def test_a_ragged_value_is_given_as_lists_of_any_length(value, parts):
+    (example,) = make(lambda x: x.flat_values, ragged(), [{"inputs": {"x": value}}])
+
+    assert [part.tolist() for part in example.inputs.values()] == parts
+
+
+def test_a_sparse_value_is_given_as_the_dense_one_it_stands_for():
+    inputs = {"x": {"dtype": "string", "shape": [None, 2], "kind": "sparse"}}
+
+    (example,) = make(lambda x: x.values, inputs, [{"inputs": {"x": [["a", ""], ["", "b"]]}}])
+
+    assert [part.tolist() for part in example.inputs.values()] == [[[0, 0], [1, 1]], [b"a", b"b"], [2, 2]]
+
+
+@pytest.mark.parametrize("value", [3, [1, 2], [[1], 2]])
+def test_a_ragged_value_of_another_depth_is_told(value):
+    with pytest.raises(ConfigError) as error:
+        make(lambda x: x.flat_values, ragged(), [{"inputs": {"x": value}}])
+
+    assert str(error.value) == (
+        "verify.examples.serving_default[0].inputs.x: takes lists in lists, 1 deep, for a ragged tensor"
+    )
 
 
 def test_numbers_that_the_method_returns_are_outputs():

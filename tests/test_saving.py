@@ -109,10 +109,10 @@ def test_a_keras_variable_is_one_variable_of_the_export_that_every_loader_and_a_
     handles = [node.name for node in meta_graph(release).graph_def.node if node.op == "VarHandleOp"]
     assert sorted(handles) == ["out/bias", "out/kernel"]
     served = serve(release.path, "serving_default", inputs=np.ones((1, 3), np.float32))
-    assert served["output_0"].tolist() == [[3, 3]]
+    assert served["out"].tolist() == [[3, 3]]
     loaded = tf.saved_model.load(str(release.path))
     tf.saved_model.save(loaded, str(project.root / "again"), signatures=loaded.signatures)
-    assert serve(project.root / "again", "serving_default", inputs=np.ones((2, 3), np.float32))["output_0"].shape == (
+    assert serve(project.root / "again", "serving_default", inputs=np.ones((2, 3), np.float32))["out"].shape == (
         2,
         2,
     )

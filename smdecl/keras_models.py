@@ -1,0 +1,81 @@
+"""What Keras models say of themselves: Keras 3, and the legacy tf_keras where a model is made of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from smdecl.config import Nest, Spec
+
+
+def is_model(obj: Any) -> bool:
+    """Tells whether an object is a Keras model."""
+    return isinstance(obj, tuple(package.Model for package in _packages()))
+
+
+def is_layer(obj: Any) -> bool:
+    """Tells whether an object is a Keras layer, as models are too."""
+    return isinstance(obj, tuple(package.layers.Layer for package in _packages()))
+
+
+def _packages() -> list[Any]:
+    legacy = sys.modules.get("tf_keras")
+    return [tf.keras] if legacy is None else [tf.keras, legacy]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The inputs and outputs that a functional or sequential model was made of.
+
+    Attributes:
+        inputs: Name of the Input to its spec, in the order of `structure` when it is flattened.
+        structure: The nest that the model is called with.
+        output_names: Names of its outputs in the order of the flattened result, where that has no names of its own.
+    """
+
+    inputs: dict[str, Nest]
+    structure: Any
+    output_names: tuple[str, ...]
+
+
+def graph_of(obj: Any) -> Graph | None:
+    """Returns what a model was made of; None where it is a class whose `call` alone knows."""
+    if not is_model(obj):
+        return None
+    try:
+        inputs, outputs = list(obj.inputs), list(obj.outputs)
+    except (AttributeError, TypeError, ValueError):  # a subclass, or a Sequential that does not know its input yet
+        return None
+    if not inputs or not getattr(obj, "_is_graph_network", True):  # a legacy subclass lists what it was called with
+        return None
+    structure = getattr(obj, "input", inputs[0])  # a Sequential has one Input, and no nest of them
+    names = list(structure) if isinstance(structure, dict) else [tensor.name for tensor in inputs]
+    # A dict is flattened by its sorted keys, and listed in them.
+    names = sorted(names) if isinstance(structure, dict) else names
+    specs: dict[str, Nest] = {
+        str(name): _spec(tensor) for name, tensor in zip(names, tf.nest.flatten(structure), strict=True)
+    }
+    return Graph(specs, structure, _unique([_layer_name(output) for output in outputs]))
+
+
+def _spec(tensor: Any) -> Spec:
+    shape = None if tensor.shape is None else tuple(tf.TensorShape(tensor.shape).as_list())
+    kind = "sparse" if getattr(tensor, "sparse", False) else "ragged" if getattr(tensor, "ragged", False) else "dense"
+    return Spec(shape, tf.as_dtype(tensor.dtype).name, kind=kind)  # type: ignore[arg-type]
+
+
+def _layer_name(output: Any) -> str:
+    history = output._keras_history
+    layer = getattr(history, "operation", None) or history.layer
+    return str(layer.name)
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Numbers what recurs, as Keras 2 did: a layer that makes two outputs names both."""
+    return tuple(
+        f"{name}_{count}" if (count := names[:index].count(name)) else name for index, name in enumerate(names)
+    )
