@@ -20,7 +20,7 @@ from hydra.errors import InstantiationException
 
 from smdecl import keras_models, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
-from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
+from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import variable_record
@@ -55,6 +55,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
         _require_trackable(obj, config.model["_target_"])
         _build_layers(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
+    _require_eager()
     return Built(obj, _describe(obj, restored))
 
 
@@ -263,8 +264,20 @@ def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[K
     return place, target
 
 
+def _require_eager() -> None:
+    if not tf.executing_eagerly():
+        message = (
+            "its code switched eager execution off; takes a model of TensorFlow 2, without tf.compat.v1's switches"
+        )
+        raise ModelError(Problem(("model", "_target_"), message))
+
+
 def _require_trackable(obj: Any, target: str) -> None:
     path = ("model", "_target_")
+    own = getattr(obj, "signatures", None)
+    if own is not None and type(own).__name__ != "_SignatureMap":  # what tf.saved_model.load gives its objects
+        message = f"{target} has an attribute 'signatures' of its own, which SavedModels reserve; call it otherwise"
+        raise ConfigError(Problem(path, message))
     if not isinstance(obj, tf.__internal__.tracking.Trackable):
         if isinstance(obj, functools.partial):
             raise ConfigError(

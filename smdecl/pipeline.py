@@ -135,7 +135,7 @@ def _verify(config: ExportConfig, directory: Path) -> VerificationRecord:
         raise VerificationError(
             [
                 Problem(
-                    ("signatures", failure.signature) if failure.signature else (),
+                    ("signatures", failure.signature) if failure.signature else ("verify", "loaders"),
                     f"example {failure.example}, {failure.loader} loader: {failure.message}"
                     if failure.signature
                     else f"the {failure.loader} loader {failure.message}",

@@ -11,9 +11,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
-from smdecl import building, usercode
+from smdecl import building, tracking, usercode
 from smdecl.building import Built
-from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
+from smdecl.errors import ConfigError, ModelError, Problem, PublishError, disk_errors
 from smdecl.specs import find_method
 from smdecl.tracing import Traced
 
@@ -25,8 +25,10 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
 
     Raises:
         ConfigError: Where an option is not one of the installed TensorFlow, or names no function of the object.
-        ModelError: Where TensorFlow cannot save the object.
+        ModelError: Where TensorFlow cannot save the object: a signature uses what nothing tracks, or a variable has no
+            value.
     """
+    tracking.require_initialized(built.obj)
     functions = {key: signature.function for key, signature in traced.items()}
     save_options = _save_options(built.obj, options)
     try:
@@ -36,7 +38,9 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
     except PublishError:
         raise
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types
-        raise usercode.failure((), "saving", error) from error
+        if problems := tracking.untracked(built.obj, traced):
+            raise ModelError(problems) from error
+        raise usercode.failure(("model",), "saving", error) from error
     _settle_fingerprint(directory)
 
 
