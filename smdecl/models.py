@@ -25,3 +25,36 @@ class Scaler(tf.Module):  # type: ignore[misc]
     def add(self, x: tf.Tensor) -> tf.Tensor:
         """Returns `factor * x`, float32, in the shape of `x`."""
         return self.factor * x
+
+
+class TypedAdder(tf.Module):  # type: ignore[misc]
+    """The Adder with an input signature of its own, which needs none in the config."""
+
+    @tf.function(input_signature=[tf.TensorSpec(shape=[], dtype=tf.float32)])  # type: ignore[untyped-decorator]
+    def add(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns `x + x`, a float32 scalar."""
+        return x + x
+
+
+class Concat(tf.keras.Model):  # type: ignore[misc]
+    """A Keras model whose method joins a text with itself."""
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def concat(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns `x + x`, in the shape and dtype of `x`."""
+        return x + x
+
+
+class TypedConcat(tf.keras.Model):  # type: ignore[misc]
+    """The same with an input signature of its own."""
+
+    @tf.function(input_signature=[tf.TensorSpec(shape=[], dtype=tf.string)])  # type: ignore[untyped-decorator]
+    def concat(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns `x + x`, a text scalar."""
+        return x + x
+
+
+def dense(features: int = 4, units: int = 5) -> tf.keras.Model:
+    """Makes a Keras model of inputs and outputs: takes x, float32 [batch, features], returns out [batch, units]."""
+    x = tf.keras.layers.Input((features,), name="x")
+    return tf.keras.Model(x, tf.keras.layers.Dense(units, name="out")(x))

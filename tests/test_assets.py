@@ -1,0 +1,312 @@
+"""Vocabularies and lookup tables: an export keeps them, wherever it is moved and whatever becomes of their sources."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smdecl import inspecting
+from tests.conftest import tree
+from tests.test_pipeline import serve
+
+TABLES = """
+import tensorflow as tf
+
+LINE, NUMBER = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+
+
+def to_ids(path):
+    return tf.lookup.TextFileInitializer(path, tf.string, LINE, tf.int64, NUMBER)
+
+
+def to_words(path):
+    return tf.lookup.TextFileInitializer(path, tf.int64, NUMBER, tf.string, LINE)
+
+
+class Ids(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_ids(vocabulary), -1)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Words(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_words(vocabulary), "?")
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Both(tf.Module):
+    def __init__(self, vocabulary):
+        self.ids = tf.lookup.StaticHashTable(to_ids(vocabulary), -1)
+        self.words = tf.lookup.StaticHashTable(to_words(vocabulary), "?")
+
+    def ask(self, x):
+        return self.words.lookup(self.ids.lookup(x))
+
+
+class Buckets(tf.Module):
+    def __init__(self, vocabulary, buckets):
+        self.table = tf.lookup.StaticVocabularyTable(to_ids(vocabulary), buckets)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class File(tf.Module):
+    def __init__(self, vocabulary):
+        self.file = tf.saved_model.Asset(vocabulary)
+
+    def ask(self, x):
+        return tf.strings.join([x, tf.io.read_file(self.file)])
+
+
+class Given(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_ids(tf.saved_model.Asset(vocabulary)), -1)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Values(tf.Module):
+    def __init__(self):
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.5, 2.5]), 0.0)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Mutable(tf.Module):
+    def __init__(self):
+        self.hash = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+        self.hash.insert(["a", "b"], [10, 20])
+        self.dense = tf.lookup.experimental.DenseHashTable(tf.string, tf.int64, -1, "<empty>", "<deleted>")
+        self.dense.insert(["a", "c"], [100, 300])
+
+    def ask(self, x):
+        return {"hash": self.hash.lookup(x), "dense": self.dense.lookup(x)}
+
+
+class Lazy(tf.Module):
+    table = None
+
+    @tf.function
+    def ask(self, x):
+        if self.table is None:
+            self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [7]), -1)
+        return self.table.lookup(x)
+
+
+class Two(tf.Module):
+    def __init__(self, first, second):
+        self.first = tf.lookup.StaticHashTable(to_ids(first), -1)
+        self.second = tf.lookup.StaticHashTable(to_ids(second), -1)
+
+    def ask(self, x):
+        return {"first": self.first.lookup(x), "second": self.second.lookup(x)}
+
+
+def nested(first, second):
+    both = tf.Module()
+    both.first, both.second = Ids(first), Words(second)
+    return both
+"""
+WORDS = "{x: {shape: [n], dtype: string}}"
+NUMBERS = "{x: {shape: [n], dtype: int64}}"
+
+
+@pytest.fixture
+def tables(project):
+    project.write("tables.py", TABLES)
+    project.write("vocabularies/words.txt", "a\nb\nc\n")
+    return project
+
+
+def export(project, model, inputs=WORDS, method="ask", *overrides):
+    signature = f"+signatures.s={{method: {method}, inputs: {inputs}}}"
+    project.write("conf/model/net.yaml", model)
+    return project.export("model=net", "signatures=none", signature, *overrides)
+
+
+def export_twice(project, model, inputs=WORDS, method="ask"):
+    """Returns the export, which has the same bytes as another one of the same config."""
+    release, again = (export(project, model, inputs, method) for _ in range(2))
+    assert tree(release.path) == tree(again.path)
+    assert release.digest == again.digest
+    return release
+
+
+def ask_elsewhere(project, release, x):
+    """Returns what both loaders give after the export has moved and all that it was made of is gone."""
+    elsewhere = project.root.parent / "elsewhere" / "moved"
+    elsewhere.parent.mkdir()
+    shutil.move(release.path, elsewhere)
+    for made_of in ("vocabularies", "exports", "tables.py"):
+        path = project.root / made_of
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    served = serve(elsewhere, "s", x=x)
+    loaded = tf.saved_model.load(str(elsewhere)).signatures["s"](x=tf.constant(x))
+    assert {name: value.numpy().tolist() for name, value in loaded.items()} == {
+        name: value.tolist() for name, value in served.items()
+    }
+    return {name: value.tolist() for name, value in served.items()}
+
+
+def text(*words):
+    return np.array([word.encode() for word in words], object)
+
+
+def assets(release):
+    return {name.partition("/")[2]: data for name, data in tree(release.path).items() if name.startswith("assets/")}
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "asked", "answer"),
+    [
+        ("Ids", WORDS, text("c", "a", "z"), [2, 0, -1]),
+        ("Words", NUMBERS, np.array([2, 0, 9]), [b"c", b"a", b"?"]),
+        ("Both", WORDS, text("c", "a", "z"), [b"c", b"a", b"?"]),
+        ("Given", WORDS, text("c", "a", "z"), [2, 0, -1]),
+        ("File", WORDS, text("all: "), [b"all: a\nb\nc\n"]),
+    ],
+)
+def test_a_vocabulary_goes_into_the_export(tables, name, inputs, asked, answer):
+    release = export_twice(tables, f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n", inputs)
+
+    assert set(assets(release).values()) == {b"a\nb\nc\n"}
+    assert all(file.startswith("words.txt") for file in assets(release))
+    assert ask_elsewhere(tables, release, asked) == {"output_0": answer}
+
+
+def test_words_out_of_the_vocabulary_go_into_the_same_bucket_everywhere(tables):
+    release = export_twice(tables, "_target_: tables.Buckets\nvocabulary: vocabularies/words.txt\nbuckets: 1\n")
+
+    assert ask_elsewhere(tables, release, text("c", "y", "z")) == {"output_0": [2, 3, 3]}
+
+
+def test_a_table_of_values_needs_no_file(tables):
+    release = export_twice(tables, "_target_: tables.Values\n")
+
+    assert assets(release) == {}
+    assert ask_elsewhere(tables, release, text("b", "z")) == {"output_0": [2.5, 0]}
+
+
+def test_what_a_mutable_table_holds_is_saved(tables):
+    release = export_twice(tables, "_target_: tables.Mutable\n")
+
+    assert ask_elsewhere(tables, release, text("a", "b", "c")) == {"hash": [10, 20, -1], "dense": [100, -1, 300]}
+
+
+def test_a_table_that_is_made_while_it_is_traced(tables):
+    release = export_twice(tables, "_target_: tables.Lazy\n")
+
+    assert ask_elsewhere(tables, release, text("a", "b")) == {"output_0": [7, -1]}
+
+
+def test_two_vocabularies_of_one_name_are_both_kept(tables):
+    tables.write("vocabularies/other/words.txt", "c\nb\na\n")
+    release = export_twice(
+        tables, "_target_: tables.Two\nfirst: vocabularies/words.txt\nsecond: vocabularies/other/words.txt\n"
+    )
+
+    assert sorted(assets(release).values()) == [b"a\nb\nc\n", b"c\nb\na\n"]
+    assert ask_elsewhere(tables, release, text("a", "c")) == {"first": [0, 2], "second": [2, 0]}
+
+
+def test_tables_of_objects_that_the_model_holds(tables):
+    tables.write("vocabularies/numbers.txt", "one\ntwo\n")
+    release = export_twice(
+        tables,
+        "_target_: tables.nested\nfirst: vocabularies/words.txt\nsecond: vocabularies/numbers.txt\n",
+        method="first.ask",
+    )
+
+    assert sorted(assets(release)) == ["numbers.txt", "words.txt"]
+    assert ask_elsewhere(tables, release, text("b")) == {"output_0": [1]}
+
+
+@pytest.mark.parametrize("given", ["[a, b, c]", "vocabularies/words.txt"], ids=["list", "file"])
+@pytest.mark.parametrize(
+    ("layer", "options", "asked", "answer"),
+    [
+        ("StringLookup", "num_oov_indices: 1", text("c", "a", "z"), [3, 1, 0]),
+        ("TextVectorization", "output_sequence_length: 3", text("c a", "Z, b!"), [[4, 2, 0], [1, 3, 0]]),
+    ],
+)
+def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables, given, layer, options, asked, answer):
+    release = export_twice(
+        tables,
+        "_target_: keras.Sequential\n"
+        "layers:\n"
+        "  - {_target_: keras.Input, shape: [], dtype: string}\n"
+        f"  - {{_target_: keras.layers.{layer}, vocabulary: {given}, {options}}}\n",
+        "{inputs: {shape: [n], dtype: string, name: x}}",
+        "null",
+    )
+
+    assert list(ask_elsewhere(tables, release, asked).values()) == [answer]
+
+
+def test_an_export_does_not_tell_where_its_vocabulary_was(tables):
+    words = tables.root / "vocabularies" / "words.txt"
+    model = "_target_: tables.Ids\nvocabulary: {}\n"
+    release = export(tables, model.format(words))
+    other = tables.root.parent / "other_place"
+    shutil.copytree(words.parent, other)
+    moved = export(tables, model.format(other / "words.txt"))
+
+    for place in (words, other / "words.txt"):
+        assert str(place).encode() not in (release.path / "saved_model.pb").read_bytes()
+        assert str(place).encode() not in (moved.path / "saved_model.pb").read_bytes()
+    for file in ("saved_model.pb", "fingerprint.pb", "variables/variables.index", "assets/words.txt"):
+        assert (release.path / file).read_bytes() == (moved.path / file).read_bytes()
+    assert release.warnings == ()
+
+
+def test_tables_that_differ_only_in_the_path_of_their_vocabulary_stay_apart(tables):
+    tables.write("vocabularies/other/words.txt", "c\nb\na\n")
+    release = export(
+        tables, "_target_: tables.Two\nfirst: vocabularies/words.txt\nsecond: vocabularies/other/words.txt\n"
+    )
+    graph = inspecting.read(release.path).meta_graphs[0]
+
+    names = [node.attr["shared_name"].s for node in graph.graph_def.node if node.op == "HashTableV2"]
+    assert len(set(names)) == 2
+    for creator in graph.graph_def.library.function:
+        for node in creator.node_def:
+            assert node.op != "HashTableV2" or node.attr["shared_name"].s in names
+
+
+def test_a_loaded_export_is_saved_again_with_its_vocabulary(tables):
+    release = export(tables, "_target_: tables.Both\nvocabulary: vocabularies/words.txt\n")
+    loaded = tf.saved_model.load(str(release.path))
+    again = tables.root / "again"
+    tf.saved_model.save(loaded, str(again), signatures=loaded.signatures)
+    shutil.rmtree(tables.root / "exports")
+
+    assert serve(again, "s", x=text("c", "z"))["output_0"].tolist() == [b"c", b"?"]
+
+
+def test_two_releases_with_other_vocabularies_are_loaded_in_one_process(tables):
+    model = "_target_: tables.Ids\nvocabulary: vocabularies/words.txt\n"
+    first = export(tables, model)
+    tables.write("vocabularies/words.txt", "c\nb\na\n")
+    second = export(tables, model)
+
+    loaded = [tf.saved_model.load(str(release.path)) for release in (first, second)]
+    python = [one.signatures["s"](x=tf.constant(["a"]))["output_0"].numpy().tolist() for one in loaded]
+    cpp = [serve(release.path, "s", x=text("a"))["output_0"].tolist() for release in (first, second)]
+    assert python == cpp == [[0], [2]]
+
+
+def test_a_vocabulary_that_is_not_there_is_the_models_failure(tables):
+    with pytest.raises(Exception, match="nothing.txt") as error:
+        export(tables, "_target_: tables.Ids\nvocabulary: vocabularies/nothing.txt\n")
+
+    assert error.value.exit_code == 3
+    assert not (tables.root / "exports").exists()
