@@ -98,7 +98,7 @@ def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]
             other, kind = whole[name]
             message = f"{name!r} is taken by a part of the input {other!r}, which is {kind}; choose another"
             yield Problem((*where, "name"), message)
-        elif reason := _refuse_input_name(name, seen):
+        elif reason := refuse_input_name(name, seen):
             yield Problem((*where, "name"), reason)
         else:
             seen[_sanitized(name)] = name
@@ -118,7 +118,13 @@ def _sanitized(name: str) -> str:
     return re.sub(r"[^a-z0-9_]", "_", name.lower())
 
 
-def _refuse_input_name(name: str, seen: Mapping[str, str]) -> str | None:
+def refuse_input_name(name: str, seen: Mapping[str, str]) -> str | None:
+    """Says why TensorFlow would not keep the name of an input, and what it would become; None where it does.
+
+    Args:
+        name: Of the input.
+        seen: The names before it, by what TensorFlow makes of them.
+    """
     if name in seen.values():
         return f"{name!r} is taken by another input; TensorFlow would turn it into {name + '_1'!r}"
     if (other := seen.get(_sanitized(name))) is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import contract, keras_models, usercode
+from smdecl import checking, contract, keras_models, usercode
 from smdecl.building import Built
 from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
@@ -111,12 +111,18 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
     try:
         if signature.inputs is None:
-            return _trace_own(method, function, signature, outputs)
-        return _trace_declared(method, function, signature, signature.inputs, outputs)
+            traced = _trace_own(method, function, signature, outputs)
+        else:
+            traced = _trace_declared(method, function, signature, signature.inputs, outputs)
     except (ConfigError, ContractError):
         raise
     except Exception as error:
         raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
+    # Those of the config were checked before; these may come from code.
+    refused = [reason for name in traced.record.inputs if (reason := checking.refuse_input_name(name, {}))]
+    if refused:
+        raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {reason}") for reason in refused])
+    return traced
 
 
 def _trace_declared(

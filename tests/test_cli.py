@@ -142,7 +142,7 @@ def test_a_call_that_is_not_one_is_exit_code_2(tmp_path, arguments, found):
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        (["--help"], "model: adder, scaler"),
+        (["--help"], "model: adder, concat, dense, scaler, typed_adder, typed_concat"),
         (["--help"], "exit codes: 0 done, 2 usage or config"),
         (["--info"], "Config search path"),
         (["--info", "defaults-tree"], "signatures: scalar_float"),
@@ -174,7 +174,18 @@ def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path):
     [
         ("smdecl model=ad", ["model=adder"]),
         ("smdecl check seed=1 model=sc", ["model=scaler"]),
-        ("smdecl --config-dir conf model=", ["model=adder", "model=mine", "model=scaler"]),
+        (
+            "smdecl --config-dir conf model=",
+            [
+                "model=adder",
+                "model=concat",
+                "model=dense",
+                "model=mine",
+                "model=scaler",
+                "model=typed_adder",
+                "model=typed_concat",
+            ],
+        ),
         ("smdecl plan -cd conf model=m", ["model=mine"]),
     ],
 )

@@ -74,7 +74,7 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
     [
         (
             ["model=addr"],
-            ["override 'model=addr': model: 'addr' is no option of model; takes adder, scaler; did you mean 'adder'?"],
+            ["override 'model=addr': model: 'addr' is no option of model; takes adder, concat, dense, scaler, typed_adder, typed_concat; did you mean 'adder'?"],
         ),
         (
             ["modle=adder", "model.factr=1", "model=scaler"],
