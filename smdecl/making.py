@@ -46,14 +46,15 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
 def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there."""
-    from smdecl import auditing, building, examples, inspecting, saving, tracing, warmup
+    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, warmup
 
     built = building.build(config, project)
     traced = tracing.trace(built, config.signatures, config.devices)
     saving.save(built, traced, config.options, directory)
     message = inspecting.read(directory)
     records = {key: signature.record for key, signature in traced.items()}
-    saved = inspecting.inspect(message, auditing.audit(message, config.audit))
+    findings = sources.locate(auditing.audit(message, config.audit), traced)
+    saved = inspecting.inspect(message, findings)
     inspecting.compare(config.signatures, records, saved)
     cases = examples.make(traced, config.verify, config.seed)
     with disk_errors(directory):

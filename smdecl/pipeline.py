@@ -88,12 +88,7 @@ def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
     errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
     if errors:
         raise ContractError(
-            [
-                Problem(
-                    ("audit", finding.rule), f"{finding.where}: {finding.message}; takes warn or off to let it pass"
-                )
-                for finding in errors
-            ]
+            [Problem(("audit", finding.rule), f"{finding}; takes warn or off to let it pass") for finding in errors]
         )
     return made
 
@@ -108,7 +103,7 @@ def _level(config: ExportConfig, finding: Finding) -> str:
 def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:
     for finding in made.saved.findings:
         if _level(config, finding) == "warn":
-            yield Problem(("audit", finding.rule), f"{finding.where}: {finding.message}")
+            yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
     if not made.saved.signatures:

@@ -21,6 +21,6 @@ def _silent_stderr() -> Iterator[None]:
 
 
 with _silent_stderr():
-    from smdecl import auditing, building, examples, inspecting, saving, tracing, verifying, warmup
+    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, verifying, warmup
 
-__all__ = ["auditing", "building", "examples", "inspecting", "saving", "tracing", "verifying", "warmup"]
+__all__ = ["auditing", "building", "examples", "inspecting", "saving", "sources", "tracing", "verifying", "warmup"]

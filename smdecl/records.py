@@ -54,11 +54,22 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that an audit rule found in the graph."""
+    """Something that an audit rule found in the graph.
+
+    Attributes:
+        rule: That found it.
+        where: Function and node, or what else the rule is about.
+        message: What is wrong with it.
+        source: File and line of the user's code that made the node, where that is known.
+    """
 
     rule: str
     where: str
     message: str
+    source: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" + (f" ({self.source})" if self.source else "")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sysconfig
 import traceback
@@ -48,6 +49,12 @@ def _is_users(filename: str) -> bool:
     return (
         path.is_file() and not any(path.is_relative_to(place) for place in _INSTALLED) and "autograph" not in filename
     )
+
+
+def source_line(frames: traceback.StackSummary) -> str | None:
+    """Returns file and line of the innermost frame that lies in the user's own files."""
+    own = [frame for frame in frames if _is_users(frame.filename)]
+    return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}" if own else None
 
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
