@@ -22,6 +22,11 @@ def is_layer(obj: Any) -> bool:
     return isinstance(obj, tuple(package.layers.Layer for package in _packages()))
 
 
+def package_of(model: Any) -> Any:
+    """Returns the Keras that a model is made of."""
+    return next(package for package in _packages() if isinstance(model, package.Model))
+
+
 def _packages() -> list[Any]:
     legacy = sys.modules.get("tf_keras")
     return [tf.keras] if legacy is None else [tf.keras, legacy]

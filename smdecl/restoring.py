@@ -12,9 +12,10 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from smdecl import usercode
+from smdecl import keras_models, usercode
 from smdecl.config import Weights
 from smdecl.errors import ConfigError, ModelError, Problem
+from smdecl.tensors import variable_record
 
 _PATH = ("weights", "path")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -143,7 +144,7 @@ def _pair(obj: Any, graph: Any, node_id: int) -> Iterator[tuple[str, Any, str | 
 
 
 def _require_keras(obj: Any, weights: Weights) -> None:
-    if not isinstance(obj, tf.keras.Model):
+    if not keras_models.is_model(obj):
         takes = "takes format checkpoint or saved_model for anything but a Keras model"
         raise ConfigError(Problem(("weights", "format"), f"{weights.format} for a {type(obj).__name__}; {takes}"))
     if not obj.variables:
@@ -168,12 +169,12 @@ def _from_keras_weights(obj: Any, weights: Weights) -> tuple[list[str], Restored
             passed_over.update({id(v): layer for v in layer.variables if id(v) not in within})
     for variable in obj.variables:
         if id(variable) not in passed_over:
-            matched.append(variable.path)
+            matched.append(_name(variable))
             continue
-        unmatched.append(variable.path)
+        unmatched.append(_name(variable))
         reason = reasons.get(repr(passed_over[id(variable)]))
         problems.append(
-            f"has no value for {variable.path} {_form(variable.shape)}" + (f": {reason.strip()}" if reason else "")
+            f"has no value for {_name(variable)} {_form(variable.shape)}" + (f": {reason.strip()}" if reason else "")
         )
     if texts and not problems:
         problems = [" ".join(text.split()) for text in texts]
@@ -189,9 +190,10 @@ def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     _require_keras(obj, weights)
     # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
     known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}
+    keras = keras_models.package_of(obj)
     source = _read(
         weights.path,
-        lambda: tf.keras.models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
+        lambda: keras.models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
     )
     return _copy_variables(source, obj)
 
@@ -214,24 +216,30 @@ def _copy_variables(source: Any, obj: Any) -> tuple[list[str], Restored]:
     problems, matched, unmatched = [], [], []
     for variable, value in pairs:
         if value is None:
-            problems.append(f"has no value for {variable.path} {_form(variable.shape)}")
+            problems.append(f"has no value for {_name(variable)} {_form(variable.shape)}")
         elif tuple(value.shape) != tuple(variable.shape):
             problems.append(
-                f"{variable.path} is {_form(variable.shape)} in the model and {_form(value.shape)} in the weights"
+                f"{_name(variable)} is {_form(variable.shape)} in the model and {_form(value.shape)} in the weights"
             )
         else:
             variable.assign(value)
-            matched.append(variable.path)
+            matched.append(_name(variable))
             continue
-        unmatched.append(variable.path)
+        unmatched.append(_name(variable))
     taken = {id(value) for _, value in pairs}
-    problems += [f"{value.path} {_form(value.shape)} is not in the model" for value in values if id(value) not in taken]
+    problems += [
+        f"{_name(value)} {_form(value.shape)} is not in the model" for value in values if id(value) not in taken
+    ]
     return problems, Restored(tuple(matched), tuple(unmatched))
+
+
+def _name(variable: Any) -> str:
+    return variable_record(variable).name
 
 
 def _path_in(variable: Any, model: Any) -> str:
     # What is given no name is numbered, so that two models of one class, and their generators, have two names.
-    path = str(variable.path).removeprefix(f"{model.name}/")
+    path = str(_name(variable)).removeprefix(f"{model.name}/")
     return re.sub(r"\bseed_generator_\d+/", "seed_generator/", path)
 
 
