@@ -206,19 +206,27 @@ _WEIGHTS = {
 }
 
 
-def _check_examples(values: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_verify(values: Mapping[str, Any]) -> Iterator[Problem]:
     signatures = _mapping(values, "signatures")
+    # Where none is declared, the object's own may still turn out to be the default one.
+    keys = list(signatures) or ["serving_default"]
+    for part in ("examples", "ranges", "tolerances"):
+        for key in values["verify"][part]:
+            if key not in keys:
+                message = f"{key!r} is no signature; takes {', '.join(keys)}{nearest(key, keys)}"
+                yield Problem(("verify", part, key), message)
+    for key, ranges in values["verify"]["ranges"].items():
+        known = _known_inputs(signatures.get(key))
+        for name, (least, greatest) in ranges.items():
+            path = ("verify", "ranges", key, name)
+            if known is not None and name not in known:
+                yield Problem(path, f"{name!r} is no input; takes {', '.join(known)}{nearest(name, known)}")
+            if least > greatest:
+                yield Problem(path, f"got [{least}, {greatest}]; takes the least value first")
     for key, examples in values["verify"]["examples"].items():
-        if key not in signatures:
-            takes = ", ".join(signatures) or "none, for none is declared"
-            yield Problem(
-                ("verify", "examples", key), f"{key!r} is no signature; takes {takes}{nearest(key, signatures)}"
-            )
-            continue
         known = _known_inputs(signatures.get(key))
         for index, example in enumerate(examples):
-            path = ("verify", "examples", key, index, "inputs")
-            yield from _check_example_inputs(path, example["inputs"], known)
+            yield from _check_example_inputs(("verify", "examples", key, index, "inputs"), example["inputs"], known)
 
 
 def _known_inputs(values: Any) -> list[str] | None:
@@ -261,6 +269,6 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("options",), _check_options),
     (("audit",), _check_consumer),
     (("weights",), _check_weights),
-    (("verify",), _check_examples),
+    (("verify",), _check_verify),
     (("export_dir",), _check_export_dir),
 )

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from smdecl import __version__, isolating, reporting
 from smdecl.errors import SmdeclError, UsageError, nearest
 
-_VERBS = ("export", "check", "plan")
+_VERBS = ("export", "check", "plan", "verify")
+_ON_DIRECTORY = ("verify",)
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -80,8 +81,17 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--hydra-help", action="store_true")
     arguments = parser.parse_intermixed_args(rest)
     arguments.verb = verb
+    if verb in _ON_DIRECTORY:
+        return _require_directory(arguments, rest)
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
+    return arguments
+
+
+def _require_directory(arguments: argparse.Namespace, rest: Sequence[str]) -> argparse.Namespace:
+    if len(rest) != 1 or rest[0].startswith("-"):
+        raise UsageError(f"smdecl {arguments.verb} takes the directory of a release, and nothing else")
+    arguments.directory = Path(rest[0])
     return arguments
 
 
@@ -105,8 +115,10 @@ def _run(arguments: argparse.Namespace) -> int:
         return hydra_app.show(arguments)
     if arguments.multirun and arguments.verb != "export":
         raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
-    if arguments.verb in ("export", "plan"):
+    if arguments.verb != "check":
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
+    if arguments.verb in _ON_DIRECTORY:
+        return _verify(arguments.directory)
     from smdecl import composing, trust
 
     project = trust.find_project(Path.cwd(), arguments.trust)
@@ -153,6 +165,13 @@ def _plan(composition: Any, project: Any) -> int:
     from smdecl import pipeline, rendering
 
     print(rendering.plan(pipeline.plan(composition, project)), end="")
+    return 0
+
+
+def _verify(directory: Path) -> int:
+    from smdecl import pipeline, rendering
+
+    print(rendering.verified(directory, *pipeline.verify(directory)))
     return 0
 
 

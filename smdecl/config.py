@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from smdecl.errors import KeyPath, Origin
@@ -79,13 +79,30 @@ class Devices:
 
 @dataclass(frozen=True)
 class Verify:
-    """The examples to run before and after, and how close the two must be; None is the tolerance of the dtype."""
+    """The examples to run before and after, and how close the two must be.
+
+    Attributes:
+        examples: Signature key to the examples that are given.
+        generate: How many to make of a signature that has none given.
+        rtol: Relative tolerance of all outputs; None is that of the dtype.
+        atol: Absolute tolerance of all outputs; None is that of the dtype.
+        loaders: That run them.
+        ranges: Signature key to input to the least and the greatest value to generate.
+        tolerances: Signature key to output to what goes before `rtol` and `atol` there.
+    """
 
     examples: dict[str, list[dict[str, Any]]]
     generate: int
     rtol: float | None
     atol: float | None
     loaders: tuple[str, ...]
+    ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    tolerances: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+
+    def tolerance(self, signature: str, output: str) -> tuple[float | None, float | None]:
+        """Returns rtol and atol of an output; None is that of its dtype."""
+        own = self.tolerances.get(signature, {}).get(output, {})
+        return own.get("rtol", self.rtol), own.get("atol", self.atol)
 
 
 @dataclass(frozen=True)
@@ -164,7 +181,7 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
         ),
         options=values["options"],
         audit=_audit(values["audit"]),
-        verify=Verify(**{**verify, "loaders": tuple(verify["loaders"])}),
+        verify=parse_verify(verify),
         publish=Publish(**publish),
         export_dir=values["export_dir"],
         seed=values["seed"],
@@ -175,6 +192,11 @@ def _audit(values: Mapping[str, Any]) -> Audit:
     levels = {**values, "consumer": values["consumer"]["level"]}
     # YAML reads an unquoted off as false.
     return Audit({rule: level or "off" for rule, level in levels.items()}, values["consumer"]["tensorflow"])
+
+
+def parse_verify(values: Mapping[str, Any]) -> Verify:
+    """Returns the record of the verify group that is valid by its schema."""
+    return Verify(**{**values, "loaders": tuple(values["loaders"])})
 
 
 def parse_signature(values: Mapping[str, Any]) -> Signature:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from smdecl.tracing import Traced
 
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
-_SIZES = (1, 3)  # of unknown dims, in turn: a batch of one and a batch of several
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,39 @@ def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Exampl
     made = []
     for key, signature in traced.items():
         specs = _specs(signature)
-        given = verify.examples.get(key, [])
-        batches = [_given(key, index, example, specs) for index, example in enumerate(given)]
-        batches = batches or _generated(specs, verify.generate, seed)
+        _require_names(key, verify, specs, signature.record.outputs)
+        if given := verify.examples.get(key, []):
+            batches = [_given(key, index, example, specs) for index, example in enumerate(given)]
+        else:
+            batches = _generated(specs, verify.generate, seed, verify.ranges.get(key, {}))
         for index, inputs in enumerate(batches):
-            outputs = _run(key, index, signature, inputs)
+            try:
+                outputs = _run(key, index, signature, inputs)
+            except VerificationError:
+                if not given and _is_empty(inputs):
+                    continue  # that an object takes no empty batch is no fault
+                raise
             outputs.update(_given_outputs(key, index, given, outputs))
             made.append(Example(key, inputs, outputs))
     return made
+
+
+def _is_empty(inputs: Mapping[str, Any]) -> bool:
+    return any(value.size == 0 for value in inputs.values())
+
+
+def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs: Collection[str]) -> None:
+    """Raises where a tolerance or a range is of no output or input, or a range does not fit the dtype."""
+    problems = []
+    for part, kind, known in (("tolerances", "output", outputs), ("ranges", "input", specs)):
+        for name in getattr(verify, part).get(key, {}):
+            if name not in known:
+                message = f"{name!r} is no {kind}; takes {', '.join(known)}{nearest(name, known)}"
+                problems.append(Problem(("verify", part, key, name), message))
+    if problems:
+        raise ConfigError(problems)
+    for name, limits in verify.ranges.get(key, {}).items():
+        _array(("verify", "ranges", key, name), limits, specs[name].dtype, (2,))
 
 
 def _specs(traced: Traced) -> dict[str, Spec]:
@@ -159,36 +183,54 @@ def _require(leaf: Any, dtype: Any) -> None:
             raise ValueError(f"got {leaf}; takes {limits.min} to {limits.max}")
 
 
-def _generated(specs: Mapping[str, Spec], count: int, seed: int) -> list[dict[str, Any]]:
+def _generated(
+    specs: Mapping[str, Spec], count: int, seed: int, ranges: Mapping[str, Sequence[float]]
+) -> list[dict[str, Any]]:
     random = np.random.default_rng(seed)
+    dims = dict.fromkeys(dim for spec in specs.values() for dim in spec.shape or () if isinstance(dim, str))
     made = []
     for index in range(count):
-        size = _SIZES[index % len(_SIZES)]
-        sent = [_sent(name, spec, _random_value(random, spec, size)) for name, spec in specs.items()]
+        sizes: dict[str | None, int] = {
+            None: _size(index, 0),
+            **{dim: _size(index, place) for place, dim in enumerate(dims)},
+        }
+        sent = [
+            _sent(name, spec, _random_value(random, _sized(spec, sizes), ranges.get(name)))
+            for name, spec in specs.items()
+        ]
         made.append({name: array for arrays in sent for name, array in arrays.items()})
     return made
 
 
-def _random_value(random: np.random.Generator, spec: Spec, size: int) -> Any:
-    if spec.kind == "sparse":
-        value = _random(random, spec, size)
-        value[random.integers(0, 2, value.shape).astype(bool)] = b"" if spec.dtype == "string" else 0
-        return value
+def _size(index: int, place: int) -> int:
+    """Returns the size that an unknown dim has in an example: one, several and none in turn, unlike the next dim's."""
+    if index % 3 == 2:  # noqa: PLR2004 - the third of three kinds
+        return 0 if place == 0 else 2
+    return (1, 3)[(index + place) % 2]
+
+
+def _sized(spec: Spec, sizes: Mapping[str | None, int]) -> Spec:
+    shape = () if spec.shape is None else spec.shape
+    return replace(spec, shape=tuple(dim if isinstance(dim, int) else sizes[dim] for dim in shape))
+
+
+def _random_value(random: np.random.Generator, spec: Spec, limits: Sequence[float] | None) -> Any:
+    shape: tuple[Any, ...] = spec.shape or ()
     if spec.kind == "dense":
-        return _random(random, spec, size)
-    shape = spec.shape or ()
-    rows = shape[0] if isinstance(shape[0], int) else size
-    splits = []
+        return _random(random, spec.dtype, shape, limits)
+    if spec.kind == "sparse":
+        value = _random(random, spec.dtype, shape, limits)
+        value[random.integers(0, 2, shape).astype(bool)] = b"" if spec.dtype == "string" else 0
+        return value
+    rows, splits = shape[0], []
     for _ in range(spec.ragged_rank):
-        lengths = random.integers(0, 4, rows)
-        splits.append(np.cumsum([0, *lengths]).astype(spec.row_splits_dtype))
+        splits.append(np.cumsum([0, *random.integers(0, 4, rows)]).astype(spec.row_splits_dtype))
         rows = int(splits[-1][-1])
-    return [_random(random, replace(spec, shape=(rows, *shape[spec.ragged_rank + 1 :])), size), *splits]
+    return [_random(random, spec.dtype, (rows, *shape[spec.ragged_rank + 1 :]), limits), *splits]
 
 
-def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
-    shape = [dim if isinstance(dim, int) else size for dim in spec.shape or ()]
-    dtype = tf.as_dtype(spec.dtype)
+def _random(random: np.random.Generator, name: str, shape: Sequence[int], limits: Sequence[float] | None) -> Any:
+    dtype = tf.as_dtype(name)
     if dtype == tf.string:
         words = [b"a", b"to be", "gr\u00fc\u00df".encode()]
         return np.array([words[i] for i in random.integers(0, len(words), int(np.prod(shape)))], dtype=object).reshape(
@@ -196,12 +238,13 @@ def _random(random: np.random.Generator, spec: Spec, size: int) -> Any:
         )
     if dtype == tf.bool:
         return random.integers(0, 2, shape).astype(bool)
-    if dtype.is_complex:
-        return (random.uniform(-1, 1, shape) + 1j * random.uniform(-1, 1, shape)).astype(dtype.as_numpy_dtype)
-    if dtype.is_floating:
-        return np.asarray(random.uniform(-1, 1, shape)).astype(dtype.as_numpy_dtype)
-    # Small enough to be a valid id for almost any table or embedding.
-    return np.asarray(random.integers(0, 2, shape)).astype(dtype.as_numpy_dtype)
+    if dtype.is_complex or dtype.is_floating:
+        least, greatest = limits or (-1, 1)
+        real, imaginary = random.uniform(least, greatest, (2, *shape))
+        return np.asarray(real + 1j * imaginary if dtype.is_complex else real).astype(dtype.as_numpy_dtype)
+    # Small enough, where nothing is said, to be a valid id for almost any table or embedding.
+    least, greatest = limits or (0, 1)
+    return np.asarray(random.integers(int(least), int(greatest) + 1, shape)).astype(dtype.as_numpy_dtype)
 
 
 def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:

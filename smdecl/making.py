@@ -6,11 +6,12 @@ TensorFlow is imported here and not before; `pipeline` calls these functions thr
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from smdecl.config import ExportConfig
+from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
@@ -40,7 +41,7 @@ def plan(config: ExportConfig, project: Project) -> Plan:
     from smdecl import building, tracing
 
     built = building.build(config, project)
-    traced = tracing.trace(built, config.signatures, config.devices)
+    traced = tracing.trace(built, config.signatures, config.devices, config.options)
     return Plan(built.record, {key: signature.record for key, signature in traced.items()})
 
 
@@ -49,7 +50,7 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, warmup
 
     built = building.build(config, project)
-    traced = tracing.trace(built, config.signatures, config.devices)
+    traced = tracing.trace(built, config.signatures, config.devices, config.options)
     saving.save(built, traced, config.options, directory)
     message = inspecting.read(directory)
     records = {key: signature.record for key, signature in traced.items()}
@@ -64,11 +65,11 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     return Made(Plan(built.record, records), saved, _environment(project))
 
 
-def verify(config: ExportConfig, directory: Path) -> VerificationRecord:
+def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
     """Loads what stands in `directory` and runs its examples."""
     from smdecl import verifying
 
-    return verifying.verify(directory, config.signatures, config.verify)
+    return verifying.verify(directory, signatures, options)
 
 
 def _environment(project: Project) -> dict[str, str]:

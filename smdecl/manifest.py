@@ -1,4 +1,7 @@
-"""The manifest of a release: its config, its signatures, every file with its digest, and what it was made with."""
+"""The manifest of a release: its config, its signatures, every file with its digest, and what it was made with.
+
+Written when a release is made, and read again to tell whether a release is still what was made.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import schema
+from smdecl.errors import Problem, UsageError, VerificationError
 from smdecl.records import SignatureRecord
 
 FILE = "assets.extra/smdecl/manifest.json"
@@ -50,11 +54,69 @@ def write(
         "environment": dict(environment),
         "source": _source(project_root),
     }
+    manifest["checksum"] = _checksum(manifest)
     schema.require("manifest", manifest)
     path = directory / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(_text(manifest), encoding="utf-8")
     return digest
+
+
+def _text(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a manifest's text without its checksum, for nothing else covers what it says itself."""
+    rest = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(_text(rest).encode()).hexdigest()
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """Returns the manifest of a release, which is as it was written.
+
+    Raises:
+        UsageError: Where `directory` is no directory.
+        VerificationError: Where the manifest is missing or was changed.
+    """
+    if not directory.is_dir():
+        raise UsageError(f"{str(directory)!r} is no directory; takes that of a release, such as exports/adder/1")
+    path = directory / FILE
+    try:
+        text = path.read_bytes().decode()
+        manifest: dict[str, Any] = json.loads(text)
+        intact = isinstance(manifest, dict) and _text(manifest) == text
+        checksum = _checksum(manifest) if intact else None
+    except FileNotFoundError as error:
+        raise VerificationError(f"{path}: is missing; takes a release that smdecl has made") from error
+    except OSError as error:
+        raise VerificationError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
+        raise VerificationError(f"{path}: was changed since the release was made: {error}") from error
+    if checksum is None or checksum != manifest.get("checksum"):
+        raise VerificationError(f"{path}: was changed since the release was made: its checksum is another")
+    if schema.problems("manifest", manifest):
+        made_by = manifest.get("environment", {}).get("smdecl", "another version")
+        raise VerificationError(f"{path}: is not as this version writes it; it was made by smdecl {made_by}")
+    return manifest
+
+
+def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yields every file of a release that is missing, that was changed, or that the manifest does not know."""
+    known = manifest["files"]
+    found = dict(_files(directory, only_regular=False))
+    for name, entry in known.items():
+        if name not in found:
+            yield Problem((), f"{directory / name}: is missing")
+        elif found[name].is_symlink() or not found[name].is_file():
+            yield Problem((), f"{directory / name}: is no longer a regular file")
+        elif (size := found[name].stat().st_size) != entry["size"]:
+            yield Problem((), f"{directory / name}: was changed: it has {size} bytes, and had {entry['size']}")
+        elif (sha256 := _sha256(found[name])) != entry["sha256"]:
+            yield Problem((), f"{directory / name}: was changed: its sha256 is {sha256}, and was {entry['sha256']}")
+    for name in found:
+        if name not in known:
+            yield Problem((), f"{directory / name}: was added")
 
 
 def plain(value: Any) -> Any:
@@ -66,8 +128,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _files(directory: Path) -> Iterator[tuple[str, Path]]:
-    found = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Path]]:
+    """Yields name and path of everything but the manifest and directories, in the order of sha256sum's listing."""
+    found = {
+        path.relative_to(directory).as_posix(): path
+        for path in directory.rglob("*")
+        if path.is_file() or (not only_regular and (path.is_symlink() or not path.is_dir()))
+    }
     for name in sorted(found, key=lambda name: f"./{name}".encode()):
         if name != FILE:
             yield name, found[name]

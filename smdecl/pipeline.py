@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from smdecl import checking, isolating, making, manifest, publishing, schema
-from smdecl.config import Composition, ExportConfig
-from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError
+from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
+from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.records import Finding, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
@@ -59,12 +60,16 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         config = checking.check(composition, project)
         export_dir = Path(config.export_dir, subdirectory)
         publishing.refuse_early(export_dir, config.publish)
-        with publishing.stage(export_dir, config.publish) as directory:
-            made = _make(config, project, directory)
-            digest = manifest.write(
-                directory, composition.recorded, made.saved.signatures, made.environment, project.root
-            )
-            report = _verify(config, directory)
+        with publishing.stage(export_dir, config.publish) as stage:
+            with disk_errors(export_dir):
+                (stage / "made").mkdir()
+            made = _make(config, project, stage / "made")
+            with disk_errors(export_dir):
+                directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
+                digest = manifest.write(
+                    directory, composition.recorded, made.saved.signatures, made.environment, project.root
+                )
+            report = _verify(directory, config.signatures, config.verify)
             path, version = publishing.publish(directory, export_dir, config.publish)
         warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
         return Release(path, version, digest, made.saved.signatures, tuple(warnings))
@@ -123,8 +128,24 @@ def _require_schemas(planned: Plan) -> None:
     schema.require("signatures", manifest.plain({key: asdict(value) for key, value in planned.signatures.items()}))
 
 
-def _verify(config: ExportConfig, directory: Path) -> VerificationRecord:
-    report = isolating.run(making.verify, config, directory, failure=VerificationError, doing="verifying the export")
+def verify(directory: Path) -> tuple[dict[str, Any], VerificationRecord]:
+    """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
+
+    Raises:
+        VerificationError: With every file that is missing, changed or added; or with every example that differs.
+    """
+    released = manifest.read(directory)
+    if problems := list(manifest.compare(directory, released)):
+        raise VerificationError(problems)
+    # What was read from the environment when it was made is not in the manifest, and nothing here needs it.
+    signatures = {key: parse_signature(value) for key, value in released["config"]["signatures"].items()}
+    return released, _verify(directory, signatures, parse_verify(released["config"]["verify"]))
+
+
+def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
+    report = isolating.run(
+        making.verify, directory, signatures, options, failure=VerificationError, doing="loading and running the export"
+    )
     schema.require("verification", manifest.plain(asdict(report)))
     if report.failures:
         raise VerificationError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from smdecl.making import Plan
-from smdecl.records import TensorRecord
+from smdecl.records import TensorRecord, VerificationRecord
 
 
 def plan(planned: Plan) -> str:
@@ -19,6 +21,13 @@ def plan(planned: Plan) -> str:
     if not planned.signatures:
         lines.append("no signatures declared: TensorFlow exports its one traced function, if there is just one")
     return "\n".join(lines) + "\n"
+
+
+def verified(directory: Path, manifest: Mapping[str, Any], report: VerificationRecord) -> str:
+    """Returns a line on a release that was found to be as it was made."""
+    examples = sum(report.examples.values())
+    ran = f"{examples} examples with the loaders {', '.join(report.loaders)}" if examples else "no example to run"
+    return f"{directory}: {len(manifest['files'])} files as they were made, {ran}"
 
 
 def _tensors(tensors: Mapping[str, TensorRecord]) -> list[str]:

@@ -32,7 +32,8 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
     functions = {key: signature.function for key, signature in traced.items()}
     save_options = _save_options(built.obj, options)
     try:
-        with _keras_as_documented(), disk_errors(directory):
+        used = {id(resource) for function in functions.values() for resource in function.captured_inputs}
+        with _keras_as_documented(used), disk_errors(directory):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
             tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
     except PublishError:
@@ -45,10 +46,12 @@ def save(built: Built, traced: Mapping[str, Traced], options: Mapping[str, Any],
 
 
 @contextlib.contextmanager
-def _keras_as_documented() -> Iterator[None]:
-    """Makes a Keras 3 variable one variable of the export, and keeps Keras from tracing signatures of its own.
+def _keras_as_documented(used: set[int]) -> Iterator[None]:
+    """Makes a Keras 3 variable one variable of the export, tracked where signatures use it, and traced once.
 
-    Every model and model in a model would be traced once more for a signature that nobody asked for.
+    Keras shows TensorFlow no state of the random numbers that layers draw, so that what draws them cannot be saved;
+    `used` has the identities of the resources that signatures capture. And every model, and model in a model, would be
+    traced once more for a signature of Keras's own that nobody asked for.
 
     Keras maps each of its variables to a copy of what the functions read. The checkpoint then goes into the copy, and
     where the graph is all that is loaded, in TensorFlow Serving, the functions read what nobody has initialised:
@@ -65,7 +68,20 @@ def _keras_as_documented() -> Iterator[None]:
         return resources
 
     layer = tf.keras.layers.Layer
-    with _set(kind, "_export_to_saved_model_graph", export), _set(layer, "_default_save_signature", None):
+    own_children = layer._trackable_children
+
+    def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:
+        found: dict[str, Any] = own_children(self, save_type, **keywords)
+        for index, generator in enumerate(getattr(self, "_seed_generators", ())):
+            if id(generator.state.value.handle) in used:
+                found.setdefault(f"seed_generator_{index}", generator.state)
+        return found
+
+    with (
+        _set(kind, "_export_to_saved_model_graph", export),
+        _set(layer, "_default_save_signature", None),
+        _set(layer, "_trackable_children", children),
+    ):
         yield
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.saved_model import save_context
 
 from smdecl import checking, contract, keras_models, usercode
 from smdecl.building import Built
@@ -42,8 +44,16 @@ class Traced:
     record: SignatureRecord
 
 
-def trace(built: Built, signatures: Mapping[str, Signature], devices: Devices) -> dict[str, Traced]:
+def trace(
+    built: Built, signatures: Mapping[str, Signature], devices: Devices, options: Mapping[str, Any]
+) -> dict[str, Traced]:
     """Traces every signature by `get_concrete_function`.
+
+    Args:
+        built: The object.
+        signatures: As declared; where none is, the object's own.
+        devices: Where to trace.
+        options: Those of the save.
 
     Raises:
         ConfigError: Where a method does not exist or does not take the declared arguments; all of them.
@@ -56,13 +66,27 @@ def trace(built: Built, signatures: Mapping[str, Signature], devices: Devices) -
     if problems:
         raise ConfigError(problems)
     signatures = signatures or _search(built)
-    with tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
+    with _saving(devices, options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
     for key, signature in signatures.items():
         problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
     if problems:
         raise ContractError(problems)
     return traced
+
+
+def _saving(devices: Devices, options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Returns the context that `tf.saved_model.save` traces in, so that it finds these traces and makes none again.
+
+    Variables of a strategy are others in it than those of the object.
+    """
+    if devices.strategy is not None:
+        return contextlib.nullcontext()
+    policy = options["experimental_variable_policy"]
+    context: AbstractContextManager[None] = save_context.save_context(
+        tf.saved_model.SaveOptions(experimental_variable_policy=policy)
+    )
+    return context
 
 
 def _search(built: Built) -> dict[str, Signature]:
@@ -75,13 +99,23 @@ def _search(built: Built) -> dict[str, Signature]:
     own = [name for name, method in methods.items() if getattr(method, "input_signature", None) is not None]
     if len(own) == 1:
         return {_DEFAULT: Signature(own[0], None, None)}
-    if own or not keras_models.is_model(built.obj):
+    functions = {name: m for name, m in methods.items() if isinstance(m, tf.types.experimental.GenericFunction)}
+    called = [name for name, function in functions.items() if len(_traces(function)) == 1]
+    if not own and len(called) == 1:
+        return {_DEFAULT: Signature(called[0], None, None)}
+    if functions or not keras_models.is_model(built.obj):
         return {}
     if graph_of(built.obj) is None:
         kind = type(built.obj).__name__
-        message = f"declares none, and {kind}, a subclass whose call alone knows its inputs, has none of its own"
+        message = f"declares none, and {kind}, which knows its inputs only when it is called, has none of its own"
         raise ConfigError(Problem(("signatures",), f"{message}; takes {_DEFAULT}, with the specs of its inputs"))
     return {_DEFAULT: Signature("__call__", None, None)}
+
+
+def _traces(function: Any) -> list[Any]:
+    """Returns the traces that calls have left; those of a function of a loaded SavedModel are not of this kind."""
+    listed = getattr(function, "_list_all_concrete_functions", None)
+    return [] if listed is None else list(listed())
 
 
 _DEFAULT = "serving_default"
@@ -135,7 +169,8 @@ def _trace_declared(
     wire = {name: part for _, whole, spec in input_names(inputs) for name, part in parts(str(whole), spec).items()}
     positional, keywords = arguments(method, inputs, type_spec)
     concrete = None
-    if all(spec.kind == "dense" for _, _, spec in input_names(inputs)) and not outputs.renames:
+    own = getattr(function, "input_signature", None) is not None  # it takes tensors, but no specs with other names
+    if not own and all(spec.kind == "dense" for _, _, spec in input_names(inputs)) and not outputs.renames:
         concrete = function.get_concrete_function(*positional, **keywords)
     if concrete is None or outputs.changes(concrete.structured_outputs):
         # TensorFlow has no names of its own for these: a function around the method gives them.
@@ -145,7 +180,10 @@ def _trace_declared(
 
 
 def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
-    own = concrete = function.get_concrete_function()
+    positional, keywords = (), {}
+    if function.input_signature is None:  # it was traced by a call
+        positional, keywords = _traces(function)[0].structured_input_signature
+    own = concrete = function.get_concrete_function(*positional, **keywords)
     record = _record(concrete, None)
 
     def call(tensors: Mapping[str, Any]) -> dict[str, Any]:

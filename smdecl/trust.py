@@ -25,7 +25,7 @@ else:
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
 _KERAS = (
-    r"(Model|Sequential|Input|Variable|models\.(Model|Sequential)|activations\.\w+|applications\.\w+\.[A-Z]\w*"
+    r"(Model|Sequential|Input|Variable|models\.(Model|Sequential)|activations\.\w+|applications\.(\w+\.)?[A-Z]\w*"
     r"|random\.SeedGenerator|(layers|initializers|regularizers|constraints|losses|metrics|optimizers"
     r"|optimizers\.schedules|dtype_policies|quantizers)\.(?!TFSMLayer$|Lambda$)[A-Z]\w*)"
 )

@@ -71,7 +71,7 @@ def _differences(
         yield f"returns {', '.join(sorted(outputs))}; expected {', '.join(sorted(case.outputs))}"
         return
     for name, expected in case.outputs.items():
-        if message := difference(expected, outputs[name], options.rtol, options.atol):
+        if message := difference(expected, outputs[name], *options.tolerance(case.signature, name)):
             yield f"{name}{message}"
     if signature is not None and signature.inputs is not None:
         # An output may have the name of an input.

@@ -21,14 +21,15 @@ DTYPES = [
 ]  # fmt: skip
 
 
-def make(function, inputs, given=(), generate=2, seed=0, key="serving_default"):
+def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", **verify):
     """Traces a function as the method of an object and makes the examples of its signature."""
     module = tf.Module()
     module.method = function if isinstance(function, tf.types.experimental.GenericFunction) else tf.function(function)
     signatures = {key: config.parse_signature({"method": "method", "inputs": inputs})}
     built = Built(module, ObjectRecord("Module", (), {}))
-    traced = tracing.trace(built, signatures, Devices(None, None, None, None))
-    options = Verify({key: list(given)} if given else {}, generate, None, None, ("python",))
+    traced = tracing.trace(built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None})
+    verify = {part: {key: values} for part, values in verify.items()}
+    options = Verify({key: list(given)} if given else {}, generate, None, None, ("python",), **verify)
     return examples.make(traced, options, seed)
 
 
@@ -173,8 +174,59 @@ def test_a_seed_always_generates_the_same_and_another_one_something_else():
 def test_as_many_examples_are_generated_as_asked():
     inputs = {"x": {"dtype": "float32", "shape": ["batch"]}}
 
-    assert [e.inputs["x"].shape for e in make(identity, inputs, generate=3)] == [(1,), (3,), (1,)]
+    assert [e.inputs["x"].shape for e in make(identity, inputs, generate=3)] == [(1,), (3,), (0,)]
     assert make(identity, inputs, generate=0) == []
+
+
+def test_named_dims_are_of_several_sizes_and_empty_too():
+    inputs = {
+        "x": {"dtype": "float32", "shape": ["batch", "length"]},
+        "y": {"dtype": "float32", "shape": ["batch", None, 2]},
+    }
+
+    shapes = [(e.inputs["x"].shape, e.inputs["y"].shape) for e in make(lambda x, y: x, inputs, generate=4)]
+    assert shapes == [((1, 3), (1, 1, 2)), ((3, 1), (3, 3, 2)), ((0, 2), (0, 0, 2)), ((3, 1), (3, 3, 2))]
+
+
+def test_an_empty_batch_is_left_out_where_the_object_takes_none():
+    inputs = {"x": {"dtype": "float32", "shape": ["batch"]}}
+
+    def first(x):
+        tf.debugging.assert_positive(tf.size(x), "is empty")
+        return x[0]
+
+    assert [e.inputs["x"].shape for e in make(first, inputs, generate=3)] == [(1,), (3,)]
+    with pytest.raises(VerificationError, match="is empty"):
+        make(first, inputs, [{"inputs": {"x": []}}])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "limits"), [("int64", [5, 9]), ("float32", [5.5, 9]), ("uint8", [5, 5]), ("complex64", [5, 9])]
+)
+def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
+    inputs = {"x": {"dtype": dtype, "shape": [200]}}
+
+    for example in make(identity, inputs, ranges={"x": limits}):
+        real = np.real(example.inputs["x"])
+        assert real.min() >= limits[0]
+        assert real.max() <= limits[1]
+        assert dtype == "uint8" or len(set(real.tolist())) > 1
+
+
+@pytest.mark.parametrize(
+    ("verify", "message"),
+    [
+        ({"ranges": {"y": [0, 1]}}, "ranges.serving_default.y: 'y' is no input; takes x"),
+        ({"ranges": {"x": [0, 300]}}, "ranges.serving_default.x: cannot be made uint8: got 300; takes 0 to 255"),
+        ({"ranges": {"x": [0, 0.5]}}, "ranges.serving_default.x: cannot be made uint8: got 0.5, which is float"),
+        ({"tolerances": {"z": {"rtol": 1}}}, "tolerances.serving_default.z: 'z' is no output; takes y"),
+    ],
+)
+def test_a_range_or_a_tolerance_that_fits_nothing_is_told(verify, message):
+    with pytest.raises(ConfigError) as error:
+        make(identity, {"x": {"dtype": "uint8", "shape": []}}, **verify)
+
+    assert str(error.value) == f"verify.{message}"
 
 
 def ragged(dtype="float32", shape=(None, None), rank=1):
