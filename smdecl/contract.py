@@ -29,8 +29,19 @@ def compare_signatures(path: KeyPath, expected: SignatureRecord, found: Signatur
         ("inputs", expected.inputs, found.inputs),
         ("outputs", expected.outputs, found.outputs),
     ):
-        if before != after:
+        if set(before) != set(after) or not all(_refines(before[name], after[name]) for name in before):
             yield Problem((*path, kind), f"traced as {_show(before)} but saved as {_show(after)}")
+
+
+def _refines(before: TensorRecord, after: TensorRecord) -> bool:
+    """Tells whether a tensor is what it was, of which TensorFlow may know more of the shape than before."""
+    if before.dtype != after.dtype or (before.shape is not None and after.shape is None):
+        return False
+    if before.shape is None or after.shape is None:
+        return True
+    return len(before.shape) == len(after.shape) and all(
+        size is None or size == other for size, other in zip(before.shape, after.shape, strict=True)
+    )
 
 
 def _compare(

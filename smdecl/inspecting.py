@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from smdecl import contract
 from smdecl.config import Signature
-from smdecl.errors import ContractError, Problem
+from smdecl.errors import ConfigError, ContractError, Problem
 from smdecl.records import RESERVED_KEYS, Finding, SavedModelRecord, SignatureRecord, TensorRecord, VariableRecord
 
 
@@ -64,7 +64,7 @@ def compare(declared: Mapping[str, Signature], traced: Mapping[str, SignatureRec
             continue
         found = saved.signatures[key]
         problems += contract.compare_inputs(path, signature, found.inputs)
-        problems += contract.compare_outputs(path, signature, found.outputs)
+        # The traced outputs are the declared ones; of a shape that is unknown there, the bytes may know more.
         problems += contract.compare_signatures(path, traced[key], found)
     problems += [
         Problem(("signatures",), f"the SavedModel has the signature {key!r}, which is not declared")
@@ -73,6 +73,32 @@ def compare(declared: Mapping[str, Signature], traced: Mapping[str, SignatureRec
     ]
     if problems:
         raise ContractError(problems)
+
+
+def require_options(message: Any, options: Mapping[str, Any], loaders: Collection[str]) -> None:
+    """Raises where a SavedModel message is not what the options promise of it.
+
+    Raises:
+        ConfigError: Where an op has a namespace that is not allowed.
+        ContractError: Where there is no saver for variables that a server would need.
+    """
+    graph, allowed = message.meta_graphs[0], options["namespace_whitelist"]
+    ops = {node.op for _, node in all_nodes(graph) if ">" in node.op}
+    found = sorted(op for op in ops if allowed is not None and op.partition(">")[0] not in allowed)
+    if found:
+        known = ", ".join(allowed) or "none"
+        raise ConfigError(
+            Problem(("options", "namespace_whitelist"), f"allows {known}, but the graph has {', '.join(found)}")
+        )
+    if options["experimental_skip_saver"] and "cpp" in loaders and _needs_variables(graph.graph_def):
+        message = "leaves no saver for variables that signatures read, so that no server can restore them"
+        takes = "takes false, or verify.loaders=[python] where tf.saved_model.load is all that loads it"
+        raise ContractError(Problem(("options", "experimental_skip_saver"), f"{message}; {takes}"))
+
+
+def _needs_variables(graph: Any) -> bool:
+    variables = {node.name for node in graph.node if node.op == "VarHandleOp"}
+    return any(variables & {*node.input} for node in graph.node if node.op.endswith("PartitionedCall"))
 
 
 def all_nodes(graph: Any) -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,3 +85,57 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         f"{name}_{count}" if (count := names[:index].count(name)) else name for index, name in enumerate(names)
     )
+
+
+@contextlib.contextmanager
+def saved_as_documented(used: set[int]) -> Iterator[None]:
+    """Makes a Keras 3 variable one variable of the export, tracked where signatures use it, and traced once.
+
+    Keras shows TensorFlow no state of the random numbers that layers draw, so that what draws them cannot be saved;
+    `used` has the identities of the resources that signatures capture. And every model, and model in a model, would be
+    traced once more for a signature of Keras's own that nobody asked for.
+
+    Keras maps each of its variables to a copy of what the functions read. The checkpoint then goes into the copy, and
+    where the graph is all that is loaded, in TensorFlow Serving, the functions read what nobody has initialised:
+    "Could not find variable" (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
+    """
+    kind = getattr(tf.keras, "Variable", None)
+    if not hasattr(kind, "_export_to_saved_model_graph"):  # the legacy tf_keras has TensorFlow's own variables
+        yield
+        return
+
+    def export(variable: Any, object_map: Any, tensor_map: Any, options: Any, **keywords: Any) -> Any:
+        resources = variable.value._export_to_saved_model_graph(object_map, tensor_map, options, **keywords)
+        object_map[variable] = object_map[variable.value]
+        return resources
+
+    layer = tf.keras.layers.Layer
+    own_children = layer._trackable_children
+
+    def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:
+        found: dict[str, Any] = own_children(self, save_type, **keywords)
+        for index, generator in enumerate(getattr(self, "_seed_generators", ())):
+            if id(generator.state.value.handle) in used:
+                found.setdefault(f"seed_generator_{index}", generator.state)
+        return found
+
+    with (
+        _set(kind, "_export_to_saved_model_graph", export),
+        _set(layer, "_default_save_signature", None),
+        _set(layer, "_trackable_children", children),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _set(kind: Any, name: str, value: Any) -> Iterator[None]:
+    """Sets an attribute of a class for a while."""
+    own = vars(kind).get(name)
+    setattr(kind, name, value)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)

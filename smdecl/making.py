@@ -53,6 +53,7 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
     saving.save(built, traced, config.options, directory)
     message = inspecting.read(directory)
+    inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
     findings = sources.locate(auditing.audit(message, config.audit), traced)
     saved = inspecting.inspect(message, findings)
@@ -65,11 +66,11 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     return Made(Plan(built.record, records), saved, _environment(project))
 
 
-def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
+def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) -> VerificationRecord:
     """Loads what stands in `directory` and runs its examples."""
     from smdecl import verifying
 
-    return verifying.verify(directory, signatures, options)
+    return verifying.verify(directory, signatures, how)
 
 
 def _environment(project: Project) -> dict[str, str]:

@@ -23,4 +23,15 @@ def _silent_stderr() -> Iterator[None]:
 with _silent_stderr():
     from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, verifying, warmup
 
-__all__ = ["auditing", "building", "examples", "inspecting", "saving", "sources", "tracing", "verifying", "warmup"]
+__all__ = [
+    "auditing",
+    "building",
+    "examples",
+    "inspecting",
+    "options",
+    "saving",
+    "sources",
+    "tracing",
+    "verifying",
+    "warmup",
+]

@@ -50,4 +50,5 @@ def _operations(name: str, graph: Any, seen: set[str]) -> Iterator[tuple[str, An
 
 
 def _source(operation: Any) -> str | None:
-    return None if operation is None else usercode.source_line(operation.traceback)
+    # What was imported as a GraphDef has no traceback.
+    return None if operation is None or not operation.traceback else usercode.source_line(operation.traceback)

@@ -331,9 +331,7 @@ def test_attributes_of_default_value_are_stripped(net):
     assert all(node.attr["transpose_b"].b and "transpose_a" not in node.attr for node in multiplications)
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "release"), [("extra_tags", ["gpu"], "2.17"), ("experimental_skip_saver", True, "2.15")]
-)
+@pytest.mark.parametrize(("option", "value", "release"), [("extra_tags", ["gpu"], "2.17")])
 def test_an_option_that_an_older_tensorflow_lacks_is_told_with_the_release_that_has_it(
     net, monkeypatch, option, value, release
 ):

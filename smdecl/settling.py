@@ -1,0 +1,85 @@
+"""Makes the bytes of a SavedModel the same each time: settles what TensorFlow draws or takes from the machine."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tensorflow.core.framework import graph_debug_info_pb2
+from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils
+
+_TABLES = {
+    f"{kind}{version}"
+    for kind in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable")
+    for version in ("", "V2")
+}
+
+
+def settle(directory: Path) -> None:
+    """Rewrites what would differ the next time; the model computes the same, and loads in every loader."""
+    _settle_table_names(directory)
+    _settle_debug_info(directory)
+    _settle_fingerprint(directory)
+
+
+def _settle_table_names(directory: Path) -> None:
+    """Numbers the names that tables share their contents by, in the order of the graph.
+
+    TensorFlow makes them of the path of the vocabulary, of an object's address, or at random. What matters of them is
+    which are equal: the graph, and the functions that make the tables for `tf.saved_model.load`, name one table alike.
+    """
+    path = directory / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    names: dict[bytes, bytes] = {}
+    for meta_graph in message.meta_graphs:
+        graph = meta_graph.graph_def
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            for node in nodes:
+                # To ask a map of protobuf for a key that it lacks is to make it.
+                if node.op in _TABLES and "shared_name" in node.attr and node.attr["shared_name"].s:
+                    name = node.attr["shared_name"]
+                    name.s = names.setdefault(name.s, b"table_%d" % len(names))
+    if not names:
+        return
+    path.write_bytes(message.SerializeToString(deterministic=True))
+    if (directory / "fingerprint.pb").is_file():  # where fingerprinting is off there is none
+        fingerprinting_utils.write_fingerprint(str(directory))
+
+
+def _settle_debug_info(directory: Path) -> None:
+    """Numbers files, frames and traces by the sorted names of the nodes; TensorFlow does as a hash table has them."""
+    path = directory / "debug" / "saved_model_debug_info.pb"
+    if not path.is_file():
+        return
+    before = graph_debug_info_pb2.GraphDebugInfo.FromString(path.read_bytes())
+    after = graph_debug_info_pb2.GraphDebugInfo(files=sorted(before.files))
+    places = {name: index for index, name in enumerate(after.files)}
+    frames: dict[bytes, int] = {}
+    traces: dict[tuple[int, ...], int] = {}
+    for name, number in sorted(before.name_to_trace_id.items()):
+        ids = []
+        for frame_id in before.traces_by_id[number].frame_id:
+            frame = graph_debug_info_pb2.GraphDebugInfo.FileLineCol()
+            frame.CopyFrom(before.frames_by_id[frame_id])
+            frame.file_index = places[before.files[frame.file_index]]
+            ids.append(frames.setdefault(frame.SerializeToString(deterministic=True), len(frames)))
+            after.frames_by_id[ids[-1]].CopyFrom(frame)
+        trace = traces.setdefault(tuple(ids), len(traces))
+        after.traces_by_id[trace].frame_id[:] = ids
+        after.name_to_trace_id[name] = trace
+    path.write_bytes(after.SerializeToString(deterministic=True))
+
+
+def _settle_fingerprint(directory: Path) -> None:
+    """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
+    path = directory / "fingerprint.pb"
+    # Where fingerprinting is off there is none; before TensorFlow 2.17 it had no uuid.
+    if not path.is_file() or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name:
+        return
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    saved = hashlib.sha256((directory / "saved_model.pb").read_bytes())
+    index = directory / "variables" / "variables.index"
+    saved.update(index.read_bytes() if index.is_file() else b"")
+    fingerprint.uuid = str(int.from_bytes(saved.digest()[:8], "big"))
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
