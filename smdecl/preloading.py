@@ -21,17 +21,4 @@ def _silent_stderr() -> Iterator[None]:
 
 
 with _silent_stderr():
-    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, verifying, warmup
-
-__all__ = [
-    "auditing",
-    "building",
-    "examples",
-    "inspecting",
-    "options",
-    "saving",
-    "sources",
-    "tracing",
-    "verifying",
-    "warmup",
-]
+    from smdecl import auditing, building, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401

@@ -81,3 +81,10 @@ class Shell:
 
 # What TensorFlow's native code says on import, whatever its log level, in scripts that are not smdecl's.
 NOISE = re.compile(r"WARNING: All log messages before absl|[IEW]0000 00:00:")
+
+
+def test_every_test_file_that_the_readme_names_is_there():
+    named = set(re.findall(r"`(test_\w+\.py)`", README))
+
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []
