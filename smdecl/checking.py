@@ -39,6 +39,8 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     for key, value in _mapping(values, "signatures").items():
         if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
             found += _check_signature(("signatures", key), config.parse_signature(value))
+    if ("verify",) not in broken_parts:
+        found += _check_files(values["verify"]["examples"], project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
     if problems := [*broken, *found, *refused]:
         kind = TrustError if len(refused) == len(problems) else ConfigError
@@ -178,6 +180,15 @@ def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
         yield Problem(path, f"{device!r} is no device; takes /device:CPU:0, /job:worker/task:1/device:GPU:0, ...")
 
 
+def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
+    publish = values["publish"]
+    if publish["version"] is None:
+        for key in ("keep", "models_config"):
+            if publish[key] is not None:
+                takes = "takes null beside publish.version=null: a server looks for versions"
+                yield Problem(("publish", key), f"got {publish[key]!r}; {takes}")
+
+
 def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
     release = values["audit"]["consumer"]["tensorflow"]
     if release is not None and release not in (known := op_sets.releases()):
@@ -229,6 +240,21 @@ def _check_verify(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _check_example_inputs(("verify", "examples", key, index, "inputs"), example["inputs"], known)
 
 
+def _check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+    """Checks the files of examples: they go into the release, so that a config may name those of the project alone."""
+    for key, cases in examples.items():
+        for index, example in enumerate(cases):
+            for part in ("inputs", "outputs"):
+                for name, value in example.get(part, {}).items():
+                    if isinstance(value, dict):
+                        path = ("verify", "examples", key, index, part, name, "file")
+                        file = Path(value["file"])
+                        if not file.resolve().is_relative_to(project.root.resolve()):
+                            yield Problem(path, f"{value['file']!r} lies outside of the project, {str(project.root)!r}")
+                        elif not file.is_file():
+                            yield Problem(path, f"no file {value['file']!r}")
+
+
 def _known_inputs(values: Any) -> list[str] | None:
     if not isinstance(values, dict) or not isinstance(values.get("inputs"), dict):
         return None
@@ -270,5 +296,6 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("audit",), _check_consumer),
     (("weights",), _check_weights),
     (("verify",), _check_verify),
+    (("publish",), _check_publish),
     (("export_dir",), _check_export_dir),
 )

@@ -126,11 +126,15 @@ class Publish:
         version: Its directory in the base path; None puts it into the base path itself.
         replace: Whether a version that exists may be swapped for this one.
         warmup: Whether TensorFlow Serving is to run the examples before it serves.
+        keep: How many versions stay in the base path; None is all.
+        models_config: The models.config of TensorFlow Serving to write the model into.
     """
 
     version: Literal["next"] | int | None
     replace: bool
     warmup: bool = False
+    keep: int | None = None
+    models_config: str | None = None
 
 
 @dataclass(frozen=True)

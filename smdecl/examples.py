@@ -21,6 +21,7 @@ from smdecl.tracing import Traced
 
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
+_BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
     ]
     if problems:
         raise ConfigError(problems)
-    sent = {name: _sent(name, spec, _value((*path, name), values[name], spec)) for name, spec in specs.items()}
+    read = {name: _read((*path, name), values[name], spec.dtype, spec.shape) for name, spec in specs.items()}
+    sent = {name: _sent(name, spec, _value((*path, name), read[name], spec)) for name, spec in specs.items()}
     return {name: array for arrays in sent.values() for name, array in arrays.items()}
 
 
@@ -134,7 +136,45 @@ def _given_outputs(
         if name not in outputs:
             takes = f"takes {', '.join(outputs)}{nearest(name, outputs)}"
             raise ConfigError(Problem((*path, name), f"{name!r} is no output; {takes}"))
-        yield name, _array((*path, name), value, tf.as_dtype(outputs[name].dtype).name, outputs[name].shape)
+        dtype, shape = tf.as_dtype(outputs[name].dtype).name, outputs[name].shape
+        yield name, _array((*path, name), _read((*path, name), value, dtype, shape), dtype, shape)
+
+
+def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
+    """Returns a value as it is, or what a file holds where it names one."""
+    if not isinstance(value, Mapping):
+        return value
+    file = Path(value["file"])
+    try:
+        if file.suffix in (".npz", ".npy"):
+            return _read_numpy(file, value.get("key")).tolist()
+        if file.suffix == ".json":
+            return json.loads(file.read_text(encoding="utf-8"))
+        if file.suffix == ".txt":
+            text = file.read_text(encoding="utf-8")
+            return text if not shape else text.splitlines()
+        content = file.read_bytes()
+        if dtype == "string":  # the model decodes it itself
+            return content
+        channels = shape[-1] if shape and isinstance(shape[-1], int) else 0
+        image = tf.io.decode_image(content, channels=channels, expand_animations=False).numpy().tolist()
+        return [image] if shape is not None and len(shape) == _BATCH_OF_IMAGES else image
+    except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
+        message = f"{value['file']!r} cannot be read: {usercode.summary(error)}"
+        raise ConfigError(Problem((*path, "file"), message)) from error
+
+
+def _read_numpy(file: Path, key: str | None) -> Any:
+    loaded = np.load(file, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        names = loaded.files
+        if key is None and len(names) == 1:
+            key = names[0]
+        if key not in names:
+            raise ValueError(f"it has the keys {', '.join(names)}; takes one of them as key")
+        return loaded[key]
 
 
 def _array(path: tuple[str | int, ...], value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smdecl import checking, isolating, making, manifest, publishing, schema
+from smdecl import checking, isolating, making, manifest, models_config, publishing, schema
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
@@ -60,6 +60,8 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         config = checking.check(composition, project)
         export_dir = Path(config.export_dir, subdirectory)
         publishing.refuse_early(export_dir, config.publish)
+        if config.publish.models_config is not None:
+            models_config.require_ours(Path(config.publish.models_config))
         with publishing.stage(export_dir, config.publish) as stage:
             with disk_errors(export_dir):
                 (stage / "made").mkdir()
@@ -71,6 +73,9 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
                 )
             report = _verify(directory, config.signatures, config.verify)
             path, version = publishing.publish(directory, export_dir, config.publish)
+        if config.publish.models_config is not None:
+            with disk_errors(Path(config.publish.models_config)):
+                models_config.add(Path(config.publish.models_config), config.name, export_dir)
         warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
         return Release(path, version, digest, made.saved.signatures, tuple(warnings))
 

@@ -160,7 +160,21 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
         else:
             path, version = _publish_as(directory, export_dir, options.version, options.replace), options.version
         _sync_directory(path.parent)
+        if options.keep is not None and version is not None:
+            _retire(export_dir, version, options.keep)
     return path, version
+
+
+def _retire(export_dir: Path, published: int, keep: int) -> None:
+    """Removes all but the highest versions, each in one step for whoever reads them; never the one just published."""
+    versions = sorted((item for item in _versions(export_dir) if (item[1] / "saved_model.pb").is_file()), reverse=True)
+    for number, path in versions[keep:]:
+        if number != published:
+            # The name of a stage that nobody holds: what cannot be removed now, the next export sweeps.
+            retired = export_dir / f"{_STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"
+            with contextlib.suppress(FileNotFoundError):  # another publisher was faster
+                _rename(path, retired, _NOREPLACE)
+                _remove(retired)
 
 
 def _publish_next(directory: Path, export_dir: Path) -> tuple[Path, int]:

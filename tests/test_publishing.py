@@ -212,3 +212,32 @@ def test_replace_never_swaps_a_base_path_with_its_versions(tmp_path):
     with pytest.raises(PublishError, match="is no SavedModel"):
         release(base, Publish(version=None, replace=True))
     assert (base / "1" / "saved_model.pb").is_file()
+
+
+def versions(base):
+    return sorted(int(path.name) for path in base.iterdir())
+
+
+def test_old_versions_are_retired(tmp_path):
+    for version in range(1, 7):
+        release(tmp_path, Publish(version="next", replace=False, keep=3))
+        assert versions(tmp_path) == list(range(max(1, version - 2), version + 1))
+
+
+def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp_path):
+    for version in (5, 6, 7):
+        release(tmp_path, Publish(version=version, replace=False))
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "notes.txt").write_text("mine")
+    release(tmp_path, Publish(version=1, replace=False, keep=2))
+
+    assert versions(tmp_path) == [1, 3, 6, 7]
+    assert (tmp_path / "3" / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
+    release(tmp_path, NEXT)
+    (tmp_path / "1").rename(tmp_path / f"{publishing._STAGE}{publishing._HOST}-1-abcd")
+    release(tmp_path, NEXT)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
