@@ -18,7 +18,7 @@ _ENTRY = re.compile(
 _HEAD, _TAIL = "model_config_list {\n", "}\n"
 
 
-def add(path: Path, name: str, base_path: Path) -> None:
+def add(path: Path, name: str, base_path: Path | str) -> None:
     """Writes a model into a models.config, in the place of the one that had its name; the others stay.
 
     Raises:
@@ -26,8 +26,9 @@ def add(path: Path, name: str, base_path: Path) -> None:
         OSError: Where the file system refuses.
     """
     entries = _read(path) if path.exists() else {}
+    place = base_path if isinstance(base_path, str) else str(base_path.resolve())
     entries[name] = (
-        f"  config {{\n    name: {_quoted(name)}\n    base_path: {_quoted(str(base_path.resolve()))}\n"
+        f"  config {{\n    name: {_quoted(name)}\n    base_path: {_quoted(place)}\n"
         '    model_platform: "tensorflow"\n  }\n'
     )
     path.parent.mkdir(parents=True, exist_ok=True)

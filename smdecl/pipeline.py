@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smdecl import checking, isolating, making, manifest, models_config, publishing, schema
+from smdecl import checking, isolating, making, manifest, models_config, publishing, schema, uploading
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
@@ -21,7 +21,7 @@ class Release:
     """What an export published.
 
     Attributes:
-        path: The directory of the SavedModel.
+        path: The directory of the SavedModel; a URL where the base path is one.
         version: Its version; None where the base path itself is the SavedModel.
         digest: sha256 over all its files, as the manifest has it.
         signatures: As they were saved.
@@ -29,7 +29,7 @@ class Release:
             that no example was run for.
     """
 
-    path: Path
+    path: Path | str
     version: int | None
     digest: str
     signatures: dict[str, SignatureRecord]
@@ -58,26 +58,40 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
     """
     with _located(composition):
         config = checking.check(composition, project)
-        export_dir = Path(config.export_dir, subdirectory)
-        publishing.refuse_early(export_dir, config.publish)
         if config.publish.models_config is not None:
             models_config.require_ours(Path(config.publish.models_config))
-        with publishing.stage(export_dir, config.publish) as stage:
-            with disk_errors(export_dir):
-                (stage / "made").mkdir()
-            made = _make(config, project, stage / "made")
-            with disk_errors(export_dir):
-                directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
-                digest = manifest.write(
-                    directory, composition.recorded, made.saved.signatures, made.environment, project.root
-                )
-            report = _verify(directory, config.signatures, config.verify)
-            path, version = publishing.publish(directory, export_dir, config.publish)
+        base: str | Path
+        if uploading.is_remote(config.export_dir):
+            base = "/".join(part for part in (config.export_dir.rstrip("/"), subdirectory) if part)
+            uploading.refuse_early(base, config.publish)
+        else:
+            base = Path(config.export_dir, subdirectory)
+            publishing.refuse_early(base, config.publish)
+        path: str | Path
+        with publishing.stage(base, config.publish) if isinstance(base, Path) else uploading.stage() as stage:
+            made, digest, report = _make_release(config, composition, project, stage)
+            if isinstance(base, Path):
+                path, version = publishing.publish(stage / "moved", base, config.publish)
+            else:
+                path, version = uploading.upload(stage / "moved", base, config.publish)
         if config.publish.models_config is not None:
             with disk_errors(Path(config.publish.models_config)):
-                models_config.add(Path(config.publish.models_config), config.name, export_dir)
+                models_config.add(Path(config.publish.models_config), config.name, base)
         warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
         return Release(path, version, digest, made.saved.signatures, tuple(warnings))
+
+
+def _make_release(
+    config: ExportConfig, composition: Composition, project: Project, stage: Path
+) -> tuple[Made, str, VerificationRecord]:
+    """Makes and verifies the release in `moved`, below the stage."""
+    with disk_errors(stage):
+        (stage / "made").mkdir()
+    made = _make(config, project, stage / "made")
+    with disk_errors(stage):
+        directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
+        digest = manifest.write(directory, composition.recorded, made.saved.signatures, made.environment, project.root)
+    return made, digest, _verify(directory, config.signatures, config.verify)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
 # TensorFlow Serving takes any child that parses as an int64 for a version, whatever it is.
-_VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
 def refuse_early(export_dir: Path, publish: Publish) -> None:
@@ -67,7 +67,7 @@ def _exists(path: Path, version: int | None) -> PublishError:
 def _versions(export_dir: Path) -> Iterator[tuple[int, Path]]:
     if export_dir.is_dir():
         for child in export_dir.iterdir():
-            if _VERSION.fullmatch(child.name):
+            if VERSION.fullmatch(child.name):
                 yield int(child.name), child
 
 
