@@ -42,6 +42,7 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     if ("verify",) not in broken_parts:
         found += _check_files(values["verify"]["examples"], project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
+    refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.recorded, project)]
     if problems := [*broken, *found, *refused]:
         kind = TrustError if len(refused) == len(problems) else ConfigError
         raise kind([problem.at(composition.locate(problem.path)) for problem in problems])

@@ -40,6 +40,8 @@ _DESERIALIZERS = ("deserialize", "get", "serialize")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
 _INTERPOLATION = "${"
+# What is no plain name, such as one that is put together, is declared by nobody.
+_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 
 
@@ -50,14 +52,16 @@ class Project:
     Attributes:
         root: The nearest directory upwards that has a pyproject.toml, or the directory itself.
         trusted: Packages outside it that a config may name.
+        environment: Environment variables that a config may read.
     """
 
     root: Path
     trusted: frozenset[str] = frozenset()
+    environment: frozenset[str] = frozenset()
 
 
 def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
-    """Returns the project of `directory`, its `[tool.smdecl] trust` read and `trust` added.
+    """Returns the project of `directory`, its `[tool.smdecl]` read and `trust` added.
 
     Raises:
         UsageError: Where its pyproject.toml cannot be read, or what is trusted is no name of a package.
@@ -67,27 +71,53 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
             raise UsageError(f"--trust: got {name!r}; takes the name of a top-level package")
     directory = directory.resolve()
     root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
-    declared = _declared_trust(root / "pyproject.toml")
-    return Project(root, frozenset([*declared, *trust]))
+    declared = _declared(root / "pyproject.toml")
+    return Project(root, frozenset([*declared["trust"], *trust]), frozenset(declared["environment"]))
 
 
-def _declared_trust(pyproject: Path) -> list[str]:
+_DECLARED = {"trust": "a list of top-level package names", "environment": "a list of names of environment variables"}
+
+
+def _declared(pyproject: Path) -> dict[str, list[str]]:
     if not pyproject.is_file():
-        return []
+        return {key: [] for key in _DECLARED}
     try:
         tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
     declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
+    keys = " and ".join(_DECLARED)
     if not isinstance(declared, dict):
-        raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the key trust")
+        raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}")
     for key in declared:
-        if key != "trust":
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes trust{nearest(key, ['trust'])}")
-    trust = declared.get("trust", [])
-    if not isinstance(trust, list) or not all(isinstance(name, str) and name.isidentifier() for name in trust):
-        raise UsageError(f"{pyproject}: tool.smdecl.trust: got {trust!r}; takes a list of top-level package names")
-    return trust
+        if key not in _DECLARED:
+            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _DECLARED)}")
+    for key, takes in _DECLARED.items():
+        names = declared.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+            raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {names!r}; takes {takes}")
+    return {key: declared.get(key, []) for key in _DECLARED}
+
+
+def refuse_environment(value: Any, project: Project, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and reason of what a config reads from the environment and the project does not declare.
+
+    Args:
+        value: Of the config, with what it reads from the environment left unresolved.
+        project: That declares the variables.
+        path: Of the value.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from refuse_environment(item, project, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from refuse_environment(item, project, (*path, index))
+    elif isinstance(value, str):
+        for name in _ENVIRONMENT.findall(value):
+            if name not in project.environment:
+                add = f"add it to environment in [tool.smdecl] of {project.root / 'pyproject.toml'}"
+                yield path, f"reads the environment variable {name!r}, which the project does not declare; {add}"
 
 
 def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:

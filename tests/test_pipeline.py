@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import inspecting, loading
-from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, VerificationError
+from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
 from tests.conftest import tree
 
 
@@ -154,6 +154,7 @@ def test_the_manifest_tells_what_the_release_is(project):
 def test_what_comes_from_the_environment_is_not_written_down(project, monkeypatch):
     monkeypatch.setenv("FACTOR", "4.5")
 
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["FACTOR"]\n')
     release = project.export("model=scaler", "model.factor='${oc.decode:${oc.env:FACTOR}}'")
 
     assert serve(release.path, "serving_default", x=np.float32(2)) == {"output_0": 9.0}
@@ -170,3 +171,17 @@ def test_a_missing_method_is_told_with_those_that_there_are(project):
         "override 'signatures.serving_default.method=ad': signatures.serving_default.method: no method 'ad' on Adder;"
         " it has: add; did you mean 'add'?"
     )
+
+
+def test_the_environment_is_read_where_the_project_declares_it_alone(project, monkeypatch):
+    monkeypatch.setenv("SECRET", "hidden")
+
+    with pytest.raises(TrustError) as error:
+        project.export("model=scaler", "name='x${oc.env:SECRET}'", "seed='${oc.decode:${oc.env:NOT_THERE,3}}'")
+
+    add = f"which the project does not declare; add it to environment in [tool.smdecl] of {project.root}/pyproject.toml"
+    assert [f"{problem.key}: {problem.message}" for problem in error.value.problems] == [
+        f"name: reads the environment variable 'SECRET', {add}",
+        f"seed: reads the environment variable 'NOT_THERE', {add}",
+    ]
+    assert "hidden" not in str(error.value)

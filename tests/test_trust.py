@@ -265,6 +265,7 @@ def test_an_escaped_interpolation_cannot_make_a_target_later(project):
 
 def test_an_interpolation_from_the_environment_is_not_resolved(project, monkeypatch):
     monkeypatch.setenv("INNER", "${oc.env:HOME}")
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["INNER"]\n')
     project.write("mynet.py", NET)
 
     assert list(refused(project, "model._target_=mynet.Net", "+model.inner='${oc.env:INNER}'")) == ["model.inner"]
@@ -427,11 +428,18 @@ def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
             '[tool.smdecl]\ntrust = "mypackage"\n',
             "tool.smdecl.trust: got 'mypackage'; takes a list of top-level package",
         ),
+        (
+            '[tool.smdecl]\nenvironment = ["A-B"]\n',
+            "tool.smdecl.environment: got ['A-B']; takes a list of names of environment variables",
+        ),
         ('[tool.smdecl]\ntrust = ["a.b"]\n', "tool.smdecl.trust: got ['a.b']; takes a list of top-level package names"),
         ("[tool.smdecl]\ntrust = [3]\n", "tool.smdecl.trust: got [3]; takes a list of top-level package names"),
         ("[tool.smdecl.trust]\nnumpy = true\n", "tool.smdecl.trust: got {'numpy': True}; takes a list"),
-        ('[tool]\nsmdecl = "x"\n', "tool.smdecl: got 'x'; takes a table with the key trust"),
-        ("[tool.smdecl]\ntrsut = []\n", "tool.smdecl.trsut: is no key; takes trust; did you mean 'trust'?"),
+        ('[tool]\nsmdecl = "x"\n', "tool.smdecl: got 'x'; takes a table with the keys trust and environment"),
+        (
+            "[tool.smdecl]\ntrsut = []\n",
+            "tool.smdecl.trsut: is no key; takes trust and environment; did you mean 'trust'?",
+        ),
     ],
 )
 def test_a_malformed_trust_is_told_with_the_file_and_what_is_taken(project, text, message):
