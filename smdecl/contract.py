@@ -9,11 +9,20 @@ from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
 
 
-def compare_outputs(path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]) -> Iterator[Problem]:
-    """Yields where outputs are not the declared ones; a declaration of None declares nothing."""
+def compare_outputs(
+    path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord], refined: bool = False
+) -> Iterator[Problem]:
+    """Yields where outputs are not the declared ones; a declaration of None declares nothing.
+
+    Args:
+        path: Of the signature.
+        signature: As declared.
+        outputs: As traced or saved.
+        refined: Whether more may be known of a shape than is declared, as the saved bytes know of some ops.
+    """
     if signature.outputs is not None:
         declared = [((key,), spec.name or key, spec) for key, spec in signature.outputs.items()]
-        yield from _compare((*path, "outputs"), declared, outputs, "output")
+        yield from _compare((*path, "outputs"), declared, outputs, "output", refined)
 
 
 def compare_inputs(path: KeyPath, signature: Signature, inputs: Mapping[str, TensorRecord]) -> Iterator[Problem]:
@@ -33,6 +42,11 @@ def compare_signatures(path: KeyPath, expected: SignatureRecord, found: Signatur
             yield Problem((*path, kind), f"traced as {_show(before)} but saved as {_show(after)}")
 
 
+def _recorded(spec: Spec) -> TensorRecord:
+    sizes = None if spec.shape is None else tuple(None if isinstance(dim, str) else dim for dim in spec.shape)
+    return TensorRecord(spec.dtype, sizes)
+
+
 def _refines(before: TensorRecord, after: TensorRecord) -> bool:
     """Tells whether a tensor is what it was, of which TensorFlow may know more of the shape than before."""
     if before.dtype != after.dtype or (before.shape is not None and after.shape is None):
@@ -45,14 +59,18 @@ def _refines(before: TensorRecord, after: TensorRecord) -> bool:
 
 
 def _compare(
-    path: KeyPath, declared: Sequence[tuple[KeyPath, str, Spec]], found: Mapping[str, TensorRecord], what: str
+    path: KeyPath,
+    declared: Sequence[tuple[KeyPath, str, Spec]],
+    found: Mapping[str, TensorRecord],
+    what: str,
+    refined: bool = False,
 ) -> Iterator[Problem]:
     tensors = {name: (place, part) for place, whole, spec in declared for name, part in parts(whole, spec).items()}
     for name, (place, spec) in tensors.items():
         if name not in found:
             has = ", ".join(found) or "none"
             yield Problem((*path, *place), f"no {what} {name!r}; the signature has {has}{nearest(name, found)}")
-        elif difference := differs(spec, found[name]):
+        elif not (refined and _refines(_recorded(spec), found[name])) and (difference := differs(spec, found[name])):
             yield Problem((*path, *place), difference)
     for name, tensor in found.items():
         if name not in tensors:

@@ -142,7 +142,7 @@ def _given_outputs(
 
 def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
     """Returns a value as it is, or what a file holds where it names one."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or "file" not in value:
         return value
     file = Path(value["file"])
     try:

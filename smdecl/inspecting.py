@@ -64,7 +64,7 @@ def compare(declared: Mapping[str, Signature], traced: Mapping[str, SignatureRec
             continue
         found = saved.signatures[key]
         problems += contract.compare_inputs(path, signature, found.inputs)
-        # The traced outputs are the declared ones; of a shape that is unknown there, the bytes may know more.
+        problems += contract.compare_outputs(path, signature, found.outputs, refined=True)
         problems += contract.compare_signatures(path, traced[key], found)
     problems += [
         Problem(("signatures",), f"the SavedModel has the signature {key!r}, which is not declared")

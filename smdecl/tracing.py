@@ -15,7 +15,7 @@ from tensorflow.python.saved_model import save_context
 from smdecl import checking, contract, keras_models, usercode
 from smdecl.building import Built
 from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
-from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
+from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
 from smdecl.records import SignatureRecord
 from smdecl.specs import argument_problems, arguments, find_method, graph_of, type_spec
 from smdecl.tensors import tensor_record
@@ -151,6 +151,9 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     except (ConfigError, ContractError):
         raise
     except Exception as error:
+        if "Already in a SaveContext" in str(error):
+            message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
+            raise ModelError(Problem(path, message), usercode.traceback_text(error)) from error
         raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
     # Those of the config were checked before; these may come from code.
     refused = [reason for name in traced.record.inputs if (reason := checking.refuse_input_name(name, {}))]

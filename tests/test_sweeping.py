@@ -52,7 +52,10 @@ def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project
     assert [variant["exit_code"] for variant in record] == [0, 2, 2, 2, 0, 2]
     assert len(done.stdout.splitlines()) == 2
     assert "no method 'ad' on Net; it has: add; did you mean 'add'?" in record[1]["errors"][0]
-    assert "'addr' is no option of model; takes adder, mine, scaler; did you mean 'adder'?" in record[2]["errors"][0]
+    assert (
+        "'addr' is no option of model; takes adder, concat, dense, mine, scaler, typed_adder, typed_concat; did you mean 'adder'?"
+        in record[2]["errors"][0]
+    )
     assert done.returncode == 2
     assert done.stderr.count("error:") == 4
     assert "Traceback" not in done.stderr
@@ -89,6 +92,9 @@ def test_a_sweep_of_one_is_a_sweep(project):
 
 
 def test_a_glob_is_hydras_own(project):
-    done = project.run("-m", "model=glob(*)")
+    done = project.run("-m", "signatures=glob(*float)")
 
-    assert [line.split("/")[1] for line in done.stdout.splitlines()] == ["adder", "scaler"]
+    assert [line.split("/")[2] for line in done.stdout.splitlines()] == [
+        "signatures=scalar_float",
+        "signatures=vector_float",
+    ]

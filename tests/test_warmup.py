@@ -23,8 +23,8 @@ def test_the_examples_become_requests_that_the_release_answers(project):
     release = project.export("model=scaler", "signatures=[scalar_float,vector_float]", "publish.warmup=true")
 
     found = requests(release.path)
-    assert [request.model_spec.name for request in found] == ["scaler"] * 4
-    assert [request.model_spec.signature_name for request in found] == ["serving_default", "vector"] * 2
+    assert [request.model_spec.name for request in found] == ["scaler"] * 6
+    assert [request.model_spec.signature_name for request in found] == ["serving_default", "vector"] * 3
     for request in found:
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
         assert serve(release.path, request.model_spec.signature_name, **inputs)["output_0"].shape == inputs["x"].shape
