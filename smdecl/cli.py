@@ -6,15 +6,15 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from smdecl import __version__, isolating, reporting
 from smdecl.errors import SmdeclError, UsageError, nearest
 
-_VERBS = ("export", "check", "plan", "verify")
-_ON_DIRECTORY = ("verify",)
+_VERBS = ("export", "check", "plan", "verify", "reproduce")
+_ON_DIRECTORY = ("verify", "reproduce")
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -82,16 +82,18 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_intermixed_args(rest)
     arguments.verb = verb
     if verb in _ON_DIRECTORY:
-        return _require_directory(arguments, rest)
+        return _require_directory(arguments)
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
     return arguments
 
 
-def _require_directory(arguments: argparse.Namespace, rest: Sequence[str]) -> argparse.Namespace:
-    if len(rest) != 1 or rest[0].startswith("-"):
-        raise UsageError(f"smdecl {arguments.verb} takes the directory of a release, and nothing else")
-    arguments.directory = Path(rest[0])
+def _require_directory(arguments: argparse.Namespace) -> argparse.Namespace:
+    # Of the flags, what a release was made with is in its manifest; whom to trust never is.
+    flags = {**vars(arguments), "overrides": [], "trust": [], "verb": "export"}
+    if len(arguments.overrides) != 1 or flags != {**vars(_parse([])), "overrides": []}:
+        raise UsageError(f"smdecl {arguments.verb} takes the directory of a release, and no flag but --trust")
+    arguments.directory = Path(arguments.overrides[0])
     return arguments
 
 
@@ -117,11 +119,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
     if arguments.verb != "check":
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
-    if arguments.verb in _ON_DIRECTORY:
-        return _verify(arguments.directory)
     from smdecl import composing, trust
 
     project = trust.find_project(Path.cwd(), arguments.trust)
+    if arguments.verb in _ON_DIRECTORY:
+        return _VERB[arguments.verb](arguments.directory, project)
     if arguments.multirun:
         from smdecl import sweeping
 
@@ -168,11 +170,24 @@ def _plan(composition: Any, project: Any) -> int:
     return 0
 
 
-def _verify(directory: Path) -> int:
+def _verify(directory: Path, _project: Any) -> int:
     from smdecl import pipeline, rendering
 
     print(rendering.verified(directory, *pipeline.verify(directory)))
     return 0
 
 
-_VERB = {"export": _export, "check": _check, "plan": _plan}
+def _reproduce(directory: Path, project: Any) -> int:
+    from smdecl import reproducing
+
+    print(f"{directory}: made again, the same bytes: {reproducing.reproduce(directory, project)}")
+    return 0
+
+
+_VERB: dict[str, Callable[[Any, Any], int]] = {
+    "export": _export,
+    "check": _check,
+    "plan": _plan,
+    "verify": _verify,
+    "reproduce": _reproduce,
+}

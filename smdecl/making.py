@@ -73,6 +73,13 @@ def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) ->
     return verifying.verify(directory, signatures, how)
 
 
+def differences(before: Path, after: Path) -> list[str]:
+    """Names what differs between two SavedModels that were to be the same."""
+    from smdecl import comparing
+
+    return comparing.differences(before, after)
+
+
 def _environment(project: Project) -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in (*_PACKAGES, *sorted(project.trusted)):

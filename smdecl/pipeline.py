@@ -69,7 +69,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             publishing.refuse_early(base, config.publish)
         path: str | Path
         with publishing.stage(base, config.publish) if isinstance(base, Path) else uploading.stage() as stage:
-            made, digest, report = _make_release(config, composition, project, stage)
+            made, digest, report = make_release(config, composition, project, stage)
             if isinstance(base, Path):
                 path, version = publishing.publish(stage / "moved", base, config.publish)
             else:
@@ -81,7 +81,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         return Release(path, version, digest, made.saved.signatures, tuple(warnings))
 
 
-def _make_release(
+def make_release(
     config: ExportConfig, composition: Composition, project: Project, stage: Path
 ) -> tuple[Made, str, VerificationRecord]:
     """Makes and verifies the release in `moved`, below the stage."""

@@ -21,4 +21,4 @@ def _silent_stderr() -> Iterator[None]:
 
 
 with _silent_stderr():
-    from smdecl import auditing, building, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401
+    from smdecl import auditing, building, comparing, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401

@@ -140,7 +140,7 @@ def test_the_command_line_verifies_a_release(project, release):
     for arguments in (["verify"], ["verify", "a", "b"], ["verify", "--help"]):
         done = project.run(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr == "smdecl: error: smdecl verify takes the directory of a release, and nothing else\n"
+        assert done.stderr == "smdecl: error: smdecl verify takes the directory of a release, and no flag but --trust\n"
 
 
 def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(project):
