@@ -6,6 +6,8 @@ First the JSON Schema, then plain functions for what a schema cannot say. No Ten
 from __future__ import annotations
 
 import keyword
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 from smdecl import config, op_sets, schema, trust
 from smdecl.config import Composition, ExportConfig, Signature, Spec
-from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, nearest
+from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, disk_errors, nearest
 from smdecl.records import RESERVED_KEYS
 
 _DEVICE = re.compile(
@@ -32,6 +34,8 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
         ConfigError: With every problem, each with its file and line or override.
     """
     values = composition.values
+    if unfit := list(_check_form(values)):
+        raise composition.masked(ConfigError(unfit))  # what the other checks rely on
     broken = schema.problems("config", values)
     broken_paths = {problem.path for problem in broken}
     broken_parts = {problem.path[:1] for problem in broken} | {problem.path[:2] for problem in broken}
@@ -42,11 +46,31 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     if ("verify",) not in broken_parts:
         found += _check_files(values["verify"]["examples"], project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
-    refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.recorded, project)]
+    refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
+    refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
     if problems := [*broken, *found, *refused]:
         kind = TrustError if len(refused) == len(problems) else ConfigError
-        raise kind([problem.at(composition.locate(problem.path)) for problem in problems])
+        raise composition.masked(kind(problems))
     return config.parse(values)
+
+
+def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Checks what no schema can say of the whole: how deep it is, that its keys are words, that numbers are finite."""
+    pending: list[tuple[KeyPath, Any]] = [((), values)]
+    while pending:
+        path, value = pending.pop()
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        if items and len(path) >= _DEEPEST:
+            yield Problem(path[:3], f"is nested more than {_DEEPEST} deep")
+            return
+        for key, item in items:
+            if isinstance(value, dict) and not isinstance(key, str) and path[:1] != ("model",):
+                yield Problem(path, f"has the key {key!r}, which is {type(key).__name__}; takes a text, in quotes")
+            else:
+                pending.append(((*path, key), item))
+
+
+_DEEPEST = 64
 
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -227,10 +251,13 @@ def _check_verify(values: Mapping[str, Any]) -> Iterator[Problem]:
             if key not in keys:
                 message = f"{key!r} is no signature; takes {', '.join(keys)}{nearest(key, keys)}"
                 yield Problem(("verify", part, key), message)
+    yield from _check_tolerances(values["verify"])
     for key, ranges in values["verify"]["ranges"].items():
         known = _known_inputs(signatures.get(key))
         for name, (least, greatest) in ranges.items():
             path = ("verify", "ranges", key, name)
+            if not (math.isfinite(least) and math.isfinite(greatest)):
+                yield Problem(path, f"got [{least}, {greatest}]; takes finite numbers")
             if known is not None and name not in known:
                 yield Problem(path, f"{name!r} is no input; takes {', '.join(known)}{nearest(name, known)}")
             if least > greatest:
@@ -239,6 +266,19 @@ def _check_verify(values: Mapping[str, Any]) -> Iterator[Problem]:
         known = _known_inputs(signatures.get(key))
         for index, example in enumerate(examples):
             yield from _check_example_inputs(("verify", "examples", key, index, "inputs"), example["inputs"], known)
+
+
+def _check_tolerances(verify: Mapping[str, Any]) -> Iterator[Problem]:
+    given: dict[KeyPath, Any] = {(kind,): verify[kind] for kind in ("rtol", "atol")}
+    given |= {
+        ("tolerances", key, output, kind): value
+        for key, outputs in verify["tolerances"].items()
+        for output, values in outputs.items()
+        for kind, value in values.items()
+    }
+    for path, value in given.items():
+        if value is not None and math.isnan(value):
+            yield Problem(("verify", *path), "got NaN, which nothing is close to; takes a number from 0")
 
 
 def _check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
@@ -250,7 +290,9 @@ def _check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterato
                     if isinstance(value, dict):
                         path = ("verify", "examples", key, index, part, name, "file")
                         file = Path(value["file"])
-                        if not file.resolve().is_relative_to(project.root.resolve()):
+                        if "\0" in value["file"]:
+                            yield Problem(path, f"{value['file']!r} is no name of a file")
+                        elif not file.resolve().is_relative_to(project.root.resolve()):
                             yield Problem(path, f"{value['file']!r} lies outside of the project, {str(project.root)!r}")
                         elif not file.is_file():
                             yield Problem(path, f"no file {value['file']!r}")
@@ -277,15 +319,33 @@ def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: list[
             yield Problem((*path, name), "is missing: an example gives every input")
 
 
+def _refuse_path(text: str) -> str | None:
+    try:
+        parts = [os.fsencode(part) for part in Path(text).parts]
+    except UnicodeEncodeError:
+        return f"{text!r} holds what no file can be named by"
+    if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
+        return f"{text[:40]!r}... holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
+    return None
+
+
+_LONGEST_NAME = 255  # bytes, on every file system of Linux
+
+
 def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     if "://" in values["export_dir"]:
         return  # whether a store takes it, publishing finds out before anything is built
+    if reason := _refuse_path(values["export_dir"]):
+        yield Problem(("export_dir",), reason)
+        return
     path = Path(values["export_dir"])
     if patterns := sorted(set(str(path)) & set("*?[]\\")):
         message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"
         yield Problem(("export_dir",), message)
     for part in (path, *path.parents):
-        if part.exists() and not part.is_dir():
+        with disk_errors(part):
+            is_file = part.exists() and not part.is_dir()
+        if is_file:
             yield Problem(("export_dir",), f"{str(part)!r} is a file; takes a directory, existing or not")
             return
 

@@ -109,12 +109,12 @@ def _require_overrides(overrides: Sequence[str]) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if shows:
-        from smdecl import hydra_app
+        from smdecl import hydra_app, trust
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         if arguments.shell_completion:
             _prepare_completion(arguments)
-        return hydra_app.show(arguments)
+        return hydra_app.show(arguments, trust.find_project(Path.cwd(), arguments.trust))
     if arguments.multirun and arguments.verb != "export":
         raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
     if arguments.verb != "check":

@@ -7,7 +7,7 @@ errors, and remembers which line or override each value came from.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import config_dirs, resolving, resources
@@ -45,6 +45,7 @@ def compose(
         ConfigError: With every override and interpolation that Hydra could not take.
     """
     config_dirs.use(directories)
+    refuse_searchpath(overrides, config_name)
     with config_dirs.session():
         config, taken, failures = _compose_what_can_be(config_name, overrides)
         problems = [_explain(error, culprit, config) for error, culprit in failures]
@@ -52,6 +53,53 @@ def compose(
             raise ConfigError(problems) from failures[-1][0]
         HydraConfig.instance().set_config(config)
         return _resolve(config, config_name, taken, problems)
+
+
+def refuse_searchpath(overrides: Sequence[str], config_name: str = PRIMARY) -> None:
+    """Raises where Hydra would search a package for configs: to search one is to import it.
+
+    Raises:
+        ConfigError: With each such entry.
+    """
+    problems = [
+        Problem(("hydra", "searchpath"), "names a package, which Hydra would import; takes directories", origin)
+        for text, origin in _searchpaths(overrides, config_name)
+        if "pkg:" in text
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _searchpaths(overrides: Sequence[str], config_name: str) -> Iterator[tuple[str, Origin]]:
+    for override in overrides:
+        if "hydra.searchpath" in override.partition("=")[0]:
+            yield override, Origin(override=override)
+    # Hydra reads it in the primary config alone.
+    for directory in (*config_dirs.UserConfigs.directories, resources.conf_dir()):
+        file = directory / f"{config_name}.yaml"
+        if file.is_file() and "searchpath" in (text := file.read_text(encoding="utf-8", errors="replace")):
+            yield text, Origin(config_dirs.shown(file))
+
+
+def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:
+    """Returns Hydra's own settings, unresolved; none where the config cannot be composed, which is told elsewhere.
+
+    Raises:
+        ConfigError: Where a setting is none that Hydra takes.
+    """
+    with config_dirs.session():
+        config, _, failures = _compose_what_can_be(config_name, overrides)
+        own = [failure for failure in failures if str(getattr(failure[1], "key_or_group", "")).startswith("hydra")]
+        if config is None and any("hydra." in override.partition("=")[0] for override in overrides):
+            own = failures
+        if own:
+            raise ConfigError([_explain(error, culprit, config) for error, culprit in own])
+        return {} if config is None else _settings(config)
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    found = OmegaConf.to_container(config.hydra, resolve=False)
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
@@ -81,7 +129,7 @@ def _compose_what_can_be(
     while True:
         try:
             return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AssertionError) as error:
             culprit = _culprit(error, remaining)
             failures.append((error, culprit))
             if culprit is None:
@@ -219,7 +267,9 @@ def _resolve(
     config: DictConfig, config_name: str, overrides: Sequence[str], problems: Sequence[Problem]
 ) -> Composition:
     locate = Locator(config_name, tuple(overrides), config_dirs.UserConfigs.directories)
-    values, recorded, found = resolving.resolve(config)
+    values, recorded, environment, found = resolving.resolve(config)
+    settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
+    composition = Composition(values, recorded, locate, tuple(environment.reads), environment.values, settings)
     if found := [*problems, *found]:
-        raise ConfigError([problem.at(locate(problem.path)) for problem in found])
-    return Composition(values, recorded, locate)
+        raise composition.masked(ConfigError(found))
+    return composition

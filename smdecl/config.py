@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from smdecl.errors import KeyPath, Origin
+from smdecl.errors import KeyPath, Origin, SmdeclError
 
 Dim = int | str | None
+_SECRET = 4  # characters; what is shorter is in every text
 Leaf = TypeVar("Leaf")
 
 
@@ -162,11 +163,22 @@ class Composition:
         values: The resolved config: plain dicts, lists and scalars.
         recorded: The same with what was read from the environment left unresolved: what may be written down.
         locate: Finds the file and line or the override that the value at a key path came from.
+        reads: Key path and name of the environment variables that were read.
+        secrets: Name to value of them.
+        hydra: Hydra's own settings, unresolved.
     """
 
     values: dict[str, Any]
     recorded: dict[str, Any]
     locate: Callable[[KeyPath], Origin | None]
+    reads: tuple[tuple[KeyPath, str], ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    hydra: Mapping[str, Any] = field(default_factory=dict)
+
+    def masked(self, error: SmdeclError) -> SmdeclError:
+        """Returns an error that tells nothing of what was read from the environment, and where its problems are."""
+        located = [problem.at(self.locate(problem.path)) for problem in error.problems]
+        return error.masked(located, {name: value for name, value in self.secrets.items() if len(value) >= _SECRET})
 
 
 def parse(values: Mapping[str, Any]) -> ExportConfig:

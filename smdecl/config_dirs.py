@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from smdecl import resources
@@ -30,6 +33,17 @@ class UserConfigs(SearchPathPlugin):
             search_path.prepend(PROVIDER, f"file://{directory}")
 
 
+def _confine(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps Hydra from reading configs outside of its directories: it takes `..` in options and defaults lists."""
+
+    def load_config(source: Any, config_path: str) -> Any:
+        if os.path.normpath(config_path).startswith("..") or Path(config_path).is_absolute():
+            raise HydraException(f"{config_path!r} lies outside of the config directories")
+        return load(source, config_path)
+
+    return load_config
+
+
 def use(directories: Sequence[str | Path]) -> None:
     """Makes every following composition search `directories` first.
 
@@ -43,6 +57,8 @@ def use(directories: Sequence[str | Path]) -> None:
     UserConfigs.directories = resolved
     if UserConfigs not in Plugins.instance().discover(SearchPathPlugin):
         Plugins.instance().register(UserConfigs)
+        source: Any = SourcesRegistry.instance().resolve("file")
+        source.load_config = _confine(source.load_config)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import difflib
 import errno
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ def dotted(path: KeyPath) -> str:
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part
+    return text
+
+
+def _masked(text: str, secrets: Mapping[str, str]) -> str:
+    for name, value in secrets.items():
+        text = text.replace(value, f"${{oc.env:{name}}}")
     return text
 
 
@@ -69,6 +75,11 @@ class Problem:
         """Returns the same problem with its origin, unless it has one already."""
         return self if self.origin is not None else dataclasses.replace(self, origin=origin)
 
+    def masked(self, secrets: Mapping[str, str]) -> Problem:
+        """Returns the same problem with the names of secrets in the place of their values."""
+        path = tuple(_masked(part, secrets) if isinstance(part, str) else part for part in self.path)
+        return dataclasses.replace(self, path=path, message=_masked(self.message, secrets))
+
     def __str__(self) -> str:
         places = [str(place) for place in (self.origin, self.key) if place]
         return ": ".join([*places, self.message])
@@ -92,9 +103,13 @@ class SmdeclError(Exception):
         self.traceback_text = traceback_text
         super().__init__(self.problems, traceback_text)
 
-    def with_problems(self, problems: Sequence[Problem]) -> SmdeclError:
-        """Returns this error with other problems in the place of its own, its cause and traceback kept."""
-        other = type(self)(problems, self.traceback_text)
+    def masked(self, problems: Sequence[Problem], secrets: Mapping[str, str]) -> SmdeclError:
+        """Returns this error with other problems in the place of its own, and with the names of secrets for them.
+
+        Its cause and traceback are kept.
+        """
+        told = [problem.masked(secrets) for problem in problems]
+        other = type(self)(told, _masked(self.traceback_text, secrets))
         other.__cause__ = self.__cause__
         return other.with_traceback(self.__traceback__)
 

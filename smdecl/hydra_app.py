@@ -12,11 +12,26 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import composing, config_dirs, resources
-from smdecl.errors import ConfigError
+from smdecl import composing, config_dirs, resources, trust
+from smdecl.errors import ConfigError, Problem, TrustError
+from smdecl.trust import Project
 
 
-def show(arguments: argparse.Namespace) -> int:
+def refuse_settings(variants: Sequence[Sequence[str]], arguments: argparse.Namespace, project: Project) -> None:
+    """Raises where Hydra's own settings would have it run code, before it reads them itself.
+
+    Raises:
+        TrustError: With every such setting.
+    """
+    problems: dict[Problem, None] = {}
+    for overrides in variants:
+        settings = composing.hydra_settings(overrides, config_name=arguments.config_name)
+        problems |= {Problem(path, reason): None for path, reason in trust.refuse_hydra(settings, project)}
+    if problems:
+        raise TrustError(list(problems))
+
+
+def show(arguments: argparse.Namespace, project: Project) -> int:
     """Prints what one of Hydra's flags asks for.
 
     Raises:
@@ -31,6 +46,9 @@ def show(arguments: argparse.Namespace) -> int:
     flags += ["--resolve"] if arguments.resolve else []
     flags += ["--info", arguments.info] if arguments.info else []
     flags += ["--shell-completion"] if arguments.shell_completion else []
+    if not arguments.shell_completion:
+        composing.refuse_searchpath(arguments.overrides, arguments.config_name)
+        refuse_settings([arguments.overrides], arguments, project)
     try:
         run([*flags, *arguments.overrides], lambda _: None)
     except (HydraException, OmegaConfBaseException) as error:

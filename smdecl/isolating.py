@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from smdecl.errors import InternalError, Problem, SmdeclError
+from smdecl.errors import InternalError, Problem, PublishError, SmdeclError
 
 Result = TypeVar("Result")
 
@@ -48,7 +48,15 @@ def start() -> None:
         multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
         with _starting, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+            _require_scratch()
             multiprocessing.forkserver.ensure_running()
+
+
+def _require_scratch() -> None:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise PublishError(f"no temporary file can be written: {error}; takes a TMPDIR that has room") from error
 
 
 def stop() -> None:

@@ -100,9 +100,7 @@ def _located(composition: Composition) -> Iterator[None]:
     try:
         yield
     except SmdeclError as error:
-        raise error.with_problems([problem.at(composition.locate(problem.path)) for problem in error.problems]) from (
-            error.__cause__
-        )
+        raise composition.masked(error) from error.__cause__
 
 
 def _make(config: ExportConfig, project: Project, directory: Path) -> Made:

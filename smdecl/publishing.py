@@ -22,8 +22,10 @@ from smdecl.config import Publish
 from smdecl.errors import Problem, PublishError, disk_errors
 
 _STAGE = ".smdecl-"
+_ATTEMPTS = 100  # to make a directory that others remove
 # Locks on a network file system may count on one host alone, so that each sweeps only what it left itself.
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
+_ASIDE = ".smdecl-old"
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
 # TensorFlow Serving takes any child that parses as an int64 for a version, whatever it is.
@@ -36,11 +38,12 @@ def refuse_early(export_dir: Path, publish: Publish) -> None:
     Raises:
         PublishError: Where it exists already and `publish.replace` is false.
     """
-    if publish.version == "next" or (existing := _existing(export_dir, publish.version)) is None:
-        return
-    if not publish.replace:
-        raise _exists(existing, publish.version)
-    _require_replaceable(existing)
+    with disk_errors(export_dir):
+        if publish.version == "next" or (existing := _existing(export_dir, publish.version)) is None:
+            return
+        if not publish.replace:
+            raise _exists(existing, publish.version)
+        _require_replaceable(existing)
 
 
 def _require_replaceable(path: Path) -> None:
@@ -80,9 +83,9 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
     """
     parent = export_dir if publish.version is not None else export_dir.parent
     with contextlib.ExitStack() as stack:
-        missing = [path for path in (parent, *parent.parents) if not path.exists()]
-        stack.callback(_remove_empty, missing)
         with disk_errors(parent):
+            missing = [path for path in (parent, *parent.parents) if not path.exists()]
+            stack.callback(_remove_empty, missing)
             directory, lock = _make_stage(parent)
         stack.callback(_remove, directory)
         stack.callback(os.close, lock)
@@ -91,17 +94,17 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
 
 def _make_stage(parent: Path) -> tuple[Path, int]:
     """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
-    while True:
-        parent.mkdir(parents=True, exist_ok=True)
-        directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
+    directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+    for _ in range(_ATTEMPTS):
+        # Another process may fail meanwhile, and remove the directories that it has made.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            parent.mkdir(parents=True, exist_ok=True)
             # The lock on the parent keeps others from sweeping a stage away before it is held.
             with _locked(parent):
                 _sweep(parent)
                 directory.mkdir()
                 return directory, _lock(directory, fcntl.LOCK_NB)
-        except FileNotFoundError:  # another process failed, and removed the directories that it had made
-            continue
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
 
 
 def _remove_empty(directories: list[Path]) -> None:
@@ -130,6 +133,9 @@ def _lock(directory: Path, flags: int = 0) -> int:
 def _locked(directory: Path) -> Iterator[None]:
     descriptor = _lock(directory)
     try:
+        # Another process may have removed it, and made it anew: that lock is another one.
+        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
         yield
     finally:
         os.close(descriptor)
@@ -144,6 +150,12 @@ def _sweep(parent: Path) -> None:
             continue
         shutil.rmtree(directory, ignore_errors=True)
         os.close(descriptor)
+    for aside in parent.glob(f".*{_ASIDE}"):  # of a swap by two renames that was ended between them, or after
+        target = aside.with_name(aside.name[1 : -len(_ASIDE)])
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(target)
 
 
 def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, int | None]:
@@ -159,7 +171,10 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
             path, version = _publish_next(directory, export_dir)
         else:
             path, version = _publish_as(directory, export_dir, options.version, options.replace), options.version
+    # It is published: a server may have it by now, and a caller that is told otherwise would publish it twice.
+    with contextlib.suppress(OSError):
         _sync_directory(path.parent)
+    with contextlib.suppress(OSError):
         if options.keep is not None and version is not None:
             _retire(export_dir, version, options.keep)
     return path, version
@@ -219,14 +234,15 @@ def _rename(source: Path, target: Path, flags: int) -> None:
 def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
     with _locked(target.parent):
         if flags == _EXCHANGE:
-            aside = target.with_name(f".{target.name}.smdecl-old")  # a name that is not swept
+            aside = target.with_name(f".{target.name}{_ASIDE}")
             target.rename(aside)
             try:
                 source.rename(target)
             except BaseException:
                 aside.rename(target)
                 raise
-            aside.rename(source)
+            with contextlib.suppress(OSError):  # it is published; the next export sweeps the old one
+                aside.rename(source)
         elif target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         else:
@@ -235,7 +251,7 @@ def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
 
 def _sync(directory: Path) -> None:
     # TensorFlow's writer syncs nothing: a release that was renamed could be empty after a power failure.
-    for parent, _, names in os.walk(directory):
+    for parent, _, names in os.walk(directory, onerror=_raise):
         for name in names:
             descriptor = os.open(Path(parent, name), os.O_RDONLY)
             try:
@@ -243,6 +259,10 @@ def _sync(directory: Path) -> None:
             finally:
                 os.close(descriptor)
         _sync_directory(Path(parent))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _sync_directory(directory: Path) -> None:

@@ -49,10 +49,10 @@ def _composition(released: Mapping[str, Any]) -> Composition:
         "version": None, "replace": False, "warmup": _WARMUP in released["files"], "keep": None, "models_config": None,
     }  # fmt: skip
     config = OmegaConf.create({**released["config"], "export_dir": "reproduced", "publish": publish})
-    values, recorded, problems = resolving.resolve(config)
+    values, recorded, environment, problems = resolving.resolve(config)
     if problems:
         raise ConfigError(problems)
-    return Composition(values, recorded, lambda _: None)
+    return Composition(values, recorded, lambda _: None, tuple(environment.reads), environment.values)
 
 
 def _around(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

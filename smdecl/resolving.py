@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,7 +12,23 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl.errors import KeyPath, Problem, dotted
 
-_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
+_NOT_GIVEN = object()
+_read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
+
+
+def _oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
+    """Does as OmegaConf's own `oc.env`, and notes what was read: the text of a config need not show it."""
+    read = _read.get()
+    if read is not None:
+        read[name] = os.environ.get(name, "")
+    if name in os.environ:
+        return os.environ[name]
+    if default is _NOT_GIVEN:
+        raise KeyError(f"Environment variable '{name}' not found")
+    return None if default is None else str(default)
+
+
+OmegaConf.register_new_resolver("oc.env", _oc_env, replace=True)
 
 
 @dataclass(frozen=True)
@@ -23,45 +39,61 @@ class Resolved:
     recorded: Any
 
 
-def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], list[Problem]]:
+@dataclass(frozen=True)
+class Environment:
+    """What a config read from the environment.
+
+    Attributes:
+        reads: Key path and name of a variable, for each time that one was read.
+        values: Name to value.
+    """
+
+    reads: list[tuple[KeyPath, str]] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], Environment, list[Problem]]:
     """Returns the values of all keys but Hydra's own, the same as they may be written down, and every problem.
 
     OmegaConf itself would raise at the first interpolation that leads nowhere.
     """
     raw = OmegaConf.to_container(config, resolve=False)
-    resolver = _Resolver([], _secrets(str(raw)))
+    resolver = _Resolver([], Environment())
     pairs = {
         str(key): resolver.resolve(config, key, raw[key], (str(key),))  # type: ignore[index]
         for key in config
         if key != "hydra"
     }
     values = {key: pair.value for key, pair in pairs.items()}
-    return values, {key: pair.recorded for key, pair in pairs.items()}, resolver.problems
-
-
-def _secrets(raw: str) -> tuple[str, ...]:
-    found = {os.environ.get(name, "") for name in _ENVIRONMENT.findall(raw)}
-    return tuple(found - {""})
+    recorded = {key: pair.recorded for key, pair in pairs.items()}
+    return values, recorded, resolver.environment, resolver.problems
 
 
 @dataclass(frozen=True)
 class _Resolver:
     problems: list[Problem]
-    secrets: tuple[str, ...]
+    environment: Environment
 
     def resolve(self, node: DictConfig | ListConfig, key: Any, raw: Any, path: KeyPath) -> Resolved:
         if raw == "???":
             self.problems.append(Problem(path, f"must be given: write {dotted(path)}=..."))
             return Resolved(None, None)
+        read: dict[str, str] = {}
+        token = _read.set(read)
         try:
             value = node[key]
         except OmegaConfBaseException as error:
             self.problems.append(Problem(path, _interpolation_error(error)))
             return Resolved(None, None)
+        finally:
+            _read.reset(token)
+            self.environment.values.update(read)
+            self.environment.reads.extend((path, name) for name in read)
         if isinstance(value, (DictConfig, ListConfig)):
             # Where an interpolation led here, what stands here is the text of the interpolation.
-            return self._resolve_items(value, OmegaConf.to_container(value) if isinstance(raw, str) else raw, path)
-        return Resolved(value, raw if self._is_secret(value, raw) else value)
+            items = self._resolve_items(value, OmegaConf.to_container(value) if isinstance(raw, str) else raw, path)
+            return Resolved(items.value, raw) if read else items
+        return Resolved(value, raw if read else value)
 
     def _resolve_items(self, node: DictConfig | ListConfig, raw: Any, path: KeyPath) -> Resolved:
         if isinstance(node, ListConfig):
@@ -71,12 +103,6 @@ class _Resolver:
         return Resolved(
             {key: pair.value for key, pair in pairs.items()}, {key: pair.recorded for key, pair in pairs.items()}
         )
-
-    def _is_secret(self, value: Any, raw: Any) -> bool:
-        """Whether a value was read from the environment, directly or through another key."""
-        if not isinstance(raw, str) or "${" not in raw:
-            return False
-        return bool(_ENVIRONMENT.search(raw)) or any(secret in str(value) for secret in self.secrets)
 
 
 def _interpolation_error(error: OmegaConfBaseException) -> str:

@@ -32,9 +32,20 @@ def load(name: str) -> dict[str, Any]:
     return schema
 
 
+def _is_integer(_checker: Any, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# JSON has one kind of number, so that its schema takes 1.0 for an integer; TensorFlow does not.
+_Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+
 def problems(name: str, value: object) -> list[Problem]:
     """Returns everything in `value` that breaks the schema `name`, in the order of the keys."""
-    validator = jsonschema.Draft202012Validator(load(name))
+    validator = _Validator(load(name))
     found = [problem for error in validator.iter_errors(value) for problem in _word(error)]
     return sorted(dict.fromkeys(found), key=lambda problem: [str(part) for part in problem.path])
 

@@ -16,14 +16,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
 from smdecl import composing, config_dirs, hydra_app, pipeline, reporting
-from smdecl.errors import ConfigError, SmdeclError
+from smdecl.errors import ConfigError, Origin, Problem, SmdeclError
 from smdecl.trust import Project
 
 _RESULT = "result.json"
@@ -59,10 +59,11 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
         ConfigError: Where the overrides make no sweep.
     """
     config_dirs.use(arguments.config_dir)
+    composing.refuse_searchpath(arguments.overrides, arguments.config_name)
     variants, swept = _expand(arguments.overrides)
-    directory = composing.sweep_dir(
-        [*variants[0], *_hydra_overrides(arguments.overrides)], config_name=arguments.config_name
-    )
+    hydra = _hydra_overrides(arguments.overrides)
+    hydra_app.refuse_settings([[*variant, *hydra] for variant in variants], arguments, project)
+    directory = composing.sweep_dir([*variants[0], *hydra], config_name=arguments.config_name)
     fixed = [*_names_of_fixed(arguments.overrides, swept), f"hydra.sweep.dir={directory}"]
     flags = ["--multirun", "--config-name", arguments.config_name]
     try:
@@ -71,19 +72,31 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
         # Hydra composes all variants before it launches one, and gives up at the first that it cannot compose.
         for number, overrides in enumerate(variants):
             if _composes(number, overrides, directory, arguments):
-                place = [*overrides, *fixed, f"hydra.sweep.subdir={number}"]
-                hydra_app.run([*flags, *place], _job(project, number))
+                place = [*overrides, *hydra, *fixed, f"hydra.sweep.subdir={number}"]
+                _run_alone([*flags, *place], _job(project, number))
     results = sorted(_results(directory), key=lambda variant: variant.number)
     _write(directory / "sweep.json", [asdict(variant) for variant in results])
     _print_table(results, directory)
     return max((variant.exit_code for variant in results), default=0)
 
 
+def _run_alone(argv: Sequence[str], job: Callable[[DictConfig], None]) -> None:
+    try:
+        hydra_app.run(argv, job)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(str(error).partition("\n")[0]) from error
+
+
 def _expand(overrides: Sequence[str]) -> tuple[list[list[str]], set[str]]:
     """Returns the overrides of each variant, as Hydra's own sweeper makes them, and the keys that are swept."""
     with config_dirs.session():
         loader = GlobalHydra.instance().config_loader()
-        return _expand_within(OverridesParser.create(config_loader=loader).parse_overrides(list(overrides)))
+        try:
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+        except OverrideParseException as error:
+            problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
+            raise ConfigError(problem) from error
+        return _expand_within(parsed)
 
 
 def _expand_within(parsed: Sequence[Override]) -> tuple[list[list[str]], set[str]]:

@@ -11,7 +11,7 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,6 @@ _DESERIALIZERS = ("deserialize", "get", "serialize")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
 _INTERPOLATION = "${"
-# What is no plain name, such as one that is put together, is declared by nobody.
-_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^,}\s]+)")
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 
 
@@ -99,25 +97,37 @@ def _declared(pyproject: Path) -> dict[str, list[str]]:
     return {key: declared.get(key, []) for key in _DECLARED}
 
 
-def refuse_environment(value: Any, project: Project, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yields key path and reason of what a config reads from the environment and the project does not declare.
+def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and reason of what a config reads from the environment and the project does not declare."""
+    for path, name in reads:
+        if name not in project.environment:
+            add = f"add it to environment in [tool.smdecl] of {project.root / 'pyproject.toml'}"
+            yield path, f"reads the environment variable {name!r}, which the project does not declare; {add}"
+
+
+_NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}  # hydra/job_logging=none
+
+
+def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and reason of Hydra's own settings that would run code, write files or change the environment.
 
     Args:
-        value: Of the config, with what it reads from the environment left unresolved.
-        project: That declares the variables.
-        path: Of the value.
+        settings: Of the key `hydra`, unresolved.
+        project: Where `hydra_plugins` is trusted, launchers and sweepers of Hydra's plugins may run.
     """
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from refuse_environment(item, project, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from refuse_environment(item, project, (*path, index))
-    elif isinstance(value, str):
-        for name in _ENVIRONMENT.findall(value):
-            if name not in project.environment:
-                add = f"add it to environment in [tool.smdecl] of {project.root / 'pyproject.toml'}"
-                yield path, f"reads the environment variable {name!r}, which the project does not declare; {add}"
+    for path, target, _ in targets(dict(settings), ("hydra",)):
+        ours = target.startswith("hydra._internal.core_plugins.")
+        plugin = target.startswith("hydra_plugins.") and path[1] in ("launcher", "sweeper")
+        if not ours and not (plugin and "hydra_plugins" in project.trusted):
+            yield path, f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins"
+    for key in ("hydra_logging", "job_logging"):
+        if settings.get(key, _NO_LOGGING) != _NO_LOGGING:
+            yield ("hydra", key), f"configures logging, which can run code and write files; takes hydra/{key}=none"
+    if settings.get("callbacks"):
+        yield ("hydra", "callbacks"), "names callbacks, which run code; takes none"
+    for key in ("env_set", "env_copy"):
+        if (settings.get("job") or {}).get(key):
+            yield ("hydra", "job", key), "changes the environment of a run; takes none"
 
 
 def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:

@@ -109,7 +109,7 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
     before = os.umask(0o027)
     try:
         with publishing.stage(tmp_path, NEXT) as directory:
-            assert not publishing._VERSION.fullmatch(directory.name)
+            assert not publishing.VERSION.fullmatch(directory.name)
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
         os.umask(before)

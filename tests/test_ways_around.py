@@ -1,0 +1,311 @@
+"""Every way around the rules of what a config may run and tell: nothing of it runs, nothing secret is told."""
+
+import base64
+import contextlib
+import io
+import json
+import marshal
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+import smdecl
+from smdecl.errors import ConfigError, PublishError, SmdeclError, TrustError
+from tests.conftest import ROOT, tree
+
+# What runs leaves a file whose name begins with ran: a hostile target makes it, or a package when it is imported.
+NET = """
+import functools, os, pathlib
+import keras
+import tensorflow as tf
+alias, partly = os.system, functools.partial(os.system, "touch ran_partly")
+class Tools:
+    remove = staticmethod(os.remove)
+class Net(tf.Module):
+    def __init__(self, inner=None, which=None):
+        pathlib.Path("ran_net").write_text("")
+    @tf.function
+    def add(self, x):
+        return x + x
+class Deep(keras.Model): ...
+"""
+EVIL = "import pathlib\npathlib.Path('ran_import').write_text('')\nclass Evil: ...\ndef evil(x): return x\n"
+
+
+def run_lambda(x):
+    __import__("pathlib").Path("ran_lambda").write_text("")
+    return x
+
+
+def ran(project):
+    return [path.name for path in project.root.rglob("ran*")]
+
+
+def refused(project, *overrides, kind=TrustError):
+    """Exports what must be refused before anything has run; returns the text of the error."""
+    with pytest.raises(kind) as error:
+        project.export(*overrides)
+    assert error.value.exit_code == 2
+    assert ran(project) == []
+    assert not (project.root / "exports").exists()
+    return str(error.value)
+
+
+@pytest.fixture
+def evilpkg(tmp_path, monkeypatch):
+    """A package outside of the project that nobody trusts; returns the environment that finds it."""
+    package = tmp_path / "elsewhere" / "evilpkg"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(EVIL)
+    (package.parent / "far.yaml").write_text("_target_: smdecl.models.Scaler\n")
+    monkeypatch.syspath_prepend(package.parent)
+    return {"PYTHONPATH": f"{ROOT}:{package.parent}"}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("builtins.eval", "builtins.open", "builtins.__import__", "runpy.run_path", "pickle.loads", "marshal.loads"), *("hydra.utils.get_method", "hydra.utils.get_class", "hydra.utils.instantiate", "importlib.import_module"),
+        *("keras.utils.get_file", "keras.saving.load_model", "tensorflow.keras.models.load_model", "keras.layers.Lambda"), *("keras.layers.TFSMLayer", "keras.export.TFSMLayer", "tf_keras.layers.Lambda", "keras.models.clone_model"),
+        *("keras.utils.deserialize_keras_object", "keras.saving.deserialize_keras_object", "keras.Model.load_weights"), *("tensorflow.io.write_file", "tensorflow.raw_ops.WriteFile", "tensorflow.raw_ops.EagerPyFunc"),
+        *("tensorflow.py_function", "tensorflow.compat.v1.py_func", "tensorflow.function", "keras.layers.get"),
+        *("smdecl.models.tf.io.gfile.rmtree", "smdecl.isolating.os.system", "smdecl.trust.find_project"), *("mynet.os.system", "mynet.os.mkdir", "mynet.alias", "mynet.partly", "mynet.Tools.remove"),
+        *("mynet.tf.io.gfile.rmtree", "mynet.tf.raw_ops.WriteFile", "mynet.keras.layers.Lambda", "mynet.pathlib.Path"), *("mynet.Deep.load_weights", "mynet.Deep.from_config", "mynet.Net.__subclasses__", "mynet.__loader__.get_data"),
+        *("mynet.Net.__init__.__class__", "mynet.Net.__dict__.get", "mynet.functools.partial"),
+    ],
+)  # fmt: skip
+def test_a_target_that_is_no_constructor_is_refused(project, target):
+    project.write("mynet.py", NET)
+
+    # Beside a model of the project's own, whose module may be imported and whose class is then not built.
+    assert target in refused(project, "model._target_=mynet.Net", f"+model.inner={{_target_:{target}}}")
+
+
+@pytest.mark.parametrize("target", ["os.mkdir", "mynet.os.mkdir"])
+@pytest.mark.parametrize("override", [
+    "+model.inner={_target_:%s,path:ran,_partial_:true}", "+model._args_=[[[{a:[{_target_:mynet.Net,inner:{_target_:%s,path:ran}}]}]]]", "+model.inner={_target_:'${model.which}',path:ran}",
+    "+model.inner='${oc.create:{_target_:%s,path:ran}}'", "+model.inner={_target_:'${oc.env:TARGET}',path:ran}",
+    "+model.inner={_target_:mynet.Net,_args_:[{_target_:%s,_args_:[ran]}],_recursive_:false}", "devices.strategy={_target_:%s,path:ran}",
+    "options.experimental_sharding_callback={_target_:%s,path:ran,_partial_:true}",
+])  # fmt: skip
+def test_a_refused_target_is_found_wherever_it_stands(project, monkeypatch, target, override):
+    monkeypatch.setenv("TARGET", target)
+    project.write("mynet.py", NET)
+    given = override.replace("%s", target)
+
+    assert refused(project, "model._target_=mynet.Net", f"+model.which={target}", given, kind=ConfigError)
+
+
+@pytest.mark.parametrize("framework", ["keras", "tf_keras"])
+@pytest.mark.parametrize("argument", [
+    "os.system", "mynet.alias", "evilpkg>evil", {"module": "evilpkg", "class_name": "function", "config": "evil", "registered_name": "evil"},
+    {"module": "evilpkg", "class_name": "Evil", "config": {}, "registered_name": "Evil"}, {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"},
+    {"class_name": "__lambda__", "config": {"value": ["CODE", None, None]}}, {"class_name": "__lambda__", "config": {"code": "CODE", "defaults": None, "closure": None}},
+])  # fmt: skip
+def test_what_keras_would_make_of_an_argument_runs_nothing(project, evilpkg, framework, argument):
+    code = base64.b64encode(marshal.dumps(run_lambda.__code__)).decode()
+    layer = {"_target_": f"{framework}.layers.Dense", "units": 2, "activation": argument}
+    model = {"_target_": f"{framework}.Sequential", "layers": [layer]}
+    text = json.dumps(model).replace("CODE", code)
+    signature = {"inputs": {"inputs": {"shape": [2, 2], "dtype": "float32", "name": "x"}}}
+    project.write("conf/model/mine.yaml", text)
+    project.write("conf/signatures/mine.yaml", json.dumps({"serving_default": signature}))
+
+    with pytest.raises(SmdeclError) as error:
+        project.export("model=mine", "signatures=mine")
+
+    assert error.value.exit_code in (2, 3)
+    assert ran(project) == []
+
+
+SETTINGS = {
+    "a callback": "callbacks: {x: {_target_: os.mkdir, path: ran}}",
+    "a callback of a framework": "callbacks: {x: {_target_: tensorflow.io.write_file, filename: ran, contents: x}}",
+    "a launcher": "launcher: {_target_: os.mkdir, path: ran}",
+    "a sweeper": "sweeper: {_target_: os.mkdir, path: ran}",
+    "a factory in the logging": "hydra_logging: {version: 1, filters: {x: {(): os.mkdir, path: ran}}}",
+    "a factory in a job's logging": "job_logging: {version: 1, filters: {x: {(): os.mkdir, path: ran}}}",
+    "a class of a formatter": "job_logging: {version: 1, formatters: {x: {class: evilpkg.Evil}}}",
+    "a handler": "hydra_logging: {version: 1, handlers: {x: {class: logging.FileHandler, filename: ran}}}",
+    "a handler of a job": "job_logging: {version: 1, handlers: {x: {class: logging.FileHandler, filename: ran}}}",
+    "an object for a handler": "hydra_logging: {version: 1, handlers: {x: {class: logging.StreamHandler, stream: 'ext://evilpkg.Evil'}}}",
+    "a package of configs": "searchpath: ['pkg://evilpkg']",
+    "the environment": "job: {env_set: {PATH: bin}}",
+}  # fmt: skip
+
+
+def as_override(setting):
+    ((key, value),) = yaml.safe_load(setting).items()
+    text = re.sub(r'"(\w+)":', r"\1:", json.dumps(value).replace('"()"', r"\(\)").replace(": ", ":"))
+    return f"{'' if key == 'searchpath' else '++'}hydra.{key}={text}"
+
+
+SWEEP = ["-m", "model=adder,scaler"]
+RUNS = [("file", SWEEP), ("override", SWEEP), ("file", []), ("override", [])]
+SHOWS = [pytest.param("file", [*flags], marks=pytest.mark.slow) for flags in (["--cfg", "all"], ["--help"], ["--info"])]  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "flags"), [*RUNS, *SHOWS])
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_what_hydra_itself_would_run_is_refused(project, evilpkg, setting, where, flags):
+    project.write("bin/git", "#!/bin/sh\necho > ran_git\n").chmod(0o755)
+    project.write("conf/release/evil.yaml", f"# @package _global_\nhydra:\n  {setting}\n")
+    hostile = ["--config-dir", "conf", "release=evil"] if where == "file" else [as_override(setting)]
+
+    done = project.run(*flags, *hostile, env=evilpkg)
+
+    assert ran(project) == []
+    assert "Traceback" not in done.stderr
+    assert not (project.root / "exports").exists()
+    if flags[:1] in ([], ["-m"]):
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+
+
+@pytest.mark.parametrize("defaults", ["override /model: ../../../elsewhere/far", "/../../elsewhere/far@model", "../../../elsewhere/far@_global_.model"])  # fmt: skip
+def test_a_defaults_list_reads_nothing_outside_of_the_config_directories(project, evilpkg, defaults):
+    project.write("conf/release/far.yaml", f"# @package _global_\ndefaults:\n  - {defaults}\nname: mine\n")
+
+    assert refused(project, "release=far", kind=ConfigError)
+
+
+@pytest.mark.parametrize("place", ["../../elsewhere/far", "/../../elsewhere/far", "ROOT/elsewhere/far"])
+def test_an_option_or_a_primary_config_outside_of_them_is_refused(project, evilpkg, tmp_path, place):
+    project.write("conf/model/mine.yaml", "_target_: smdecl.models.Adder\n")
+    place = place.replace("ROOT", str(tmp_path))
+    assert refused(project, f"model=../{place}", "name=mine", kind=ConfigError)
+    with pytest.raises(ConfigError):
+        smdecl.compose(config_dir="conf", config_name=place)
+
+
+class Pickled:
+    def __reduce__(self):
+        return (Path.mkdir, (Path("ran_pickle"),))
+
+
+def arrays(**held):
+    np.savez(buffer := io.BytesIO(), **held)
+    return buffer.getvalue()
+
+
+def keras_file(path, *layers, **members):
+    keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(5)]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**held, **members}.items():
+            archive.writestr(name, content.replace(b'"keras.layers"', b'"evilpkg"') if layers == () else content)
+
+
+@pytest.mark.filterwarnings("ignore")  # Keras warns while it saves
+@pytest.mark.parametrize("kind", ["lambda", "module", "npz", "pickle"])
+def test_weights_with_code_in_them_are_an_error_and_run_nothing(project, evilpkg, kind):
+    path = Path("w.keras")
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Pickled()))
+    elif kind == "npz":
+        held = arrays(layers=np.array([Pickled()], object))
+        keras_file(path, keras.layers.Identity(), **{"model.weights.npz": held, "model.weights.h5": b""})
+    else:
+        keras_file(path, *([keras.layers.Lambda(run_lambda)] if kind == "lambda" else []))
+    for left in Path().glob("ran*"):
+        left.unlink()
+
+    with pytest.raises(SmdeclError) as error:
+        project.export("model=dense", "signatures=none", "weights=keras", f"weights.path={path}")
+
+    assert error.value.exit_code in (2, 3)
+    assert ran(project) == []
+
+
+def test_an_example_that_is_a_pickle_is_refused_and_not_read(project):
+    Path("x.npz").write_bytes(arrays(x=np.array([Pickled()], object)))
+
+    examples = "++verify.examples.serving_default=[{inputs:{x:{file:x.npz}}}]"
+    assert "cannot be read" in refused(project, examples, kind=ConfigError)
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..", ".", "a//b", ".hidden", "~", "a\\\\b"])
+def test_a_name_leads_nowhere_else(project, name):
+    assert "name: got" in refused(project, f"name='{name}'", kind=ConfigError)
+
+
+def test_a_link_in_the_place_of_a_version_is_not_followed(project, tmp_path):
+    kept = project.export("export_dir=kept").path
+    before = tree(kept)
+    Path("exports").mkdir()
+    Path("exports/1").symlink_to(kept.absolute())
+
+    for overrides in (["publish.version=1"], ["publish.version=1", "publish.replace=true"], ["signatures={}"]):
+        with contextlib.suppress(PublishError, ConfigError):
+            project.export("export_dir=exports", *overrides)
+    assert tree(kept) == before
+
+
+SECRET = "s3cr3t-9f41"
+TAKES = """
+from smdecl.models import Scaler
+def make(token, size=1, url=None):
+    return Scaler(float(size))
+def fail(token, size=1):
+    raise ValueError(f"{token} is refused by the server")
+"""
+
+
+@pytest.fixture
+def secretive(project, monkeypatch):
+    """A project whose configs may read a secret from the environment."""
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SECRET", "LIST", "WHICH"]\n')
+    project.write("mynet.py", TAKES)
+    project.write("conf/model/make.yaml", "_target_: mynet.make\nsize: 1\ntoken: ${oc.env:SECRET}\nurl: null\n")
+    for name, value in {"SECRET": SECRET, "LIST": f"{{a: {SECRET}}}", "WHICH": "SECRET"}.items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+def told(project, *streams):
+    """Returns where in a project or in what was printed the secret stands."""
+    text = [stream for stream in streams if SECRET in stream]
+    files = [path for path in project.root.rglob("*") if SECRET in path.name]
+    written = [path for path in project.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    return [*text, *files, *written]
+
+
+@pytest.mark.parametrize("overrides", [
+    [], ["model.url='http://${model.token}@x'"], ["model.token='${oc.env:${oc.env:WHICH}}'", "model.url='http://${model.token}@x'"], ["model.token='${oc.${model.url}:SECRET}'", "model.url=env"],
+    ["model.token='${oc.decode:${oc.env:LIST}}'"], ["model.token='${oc.create:{a:${oc.env:SECRET}}}'", "model.url='${model.token.a}'"],
+])  # fmt: skip
+def test_a_secret_is_in_no_file_of_a_release(secretive, overrides):
+    with contextlib.suppress(ConfigError):  # to refuse a way of reading it is as good
+        release = secretive.export("model=make", *overrides)
+        manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
+        assert "${" in str(manifest["config"]["model"])
+    assert told(secretive) == []
+
+
+@pytest.mark.parametrize("overrides", [
+    ["seed=${oc.env:SECRET}"], ["seed='${oc.${name}:SECRET}'", "name=env"], ["publish.version=${oc.env:SECRET}", "name='${oc.env:SECRET}/..'"],
+    ["model._target_=${oc.env:SECRET}", "weights=checkpoint", "weights.path=${oc.env:SECRET}"], ["model._target_=mynet.make", "+model._convert_=${oc.env:SECRET}", "+model.token=1"],
+    ["model._target_=mynet.make", "+model.token=1", "+model.size=${oc.env:SECRET}"], ["model._target_=mynet.fail", "+model.token=${oc.env:SECRET}"],
+    ["signatures.serving_default.method='x ${oc.env:SECRET}'", "devices.build=${oc.env:SECRET}"],
+])  # fmt: skip
+def test_a_secret_is_in_no_error(secretive, overrides):
+    with pytest.raises(SmdeclError) as error:
+        secretive.export(*overrides)
+
+    assert told(secretive, str(error.value), error.value.traceback_text) == []
+
+
+@pytest.mark.parametrize("token", [[], ["model.token=${oc.env:SECRET}"], ["model.token=${oc.env:SECRET},${model.size}"]])  # fmt: skip
+def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
+    arguments = ["-m", "--config-dir", "conf", "model=make", "model.size=1,word", "hydra.output_subdir=.hydra"]
+    done = secretive.run(*arguments, *token)
+
+    assert done.returncode == 3, done.stderr
+    assert len(done.stdout.splitlines()) == (2 if "," in str(token) else 1)
+    assert told(secretive, done.stdout, done.stderr) == []
