@@ -23,7 +23,7 @@ from tests.conftest import ROOT, run_cli, tree
 
 RENAMES = pytest.mark.parametrize("has_renameat2", [True, False], ids=["renameat2", "lock"])
 CASES = pytest.mark.parametrize("case", fault_runs.CASES)
-KILLS, AT_ONCE = 200, 3
+AT_ONCE = 3
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +216,8 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.slow
-def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path):
+@pytest.mark.parametrize("kills", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.soak)])
+def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path, kills):
     marker = f"SMDECL_TEST_{uuid.uuid4().hex}"
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -251,7 +251,7 @@ def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path):
     with ThreadPoolExecutor(AT_ONCE) as pool:
         duration = max(seconds for _, seconds in pool.map(export, itertools.islice(itertools.cycle(kinds), AT_ONCE)))
         moments = random.Random(0)
-        codes = list(pool.map(kill, range(KILLS), (moments.uniform(0.05, 1.3 * duration) for _ in range(KILLS))))
+        codes = list(pool.map(kill, range(kills), (moments.uniform(0.05, 1.3 * duration) for _ in range(kills))))
     end = time.monotonic() + 30
     while (left := marked(marker)) and time.monotonic() < end:
         time.sleep(0.2)
@@ -261,7 +261,7 @@ def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path):
 
     print(f"\n{duration=:.1f} {codes.count(-9)=} {codes.count(0)=} {poller.looks=}", os.listdir(counted))
     assert set(codes) <= {0, -signal.SIGKILL}
-    assert codes.count(-signal.SIGKILL) > KILLS / 2
+    assert codes.count(-signal.SIGKILL) > kills / 2
     assert poller.wrong == []
     assert left == []
     numbers = sorted(faults.versions(counted))
