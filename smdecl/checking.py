@@ -65,7 +65,8 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
             return
         for key, item in items:
             if isinstance(value, dict) and not isinstance(key, str) and path[:1] != ("model",):
-                yield Problem(path, f"has the key {key!r}, which is {type(key).__name__}; takes a text, in quotes")
+                message = f"is a key that is no text, but {type(key).__name__}; write it in quotes"
+                yield Problem((*path, str(key)), message)
             else:
                 pending.append(((*path, key), item))
 

@@ -99,7 +99,10 @@ def _declared(pyproject: Path) -> dict[str, list[str]]:
 
 def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -> Iterator[tuple[KeyPath, str]]:
     """Yields key path and reason of what a config reads from the environment and the project does not declare."""
-    for path, name in reads:
+    first: dict[str, KeyPath] = {}
+    for path, name in reads:  # what another key leads to is read there again
+        first.setdefault(name, path)
+    for name, path in first.items():
         if name not in project.environment:
             add = f"add it to environment in [tool.smdecl] of {project.root / 'pyproject.toml'}"
             yield path, f"reads the environment variable {name!r}, which the project does not declare; {add}"
