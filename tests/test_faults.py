@@ -216,7 +216,8 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("kills", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("kills", [20, 200])
 def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path, kills):
     marker = f"SMDECL_TEST_{uuid.uuid4().hex}"
     scratch = tmp_path / "scratch"
@@ -259,7 +260,7 @@ def test_exports_killed_at_random_moments_leave_no_partial_version(tmp_path, kil
     poller.ended.set()
     poller.join()
 
-    print(f"\n{duration=:.1f} {codes.count(-9)=} {codes.count(0)=} {poller.looks=}", os.listdir(counted))
+    print(last)  # shown where what follows fails
     assert set(codes) <= {0, -signal.SIGKILL}
     assert codes.count(-signal.SIGKILL) > kills / 2
     assert poller.wrong == []

@@ -111,8 +111,8 @@ def fuzz(examples, strategy, check):
     settings(max_examples=examples, **same)(given(strategy)(check))()
 
 
-def several(few, many):
-    return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])
+def several(few, many, mark=pytest.mark.slow):
+    return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=mark)])
 
 
 def with_values(composition, values):
@@ -253,7 +253,7 @@ def exported(composition, values):
         pipeline.verify(release.path)
 
 
-@several(15, 200)
+@several(15, 200, pytest.mark.soak)
 def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(composition, monkeypatch, tmp_path, examples):
     isolating.start()
     multiprocessing.util.get_temp_dir()  # which outlives the test
@@ -287,6 +287,6 @@ def composed(overrides):
         assert all(problem.message and "Traceback" not in problem.message for problem in error.problems)
 
 
-@several(100, 2000)
+@several(100, 300)
 def test_overrides_of_any_text_are_taken_or_told(examples):
     fuzz(examples, st.lists(TYPED, min_size=1, max_size=3), composed)
