@@ -592,3 +592,42 @@ def test_a_saved_model_that_a_factory_loads_is_described_and_exported_anew(net):
     assert record.methods == {"add": ("x",)}
     assert [variable.name for variable in record.variables] == ["factor"]
     assert served(second, x=2.0) == {"output_0": 8.0}
+
+
+MIRRORED = """
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(3.0, name="w")
+        assert len(self.w.values) == 2  # a replica on each of the two
+
+    @tf.function
+    def add(self, x):
+        return x * self.w
+"""
+
+
+@pytest.mark.parametrize(("policy", "replicas"), [("null", 0), ("expand_distributed_variables", 2)])
+def test_what_is_built_over_several_devices_is_served_on_one(net, policy, replicas):
+    net.write("mynet.py", MIRRORED)
+    strategy = "{_target_: tensorflow.distribute.MirroredStrategy, devices: ['CPU:0', 'CPU:1']}"
+
+    release = net.export(
+        "model._target_=mynet.Net",
+        f"devices.strategy={strategy}",
+        f"options.experimental_variable_policy={policy}",
+        "audit.strategy=warn",
+        "verify.loaders=[python]" if replicas else "verify.loaders=[python,cpp]",
+    )
+
+    assert tf.saved_model.load(str(release.path)).signatures["serving_default"](x=tf.constant(2.0))["output_0"] == 6
+    told = [warning.message for warning in release.warnings if warning.key == "audit.strategy"]
+    assert len(told) == (1 if replicas else 0)
+    if not replicas:
+        assert served(release, x=2.0)["output_0"] == 6
