@@ -21,7 +21,9 @@ import pytest
 from tests import fault_runs, faults
 from tests.conftest import ROOT, run_cli, tree
 
-RENAMES = pytest.mark.parametrize("has_renameat2", [True, False], ids=["renameat2", "lock"])
+RENAMES = pytest.mark.parametrize(
+    "has_renameat2", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["renameat2", "lock"]
+)
 CASES = pytest.mark.parametrize("case", fault_runs.CASES)
 AT_ONCE = 3
 

@@ -147,7 +147,10 @@ def as_override(setting):
 
 
 SWEEP = ["-m", "model=adder,scaler"]
-RUNS = [("file", SWEEP), ("override", SWEEP), ("file", []), ("override", [])]
+RUNS = [
+    *(("file", SWEEP), ("override", SWEEP)),
+    *(pytest.param(where, [], marks=pytest.mark.slow) for where in ("file", "override")),
+]
 SHOWS = [pytest.param("file", [*flags], marks=pytest.mark.slow) for flags in (["--cfg", "all"], ["--help"], ["--info"])]  # fmt: skip
 
 
