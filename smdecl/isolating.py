@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from smdecl.errors import InternalError, Problem, PublishError, SmdeclError
+from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
 
 Result = TypeVar("Result")
 
@@ -49,7 +49,12 @@ def start() -> None:
         with _starting, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
             _require_scratch()
-            multiprocessing.forkserver.ensure_running()
+            try:
+                multiprocessing.forkserver.ensure_running()
+            except OSError as error:
+                # Its socket lies in TMPDIR, and a socket's path has room for some 100 bytes.
+                message = f"no server process can be started in {tempfile.gettempdir()!r}: {error}"
+                raise UsageError(f"{message}; takes a TMPDIR with a shorter path") from error
 
 
 def _require_scratch() -> None:

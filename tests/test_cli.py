@@ -304,3 +304,16 @@ def test_a_full_standard_output_does_not_hide_where_the_release_is(project):
     assert done.returncode == 5
     assert done.stderr.startswith("smdecl: error: published exports/adder/1, but standard output cannot be written")
     assert Path("exports/adder/1/saved_model.pb").is_file()
+
+
+def test_a_temporary_directory_of_too_long_a_path_is_told(project):
+    long = project.root / ("x" * 120)
+    long.mkdir()
+
+    done = project.run(env={"TMPDIR": str(long)})
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"smdecl: error: no server process can be started in {str(long)!r}: AF_UNIX path too long; takes a TMPDIR with a"
+        " shorter path\n"
+    )
