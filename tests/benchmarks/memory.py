@@ -1,7 +1,7 @@
 """Measures the peak memory of an export of many variables against the plain script: python tests/benchmarks/memory.py.
 
-The export's processes are this one and the one that builds and saves; that of the verification is a loader's, and is
-told by itself. Reads Linux's /proc; each command runs once, for memory is not noisy.
+The export's processes are the program's own and the one that builds and saves, which the server of its forks begins;
+that of the verification, the next one, is a loader's, and is told by itself. Reads Linux's /proc; each command runs once, for memory is not noisy.
 """
 
 import argparse
@@ -16,28 +16,26 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
-def peaks(command: list[str], directory: Path) -> tuple[float, list[float]]:
-    """Returns the seconds that a command took and the peak GiB of each of its processes, in the order they began."""
+def peaks(command: list[str], directory: Path) -> tuple[float, float, list[float]]:
+    """Returns the seconds that a command took, its peak GiB, and those of its grandchildren in the order they began."""
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=directory, env={**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}"})
-    seen: dict[int, float] = {}
+    own, seen = 0.0, dict[int, float]()
     while process.poll() is None:
-        for pid in _tree(process.pid):
+        own = max(own, _peak(process.pid))
+        for pid in [grandchild for child in _children(process.pid) for grandchild in _children(child)]:
             seen[pid] = max(seen.get(pid, 0), _peak(pid))
         time.sleep(0.02)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} exited with {process.returncode}")
-    return time.perf_counter() - started, list(seen.values())
+    return time.perf_counter() - started, own, list(seen.values())
 
 
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for parent in found:
-        try:
-            found += map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
-        except OSError:  # it has ended
-            continue
-    return found
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
 
 
 def _peak(pid: int) -> float:
@@ -54,13 +52,10 @@ def main() -> None:
     gib = parser.parse_args().gib
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        plain, (script, *_) = peaks([sys.executable, str(HERE / "big.py"), str(gib), "plain"], directory)
+        plain, script, _ = peaks([sys.executable, str(HERE / "big.py"), str(gib), "plain"], directory)
         smdecl = [sys.executable, "-m", "smdecl"]
-        exported, found = peaks([*smdecl, "--trust", "big", "model._target_=big.Big", f"+model.gib={gib}"], directory)
-        verified, _ = peaks([*smdecl, "verify", "exports/adder/1"], directory)
-    # Beside the program itself there are the server, which imports and forks, and multiprocessing's own.
-    own, *others = found
-    saving, verifying = others[-2:]  # in the order they began
+        exported, own, (saving, verifying) = peaks([*smdecl, "--trust", "big", "model._target_=big.Big", f"+model.gib={gib}"], directory)
+        verified, _, _ = peaks([*smdecl, "verify", "exports/adder/1"], directory)
     print(f"| {gib:g} GiB of variables | seconds | peak GiB | |\n| --- | --- | --- | --- |")
     print(f"| plain script | {plain:.1f} | {script:.2f} | |")
     ratio = (own + saving) / script
