@@ -47,6 +47,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
         ModelError: Where the model's own code fails.
     """
     _seed(config.seed)
+    keras_models.use_defaults()  # before the model's own modules, which may set others
     _show_devices(config.devices)
     _require_targets(config, project)
     _require_devices(config.devices)
@@ -63,6 +64,12 @@ def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # the global generator, for that is what models use
     tf.random.set_seed(seed)
+    # TensorFlow makes its global generator when it is first asked for, of the machine's entropy. To make it here would
+    # start the runtime, after which a model's own code can no longer divide the devices.
+    drawn = random.Random(seed)
+    tf.random.Generator.from_non_deterministic_state = lambda alg=None: tf.random.Generator.from_seed(
+        drawn.getrandbits(63), alg
+    )
 
 
 def _show_devices(devices: Devices) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, op_sets, schema, trust
+from smdecl import config, digests, op_sets, schema, trust
 from smdecl.config import Composition, ExportConfig, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, disk_errors, nearest
 from smdecl.records import RESERVED_KEYS
@@ -213,6 +213,28 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             if publish[key] is not None:
                 takes = "takes null beside publish.version=null: a server looks for versions"
                 yield Problem(("publish", key), f"got {publish[key]!r}; {takes}")
+    record = publish["run_record"]
+    if record is not None and (
+        reason := _refuse_path(record) or (f"{record!r} is a directory" if Path(record).is_dir() else None)
+    ):
+        yield Problem(("publish", "run_record"), reason)
+
+
+def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Compares the digests that a config asks for: a file that is another one is no input of this release."""
+    for name, wanted in values["sha256"].items():
+        if "\0" in name or not Path(name).is_file():
+            yield Problem(("sha256", name), f"no file {name!r}")
+            continue
+        try:
+            found = digests.sha256(Path(name))
+        except OSError as error:
+            yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
+            continue
+        if found != wanted:
+            yield Problem(
+                ("sha256", name), f"{name!r} is another file: its sha256 is {found}, and the config has {wanted}"
+            )
 
 
 def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -358,5 +380,6 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("weights",), _check_weights),
     (("verify",), _check_verify),
     (("publish",), _check_publish),
+    (("sha256",), _check_sha256),
     (("export_dir",), _check_export_dir),
 )

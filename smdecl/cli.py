@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from smdecl import __version__, isolating, reporting
-from smdecl.errors import SmdeclError, UsageError, nearest
+from smdecl import isolating, reporting
+from smdecl.arguments import VERBS, parse
+from smdecl.errors import SmdeclError, UsageError
 
-_VERBS = ("export", "check", "plan", "verify", "reproduce")
-_ON_DIRECTORY = ("verify", "reproduce")
-_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return _run(_parse(sys.argv[1:] if argv is None else argv))
+        return _run(parse(sys.argv[1:] if argv is None else argv))
     except SmdeclError as error:
         reporting.error(error)
         return error.exit_code
@@ -63,75 +61,33 @@ def _end_by(number: int) -> NoReturn:
     raise AssertionError("the signal ended the process")
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in _VERBS else ("export", list(argv))
-    parser = argparse.ArgumentParser(prog="smdecl", add_help=False, allow_abbrev=False)
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("--version", action="version", version=f"smdecl {__version__}")
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--config-name", "-cn", default="export")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[])
-    parser.add_argument("--trust", action="append", default=[], metavar="PACKAGE")
-    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--package", "-p")
-    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
-    parser.add_argument("--shell-completion", "-sc", action="store_true")
-    parser.add_argument("--hydra-help", action="store_true")
-    arguments = parser.parse_intermixed_args(rest)
-    arguments.verb = verb
-    if verb in _ON_DIRECTORY:
-        return _require_directory(arguments)
-    if not arguments.shell_completion:
-        _require_overrides(arguments.overrides)
-    return arguments
-
-
-def _require_directory(arguments: argparse.Namespace) -> argparse.Namespace:
-    # Of the flags, what a release was made with is in its manifest; whom to trust never is.
-    flags = {**vars(arguments), "overrides": [], "trust": [], "verb": "export"}
-    if len(arguments.overrides) != 1 or flags != {**vars(_parse([])), "overrides": []}:
-        raise UsageError(f"smdecl {arguments.verb} takes the directory of a release, and no flag but --trust")
-    arguments.directory = Path(arguments.overrides[0])
-    return arguments
-
-
-def _require_overrides(overrides: Sequence[str]) -> None:
-    for word in overrides:
-        if "=" not in word and not word.startswith("~"):
-            if word in _VERBS:
-                raise UsageError(f"the verb comes first: smdecl {word} ...")
-            takes = f"verbs are {', '.join(_VERBS)} and come first, overrides are key=value{nearest(word, _VERBS)}"
-            raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
-
-
 def _run(arguments: argparse.Namespace) -> int:
+    from smdecl import trust
+
+    if arguments.verb in _ON_DIRECTORIES:
+        return _ON_DIRECTORIES[arguments.verb](arguments)
     shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if shows:
-        from smdecl import hydra_app, trust
+        from smdecl import hydra_app
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         if arguments.shell_completion:
             _prepare_completion(arguments)
         return hydra_app.show(arguments, trust.find_project(Path.cwd(), arguments.trust))
-    if arguments.multirun and arguments.verb != "export":
-        raise UsageError(f"-m runs a sweep of exports; leave out {arguments.verb!r}")
     if arguments.verb != "check":
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
-    from smdecl import composing, trust
-
     project = trust.find_project(Path.cwd(), arguments.trust)
-    if arguments.verb in _ON_DIRECTORY:
-        return _VERB[arguments.verb](arguments.directory, project)
     if arguments.multirun:
         from smdecl import sweeping
 
         return sweeping.sweep(arguments, project)
-    composition = composing.compose(
-        arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name
-    )
-    return _VERB[arguments.verb](composition, project)
+    return _OF_CONFIG[arguments.verb](_compose(arguments), project)
+
+
+def _compose(arguments: argparse.Namespace) -> Any:
+    from smdecl import composing
+
+    return composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
 
 
 def _prepare_completion(arguments: argparse.Namespace) -> None:
@@ -139,7 +95,7 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
     if not arguments.overrides:
         raise UsageError("--shell-completion takes install=bash or uninstall=bash (or zsh, fish)")
     program, *words = os.environ.get("COMP_LINE", "").split(" ")
-    kept = words[1:] if words and words[0] in _VERBS else words
+    kept = words[1:] if words and words[0] in VERBS else words
     for flag in ("--config-dir", "-cd"):
         while flag in kept[:-2]:
             place = kept.index(flag)
@@ -170,24 +126,40 @@ def _plan(composition: Any, project: Any) -> int:
     return 0
 
 
-def _verify(directory: Path, _project: Any) -> int:
+def _verify(arguments: argparse.Namespace) -> int:
+    isolating.start()
     from smdecl import pipeline, rendering
 
-    print(rendering.verified(directory, *pipeline.verify(directory)))
+    print(rendering.verified(arguments.directory, *pipeline.verify(arguments.directory)))
     return 0
 
 
-def _reproduce(directory: Path, project: Any) -> int:
-    from smdecl import reproducing
+def _reproduce(arguments: argparse.Namespace) -> int:
+    if not arguments.environment:
+        isolating.start()
+    from smdecl import reproducing, trust
 
-    print(f"{directory}: made again, the same bytes: {reproducing.reproduce(directory, project)}")
+    directory, project = arguments.directory, trust.find_project(Path.cwd(), arguments.trust)
+    if arguments.environment:
+        reproducing.compare_environment(directory, project)
+        print(f"{directory}: made in the same environment")
+        return 0
+    composition = _compose(arguments) if arguments.overrides or arguments.config_dir else None
+    print(f"{directory}: made again, the same bytes: {reproducing.reproduce(directory, project, composition)}")
     return 0
 
 
-_VERB: dict[str, Callable[[Any, Any], int]] = {
-    "export": _export,
-    "check": _check,
-    "plan": _plan,
+def _diff(arguments: argparse.Namespace) -> int:
+    from smdecl import diffing, rendering
+
+    found = diffing.diff(arguments.before, arguments.after)
+    print(rendering.DIFF[arguments.format](found), end="")
+    return diffing.EXIT_CODES[found.verdict] if arguments.exit_code else 0
+
+
+_OF_CONFIG: dict[str, Callable[[Any, Any], int]] = {"export": _export, "check": _check, "plan": _plan}
+_ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": _verify,
     "reproduce": _reproduce,
+    "diff": _diff,
 }

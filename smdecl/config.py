@@ -129,6 +129,9 @@ class Publish:
         warmup: Whether TensorFlow Serving is to run the examples before it serves.
         keep: How many versions stay in the base path; None is all.
         models_config: The models.config of TensorFlow Serving to write the model into.
+        compatible: Whether to refuse what breaks the callers of the newest version there.
+        reproducible: Whether to make the release twice, and to refuse it where the bytes differ.
+        run_record: The file to write down in what varies from run to run.
     """
 
     version: Literal["next"] | int | None
@@ -136,6 +139,9 @@ class Publish:
     warmup: bool = False
     keep: int | None = None
     models_config: str | None = None
+    compatible: bool = False
+    reproducible: bool = False
+    run_record: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,7 @@ class ExportConfig:
     publish: Publish
     export_dir: str
     seed: int
+    sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,7 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
         publish=Publish(**publish),
         export_dir=values["export_dir"],
         seed=values["seed"],
+        sha256=values["sha256"],
     )
 
 

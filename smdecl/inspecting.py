@@ -7,12 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import saved_model_pb2
-
 from smdecl import contract
 from smdecl.config import Signature
 from smdecl.errors import ConfigError, ContractError, Problem
+from smdecl.protos import dtype_name, saved_model_pb2
 from smdecl.records import RESERVED_KEYS, Finding, SavedModelRecord, SignatureRecord, TensorRecord, VariableRecord
 
 
@@ -138,7 +136,7 @@ def _variables(object_graph: Any) -> Iterator[VariableRecord]:
     for name, index in _named_objects(object_graph):
         node = object_graph.nodes[index]
         if node.WhichOneof("kind") == "variable":
-            yield VariableRecord(name, _dtype(node.variable.dtype), _shape(node.variable.shape))
+            yield VariableRecord(name, dtype_name(node.variable.dtype), _shape(node.variable.shape))
 
 
 def _signature(signature: Any) -> SignatureRecord:
@@ -149,12 +147,7 @@ def _signature(signature: Any) -> SignatureRecord:
 
 
 def _tensor(info: Any) -> TensorRecord:
-    return TensorRecord(_dtype(info.dtype), _shape(info.tensor_shape))
-
-
-def _dtype(number: int) -> str:
-    name = str(types_pb2.DataType.Name(number)).removeprefix("DT_").removesuffix("_REF").lower()
-    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
+    return TensorRecord(dtype_name(info.dtype), _shape(info.tensor_shape))
 
 
 def _shape(shape: Any) -> tuple[int | None, ...] | None:

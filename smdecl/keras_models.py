@@ -33,6 +33,14 @@ def _packages() -> list[Any]:
     return [tf.keras] if legacy is None else [tf.keras, legacy]
 
 
+def use_defaults() -> None:
+    """Sets what Keras takes from a file in the home directory, keras.json, to what it is where there is none."""
+    for package in _packages():
+        package.backend.set_floatx("float32")
+        package.backend.set_epsilon(1e-7)
+        package.backend.set_image_data_format("channels_last")
+
+
 @dataclass(frozen=True)
 class Graph:
     """The inputs and outputs that a functional or sequential model was made of.

@@ -6,6 +6,8 @@ TensorFlow is imported here and not before; `pipeline` calls these functions thr
 from __future__ import annotations
 
 import platform
+import resource
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -28,12 +30,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """The seconds that each stage took, and the most memory that their process had, in bytes."""
+
+    seconds: dict[str, float]
+    peak_memory: int
+
+
+@dataclass(frozen=True)
 class Made:
     """What was saved."""
 
     plan: Plan
     saved: SavedModelRecord
     environment: dict[str, str]
+    usage: Usage
 
 
 def plan(config: ExportConfig, project: Project) -> Plan:
@@ -49,21 +60,38 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there."""
     from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, warmup
 
+    clock = _Clock()
     built = building.build(config, project)
+    clock.stop("build")
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
+    clock.stop("trace")
     saving.save(built, traced, config.options, directory)
+    clock.stop("save")
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
     findings = sources.locate(auditing.audit(message, config.audit), traced)
     saved = inspecting.inspect(message, findings)
     inspecting.compare(config.signatures, records, saved)
+    clock.stop("inspect")
     cases = examples.make(traced, config.verify, config.seed)
     with disk_errors(directory):
         examples.write(cases, directory)
         if config.publish.warmup:
             warmup.write(cases, config.name, directory)
-    return Made(Plan(built.record, records), saved, _environment(project))
+    clock.stop("examples")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
+    return Made(Plan(built.record, records), saved, environment(project), Usage(clock.seconds, peak))
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
 
 
 def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) -> VerificationRecord:
@@ -73,14 +101,8 @@ def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) ->
     return verifying.verify(directory, signatures, how)
 
 
-def differences(before: Path, after: Path) -> list[str]:
-    """Names what differs between two SavedModels that were to be the same."""
-    from smdecl import comparing
-
-    return comparing.differences(before, after)
-
-
-def _environment(project: Project) -> dict[str, str]:
+def environment(project: Project) -> dict[str, str]:
+    """Returns the packages that matter, those that the project trusts included, with their versions."""
     versions = {"python": platform.python_version()}
     for package in (*_PACKAGES, *sorted(project.trusted)):
         try:

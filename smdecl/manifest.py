@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from smdecl import schema
+from smdecl import digests, schema
 from smdecl.errors import Problem, UsageError, VerificationError
 from smdecl.records import SignatureRecord
 
@@ -24,6 +24,7 @@ def write(
     directory: Path,
     recorded: Mapping[str, Any],
     signatures: Mapping[str, SignatureRecord],
+    inputs: Mapping[str, str],
     environment: Mapping[str, str],
     project_root: Path,
 ) -> str:
@@ -37,10 +38,11 @@ def write(
         directory: Of the release; all its other files are there.
         recorded: The resolved config, what was read from the environment left unresolved.
         signatures: As they were saved.
+        inputs: The files that it was made of, each with its sha256.
         environment: Package to version.
         project_root: Where the source commit is looked up.
     """
-    files = {name: {"size": path.stat().st_size, "sha256": _sha256(path)} for name, path in _files(directory)}
+    files = {name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _files(directory)}
     listing = "".join(f"{entry['sha256']}  ./{name}\n" for name, entry in files.items())
     digest = hashlib.sha256(listing.encode()).hexdigest()
     manifest = {
@@ -51,6 +53,7 @@ def write(
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
         "signatures": plain({key: asdict(signature) for key, signature in signatures.items()}),
         "files": files,
+        "inputs": dict(inputs),
         "environment": dict(environment),
         "source": _source(project_root),
     }
@@ -112,11 +115,16 @@ def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((), f"{directory / name}: is no longer a regular file")
         elif (size := found[name].stat().st_size) != entry["size"]:
             yield Problem((), f"{directory / name}: was changed: it has {size} bytes, and had {entry['size']}")
-        elif (sha256 := _sha256(found[name])) != entry["sha256"]:
+        elif (sha256 := digests.sha256(found[name])) != entry["sha256"]:
             yield Problem((), f"{directory / name}: was changed: its sha256 is {sha256}, and was {entry['sha256']}")
     for name in found:
         if name not in known:
             yield Problem((), f"{directory / name}: was added")
+
+
+def sha256_of_files(directory: Path) -> dict[str, str]:
+    """Returns the name of every file of a release but the manifest, with its sha256."""
+    return {name: digests.sha256(path) for name, path in _files(directory)}
 
 
 def plain(value: Any) -> Any:
@@ -138,14 +146,6 @@ def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Pa
     for name in sorted(found, key=lambda name: f"./{name}".encode()):
         if name != FILE:
             yield name, found[name]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _source(root: Path) -> dict[str, Any] | None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smdecl import checking, isolating, making, manifest, models_config, publishing, schema, uploading
+from smdecl import (
+    checking,
+    digests,
+    isolating,
+    making,
+    manifest,
+    models_config,
+    publishing,
+    run_records,
+    schema,
+    uploading,
+)  # fmt: skip
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
@@ -57,41 +69,91 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         SmdeclError: Of the type that says which stage failed; nothing is left behind then.
     """
     with _located(composition):
+        started = time.perf_counter()
         config = checking.check(composition, project)
-        if config.publish.models_config is not None:
-            models_config.require_ours(Path(config.publish.models_config))
-        base: str | Path
-        if uploading.is_remote(config.export_dir):
-            base = "/".join(part for part in (config.export_dir.rstrip("/"), subdirectory) if part)
-            uploading.refuse_early(base, config.publish)
-        else:
-            base = Path(config.export_dir, subdirectory)
-            publishing.refuse_early(base, config.publish)
-        path: str | Path
-        with publishing.stage(base, config.publish) if isinstance(base, Path) else uploading.stage() as stage:
-            made, digest, report = make_release(config, composition, project, stage)
-            if isinstance(base, Path):
-                path, version = publishing.publish(stage / "moved", base, config.publish)
-            else:
-                path, version = uploading.upload(stage / "moved", base, config.publish)
-        if config.publish.models_config is not None:
-            with disk_errors(Path(config.publish.models_config)):
-                models_config.add(Path(config.publish.models_config), config.name, base)
-        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
-        return Release(path, version, digest, made.saved.signatures, tuple(warnings))
+        options = config.publish
+        if options.models_config is not None:
+            models_config.require_ours(Path(options.models_config))
+        # Both publish by functions of the same names.
+        publisher: Any = uploading if uploading.is_remote(config.export_dir) else publishing
+        base = publisher.place(config.export_dir, subdirectory)
+        publisher.refuse_early(base, options)
+        with publisher.stage(base, options) as stage:
+            released = make_release(config, composition, project, stage)
+            if options.reproducible:
+                _require_reproducible(released, config, composition, project, stage)
+            if options.compatible:
+                _require_compatible(released, publisher.newest(base, options, stage))
+            path, version = publisher.publish(released.directory, base, options)
+        if options.models_config is not None:
+            with disk_errors(Path(options.models_config)):
+                models_config.add(Path(options.models_config), config.name, base)
+        if options.run_record is not None:
+            published = {"name": config.name, "release": str(path), "version": version, "digest": released.digest}
+            seconds = {**released.seconds, "total": time.perf_counter() - started}
+            with disk_errors(Path(options.run_record)):
+                run_records.append(Path(options.run_record), published, seconds, released.made.usage.peak_memory)
+        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, released)]
+        return Release(path, version, released.digest, released.made.saved.signatures, tuple(warnings))
 
 
-def make_release(
-    config: ExportConfig, composition: Composition, project: Project, stage: Path
-) -> tuple[Made, str, VerificationRecord]:
-    """Makes and verifies the release in `moved`, below the stage."""
+@dataclass(frozen=True)
+class _Released:
+    """A release that is made and verified, and not yet published."""
+
+    directory: Path
+    digest: str
+    made: Made
+    report: VerificationRecord
+    seconds: dict[str, float]
+
+
+def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> _Released:
+    """Makes and verifies the release in a directory below the stage."""
+    inputs = digests.inputs(config)
     with disk_errors(stage):
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made")
     with disk_errors(stage):
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
-        digest = manifest.write(directory, composition.recorded, made.saved.signatures, made.environment, project.root)
-    return made, digest, _verify(directory, config.signatures, config.verify)
+        digest = manifest.write(
+            directory, composition.recorded, made.saved.signatures, inputs, made.environment, project.root
+        )
+    started = time.perf_counter()
+    report = _verify(directory, config.signatures, config.verify)
+    seconds = {**made.usage.seconds, "verify": time.perf_counter() - started}
+    return _Released(directory, digest, made, report, seconds)
+
+
+def _require_reproducible(
+    released: _Released, config: ExportConfig, composition: Composition, project: Project, stage: Path
+) -> None:
+    with disk_errors(stage):
+        (stage / "again").mkdir()
+    again = make_release(config, composition, project, stage / "again")
+    if again.digest != released.digest:
+        from smdecl import diffing
+
+        changes = diffing.diff(released.directory, again.directory).changes
+        raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
+
+
+def _require_compatible(released: _Released, newest: Path | None) -> None:
+    if newest is None:
+        return
+    from smdecl import compatibility, inspecting
+
+    before = inspecting.inspect(inspecting.read(newest))
+    changes = compatibility.changes(before, released.made.saved)
+    breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
+    if breaking:
+        hint = "takes false where callers are to change"
+        raise ContractError(
+            [Problem(_COMPATIBLE, f"would break callers of {newest}: {text}; {hint}") for text in breaking]
+        )
+
+
+_REPRODUCIBLE, _COMPATIBLE = ("publish", "reproducible"), ("publish", "compatible")
 
 
 @contextmanager
@@ -122,7 +184,8 @@ def _level(config: ExportConfig, finding: Finding) -> str:
     return config.audit.levels[finding.rule]
 
 
-def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:
+def _warnings(config: ExportConfig, released: _Released) -> Iterator[Problem]:
+    made = released.made
     for finding in made.saved.findings:
         if _level(config, finding) == "warn":
             yield Problem(("audit", finding.rule), str(finding))
@@ -136,7 +199,7 @@ def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> I
             f" tf.saved_model.load gives {callable_after}",
         )
     for key in made.saved.signatures:
-        if not report.examples.get(key):
+        if not released.report.examples.get(key):
             yield Problem(("signatures", key), "was loaded, but no example was run; give one under verify.examples")
 
 

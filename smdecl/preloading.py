@@ -21,4 +21,6 @@ def _silent_stderr() -> Iterator[None]:
 
 
 with _silent_stderr():
-    from smdecl import auditing, building, comparing, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401
+    import tensorflow  # noqa: F401 - before what would import a part of it
+
+    from smdecl import auditing, building, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401

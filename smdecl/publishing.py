@@ -32,6 +32,11 @@ _AT_FDCWD = -100
 VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
+def place(export_dir: str, subdirectory: str) -> Path:
+    """Returns the base path that releases land in."""
+    return Path(export_dir, subdirectory)
+
+
 def refuse_early(export_dir: Path, publish: Publish) -> None:
     """Raises where it can be known before anything is built that the version cannot be published.
 
@@ -59,6 +64,14 @@ def _existing(export_dir: Path, version: int | None) -> Path | None:
     return next((path for number, path in _versions(export_dir) if number == version), None)
 
 
+def newest(export_dir: Path, publish: Publish, _stage: Path) -> Path | None:
+    """Returns the highest version that a release would stand beside, or the SavedModel that it would replace."""
+    if publish.version is None:
+        return export_dir if (export_dir / "saved_model.pb").is_file() else None
+    with disk_errors(export_dir):
+        return max(_complete(export_dir), default=(0, None))[1]
+
+
 def _exists(path: Path, version: int | None) -> PublishError:
     if version is None:
         hint = "takes an empty or a new directory, or publish.replace=true where it is a SavedModel to swap"
@@ -72,6 +85,10 @@ def _versions(export_dir: Path) -> Iterator[tuple[int, Path]]:
         for child in export_dir.iterdir():
             if VERSION.fullmatch(child.name):
                 yield int(child.name), child
+
+
+def _complete(export_dir: Path) -> Iterator[tuple[int, Path]]:
+    return ((number, path) for number, path in _versions(export_dir) if (path / "saved_model.pb").is_file())
 
 
 @contextlib.contextmanager
@@ -182,8 +199,7 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
 
 def _retire(export_dir: Path, published: int, keep: int) -> None:
     """Removes all but the highest versions, each in one step for whoever reads them; never the one just published."""
-    versions = sorted((item for item in _versions(export_dir) if (item[1] / "saved_model.pb").is_file()), reverse=True)
-    for number, path in versions[keep:]:
+    for number, path in sorted(_complete(export_dir), reverse=True)[keep:]:
         if number != published:
             # The name of a stage that nobody holds: what cannot be removed now, the next export sweeps.
             retired = export_dir / f"{_STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"

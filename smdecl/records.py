@@ -98,6 +98,42 @@ class SavedModelRecord:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What is another in one SavedModel than in the one before it.
+
+    Attributes:
+        part: Of the release: tags, signatures, functions, devices, ops, nodes, variables, files, config, environment,
+            source or inputs.
+        where: In that part: a signature's tensor, a node, a variable, a file, a config key, a package.
+        message: What was, and what is.
+        verdict: For who calls it: breaking, additive, or internal, which no caller sees by the signatures.
+    """
+
+    part: str
+    where: str
+    message: str
+    verdict: str = "internal"
+
+    def __str__(self) -> str:
+        return f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
+
+
+@dataclass(frozen=True)
+class DiffRecord:
+    """How a SavedModel differs from one before it (schema: diff).
+
+    Attributes:
+        verdict: Of the signatures and all else that is called: same, additive or breaking.
+        advice: The part of a semantic version to raise: none, patch, minor or major.
+        changes: All that is another, what breaks a caller first.
+    """
+
+    verdict: str
+    advice: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Failure:
     """An example, or a whole SavedModel, that a loader did not take or computed otherwise."""
 

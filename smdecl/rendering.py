@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from smdecl import schema
 from smdecl.making import Plan
-from smdecl.records import TensorRecord, VerificationRecord
+from smdecl.manifest import plain
+from smdecl.records import DiffRecord, TensorRecord, VerificationRecord
 
 
 def plan(planned: Plan) -> str:
@@ -28,6 +32,28 @@ def verified(directory: Path, manifest: Mapping[str, Any], report: VerificationR
     examples = sum(report.examples.values())
     ran = f"{examples} examples with the loaders {', '.join(report.loaders)}" if examples else "no example to run"
     return f"{directory}: {len(manifest['files'])} files as they were made, {ran}"
+
+
+def diff_text(found: DiffRecord) -> str:
+    """Returns a line for each change, what breaks a caller first, and one on all of them."""
+    lines = [f"{change.verdict:8}  {change}" for change in found.changes]
+    return "\n".join([*lines, f"{found.verdict}: {_ADVICE[found.advice]}"]) + "\n"
+
+
+def diff_json(found: DiffRecord) -> str:
+    """Returns the record as JSON."""
+    record = plain(asdict(found))
+    schema.require("diff", record)
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+_ADVICE = {
+    "none": "the two serve the same bytes",
+    "patch": "no caller has to change; raise the patch of a semantic version",
+    "minor": "callers can do more; raise the minor of a semantic version",
+    "major": "callers have to change; raise the major of a semantic version",
+}
+DIFF = {"text": diff_text, "json": diff_json}
 
 
 def _tensors(tensors: Mapping[str, TensorRecord]) -> list[str]:

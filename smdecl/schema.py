@@ -119,10 +119,14 @@ def _choices(values: Sequence[object]) -> str:
 
 
 def show(value: object) -> str:
+    """Returns a config value as a person would write it, and of what kind it is."""
+    return text(value) + ("" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})")
+
+
+def text(value: object) -> str:
     """Returns a config value as a person would write it, cut to one line."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    kind = "" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})"
-    return (text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...") + kind
+    written = json.dumps(value, default=str, ensure_ascii=False)
+    return written if len(written) <= _SHOWN else written[: _SHOWN - 3] + "..."
 
 
 def _kind(value: object) -> str:

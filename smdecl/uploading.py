@@ -26,8 +26,13 @@ def is_remote(export_dir: str) -> bool:
     return _REMOTE.fullmatch(export_dir) is not None
 
 
+def place(export_dir: str, subdirectory: str) -> str:
+    """Returns the URL that releases land below."""
+    return "/".join(part for part in (export_dir.rstrip("/"), subdirectory) if part)
+
+
 @contextlib.contextmanager
-def stage() -> Iterator[Path]:
+def stage(_export_dir: str, _publish: Publish) -> Iterator[Path]:
     """Yields an empty local directory to make the release in; it is removed in the end."""
     with tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as directory:
         yield Path(directory)
@@ -49,7 +54,7 @@ def refuse_early(export_dir: str, publish: Publish) -> None:
         _target(files, base, publish)
 
 
-def upload(directory: Path, export_dir: str, publish: Publish) -> tuple[str, int | None]:
+def publish(directory: Path, export_dir: str, options: Publish) -> tuple[str, int | None]:
     """Uploads a finished release and returns its URL and version.
 
     Raises:
@@ -57,7 +62,7 @@ def upload(directory: Path, export_dir: str, publish: Publish) -> tuple[str, int
     """
     files, base = _open(export_dir)
     with _store_errors(export_dir):
-        target, version = _target(files, base, publish)
+        target, version = _target(files, base, options)
         names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
         try:
             for name in sorted(names, key=lambda name: name == _LAST):
@@ -66,6 +71,24 @@ def upload(directory: Path, export_dir: str, publish: Publish) -> tuple[str, int
             _remove(files, target, names)
             raise
     return files.unstrip_protocol(target), version
+
+
+def newest(export_dir: str, publish: Publish, stage: Path) -> Path | None:
+    """Fetches the graph of the highest version and returns its directory, below the stage; None where there is none.
+
+    Raises:
+        PublishError: Where the store refuses.
+    """
+    files, base = _open(export_dir)
+    with _store_errors(export_dir):
+        versions = () if publish.version is None else _versions(files, base)
+        for version in sorted(versions, reverse=True):
+            if files.exists(source := f"{base}/{version}/{_LAST}"):
+                directory = stage / str(version)
+                directory.mkdir()
+                files.get_file(source, str(directory / _LAST))
+                return directory
+    return None
 
 
 def _put(files: Any, source: Path, target: str) -> None:
@@ -118,18 +141,24 @@ def _store_errors(export_dir: str) -> Iterator[None]:
 
 
 def _target(files: Any, base: str, publish: Publish) -> tuple[str, int | None]:
-    files.invalidate_cache()
-    names = (
-        [entry.rstrip("/").rpartition("/")[2] for entry in files.ls(base, detail=False)] if files.exists(base) else []
-    )
     if publish.version is None:
-        if names:
+        if _names(files, base):
             raise PublishError(Problem(("export_dir",), f"{base!r} is not empty; takes an empty or a new place"))
         return base, None
-    versions = {int(name) for name in names if VERSION.fullmatch(name)}
+    versions = _versions(files, base)
     if publish.version == "next":
         version = max(versions, default=0) + 1
     elif (version := publish.version) in versions:
         message = f"version {version} exists in {base!r}; takes another version, or next"
         raise PublishError(Problem(("publish", "version"), message))
     return f"{base}/{version}", version
+
+
+def _names(files: Any, base: str) -> list[str]:
+    files.invalidate_cache()
+    found = files.ls(base, detail=False) if files.exists(base) else []
+    return [entry.rstrip("/").rpartition("/")[2] for entry in found]
+
+
+def _versions(files: Any, base: str) -> set[int]:
+    return {int(name) for name in _names(files, base) if VERSION.fullmatch(name)}

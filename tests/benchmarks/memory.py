@@ -54,7 +54,9 @@ def main() -> None:
         directory = Path(name)
         plain, script, _ = peaks([sys.executable, str(HERE / "big.py"), str(gib), "plain"], directory)
         smdecl = [sys.executable, "-m", "smdecl"]
-        exported, own, (saving, verifying) = peaks([*smdecl, "--trust", "big", "model._target_=big.Big", f"+model.gib={gib}"], directory)
+        exported, own, (saving, verifying) = peaks(
+            [*smdecl, "--trust", "big", "model._target_=big.Big", f"+model.gib={gib}"], directory
+        )
         verified, _, _ = peaks([*smdecl, "verify", "exports/adder/1"], directory)
     print(f"| {gib:g} GiB of variables | seconds | peak GiB | |\n| --- | --- | --- | --- |")
     print(f"| plain script | {plain:.1f} | {script:.2f} | |")

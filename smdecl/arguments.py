@@ -1,0 +1,114 @@
+"""The command line's grammar: which verb, and the arguments that each takes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from smdecl import __version__
+from smdecl.errors import UsageError, nearest
+
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Returns the arguments of a command line, its verb among them.
+
+    Raises:
+        UsageError: Where it is none that smdecl takes.
+    """
+    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in VERBS else ("export", argv)
+    arguments = _OF_VERB.get(verb, _of_config)(verb, rest)
+    arguments.verb = verb
+    return arguments
+
+
+def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="smdecl" if verb == "export" else f"smdecl {verb}", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="version", version=f"smdecl {__version__}")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
+    parser.add_argument("--shell-completion", "-sc", action="store_true")
+    parser.add_argument("--hydra-help", action="store_true")
+    _add_config(parser)
+    _add_trust(parser)
+    arguments = parser.parse_intermixed_args(rest)
+    if arguments.multirun and verb != "export":
+        raise UsageError(f"-m runs a sweep of exports; leave out {verb!r}")
+    if not arguments.shell_completion:
+        _require_overrides(arguments.overrides)
+    return arguments
+
+
+def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _on_directory(verb, "Checks every file of a release against its manifest, and runs its examples again.")
+    return parser.parse_intermixed_args(rest)
+
+
+def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _on_directory(verb, "Makes a release again and compares the bytes: 0 the same, 4 not.")
+    parser.add_argument("overrides", nargs="*", help="a config to make it of; without one, the manifest's own")
+    parser.add_argument("--environment", action="store_true", help="compare the environments only")
+    _add_config(parser)
+    _add_trust(parser)
+    arguments = parser.parse_intermixed_args(rest)
+    _require_overrides(arguments.overrides)
+    return arguments
+
+
+def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Tells how one SavedModel differs from one"
+                     " before it, for its callers and inside.")  # fmt: skip
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking; other errors as always"
+    )
+    return parser.parse_intermixed_args(rest)
+
+
+def _on_directory(verb: str, description: str) -> _Parser:
+    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
+    parser.add_argument("directory", type=Path, help="of a release, such as exports/adder/1")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config-name", "-cn", default="export", help="the primary config")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="of your own configs")
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE", help="whose code the config may name"
+    )
+
+
+def _require_overrides(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            if word in VERBS:
+                raise UsageError(f"the verb comes first: smdecl {word} ...")
+            takes = f"verbs are {', '.join(VERBS)} and come first, overrides are key=value{nearest(word, VERBS)}"
+            raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
+
+
+_OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {
+    "verify": _of_verify,
+    "reproduce": _of_reproduce,
+    "diff": _of_diff,
+}
+VERBS = ("export", "check", "plan", *_OF_VERB)

@@ -1,0 +1,96 @@
+"""Tells which changes between two SavedModels break their callers, and which only add to what can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from smdecl.records import Change, SavedModelRecord, SignatureRecord, TensorRecord
+
+BREAKING, ADDITIVE = "breaking", "additive"
+_Side = Literal["inputs", "outputs"]
+
+
+def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
+    """Yields what a caller of the signatures, or of the restored functions, can tell."""
+    if old.tags != new.tags:
+        yield Change("tags", "", f"were {', '.join(old.tags)}, and are {', '.join(new.tags)}", BREAKING)
+    yield from _signatures(old.signatures, new.signatures)
+    for name in sorted({*old.functions, *new.functions}):
+        if name not in new.functions:
+            yield Change("functions", name, "is gone from what tf.saved_model.load gives", BREAKING)
+        elif name not in old.functions:
+            yield Change("functions", name, "is new", ADDITIVE)
+
+
+def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureRecord]) -> Iterator[Change]:
+    renamed = _renamed(old, new)
+    for key, signature in old.items():
+        if key in renamed:
+            yield Change("signatures", key, f"was renamed to {renamed[key]!r}", BREAKING)
+        elif key not in new:
+            yield Change("signatures", key, "is gone", BREAKING)
+        else:
+            yield from _tensors(f"{key}.inputs", "inputs", signature.inputs, new[key].inputs)
+            yield from _tensors(f"{key}.outputs", "outputs", signature.outputs, new[key].outputs)
+    for key in new:
+        if key not in old and key not in renamed.values():
+            yield Change("signatures", key, "is new", ADDITIVE)
+
+
+def _tensors(
+    place: str, side: _Side, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]
+) -> Iterator[Change]:
+    renamed = _renamed(old, new)
+    for name, tensor in old.items():
+        where = f"{place}.{name}"
+        if name in renamed:
+            yield Change("signatures", where, f"was renamed to {renamed[name]!r}", BREAKING)
+        elif name not in new:
+            yield Change("signatures", where, "is gone", BREAKING)
+        else:
+            yield from _tensor(where, side, tensor, new[name])
+    for name, tensor in new.items():
+        if name not in old and name not in renamed.values():
+            # A server refuses a request that lacks an input, and sends a client what outputs it knows.
+            verdict = BREAKING if side == "inputs" else ADDITIVE
+            yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}", verdict)
+
+
+def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Pairs what is gone with what is new where each has just one like it."""
+    gone = {name: value for name, value in old.items() if name not in new}
+    come = {name: value for name, value in new.items() if name not in old}
+    pairs = {name: [other for other, value in come.items() if value == gone[name]] for name in gone}
+    return {
+        name: others[0]
+        for name, others in pairs.items()
+        if len(others) == 1 and list(pairs.values()).count(others) == 1
+    }
+
+
+def _tensor(where: str, side: _Side, old: TensorRecord, new: TensorRecord) -> Iterator[Change]:
+    if old == new:
+        return
+    forms = f"was {_form(old)}, and is {_form(new)}"
+    if old.dtype != new.dtype:
+        yield Change("signatures", where, forms, BREAKING)
+        return
+    wider, narrower = _within(old.shape, new.shape), _within(new.shape, old.shape)
+    how = "wider" if wider else "narrower" if narrower else "another"
+    # An input may take more than it did, an output may promise more than it did.
+    verdict = ADDITIVE if how == {"inputs": "wider", "outputs": "narrower"}[side] else BREAKING
+    yield Change("signatures", where, f"{forms}, which is {how}", verdict)
+
+
+def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] | None) -> bool:
+    """Tells whether every shape that `inner` takes is one that `outer` takes."""
+    if outer is None or inner is None:
+        return outer is None
+    return len(inner) == len(outer) and all(big in (None, small) for small, big in zip(inner, outer, strict=True))
+
+
+def _form(tensor: TensorRecord) -> str:
+    if tensor.shape is None:
+        return f"{tensor.dtype} of unknown rank"
+    return f"{tensor.dtype} [{', '.join('?' if size is None else str(size) for size in tensor.shape)}]"

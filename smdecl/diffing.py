@@ -1,0 +1,217 @@
+"""Tells how a SavedModel differs from one before it: for its callers, in its graph, its variables, files and origin."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smdecl import bundle, compatibility, inspecting, manifest
+from smdecl.compatibility import ADDITIVE, BREAKING
+from smdecl.errors import UsageError
+from smdecl.records import Change, DiffRecord, SavedModelRecord
+from smdecl.schema import text
+
+_NAMED = 3  # nodes of a kind; the first ones say where to look
+_BLOCK = 1 << 20  # numbers to compare at a time
+_NUMBER = re.compile(r"_\d+$")
+_ORIGIN = ("environment", "inputs", "source")  # what a caller of the same bytes cannot tell
+EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
+_ORDER = (BREAKING, ADDITIVE, "internal")
+
+
+def diff(before: Path, after: Path) -> DiffRecord:
+    """Returns how the SavedModel in `after` differs from that in `before`; TensorFlow is not needed for it.
+
+    Raises:
+        UsageError: Where one of them is no directory.
+        ContractError: Where one of them cannot be read.
+        VerificationError: Where one is a release whose manifest was changed.
+    """
+    for directory in (before, after):
+        if not directory.is_dir():
+            raise UsageError(f"{str(directory)!r} is no directory; takes that of a SavedModel, such as exports/adder/1")
+    old, new = inspecting.read(before), inspecting.read(after)
+    records = inspecting.inspect(old), inspecting.inspect(new)
+    found = [
+        *_origin(before, after),
+        *compatibility.changes(*records),
+        *_devices(*records),
+        *_ops(*records),
+        *_nodes(old.meta_graphs[0], new.meta_graphs[0]),
+        *_variables(before, after),
+        *_files(before, after),
+    ]
+    found.sort(key=lambda change: _ORDER.index(change.verdict))
+    verdicts = {change.verdict for change in found}
+    verdict = BREAKING if BREAKING in verdicts else ADDITIVE if ADDITIVE in verdicts else "same"
+    inside = any(change.part not in _ORIGIN for change in found)
+    advice = {BREAKING: "major", ADDITIVE: "minor", "same": "patch" if inside else "none"}[verdict]
+    return DiffRecord(verdict, advice, tuple(found))
+
+
+def _was(old: Any, new: Any) -> str:
+    """Says what was and what is; None is what is not there."""
+    if old is None:
+        return f"is new: {new}"
+    return f"is gone: {old}" if new is None else f"was {old}, and is {new}"
+
+
+def _devices(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
+    for device in sorted({*old.devices, *new.devices}):
+        if device not in new.devices:
+            yield Change("devices", device, "has no node pinned to it any more")
+        elif device not in old.devices:
+            yield Change("devices", device, "has nodes pinned to it now")
+
+
+def _ops(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
+    for op in sorted({*old.ops, *new.ops}):
+        if old.ops.get(op) != new.ops.get(op):
+            yield Change("ops", op, f"{old.ops.get(op, 0)} before, {new.ops.get(op, 0)} now")
+
+
+def _nodes(old_graph: Any, new_graph: Any) -> Iterator[Change]:
+    old, new = _by_place(old_graph), _by_place(new_graph)
+    kinds = {
+        "is gone": [place for place in old if place not in new],
+        "is new": [place for place in new if place not in old],
+        "": [place for place in old if place in new and _bytes(old[place]) != _bytes(new[place])],
+    }
+    for how, places in kinds.items():
+        for place in places[:_NAMED]:
+            yield Change("nodes", place, how or _node(old[place], new[place]))
+        if len(places) > _NAMED:
+            yield Change("nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}")
+
+
+def _by_place(graph: Any) -> dict[str, Any]:
+    """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
+    names: dict[str, str] = {}
+    stems: Counter[str] = Counter()
+    for function in graph.graph_def.library.function:
+        stem = _NUMBER.sub("", function.signature.name.removeprefix("__inference_").removeprefix("__forward_"))
+        stems[stem] += 1
+        names[function.signature.name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
+    found = {}
+    for function, node in inspecting.all_nodes(graph):
+        for value in node.attr.values():
+            for called in (value.func, *value.list.func) if value.WhichOneof("value") in ("func", "list") else ():
+                called.name = names.get(called.name, called.name)
+        node.op = names.get(node.op, node.op)
+        found[f"{names[function]}/{node.name}" if function else node.name] = node
+    return found
+
+
+def _bytes(message: Any) -> bytes:
+    # Messages with a NaN are equal to none, themselves included.
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+def _node(old: Any, new: Any) -> str:
+    if old.op != new.op:
+        return f"was {old.op}, and is {new.op}"
+    attributes = sorted(
+        name
+        for name in {*old.attr, *new.attr}
+        if name not in old.attr or name not in new.attr or _bytes(old.attr[name]) != _bytes(new.attr[name])
+    )
+    if attributes:
+        return f"{old.op} has another {', '.join(attributes)}"
+    return f"{old.op} takes other inputs" if list(old.input) != list(new.input) else f"{old.op} is another"
+
+
+def _variables(before: Path, after: Path) -> Iterator[Change]:
+    old, new = (
+        {tensor.name: tensor for tensor in bundle.read(directory / "variables" / "variables")}
+        for directory in (before, after)
+    )
+    for name in sorted({*old, *new}):
+        if name not in old or name not in new:
+            yield Change("variables", name, _was(_form(old.get(name)), _form(new.get(name))))
+        elif _form(old[name]) != _form(new[name]):
+            yield Change("variables", name, _was(_form(old[name]), _form(new[name])))
+        elif difference := _difference(old[name].read(), new[name].read()):
+            yield Change("variables", name, difference)
+
+
+def _form(tensor: bundle.Tensor | None) -> str | None:
+    return f"{tensor.dtype} {list(tensor.shape)}" if tensor else None
+
+
+def _difference(old: Any, new: Any) -> str | None:
+    if old.dtype == object:
+        count = int((old != new).sum())
+        return f"has {count} other values" if count else None
+    if old.tobytes() == new.tobytes():
+        return None
+    largest, wide = 0.0, np.complex128 if old.dtype.kind == "c" else np.float64
+    for start in range(0, old.size, _BLOCK):
+        blocks = [array.reshape(-1)[start : start + _BLOCK].astype(wide) for array in (old, new)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            # What is NaN in one of the two has no difference to tell.
+            largest = max(largest, float(np.max(np.nan_to_num(np.abs(blocks[0] - blocks[1]), nan=0.0))))
+    return f"has other values, by at most {largest:g}"
+
+
+def _files(before: Path, after: Path) -> Iterator[Change]:
+    old, new = manifest.sha256_of_files(before), manifest.sha256_of_files(after)
+    for name in sorted({*old, *new}):
+        if name not in new:
+            yield Change("files", name, "is gone")
+        elif name not in old:
+            yield Change("files", name, "is new")
+        elif old[name] != new[name]:
+            yield Change("files", name, "has other bytes")
+
+
+def _origin(before: Path, after: Path) -> Iterator[Change]:
+    """Compares what the manifests say; a SavedModel that smdecl has not made has none."""
+    if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
+        return
+    yield from origin(manifest.read(before), manifest.read(after))
+
+
+def origin(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields what two manifests say otherwise of the config, the files it names, the environment and the source."""
+    yield from config(old["config"], new["config"])
+    for name in sorted({*old["inputs"], *new["inputs"]}):
+        if (was := old["inputs"].get(name)) != (now := new["inputs"].get(name)):
+            yield Change("inputs", name, _was(was, now))
+    yield from environment(old["environment"], new["environment"])
+    if old["source"] != new["source"]:
+        yield Change("source", "", f"was {_source(old['source'])}, and is {_source(new['source'])}")
+
+
+def config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields the keys of two configs that differ."""
+    flat_old, flat_new = dict(_leaves("", old)), dict(_leaves("", new))
+    for key in sorted({*flat_old, *flat_new}):
+        if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
+            was, now = (text(flat[key]) if key in flat else None for flat in (flat_old, flat_new))
+            yield Change("config", key, _was(was, now))
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict) or not value:
+        yield key, value
+        return
+    for name, item in value.items():
+        yield from _leaves(f"{key}.{name}" if key else name, item)
+
+
+def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yields the packages of two environments that differ."""
+    for package in sorted({*old, *new}):
+        if old.get(package) != new.get(package):
+            yield Change("environment", package, _was(old.get(package), new.get(package)))
+
+
+def _source(source: Mapping[str, Any] | None) -> str:
+    if source is None:
+        return "of no commit"
+    return f"commit {source['commit'][:12]}" + ("" if source["clean"] else " with changes")

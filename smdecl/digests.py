@@ -1,0 +1,51 @@
+"""The digests of files: of those that a release is made of, and of those that it consists of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from smdecl.config import ExportConfig, Weights
+from smdecl.errors import ConfigError
+
+_BLOCK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """Returns the sha256 of a file, in hexadecimal digits as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def inputs(config: ExportConfig) -> dict[str, str]:
+    """Returns the sha256 of every file that a config names: its weights, its examples, and what it has a digest for.
+
+    Raises:
+        ConfigError: Where one of them cannot be read.
+    """
+    names = {str(path) for path in _of_weights(config.weights)} | {*config.sha256}
+    for cases in config.verify.examples.values():
+        for case in cases:
+            values = [*case["inputs"].values(), *case.get("outputs", {}).values()]
+            names |= {value["file"] for value in values if isinstance(value, dict)}
+    try:
+        return {name: sha256(Path(name)) for name in sorted(names)}
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+
+def _of_weights(weights: Weights | None) -> Iterator[Path]:
+    if weights is None:
+        return
+    path = Path(weights.path)
+    if weights.format in ("keras", "keras_weights"):
+        yield path
+        return
+    prefix = path / "variables" / "variables" if weights.format == "saved_model" else path
+    yield prefix.with_name(f"{prefix.name}.index")
+    # Not by a pattern: a name may hold what a pattern is made of.
+    yield from (file for file in prefix.parent.iterdir() if file.name.startswith(f"{prefix.name}.data-"))

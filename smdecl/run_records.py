@@ -1,0 +1,47 @@
+"""Writes down what varies from one run to the next, outside of the release: when, where, how long, how much memory."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from smdecl import schema
+
+
+def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float], peak_memory: int) -> None:
+    """Adds a line of JSON (schema: run_record) to a file, which is made where there is none.
+
+    Args:
+        path: Of the file.
+        published: Name, release, version and digest.
+        seconds: Stage to the seconds that it took.
+        peak_memory: In bytes, of the process that built and saved.
+
+    Raises:
+        OSError: Where the file cannot be written.
+    """
+    record = {
+        **published,
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "user": getpass.getuser(),
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "peak_memory": peak_memory,
+    }
+    schema.require("run_record", record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = (json.dumps(record, sort_keys=True) + "\n").encode()
+    # One write at the end of the file: lines of exports that run side by side do not mix.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)

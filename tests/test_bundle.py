@@ -1,0 +1,117 @@
+"""The variables of a checkpoint are read from its files as TensorFlow reads them."""
+
+import subprocess
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from smdecl import bundle
+from smdecl.errors import ContractError
+
+DTYPES = [
+    "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "uint64", "bool", "complex64", "complex128", "string", "qint8", "quint8", "qint32", "float8_e5m2", "float8_e4m3fn",
+    "int4", "uint4",
+]  # fmt: skip
+SHAPES = [(), (0,), (3,), (2, 0), (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A bundle of every dtype in several shapes, of two files, and the prefix of it."""
+    prefix = tmp_path_factory.mktemp("bundle") / "ckpt"
+    tensors = {f"{dtype}/{index}": value(dtype, shape) for dtype in DTYPES for index, shape in enumerate(SHAPES)}
+    names = sorted(tensors)
+    prefixes = [f"{prefix}_{part}" for part in range(2)]
+    for part, place in enumerate(prefixes):
+        mine = names[part::2]
+        tf.raw_ops.SaveV2(
+            prefix=place, tensor_names=mine, shape_and_slices=[""] * len(mine), tensors=[tensors[name] for name in mine]
+        )
+    tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=prefixes, destination_prefix=str(prefix))
+    return prefix
+
+
+def value(dtype, shape):
+    numbers = np.arange(1, 1 + int(np.prod(shape))).reshape(shape)
+    if dtype == "string":
+        return tf.constant(np.array([b"", b"a", "ü".encode() * 200, b"\0b", b"c", b"d"], dtype=object)[numbers - 1])
+    return tf.constant(np.asarray(numbers).astype(tf.as_dtype(dtype).as_numpy_dtype), tf.as_dtype(dtype))
+
+
+def test_every_dtype_and_shape_is_read_as_tensorflow_reads_it(written):
+    reader = tf.train.load_checkpoint(str(written))
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+
+    tensors = bundle.read(written)
+
+    assert [tensor.name for tensor in tensors] == sorted(shapes)
+    assert {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in tensors} == {
+        name: (dtypes[name].name, shapes[name]) for name in shapes
+    }
+    assert len({tensor.file for tensor in tensors}) == 2
+    for tensor in tensors:
+        kind = tf.as_dtype(tensor.dtype)
+        stored = tf.raw_ops.RestoreV2(
+            prefix=str(written), tensor_names=[tensor.name], shape_and_slices=[""], dtypes=[kind]
+        )[0]
+        expected = np.asarray(stored.numpy(), dtype=object if kind == tf.string else None)
+        if kind != tf.string:
+            assert tensor.read().tobytes() == expected.tobytes()
+        else:
+            assert tensor.read().tolist() == expected.tolist()
+        assert tensor.read().shape == tuple(tensor.shape)
+
+
+def test_dtypes_that_numpy_lacks_are_those_of_ml_dtypes(written):
+    (found,) = (tensor for tensor in bundle.read(written) if tensor.name == "bfloat16/4")
+
+    assert found.read().dtype == ml_dtypes.bfloat16
+    assert found.read().astype(int).tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_many_names_that_share_their_beginnings_are_all_read(tmp_path):
+    net = tf.Module()
+    net.layers = [tf.Variable(float(number)) for number in range(3000)]  # an index of several blocks
+    path = tf.train.Checkpoint(net).write(str(tmp_path / "ckpt"))
+
+    tensors = {tensor.name: tensor for tensor in bundle.read(tmp_path / "ckpt")}
+
+    assert len(tensors) == len(tf.train.list_variables(path)) - 1  # that names the graph of objects too
+    assert [float(tensors[f"layers/{number}"].read()) for number in (0, 1234, 2999)] == [0, 1234, 2999]
+
+
+def test_where_there_is_no_bundle_there_is_no_tensor(tmp_path):
+    assert bundle.read(tmp_path / "variables") == []
+
+
+def test_an_index_that_is_cut_anywhere_is_told(written, tmp_path):
+    data = written.with_name("ckpt.index").read_bytes()
+    for size in range(0, len(data), 97):
+        (tmp_path / "ckpt.index").write_bytes(data[:size])
+        with pytest.raises(ContractError, match="cannot be read as the index of a checkpoint"):
+            bundle.read(tmp_path / "ckpt")
+
+
+def test_a_data_file_that_lacks_the_bytes_is_told(tmp_path):
+    tf.train.Checkpoint(v=tf.Variable([1.0, 2.0])).write(str(tmp_path / "ckpt"))
+    (tensor,) = (tensor for tensor in bundle.read(tmp_path / "ckpt") if tensor.name == "v")
+    tensor.file.write_bytes(b"1234")
+
+    with pytest.raises(ContractError) as error:
+        tensor.read()
+    assert str(error.value) == f"{tensor.file}: v cannot be read: cannot reshape array of size 1 into shape (2,)"
+
+
+def test_reading_imports_no_tensorflow_and_leaves_it_to_be_imported():
+    code = """
+import sys
+from smdecl import bundle, inspecting
+assert "tensorflow" not in sys.modules
+import tensorflow as tf
+assert tf.constant(1).numpy() == 1
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
