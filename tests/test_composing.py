@@ -80,7 +80,7 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
             ["modle=adder", "model.factr=1", "model=scaler"],
             [
                 "override 'modle=adder': modle: 'modle' is no key of the config; takes audit, devices, export_dir,"
-                " model, name, options, publish, seed, signatures, verify, weights; did you mean 'model'?",
+                " model, name, options, publish, seed, sha256, signatures, verify, weights; did you mean 'model'?",
                 "override 'model.factr=1': model.factr: 'factr' is no key of model; takes _target_, factor; did you"
                 " mean 'factor'? (to add it, write '+model.factr=...')",
             ],

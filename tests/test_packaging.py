@@ -1,6 +1,7 @@
 """The configs and schemas are found from a checkout, an editable install and a wheel installed elsewhere."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,8 +9,15 @@ import venv
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 SCRIPT = (
     "import smdecl, sys; from smdecl import resources, schema\n"
@@ -85,3 +93,26 @@ def test_from_a_wheel(source, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     require_export(python, work)
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_the_constraints_pin_what_the_project_takes_and_name_no_index(version):
+    text = (ROOT / "constraints" / f"python{version}.txt").read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    pins = {}
+    for entry in text.replace("\\\n", " ").splitlines():
+        requirement, *hashes = entry.split()
+        name, pin = requirement.split("==")
+        pins[canonicalize_name(name)] = pin
+        assert hashes, entry
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    environment = {"python_version": version, "sys_platform": "linux", "platform_machine": "x86_64"}
+    for line in [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]:
+        wanted = Requirement(line)
+        if wanted.name != "smdecl" and (wanted.marker is None or wanted.marker.evaluate(environment)):
+            assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), line

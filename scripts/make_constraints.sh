@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Pins the project's environment, one file for each supported Python, every file by its hash: pip install uv first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for version in 3.10 3.11 3.12 3.13; do
+    uv pip compile --quiet --no-config --no-header --generate-hashes --upgrade --extra dev \
+        --python-version "$version" --python-platform x86_64-manylinux_2_28 \
+        --output-file "constraints/python$version.txt" pyproject.toml
+done
