@@ -101,7 +101,7 @@ def test_the_constraints_pin_what_the_project_takes_and_name_no_index(version):
     assert "://" not in text
     assert "--index" not in text
     pins = {}
-    for entry in text.replace("\\\n", " ").splitlines():
+    for entry in re.sub(r"\\\n|^ *#.*\n", "", text, flags=re.M).splitlines():
         requirement, *hashes = entry.split()
         name, pin = requirement.split("==")
         pins[canonicalize_name(name)] = pin
