@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import checking, contract, keras_models, usercode
+from smdecl import contract, keras_models, signature_rules, usercode
 from smdecl.building import Built
 from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
@@ -156,7 +156,7 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
             raise ModelError(Problem(path, message), usercode.traceback_text(error)) from error
         raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
     # Those of the config were checked before; these may come from code.
-    refused = [reason for name in traced.record.inputs if (reason := checking.refuse_input_name(name, {}))]
+    refused = [reason for name in traced.record.inputs if (reason := signature_rules.refuse_input_name(name, {}))]
     if refused:
         raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {reason}") for reason in refused])
     return traced

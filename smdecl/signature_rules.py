@@ -1,0 +1,113 @@
+"""What is wrong with a declared signature, as far as it can be told before anything is built: names, dims, specs."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator, Mapping
+
+from smdecl import config
+from smdecl.config import Signature, Spec
+from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.records import RESERVED_KEYS
+
+# What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
+_INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+
+
+def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    """Yields everything that is wrong with the signature at a key path."""
+    if path[-1] in RESERVED_KEYS:
+        yield Problem(path, f"{path[-1]!r} is reserved by TensorFlow; choose another signature key")
+    specs = [(("inputs", *place), spec) for place, _, spec in config.input_names(signature.inputs or {})]
+    specs += [(("outputs", name), spec) for name, spec in (signature.outputs or {}).items()]
+    for place, spec in specs:
+        yield from _check_spec((*path, *place), spec)
+    yield from _check_input_names((*path, "inputs"), signature)
+    yield from _check_output_names((*path, "outputs"), signature)
+    yield from _check_output_dims(path, signature)
+
+
+def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
+    for index, dim in enumerate(spec.shape or ()):
+        if isinstance(dim, str) and not dim.isidentifier():
+            hint = f"write {dim} without quotes" if dim.isdigit() else "write null for an unknown size"
+            yield Problem((*path, "shape", index), f"{dim!r} cannot name a dim; takes a name such as batch; {hint}")
+    if spec.kind == "ragged" and (spec.shape is None or len(spec.shape) <= spec.ragged_rank):
+        rank = "unknown" if spec.shape is None else len(spec.shape)
+        yield Problem(
+            (*path, "ragged_rank"), f"got {spec.ragged_rank} for a shape of rank {rank}; takes less than the rank"
+        )
+
+
+def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    whole: dict[str, tuple[str, str]] = {}
+    for _, name, spec in config.input_names(signature.inputs or {}):
+        whole |= {part: (str(name), spec.kind) for part in [*config.parts(str(name), spec)][1:]}
+    for place, name, _ in config.input_names(signature.inputs or {}):
+        where = (*path, *place)
+        if name is None:
+            yield Problem(
+                (*where, "name"), "is missing: one argument takes several tensors here, so each needs a name of its own"
+            )
+        elif name in whole:
+            other, kind = whole[name]
+            message = f"{name!r} is taken by a part of the input {other!r}, which is {kind}; choose another"
+            yield Problem((*where, "name"), message)
+        elif reason := refuse_input_name(name, seen):
+            yield Problem((*where, "name"), reason)
+        else:
+            seen[_sanitized(name)] = name
+
+
+def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for own, spec in (signature.outputs or {}).items():
+        names = set(config.parts(spec.name or own, spec))
+        if taken := sorted(names & seen):
+            place = (*path, own, "name") if spec.name is not None else (*path, own)
+            yield Problem(place, f"{taken[0]!r} is taken by another output")
+        seen |= names
+
+
+def _sanitized(name: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", name.lower())
+
+
+def refuse_input_name(name: str, seen: Mapping[str, str]) -> str | None:
+    """Says why TensorFlow would not keep the name of an input, and what it would become; None where it does.
+
+    Args:
+        name: Of the input.
+        seen: The names before it, by what TensorFlow makes of them.
+    """
+    if name in seen.values():
+        return f"{name!r} is taken by another input; TensorFlow would turn it into {name + '_1'!r}"
+    if (other := seen.get(_sanitized(name))) is not None:
+        return f"{name!r} and {other!r} are one name to TensorFlow, which would turn one into {name + '_1'!r}"
+    if name == "self" or keyword.iskeyword(name):
+        return f"{name!r} is a word that Python reserves; choose another"
+    if not _INPUT_NAME.fullmatch(name):
+        became = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name).lstrip("_\\/>-") or "unknown"
+        return (
+            f"{name!r} cannot be kept by TensorFlow, which would turn it into {became!r}; takes letters, digits and"
+            " _ . - / after a first letter or digit"
+        )
+    return None
+
+
+def _check_output_dims(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    if signature.inputs is None:
+        return
+    known = {
+        dim for _, _, spec in config.input_names(signature.inputs) for dim in spec.shape or () if isinstance(dim, str)
+    }
+    for name, spec in (signature.outputs or {}).items():
+        for index, dim in enumerate(spec.shape or ()):
+            if isinstance(dim, str) and dim not in known:
+                takes = f"the inputs have {', '.join(sorted(known))}" if known else "the inputs name none"
+                yield Problem(
+                    (*path, "outputs", name, "shape", index),
+                    f"no input has a dim named {dim!r}, so it can agree with nothing; {takes}{nearest(dim, known)}",
+                )
