@@ -54,6 +54,7 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _on_directory(verb, "Checks every file of a release against its manifest, and runs its examples again.")
+    parser.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="whose signature the release is to have")
     return parser.parse_intermixed_args(rest)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, digests, op_sets, schema, signature_rules, trust, verify_rules
+from smdecl import config, digests, op_sets, schema, signature_rules, signing, trust, verify_rules
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, disk_errors
 
@@ -116,6 +116,11 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
         reason := _refuse_path(record) or (f"{record!r} is a directory" if Path(record).is_dir() else None)
     ):
         yield Problem(("publish", "run_record"), reason)
+    if publish["sign"] is not None:
+        try:
+            signing.require_key(Path(publish["sign"]))
+        except ConfigError as error:
+            yield from error.problems
 
 
 def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -128,9 +128,11 @@ def _plan(composition: Any, project: Any) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     isolating.start()
-    from smdecl import pipeline, rendering
+    from smdecl import pipeline, rendering, signing
 
-    print(rendering.verified(arguments.directory, *pipeline.verify(arguments.directory)))
+    directory, key = arguments.directory, arguments.key
+    verified = pipeline.verify(directory, key)
+    print(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key))
     return 0
 
 

@@ -132,6 +132,7 @@ class Publish:
         compatible: Whether to refuse what breaks the callers of the newest version there.
         reproducible: Whether to make the release twice, and to refuse it where the bytes differ.
         run_record: The file to write down in what varies from run to run.
+        sign: The file of the private key to sign the release with.
     """
 
     version: Literal["next"] | int | None
@@ -142,6 +143,7 @@ class Publish:
     compatible: bool = False
     reproducible: bool = False
     run_record: str | None = None
+    sign: str | None = None
 
 
 @dataclass(frozen=True)

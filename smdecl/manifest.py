@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from smdecl import digests, schema
+from smdecl import digests, provenance, schema, signing
 from smdecl.errors import Problem, UsageError, VerificationError
 from smdecl.records import SignatureRecord
 
 FILE = "assets.extra/smdecl/manifest.json"
+_SIGNED_BY = (provenance.FILE, signing.FILE)  # what is made of the manifest is neither in it nor in the digest
 
 
 def write(
@@ -30,7 +32,8 @@ def write(
 ) -> str:
     """Writes the manifest of the release in `directory` and returns the release's digest.
 
-    The digest is the sha256 of what `sha256sum` prints for all files but the manifest, by path; in a release:
+    The digest is the sha256 of what `sha256sum` prints for all files but the manifest, and but the two that a signed
+    release has beside it, by path; in a release that is not signed:
 
         find . -type f ! -path ./assets.extra/smdecl/manifest.json | LC_ALL=C sort | xargs sha256sum | sha256sum
 
@@ -63,6 +66,16 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_text(manifest), encoding="utf-8")
     return digest
+
+
+def attest(directory: Path) -> None:
+    """Writes the provenance of a release, which is made of its manifest."""
+    (directory / provenance.FILE).write_text(_provenance(read(directory)), encoding="utf-8")
+
+
+def _provenance(manifest: Mapping[str, Any]) -> str:
+    files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    return provenance.text(manifest, {**files, FILE: hashlib.sha256(_text(manifest).encode()).hexdigest()})
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
@@ -120,10 +133,24 @@ def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     for name in found:
         if name not in known:
             yield Problem((), f"{directory / name}: was added")
+    yield from _compare_signed(directory, manifest)
+
+
+def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """Compares what a signed release has beside its manifest; whose signature it is, a key tells."""
+    present = [name for name in _SIGNED_BY if os.path.lexists(directory / name)]
+    for name in _SIGNED_BY if present else ():
+        path = directory / name
+        if name not in present:
+            yield Problem((), f"{path}: is missing, and {present[0]} is there; a signed release has both")
+        elif path.is_symlink() or not path.is_file():
+            yield Problem((), f"{path}: is no longer a regular file")
+        elif name == provenance.FILE and path.read_bytes() != _provenance(manifest).encode():
+            yield Problem((), f"{path}: was changed: it is not what the manifest gives")
 
 
 def sha256_of_files(directory: Path) -> dict[str, str]:
-    """Returns the name of every file of a release but the manifest, with its sha256."""
+    """Returns the name of every file of a release that the manifest lists, with its sha256."""
     return {name: digests.sha256(path) for name, path in _files(directory)}
 
 
@@ -137,14 +164,14 @@ def plain(value: Any) -> Any:
 
 
 def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Path]]:
-    """Yields name and path of everything but the manifest and directories, in the order of sha256sum's listing."""
+    """Yields name and path of what the manifest lists, and of no directory, in the order of sha256sum's listing."""
     found = {
         path.relative_to(directory).as_posix(): path
         for path in directory.rglob("*")
         if path.is_file() or (not only_regular and (path.is_symlink() or not path.is_dir()))
     }
     for name in sorted(found, key=lambda name: f"./{name}".encode()):
-        if name != FILE:
+        if name not in (FILE, *_SIGNED_BY):
             yield name, found[name]
 
 

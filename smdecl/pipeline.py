@@ -19,6 +19,7 @@ from smdecl import (
     publishing,
     run_records,
     schema,
+    signing,
     uploading,
 )  # fmt: skip
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
@@ -119,6 +120,9 @@ def make_release(config: ExportConfig, composition: Composition, project: Projec
         digest = manifest.write(
             directory, composition.recorded, made.saved.signatures, inputs, made.environment, project.root
         )
+        if config.publish.sign is not None:
+            manifest.attest(directory)
+            signing.sign(directory, Path(config.publish.sign))
     started = time.perf_counter()
     report = _verify(directory, config.signatures, config.verify)
     seconds = {**made.usage.seconds, "verify": time.perf_counter() - started}
@@ -208,15 +212,25 @@ def _require_schemas(planned: Plan) -> None:
     schema.require("signatures", manifest.plain({key: asdict(value) for key, value in planned.signatures.items()}))
 
 
-def verify(directory: Path) -> tuple[dict[str, Any], VerificationRecord]:
+def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
+    Args:
+        directory: Of the release.
+        key: Of the public key that it is to be signed by; None leaves a signature unchecked.
+
     Raises:
-        VerificationError: With every file that is missing, changed or added; or with every example that differs.
+        UsageError: Where there is no release, or no public key.
+        VerificationError: With every file that is missing, changed or added; with a signature that does not hold; or
+            with every example that differs.
     """
+    if key is not None:
+        signing.require_public_key(key)
     released = manifest.read(directory)
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)
+    if key is not None:
+        signing.verify(directory, key)  # before anything of it is loaded
     # What was read from the environment when it was made is not in the manifest, and nothing here needs it.
     signatures = {key: parse_signature(value) for key, value in released["config"]["signatures"].items()}
     return released, _verify(directory, signatures, parse_verify(released["config"]["verify"]))

@@ -27,11 +27,15 @@ def plan(planned: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verified(directory: Path, manifest: Mapping[str, Any], report: VerificationRecord) -> str:
-    """Returns a line on a release that was found to be as it was made."""
+def verified(
+    directory: Path, manifest: Mapping[str, Any], report: VerificationRecord, signed: bool, key: Path | None
+) -> str:
+    """Returns a line on a release that was found to be as it was made; `key` is what its signature was checked with."""
     examples = sum(report.examples.values())
     ran = f"{examples} examples with the loaders {', '.join(report.loaders)}" if examples else "no example to run"
-    return f"{directory}: {len(manifest['files'])} files as they were made, {ran}"
+    unchecked = ", the signature not checked (--key PUBLIC.pem checks it)" if signed else ""
+    signature = unchecked if key is None else f", signed with the key of {key}"
+    return f"{directory}: {len(manifest['files'])} files as they were made, {ran}{signature}"
 
 
 def diff_text(found: DiffRecord) -> str:

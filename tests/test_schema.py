@@ -9,7 +9,17 @@ import smdecl
 from smdecl import resources, schema
 from smdecl.errors import InternalError
 
-NAMES = ("config", "diff", "manifest", "object", "run_record", "saved_model", "signatures", "verification")
+NAMES = (
+    "config",
+    "diff",
+    "manifest",
+    "object",
+    "provenance",
+    "run_record",
+    "saved_model",
+    "signatures",
+    "verification",
+)
 
 
 def test_there_is_one_for_each_record():
