@@ -85,6 +85,10 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
                 _require_reproducible(released, config, composition, project, stage)
             if options.compatible:
                 _require_compatible(released, publisher.newest(base, options, stage))
+            if options.sign is not None:
+                with disk_errors(stage):
+                    manifest.attest(released.directory)
+                    signing.sign(released.directory, Path(options.sign))
             path, version = publisher.publish(released.directory, base, options)
         if options.models_config is not None:
             with disk_errors(Path(options.models_config)):
@@ -120,9 +124,6 @@ def make_release(config: ExportConfig, composition: Composition, project: Projec
         digest = manifest.write(
             directory, composition.recorded, made.saved.signatures, inputs, made.environment, project.root
         )
-        if config.publish.sign is not None:
-            manifest.attest(directory)
-            signing.sign(directory, Path(config.publish.sign))
     started = time.perf_counter()
     report = _verify(directory, config.signatures, config.verify)
     seconds = {**made.usage.seconds, "verify": time.perf_counter() - started}
