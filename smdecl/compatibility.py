@@ -52,9 +52,12 @@ def _tensors(
             yield from _tensor(where, side, tensor, new[name])
     for name, tensor in new.items():
         if name not in old and name not in renamed.values():
-            # A server refuses a request that lacks an input, and sends a client what outputs it knows.
-            verdict = BREAKING if side == "inputs" else ADDITIVE
-            yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}", verdict)
+            # A server refuses a request that lacks an input. It sends all outputs; its REST API names them where
+            # there is more than one, and answers with the bare values of the only one.
+            first = side == "outputs" and len(old) == 1
+            hint = f" beside the only output, {next(iter(old))!r}, which REST answers did not name" if first else ""
+            verdict = BREAKING if side == "inputs" or first else ADDITIVE
+            yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}{hint}", verdict)
 
 
 def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:

@@ -18,8 +18,9 @@ from smdecl.schema import text
 
 _NAMED = 3  # nodes of a kind; the first ones say where to look
 _BLOCK = 1 << 20  # numbers to compare at a time
-_NUMBER = re.compile(r"_\d+$")
-_ORIGIN = ("environment", "inputs", "source")  # what a caller of the same bytes cannot tell
+_NUMBER = re.compile(r"_(\d+)$")
+_GRADIENT = re.compile(rb"-\d+$")
+_ORIGIN = ("config", "environment", "inputs", "source")  # what a caller of the same bytes cannot tell
 EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
 _ORDER = (BREAKING, ADDITIVE, "internal")
 
@@ -93,18 +94,26 @@ def _by_place(graph: Any) -> dict[str, Any]:
     """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
     names: dict[str, str] = {}
     stems: Counter[str] = Counter()
-    for function in graph.graph_def.library.function:
-        stem = _NUMBER.sub("", function.signature.name.removeprefix("__inference_").removeprefix("__forward_"))
+    # The library is in the order of a hash table; of two functions alike, the lower number is the one made first.
+    for name in sorted((function.signature.name for function in graph.graph_def.library.function), key=_number):
+        stem = _NUMBER.sub("", name.removeprefix("__inference_").removeprefix("__forward_"))
         stems[stem] += 1
-        names[function.signature.name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
+        names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
     found = {}
-    for function, node in inspecting.all_nodes(graph):
+    for function, node in sorted(inspecting.all_nodes(graph), key=lambda place: names.get(place[0], "")):
         for value in node.attr.values():
             for called in (value.func, *value.list.func) if value.WhichOneof("value") in ("func", "list") else ():
                 called.name = names.get(called.name, called.name)
+        if "_gradient_op_type" in node.attr:  # a name that a gradient is found by in the process that made it
+            node.attr["_gradient_op_type"].s = _GRADIENT.sub(b"", node.attr["_gradient_op_type"].s)
         node.op = names.get(node.op, node.op)
         found[f"{names[function]}/{node.name}" if function else node.name] = node
     return found
+
+
+def _number(function: str) -> tuple[int, str]:
+    found = _NUMBER.search(function)
+    return int(found[1]) if found else 0, function
 
 
 def _bytes(message: Any) -> bytes:
@@ -122,6 +131,8 @@ def _node(old: Any, new: Any) -> str:
     )
     if attributes:
         return f"{old.op} has another {', '.join(attributes)}"
+    if old.device != new.device:
+        return f"{old.op} was on {old.device or 'any device'}, and is on {new.device or 'any device'}"
     return f"{old.op} takes other inputs" if list(old.input) != list(new.input) else f"{old.op} is another"
 
 
@@ -149,13 +160,25 @@ def _difference(old: Any, new: Any) -> str | None:
         return f"has {count} other values" if count else None
     if old.tobytes() == new.tobytes():
         return None
-    largest, wide = 0.0, np.complex128 if old.dtype.kind == "c" else np.float64
+    largest: float = 0
+    alone = 0
     for start in range(0, old.size, _BLOCK):
-        blocks = [array.reshape(-1)[start : start + _BLOCK].astype(wide) for array in (old, new)]
-        with np.errstate(invalid="ignore", over="ignore"):
-            # What is NaN in one of the two has no difference to tell.
-            largest = max(largest, float(np.max(np.nan_to_num(np.abs(blocks[0] - blocks[1]), nan=0.0))))
-    return f"has other values, by at most {largest:g}"
+        difference, nans = _distance(*(array.reshape(-1)[start : start + _BLOCK] for array in (old, new)))
+        largest, alone = max(largest, difference), alone + nans
+    return f"has other values, by at most {largest:g}" + (f", and {alone} that are NaN in one alone" if alone else "")
+
+
+def _distance(old: Any, new: Any) -> tuple[float, int]:
+    """Returns the largest difference, and how many numbers are NaN in one of the two, which have none."""
+    if old.dtype.kind in "iu":  # as floats, large ones that differ may be the same
+        return float(np.max(np.maximum(old, new).astype(np.uint64) - np.minimum(old, new).astype(np.uint64))), 0
+    wide = np.complex128 if old.dtype.kind == "c" else np.float64
+    old, new = old.astype(wide), new.astype(wide)
+    nan = np.isnan(old) | np.isnan(new)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # What is equal has none, infinities too; their difference would be NaN.
+        apart = np.where(nan | (old == new), 0.0, np.abs(old - new))
+    return float(np.max(apart)), int((np.isnan(old) != np.isnan(new)).sum())
 
 
 def _files(before: Path, after: Path) -> Iterator[Change]:

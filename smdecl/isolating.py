@@ -35,6 +35,14 @@ _PINNED = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "TF_DETERMINISTIC_OPS": "0",
+    "TF_FUNCTION_JIT_COMPILE_DEFAULT": "0",
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_NNX_ENABLED": "0",
+    # Long sums are split by the number of threads, and so have other bits on a machine with more of them.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 _starting = threading.Lock()  # what a start changes for a moment, the environment and __main__, is the whole process's
 _PRELOADED = ["smdecl.preloading"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict

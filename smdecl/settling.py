@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 from tensorflow.core.framework import graph_debug_info_pb2
@@ -48,12 +49,16 @@ def _settle_table_names(directory: Path) -> None:
 
 
 def _settle_debug_info(directory: Path) -> None:
-    """Numbers files, frames and traces by the sorted names of the nodes; TensorFlow does as a hash table has them."""
+    """Numbers files, frames and traces by the sorted names of the nodes; TensorFlow does as a hash table has them.
+
+    A file is named as it is imported: where the project and Python's packages lie is the machine's.
+    """
     path = directory / "debug" / "saved_model_debug_info.pb"
     if not path.is_file():
         return
     before = graph_debug_info_pb2.GraphDebugInfo.FromString(path.read_bytes())
-    after = graph_debug_info_pb2.GraphDebugInfo(files=sorted(before.files))
+    names = [_imported_name(file) for file in before.files]
+    after = graph_debug_info_pb2.GraphDebugInfo(files=sorted(set(names)))
     places = {name: index for index, name in enumerate(after.files)}
     frames: dict[bytes, int] = {}
     traces: dict[tuple[int, ...], int] = {}
@@ -62,13 +67,20 @@ def _settle_debug_info(directory: Path) -> None:
         for frame_id in before.traces_by_id[number].frame_id:
             frame = graph_debug_info_pb2.GraphDebugInfo.FileLineCol()
             frame.CopyFrom(before.frames_by_id[frame_id])
-            frame.file_index = places[before.files[frame.file_index]]
+            frame.file_index = places[names[frame.file_index]]
             ids.append(frames.setdefault(frame.SerializeToString(deterministic=True), len(frames)))
             after.frames_by_id[ids[-1]].CopyFrom(frame)
         trace = traces.setdefault(tuple(ids), len(traces))
         after.traces_by_id[trace].frame_id[:] = ids
         after.name_to_trace_id[name] = trace
     path.write_bytes(after.SerializeToString(deterministic=True))
+
+
+def _imported_name(file: str) -> str:
+    """Returns the path of a source file below the deepest place that modules are imported from."""
+    places = [place.rstrip("/") + "/" for place in sys.path if file.startswith(place.rstrip("/") + "/")]
+    # What lies below none was written while the model was built, into a temporary directory of a random name.
+    return file.removeprefix(max(places, key=len)) if places else file.rpartition("/")[2]
 
 
 def _settle_fingerprint(directory: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from smdecl import manifest, reproducing, trust
-from smdecl.errors import ConfigError, VerificationError
+from smdecl.errors import ConfigError, ContractError, VerificationError
 
 NET = """
 import tensorflow as tf
@@ -125,3 +125,97 @@ def test_the_command_line_makes_a_release_again(net):
     done = net.run("reproduce", str(release.path))
     assert (done.returncode, done.stdout) == (4, "")
     assert "smdecl: error: exports/adder/1: files saved_model.pb: has other bytes\n" in done.stderr
+
+
+def test_another_config_is_told_by_its_keys(net):
+    release = net.export("model._target_=mynet.Net", "+model.scale=2.0", "name=mine", "publish.warmup=true")
+
+    done = net.run("reproduce", str(release.path), "model=adder", "seed=3", "name=mine", "publish.warmup=true")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    told = [line.removeprefix(f"smdecl: error: {release.path}: ") for line in done.stderr.splitlines()]
+    assert [line for line in told if line.startswith("config ")] == [
+        'config model._target_: was "mynet.Net", and is "smdecl.models.Adder"',
+        "config model.scale: is gone: 2.0",
+        "config seed: was 0, and is 3",
+    ]
+    assert "variables kernel: is gone: float32 [3]" in told
+    assert "files assets.extra/tf_serving_warmup_requests: has other bytes" in told
+
+
+def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
+    release = net.export("model=scaler")
+
+    done = net.run("reproduce", str(release.path), "model=scaler", "verify.rtol=0.5", "export_dir=elsewhere")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{release.path}: made again, the same bytes: {release.digest}\n"
+    assert not (net.root / "elsewhere").exists()
+
+
+def test_the_environments_alone_are_compared_where_that_is_asked_for(net):
+    release = net.export().path
+    done = net.run("reproduce", str(release), "--environment")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{release}: made in the same environment\n"
+
+    text = manifest.read(release)
+    numpy = text["environment"]["numpy"]
+    text["environment"] = {**text["environment"], "numpy": "1.0", "own": "2"}
+    text["checksum"] = manifest._checksum(text)
+    (release / manifest.FILE).write_text(manifest._text(text))
+    net.write("mynet.py", "raise SystemExit  # nothing of the model is made for it")
+
+    done = net.run("reproduce", "--environment", str(release))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.splitlines() == [
+        f"smdecl: error: {release}: environment numpy: was 1.0, and is {numpy}",
+        f"smdecl: error: {release}: environment own: is gone: 2",
+    ]
+
+
+UNSETTLED = """
+import os, time
+
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        {made}
+
+    def add(self, x):
+        return {added}
+"""
+DRAWN = 'int.from_bytes(os.urandom(4), "big") / 2**32'
+
+
+@pytest.mark.parametrize(
+    ("made", "added", "told"),
+    [
+        (f"self.v = tf.Variable({DRAWN})", "x * self.v", "variables v: has other values, by at most "),
+        ("self.v = tf.Variable(time.time(), dtype=tf.float64)", "x", "variables v: has other values, by at most "),
+        (f"self.drawn = {DRAWN}", "x + self.drawn", "nodes add/add/y: Const has another value"),
+    ],
+)
+def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducible(project, made, added, told):
+    project.write("mynet.py", UNSETTLED.format(made=made, added=added))
+
+    with pytest.raises(ContractError) as error:
+        project.export("publish.reproducible=true", "model._target_=mynet.Net")
+
+    assert error.value.exit_code == 4
+    assert {problem.key for problem in error.value.problems} == {"publish.reproducible"}
+    messages = [problem.message.removeprefix("a second export is another one: ") for problem in error.value.problems]
+    assert any(message.startswith(told) for message in messages)
+    assert {message.partition(" ")[0] for message in messages} <= {told.partition(" ")[0], "files"}
+    assert not (project.root / "exports").exists()
+    assert project.export("model._target_=mynet.Net").version == 1  # it is nobody else's to mind
+
+
+def test_what_is_the_same_each_time_is_published_once(net):
+    release = net.export("publish.reproducible=true", "model._target_=mynet.Net", "publish.warmup=true")
+
+    assert [path.name for path in (net.root / "exports" / "adder").iterdir()] == ["1"]
+    assert net.export("model._target_=mynet.Net", "publish.warmup=true").digest == release.digest
