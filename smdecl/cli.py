@@ -122,7 +122,7 @@ def _check(composition: Any, project: Any) -> int:
 def _plan(composition: Any, project: Any) -> int:
     from smdecl import pipeline, rendering
 
-    print(rendering.plan(pipeline.plan(composition, project)), end="")
+    reporting.result(rendering.plan(pipeline.plan(composition, project)))
     return 0
 
 
@@ -132,7 +132,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     directory, key = arguments.directory, arguments.key
     verified = pipeline.verify(directory, key)
-    print(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key))
+    reporting.result(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key) + "\n")
     return 0
 
 
@@ -144,18 +144,20 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     directory, project = arguments.directory, trust.find_project(Path.cwd(), arguments.trust)
     if arguments.environment:
         reproducing.compare_environment(directory, project)
-        print(f"{directory}: made in the same environment")
+        reporting.result(f"{directory}: made in the same environment\n")
         return 0
     composition = _compose(arguments) if arguments.overrides or arguments.config_dir else None
-    print(f"{directory}: made again, the same bytes: {reproducing.reproduce(directory, project, composition)}")
+    digest = reproducing.reproduce(directory, project, composition)
+    reporting.result(f"{directory}: made again, the same bytes: {digest}\n")
     return 0
 
 
 def _diff(arguments: argparse.Namespace) -> int:
     from smdecl import diffing, rendering
 
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl diff | head` ends quietly
     found = diffing.diff(arguments.before, arguments.after)
-    print(rendering.DIFF[arguments.format](found), end="")
+    reporting.result(rendering.DIFF[arguments.format](found))
     return diffing.EXIT_CODES[found.verdict] if arguments.exit_code else 0
 
 

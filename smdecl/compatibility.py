@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from smdecl.records import Change, SavedModelRecord, SignatureRecord, TensorRecord
 
 BREAKING, ADDITIVE = "breaking", "additive"
-_Side = Literal["inputs", "outputs"]
+_Side = Literal["inputs", "outputs", "outputs of wider inputs"]
 
 
 def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
@@ -21,6 +21,41 @@ def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
             yield Change("functions", name, "is gone from what tf.saved_model.load gives", BREAKING)
         elif name not in old.functions:
             yield Change("functions", name, "is new", ADDITIVE)
+        else:
+            yield from _traces(name, old.functions[name], new.functions[name])
+
+
+def _traces(name: str, old: Collection[SignatureRecord], new: Collection[SignatureRecord]) -> Iterator[Change]:
+    for trace in old:
+        if not any(_serves(trace, other) for other in new):
+            yield Change("functions", name, f"can no longer be called as {_call(trace)}", BREAKING)
+    for trace in new:
+        if not any(_serves(trace, other) for other in old):
+            yield Change("functions", name, f"can be called as {_call(trace)} now", ADDITIVE)
+
+
+def _serves(old: SignatureRecord, new: SignatureRecord) -> bool:
+    """Tells whether who calls a trace can call another one as well."""
+    side: _Side = "outputs of wider inputs" if _wider(old, new) else "outputs"
+    return (
+        old.inputs.keys() == new.inputs.keys()
+        and old.outputs.keys() == new.outputs.keys()
+        and all(_fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items())
+        and all(_serves_as(side, tensor, new.outputs[name]) for name, tensor in old.outputs.items())
+    )
+
+
+def _fits(inner: TensorRecord, outer: TensorRecord) -> bool:
+    return inner.dtype == outer.dtype and _within(inner.shape, outer.shape)
+
+
+def _call(trace: SignatureRecord) -> str:
+    """Returns a trace as Python writes a call: `(0: float32 [], training: False) -> float32 []`."""
+    return f"({_listed(trace.inputs)}) -> {_listed(trace.outputs) or 'nothing'}"
+
+
+def _listed(tensors: Mapping[str, TensorRecord]) -> str:
+    return ", ".join(f"{name}: {_form(tensor)}" if name else _form(tensor) for name, tensor in tensors.items())
 
 
 def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureRecord]) -> Iterator[Change]:
@@ -32,7 +67,8 @@ def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureR
             yield Change("signatures", key, "is gone", BREAKING)
         else:
             yield from _tensors(f"{key}.inputs", "inputs", signature.inputs, new[key].inputs)
-            yield from _tensors(f"{key}.outputs", "outputs", signature.outputs, new[key].outputs)
+            side: _Side = "outputs of wider inputs" if _wider(signature, new[key]) else "outputs"
+            yield from _tensors(f"{key}.outputs", side, signature.outputs, new[key].outputs)
     for key in new:
         if key not in old and key not in renamed.values():
             yield Change("signatures", key, "is new", ADDITIVE)
@@ -54,7 +90,7 @@ def _tensors(
         if name not in old and name not in renamed.values():
             # A server refuses a request that lacks an input. It sends all outputs; its REST API names them where
             # there is more than one, and answers with the bare values of the only one.
-            first = side == "outputs" and len(old) == 1
+            first = side != "inputs" and len(old) == 1
             hint = f" beside the only output, {next(iter(old))!r}, which REST answers did not name" if first else ""
             verdict = BREAKING if side == "inputs" or first else ADDITIVE
             yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}{hint}", verdict)
@@ -79,11 +115,22 @@ def _tensor(where: str, side: _Side, old: TensorRecord, new: TensorRecord) -> It
     if old.dtype != new.dtype:
         yield Change("signatures", where, forms, BREAKING)
         return
-    wider, narrower = _within(old.shape, new.shape), _within(new.shape, old.shape)
-    how = "wider" if wider else "narrower" if narrower else "another"
-    # An input may take more than it did, an output may promise more than it did.
-    verdict = ADDITIVE if how == {"inputs": "wider", "outputs": "narrower"}[side] else BREAKING
-    yield Change("signatures", where, f"{forms}, which is {how}", verdict)
+    yield Change("signatures", where, forms, ADDITIVE if _serves_as(side, old, new) else BREAKING)
+
+
+def _serves_as(side: _Side, old: TensorRecord, new: TensorRecord) -> bool:
+    """Tells whether a tensor is one that callers of another can do with.
+
+    An input may take more than it did, an output may promise more than it did. Where inputs take more, an output is of
+    more shapes than before, and still of those that it was of for what was sent before.
+    """
+    return (side != "outputs" and _fits(old, new)) or (side != "inputs" and _fits(new, old))
+
+
+def _wider(old: SignatureRecord, new: SignatureRecord) -> bool:
+    return any(tensor != old.inputs[name] for name, tensor in new.inputs.items() if name in old.inputs) and all(
+        _fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items() if name in new.inputs
+    )
 
 
 def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] | None) -> bool:
@@ -94,6 +141,8 @@ def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] 
 
 
 def _form(tensor: TensorRecord) -> str:
+    if tensor.dtype.startswith("value "):
+        return tensor.dtype
     if tensor.shape is None:
         return f"{tensor.dtype} of unknown rank"
     return f"{tensor.dtype} [{', '.join('?' if size is None else str(size) for size in tensor.shape)}]"

@@ -32,10 +32,16 @@ def inputs(config: ExportConfig) -> dict[str, str]:
         for case in cases:
             values = [*case["inputs"].values(), *case.get("outputs", {}).values()]
             names |= {value["file"] for value in values if isinstance(value, dict)}
+    return {name: _of_input(name) for name in sorted(names)}
+
+
+def _of_input(name: str) -> str:
+    if not Path(name).is_file():
+        raise ConfigError(f"{name}: is no regular file")
     try:
-        return {name: sha256(Path(name)) for name in sorted(names)}
+        return sha256(Path(name))
     except OSError as error:
-        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
 
 
 def _of_weights(weights: Weights | None) -> Iterator[Path]:

@@ -40,7 +40,7 @@ def inspect(message: Any, findings: tuple[Finding, ...] = ()) -> SavedModelRecor
             key: _signature(graph.signature_def[key]) for key in sorted(graph.signature_def) if key not in RESERVED_KEYS
         },
         variables=tuple(_variables(graph.object_graph_def)),
-        functions=tuple(sorted(name for name, count in saved_functions(graph) if count)),
+        functions={name: traces for name, traces in sorted(saved_functions(graph)) if traces},
         assets=tuple(sorted(asset.filename for asset in graph.asset_file_def)),
         devices=tuple(sorted({node.device for _, node in nodes if node.device})),
         ops=dict(sorted(Counter(node.op for _, node in nodes).items())),
@@ -108,15 +108,47 @@ def all_nodes(graph: Any) -> Iterator[tuple[str, Any]]:
             yield function.signature.name, node
 
 
-def saved_functions(graph: Any) -> Iterator[tuple[str, int]]:
-    """Yields dotted path and number of concrete functions of every function that hangs on the saved object."""
-    objects = graph.object_graph_def.nodes
+def saved_functions(graph: Any) -> Iterator[tuple[str, tuple[SignatureRecord, ...]]]:
+    """Yields dotted path and traces of every function that hangs on the saved object.
+
+    Arguments of a trace are named by position or keyword, and by the place in a nest: `0`, `1.a`, `training`.
+    """
+    objects, traces = graph.object_graph_def.nodes, graph.object_graph_def.concrete_functions
     for name, index in _named_objects(graph.object_graph_def):
         kind = objects[index].WhichOneof("kind")
         if kind == "function":
-            yield name, len(objects[index].function.concrete_functions)
+            yield name, tuple(_trace(traces[trace]) for trace in objects[index].function.concrete_functions)
         elif kind == "bare_concrete_function":
-            yield name, 1
+            yield name, (_trace(traces[objects[index].bare_concrete_function.concrete_function_name]),)
+
+
+def _trace(function: Any) -> SignatureRecord:
+    arguments = function.canonicalized_input_signature.tuple_value.values
+    inputs = {key: leaf for part in arguments for key, leaf in _leaves(part, "")}
+    return SignatureRecord(inputs, dict(_leaves(function.output_signature, "")))
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, TensorRecord]]:
+    """Yields the tensors of a StructuredValue by their places; what is no tensor has its value for a dtype."""
+    kind = value.WhichOneof("kind")
+    if kind in ("tuple_value", "list_value", "dict_value", "named_tuple_value"):
+        held = getattr(value, kind)
+        if kind == "dict_value":
+            items = sorted(held.fields.items())
+        elif kind == "named_tuple_value":
+            items = [(pair.key, pair.value) for pair in held.values]
+        else:
+            items = [(str(index), item) for index, item in enumerate(held.values)]
+        for name, item in items:
+            yield from _leaves(item, f"{place}.{name}" if place else name)
+    elif kind in ("tensor_spec_value", "bounded_tensor_spec_value"):
+        spec = getattr(value, kind)
+        yield place, TensorRecord(dtype_name(spec.dtype), _shape(spec.shape))
+    elif kind == "type_spec_value":
+        yield place, TensorRecord(str(value.type_spec_value.type_spec_class_name), None)
+        yield from _leaves(value.type_spec_value.type_state, f"{place}.spec")
+    elif kind is not None:
+        yield place, TensorRecord(f"value {getattr(value, kind)!r}".strip(), None)
 
 
 def _named_objects(object_graph: Any) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict

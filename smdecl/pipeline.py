@@ -23,7 +23,7 @@ from smdecl import (
     uploading,
 )  # fmt: skip
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
-from smdecl.errors import ContractError, ModelError, Problem, SmdeclError, VerificationError, disk_errors
+from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.records import Finding, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
@@ -91,15 +91,25 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
                     signing.sign(released.directory, Path(options.sign))
             path, version = publisher.publish(released.directory, base, options)
         if options.models_config is not None:
-            with disk_errors(Path(options.models_config)):
+            with _published(path, "models_config", options.models_config):
                 models_config.add(Path(options.models_config), config.name, base)
         if options.run_record is not None:
             published = {"name": config.name, "release": str(path), "version": version, "digest": released.digest}
             seconds = {**released.seconds, "total": time.perf_counter() - started}
-            with disk_errors(Path(options.run_record)):
+            with _published(path, "run_record", options.run_record):
                 run_records.append(Path(options.run_record), published, seconds, released.made.usage.peak_memory)
         warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, released)]
         return Release(path, version, released.digest, released.made.saved.signatures, tuple(warnings))
+
+
+@contextmanager
+def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
+    """Says of what fails from here on that the release stands all the same."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} is published, but {error.filename or file}: {error.strerror}"
+        raise PublishError(Problem(("publish", key), message)) from error
 
 
 @dataclass(frozen=True)
@@ -143,18 +153,19 @@ def _require_reproducible(
         raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
 
 
-def _require_compatible(released: _Released, newest: Path | None) -> None:
+def _require_compatible(released: _Released, newest: tuple[str, Path] | None) -> None:
     if newest is None:
         return
     from smdecl import compatibility, inspecting
 
-    before = inspecting.inspect(inspecting.read(newest))
+    name, directory = newest
+    before = inspecting.inspect(inspecting.read(directory))
     changes = compatibility.changes(before, released.made.saved)
     breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
     if breaking:
         hint = "takes false where callers are to change"
         raise ContractError(
-            [Problem(_COMPATIBLE, f"would break callers of {newest}: {text}; {hint}") for text in breaking]
+            [Problem(_COMPATIBLE, f"would break callers of {name}: {text}; {hint}") for text in breaking]
         )
 
 

@@ -64,12 +64,17 @@ def _existing(export_dir: Path, version: int | None) -> Path | None:
     return next((path for number, path in _versions(export_dir) if number == version), None)
 
 
-def newest(export_dir: Path, publish: Publish, _stage: Path) -> Path | None:
-    """Returns the highest version that a release would stand beside, or the SavedModel that it would replace."""
-    if publish.version is None:
-        return export_dir if (export_dir / "saved_model.pb").is_file() else None
+def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path] | None:
+    """Returns the highest version that a release would stand beside, or the SavedModel that it would replace.
+
+    It is told by its name and by a directory to read it from; None where there is none.
+    """
     with disk_errors(export_dir):
-        return max(_complete(export_dir), default=(0, None))[1]
+        if publish.version is None:
+            found = export_dir if (export_dir / "saved_model.pb").is_file() else None
+        else:
+            found = max(_complete(export_dir), default=(0, None))[1]
+    return None if found is None else (str(found), found)
 
 
 def _exists(path: Path, version: int | None) -> PublishError:

@@ -80,7 +80,7 @@ class SavedModelRecord:
         tags: Of its MetaGraphDef.
         signatures: Signature key to signature.
         variables: By the object graph.
-        functions: Dotted paths of the functions that can be called after loading.
+        functions: Dotted path to the traces of every function that can be called after loading.
         assets: Basenames of its assets.
         devices: Devices that nodes of the graph and of its functions are pinned to.
         ops: Op to the number of nodes, function bodies included.
@@ -90,7 +90,7 @@ class SavedModelRecord:
     tags: tuple[str, ...]
     signatures: dict[str, SignatureRecord]
     variables: tuple[VariableRecord, ...]
-    functions: tuple[str, ...]
+    functions: dict[str, tuple[SignatureRecord, ...]]
     assets: tuple[str, ...]
     devices: tuple[str, ...]
     ops: dict[str, int]

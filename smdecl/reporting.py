@@ -20,10 +20,23 @@ def release(published: Release, variant: str = "") -> None:
     for warning in published.warnings:
         print(f"smdecl: {_named(variant)}warning: {warning}", file=sys.stderr)
     try:
-        print(published.path, flush=True)
+        result(f"{published.path}\n")
+    except PublishError as refusal:
+        raise PublishError(f"published {published.path}, but {refusal}") from refusal.__cause__
+
+
+def result(text: str) -> None:
+    """Prints what a verb is asked for.
+
+    Raises:
+        PublishError: Where standard output cannot be written.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
     except OSError as refusal:
         sys.stdout = sys.stderr  # or the interpreter would try once more to flush it, at exit
-        raise PublishError(f"published {published.path}, but standard output cannot be written: {refusal}") from refusal
+        raise PublishError(f"standard output cannot be written: {refusal}") from refusal
 
 
 def error(failure: SmdeclError, variant: str = "") -> None:

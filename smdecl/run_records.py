@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -30,7 +31,7 @@ def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float
         **published,
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "host": platform.node(),
-        "user": getpass.getuser(),
+        "user": _user(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
         "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
@@ -42,6 +43,14 @@ def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float
     # One write at the end of the file: lines of exports that run side by side do not mix.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        os.write(descriptor, line)
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a number often is all there is
+        return str(os.getuid())

@@ -73,8 +73,10 @@ def publish(directory: Path, export_dir: str, options: Publish) -> tuple[str, in
     return files.unstrip_protocol(target), version
 
 
-def newest(export_dir: str, publish: Publish, stage: Path) -> Path | None:
-    """Fetches the graph of the highest version and returns its directory, below the stage; None where there is none.
+def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] | None:
+    """Fetches the graph of the highest version; returns its URL and a directory to read it from, below the stage.
+
+    None is where there is none.
 
     Raises:
         PublishError: Where the store refuses.
@@ -87,7 +89,7 @@ def newest(export_dir: str, publish: Publish, stage: Path) -> Path | None:
                 directory = stage / str(version)
                 directory.mkdir()
                 files.get_file(source, str(directory / _LAST))
-                return directory
+                return f"{export_dir}/{version}", directory
     return None
 
 

@@ -81,31 +81,31 @@ TABLE = {
     ),
     "an input takes one size alone": (
         specs({"x": ROWS}), specs({"x": ROW}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [1, 3], which is narrower"],
+        [f"{X}: was float32 [?, 3], and is float32 [1, 3]"],
     ),
     "an input takes one rank alone": (
         specs({"x": ANY}), specs({"x": ROWS}), BREAKING,
-        [f"{X}: was float32 of unknown rank, and is float32 [?, 3], which is narrower"],
+        [f"{X}: was float32 of unknown rank, and is float32 [?, 3]"],
     ),
     "an input takes any size": (
         specs({"x": ROW}), specs({"x": ROWS}), ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 [?, 3], which is wider"],
+        [f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
     ),
     "an input takes any rank": (
         specs({"x": ROWS}), specs({"x": ANY}), ADDITIVE,
-        [f"{X}: was float32 [?, 3], and is float32 of unknown rank, which is wider"],
+        [f"{X}: was float32 [?, 3], and is float32 of unknown rank"],
     ),
     "an input has another rank": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 3, 1])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [?, 3, 1], which is another"],
+        [f"{X}: was float32 [?, 3], and is float32 [?, 3, 1]"],
     ),
     "an input has another size": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 4])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [?, 4], which is another"],
+        [f"{X}: was float32 [?, 3], and is float32 [?, 4]"],
     ),
     "an input is wider in one place and narrower in another": (
         specs({"x": ("float32", [None, 3])}), specs({"x": ("float32", [1, None])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [1, ?], which is another"],
+        [f"{X}: was float32 [?, 3], and is float32 [1, ?]"],
     ),
     "a third output is added": (
         answers(y=ROWS, ids=IDS), answers(y=ROWS, ids=IDS, label=TEXT), ADDITIVE,
@@ -128,14 +128,18 @@ TABLE = {
         [f"{Y}: was float32 [?, 3], and is float16 [?, 3]"],
     ),
     "an output may be of any size": (
-        answers(y=ROW), answers(y=ROWS), BREAKING, [f"{Y}: was float32 [1, 3], and is float32 [?, 3], which is wider"],
+        answers(y=ROW), answers(y=ROWS), BREAKING, [f"{Y}: was float32 [1, 3], and is float32 [?, 3]"],
     ),
     "an output is of one size": (
-        answers(y=ROWS), answers(y=ROW), ADDITIVE, [f"{Y}: was float32 [?, 3], and is float32 [1, 3], which is narrower"],
+        answers(y=ROWS), answers(y=ROW), ADDITIVE, [f"{Y}: was float32 [?, 3], and is float32 [1, 3]"],
     ),
     "an output may be of any rank": (
         answers(y=ROWS), answers(y=ANY), BREAKING,
-        [f"{Y}: was float32 [?, 3], and is float32 of unknown rank, which is wider"],
+        [f"{Y}: was float32 [?, 3], and is float32 of unknown rank"],
+    ),
+    "an input is widened, and the output with it": (
+        {"serving_default": ({"x": ROW}, {"y": ROW})}, {"serving_default": ({"x": ROWS}, {"y": ROWS})}, ADDITIVE,
+        [f"{X}: was float32 [1, 3], and is float32 [?, 3]", f"{Y}: was float32 [1, 3], and is float32 [?, 3]"],
     ),
     "a signature is added": (
         specs({"x": ROWS}), {**specs({"x": ROWS}), "embed": ({"x": TEXT}, {"y": ROWS})}, ADDITIVE,
@@ -192,6 +196,48 @@ def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
     ]
     found = diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
     assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: is new"])
+
+
+def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
+    def module(name, *specs, **options):
+        made = tf.Module()
+        made.ask = tf.function(lambda x, training=False, **more: {"y": x, **more})
+        for spec in specs:
+            made.ask.get_concrete_function(spec, **options)
+        tf.saved_model.save(made, str(tmp_path / name))
+        return tmp_path / name
+
+    some, any_, whole = (
+        tf.TensorSpec(shape, dtype) for shape, dtype in (([3], "float32"), ([None], "float32"), ([3], "int64"))
+    )
+    found = diffing.diff(module("some", some), module("any", any_))
+    assert (found.verdict, told(found)) == (
+        "additive",
+        ["functions ask: can be called as (0: float32 [?], 1: value False) -> y: float32 [?] now"],
+    )
+    found = diffing.diff(tmp_path / "any", tmp_path / "some")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        ["functions ask: can no longer be called as (0: float32 [?], 1: value False) -> y: float32 [?]"],
+    )
+    found = diffing.diff(module("one", some), module("two", some, whole))
+    assert (found.verdict, told(found)) == (
+        "additive",
+        ["functions ask: can be called as (0: int64 [3], 1: value False) -> y: int64 [3] now"],
+    )
+    found = diffing.diff(tmp_path / "two", tmp_path / "one")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        ["functions ask: can no longer be called as (0: int64 [3], 1: value False) -> y: int64 [3]"],
+    )
+    found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        [
+            "functions ask: can no longer be called as (0: float32 [3], 1: value True) -> y: float32 [3]",
+            "functions ask: can be called as (0: float32 [3], 1: value False) -> y: float32 [3] now",
+        ],
+    )
 
 
 def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):
