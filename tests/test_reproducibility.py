@@ -32,6 +32,7 @@ QUICK = [
     "calling", "debugged", "summed",
 ]  # fmt: skip
 KINDS = list(zoo.RELEASES)
+OTHERS = [kind for kind in KINDS if kind not in QUICK]
 WARMUP = "publish.warmup=true"
 
 
@@ -189,16 +190,17 @@ def test_a_tree_is_another_where_a_file_or_a_directory_is(tmp_path):
     assert found["saved_model.pb"].startswith("differs at byte 8 of 8")
 
 
-def test_nothing_of_the_surroundings_gets_into_a_release(original, home):
+@pytest.mark.parametrize("kinds", [QUICK, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["quick", "others"])
+def test_nothing_of_the_surroundings_gets_into_a_release(original, home, kinds):
     elsewhere = replace(ALL_AT_ONCE, env={**ALL_AT_ONCE.env, **home})
     with ThreadPoolExecutor() as pool:
-        made = [pool.submit(sweep, original, QUICK, surroundings) for surroundings in (Surroundings(), elsewhere)]
+        made = [pool.submit(sweep, original, kinds, surroundings) for surroundings in (Surroundings(), elsewhere)]
         here, there = (future.result() for future in made)
 
     assert compare(here, there) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_no_one_of_the_surroundings_gets_into_a_release_of_any_kind(original, releases, home, name):
     surroundings = SURROUNDINGS[name]
