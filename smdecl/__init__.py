@@ -12,7 +12,7 @@ from smdecl import errors
 if TYPE_CHECKING:
     from smdecl.api import Composition, Release, compose, export
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = ["Composition", "Release", "__version__", "compose", "errors", "export"]
 
