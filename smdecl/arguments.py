@@ -10,6 +10,7 @@ from typing import NoReturn
 from smdecl import __version__
 from smdecl.errors import UsageError, nearest
 
+_PRIMARY = "export"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -66,6 +67,9 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     _require_overrides(arguments.overrides)
+    arguments.composes = bool(arguments.overrides or arguments.config_dir or arguments.config_name != _PRIMARY)
+    if arguments.environment and arguments.composes:
+        raise UsageError(f"smdecl {verb}: --environment compares with the manifest, and takes no config")
     return arguments
 
 
@@ -88,7 +92,7 @@ def _on_directory(verb: str, description: str) -> _Parser:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config-name", "-cn", default="export", help="the primary config")
+    parser.add_argument("--config-name", "-cn", default=_PRIMARY, help="the primary config")
     parser.add_argument("--config-dir", "-cd", action="append", default=[], help="of your own configs")
 
 

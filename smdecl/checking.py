@@ -112,9 +112,7 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
                 takes = "takes null beside publish.version=null: a server looks for versions"
                 yield Problem(("publish", key), f"got {publish[key]!r}; {takes}")
     record = publish["run_record"]
-    if record is not None and (
-        reason := _refuse_path(record) or (f"{record!r} is a directory" if Path(record).is_dir() else None)
-    ):
+    if record is not None and (reason := _refuse_record(record, values["export_dir"])):
         yield Problem(("publish", "run_record"), reason)
     if publish["sign"] is not None:
         try:
@@ -123,10 +121,24 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from error.problems
 
 
+def _refuse_record(record: str, export_dir: str) -> str | None:
+    if reason := _refuse_path(record):
+        return reason
+    if Path(record).is_dir():
+        return f"{record!r} is a directory"
+    if (
+        isinstance(export_dir, str)
+        and not _refuse_path(export_dir)
+        and Path(record).resolve().is_relative_to(Path(export_dir).resolve())
+    ):
+        return f"{record!r} lies in export_dir, {export_dir!r}, where only releases are; takes a place outside of it"
+    return None
+
+
 def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Compares the digests that a config asks for: a file that is another one is no input of this release."""
     for name, wanted in values["sha256"].items():
-        if "\0" in name or not Path(name).is_file():
+        if _refuse_path(name) or not Path(name).is_file():
             yield Problem(("sha256", name), f"no file {name!r}")
             continue
         try:
@@ -134,10 +146,8 @@ def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
         except OSError as error:
             yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
             continue
-        if found != wanted:
-            yield Problem(
-                ("sha256", name), f"{name!r} is another file: its sha256 is {found}, and the config has {wanted}"
-            )
+        if found != wanted:  # what it is instead is told to nobody who cannot read it anyway
+            yield Problem(("sha256", name), f"{name!r} is another file than the one with this digest; see sha256sum")
 
 
 def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -175,10 +185,13 @@ def _refuse_path(text: str) -> str | None:
         return f"{text!r} holds what no file can be named by"
     if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
         return f"{text[:40]!r}... holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
+    if len(os.fsencode(text)) > _LONGEST_PATH:
+        return f"{text[:40]!r}... is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
     return None
 
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
+_LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
 
 
 def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:

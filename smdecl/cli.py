@@ -146,7 +146,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproducing.compare_environment(directory, project)
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
-    composition = _compose(arguments) if arguments.overrides or arguments.config_dir else None
+    composition = _compose(arguments) if arguments.composes else None
     digest = reproducing.reproduce(directory, project, composition)
     reporting.result(f"{directory}: made again, the same bytes: {digest}\n")
     return 0

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from smdecl.records import Change, SavedModelRecord, SignatureRecord, TensorRecord
 
 BREAKING, ADDITIVE = "breaking", "additive"
+_VALUE = "value "  # a Python value, which `inspecting` has in the place of a dtype
 _Side = Literal["inputs", "outputs", "outputs of wider inputs"]
 
 
@@ -37,8 +38,11 @@ def _traces(name: str, old: Collection[SignatureRecord], new: Collection[Signatu
 def _serves(old: SignatureRecord, new: SignatureRecord) -> bool:
     """Tells whether who calls a trace can call another one as well."""
     side: _Side = "outputs of wider inputs" if _wider(old, new) else "outputs"
+    # What another takes beside is a default of its own: of traces, only such arguments have no tensor.
+    added = [tensor for name, tensor in new.inputs.items() if name not in old.inputs]
     return (
-        old.inputs.keys() == new.inputs.keys()
+        old.inputs.keys() <= new.inputs.keys()
+        and all(tensor.dtype.startswith(_VALUE) for tensor in added)
         and old.outputs.keys() == new.outputs.keys()
         and all(_fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items())
         and all(_serves_as(side, tensor, new.outputs[name]) for name, tensor in old.outputs.items())
@@ -141,7 +145,7 @@ def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] 
 
 
 def _form(tensor: TensorRecord) -> str:
-    if tensor.dtype.startswith("value "):
+    if tensor.dtype.startswith(_VALUE):
         return tensor.dtype
     if tensor.shape is None:
         return f"{tensor.dtype} of unknown rank"

@@ -12,7 +12,8 @@ import numpy as np
 
 from smdecl import bundle, compatibility, inspecting, manifest
 from smdecl.compatibility import ADDITIVE, BREAKING
-from smdecl.errors import UsageError
+from smdecl.errors import ContractError, UsageError
+from smdecl.protos import node_def_pb2
 from smdecl.records import Change, DiffRecord, SavedModelRecord
 from smdecl.schema import text
 
@@ -36,13 +37,14 @@ def diff(before: Path, after: Path) -> DiffRecord:
     for directory in (before, after):
         if not directory.is_dir():
             raise UsageError(f"{str(directory)!r} is no directory; takes that of a SavedModel, such as exports/adder/1")
-    old, new = inspecting.read(before), inspecting.read(after)
-    records = inspecting.inspect(old), inspecting.inspect(new)
+    (old, *records), (new, record) = _read(before), _read(after)
+    records.append(record)
     found = [
         *_origin(before, after),
         *compatibility.changes(*records),
         *_devices(*records),
         *_ops(*records),
+        *_beside(old, new),
         *_nodes(old.meta_graphs[0], new.meta_graphs[0]),
         *_variables(before, after),
         *_files(before, after),
@@ -55,11 +57,37 @@ def diff(before: Path, after: Path) -> DiffRecord:
     return DiffRecord(verdict, advice, tuple(found))
 
 
+def _read(directory: Path) -> tuple[Any, SavedModelRecord]:
+    message = inspecting.read(directory)
+    try:
+        return message, inspecting.inspect(message)
+    except (IndexError, KeyError, ValueError) as error:
+        raise ContractError(f"{directory / 'saved_model.pb'}: cannot be read as a SavedModel: {error}") from error
+
+
 def _was(old: Any, new: Any) -> str:
     """Says what was and what is; None is what is not there."""
     if old is None:
         return f"is new: {new}"
     return f"is gone: {old}" if new is None else f"was {old}, and is {new}"
+
+
+def _beside(old: Any, new: Any) -> Iterator[Change]:
+    """Compares what the records of the first graphs do not have: the methods of signatures, and further graphs."""
+    methods = [
+        {key: value.method_name for key, value in each.meta_graphs[0].signature_def.items()} for each in (old, new)
+    ]
+    for key in sorted(methods[0].keys() & methods[1].keys()):
+        if methods[0][key] != methods[1][key]:
+            yield Change("signatures", key, f"was for {methods[0][key]!r}, and is for {methods[1][key]!r}", BREAKING)
+    others = [{tuple(sorted(graph.meta_info_def.tags)): graph for graph in each.meta_graphs[1:]} for each in (old, new)]
+    for tags in sorted({*others[0], *others[1]}):
+        if tags not in others[1]:
+            yield Change("tags", ", ".join(tags), "is a graph that is gone", BREAKING)
+        elif tags not in others[0]:
+            yield Change("tags", ", ".join(tags), "is a graph that is new", ADDITIVE)
+        elif _bytes(others[0][tags]) != _bytes(others[1][tags]):
+            yield Change("tags", ", ".join(tags), "is another graph than it was")
 
 
 def _devices(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
@@ -108,6 +136,9 @@ def _by_place(graph: Any) -> dict[str, Any]:
             node.attr["_gradient_op_type"].s = _GRADIENT.sub(b"", node.attr["_gradient_op_type"].s)
         node.op = names.get(node.op, node.op)
         found[f"{names[function]}/{node.name}" if function else node.name] = node
+    for function in graph.graph_def.library.function:
+        results = [f"{name}={source}" for name, source in sorted(function.ret.items())]
+        found[f"{names[function.signature.name]}/return"] = node_def_pb2.NodeDef(op="return", input=results)
     return found
 
 
@@ -158,14 +189,23 @@ def _difference(old: Any, new: Any) -> str | None:
     if old.dtype == object:
         count = int((old != new).sum())
         return f"has {count} other values" if count else None
-    if old.tobytes() == new.tobytes():
+    if old.shape != new.shape:  # bytes of a dtype that NumPy lacks
+        return "has other bytes"
+    if all(
+        np.array_equal(*blocks) for blocks in _blocks(old.reshape(-1).view(np.uint8), new.reshape(-1).view(np.uint8))
+    ):
         return None
     largest: float = 0
     alone = 0
-    for start in range(0, old.size, _BLOCK):
-        difference, nans = _distance(*(array.reshape(-1)[start : start + _BLOCK] for array in (old, new)))
+    for blocks in _blocks(old.reshape(-1), new.reshape(-1)):
+        difference, nans = _distance(*blocks)
         largest, alone = max(largest, difference), alone + nans
     return f"has other values, by at most {largest:g}" + (f", and {alone} that are NaN in one alone" if alone else "")
+
+
+def _blocks(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
+    for start in range(0, old.size, _BLOCK):
+        yield old[start : start + _BLOCK], new[start : start + _BLOCK]
 
 
 def _distance(old: Any, new: Any) -> tuple[float, int]:
@@ -182,7 +222,10 @@ def _distance(old: Any, new: Any) -> tuple[float, int]:
 
 
 def _files(before: Path, after: Path) -> Iterator[Change]:
-    old, new = manifest.sha256_of_files(before), manifest.sha256_of_files(after)
+    try:
+        old, new = manifest.sha256_of_files(before), manifest.sha256_of_files(after)
+    except OSError as error:
+        raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
     for name in sorted({*old, *new}):
         if name not in new:
             yield Change("files", name, "is gone")

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from smdecl import files
 from smdecl.config import ExportConfig, Weights
 from smdecl.errors import ConfigError
 
@@ -13,9 +14,13 @@ _BLOCK = 1 << 20
 
 
 def sha256(path: Path) -> str:
-    """Returns the sha256 of a file, in hexadecimal digits as `sha256sum` prints it."""
+    """Returns the sha256 of a regular file, in hexadecimal digits as `sha256sum` prints it.
+
+    Raises:
+        OSError: Where it cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -36,8 +41,6 @@ def inputs(config: ExportConfig) -> dict[str, str]:
 
 
 def _of_input(name: str) -> str:
-    if not Path(name).is_file():
-        raise ConfigError(f"{name}: is no regular file")
     try:
         return sha256(Path(name))
     except OSError as error:
@@ -54,4 +57,5 @@ def _of_weights(weights: Weights | None) -> Iterator[Path]:
     prefix = path / "variables" / "variables" if weights.format == "saved_model" else path
     yield prefix.with_name(f"{prefix.name}.index")
     # Not by a pattern: a name may hold what a pattern is made of.
-    yield from (file for file in prefix.parent.iterdir() if file.name.startswith(f"{prefix.name}.data-"))
+    there = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
+    yield from (file for file in there if file.name.startswith(f"{prefix.name}.data-"))

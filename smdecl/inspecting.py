@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smdecl import contract
+from smdecl import contract, files
 from smdecl.config import Signature
 from smdecl.errors import ConfigError, ContractError, Problem
 from smdecl.protos import dtype_name, saved_model_pb2
@@ -22,7 +22,7 @@ def read(directory: Path) -> Any:
     """
     path = directory / "saved_model.pb"
     try:
-        message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        message = saved_model_pb2.SavedModel.FromString(files.read_regular(path))
     except Exception as error:  # OSError, or protobuf's DecodeError, whose place differs between implementations
         raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {error}") from error
     if not message.meta_graphs:
@@ -111,20 +111,34 @@ def all_nodes(graph: Any) -> Iterator[tuple[str, Any]]:
 def saved_functions(graph: Any) -> Iterator[tuple[str, tuple[SignatureRecord, ...]]]:
     """Yields dotted path and traces of every function that hangs on the saved object.
 
-    Arguments of a trace are named by position or keyword, and by the place in a nest: `0`, `1.a`, `training`.
+    Arguments of a trace are named as in Python, or by position where they have no name, and by the place in a nest:
+    `x`, `batch.ids`, `2`.
     """
     objects, traces = graph.object_graph_def.nodes, graph.object_graph_def.concrete_functions
     for name, index in _named_objects(graph.object_graph_def):
         kind = objects[index].WhichOneof("kind")
         if kind == "function":
-            yield name, tuple(_trace(traces[trace]) for trace in objects[index].function.concrete_functions)
+            function = objects[index].function
+            names = _argument_names(function.function_spec)
+            yield name, tuple(_trace(traces[trace], names) for trace in function.concrete_functions)
         elif kind == "bare_concrete_function":
-            yield name, (_trace(traces[objects[index].bare_concrete_function.concrete_function_name]),)
+            yield name, (_trace(traces[objects[index].bare_concrete_function.concrete_function_name], []),)
 
 
-def _trace(function: Any) -> SignatureRecord:
-    arguments = function.canonicalized_input_signature.tuple_value.values
-    inputs = {key: leaf for part in arguments for key, leaf in _leaves(part, "")}
+def _argument_names(function_spec: Any) -> list[str]:
+    parts = {pair.key: pair.value for pair in function_spec.fullargspec.named_tuple_value.values}
+    if "args" not in parts:
+        return []
+    names = [value.string_value for value in parts["args"].list_value.values]
+    return names[1:] if function_spec.is_method else names
+
+
+def _trace(function: Any, names: Sequence[str]) -> SignatureRecord:
+    inputs: dict[str, TensorRecord] = {}
+    positional, keywords = (*function.canonicalized_input_signature.tuple_value.values, None, None)[:2]
+    for index, value in enumerate(positional.tuple_value.values if positional else ()):
+        inputs |= _leaves(value, names[index] if index < len(names) else str(index))
+    inputs |= _leaves(keywords, "") if keywords else ()
     return SignatureRecord(inputs, dict(_leaves(function.output_signature, "")))
 
 
@@ -147,8 +161,12 @@ def _leaves(value: Any, place: str) -> Iterator[tuple[str, TensorRecord]]:
     elif kind == "type_spec_value":
         yield place, TensorRecord(str(value.type_spec_value.type_spec_class_name), None)
         yield from _leaves(value.type_spec_value.type_state, f"{place}.spec")
+    elif kind == "tensor_shape_value":
+        yield place, TensorRecord(f"value {list(_shape(value.tensor_shape_value) or ())}", None)
+    elif kind == "none_value":
+        yield place, TensorRecord("value None", None)
     elif kind is not None:
-        yield place, TensorRecord(f"value {getattr(value, kind)!r}".strip(), None)
+        yield place, TensorRecord(f"value {' '.join(str(getattr(value, kind)).split())}", None)
 
 
 def _named_objects(object_graph: Any) -> Iterator[tuple[str, int]]:

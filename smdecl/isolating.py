@@ -81,6 +81,18 @@ def stop() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def restart() -> None:
+    """Ends the server process, and begins another one that has nothing in common with it."""
+    server = getattr(multiprocessing.forkserver, "_forkserver", None)
+    pid = getattr(server, "_forkserver_pid", None)
+    stop()
+    if pid is not None:
+        # Whoever starts the next one looks whether this one has ended, and must find it so.
+        with contextlib.suppress(ChildProcessError):  # it has been waited for
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    start()
+
+
 def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclError], doing: str) -> Result:
     """Runs `function(*args)` in a pristine process and returns what it returns.
 

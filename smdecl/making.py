@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from smdecl import __version__
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
-_PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
+_PACKAGES = ("tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def environment(project: Project) -> dict[str, str]:
 
     Beside them stands the one environment variable that chooses among packages, where it is set.
     """
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "smdecl": __version__}
     if _LEGACY_KERAS in os.environ:
         versions[_LEGACY_KERAS] = os.environ[_LEGACY_KERAS]
     for package in (*_PACKAGES, *sorted(project.trusted)):

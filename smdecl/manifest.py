@@ -16,6 +16,7 @@ from typing import Any
 
 from smdecl import digests, provenance, schema, signing
 from smdecl.errors import Problem, UsageError, VerificationError
+from smdecl.files import read_regular
 from smdecl.records import SignatureRecord
 
 FILE = "assets.extra/smdecl/manifest.json"
@@ -99,7 +100,7 @@ def read(directory: Path) -> dict[str, Any]:
         raise UsageError(f"{str(directory)!r} is no directory; takes that of a release, such as exports/adder/1")
     path = directory / FILE
     try:
-        text = path.read_bytes().decode()
+        text = read_regular(path).decode()
         manifest: dict[str, Any] = json.loads(text)
         intact = isinstance(manifest, dict) and _text(manifest) == text
         checksum = _checksum(manifest) if intact else None
@@ -145,7 +146,7 @@ def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Pr
             yield Problem((), f"{path}: is missing, and {present[0]} is there; a signed release has both")
         elif path.is_symlink() or not path.is_file():
             yield Problem((), f"{path}: is no longer a regular file")
-        elif name == provenance.FILE and path.read_bytes() != _provenance(manifest).encode():
+        elif name == provenance.FILE and read_regular(path) != _provenance(manifest).encode():
             yield Problem((), f"{path}: was changed: it is not what the manifest gives")
 
 
@@ -170,7 +171,7 @@ def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Pa
         for path in directory.rglob("*")
         if path.is_file() or (not only_regular and (path.is_symlink() or not path.is_dir()))
     }
-    for name in sorted(found, key=lambda name: f"./{name}".encode()):
+    for name in sorted(found, key=lambda name: os.fsencode(f"./{name}")):
         if name not in (FILE, *_SIGNED_BY):
             yield name, found[name]
 

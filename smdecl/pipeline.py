@@ -51,7 +51,7 @@ class Release:
 
 def plan(composition: Composition, project: Project) -> Plan:
     """Runs the line through trace; writes nothing."""
-    with _located(composition):
+    with located(composition):
         config = checking.check(composition, project)
         planned = isolating.run(making.plan, config, project, failure=ModelError, doing="building and tracing")
         _require_schemas(planned)
@@ -67,14 +67,17 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         subdirectory: Below the config's export_dir; a sweep gives each variant one of its own.
 
     Raises:
-        SmdeclError: Of the type that says which stage failed; nothing is left behind then.
+        SmdeclError: Of the type that says which stage failed; nothing is left behind then, but for what fails when the
+            release is published: a models.config or a run record that cannot be written. The error says so.
     """
-    with _located(composition):
+    with located(composition):
         started = time.perf_counter()
         config = checking.check(composition, project)
         options = config.publish
         if options.models_config is not None:
             models_config.require_ours(Path(options.models_config))
+        if options.run_record is not None:
+            run_records.require_ours(Path(options.run_record))
         # Both publish by functions of the same names.
         publisher: Any = uploading if uploading.is_remote(config.export_dir) else publishing
         base = publisher.place(config.export_dir, subdirectory)
@@ -145,6 +148,7 @@ def _require_reproducible(
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
+    isolating.restart()  # two forks of one process have the same addresses in memory
     again = make_release(config, composition, project, stage / "again")
     if again.digest != released.digest:
         from smdecl import diffing
@@ -173,7 +177,7 @@ _REPRODUCIBLE, _COMPATIBLE = ("publish", "reproducible"), ("publish", "compatibl
 
 
 @contextmanager
-def _located(composition: Composition) -> Iterator[None]:
+def located(composition: Composition) -> Iterator[None]:
     """Gives the problems of any error their file and line, or override."""
     try:
         yield
@@ -244,8 +248,12 @@ def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], Ve
     if key is not None:
         signing.verify(directory, key)  # before anything of it is loaded
     # What was read from the environment when it was made is not in the manifest, and nothing here needs it.
-    signatures = {key: parse_signature(value) for key, value in released["config"]["signatures"].items()}
-    return released, _verify(directory, signatures, parse_verify(released["config"]["verify"]))
+    try:
+        signatures = {key: parse_signature(value) for key, value in released["config"]["signatures"].items()}
+        how = parse_verify(released["config"]["verify"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its checksum is one that anybody can compute
+        raise VerificationError(f"{directory / manifest.FILE}: its config is none that smdecl writes") from error
+    return released, _verify(directory, signatures, how)
 
 
 def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:

@@ -26,15 +26,17 @@ def _without_runtime() -> Iterator[None]:
 
 
 with _without_runtime():
-    from tensorflow.core.framework import types_pb2
+    from tensorflow.core.framework import node_def_pb2, types_pb2
     from tensorflow.core.protobuf import saved_model_pb2, tensor_bundle_pb2
 
-__all__ = ["dtype_name", "saved_model_pb2", "tensor_bundle_pb2"]
+__all__ = ["dtype_name", "node_def_pb2", "saved_model_pb2", "tensor_bundle_pb2"]
 
 _NAMES = {"float": "float32", "double": "float64", "half": "float16"}
 
 
 def dtype_name(number: int) -> str:
     """Returns the canonical name of a DataType, such as `float32` for DT_FLOAT and for DT_FLOAT_REF."""
+    if number not in types_pb2.DataType.values():
+        return f"dtype {number}"  # of a later TensorFlow, or of none
     name = str(types_pb2.DataType.Name(number)).removeprefix("DT_").removesuffix("_REF").lower()
     return _NAMES.get(name, name)

@@ -115,7 +115,9 @@ class Change:
     verdict: str = "internal"
 
     def __str__(self) -> str:
-        return f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
+        text = f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
+        # Names come from files that others may have written: none may end a line, or speak to a terminal.
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 @dataclass(frozen=True)

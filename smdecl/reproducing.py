@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import checking, making, manifest, pipeline, resolving
 from smdecl.config import Composition, Publish
@@ -34,16 +35,19 @@ def reproduce(directory: Path, project: Project, composition: Composition | None
     released = manifest.read(directory)
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)
-    composition = composition or _composition(released)
-    config = checking.check(composition, project)
-    with tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage:
+    composition = _composition(released) if composition is None else _unpublished(composition)
+    with (
+        pipeline.located(composition),
+        tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
+    ):
+        config = checking.check(composition, project)
         again = pipeline.make_release(config, composition, project, Path(stage))
         if again.digest == released["digest"]:
             return again.digest
         from smdecl import diffing
 
         changes = diffing.diff(directory, again.directory).changes
-    raise VerificationError([Problem((), f"{directory}: {change}") for change in changes])
+        raise VerificationError([Problem((), f"{directory}: {change}") for change in changes])
 
 
 def compare_environment(directory: Path, project: Project) -> None:
@@ -62,8 +66,20 @@ def compare_environment(directory: Path, project: Project) -> None:
 def _composition(released: Mapping[str, Any]) -> Composition:
     """Returns the config of a release, as it was composed; where it lands is not part of it."""
     publish = Publish(version=None, replace=False, warmup=_WARMUP in released["files"])
-    config = OmegaConf.create({**released["config"], "export_dir": "reproduced", "publish": asdict(publish)})
-    values, recorded, environment, problems = resolving.resolve(config)
+    try:
+        config = OmegaConf.create({**released["config"], "export_dir": "reproduced", "publish": asdict(publish)})
+        values, recorded, environment, problems = resolving.resolve(config)
+    except OmegaConfBaseException as error:
+        raise VerificationError(f"the config in the manifest is none that smdecl writes: {error}") from error
     if problems:
         raise ConfigError(problems)
     return Composition(values, recorded, lambda _: None, tuple(environment.reads), environment.values)
+
+
+def _unpublished(composition: Composition) -> Composition:
+    """Returns a config without what is done when a release is published: no key is asked for, no record written."""
+    publish = composition.values.get("publish")
+    if not isinstance(publish, dict):
+        return composition
+    none: dict[str, Any] = dict.fromkeys(("sign", "models_config", "run_record"))
+    return replace(composition, values={**composition.values, "publish": {**publish, **none}})

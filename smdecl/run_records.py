@@ -13,6 +13,34 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import schema
+from smdecl.errors import Problem, PublishError
+from smdecl.files import open_regular
+
+_LONGEST = 1 << 16  # bytes of a line
+
+
+_KEY = ("publish", "run_record")
+
+
+def require_ours(path: Path) -> None:
+    """Raises where a file is there that is no file of run records: a config may add to no other.
+
+    Raises:
+        PublishError: With what is there.
+    """
+    try:
+        with open_regular(path) as file:
+            first = file.readline(_LONGEST)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PublishError(Problem(_KEY, f"{str(path)!r} cannot be added to: {error.strerror}")) from error
+    try:
+        ours = not first or not schema.problems("run_record", json.loads(first))
+    except ValueError:
+        ours = False
+    if not ours:
+        raise PublishError(Problem(_KEY, f"{str(path)!r} is no file of run records; takes one, or a new one"))
 
 
 def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float], peak_memory: int) -> None:
@@ -41,7 +69,7 @@ def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(record, sort_keys=True) + "\n").encode()
     # One write at the end of the file: lines of exports that run side by side do not mix.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
     try:
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

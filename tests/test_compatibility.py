@@ -213,29 +213,29 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
     found = diffing.diff(module("some", some), module("any", any_))
     assert (found.verdict, told(found)) == (
         "additive",
-        ["functions ask: can be called as (0: float32 [?], 1: value False) -> y: float32 [?] now"],
+        ["functions ask: can be called as (x: float32 [?], training: value False) -> y: float32 [?] now"],
     )
     found = diffing.diff(tmp_path / "any", tmp_path / "some")
     assert (found.verdict, told(found)) == (
         "breaking",
-        ["functions ask: can no longer be called as (0: float32 [?], 1: value False) -> y: float32 [?]"],
+        ["functions ask: can no longer be called as (x: float32 [?], training: value False) -> y: float32 [?]"],
     )
     found = diffing.diff(module("one", some), module("two", some, whole))
     assert (found.verdict, told(found)) == (
         "additive",
-        ["functions ask: can be called as (0: int64 [3], 1: value False) -> y: int64 [3] now"],
+        ["functions ask: can be called as (x: int64 [3], training: value False) -> y: int64 [3] now"],
     )
     found = diffing.diff(tmp_path / "two", tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
-        ["functions ask: can no longer be called as (0: int64 [3], 1: value False) -> y: int64 [3]"],
+        ["functions ask: can no longer be called as (x: int64 [3], training: value False) -> y: int64 [3]"],
     )
     found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
         [
-            "functions ask: can no longer be called as (0: float32 [3], 1: value True) -> y: float32 [3]",
-            "functions ask: can be called as (0: float32 [3], 1: value False) -> y: float32 [3] now",
+            "functions ask: can no longer be called as (x: float32 [3], training: value True) -> y: float32 [3]",
+            "functions ask: can be called as (x: float32 [3], training: value False) -> y: float32 [3] now",
         ],
     )
 

@@ -134,8 +134,8 @@ def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
         ready.export(*TABLE_RELEASE)
 
     assert str(error.value) == (
-        "conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' is another file: its sha256 is"
-        f" {sha256(ready.root / 'vocabulary.txt')}, and the config has {wanted}"
+        "conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' is another file than the one with this"
+        " digest; see sha256sum"
     )
     assert not (ready.root / "built").exists()
     assert not (ready.root / "exports").exists()

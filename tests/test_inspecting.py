@@ -48,7 +48,7 @@ def test_everything_is_read_from_the_bytes(saved):
         VariableRecord("layers.0.bias", "float16", (3,)),
     }
     (call,) = saved.functions.pop("call")
-    assert (call.inputs, call.outputs) == ({"0": CALL.inputs["x"]}, CALL.outputs)
+    assert (call.inputs, call.outputs) == (CALL.inputs, CALL.outputs)
     assert saved.functions == {}
     assert saved.assets == ("words.txt",)
     assert saved.ops["MatMul"] == 1

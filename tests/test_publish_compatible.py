@@ -31,7 +31,7 @@ def breaks(base):
         f" float64 []; {hint}"
         for place in ("inputs.x", "outputs.output_0")
     ] + [
-        f"publish.compatible: would break callers of {base}: functions add: can no longer be called as (0: float32 [])"
+        f"publish.compatible: would break callers of {base}: functions add: can no longer be called as (x: float32 [])"
         f" -> float32 []; {hint}"
     ]
 

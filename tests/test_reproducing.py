@@ -1,11 +1,12 @@
 """A release is made again from its manifest: the same bytes, or what differs is named."""
 
+import os
 import shutil
 
 import pytest
 
-from smdecl import manifest, reproducing, trust
-from smdecl.errors import ConfigError, ContractError, VerificationError
+from smdecl import manifest, pipeline, reproducing, trust
+from smdecl.errors import ConfigError, ContractError, ModelError, SmdeclError, VerificationError
 
 NET = """
 import tensorflow as tf
@@ -197,6 +198,7 @@ DRAWN = 'int.from_bytes(os.urandom(4), "big") / 2**32'
         (f"self.v = tf.Variable({DRAWN})", "x * self.v", "variables v: has other values, by at most "),
         ("self.v = tf.Variable(time.time(), dtype=tf.float64)", "x", "variables v: has other values, by at most "),
         (f"self.drawn = {DRAWN}", "x + self.drawn", "nodes add/add/y: Const has another value"),
+        ("self.place = id(object()) % 100003", "x + float(self.place)", "nodes add/add/y: Const has another value"),
     ],
 )
 def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducible(project, made, added, told):
@@ -219,3 +221,66 @@ def test_what_is_the_same_each_time_is_published_once(net):
 
     assert [path.name for path in (net.root / "exports" / "adder").iterdir()] == ["1"]
     assert net.export("model._target_=mynet.Net", "publish.warmup=true").digest == release.digest
+
+
+def test_what_the_environment_holds_is_told_by_its_name(net):
+    net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SMDECL_TEST_TOKEN"]\n')
+    net.write("mynet.py", NET.replace("scale=2.0", "scale=2.0, token=None"))
+    told = "+model.token=${oc.env:SMDECL_TEST_TOKEN}"
+    os.environ["SMDECL_TEST_TOKEN"] = "hunter2secret"
+    try:
+        release = net.export("model._target_=mynet.Net", told)
+        net.write(
+            "mynet.py",
+            NET.replace("scale=2.0", "scale=2.0, token=None").replace("super().__init__()", "raise OSError(token)"),
+        )
+        with pytest.raises(ModelError) as error:
+            reproducing.reproduce(release.path, trust.find_project(net.root))
+    finally:
+        del os.environ["SMDECL_TEST_TOKEN"]
+
+    assert "hunter2secret" not in str(error.value) + error.value.traceback_text
+    assert "${oc.env:SMDECL_TEST_TOKEN}" in str(error.value)
+
+
+def test_a_config_that_signs_is_compared_by_who_has_no_key(net):
+    release = net.export("model._target_=mynet.Net")
+
+    again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
+    assert reproducing.reproduce(release.path, trust.find_project(net.root), again) == release.digest
+
+
+@pytest.mark.parametrize("arguments", [["seed=5"], ["--config-name", "other"], ["--config-dir", "conf"]])
+def test_environments_are_compared_with_no_config(net, arguments):
+    done = net.run("reproduce", "exports/adder/1", "--environment", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "smdecl: error: smdecl reproduce: --environment compares with the manifest, and takes no config\n"
+    )
+
+
+def test_another_primary_config_is_not_passed_over(net):
+    release = net.export("model._target_=mynet.Net")
+
+    done = net.run("reproduce", str(release.path), "--config-name", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"signatures": {"x": 5}, "verify": []}, {"signatures": {}, "verify": 1}, {"name": "${"}]
+)
+def test_a_manifest_whose_config_is_none_is_told(net, changed):
+    release = net.export("model._target_=mynet.Net")
+    text = manifest.read(release.path)
+    text["config"] = {**text["config"], **changed} if "name" in changed else changed
+    text["checksum"] = manifest._checksum(text)
+    (release.path / manifest.FILE).write_text(manifest._text(text))
+
+    with pytest.raises(SmdeclError) as error:
+        reproducing.reproduce(release.path, trust.find_project(net.root))
+    assert error.value.exit_code in (2, 4)
+    if "name" not in changed:
+        with pytest.raises(VerificationError, match="its config is none that smdecl writes"):
+            pipeline.verify(release.path)

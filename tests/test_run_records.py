@@ -10,9 +10,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from smdecl import run_records, schema
-from smdecl.errors import ConfigError, ContractError, PublishError
+from smdecl.errors import ConfigError, ContractError, PublishError, SmdeclError
 from tests.conftest import ROOT, tree
 
+PUBLISHED = {"name": "adder", "release": "exports/adder/1", "version": 1, "digest": "0" * 64}
 STAGES = {"build", "trace", "save", "inspect", "examples", "verify", "total"}
 
 
@@ -105,24 +106,76 @@ def test_long_lines_of_many_processes_do_not_mix(tmp_path):
     assert sorted(found) == [(name * 20_000, version) for name in "abc" for version in range(100)]
 
 
+NET = """
+import os
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        {does}
+
+    def add(self, x):
+        return x + 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ('os.mkfifo("runs.jsonl")', "runs.jsonl: No such device or address"),
+        ('os.symlink("/dev/full", "runs.jsonl")', "runs.jsonl: No space left on device"),
+        ('os.mkdir("runs.jsonl")', "runs.jsonl: Is a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands(project, does, told):
+    project.write("mynet.py", NET.format(does=does))
+
+    with pytest.raises(PublishError) as error:
+        project.export("model._target_=mynet.Net", "publish.run_record=runs.jsonl")
+
+    assert str(error.value) == (
+        "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but " + told
+    )
+    assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
+    assert sorted(path.name for path in (project.root / "exports" / "adder").iterdir()) == ["1"]
+
+
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("/dev/full", "/dev/full: No space left on device"),
-        ("file/runs.jsonl", "file: File exists"),
-        ("file/deep/runs.jsonl", "file/deep: Not a directory"),
+        (".bashrc", "'.bashrc' is no file of run records; takes one, or a new one"),
+        ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
+        ("/dev/full", "'/dev/full' cannot be added to: is no regular file"),
+        ("pipe", "'pipe' cannot be added to: is no regular file"),
+        (".bashrc/runs.jsonl", "'.bashrc/runs.jsonl' cannot be added to: Not a directory"),
+        ("exports/adder/1/runs.jsonl", "lies in export_dir, 'exports/adder', where only releases are"),
+        ("a" * 300, "holds a NUL or a name of more than 255 bytes"),
+        ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
     ],
 )
-def test_a_file_that_cannot_be_written_is_told_and_the_release_stands(project, place, told):
-    project.write("file", "")
+def test_a_config_adds_to_no_file_but_one_of_run_records(project, place, told):
+    project.write(".bashrc", "export A=1\n")
+    project.write("other.jsonl", '{"name": "adder"}\n')
+    os.mkfifo(project.root / "pipe")
+    before = tree(project.root)
 
-    with pytest.raises(PublishError) as error:
+    with pytest.raises(SmdeclError) as error:
         project.export(f"publish.run_record={place}")
 
-    assert error.value.exit_code == 5
-    assert str(error.value).endswith(told)
-    assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
-    assert sorted(path.name for path in (project.root / "exports" / "adder").iterdir()) == ["1"]
+    assert told in str(error.value)
+    assert tree(project.root) == before
+    assert not (project.root / "exports").exists()
+
+
+def test_who_has_no_name_is_told_by_number(project, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    run_records.append(project.root / "runs.jsonl", PUBLISHED, {}, 1)
+
+    assert json.loads((project.root / "runs.jsonl").read_text())["user"] == "54321"
 
 
 def test_a_file_that_can_be_none_is_told_before_anything_is_built(project):

@@ -1,0 +1,35 @@
+"""Reads files that somebody else may have put there: regular ones, and nothing that never ends or never begins."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Opens a regular file to read.
+
+    Raises:
+        OSError: Where it is none, or cannot be read.
+    """
+    # To open a pipe would wait for somebody to write into it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        yield file
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Raises:
+        OSError: Where it is none, or cannot be read.
+    """
+    with open_regular(path) as file:
+        return file.read()
