@@ -132,7 +132,7 @@ def test_a_name_that_is_no_text_is_told(saved, copy):
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "device"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
 def test_what_is_no_regular_file_is_not_read(saved, copy, name, make):
     (copy / name).unlink()
     make(copy / name)
@@ -189,12 +189,12 @@ def test_a_variable_that_is_kept_in_slices_is_read_by_them(tmp_path):
 
     for found in tensors.values():
         assert [(each.name, each.shape) for each in found] == [
+            ("w (slice, entry 0)", (3,)),
             ("w (slice, entry 1)", (3,)),
-            ("w (slice, entry 2)", (3,)),
         ]
     differing = [a.name for a, b in zip(*tensors.values(), strict=True) if a.read().tolist() != b.read().tolist()]
-    assert differing == ["w (slice, entry 2)"]
-    assert sorted(sum((each.read().tolist() for each in tensors["one"]), [])) == whole.tolist()
+    assert differing == ["w (slice, entry 1)"]
+    assert [value for each in tensors["one"] for value in each.read().tolist()] == whole.tolist()
 
 
 def test_two_equal_variables_are_compared_without_copies_of_them(tmp_path):
@@ -209,4 +209,4 @@ assert diffing._difference(old, new) is None
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert int(done.stdout) < 700_000  # KiB: what was never touched of the two, and a byte for each to compare
+    assert int(done.stdout) < 100_000  # KiB, of 256 MiB each
