@@ -168,6 +168,13 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     expected = {"checkpoint": f"{path}.index", "saved_model": f"{path}/saved_model.pb"}.get(weights["format"], path)
     if not Path(expected).is_file():
         yield Problem(("weights", "path"), f"no file {expected!r}; takes the {_WEIGHTS[weights['format']]}")
+    elif pinned := values.get("sha256"):
+        # Who pins a release's files and then takes other weights has pinned what nothing reads.
+        for file in digests.of_weights(config.Weights(**weights)):
+            if str(file) not in pinned:
+                yield Problem(
+                    ("weights", "path"), f"{str(file)!r} has no digest in sha256, where others have; add its own"
+                )
 
 
 _WEIGHTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from smdecl import isolating, reporting
 from smdecl.arguments import VERBS, parse
-from smdecl.errors import SmdeclError, UsageError
+from smdecl.errors import ContractError, SmdeclError, UsageError
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,6 +57,7 @@ def _interrupt(number: int, _frame: Any) -> None:
 
 
 def _end_by(number: int) -> NoReturn:
+    atexit._run_exitfuncs()  # a process that ends by a signal leaves them out, and the server's socket behind
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
     raise AssertionError("the signal ended the process")
@@ -147,7 +149,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
     composition = _compose(arguments) if arguments.composes else None
-    digest = reproducing.reproduce(directory, project, composition)
+    digest, changes = reproducing.reproduce(directory, project, composition)
+    reporting.warn(f"{directory}: {change}; the bytes are the same" for change in changes)
     reporting.result(f"{directory}: made again, the same bytes: {digest}\n")
     return 0
 
@@ -156,7 +159,12 @@ def _diff(arguments: argparse.Namespace) -> int:
     from smdecl import diffing, rendering
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl diff | head` ends quietly
-    found = diffing.diff(arguments.before, arguments.after)
+    try:
+        found = diffing.diff(arguments.before, arguments.after)
+    except UsageError as error:
+        if arguments.exit_code:  # its own code would say that something breaks
+            raise ContractError(error.problems) from error
+        raise
     reporting.result(rendering.DIFF[arguments.format](found))
     return diffing.EXIT_CODES[found.verdict] if arguments.exit_code else 0
 

@@ -43,7 +43,8 @@ def _serves(old: SignatureRecord, new: SignatureRecord) -> bool:
     return (
         old.inputs.keys() <= new.inputs.keys()
         and all(tensor.dtype.startswith(_VALUE) for tensor in added)
-        and old.outputs.keys() == new.outputs.keys()
+        and old.outputs.keys() <= new.outputs.keys()
+        and not any(name.rpartition(".")[2].isdigit() for name in new.outputs.keys() - old.outputs.keys())
         and all(_fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items())
         and all(_serves_as(side, tensor, new.outputs[name]) for name, tensor in old.outputs.items())
     )

@@ -197,7 +197,7 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
         name=values["name"],
         model=values["model"],
         weights=Weights(**values["weights"]) if values["weights"] else None,
-        signatures={key: parse_signature(value) for key, value in values["signatures"].items()},
+        signatures={key: parse_signature(value) for key, value in sorted(values["signatures"].items())},
         devices=Devices(
             build=devices["build"],
             trace=devices["trace"],

@@ -18,6 +18,7 @@ from smdecl.records import Change, DiffRecord, SavedModelRecord
 from smdecl.schema import text
 
 _NAMED = 3  # nodes of a kind; the first ones say where to look
+_DIGITS = 12  # of a digest or a commit; enough to tell it by
 _BLOCK = 1 << 20  # numbers to compare at a time
 _NUMBER = re.compile(r"_(\d+)$")
 _GRADIENT = re.compile(rb"-\d+$")
@@ -246,8 +247,8 @@ def origin(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     """Yields what two manifests say otherwise of the config, the files it names, the environment and the source."""
     yield from config(old["config"], new["config"])
     for name in sorted({*old["inputs"], *new["inputs"]}):
-        if (was := old["inputs"].get(name)) != (now := new["inputs"].get(name)):
-            yield Change("inputs", name, _was(was, now))
+        if (was := old["inputs"].get(name, "")) != (now := new["inputs"].get(name, "")):
+            yield Change("inputs", name, _was(was[:_DIGITS] or None, now[:_DIGITS] or None))
     yield from environment(old["environment"], new["environment"])
     if old["source"] != new["source"]:
         yield Change("source", "", f"was {_source(old['source'])}, and is {_source(new['source'])}")
@@ -280,4 +281,4 @@ def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Chan
 def _source(source: Mapping[str, Any] | None) -> str:
     if source is None:
         return "of no commit"
-    return f"commit {source['commit'][:12]}" + ("" if source["clean"] else " with changes")
+    return f"commit {source['commit'][:_DIGITS]}" + ("" if source["clean"] else " with changes")

@@ -32,7 +32,7 @@ def inputs(config: ExportConfig) -> dict[str, str]:
     Raises:
         ConfigError: Where one of them cannot be read.
     """
-    names = {str(path) for path in _of_weights(config.weights)} | {*config.sha256}
+    names = {str(path) for path in of_weights(config.weights)} | {*config.sha256}
     for cases in config.verify.examples.values():
         for case in cases:
             values = [*case["inputs"].values(), *case.get("outputs", {}).values()]
@@ -47,7 +47,8 @@ def _of_input(name: str) -> str:
         raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def _of_weights(weights: Weights | None) -> Iterator[Path]:
+def of_weights(weights: Weights | None) -> Iterator[Path]:
+    """Yields the files that weights are read from."""
     if weights is None:
         return
     path = Path(weights.path)

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from smdecl import __version__
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
 _LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
-_PACKAGES = ("tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
+_PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Made:
     plan: Plan
     saved: SavedModelRecord
     environment: dict[str, str]
+    modules: dict[str, str]
     usage: Usage
 
 
@@ -61,7 +61,7 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
 def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there."""
-    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, warmup
+    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, usercode, warmup
 
     clock = _Clock()
     built = building.build(config, project)
@@ -84,7 +84,8 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
             warmup.write(cases, config.name, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
-    return Made(Plan(built.record, records), saved, environment(project), Usage(clock.seconds, peak))
+    modules = usercode.modules(project.root)
+    return Made(Plan(built.record, records), saved, environment(project), modules, Usage(clock.seconds, peak))
 
 
 class _Clock:
@@ -109,7 +110,7 @@ def environment(project: Project) -> dict[str, str]:
 
     Beside them stands the one environment variable that chooses among packages, where it is set.
     """
-    versions = {"python": platform.python_version(), "smdecl": __version__}
+    versions = {"python": platform.python_version()}
     if _LEGACY_KERAS in os.environ:
         versions[_LEGACY_KERAS] = os.environ[_LEGACY_KERAS]
     for package in (*_PACKAGES, *sorted(project.trusted)):

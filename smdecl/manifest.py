@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,56 +17,47 @@ from typing import Any
 from smdecl import digests, provenance, schema, signing
 from smdecl.errors import Problem, UsageError, VerificationError
 from smdecl.files import read_regular
-from smdecl.records import SignatureRecord
+from smdecl.making import Made
 
 FILE = "assets.extra/smdecl/manifest.json"
 _SIGNED_BY = (provenance.FILE, signing.FILE)  # what is made of the manifest is neither in it nor in the digest
 
 
 def write(
-    directory: Path,
-    recorded: Mapping[str, Any],
-    signatures: Mapping[str, SignatureRecord],
-    inputs: Mapping[str, str],
-    environment: Mapping[str, str],
-    project_root: Path,
-) -> str:
-    """Writes the manifest of the release in `directory` and returns the release's digest.
+    directory: Path, recorded: Mapping[str, Any], made: Made, inputs: Mapping[str, str], project_root: Path
+) -> None:
+    """Writes the manifest of the release in `directory`.
 
-    The digest is the sha256 of what `sha256sum` prints for all files but the manifest, and but the two that a signed
-    release has beside it, by path; in a release that is not signed:
+    Its digest is the sha256 of what `sha256sum` prints for all files but the manifest and what is made of it, by path:
 
         find . -type f ! -path ./assets.extra/smdecl/manifest.json | LC_ALL=C sort | xargs sha256sum | sha256sum
 
     Args:
         directory: Of the release; all its other files are there.
         recorded: The resolved config, what was read from the environment left unresolved.
-        signatures: As they were saved.
-        inputs: The files that it was made of, each with its sha256.
-        environment: Package to version.
+        made: What was saved, and with what.
+        inputs: The files that the config names, each with its sha256; the project's modules come beside them.
         project_root: Where the source commit is looked up.
     """
     files = {name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _files(directory)}
     listing = "".join(f"{entry['sha256']}  ./{name}\n" for name, entry in files.items())
-    digest = hashlib.sha256(listing.encode()).hexdigest()
     manifest = {
         "manifest_version": 1,
         "name": recorded["name"],
-        "digest": digest,
+        "digest": hashlib.sha256(listing.encode()).hexdigest(),
         # A release that is moved, or published twice, is the same release.
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
-        "signatures": plain({key: asdict(signature) for key, signature in signatures.items()}),
+        "signatures": plain({key: asdict(signature) for key, signature in made.saved.signatures.items()}),
         "files": files,
-        "inputs": dict(inputs),
-        "environment": dict(environment),
-        "source": _source(project_root),
+        "inputs": {**inputs, **made.modules},
+        "environment": made.environment,
+        "source": _source(project_root, made.modules),
     }
     manifest["checksum"] = _checksum(manifest)
     schema.require("manifest", manifest)
     path = directory / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_text(manifest), encoding="utf-8")
-    return digest
 
 
 def attest(directory: Path) -> None:
@@ -80,7 +71,14 @@ def _provenance(manifest: Mapping[str, Any]) -> str:
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
-    return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    return json.dumps(_ordered(manifest, ()), indent=2) + "\n"
+
+
+def _ordered(value: Any, path: tuple[str, ...]) -> Any:
+    """Returns mappings by their keys, but for what the model is given: there an order may be part of the value."""
+    if not isinstance(value, dict) or path == ("config", "model"):
+        return value
+    return {key: _ordered(value[key], (*path, key)) for key in sorted(value)}
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
@@ -176,18 +174,24 @@ def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Pa
             yield name, found[name]
 
 
-def _source(root: Path) -> dict[str, Any] | None:
-    """Returns the commit of the project and whether its tracked files are as committed; None outside of git."""
+def _source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
+    """Returns the commit of the project and whether it has the code that ran; None outside of git."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return None
-    # Releases often land in the project's own folder: files that git does not track make it no less clean.
-    return {"commit": commit, "clean": _git(root, "status", "--porcelain", "--untracked-files=no") == ""}
+    # Releases often land in the project's own folder: of the files that git does not track, only modules count.
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    unknown = _git(root, "ls-files", "--others", "--", *modules) if modules else ""
+    return {"commit": commit, "clean": changed == "" and unknown == ""}
 
 
 def _git(root: Path, *arguments: str) -> str | None:
+    # A hook of git sets variables that lead to its own repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], env=environment, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
         return None
     return done.stdout.strip()

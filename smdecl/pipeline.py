@@ -83,26 +83,30 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         base = publisher.place(config.export_dir, subdirectory)
         publisher.refuse_early(base, options)
         with publisher.stage(base, options) as stage:
-            released = make_release(config, composition, project, stage)
+            directory, made = make_release(config, composition, project, stage)
+            verifying = time.perf_counter()
+            report = _verify(directory, config.signatures, config.verify)
+            seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
             if options.reproducible:
-                _require_reproducible(released, config, composition, project, stage)
+                _require_reproducible(directory, config, composition, project, stage)
             if options.compatible:
-                _require_compatible(released, publisher.newest(base, options, stage))
+                _require_compatible(made, publisher.newest(base, options, stage))
+            digest = manifest.read(directory)["digest"]
             if options.sign is not None:
                 with disk_errors(stage):
-                    manifest.attest(released.directory)
-                    signing.sign(released.directory, Path(options.sign))
-            path, version = publisher.publish(released.directory, base, options)
+                    manifest.attest(directory)
+                    signing.sign(directory, Path(options.sign))
+            path, version = publisher.publish(directory, base, options)
         if options.models_config is not None:
             with _published(path, "models_config", options.models_config):
                 models_config.add(Path(options.models_config), config.name, base)
         if options.run_record is not None:
-            published = {"name": config.name, "release": str(path), "version": version, "digest": released.digest}
-            seconds = {**released.seconds, "total": time.perf_counter() - started}
+            published = {"name": config.name, "release": str(path), "version": version, "digest": digest}
+            seconds["total"] = time.perf_counter() - started
             with _published(path, "run_record", options.run_record):
-                run_records.append(Path(options.run_record), published, seconds, released.made.usage.peak_memory)
-        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, released)]
-        return Release(path, version, released.digest, released.made.saved.signatures, tuple(warnings))
+                run_records.append(Path(options.run_record), published, seconds, made.usage.peak_memory)
+        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
+        return Release(path, version, digest, made.saved.signatures, tuple(warnings))
 
 
 @contextmanager
@@ -115,56 +119,40 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
         raise PublishError(Problem(("publish", key), message)) from error
 
 
-@dataclass(frozen=True)
-class _Released:
-    """A release that is made and verified, and not yet published."""
-
-    directory: Path
-    digest: str
-    made: Made
-    report: VerificationRecord
-    seconds: dict[str, float]
-
-
-def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> _Released:
-    """Makes and verifies the release in a directory below the stage."""
+def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> tuple[Path, Made]:
+    """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
     inputs = digests.inputs(config)
     with disk_errors(stage):
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made")
     with disk_errors(stage):
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
-        digest = manifest.write(
-            directory, composition.recorded, made.saved.signatures, inputs, made.environment, project.root
-        )
-    started = time.perf_counter()
-    report = _verify(directory, config.signatures, config.verify)
-    seconds = {**made.usage.seconds, "verify": time.perf_counter() - started}
-    return _Released(directory, digest, made, report, seconds)
+        manifest.write(directory, composition.recorded, made, inputs, project.root)
+    return directory, made
 
 
 def _require_reproducible(
-    released: _Released, config: ExportConfig, composition: Composition, project: Project, stage: Path
+    directory: Path, config: ExportConfig, composition: Composition, project: Project, stage: Path
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
     isolating.restart()  # two forks of one process have the same addresses in memory
-    again = make_release(config, composition, project, stage / "again")
-    if again.digest != released.digest:
+    again, _ = make_release(config, composition, project, stage / "again")
+    if manifest.read(again)["digest"] != manifest.read(directory)["digest"]:
         from smdecl import diffing
 
-        changes = diffing.diff(released.directory, again.directory).changes
+        changes = diffing.diff(directory, again).changes
         raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
 
 
-def _require_compatible(released: _Released, newest: tuple[str, Path] | None) -> None:
+def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     if newest is None:
         return
     from smdecl import compatibility, inspecting
 
     name, directory = newest
     before = inspecting.inspect(inspecting.read(directory))
-    changes = compatibility.changes(before, released.made.saved)
+    changes = compatibility.changes(before, made.saved)
     breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
     if breaking:
         hint = "takes false where callers are to change"
@@ -204,8 +192,7 @@ def _level(config: ExportConfig, finding: Finding) -> str:
     return config.audit.levels[finding.rule]
 
 
-def _warnings(config: ExportConfig, released: _Released) -> Iterator[Problem]:
-    made = released.made
+def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:
     for finding in made.saved.findings:
         if _level(config, finding) == "warn":
             yield Problem(("audit", finding.rule), str(finding))
@@ -219,7 +206,7 @@ def _warnings(config: ExportConfig, released: _Released) -> Iterator[Problem]:
             f" tf.saved_model.load gives {callable_after}",
         )
     for key in made.saved.signatures:
-        if not released.report.examples.get(key):
+        if not report.examples.get(key):
             yield Problem(("signatures", key), "was loaded, but no example was run; give one under verify.examples")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from smdecl.errors import PublishError, SmdeclError
@@ -17,12 +18,17 @@ def release(published: Release, variant: str = "") -> None:
     Raises:
         PublishError: Where standard output cannot be written; the release stands all the same.
     """
-    for warning in published.warnings:
-        print(f"smdecl: {_named(variant)}warning: {warning}", file=sys.stderr)
+    warn(map(str, published.warnings), variant)
     try:
         result(f"{published.path}\n")
     except PublishError as refusal:
         raise PublishError(f"published {published.path}, but {refusal}") from refusal.__cause__
+
+
+def warn(warnings: Iterable[str], variant: str = "") -> None:
+    """Prints warnings."""
+    for warning in warnings:
+        print(f"smdecl: {_named(variant)}warning: {warning}", file=sys.stderr)
 
 
 def result(text: str) -> None:

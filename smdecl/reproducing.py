@@ -14,13 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 from smdecl import checking, making, manifest, pipeline, resolving
 from smdecl.config import Composition, Publish
 from smdecl.errors import ConfigError, Problem, VerificationError
+from smdecl.records import Change
 from smdecl.trust import Project
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
-def reproduce(directory: Path, project: Project, composition: Composition | None = None) -> str:
-    """Exports again what the manifest of a release says, and returns the digest that both have.
+def reproduce(
+    directory: Path, project: Project, composition: Composition | None = None
+) -> tuple[str, tuple[Change, ...]]:
+    """Exports again what the manifest of a release says; returns the digest that both have.
+
+    Beside it stands what is another and makes no other bytes: of the config, the environment, the source.
 
     Args:
         directory: Of the release.
@@ -41,12 +46,12 @@ def reproduce(directory: Path, project: Project, composition: Composition | None
         tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
     ):
         config = checking.check(composition, project)
-        again = pipeline.make_release(config, composition, project, Path(stage))
-        if again.digest == released["digest"]:
-            return again.digest
+        again, _ = pipeline.make_release(config, composition, project, Path(stage))
         from smdecl import diffing
 
-        changes = diffing.diff(directory, again.directory).changes
+        changes = diffing.diff(directory, again).changes
+        if manifest.read(again)["digest"] == released["digest"]:
+            return released["digest"], changes
         raise VerificationError([Problem((), f"{directory}: {change}") for change in changes])
 
 

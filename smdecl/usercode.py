@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
 
+from smdecl import digests
 from smdecl.errors import KeyPath, ModelError, Problem
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -55,6 +57,17 @@ def source_line(frames: traceback.StackSummary) -> str | None:
     """Returns file and line of the innermost frame that lies in the user's own files."""
     own = [frame for frame in frames if _is_users(frame.filename)]
     return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}" if own else None
+
+
+def modules(root: Path) -> dict[str, str]:
+    """Returns the sha256 of the project's own modules that this process has imported, by their place in the project."""
+    found = [vars(module).get("__file__") for module in [*sys.modules.values()] if hasattr(module, "__dict__")]
+    paths = {Path(file).resolve() for file in found if isinstance(file, str) and file.endswith(".py")}
+    own = [path for path in paths if path.is_relative_to(root) and _is_users(str(path))]
+    installed = {"site-packages", "dist-packages"}  # a virtual environment often lies in the project
+    return {
+        path.relative_to(root).as_posix(): digests.sha256(path) for path in sorted(own) if not installed & {*path.parts}
+    }
 
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -255,9 +256,10 @@ def test_interrupted_it_leaves_nothing(project, number, after):
         "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(60)\n",
     )
     marker = f"SMDECL_TEST_{time.monotonic_ns()}"
+    scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
     process = subprocess.Popen(
         [sys.executable, "-m", "smdecl", "model._target_=mynet.make"],
-        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), marker: "1"}, stderr=subprocess.PIPE, text=True,
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"}, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     if after == "import":
@@ -272,6 +274,7 @@ def test_interrupted_it_leaves_nothing(project, number, after):
     assert stderr == ""
     assert not Path("exports").exists()
     wait_for(lambda: processes_with(marker) == [])
+    scratch.rmdir()  # it is empty
 
 
 def wait_for(condition, seconds=30.0):

@@ -53,7 +53,7 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
     assert (found.verdict, found.advice) == ("same", "none")
     assert list(map(str, found.changes)) == [
         "config verify.rtol: was null, and is 0.5",
-        f"inputs x.json: was {old['inputs']['x.json']}, and is {new['inputs']['x.json']}",
+        f"inputs x.json: was {old['inputs']['x.json'][:12]}, and is {new['inputs']['x.json'][:12]}",
         f"source: was commit {old['source']['commit'][:12]}, and is commit {new['source']['commit'][:12]} with changes",
     ]
     assert rendering.diff_text(found).splitlines()[-1] == "same: the two serve the same bytes"
@@ -132,6 +132,11 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
         (["a"], 2, "smdecl diff: the following arguments are required: after; see smdecl diff --help"),
         (["a", "a", "--format", "xml"], 2, "smdecl diff: argument --format: invalid choice: 'xml'"),
         (["a", "empty"], 4, "'empty/saved_model.pb' cannot be read as a SavedModel: [Errno 2] No such file or"),
+        (
+            ["--exit-code", "a", "nowhere"],
+            4,
+            "'nowhere' is no directory; takes that of a SavedModel, such as exports/adder/1",
+        ),
         (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' holds no MetaGraphDef"),
     ],
 )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -116,9 +117,11 @@ def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifes
     release = ready.export(*TABLE_RELEASE, EXAMPLE)
 
     text = manifest.read(release.path)
-    assert text["inputs"] == {name: sha256(ready.root / name) for name in ("vocabulary.txt", "x.json", "y.json")}
+    assert text["inputs"] == {
+        name: sha256(ready.root / name) for name in ("mynet.py", "vocabulary.txt", "x.json", "y.json")
+    }
     assert text["config"]["sha256"] == {"vocabulary.txt": text["inputs"]["vocabulary.txt"]}
-    assert reproducing.reproduce(release.path, trust.find_project(ready.root)) == release.digest
+    assert reproducing.reproduce(release.path, trust.find_project(ready.root))[0] == release.digest
 
 
 def test_without_files_of_ones_own_nothing_is_written_down(project):
@@ -210,6 +213,34 @@ def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
     changed = [name for name in before if sha256(ready.root / name) != before[name]]
     assert changed
     assert [line for line in told if line.startswith("inputs ")] == [
-        f"inputs {name}: was {before[name]}, and is {sha256(ready.root / name)}" for name in changed
+        f"inputs {name}: was {before[name][:12]}, and is {sha256(ready.root / name)[:12]}" for name in changed
     ]
     assert any(line.startswith("variables ") and ": has other values, by at most " in line for line in told)
+
+
+def test_who_pins_files_pins_the_weights_too(ready):
+    pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
+
+    with pytest.raises(ConfigError) as error:
+        ready.export("release=pinned", "weights=checkpoint", "weights.path=checkpoints/one")
+
+    told = [problem.message for problem in error.value.problems if problem.path == ("weights", "path")]
+    assert sorted(told) == [
+        f"'checkpoints/one.{part}' has no digest in sha256, where others have; add its own"
+        for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
+    ]
+
+
+def test_a_commit_that_lacks_a_module_cannot_make_the_release(project):
+    project.write(
+        "mynet.py", "import tensorflow as tf\n\nclass Net(tf.Module):\n    def add(self, x):\n        return x\n"
+    )
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "pyproject.toml"], ["commit", "-q", "-m", "Nothing yet"]):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    known, unknown = (project.export(f"model._target_={target}") for target in ("smdecl.models.Adder", "mynet.Net"))
+    assert [manifest.read(each.path)["source"]["clean"] for each in (known, unknown)] == [True, False]
+
+    for command in (["add", "mynet.py"], ["commit", "-q", "-m", "The model"]):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    assert manifest.read(project.export("model._target_=mynet.Net").path)["source"]["clean"]

@@ -7,6 +7,7 @@ import pytest
 
 from smdecl import manifest, pipeline, reproducing, trust
 from smdecl.errors import ConfigError, ContractError, ModelError, SmdeclError, VerificationError
+from tests.conftest import tree
 
 NET = """
 import tensorflow as tf
@@ -46,7 +47,7 @@ def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
     release = net.export(*overrides)
     moved = shutil.move(release.path, net.root / "moved")
 
-    assert reproducing.reproduce(moved, trust.find_project(net.root)) == release.digest
+    assert reproducing.reproduce(moved, trust.find_project(net.root))[0] == release.digest
     assert sorted(path.name for path in net.root.iterdir() if not path.name.startswith((".", "__"))) == [
         "exports", "moved", "mynet.py", "pyproject.toml",
     ]  # fmt: skip
@@ -58,6 +59,7 @@ def test_another_source_line_is_told_by_the_node(net):
 
     found = differences(net, release)
 
+    assert found.pop(0).startswith("inputs mynet.py: was ")
     assert found == [
         "ops AddV2: 1 before, 0 now",
         "ops Sub: 0 before, 1 now",
@@ -77,6 +79,7 @@ def test_another_weight_is_told_by_the_variable(net):
     found = differences(net, release)
 
     (kernel,) = (text for text in found if text.startswith("variables kernel: has other values, by at most "))
+    assert found.pop(0).startswith("inputs mynet.py: was ")
     assert sorted({*found} - {kernel}) == [
         "files assets.extra/smdecl/examples.npz: has other bytes",
         "files fingerprint.pb: has other bytes",
@@ -91,10 +94,12 @@ def test_another_environment_is_told_by_the_package(net):
     text["environment"]["numpy"] = "1.0"
     text["checksum"] = manifest._checksum(text)
     (release.path / manifest.FILE).write_text(manifest._text(text))
-    assert reproducing.reproduce(release.path, trust.find_project(net.root)) == release.digest  # it made no difference
+    assert (
+        reproducing.reproduce(release.path, trust.find_project(net.root))[0] == release.digest
+    )  # it made no difference
 
     net.write("mynet.py", NET.replace("x + tf", "x - tf"))
-    assert differences(net, release)[0].startswith("environment numpy: was 1.0, and is ")
+    assert [text for text in differences(net, release) if text.startswith("environment numpy: was 1.0, and is ")]
 
 
 def test_what_was_changed_since_is_not_made_again(net):
@@ -149,7 +154,8 @@ def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
 
     done = net.run("reproduce", str(release.path), "model=scaler", "verify.rtol=0.5", "export_dir=elsewhere")
 
-    assert (done.returncode, done.stderr) == (0, "")
+    warning = f"{release.path}: config verify.rtol: was null, and is 0.5; the bytes are the same"
+    assert (done.returncode, done.stderr) == (0, f"smdecl: warning: {warning}\n")
     assert done.stdout == f"{release.path}: made again, the same bytes: {release.digest}\n"
     assert not (net.root / "elsewhere").exists()
 
@@ -247,7 +253,7 @@ def test_a_config_that_signs_is_compared_by_who_has_no_key(net):
     release = net.export("model._target_=mynet.Net")
 
     again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
-    assert reproducing.reproduce(release.path, trust.find_project(net.root), again) == release.digest
+    assert reproducing.reproduce(release.path, trust.find_project(net.root), again)[0] == release.digest
 
 
 @pytest.mark.parametrize("arguments", [["seed=5"], ["--config-name", "other"], ["--config-dir", "conf"]])
@@ -284,3 +290,30 @@ def test_a_manifest_whose_config_is_none_is_told(net, changed):
     if "name" not in changed:
         with pytest.raises(VerificationError, match="its config is none that smdecl writes"):
             pipeline.verify(release.path)
+
+
+SIGNATURES = """
+{first}: {{method: {method}, inputs: {{x: {{shape: [], dtype: float32}}}}}}
+{second}: {{method: {other}, inputs: {{x: {{shape: [], dtype: float32}}}}}}
+"""
+
+
+def test_the_order_of_signatures_is_nothing_to_the_bytes(net):
+    net.write("mynet.py", NET + "\n    def less(self, x):\n        return x - self.kernel[0]\n")
+    net.write("conf/signatures/one.yaml", SIGNATURES.format(first="z", method="add", second="a", other="less"))
+    net.write("conf/signatures/other.yaml", SIGNATURES.format(first="a", method="less", second="z", other="add"))
+
+    one, other = (net.export("model._target_=mynet.Net", f"signatures={name}") for name in ("one", "other"))
+
+    assert tree(one.path) == tree(other.path)
+    assert reproducing.reproduce(one.path, trust.find_project(net.root)) == (one.digest, ())
+
+
+def test_the_order_of_what_a_model_is_given_is_kept(net):
+    net.write(
+        "mynet.py",
+        NET.replace("scale=2.0", "scale=2.0, sizes=None").replace("* scale)", "* float(len(list(sizes)[0])))"),
+    )
+    release = net.export("model._target_=mynet.Net", "+model.sizes={three: a, ab: b}")
+
+    assert reproducing.reproduce(release.path, trust.find_project(net.root)) == (release.digest, ())
