@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import atexit
 import os
 import signal
 import sys
@@ -44,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reporting.error(error)
         return error.exit_code
     except _Interrupted as interrupted:
-        isolating.stop()
+        isolating.leave()
         _end_by(interrupted.number)
     finally:
         isolating.stop()
@@ -57,7 +56,6 @@ def _interrupt(number: int, _frame: Any) -> None:
 
 
 def _end_by(number: int) -> NoReturn:
-    atexit._run_exitfuncs()  # a process that ends by a signal leaves them out, and the server's socket behind
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
     raise AssertionError("the signal ended the process")

@@ -11,9 +11,11 @@ import contextlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
+import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -79,6 +81,17 @@ def stop() -> None:
     if pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def leave() -> None:
+    """Ends the server process of a program that a signal ends, and removes the directory that its socket is in.
+
+    What multiprocessing would do at exit is not done then.
+    """
+    stop()
+    scratch = multiprocessing.process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def restart() -> None:

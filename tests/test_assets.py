@@ -257,6 +257,7 @@ def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables, given, lay
     assert list(ask_elsewhere(tables, release, asked).values()) == [answer]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Ids", "Given", "Buckets"])
 def test_two_runs_make_the_same_bytes(tables, name):
     buckets = "buckets: 1\n" if name == "Buckets" else ""

@@ -30,6 +30,7 @@ def with_package():
     return {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
+@pytest.mark.slow
 def test_the_exported_classifier_is_as_accurate_as_the_trained_one_in_both_loaders(digits):
     trained = run(digits, "train.py")
     accuracy = re.search(r"held-out accuracy (\d\.\d{4})", trained).group(1)

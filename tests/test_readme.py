@@ -37,6 +37,7 @@ def matches(expected, got):
     return re.fullmatch(pattern, got.strip(), re.S)
 
 
+@pytest.mark.slow
 def test_every_command_prints_what_the_readme_says(copy):
     shell = Shell(copy)
     ran = 0

@@ -212,7 +212,7 @@ def test_no_one_of_the_surroundings_gets_into_a_release_of_any_kind(original, re
     assert compare(again, releases) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_variant_of_a_sweep_is_the_release_that_is_made_alone(original, releases, kind):
     out = original.root / f"alone {kind}"
