@@ -30,6 +30,19 @@ def read(directory: Path) -> Any:
     return message
 
 
+def load(directory: Path) -> tuple[Any, SavedModelRecord]:
+    """Returns the message of a directory that anybody may have written, and its record.
+
+    Raises:
+        ContractError: Where there is none, or what it says cannot be.
+    """
+    message = read(directory)
+    try:
+        return message, inspect(message)
+    except (IndexError, KeyError, ValueError) as error:
+        raise ContractError(f"{directory / 'saved_model.pb'}: cannot be read as a SavedModel: {error}") from error
+
+
 def inspect(message: Any, findings: tuple[Finding, ...] = ()) -> SavedModelRecord:
     """Returns the record of a SavedModel message, with what the audit found in it."""
     graph = message.meta_graphs[0]

@@ -151,7 +151,7 @@ def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     from smdecl import compatibility, inspecting
 
     name, directory = newest
-    before = inspecting.inspect(inspecting.read(directory))
+    _, before = inspecting.load(directory)
     changes = compatibility.changes(before, made.saved)
     breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
     if breaking:

@@ -114,6 +114,13 @@ class Change:
     message: str
     verdict: str = "internal"
 
+    @classmethod
+    def of(cls, part: str, where: str, old: str | None, new: str | None) -> Change:
+        """Returns the change of what was into what is; None is what is not there."""
+        if old is None:
+            return cls(part, where, f"is new: {new}")
+        return cls(part, where, f"is gone: {old}" if new is None else f"was {old}, and is {new}")
+
     def __str__(self) -> str:
         text = f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
         # Names come from files that others may have written: none may end a line, or speak to a terminal.

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import checking, making, manifest, pipeline, resolving
+from smdecl import checking, making, manifest, origin_changes, pipeline, resolving
 from smdecl.config import Composition, Publish
 from smdecl.errors import ConfigError, Problem, VerificationError
 from smdecl.records import Change
@@ -61,9 +61,7 @@ def compare_environment(directory: Path, project: Project) -> None:
     Raises:
         VerificationError: With every package that is another.
     """
-    from smdecl import diffing
-
-    changes = diffing.environment(manifest.read(directory)["environment"], making.environment(project))
+    changes = origin_changes.environment(manifest.read(directory)["environment"], making.environment(project))
     if problems := [Problem((), f"{directory}: {change}") for change in changes]:
         raise VerificationError(problems)
 

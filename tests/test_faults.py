@@ -160,7 +160,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_publishing_error_and_leaves_no
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.soak), 100_000])
 def test_whichever_file_cannot_be_written_it_is_a_publishing_error(project, size):
     """Just short of the size of each file in turn, and of its half."""
     project.write("mynet.py", MODEL)

@@ -201,11 +201,11 @@ def test_two_equal_variables_are_compared_without_copies_of_them(tmp_path):
     code = """
 import resource
 import numpy as np
-from smdecl import diffing
+from smdecl import variable_changes
 old, new = (np.zeros(1 << 26, np.float32) for _ in range(2))
 old[0] = new[0] = 1
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert diffing._difference(old, new) is None
+assert variable_changes.difference(old, new) is None
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,0 +1,101 @@
+"""Tells how the graph of a SavedModel differs from one before it: devices, ops, and nodes by function and name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from smdecl import inspecting
+from smdecl.protos import node_def_pb2
+from smdecl.records import Change, SavedModelRecord
+
+_NAMED = 3  # nodes of a kind; the first ones say where to look
+_NUMBER = re.compile(r"_(\d+)$")
+_GRADIENT = re.compile(rb"-\d+$")
+
+
+def changes(old: SavedModelRecord, new: SavedModelRecord, old_graph: Any, new_graph: Any) -> Iterator[Change]:
+    """Yields what differs between two SavedModels and their MetaGraphDefs."""
+    yield from _devices(old, new)
+    yield from _ops(old, new)
+    yield from _nodes(old_graph, new_graph)
+
+
+def _devices(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
+    for device in sorted({*old.devices, *new.devices}):
+        if device not in new.devices:
+            yield Change("devices", device, "has no node pinned to it any more")
+        elif device not in old.devices:
+            yield Change("devices", device, "has nodes pinned to it now")
+
+
+def _ops(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
+    for op in sorted({*old.ops, *new.ops}):
+        if old.ops.get(op) != new.ops.get(op):
+            yield Change("ops", op, f"{old.ops.get(op, 0)} before, {new.ops.get(op, 0)} now")
+
+
+def _nodes(old_graph: Any, new_graph: Any) -> Iterator[Change]:
+    old, new = _by_place(old_graph), _by_place(new_graph)
+    kinds = {
+        "is gone": [place for place in old if place not in new],
+        "is new": [place for place in new if place not in old],
+        "": [place for place in old if place in new and serialized(old[place]) != serialized(new[place])],
+    }
+    for how, places in kinds.items():
+        for place in places[:_NAMED]:
+            yield Change("nodes", place, how or _node(old[place], new[place]))
+        if len(places) > _NAMED:
+            yield Change("nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}")
+
+
+def _by_place(graph: Any) -> dict[str, Any]:
+    """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
+    names: dict[str, str] = {}
+    stems: Counter[str] = Counter()
+    # The library is in the order of a hash table; of two functions alike, the lower number is the one made first.
+    for name in sorted((function.signature.name for function in graph.graph_def.library.function), key=_number):
+        stem = _NUMBER.sub("", name.removeprefix("__inference_").removeprefix("__forward_"))
+        stems[stem] += 1
+        names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
+    found = {}
+    for function, node in sorted(inspecting.all_nodes(graph), key=lambda place: names.get(place[0], "")):
+        for value in node.attr.values():
+            for called in (value.func, *value.list.func) if value.WhichOneof("value") in ("func", "list") else ():
+                called.name = names.get(called.name, called.name)
+        if "_gradient_op_type" in node.attr:  # a name that a gradient is found by in the process that made it
+            node.attr["_gradient_op_type"].s = _GRADIENT.sub(b"", node.attr["_gradient_op_type"].s)
+        node.op = names.get(node.op, node.op)
+        found[f"{names[function]}/{node.name}" if function else node.name] = node
+    for function in graph.graph_def.library.function:
+        results = [f"{name}={source}" for name, source in sorted(function.ret.items())]
+        found[f"{names[function.signature.name]}/return"] = node_def_pb2.NodeDef(op="return", input=results)
+    return found
+
+
+def _number(function: str) -> tuple[int, str]:
+    found = _NUMBER.search(function)
+    return int(found[1]) if found else 0, function
+
+
+def serialized(message: Any) -> bytes:
+    """Returns the bytes of a message, the same for the same content."""
+    # Messages with a NaN are equal to none, themselves included.
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+def _node(old: Any, new: Any) -> str:
+    if old.op != new.op:
+        return f"was {old.op}, and is {new.op}"
+    attributes = sorted(
+        name
+        for name in {*old.attr, *new.attr}
+        if name not in old.attr or name not in new.attr or serialized(old.attr[name]) != serialized(new.attr[name])
+    )
+    if attributes:
+        return f"{old.op} has another {', '.join(attributes)}"
+    if old.device != new.device:
+        return f"{old.op} was on {old.device or 'any device'}, and is on {new.device or 'any device'}"
+    return f"{old.op} takes other inputs" if list(old.input) != list(new.input) else f"{old.op} is another"

@@ -1,0 +1,53 @@
+"""Tells what two manifests say otherwise: the config, the files that it names, the environment, the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from smdecl.records import Change
+from smdecl.schema import text
+
+PARTS = ("config", "environment", "inputs", "source")
+_DIGITS = 12  # of a digest or a commit; enough to tell it by
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields what two manifests say otherwise of the config, the files it names, the environment and the source."""
+    yield from _config(old["config"], new["config"])
+    for name in sorted({*old["inputs"], *new["inputs"]}):
+        if (was := old["inputs"].get(name, "")) != (now := new["inputs"].get(name, "")):
+            yield Change.of("inputs", name, was[:_DIGITS] or None, now[:_DIGITS] or None)
+    yield from environment(old["environment"], new["environment"])
+    if old["source"] != new["source"]:
+        yield Change.of("source", "", _source(old["source"]), _source(new["source"]))
+
+
+def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Yields the keys of two configs that differ."""
+    flat_old, flat_new = dict(_leaves("", old)), dict(_leaves("", new))
+    for key in sorted({*flat_old, *flat_new}):
+        if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
+            was, now = (text(flat[key]) if key in flat else None for flat in (flat_old, flat_new))
+            yield Change.of("config", key, was, now)
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict) or not value:
+        yield key, value
+        return
+    for name, item in value.items():
+        yield from _leaves(f"{key}.{name}" if key else name, item)
+
+
+def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yields the packages of two environments that differ."""
+    for package in sorted({*old, *new}):
+        if old.get(package) != new.get(package):
+            yield Change.of("environment", package, old.get(package), new.get(package))
+
+
+def _source(source: Mapping[str, Any] | None) -> str:
+    if source is None:
+        return "of no commit"
+    return f"commit {source['commit'][:_DIGITS]}" + ("" if source["clean"] else " with changes")
