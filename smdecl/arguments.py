@@ -80,7 +80,7 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("after", type=Path)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
-        "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking; other errors as always"
+        "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking, 4 what cannot be compared"
     )
     return parser.parse_intermixed_args(rest)
 

@@ -50,7 +50,7 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
 
 
 def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Checks what no schema can say of the whole: how deep it is, that its keys are words, that numbers are finite."""
+    """Checks what no schema can say of the whole: how deep it is, and that its keys are words."""
     pending: list[tuple[KeyPath, Any]] = [((), values)]
     while pending:
         path, value = pending.pop()

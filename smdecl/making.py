@@ -5,7 +5,6 @@ TensorFlow is imported here and not before; `pipeline` calls these functions thr
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import time
@@ -19,7 +18,6 @@ from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
-_LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
 
 
@@ -106,13 +104,8 @@ def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) ->
 
 
 def environment(project: Project) -> dict[str, str]:
-    """Returns the packages that matter, those that the project trusts included, with their versions.
-
-    Beside them stands the one environment variable that chooses among packages, where it is set.
-    """
+    """Returns the packages that matter, those that the project trusts included, with their versions."""
     versions = {"python": platform.python_version()}
-    if _LEGACY_KERAS in os.environ:
-        versions[_LEGACY_KERAS] = os.environ[_LEGACY_KERAS]
     for package in (*_PACKAGES, *sorted(project.trusted)):
         try:
             versions[package] = metadata.version(package)

@@ -6,7 +6,7 @@ Nothing of time, host or place is in it, so that the same manifest gives the sam
                   `export_dir` and `publish`, what it reads from the environment unresolved. Another form of this file
                   is another number.
     builder.id    pkg:pypi/smdecl, its version beside it
-    dependencies  the source commit, `annotations.clean` false where tracked files had changes; the files that the
+    dependencies  the source commit, `annotations.clean` false where it lacks code that ran; the files that the
                   release was made of; and the packages
 """
 
