@@ -116,10 +116,11 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
 
 def _make_stage(parent: Path) -> tuple[Path, int]:
     """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
-    directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
     for _ in range(_ATTEMPTS):
-        # Another process may fail meanwhile, and remove the directories that it has made.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
+        directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+        # Another process may fail meanwhile, and remove the directories that it has made. Where a third one then makes
+        # the parent anew, the lock on it is another one, and the stage may be swept before it is held.
+        with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
             parent.mkdir(parents=True, exist_ok=True)
             # The lock on the parent keeps others from sweeping a stage away before it is held.
             with _locked(parent):
@@ -141,10 +142,16 @@ def _remove(directory: Path) -> None:
 
 
 def _lock(directory: Path, flags: int = 0) -> int:
-    """Locks a directory; the lock dies with the process, however it ends."""
+    """Locks a directory; the lock dies with the process, however it ends.
+
+    Raises:
+        OSError: Where another process holds it, has removed it, or has made it anew: that lock is another one.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
     except OSError:
         os.close(descriptor)
         raise
@@ -155,9 +162,6 @@ def _lock(directory: Path, flags: int = 0) -> int:
 def _locked(directory: Path) -> Iterator[None]:
     descriptor = _lock(directory)
     try:
-        # Another process may have removed it, and made it anew: that lock is another one.
-        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
         yield
     finally:
         os.close(descriptor)

@@ -1,7 +1,9 @@
 """Whatever call to the file system fails, and whenever a process is killed: no version is partial, and the next export
 succeeds and sweeps."""
 
+import contextlib
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from smdecl import publishing
 from tests import fault_runs, faults
 from tests.conftest import ROOT, run_cli, tree
 
@@ -85,6 +88,63 @@ def test_sixteen_processes_publish_ten_versions_each(ready, tmp_path):
     (base,) = tmp_path.glob("*/*/base")
     assert sorted(os.listdir(base), key=int) == [str(number) for number in range(1, 161)]
     assert {faults.digest(base / str(number)) for number in range(1, 161)} == {faults.digest(ready[1])}
+
+
+class Sweeper(faults.Calls):
+    """Another process, which fails just before a call: it removes the base path while nothing is in it, finds it made
+    anew, and sweeps what nobody holds; it is done so many calls later."""
+
+    def __init__(self, base, number, lasts):
+        super().__init__(base.parent, number, lambda *_: self._hold())
+        self.base, self.lasts, self.held, self.swept = base, lasts, [], 0
+
+    def see(self, name, place):
+        super().see(name, place)
+        if not self.paused and self.held and len(self.seen) == self._number + self.lasts:
+            self.sweep()
+
+    def _hold(self):
+        self.paused = True
+        with contextlib.suppress(OSError):
+            self.base.rmdir()
+        self.base.mkdir(exist_ok=True)
+        for directory in self.base.iterdir():
+            descriptor = os.open(directory, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.held.append((directory, descriptor))
+            except BlockingIOError:
+                os.close(descriptor)
+        self.paused = False
+
+    def sweep(self):
+        self.paused = True
+        for directory, descriptor in self.held:
+            directory.rmdir()
+            os.close(descriptor)
+            self.swept += 1
+        self.held.clear()
+        self.paused = False
+
+
+@pytest.mark.parametrize("lasts", [1, 2, 3])
+def test_a_stage_that_another_sweeps_before_it_is_held_is_made_anew(tmp_path, lasts):
+    base, swept = tmp_path / "deep" / "base", 0
+    for number in itertools.count(1):
+        base.mkdir(parents=True)
+        with faults.watched(Sweeper(base, number, lasts)) as sweeper, publishing.stage(base, faults.NEXT) as stage:
+            sweeper.sweep()
+            sweeper.paused = True
+            (stage / "file").write_text("it is there")
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(os.open(stage, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        swept += sweeper.swept
+        assert list(base.iterdir()) == []
+        base.rmdir()
+        if not sweeper.reached:
+            break
+
+    assert swept > 0
 
 
 def test_processes_that_fail_at_once_are_not_in_each_others_way(ready, tmp_path):
