@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -62,12 +63,17 @@ def source_line(frames: traceback.StackSummary) -> str | None:
 def modules(root: Path) -> dict[str, str]:
     """Returns the sha256 of the project's own modules that this process has imported, by their place in the project."""
     found = [vars(module).get("__file__") for module in [*sys.modules.values()] if hasattr(module, "__dict__")]
-    paths = {Path(file).resolve() for file in found if isinstance(file, str) and file.endswith(".py")}
+    files = {file for file in found if isinstance(file, str) and file.endswith(".py")}
+
+    @functools.cache  # TensorFlow has thousands of modules, in far fewer directories
+    def is_own(directory: str) -> bool:
+        place = Path(directory).resolve()
+        # A virtual environment often lies in the project.
+        return place.is_relative_to(root) and not {"site-packages", "dist-packages"} & {*place.parts}
+
+    paths = {Path(file).resolve() for file in files if is_own(file.rpartition("/")[0])}
     own = [path for path in paths if path.is_relative_to(root) and _is_users(str(path))]
-    installed = {"site-packages", "dist-packages"}  # a virtual environment often lies in the project
-    return {
-        path.relative_to(root).as_posix(): digests.sha256(path) for path in sorted(own) if not installed & {*path.parts}
-    }
+    return {path.relative_to(root).as_posix(): digests.sha256(path) for path in sorted(own)}
 
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
