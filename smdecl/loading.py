@@ -1,6 +1,7 @@
 """The two loaders that people use: `tf.saved_model.load`, and the C++ session loader that TensorFlow Serving uses.
 
-Both make of a SavedModel a function from signature key and named arrays to named arrays.
+Both make of a SavedModel a function from signature key and named arrays to named arrays. Where TensorFlow comes without
+its C API, `tf.compat.v1.saved_model.load` stands in for the second: a session loads and runs the graph there too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 Loaded = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+_Run = Callable[[Mapping[str, Any], Sequence[str]], list[Any]]
 
 
 def load_python(directory: Path, tags: Sequence[str], _signatures: Any) -> Loaded:
@@ -52,8 +54,41 @@ def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
         LoaderError: Where it does not load; `run` raises it where a call fails.
     """
     session = _Session(directory, tags)
+    return _by_signature(session.run, signatures)
 
-    def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+
+def load_session(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]) -> Loaded:
+    """Loads by `tf.compat.v1.saved_model.load` into a session; takes what `load_cpp` does.
+
+    Raises:
+        tf.errors.OpError: Where it does not load; `run` raises it where a call fails.
+    """
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        tf.compat.v1.saved_model.load(session, list(tags), str(directory))
+    tensor = session.graph.get_tensor_by_name
+
+    def run(feeds: Mapping[str, Any], fetches: Sequence[str]) -> list[Any]:
+        values = session.run(list(fetches), dict(feeds))
+        pairs = zip(values, map(tensor, fetches), strict=True)
+        return [np.array(value, dtype=fetched.dtype.as_numpy_dtype) for value, fetched in pairs]
+
+    return _by_signature(run, signatures)
+
+
+def has_c_api() -> bool:
+    """Tells whether TensorFlow comes with the library that `load_cpp` calls, as its wheels for Linux do."""
+    return _library().is_file()
+
+
+def _library() -> Path:
+    return Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
+
+
+def _by_signature(run: _Run, signatures: Mapping[str, Any]) -> Loaded:
+    """Makes a function of signatures of one of a session, whose tensors have the graph's own names."""
+
+    def call(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         if signature not in signatures:
             raise LoaderError(f"the graph has no signature {signature!r}")
         definition = signatures[signature]
@@ -61,10 +96,9 @@ def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
             raise LoaderError(f"{signature} has no input {', '.join(sorted(unknown))}")
         feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
         fetches = {name: tensor.name for name, tensor in sorted(definition.outputs.items())}
-        values = session.run(feeds, list(fetches.values()))
-        return dict(zip(fetches, values, strict=True))
+        return dict(zip(fetches, run(feeds, list(fetches.values())), strict=True))
 
-    return run
+    return call
 
 
 class _Output(ctypes.Structure):
@@ -176,7 +210,7 @@ class _Session:
 
 def _api() -> Any:
     """Returns the C API in TensorFlow's wheel, with the types of what returns or takes pointers."""
-    library = ctypes.CDLL(str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"))
+    library = ctypes.CDLL(str(_library()))
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     integers = ctypes.POINTER(ctypes.c_int64)
     feeds_or_fetches = [pointer, pointer, ctypes.c_int]

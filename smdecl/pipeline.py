@@ -205,6 +205,9 @@ def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> I
             "none was saved: TensorFlow's own search takes one only where exactly one function is traced;"
             f" tf.saved_model.load gives {callable_after}",
         )
+    if "session" in report.loaders:
+        message = "TensorFlow comes without its C API here; tf.compat.v1.saved_model.load ran in the place of cpp"
+        yield Problem(("verify", "loaders"), message)
     for key in made.saved.signatures:
         if not report.examples.get(key):
             yield Problem(("signatures", key), "was loaded, but no example was run; give one under verify.examples")

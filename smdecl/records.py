@@ -157,7 +157,7 @@ class VerificationRecord:
     """What loading and running the saved model in a process of its own showed (schema: verification).
 
     Attributes:
-        loaders: Those that ran.
+        loaders: Those that ran: python, and cpp or, where TensorFlow comes without its C API, session.
         examples: Signature key to the number of examples that each loader ran.
         failures: Empty where all is well.
     """

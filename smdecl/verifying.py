@@ -15,7 +15,7 @@ from smdecl.config import Signature, Verify, input_names, parts
 from smdecl.examples import Example
 from smdecl.records import Failure, VerificationRecord
 
-_LOADERS = {"python": loading.load_python, "cpp": loading.load_cpp}
+_LOADERS = {"python": loading.load_python, "cpp": loading.load_cpp, "session": loading.load_session}
 # How far two runs of one computation may lie apart, by the width of the dtype: graph and eager order sums otherwise.
 _TOLERANCES = {
     "float64": (1e-9, 1e-12),
@@ -33,10 +33,11 @@ def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify
     """Loads a SavedModel with each loader and runs its examples."""
     graph = inspecting.read(directory).meta_graphs[0]
     cases = examples.read(directory)
+    loaders = tuple("session" if name == "cpp" and not loading.has_c_api() else name for name in options.loaders)
     failures: list[Failure] = []
-    for name in options.loaders:
+    for name in loaders:
         failures += _verify_with(name, directory, graph, cases, signatures, options)
-    return VerificationRecord(options.loaders, dict(Counter(case.signature for case in cases)), tuple(failures))
+    return VerificationRecord(loaders, dict(Counter(case.signature for case in cases)), tuple(failures))
 
 
 def _verify_with(

@@ -54,7 +54,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("loader", [loading.load_python, loading.load_cpp])
+@pytest.mark.parametrize("loader", [loading.load_python, loading.load_cpp, loading.load_session])
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_comes_back_as_it_went_in(tmp_path, loader, name):
     value = VALUES[name]
@@ -80,7 +80,7 @@ def test_outputs_keep_their_names(tmp_path):
     spec = tf.TensorSpec([], tf.float32, "x")
     save(tmp_path, lambda x: {"zwei": x * 2, "drei": x * 3, "a": x}, spec)
 
-    for loader in (loading.load_python, loading.load_cpp):
+    for loader in (loading.load_python, loading.load_cpp, loading.load_session):
         got = load(loader, tmp_path)("serving_default", {"x": np.float32(1)})
         assert got == {"a": 1, "drei": 3, "zwei": 2}
 
@@ -102,7 +102,7 @@ def test_a_table_and_a_variable_are_initialised(tmp_path):
     )
     vocabulary.unlink()
 
-    for loader in (loading.load_python, loading.load_cpp):
+    for loader in (loading.load_python, loading.load_cpp, loading.load_session):
         got = load(loader, directory)("serving_default", {"x": text(b"b", b"c")})
         assert got["output_0"].tolist() == [11, 9]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import config, examples, verifying
+from smdecl import config, examples, loading, verifying
 from smdecl.config import Verify
 from smdecl.examples import Example
 
@@ -180,6 +180,17 @@ def test_an_example_that_fails_is_a_failure_and_the_next_one_runs(tmp_path):
 def scaler(tmp_path):
     factor = tf.Variable(2.0)
     return Model(tmp_path, lambda x: x * factor, VECTOR, [({"x": floats(3)}, {"output_0": floats(6)})], factor=factor)
+
+
+def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(scaler, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_library", lambda: tmp_path / "libtensorflow_cc.so.2")
+
+    record = scaler.verify()
+    (data,) = (scaler.directory / "variables").glob("variables.data*")
+    data.write_bytes(data.read_bytes()[:2])
+
+    assert (record.loaders, record.failures) == (("python", "session"), ())
+    assert [failure.loader for failure in scaler.verify().failures] == ["python", "session"]
 
 
 def test_missing_variables_are_a_failure_of_each_loader(scaler):
