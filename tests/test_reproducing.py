@@ -202,9 +202,18 @@ DRAWN = 'int.from_bytes(os.urandom(4), "big") / 2**32'
     ("made", "added", "told"),
     [
         (f"self.v = tf.Variable({DRAWN})", "x * self.v", "variables v: has other values, by at most "),
-        ("self.v = tf.Variable(time.time(), dtype=tf.float64)", "x", "variables v: has other values, by at most "),
-        (f"self.drawn = {DRAWN}", "x + self.drawn", "nodes add/add/y: Const has another value"),
         ("self.place = id(object()) % 100003", "x + float(self.place)", "nodes add/add/y: Const has another value"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (
+                    "self.v = tf.Variable(time.time(), dtype=tf.float64)",
+                    "x",
+                    "variables v: has other values, by at most ",
+                ),
+                (f"self.drawn = {DRAWN}", "x + self.drawn", "nodes add/add/y: Const has another value"),
+            )
+        ),
     ],
 )
 def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducible(project, made, added, told):

@@ -102,7 +102,7 @@ def test_a_refused_target_is_found_wherever_it_stands(project, monkeypatch, targ
     assert refused(project, "model._target_=mynet.Net", f"+model.which={target}", given, kind=ConfigError)
 
 
-@pytest.mark.parametrize("framework", ["keras", "tf_keras"])
+@pytest.mark.parametrize("framework", ["keras", pytest.param("tf_keras", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("argument", [
     "os.system", "mynet.alias", "evilpkg>evil", {"module": "evilpkg", "class_name": "function", "config": "evil", "registered_name": "evil"},
     {"module": "evilpkg", "class_name": "Evil", "config": {}, "registered_name": "Evil"}, {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"},
@@ -148,10 +148,14 @@ def as_override(setting):
 
 SWEEP = ["-m", "model=adder,scaler"]
 RUNS = [
-    *(("file", SWEEP), ("override", SWEEP)),
-    *(pytest.param(where, [], marks=pytest.mark.slow) for where in ("file", "override")),
+    ("file", SWEEP),
+    pytest.param("override", SWEEP, marks=pytest.mark.slow),
+    *(pytest.param(where, [], marks=pytest.mark.soak) for where in ("file", "override")),
 ]
-SHOWS = [pytest.param("file", [*flags], marks=pytest.mark.slow) for flags in (["--cfg", "all"], ["--help"], ["--info"])]  # fmt: skip
+SHOWS = [
+    pytest.param("file", ["--cfg", "all"], marks=pytest.mark.slow),
+    *(pytest.param("file", [flag], marks=pytest.mark.soak) for flag in ("--help", "--info")),
+]
 
 
 @pytest.mark.parametrize(("where", "flags"), [*RUNS, *SHOWS])
@@ -304,7 +308,10 @@ def test_a_secret_is_in_no_error(secretive, overrides):
     assert told(secretive, str(error.value), error.value.traceback_text) == []
 
 
-@pytest.mark.parametrize("token", [[], ["model.token=${oc.env:SECRET}"], ["model.token=${oc.env:SECRET},${model.size}"]])  # fmt: skip
+@pytest.mark.parametrize("token", [
+    pytest.param([], marks=pytest.mark.slow), pytest.param(["model.token=${oc.env:SECRET}"], marks=pytest.mark.soak),
+    ["model.token=${oc.env:SECRET},${model.size}"],
+])  # fmt: skip
 def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
     arguments = ["-m", "--config-dir", "conf", "model=make", "model.size=1,word", "hydra.output_subdir=.hydra"]
     done = secretive.run(*arguments, *token)
