@@ -28,6 +28,11 @@ def package_of(model: Any) -> Any:
     return next(package for package in _packages() if isinstance(model, package.Model))
 
 
+def is_legacy(model: Any) -> bool:
+    """Tells whether a model is one of Keras 2, which tf_keras goes on with."""
+    return str(package_of(model).__version__).startswith("2.")
+
+
 def _packages() -> list[Any]:
     legacy = sys.modules.get("tf_keras")
     return [tf.keras] if legacy is None else [tf.keras, legacy]

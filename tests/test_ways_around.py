@@ -7,6 +7,8 @@ import json
 import marshal
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -227,6 +229,35 @@ def test_weights_with_code_in_them_are_an_error_and_run_nothing(project, evilpkg
         project.export("model=dense", "signatures=none", "weights=keras", f"weights.path={path}")
 
     assert error.value.exit_code in (2, 3)
+    assert ran(project) == []
+
+
+LEGACY = """
+import pathlib, shutil, sys, zipfile
+import tf_keras
+run = lambda x: [pathlib.Path("ran_lambda").write_text(""), x][1]
+code = [tf_keras.layers.Lambda(run)] if "lambda" in sys.argv[1] else []
+tf_keras.Sequential([tf_keras.layers.Input((4,)), *code, tf_keras.layers.Dense(5)]).save(sys.argv[1])
+if "module" in sys.argv[1]:
+    with zipfile.ZipFile(sys.argv[1]) as archive:
+        held = {name: archive.read(name).replace(b'"keras.layers"', b'"evilpkg"') for name in archive.namelist()}
+    with zipfile.ZipFile(sys.argv[1], "w") as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+pathlib.Path(sys.argv[1]).rename("w.keras")
+"""
+
+
+@pytest.mark.parametrize("file", ["lambda.h5", "lambda.keras", "module.keras"])
+def test_weights_of_the_legacy_keras_with_code_in_them_run_nothing(project, evilpkg, file):
+    subprocess.run([sys.executable, "-c", LEGACY, file], check=True, capture_output=True)
+    project.write("mynet.py", "import tf_keras\ndef net(): return tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(5)])\n")  # fmt: skip
+    for left in Path().glob("ran*"):
+        left.unlink()
+
+    with contextlib.suppress(SmdeclError):  # what of it is weights can be read all the same
+        project.export("model._target_=mynet.net", "signatures=none", "weights=keras", "weights.path=w.keras")
+
     assert ran(project) == []
 
 
