@@ -54,6 +54,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
     with _placed(config.devices):
         obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
+        _require_methods(obj, config.signatures, project)
         _build_layers(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
     _require_eager()
@@ -294,6 +295,20 @@ def _require_trackable(obj: Any, target: str) -> None:
         raise ConfigError(
             Problem(path, f"{target} made a {type(obj).__name__}, which TensorFlow cannot track; {takes}")
         )
+
+
+def _require_methods(obj: Any, signatures: dict[str, Signature], project: trust.Project) -> None:
+    """Judges what the signatures lead to, before any of it is called; a function is traced, and was built to be."""
+    methods = {key: find_method(obj, signature.method) for key, signature in signatures.items()}
+    problems = [
+        Problem(("signatures", key, "method"), f"{signatures[key].method!r} leads to {reason}")
+        for key, method in methods.items()
+        if method is not None
+        and not isinstance(method, tf.types.experimental.GenericFunction)
+        and (reason := trust.refuse_method(method, project))
+    ]
+    if problems:
+        raise TrustError(problems)
 
 
 def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:

@@ -7,6 +7,7 @@ The string is judged before anything is imported, the object that it leads to on
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import re
@@ -37,6 +38,7 @@ _CONSTRUCTORS = re.compile(
 )
 # Functions that these namespaces hold beside their constructors; each makes objects out of data.
 _DESERIALIZERS = ("deserialize", "get", "serialize")
+_FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
 _INTERPOLATION = "${"
@@ -247,6 +249,33 @@ def refuse_object(found: Any, target: str, project: Project) -> str | None:
     # Its own package too: what the process had imported already goes before a file of that name in the project.
     reason = _refuse_name(f"{defined_in}.{_qualname(found)}", project)
     return f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}" if reason else None
+
+
+def refuse_method(method: Any, project: Project) -> str | None:
+    """Says why a signature may not call what its path led to, or returns None where it may.
+
+    Every object has methods that nobody meant to serve: those of Keras and TensorFlow write files, and through an
+    attribute that is a module there is everything else. What counts is where the function itself was defined.
+    """
+    function = _function_of(method)
+    module = str(getattr(function, "__module__", None) or type(function).__module__)
+    name = f"{module}.{_qualname(function)}"
+    if module.partition(".")[0] not in _FRAMEWORKS:
+        return _refuse_name(name, project)
+    takes = f"takes a method of the project's own, or one of a framework's {', '.join(_FORWARD)}"
+    return None if name.rpartition(".")[2] in _FORWARD else f"{name} is not for a signature to call; {takes}"
+
+
+def _function_of(method: Any) -> Any:
+    """Returns the function that runs where a method is called, or an object whose class has one."""
+    while True:
+        owner = getattr(method, "__self__", None)
+        if isinstance(method, functools.partial):
+            method = method.func
+        elif getattr(method, "__name__", "") == "__call__" and hasattr(owner, "__qualname__"):
+            method = owner  # of a function, `__call__` calls the function
+        else:
+            return method if hasattr(method, "__qualname__") else type(method).__call__
 
 
 def _qualname(found: Any) -> str:

@@ -89,6 +89,52 @@ def test_a_target_that_is_no_constructor_is_refused(project, target):
     assert target in refused(project, "model._target_=mynet.Net", f"+model.inner={{_target_:{target}}}")
 
 
+METHODS = """
+import functools, os, pathlib
+import keras
+import tensorflow as tf
+class Net(keras.Model):
+    system = staticmethod(os.system)
+    def __init__(self):
+        super().__init__()
+        self.modules = [os]
+        self.held, self.tf = os, tf
+        self.part = functools.partial(os.system, "touch ran_partial")
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [1]), 0)
+        self.scale = functools.partial(self.scaled, by=2.0)
+    def call(self, x):
+        return x
+    def scaled(self, x, by):
+        return x * by
+"""
+
+
+@pytest.mark.parametrize(("method", "argument"), [
+    ("save", "filepath"), ("save_weights", "filepath"), ("load_weights", "filepath"), ("export", "filepath"), ("held.mkdir", "path"), ("held.mkdir.__call__", "path"),
+    ("tf.io.write_file", "filename"), ("tf.io.gfile.mkdir", "path"), ("part", "path"), ("part.__call__", "path"), ("system", "command"), ("held.system.__call__.__call__", "command"),
+    ("__class__.from_config", "config"), ("__init__.__class__", "x"), ("held.fspath", "path"), ("tf.py_function", "func"),
+])  # fmt: skip
+def test_a_signature_calls_no_method_that_computes_nothing(project, method, argument):
+    project.write("mynet.py", METHODS)
+    signature = f"{{method: {method}, inputs: {{{argument}: {{value: ran.keras}}}}}}"
+
+    text = refused(project, "model._target_=mynet.Net", "signatures=none", f"+signatures.s={signature}")
+
+    assert f"signatures.s.method: {method!r} leads to " in text
+
+
+@pytest.mark.parametrize(("method", "spec"), [
+    ("__call__", "x: {shape: [], dtype: float32}"), ("call", "x: {shape: [], dtype: float32}"),
+    ("scale", "x: {shape: [], dtype: float32}"), ("table.lookup", "keys: {shape: [batch], dtype: string}"),
+])  # fmt: skip
+def test_a_signature_calls_what_computes(project, method, spec):
+    project.write("mynet.py", METHODS)
+
+    release = project.export("model._target_=mynet.Net", "signatures=none", f"+signatures.s={{method: {method}, inputs: {{{spec}}}}}")  # fmt: skip
+
+    assert list(release.signatures) == ["s"]
+
+
 @pytest.mark.parametrize("target", ["os.mkdir", "mynet.os.mkdir"])
 @pytest.mark.parametrize("override", [
     "+model.inner={_target_:%s,path:ran,_partial_:true}", "+model._args_=[[[{a:[{_target_:mynet.Net,inner:{_target_:%s,path:ran}}]}]]]", "+model.inner={_target_:'${model.which}',path:ran}",
