@@ -80,6 +80,10 @@ def _check_trust(values: Mapping[str, Any], project: trust.Project) -> Iterator[
             yield Problem(path, reason)
         elif ".applications." in target and node.get("weights", "imagenet") is not None:
             yield Problem(path, "would download weights; write weights: null beside it and restore them by weights=...")
+        else:
+            for place, file in trust.files(target, node):
+                if reason := trust.refuse_file(file, project):
+                    yield Problem((*path[:-1], *place), reason)
 
 
 def _check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -191,9 +195,11 @@ def _refuse_path(text: str) -> str | None:
     except UnicodeEncodeError:
         return f"{text!r} holds what no file can be named by"
     if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
-        return f"{text[:40]!r}... holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
+        return (
+            f"{schema.text(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
+        )
     if len(os.fsencode(text)) > _LONGEST_PATH:
-        return f"{text[:40]!r}... is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
+        return f"{schema.text(text)} is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
     return None
 
 

@@ -7,7 +7,7 @@ errors, and remembers which line or override each value came from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,40 +45,13 @@ def compose(
         ConfigError: With every override and interpolation that Hydra could not take.
     """
     config_dirs.use(directories)
-    refuse_searchpath(overrides, config_name)
     with config_dirs.session():
         config, taken, failures = _compose_what_can_be(config_name, overrides)
-        problems = [_explain(error, culprit, config) for error, culprit in failures]
+        problems = [_explain(error, culprit, config, config_name) for error, culprit in failures]
         if config is None:
             raise ConfigError(problems) from failures[-1][0]
         HydraConfig.instance().set_config(config)
         return _resolve(config, config_name, taken, problems)
-
-
-def refuse_searchpath(overrides: Sequence[str], config_name: str = PRIMARY) -> None:
-    """Raises where Hydra would search a package for configs: to search one is to import it.
-
-    Raises:
-        ConfigError: With each such entry.
-    """
-    problems = [
-        Problem(("hydra", "searchpath"), "names a package, which Hydra would import; takes directories", origin)
-        for text, origin in _searchpaths(overrides, config_name)
-        if "pkg:" in text
-    ]
-    if problems:
-        raise ConfigError(problems)
-
-
-def _searchpaths(overrides: Sequence[str], config_name: str) -> Iterator[tuple[str, Origin]]:
-    for override in overrides:
-        if "hydra.searchpath" in override.partition("=")[0]:
-            yield override, Origin(override=override)
-    # Hydra reads it in the primary config alone.
-    for directory in (*config_dirs.UserConfigs.directories, resources.conf_dir()):
-        file = directory / f"{config_name}.yaml"
-        if file.is_file() and "searchpath" in (text := file.read_text(encoding="utf-8", errors="replace")):
-            yield text, Origin(config_dirs.shown(file))
 
 
 def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:
@@ -93,7 +66,7 @@ def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> M
         if config is None and any("hydra." in override.partition("=")[0] for override in overrides):
             own = failures
         if own:
-            raise ConfigError([_explain(error, culprit, config) for error, culprit in own])
+            raise ConfigError([_explain(error, culprit, config, config_name) for error, culprit in own])
         return {} if config is None else _settings(config)
 
 
@@ -103,10 +76,19 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
-    """Returns where a sweep writes its results; every variant of it is given this one directory."""
+    """Returns where a sweep writes its results; every variant of it is given this one directory.
+
+    Raises:
+        ConfigError: Where no variant could be composed, for the primary config cannot be.
+    """
     with config_dirs.session():
         config, _, _ = _compose_what_can_be(config_name, overrides)
-        return Path(str((config or hydra_compose(PRIMARY, return_hydra_config=True)).hydra.sweep.dir))
+        failures: list[_Failure] = []
+        if config is None:
+            config, _, failures = _compose_what_can_be(PRIMARY, [])
+        if config is None:
+            raise ConfigError([_explain(error, culprit, config, PRIMARY) for error, culprit in failures])
+        return Path(str(config.hydra.sweep.dir))
 
 
 def from_job(config: DictConfig) -> Composition:
@@ -160,10 +142,13 @@ def _options(override: Override) -> list[str]:
     return [str(item) for item in (value if isinstance(value, list) else [value])]
 
 
-def _explain(error: Exception, culprit: Override | str | None, config: DictConfig | None) -> Problem:
+def _explain(error: Exception, culprit: Override | str | None, config: DictConfig | None, config_name: str) -> Problem:
     """Words one error of Hydra's: what was found, what is taken."""
     if isinstance(culprit, str):
         return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
+    if isinstance(error, config_dirs.PackageError) and culprit is None:
+        file = config_dirs.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
+        return Problem(("hydra", "searchpath"), _text(error), Origin(config_dirs.shown(file)) if file else None)
     return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)
 
 
@@ -231,7 +216,7 @@ def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin
 
 def _line_that_names(group: str, option: str, parent: str | None) -> Origin | None:
     """Finds the line of a defaults list that chooses an option; Hydra names the primary config, wherever it was."""
-    chooses = re.compile(rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*\b{re.escape(option)}\b")
+    chooses = re.compile(rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)")
     for file in (file for directory in config_dirs.directories() for file in sorted(directory.rglob("*.yaml"))):
         for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             if chooses.search(line):

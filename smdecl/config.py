@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 from smdecl.errors import KeyPath, Origin, SmdeclError
 
 Dim = int | str | None
-_SECRET = 4  # characters; what is shorter is in every text
 Leaf = TypeVar("Leaf")
 
 
@@ -187,7 +186,7 @@ class Composition:
     def masked(self, error: SmdeclError) -> SmdeclError:
         """Returns an error that tells nothing of what was read from the environment, and where its problems are."""
         located = [problem.at(self.locate(problem.path)) for problem in error.problems]
-        return error.masked(located, {name: value for name, value in self.secrets.items() if len(value) >= _SECRET})
+        return error.masked(located, self.secrets)
 
 
 def parse(values: Mapping[str, Any]) -> ExportConfig:

@@ -44,6 +44,24 @@ def _confine(load: Callable[..., Any]) -> Callable[..., Any]:
     return load_config
 
 
+class PackageError(HydraException):
+    """Hydra was to search a package for configs, and so to import it."""
+
+
+def _require_hydras(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps Hydra from searching packages: to search one is to import it. Its own are imported by then."""
+
+    def init(source: Any, provider: str, path: str) -> None:
+        make(source, provider, path)
+        if source.path != "hydra.conf" and not source.path.startswith("hydra_plugins."):
+            message = (
+                f"'hydra.searchpath' names the package {source.path!r}, which Hydra would import; takes directories"
+            )
+            raise PackageError(message)
+
+    return init
+
+
 def use(directories: Sequence[str | Path]) -> None:
     """Makes every following composition search `directories` first.
 
@@ -59,6 +77,8 @@ def use(directories: Sequence[str | Path]) -> None:
         Plugins.instance().register(UserConfigs)
         source: Any = SourcesRegistry.instance().resolve("file")
         source.load_config = _confine(source.load_config)
+        package: Any = SourcesRegistry.instance().resolve("pkg")
+        package.__init__ = _require_hydras(package.__init__)
 
 
 @contextmanager

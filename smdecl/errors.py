@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import json
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
+_SECRET = 4  # characters; what is shorter is in every text
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
@@ -33,9 +35,20 @@ def dotted(path: KeyPath) -> str:
 
 
 def _masked(text: str, secrets: Mapping[str, str]) -> str:
+    """Returns a text with the names of secrets for them, however they are quoted in it, and where they are cut off."""
     for name, value in secrets.items():
-        text = text.replace(value, f"${{oc.env:{name}}}")
+        instead = f"${{oc.env:{name}}}"
+        for form in _forms(value):
+            text = text.replace(form, instead)
+            for size in range(len(form) - 1, _SECRET - 1, -1) if "..." in text else ():
+                text = text.replace(f"{form[:size]}...", f"{instead}...")
     return text
+
+
+def _forms(value: str) -> list[str]:
+    quoted = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    forms = {value, " ".join(value.split()), *quoted, *(line.strip() for line in value.splitlines())}
+    return sorted((form for form in forms if len(form) >= _SECRET), key=len, reverse=True)
 
 
 def nearest(word: object, known: Iterable[object]) -> str:

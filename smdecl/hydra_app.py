@@ -47,7 +47,6 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
     flags += ["--info", arguments.info] if arguments.info else []
     flags += ["--shell-completion"] if arguments.shell_completion else []
     if not arguments.shell_completion:
-        composing.refuse_searchpath(arguments.overrides, arguments.config_name)
         refuse_settings([arguments.overrides], arguments, project)
     try:
         run([*flags, *arguments.overrides], lambda _: None)

@@ -17,10 +17,15 @@ _read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
 
 
 def _oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
-    """Does as OmegaConf's own `oc.env`, and notes what was read: the text of a config need not show it."""
+    """Does as OmegaConf's own `oc.env`, and notes what was read: the text of a config need not show it.
+
+    Anywhere but in a config's own values, in defaults lists and Hydra's settings and what Hydra shows, nothing is read,
+    for nobody has looked whether the project declares it: the interpolation stands for itself.
+    """
     read = _read.get()
-    if read is not None:
-        read[name] = os.environ.get(name, "")
+    if read is None:
+        return f"${{oc.env:{name}}}"
+    read[name] = os.environ.get(name, "")
     if name in os.environ:
         return os.environ[name]
     if default is _NOT_GIVEN:

@@ -189,7 +189,7 @@ _REASON = re.compile(r"message for object (?P<layer><.+>):\s+(?P<reason>.+?)(\. 
 def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     _require_keras(obj, weights)
     if keras_models.is_legacy(obj):
-        # It imports whatever module a file names, and has no safe mode for HDF5 of that name: its weights alone are read.
+        # It imports whatever module a file names, and has no safe mode for HDF5 of that name: only weights are read.
         return _from_keras_weights(obj, weights)
     # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
     known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}

@@ -59,7 +59,6 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
         ConfigError: Where the overrides make no sweep.
     """
     config_dirs.use(arguments.config_dir)
-    composing.refuse_searchpath(arguments.overrides, arguments.config_name)
     variants, swept = _expand(arguments.overrides)
     hydra = _hydra_overrides(arguments.overrides)
     hydra_app.refuse_settings([[*variant, *hydra] for variant in variants], arguments, project)

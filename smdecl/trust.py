@@ -36,6 +36,8 @@ _CONSTRUCTORS = re.compile(
     r"|train\.experimental\.\w+|\w+_initializer|(initializers|lookup|lookup\.experimental)\.[A-Z]\w*"
     r"|distribute\.(MirroredStrategy|OneDeviceStrategy))"
 )
+_VOCABULARY = dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary")
+_READS = {"Asset": "path", "TextFileInitializer": "filename", **_VOCABULARY}
 # Functions that these namespaces hold beside their constructors; each makes objects out of data.
 _DESERIALIZERS = ("deserialize", "get", "serialize")
 _FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
@@ -130,6 +132,11 @@ def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tupl
             yield ("hydra", key), f"configures logging, which can run code and write files; takes hydra/{key}=none"
     if settings.get("callbacks"):
         yield ("hydra", "callbacks"), "names callbacks, which run code; takes none"
+    if (settings.get("sweeper") or {}).get("params"):
+        yield ("hydra", "sweeper", "params"), "adds overrides that nobody has looked at; write them on the command line"
+    for key in ("run", "sweep"):
+        if "oc.env" in str(settings.get(key)):
+            yield ("hydra", key), "reads the environment, which only values of a config may"
     for key in ("env_set", "env_copy"):
         if (settings.get("job") or {}).get(key):
             yield ("hydra", "job", key), "changes the environment of a run; takes none"
@@ -165,6 +172,24 @@ def _interpolations(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str, d
         for key, item in value.items():
             if not (isinstance(item, dict) and "_target_" in item):
                 yield from _interpolations(item, (*path, key))
+
+
+def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yields place and name of the files that a framework's constructor reads: their contents go into the release."""
+    keyword = _READS.get(target.rpartition(".")[2])
+    if keyword is None or target.partition(".")[0] not in _FRAMEWORKS:
+        return
+    given = [((keyword,), node.get(keyword)), *((("_args_", i), item) for i, item in enumerate(node.get("_args_", ())))]
+    yield from ((place, name) for place, name in given if isinstance(name, str))
+
+
+def refuse_file(name: str, project: Project) -> str | None:
+    """Says why a config may not have a file's contents in a release, or returns None where it is the project's."""
+    if "\0" in name:
+        return f"{name!r} is no name of a file"
+    if "://" in name or not Path(name).resolve().is_relative_to(project.root.resolve()):
+        return f"{name!r} lies outside of the project, {str(project.root)!r}"
+    return None if Path(name).is_file() else f"no file {name!r}"
 
 
 def refuse_target(target: str, project: Project) -> str | None:

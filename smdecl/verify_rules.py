@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from smdecl import config, trust
@@ -52,20 +51,13 @@ def _check_tolerances(verify: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
-    """Checks the files of examples: they go into the release, so that a config may name those of the project alone."""
+    """Checks the files of examples, which go into the release."""
     for key, cases in examples.items():
         for index, example in enumerate(cases):
             for part in ("inputs", "outputs"):
                 for name, value in example.get(part, {}).items():
-                    if isinstance(value, dict):
-                        path = ("verify", "examples", key, index, part, name, "file")
-                        file = Path(value["file"])
-                        if "\0" in value["file"]:
-                            yield Problem(path, f"{value['file']!r} is no name of a file")
-                        elif not file.resolve().is_relative_to(project.root.resolve()):
-                            yield Problem(path, f"{value['file']!r} lies outside of the project, {str(project.root)!r}")
-                        elif not file.is_file():
-                            yield Problem(path, f"no file {value['file']!r}")
+                    if isinstance(value, dict) and (reason := trust.refuse_file(value["file"], project)):
+                        yield Problem(("verify", "examples", key, index, part, name, "file"), reason)
 
 
 def _known_inputs(values: Any) -> list[str] | None:

@@ -62,6 +62,17 @@ def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project
     assert "Traceback" not in done.stderr
 
 
+def test_a_primary_config_that_cannot_be_read_is_told(project):
+    project.write("conf/export.yaml", "a: [\n")
+
+    done = project.run("-m", "--config-dir", "conf", "model=adder,scaler")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "smdecl: error: conf/export.yaml:2: is no YAML: expected the node content, but found '<stream end>'\n"
+    )
+
+
 def test_a_failure_of_the_models_code_shows_in_the_exit_code(project):
     done = project.run("-m", "model=scaler", "model.factor=1,word")
 

@@ -89,6 +89,27 @@ def test_a_target_that_is_no_constructor_is_refused(project, target):
     assert target in refused(project, "model._target_=mynet.Net", f"+model.inner={{_target_:{target}}}")
 
 
+ASSET = "{_target_: tensorflow.saved_model.Asset, path: FILE}"
+READING = [
+    ASSET, "{_target_: tensorflow.saved_model.Asset, _args_: [FILE]}", "{_target_: tensorflow.lookup.TextFileInitializer, _args_: [FILE, string, -2, int64, -1]}",
+    "{_target_: keras.layers.StringLookup, vocabulary: FILE}", "{_target_: tf_keras.layers.TextVectorization, vocabulary: FILE}",
+]  # fmt: skip
+ELSEWHERE = ["../elsewhere/evilpkg/__init__.py", "gs://bucket/words.txt", "link.txt", "nowhere.txt"]
+
+
+@pytest.mark.parametrize(
+    ("node", "file"), [*((node, "/etc/hostname") for node in READING), *((ASSET, file) for file in ELSEWHERE)]
+)
+def test_no_file_of_another_place_is_read_into_a_release(project, evilpkg, node, file):
+    Path("link.txt").symlink_to("/etc/hostname")
+    override = f"model={{_target_: tensorflow.train.Checkpoint, inner: {node.replace('FILE', file)}}}"
+
+    text = refused(project, "~model", f"+{override}", "name=x", "signatures=none")
+
+    assert f"model.inner.{'_args_[0]' if '_args_' in node else node.split(', ')[1].split(':')[0]}: " in text
+    assert ("no file" if "nowhere" in file else "lies outside of the project") in text
+
+
 METHODS = """
 import functools, os, pathlib
 import keras
@@ -184,6 +205,7 @@ SETTINGS = {
     "a handler of a job": "job_logging: {version: 1, handlers: {x: {class: logging.FileHandler, filename: ran}}}",
     "an object for a handler": "hydra_logging: {version: 1, handlers: {x: {class: logging.StreamHandler, stream: 'ext://evilpkg.Evil'}}}",
     "a package of configs": "searchpath: ['pkg://evilpkg']",
+    "overrides of a sweeper": "sweeper: {params: {seed: '1,2'}}",
     "the environment": "job: {env_set: {PATH: bin}}",
 }  # fmt: skip
 
@@ -220,6 +242,31 @@ def test_what_hydra_itself_would_run_is_refused(project, evilpkg, setting, where
     assert not (project.root / "exports").exists()
     if flags[:1] in ([], ["-m"]):
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("mine", "hydra: {searchpath: [pkg://evilpkg]}"), ("mine.yaml", "hydra: {searchpath: [pkg://evilpkg]}"), ("mine", 'hydra: {searchpath: ["p\\x6bg://evilpkg"]}'),
+    ("mine", 'hydra: {"search\\x70ath": [pkg://evilpkg/conf]}'), ("mine", "k: pk\nhydra: {searchpath: ['${k}g://evilpkg']}"),
+])  # fmt: skip
+def test_a_package_of_configs_is_not_imported_however_it_is_written(project, evilpkg, name, text):
+    project.write("conf/mine.yaml", f"defaults: [export, _self_]\n{text}\n")
+
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(config_dir="conf", config_name=name)
+
+    assert ran(project) == []
+    assert str(error.value).startswith("conf/mine.yaml: hydra.searchpath: ")
+
+
+def test_completion_imports_no_package_of_configs(project, evilpkg):
+    project.write("conf/mine.yaml", "defaults: [export, _self_]\nhydra: {searchpath: [pkg://evilpkg]}\n")
+    line = "smdecl model=a"
+
+    done = project.run("--config-dir", "conf", "--config-name", "mine", "--shell-completion", "query=bash",
+                       env={**evilpkg, "COMP_LINE": line, "COMP_POINT": str(len(line))})  # fmt: skip
+
+    assert ran(project) == []
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("defaults", ["override /model: ../../../elsewhere/far", "/../../elsewhere/far@model", "../../../elsewhere/far@_global_.model"])  # fmt: skip
@@ -383,6 +430,31 @@ def test_a_secret_is_in_no_error(secretive, overrides):
         secretive.export(*overrides)
 
     assert told(secretive, str(error.value), error.value.traceback_text) == []
+
+
+@pytest.mark.parametrize("secret", ['hunter"2\\secret', "hunter'2secret", "hunter2\nsecret\n", "grüß hunter2 secret", "hunter2secret" * 30])  # fmt: skip
+def test_a_secret_is_in_no_error_however_it_is_quoted_there(secretive, monkeypatch, secret):
+    monkeypatch.setenv("SECRET", secret)
+
+    with pytest.raises(SmdeclError) as error:
+        secretive.export("seed=${oc.env:SECRET}", "export_dir=${oc.env:SECRET}/\\\\*", "name=[x,${oc.env:SECRET}]")
+
+    assert "hunter" not in str(error.value)
+    assert "secret" not in str(error.value).replace("SECRET", "")
+
+
+def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(secretive):
+    secretive.write("conf/release/read.yaml", "# @package _global_\ndefaults:\n  - override /model: ${oc.env:SECRET}\n")
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(["release=read"], config_dir="conf")
+    assert str(error.value).startswith("conf/release/read.yaml:3: model: '${oc.env:SECRET}' is no option of model")
+
+    done = secretive.run("-m", "model=adder,scaler", "hydra.sweep.dir='sweeps/${oc.env:SECRET}'")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hydra.sweep: reads the environment" in done.stderr
+    shown = secretive.run("--cfg", "job", "--resolve", "--config-dir", "conf", "model=make")
+    assert "token: ${oc.env:SECRET}" in shown.stdout
+    assert told(secretive, done.stderr, shown.stdout, shown.stderr) == []
 
 
 @pytest.mark.parametrize("token", [
