@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from smdecl import __version__
-from smdecl.errors import UsageError, nearest
+from smdecl.errors import ContractError, UsageError, nearest
 
 _PRIMARY = "export"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -24,6 +24,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
     Raises:
         UsageError: Where it is none that smdecl takes.
+        ContractError: Where it is none that `diff --exit-code` takes.
     """
     verb, rest = (argv[0], argv[1:]) if argv and argv[0] in VERBS else ("export", argv)
     arguments = _OF_VERB.get(verb, _of_config)(verb, rest)
@@ -82,7 +83,14 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking, 4 what cannot be compared"
     )
-    return parser.parse_intermixed_args(rest)
+    try:
+        return parser.parse_intermixed_args(rest)
+    except UsageError as error:
+        if any(
+            word.partition("=")[0] == "--exit-code" for word in rest
+        ):  # its own code would say that something breaks
+            raise ContractError(error.problems) from error
+        raise
 
 
 def _on_directory(verb: str, description: str) -> _Parser:

@@ -137,6 +137,9 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
             4,
             "'nowhere' is no directory; takes that of a SavedModel, such as exports/adder/1",
         ),
+        (["a", "--exit-code"], 4, "smdecl diff: the following arguments are required: after; see smdecl diff --help"),
+        (["a", "a", "--exit-code", "--format", "jsn"], 4, "smdecl diff: argument --format: invalid choice: 'jsn'"),
+        (["a", "a", "--exit-code=1"], 4, "smdecl diff: argument --exit-code: ignored explicit argument '1'"),
         (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' holds no MetaGraphDef"),
     ],
 )
