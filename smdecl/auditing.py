@@ -322,8 +322,8 @@ class _Functions:
 
 
 def _untraced_functions(graph: Any) -> Iterator[Finding]:
-    for name, traces in saved_functions(graph):
-        if not traces:
+    for name, function in saved_functions(graph):
+        if not function.traces:
             yield Finding("untraced_functions", name, "was never traced: nobody can call it after loading")
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
-from smdecl.records import Change, SavedModelRecord, SignatureRecord, TensorRecord
+from smdecl.records import (
+    VALUE,
+    ArgumentsRecord,
+    Change,
+    FunctionRecord,
+    SavedModelRecord,
+    SignatureRecord,
+    TensorRecord,
+    TraceRecord,
+)
 
 BREAKING, ADDITIVE = "breaking", "additive"
-_VALUE = "value "  # a Python value, which `inspecting` has in the place of a dtype
-_Side = Literal["inputs", "outputs", "outputs of wider inputs"]
+_Serves = Callable[[TensorRecord, TensorRecord], bool]
 
 
 def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
@@ -23,40 +31,75 @@ def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
         elif name not in old.functions:
             yield Change("functions", name, "is new", ADDITIVE)
         else:
-            yield from _traces(name, old.functions[name], new.functions[name])
+            yield from _function(name, old.functions[name], new.functions[name])
 
 
-def _traces(name: str, old: Collection[SignatureRecord], new: Collection[SignatureRecord]) -> Iterator[Change]:
-    for trace in old:
-        if not any(_serves(trace, other) for other in new):
+def _function(name: str, old: FunctionRecord, new: FunctionRecord) -> Iterator[Change]:
+    if old.arguments and new.arguments and old.arguments != new.arguments:
+        given = {*old.arguments.names}.union(*map(_given, old.traces))  # `**rest` takes others than it names
+        verdict = ADDITIVE if _takes_on(old.arguments, new.arguments, given) else BREAKING
+        yield Change("functions", name, f"took ({old.arguments}), and takes ({new.arguments})", verdict)
+    for trace in old.traces:
+        if not any(_serves(trace, other, new.arguments) for other in new.traces):
             yield Change("functions", name, f"can no longer be called as {_call(trace)}", BREAKING)
-    for trace in new:
-        if not any(_serves(trace, other) for other in old):
+    for trace in new.traces:
+        if not any(_serves(trace, other, old.arguments) for other in old.traces):
             yield Change("functions", name, f"can be called as {_call(trace)} now", ADDITIVE)
 
 
-def _serves(old: SignatureRecord, new: SignatureRecord) -> bool:
-    """Tells whether who calls a trace can call another one as well."""
-    side: _Side = "outputs of wider inputs" if _wider(old, new) else "outputs"
-    # What another takes beside is a default of its own: of traces, only such arguments have no tensor.
-    added = [tensor for name, tensor in new.inputs.items() if name not in old.inputs]
+def _takes_on(old: ArgumentsRecord, new: ArgumentsRecord, given: Collection[str]) -> bool:
+    """Tells whether arguments can be given by their place, and left out, as before, where `given` are those known."""
     return (
-        old.inputs.keys() <= new.inputs.keys()
-        and all(tensor.dtype.startswith(_VALUE) for tensor in added)
-        and old.outputs.keys() <= new.outputs.keys()
-        and not any(name.rpartition(".")[2].isdigit() for name in new.outputs.keys() - old.outputs.keys())
-        and all(_fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items())
-        and all(_serves_as(side, tensor, new.outputs[name]) for name, tensor in old.outputs.items())
+        new.positional[: len(old.positional)] == old.positional
+        and old.defaults.items() <= new.defaults.items()
+        and all(name in given or name in new.defaults for name in new.names)
     )
+
+
+def _serves(old: TraceRecord, new: TraceRecord, takes: ArgumentsRecord | None) -> bool:
+    """Tells whether who calls a trace can call another one, of a function that takes these arguments, as well."""
+    freed = _freed(old.inputs, new.inputs)
+    return (
+        _serves_given(old, new, takes.defaults if takes else {})
+        and all(_fits(tensor, new.inputs[place]) for place, tensor in old.inputs.items())
+        and old.outputs.keys() <= new.outputs.keys()
+        and old.returns.items() <= new.returns.items()
+        and not any(place.rpartition(".")[2].isdigit() for place in new.outputs.keys() - old.outputs.keys())
+        and all(_answers(tensor, new.outputs[place], freed) for place, tensor in old.outputs.items())
+    )
+
+
+def _serves_given(old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str]) -> bool:
+    """Tells whether a trace has the arguments of another one, and beside them only such as are left out."""
+    given, added = _given(old), _given(new) - _given(old)
+    kept = {place for place in new.inputs if _argument(place) in given}
+    return (
+        given <= _given(new)
+        and kept == old.inputs.keys()
+        and old.nests == {place: kind for place, kind in new.nests.items() if _argument(place) in given}
+        and all(name in defaults and new.values.get(name) == defaults[name] for name in added)
+    )
+
+
+def _given(trace: TraceRecord) -> set[str]:
+    return {*map(_argument, trace.inputs), *trace.values}
+
+
+def _argument(place: str) -> str:
+    return place.partition(".")[0]
 
 
 def _fits(inner: TensorRecord, outer: TensorRecord) -> bool:
     return inner.dtype == outer.dtype and _within(inner.shape, outer.shape)
 
 
-def _call(trace: SignatureRecord) -> str:
+def _call(trace: TraceRecord) -> str:
     """Returns a trace as Python writes a call: `(0: float32 [], training: False) -> float32 []`."""
-    return f"({_listed(trace.inputs)}) -> {_listed(trace.outputs) or 'nothing'}"
+    nests = {**trace.nests, **{f"return.{place}".rstrip("."): kind for place, kind in trace.returns.items()}}
+    # Of tuples and mappings the places of what they hold say enough.
+    told = [f"{place} a {kind}" for place, kind in nests.items() if kind not in ("tuple", "dict")]
+    hint = f", with {' and '.join(told)}" if told else ""
+    return f"({_listed(trace.inputs)}) -> {_listed(trace.outputs) or 'nothing'}{hint}"
 
 
 def _listed(tensors: Mapping[str, TensorRecord]) -> str:
@@ -71,16 +114,36 @@ def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureR
         elif key not in new:
             yield Change("signatures", key, "is gone", BREAKING)
         else:
-            yield from _tensors(f"{key}.inputs", "inputs", signature.inputs, new[key].inputs)
-            side: _Side = "outputs of wider inputs" if _wider(signature, new[key]) else "outputs"
-            yield from _tensors(f"{key}.outputs", side, signature.outputs, new[key].outputs)
-    for key in new:
-        if key not in old and key not in renamed.values():
-            yield Change("signatures", key, "is new", ADDITIVE)
+            yield from _inputs(f"{key}.inputs", signature.inputs, new[key].inputs)
+            freed = _freed(signature.inputs, new[key].inputs)
+            yield from _outputs(f"{key}.outputs", signature.outputs, new[key].outputs, freed)
+    for key in _come(old, new):
+        yield Change("signatures", key, "is new", ADDITIVE)
 
 
-def _tensors(
-    place: str, side: _Side, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]
+def _inputs(place: str, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]) -> Iterator[Change]:
+    yield from _kept(place, old, new, _takes)
+    for name, tensor in _come(old, new).items():
+        # A server refuses a request that lacks an input without a default.
+        verdict = BREAKING if tensor.default is None else ADDITIVE
+        yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}", verdict)
+
+
+def _outputs(
+    place: str, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord], freed: Collection[int | None]
+) -> Iterator[Change]:
+    yield from _kept(place, old, new, lambda before, after: _answers(before, after, freed))
+    # A server sends all outputs; its REST API names them where there is more than one, and answers with the bare
+    # values of the only one.
+    first = len(old) == 1
+    hint = f" beside the only output, {next(iter(old))!r}, which REST answers did not name" if first else ""
+    for name, tensor in _come(old, new).items():
+        verdict = BREAKING if first else ADDITIVE
+        yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}{hint}", verdict)
+
+
+def _kept(
+    place: str, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord], serves: _Serves
 ) -> Iterator[Change]:
     renamed = _renamed(old, new)
     for name, tensor in old.items():
@@ -89,16 +152,14 @@ def _tensors(
             yield Change("signatures", where, f"was renamed to {renamed[name]!r}", BREAKING)
         elif name not in new:
             yield Change("signatures", where, "is gone", BREAKING)
-        else:
-            yield from _tensor(where, side, tensor, new[name])
-    for name, tensor in new.items():
-        if name not in old and name not in renamed.values():
-            # A server refuses a request that lacks an input. It sends all outputs; its REST API names them where
-            # there is more than one, and answers with the bare values of the only one.
-            first = side != "inputs" and len(old) == 1
-            hint = f" beside the only output, {next(iter(old))!r}, which REST answers did not name" if first else ""
-            verdict = BREAKING if side == "inputs" or first else ADDITIVE
-            yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}{hint}", verdict)
+        elif tensor != new[name]:
+            verdict = ADDITIVE if serves(tensor, new[name]) else BREAKING
+            yield Change("signatures", where, f"was {_form(tensor)}, and is {_form(new[name])}", verdict)
+
+
+def _come(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    known = {*old, *_renamed(old, new).values()}
+    return {name: value for name, value in new.items() if name not in known}
 
 
 def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
@@ -113,29 +174,42 @@ def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _tensor(where: str, side: _Side, old: TensorRecord, new: TensorRecord) -> Iterator[Change]:
-    if old == new:
-        return
-    forms = f"was {_form(old)}, and is {_form(new)}"
-    if old.dtype != new.dtype:
-        yield Change("signatures", where, forms, BREAKING)
-        return
-    yield Change("signatures", where, forms, ADDITIVE if _serves_as(side, old, new) else BREAKING)
+def _takes(old: TensorRecord, new: TensorRecord) -> bool:
+    """Tells whether an input takes what another one took; who leaves it out is to get the same answer."""
+    return _fits(old, new) and old.default in (None, new.default)
 
 
-def _serves_as(side: _Side, old: TensorRecord, new: TensorRecord) -> bool:
-    """Tells whether a tensor is one that callers of another can do with.
+def _answers(old: TensorRecord, new: TensorRecord, freed: Collection[int | None]) -> bool:
+    """Tells whether an output is one that callers of another can do with.
 
-    An input may take more than it did, an output may promise more than it did. Where inputs take more, an output is of
-    more shapes than before, and still of those that it was of for what was sent before.
+    It may promise more than it did. Where inputs take more, what has their sizes is of more sizes than before, and
+    still of those that it was of for what was sent before.
     """
-    return (side != "outputs" and _fits(old, new)) or (side != "inputs" and _fits(new, old))
-
-
-def _wider(old: SignatureRecord, new: SignatureRecord) -> bool:
-    return any(tensor != old.inputs[name] for name, tensor in new.inputs.items() if name in old.inputs) and all(
-        _fits(tensor, new.inputs[name]) for name, tensor in old.inputs.items() if name in new.inputs
+    if old.dtype != new.dtype:
+        return False
+    if old.shape is None:
+        return True
+    if new.shape is None:
+        return None in freed and all(size is None or size in freed for size in old.shape)
+    return len(old.shape) == len(new.shape) and all(
+        before in (None, after) or (after is None and before in freed)
+        for before, after in zip(old.shape, new.shape, strict=True)
     )
+
+
+def _freed(old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]) -> set[int | None]:
+    """Returns the sizes that inputs had and may be any now; None is among them where one may be of any rank."""
+    freed = set[int | None]()
+    for name in old.keys() & new.keys():
+        before, after = old[name], new[name]
+        if not _fits(before, after):
+            return set()
+        if before.shape is not None and after.shape is not None:
+            pairs = zip(before.shape, after.shape, strict=True)
+            freed |= {size for size, now in pairs if size is not None and now is None}
+        elif before.shape is not None:
+            freed |= {*before.shape, None}
+    return freed
 
 
 def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] | None) -> bool:
@@ -146,8 +220,9 @@ def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] 
 
 
 def _form(tensor: TensorRecord) -> str:
-    if tensor.dtype.startswith(_VALUE):
+    if tensor.dtype.startswith(VALUE):
         return tensor.dtype
+    default = f" by default {tensor.default}" if tensor.default is not None else ""
     if tensor.shape is None:
-        return f"{tensor.dtype} of unknown rank"
-    return f"{tensor.dtype} [{', '.join('?' if size is None else str(size) for size in tensor.shape)}]"
+        return f"{tensor.dtype} of unknown rank{default}"
+    return f"{tensor.dtype} [{', '.join('?' if size is None else str(size) for size in tensor.shape)}]{default}"

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from smdecl import digests, provenance, schema, signing
 from smdecl.errors import Problem, UsageError, VerificationError
 from smdecl.files import read_regular
 from smdecl.making import Made
+from smdecl.records import OPTIONAL
 
 FILE = "assets.extra/smdecl/manifest.json"
 _SIGNED_BY = (provenance.FILE, signing.FILE)  # what is made of the manifest is neither in it nor in the digest
@@ -47,7 +48,7 @@ def write(
         "digest": hashlib.sha256(listing.encode()).hexdigest(),
         # A release that is moved, or published twice, is the same release.
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
-        "signatures": plain({key: asdict(signature) for key, signature in made.saved.signatures.items()}),
+        "signatures": plain(made.saved.signatures),
         "files": files,
         "inputs": {**inputs, **made.modules},
         "environment": made.environment,
@@ -154,7 +155,12 @@ def sha256_of_files(directory: Path) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Returns a record as JSON has it: tuples as lists."""
+    """Returns a record as JSON has it: tuples as lists, and without the optional fields that it has nothing in."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {field: getattr(value, field.name) for field in fields(value)}
+        return {
+            field.name: plain(item) for field, item in found.items() if item is not None or field.metadata != OPTIONAL
+        }
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ def located(composition: Composition) -> Iterator[None]:
 def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
     made = isolating.run(making.make, config, project, directory, failure=ModelError, doing="building and saving")
     _require_schemas(made.plan)
-    schema.require("saved_model", manifest.plain(asdict(made.saved)))
+    schema.require("saved_model", manifest.plain(made.saved))
     errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
     if errors:
         raise ContractError(
@@ -214,8 +214,8 @@ def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> I
 
 
 def _require_schemas(planned: Plan) -> None:
-    schema.require("object", manifest.plain(asdict(planned.obj)))
-    schema.require("signatures", manifest.plain({key: asdict(value) for key, value in planned.signatures.items()}))
+    schema.require("object", manifest.plain(planned.obj))
+    schema.require("signatures", manifest.plain(planned.signatures))
 
 
 def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], VerificationRecord]:
@@ -250,7 +250,7 @@ def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verif
     report = isolating.run(
         making.verify, directory, signatures, options, failure=VerificationError, doing="loading and running the export"
     )
-    schema.require("verification", manifest.plain(asdict(report)))
+    schema.require("verification", manifest.plain(report))
     if report.failures:
         raise VerificationError(
             [

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
 
 
+# What a Python value has before it that stands in the place of a dtype.
+VALUE = "value "
+# Of a field that is left out of JSON where it is None: manifests that had none of it stay as they are.
+OPTIONAL = {"optional": True}
+
+
 @dataclass(frozen=True)
 class TensorRecord:
-    """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank."""
+    """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank.
+
+    Attributes:
+        default: What an input is where a request leaves it out, in text; None where none may.
+    """
 
     dtype: str
     shape: tuple[int | None, ...] | None
+    default: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,54 @@ class SignatureRecord:
 
     inputs: dict[str, TensorRecord]
     outputs: dict[str, TensorRecord]
+
+
+@dataclass(frozen=True)
+class TraceRecord(SignatureRecord):
+    """A way that a restored function can be called, its inputs by their places in its arguments.
+
+    Attributes:
+        values: Argument that holds no tensor to the value that it has to have, in text.
+        nests: Place of each nest in the arguments to its kind.
+        returns: Place of each nest in what is returned to its kind; that of the whole is empty.
+    """
+
+    values: dict[str, str]
+    nests: dict[str, str]
+    returns: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ArgumentsRecord:
+    """What a restored function takes, as in the `def` that it was made of.
+
+    Attributes:
+        positional: Those that can be given by their place, in order.
+        keyword_only: Those that can be given by their name alone, sorted.
+        defaults: Argument to the value that it has where it is left out, in text.
+    """
+
+    positional: tuple[str, ...]
+    keyword_only: tuple[str, ...]
+    defaults: dict[str, str]
+
+    def __str__(self) -> str:
+        star = ("*",) if self.keyword_only else ()
+        names = (*self.positional, *star, *self.keyword_only)
+        return ", ".join(f"{name}={self.defaults[name]}" if name in self.defaults else name for name in names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All arguments, those that can be given by their place first."""
+        return (*self.positional, *self.keyword_only)
+
+
+@dataclass(frozen=True)
+class FunctionRecord:
+    """A function that can be called after loading; a concrete one says nothing of its arguments."""
+
+    traces: tuple[TraceRecord, ...]
+    arguments: ArgumentsRecord | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +139,7 @@ class SavedModelRecord:
         tags: Of its MetaGraphDef.
         signatures: Signature key to signature.
         variables: By the object graph.
-        functions: Dotted path to the traces of every function that can be called after loading.
+        functions: Dotted path to function, for every path to one that can be called after loading.
         assets: Basenames of its assets.
         devices: Devices that nodes of the graph and of its functions are pinned to.
         ops: Op to the number of nodes, function bodies included.
@@ -90,7 +149,7 @@ class SavedModelRecord:
     tags: tuple[str, ...]
     signatures: dict[str, SignatureRecord]
     variables: tuple[VariableRecord, ...]
-    functions: dict[str, tuple[SignatureRecord, ...]]
+    functions: dict[str, FunctionRecord]
     assets: tuple[str, ...]
     devices: tuple[str, ...]
     ops: dict[str, int]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def diff_text(found: DiffRecord) -> str:
 
 def diff_json(found: DiffRecord) -> str:
     """Returns the record as JSON."""
-    record = plain(asdict(found))
+    record = plain(found)
     schema.require("diff", record)
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 

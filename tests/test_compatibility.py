@@ -1,5 +1,7 @@
 """Which changes of a SavedModel break those who call it, and which only add to what can be called."""
 
+import collections
+
 import pytest
 import tensorflow as tf
 
@@ -141,6 +143,27 @@ TABLE = {
         {"serving_default": ({"x": ROW}, {"y": ROW})}, {"serving_default": ({"x": ROWS}, {"y": ROWS})}, ADDITIVE,
         [f"{X}: was float32 [1, 3], and is float32 [?, 3]", f"{Y}: was float32 [1, 3], and is float32 [?, 3]"],
     ),
+    # From an input of more rows follow outputs of more rows, and not of more columns.
+    "an input is widened, and the output beyond it": (
+        specs({"x": ROW}, {"y": ("float32", [1, 4])}), specs({"x": ROWS}, {"y": ("float32", [None, None])}), BREAKING,
+        [f"{Y}: was float32 [1, 4], and is float32 [?, ?]", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+    ),
+    "an input is widened, and the output is of more rows and of columns that are known": (
+        specs({"x": ROW}, {"y": ("float32", [1, None])}), specs({"x": ROWS}, {"y": ("float32", [None, 4])}), ADDITIVE,
+        [f"{X}: was float32 [1, 3], and is float32 [?, 3]", f"{Y}: was float32 [1, ?], and is float32 [?, 4]"],
+    ),
+    "an input is of any rank, and the output with it": (
+        specs({"x": ROW}, {"y": ROW}), specs({"x": ANY}, {"y": ANY}), ADDITIVE,
+        [f"{X}: was float32 [1, 3], and is float32 of unknown rank", f"{Y}: was float32 [1, 3], and is float32 of unknown rank"],
+    ),
+    "an input is of any rank, and the output beyond it": (
+        specs({"x": ROW}, {"y": ("float32", [1, 4])}), specs({"x": ANY}, {"y": ANY}), BREAKING,
+        [f"{Y}: was float32 [1, 4], and is float32 of unknown rank", f"{X}: was float32 [1, 3], and is float32 of unknown rank"],
+    ),
+    "an input is of any size, and the output of any rank": (
+        specs({"x": ROW}, {"y": ("float32", [1])}), specs({"x": ROWS}, {"y": ANY}), BREAKING,
+        [f"{Y}: was float32 [1], and is float32 of unknown rank", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+    ),
     "a signature is added": (
         specs({"x": ROWS}), {**specs({"x": ROWS}), "embed": ({"x": TEXT}, {"y": ROWS})}, ADDITIVE,
         ["signatures embed: is new"],
@@ -238,6 +261,180 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
             "functions ask: can be called as (x: float32 [3], training: value False) -> y: float32 [3] now",
         ],
     )
+
+
+NUMBER = tf.TensorSpec([], tf.float32)
+ONE, TWO = tf.constant(1.0), tf.constant(2.0)
+Pair = collections.namedtuple("Pair", ["a", "b"])
+Couple = collections.namedtuple("Couple", ["a", "b"])
+
+
+def by(function, *arguments, **keywords):
+    """Returns a function and what it is traced with."""
+    return function, arguments, keywords
+
+
+def a_function(directory, function, arguments, keywords):
+    """Saves a model with a function that is traced once."""
+    module = tf.Module()
+    module.f = tf.function(function)
+    module.f.get_concrete_function(*arguments, **keywords)
+    tf.saved_model.save(module, str(directory))
+    return directory
+
+
+OF_X, NO_MORE = by(lambda x: x, NUMBER), "can no longer be called as (x: float32 []) -> float32 []"
+# Before, after, the verdict, and what is told first.
+FUNCTIONS = {
+    "an argument without a default is added": (OF_X, by(lambda x, training: x, NUMBER, False), "breaking", "took (x), and takes (x, training)"),
+    "an argument is added, and traced with another value than its default": (
+        OF_X, by(lambda x, scale=1.0: x * scale, NUMBER, 2.0), "breaking", NO_MORE,
+    ),
+    "an argument is added, and traced with another nest than its default": (
+        OF_X, by(lambda x, o=(1, []): x, NUMBER, (1, {})), "breaking", NO_MORE,
+    ),
+    "an argument is added, and traced with an empty nest": (
+        OF_X, by(lambda x, o: x, NUMBER, ()), "breaking", "took (x), and takes (x, o)",
+    ),
+    "an argument is added with its default": (
+        OF_X, by(lambda x, scale=1.0, *, o=(1, [2, {}]): x * scale, NUMBER), "additive",
+        "took (x), and takes (x, scale=1.0, *, o=(1, [2, {}]))",
+    ),
+    "a nest is longer": (
+        by(lambda x, o=(1,): x, NUMBER), by(lambda x, o=(1, 2): x, NUMBER), "breaking",
+        "took (x, o=(1,)), and takes (x, o=(1, 2))",
+    ),
+    "arguments swap places": (
+        by(lambda x, y: x - y, NUMBER, NUMBER), by(lambda y, x: x - y, NUMBER, NUMBER), "breaking",
+        "took (x, y), and takes (y, x)",
+    ),
+    "an argument is added before another": (
+        OF_X, by(lambda y=1.0, x=2.0: x, 1.0, NUMBER), "breaking", "took (x), and takes (y=1.0, x=2.0)",
+    ),
+    "a default is gone": (
+        by(lambda x=1.0: x, 1.0), by(lambda x: x, 1.0), "breaking", "took (x=1.0), and takes (x)",
+    ),
+    "a default is another": (
+        by(lambda x, y="a": x, NUMBER, "a"), by(lambda x, y="b": x, NUMBER, "a"), "breaking",
+        "took (x, y='a'), and takes (x, y='b')",
+    ),
+    "a tensor that is a default is another": (
+        by(lambda x, y=ONE: x, NUMBER), by(lambda x, y=TWO: x, NUMBER), "breaking",
+        "took (x, y=float32 1.0), and takes (x, y=float32 2.0)",
+    ),
+    "an argument has a default now": (
+        by(lambda x: x, 1.0), by(lambda x=1.0: x, 1.0), "additive", "took (x), and takes (x=1.0)",
+    ),
+    "an argument can be given by its name alone": (
+        by(lambda x, y: x, NUMBER, NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "breaking",
+        "took (x, y), and takes (x, *, y)",
+    ),
+    "an argument can be given by its place as well": (
+        by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, z, *, y: x, NUMBER, NUMBER, y=NUMBER),
+        "additive", "took (x, *, y, z), and takes (x, z, *, y)",
+    ),
+    "arguments that are given by their names swap places": (
+        by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, *, z, y: x, NUMBER, y=NUMBER, z=NUMBER),
+        "same", None,
+    ),
+    "an argument of any name has one of its own": (
+        by(lambda x, **more: x, NUMBER, y=NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "additive",
+        "took (x), and takes (x, *, y)",
+    ),
+    "a named tuple becomes a mapping": (
+        by(lambda x: Pair(x, x), NUMBER), by(lambda x: {"a": x, "b": x}, NUMBER), "breaking",
+        "can no longer be called as (x: float32 []) -> a: float32 [], b: float32 [], with return a named tuple (a, b)",
+    ),
+    "a named tuple in a mapping becomes a mapping": (
+        by(lambda x: {"p": Pair(x, x)}, NUMBER), by(lambda x: {"p": {"a": x, "b": x}}, NUMBER), "breaking",
+        "can no longer be called as (x: float32 []) -> p.a: float32 [], p.b: float32 [], with return.p a named tuple"
+        " (a, b)",
+    ),
+    "a named tuple has another name": (by(lambda x: Pair(x, x), NUMBER), by(lambda x: Couple(x, x), NUMBER), "same", None),
+    "an argument takes a list for a tuple": (
+        by(lambda x: x[0], (NUMBER, NUMBER)), by(lambda x: x[0], [NUMBER, NUMBER]), "breaking",
+        "can no longer be called as (x.0: float32 [], x.1: float32 []) -> float32 []",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", FUNCTIONS)
+def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_told(tmp_path, row):
+    before, after, verdict, first = FUNCTIONS[row]
+
+    found = diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
+
+    assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
+
+
+def a_net(**names):
+    """Returns a module whose parts go by these names; what is no module is a function."""
+    net = tf.Module()
+    for name, part in names.items():
+        setattr(net, name, part)
+    return net
+
+
+def saved(directory, net):
+    tf.saved_model.save(net, str(directory), signatures={})
+    return directory
+
+
+def ask():
+    return tf.function(lambda x: x, input_signature=[NUMBER])
+
+
+def test_a_function_is_known_by_each_of_its_names(tmp_path):
+    f, net = ask(), a_net(block=a_net(f=ask()))
+    one = saved(tmp_path / "one", a_net(f=f, net=net))
+    more = saved(tmp_path / "more", a_net(f=f, predict=f, net=net, a=net))
+
+    gone, come = diffing.diff(more, one), diffing.diff(one, more)
+
+    names = ("a.block.f", "predict")
+    assert (gone.verdict, told(gone)) == (
+        "breaking",
+        [f"functions {name}: is gone from what tf.saved_model.load gives" for name in names],
+    )
+    assert (come.verdict, told(come)) == ("additive", [f"functions {name}: is new" for name in names])
+
+
+def answering(function):
+    """Returns a function as a signature, with as many inputs as it has arguments."""
+    return tf.function(function, input_signature=[NUMBER] * function.__code__.co_argcount)
+
+
+SUM = answering(lambda x, y: {"z": x + y})
+OR_ONE = answering(lambda x, y=ONE: {"z": x + y})
+YS = "signatures serving_default.inputs.y"
+# Before, after, the verdict, and all that is told.
+DEFAULTS = {
+    "an input may be left out": (
+        SUM, OR_ONE, ADDITIVE, f"{YS}: was float32 [], and is float32 [] by default 1.0",
+    ),
+    "an input may be left out no longer": (
+        OR_ONE, SUM, BREAKING, f"{YS}: was float32 [] by default 1.0, and is float32 []",
+    ),
+    "an input that is left out is another": (
+        OR_ONE, answering(lambda x, y=TWO: {"z": x + y}), BREAKING,
+        f"{YS}: was float32 [] by default 1.0, and is float32 [] by default 2.0",
+    ),
+    "an input that may be left out is added": (
+        answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: is new: float32 [] by default 1.0",
+    ),
+    "an input that may be left out is gone": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: is gone"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", DEFAULTS)
+def test_what_an_input_is_where_it_is_left_out_is_told(tmp_path, row):
+    before, after, (verdict, advice), line = DEFAULTS[row]
+    for name, serve in (("before", before), ("after", after)):
+        tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=serve)
+
+    found = diffing.diff(tmp_path / "before", tmp_path / "after")
+
+    assert (found.verdict, found.advice, told(found)) == (verdict, advice, [line])
 
 
 def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting
+from smdecl import inspecting, manifest, schema
 from smdecl.config import Signature, Spec
 from smdecl.errors import ContractError
 from smdecl.records import SignatureRecord, TensorRecord, VariableRecord
@@ -47,11 +47,66 @@ def test_everything_is_read_from_the_bytes(saved):
         VariableRecord("kernel", "float32", (2, 3)),
         VariableRecord("layers.0.bias", "float16", (3,)),
     }
-    (call,) = saved.functions.pop("call")
+    (call,) = saved.functions.pop("call").traces
     assert (call.inputs, call.outputs) == (CALL.inputs, CALL.outputs)
     assert saved.functions == {}
     assert saved.assets == ("words.txt",)
     assert saved.ops["MatMul"] == 1
+
+
+def inspected(module, path, signatures=None):
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return inspecting.inspect(inspecting.read(path))
+
+
+def test_a_function_has_all_its_names_and_a_variable_its_first(tmp_path):
+    module, part = tf.Module(), tf.Module()
+    module.part = module.same = part
+    part.f = part.g = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32)])
+    part.v, part.back = tf.Variable(1.0), module
+
+    found = inspected(module, tmp_path / "m")
+
+    assert list(found.functions) == ["part.f", "part.g", "same.f", "same.g"]
+    assert [variable.name for variable in found.variables] == ["part.v"]
+
+
+def test_names_that_grow_beyond_measure_are_cut(tmp_path):
+    part = tf.Module()
+    part.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32)])
+    for _ in range(40):
+        above = tf.Module()
+        above.a = above.b = part
+        part = above
+
+    found = inspected(part, tmp_path / "m")
+
+    assert 1 <= len(found.functions) <= 1001
+    assert ".".join(["a"] * 40 + ["f"]) in found.functions
+
+
+def test_an_attribute_named_signatures_below_the_root_is_an_attribute(tmp_path):
+    module, part = tf.Module(), tf.Module()
+    module.part, part.signatures = part, tf.Module()
+    part.signatures.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32)])
+
+    found = inspected(module, tmp_path / "m", {"one": part.signatures.f})
+
+    assert list(found.functions) == ["part.signatures.f"]
+    assert tf.saved_model.load(tmp_path / "m").part.signatures.f(1.0) == 1.0
+
+
+def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
+    one, spec = tf.constant(1.0), tf.TensorSpec([], tf.float32)
+    serve = tf.function(lambda x, y=one: {"z": x + y}, input_signature=[spec, spec])
+
+    record = manifest.plain(inspected(tf.Module(), tmp_path / "m", serve))
+
+    schema.require("saved_model", record)
+    assert record["signatures"]["serving_default"]["inputs"] == {
+        "x": {"dtype": "float32", "shape": []},
+        "y": {"dtype": "float32", "shape": [], "default": "1.0"},
+    }
 
 
 @pytest.mark.parametrize(
