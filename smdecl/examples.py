@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import usercode
+from smdecl import converting, usercode
 from smdecl.config import Spec, Verify, input_names, parts
-from smdecl.errors import ConfigError, KeyPath, Problem, VerificationError, nearest
+from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
 from smdecl.tracing import Traced
 
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
-_BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs:
     if problems:
         raise ConfigError(problems)
     for name, limits in verify.ranges.get(key, {}).items():
-        _array(("verify", "ranges", key, name), limits, specs[name].dtype, (2,))
+        converting.to_arrays(("verify", "ranges", key, name), limits, Spec((2,), specs[name].dtype))
 
 
 def _specs(traced: Traced) -> dict[str, Spec]:
@@ -98,25 +97,10 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
     ]
     if problems:
         raise ConfigError(problems)
-    read = {name: _read((*path, name), values[name], spec.dtype, spec.shape) for name, spec in specs.items()}
-    sent = {name: _sent(name, spec, _value((*path, name), read[name], spec)) for name, spec in specs.items()}
+    sent = {
+        name: _sent(name, spec, converting.to_arrays((*path, name), values[name], spec)) for name, spec in specs.items()
+    }
     return {name: array for arrays in sent.values() for name, array in arrays.items()}
-
-
-def _value(path: KeyPath, value: Any, spec: Spec) -> Any:
-    """Makes of a value in the config an array; of a ragged one, its flat values and its splits."""
-    if spec.kind != "ragged":
-        return _array(path, value, spec.dtype, spec.shape)
-    splits: list[Any] = []
-    for _ in range(spec.ragged_rank):
-        if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
-            raise ConfigError(Problem(path, f"takes lists in lists, {spec.ragged_rank} deep, for a ragged tensor"))
-        splits.append(np.cumsum([0, *map(len, value)]).astype(spec.row_splits_dtype))
-        value = [item for row in value for item in row]
-    inner = None if spec.shape is None else (None, *spec.shape[spec.ragged_rank + 1 :])
-    empty = [0, *[dim if isinstance(dim, int) else 0 for dim in (inner or ())[1:]]]
-    flat = _array(path, value, spec.dtype, inner) if value else np.zeros(empty, tf.as_dtype(spec.dtype).as_numpy_dtype)
-    return [flat, *splits]
 
 
 def _sent(name: str, spec: Spec, value: Any) -> dict[str, Any]:
@@ -137,90 +121,7 @@ def _given_outputs(
             takes = f"takes {', '.join(outputs)}{nearest(name, outputs)}"
             raise ConfigError(Problem((*path, name), f"{name!r} is no output; {takes}"))
         dtype, shape = tf.as_dtype(outputs[name].dtype).name, outputs[name].shape
-        yield name, _array((*path, name), _read((*path, name), value, dtype, shape), dtype, shape)
-
-
-def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
-    """Returns a value as it is, or what a file holds where it names one."""
-    if not isinstance(value, Mapping) or "file" not in value:
-        return value
-    file = Path(value["file"])
-    try:
-        if file.suffix in (".npz", ".npy"):
-            return _read_numpy(file, value.get("key")).tolist()
-        if file.suffix == ".json":
-            return json.loads(file.read_text(encoding="utf-8"))
-        if file.suffix == ".txt":
-            text = file.read_text(encoding="utf-8")
-            return text if not shape else text.splitlines()
-        content = file.read_bytes()
-        if dtype == "string":  # the model decodes it itself
-            return content
-        channels = shape[-1] if shape and isinstance(shape[-1], int) else 0
-        image = tf.io.decode_image(content, channels=channels, expand_animations=False).numpy().tolist()
-        return [image] if shape is not None and len(shape) == _BATCH_OF_IMAGES else image
-    except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
-        message = f"{value['file']!r} cannot be read: {usercode.summary(error)}"
-        raise ConfigError(Problem((*path, "file"), message)) from error
-
-
-def _read_numpy(file: Path, key: str | None) -> Any:
-    loaded = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        names = loaded.files
-        if key is None and len(names) == 1:
-            key = names[0]
-        if key not in names:
-            raise ValueError(f"it has the keys {', '.join(names)}; takes one of them as key")
-        return loaded[key]
-
-
-def _array(path: tuple[str | int, ...], value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
-    try:
-        array = _convert(value, tf.as_dtype(dtype))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(Problem(path, f"cannot be made {dtype}: {error}")) from error
-    sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
-    if not tf.TensorShape(sizes).is_compatible_with(array.shape):
-        raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {sizes}"))
-    return array
-
-
-def _convert(value: Any, dtype: Any) -> Any:
-    # Not by tf.constant: it wraps integers that are out of range around, and makes no float8 of an integer.
-    leaves = np.array(value, dtype=object)
-    for leaf in leaves.ravel():
-        _require(leaf, dtype)
-    if dtype == tf.string:
-        return np.array([tf.compat.as_bytes(leaf) for leaf in leaves.ravel()], dtype=object).reshape(leaves.shape)
-    if not dtype.is_floating and not dtype.is_complex:
-        return np.asarray(leaves.astype(dtype.as_numpy_dtype))
-    wide = leaves.astype(np.complex128 if dtype.is_complex else np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = np.asarray(wide.astype(dtype.as_numpy_dtype))
-    if (np.isfinite(wide) & ~np.isfinite(array.astype(wide.dtype))).any():
-        raise ValueError("got a number that is too large for it")
-    return array
-
-
-def _require(leaf: Any, dtype: Any) -> None:
-    takes: tuple[type, ...] = (int,)
-    if dtype == tf.string:
-        takes = (str, bytes)
-    elif dtype == tf.bool:
-        takes = (bool,)
-    elif dtype.is_floating or dtype.is_complex:
-        takes = (int, float, complex) if dtype.is_complex else (int, float)
-    if isinstance(leaf, list):
-        raise TypeError("got lists of different lengths or depths")
-    if not isinstance(leaf, takes) or (isinstance(leaf, bool) and dtype != tf.bool):
-        raise TypeError(f"got {leaf!r}, which is {type(leaf).__name__}")
-    if takes == (int,):
-        limits = tf.as_dtype(dtype.as_numpy_dtype[0]) if dtype.is_quantized else dtype
-        if not limits.min <= leaf <= limits.max:
-            raise ValueError(f"got {leaf}; takes {limits.min} to {limits.max}")
+        yield name, converting.to_arrays((*path, name), value, Spec(tuple(shape), dtype))
 
 
 def _generated(

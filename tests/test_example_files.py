@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import examples
+from smdecl import converting, examples
+from smdecl.config import Spec
 from smdecl.errors import ConfigError
 
 NET = """
@@ -74,6 +75,46 @@ def test_a_value_is_read_from_a_file(net, method, inputs, value, expected):
     release = export(net, method, inputs, f"{{inputs: {{{value}}}}}")
 
     assert only(release).outputs["output_0"].tolist() == expected
+
+
+def taken(file, dtype, shape):
+    """Returns the value that a file is taken for, by a spec."""
+    path = ("verify", "examples", "s", 0, "inputs", "x")
+    return converting.to_arrays(path, {"file": str(file)}, Spec(tuple(shape), dtype))
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"\n", [b""]),
+        (b"a", [b"a"]),
+        (b"a\n\n", [b"a", b""]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\rb\r\r\nc\r", [b"a\rb\r", b"c\r"]),
+        ("a\u2028b\u2029c\x0cd\x0be\x1cf\x85g\n".encode(), ["a\u2028b\u2029c\x0cd\x0be\x1cf\x85g".encode()]),
+    ],
+)
+def test_lines_of_a_text_end_where_a_newline_is_and_nowhere_else(tmp_path, content, lines):
+    (tmp_path / "x.txt").write_bytes(content)
+
+    assert taken(tmp_path / "x.txt", "string", [None]).tolist() == lines
+    assert taken(tmp_path / "x.txt", "string", []).tolist() == content
+
+
+@pytest.mark.parametrize(
+    ("image", "dtype", "expected"),
+    [
+        (np.array([[[1000], [65535]]], np.uint16), "uint16", [[[1000], [65535]]]),
+        (np.array([[[1000], [65535]]], np.uint16), "uint8", [[[3], [255]]]),
+        (np.array([[[100], [255]]], np.uint8), "uint16", [[[100], [255]]]),
+    ],
+)
+def test_a_png_of_16_bits_keeps_them_for_a_spec_that_has_as_many(tmp_path, image, dtype, expected):
+    (tmp_path / "x.png").write_bytes(tf.io.encode_png(image).numpy())
+
+    assert taken(tmp_path / "x.png", dtype, [None, None, 1]).tolist() == expected
+    assert taken(tmp_path / "x.png", dtype, [None, None, None, 1]).tolist() == [expected]
 
 
 def test_expected_outputs_are_read_from_a_file(net):
