@@ -44,23 +44,19 @@ def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Exampl
         specs = _specs(signature)
         _require_names(key, verify, specs, signature.record.outputs)
         if given := verify.examples.get(key, []):
-            batches = [_given(key, index, example, specs) for index, example in enumerate(given)]
+            batches = [(_given(key, index, example, specs), False) for index, example in enumerate(given)]
         else:
             batches = _generated(specs, verify.generate, seed, verify.ranges.get(key, {}))
-        for index, inputs in enumerate(batches):
+        for index, (inputs, is_empty) in enumerate(batches):
             try:
                 outputs = _run(key, index, signature, inputs)
             except VerificationError:
-                if not given and _is_empty(inputs):
+                if is_empty:
                     continue  # that an object takes no empty batch is no fault
                 raise
             outputs.update(_given_outputs(key, index, given, outputs))
             made.append(Example(key, inputs, outputs))
     return made
-
-
-def _is_empty(inputs: Mapping[str, Any]) -> bool:
-    return any(value.size == 0 for value in inputs.values())
 
 
 def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs: Collection[str]) -> None:
@@ -126,7 +122,8 @@ def _given_outputs(
 
 def _generated(
     specs: Mapping[str, Spec], count: int, seed: int, ranges: Mapping[str, Sequence[float]]
-) -> list[dict[str, Any]]:
+) -> list[tuple[dict[str, Any], bool]]:
+    """Returns the inputs of each example, and whether an unknown dim has the size 0 there."""
     random = np.random.default_rng(seed)
     dims = dict.fromkeys(dim for spec in specs.values() for dim in spec.shape or () if isinstance(dim, str))
     made = []
@@ -139,8 +136,17 @@ def _generated(
             _sent(name, spec, _random_value(random, _sized(spec, sizes), ranges.get(name)))
             for name, spec in specs.items()
         ]
-        made.append({name: array for arrays in sent for name, array in arrays.items()})
+        is_empty = any(sizes[dim] == 0 for spec in specs.values() for dim in _unknown_dims(spec))
+        made.append(({name: array for arrays in sent for name, array in arrays.items()}, is_empty))
     return made
+
+
+def _unknown_dims(spec: Spec) -> list[str | None]:
+    """Returns the dims that an example gives a size; the rows of a ragged tensor have lengths of their own."""
+    shape = spec.shape or ()
+    if spec.kind == "ragged":
+        shape = (*shape[:1], *shape[spec.ragged_rank + 1 :])
+    return [dim for dim in shape if not isinstance(dim, int)]
 
 
 def _size(index: int, place: int) -> int:

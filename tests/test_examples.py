@@ -285,6 +285,35 @@ def test_an_empty_batch_is_left_out_where_the_object_takes_none():
         make(first, inputs, [{"inputs": {"x": []}}])
 
 
+def entries_and_rows(x):
+    if isinstance(x, tf.SparseTensor):
+        return tf.size(x.values), x.dense_shape[0]
+    return tf.size(x.flat_values), x.nrows()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("sparse", [1, 2]), ("sparse", [None, 2]), ("ragged", [1, None]), ("ragged", ["a", "b"])]
+)
+def test_no_entries_and_empty_rows_are_no_empty_batch(kind, shape):
+    def refuse(x):
+        entries, rows = entries_and_rows(x)
+        tf.debugging.Assert(tf.logical_or(entries > 0, rows == 0), ["has no entries"])
+        return entries
+
+    with pytest.raises(VerificationError, match="has no entries"):
+        make(refuse, {"x": {"dtype": "float32", "shape": shape, "kind": kind}}, generate=100)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("sparse", [None, 2]), ("ragged", [None, None])])
+def test_an_empty_batch_of_another_kind_is_left_out_too(kind, shape):
+    def refuse(x):
+        entries, rows = entries_and_rows(x)
+        tf.debugging.assert_positive(rows, "is empty")
+        return entries
+
+    assert len(make(refuse, {"x": {"dtype": "float32", "shape": shape, "kind": kind}}, generate=3)) == 2
+
+
 @pytest.mark.parametrize(
     ("dtype", "limits"), [("int64", [5, 9]), ("float32", [5.5, 9]), ("uint8", [5, 5]), ("complex64", [5, 9])]
 )
