@@ -186,12 +186,16 @@ def _random(random: np.random.Generator, name: str, shape: Sequence[int], limits
     if dtype == tf.bool:
         return random.integers(0, 2, shape).astype(bool)
     if dtype.is_complex or dtype.is_floating:
-        least, greatest = limits or (-1, 1)
-        real, imaginary = random.uniform(least, greatest, (2, *shape))
+        least, greatest = map(float, limits or (-1, 1))
+        # By halves: no float may hold the width of a range. What is smaller than any float has no half.
+        drawn = 2 * random.uniform(least / 2, greatest / 2, (2, *shape))
+        real, imaginary = np.clip(drawn, least, greatest)
         return np.asarray(real + 1j * imaginary if dtype.is_complex else real).astype(dtype.as_numpy_dtype)
     # Small enough, where nothing is said, to be a valid id for almost any table or embedding.
     least, greatest = limits or (0, 1)
-    return np.asarray(random.integers(int(least), int(greatest) + 1, shape)).astype(dtype.as_numpy_dtype)
+    wide = np.uint64 if dtype == tf.uint64 else np.int64
+    drawn = random.integers(int(least), int(greatest), shape, wide, endpoint=True)
+    return np.asarray(drawn).astype(dtype.as_numpy_dtype)
 
 
 def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,12 +25,13 @@ def check(values: Mapping[str, Any]) -> Iterator[Problem]:
         known = _known_inputs(signatures.get(key))
         for name, (least, greatest) in ranges.items():
             path = ("verify", "ranges", key, name)
-            if not (math.isfinite(least) and math.isfinite(greatest)):
-                yield Problem(path, f"got [{least}, {greatest}]; takes finite numbers")
+            got = f"got [{_told(least)}, {_told(greatest)}]"
+            if not (_is_finite(least) and _is_finite(greatest)):
+                yield Problem(path, f"{got}; takes finite numbers")
             if known is not None and name not in known:
                 yield Problem(path, f"{name!r} is no input; takes {', '.join(known)}{nearest(name, known)}")
             if least > greatest:
-                yield Problem(path, f"got [{least}, {greatest}]; takes the least value first")
+                yield Problem(path, f"{got}; takes the least value first")
     for key, examples in values["verify"]["examples"].items():
         known = _known_inputs(signatures.get(key))
         for index, example in enumerate(examples):
@@ -46,8 +47,29 @@ def _check_tolerances(verify: Mapping[str, Any]) -> Iterator[Problem]:
         for kind, value in values.items()
     }
     for path, value in given.items():
-        if value is not None and math.isnan(value):
+        if value is None:
+            continue
+        if not _is_held(value):
+            yield Problem(("verify", *path), f"got {_told(value)}; takes a number from 0")
+        elif math.isnan(value):
             yield Problem(("verify", *path), "got NaN, which nothing is close to; takes a number from 0")
+
+
+def _is_held(value: float) -> bool:
+    """Tells whether a float holds a number; the integers of a config have no end."""
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _is_finite(value: float) -> bool:
+    return _is_held(value) and math.isfinite(value)
+
+
+def _told(value: float) -> str:
+    return str(value) if _is_held(value) else "an integer that no float holds"
 
 
 def check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:

@@ -315,7 +315,20 @@ def test_an_empty_batch_of_another_kind_is_left_out_too(kind, shape):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "limits"), [("int64", [5, 9]), ("float32", [5.5, 9]), ("uint8", [5, 5]), ("complex64", [5, 9])]
+    ("dtype", "limits"),
+    [
+        ("int64", [5, 9]),
+        ("float32", [5.5, 9]),
+        ("uint8", [5, 5]),
+        ("complex64", [5, 9]),
+        ("uint64", [0, 2**64 - 1]),
+        ("uint64", [2**64 - 9, 2**64 - 1]),
+        ("int64", [-(2**63), 2**63 - 1]),
+        ("float64", [-1.7e308, 1.7e308]),
+        ("complex128", [-1.7e308, 1.7e308]),
+        ("float64", [-(10**308), 10**308]),
+        ("float64", [0, 1.5e-323]),
+    ],
 )
 def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
     inputs = {"x": {"dtype": dtype, "shape": [200]}}
@@ -332,6 +345,7 @@ def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
     [
         ({"ranges": {"y": [0, 1]}}, "ranges.serving_default.y: 'y' is no input; takes x"),
         ({"ranges": {"x": [0, 300]}}, "ranges.serving_default.x: cannot be made uint8: got 300; takes 0 to 255"),
+        ({"ranges": {"x": [-1, 5]}}, "ranges.serving_default.x: cannot be made uint8: got -1; takes 0 to 255"),
         ({"ranges": {"x": [0, 0.5]}}, "ranges.serving_default.x: cannot be made uint8: got 0.5, which is float"),
         ({"tolerances": {"z": {"rtol": 1}}}, "tolerances.serving_default.z: 'z' is no output; takes y"),
     ],
