@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, digests, op_sets, schema, signature_rules, signing, trust, verify_rules
+from smdecl import config, digests, files, op_sets, schema, signature_rules, signing, trust, verify_rules
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, disk_errors
 
@@ -214,7 +214,7 @@ def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("export_dir",), reason)
         return
     path = Path(values["export_dir"])
-    if patterns := sorted(set(str(path)) & set("*?[]\\")):
+    if patterns := sorted(files.PATTERN & set(str(path))):
         message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"
         yield Problem(("export_dir",), message)
     for part in (path, *path.parents):

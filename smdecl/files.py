@@ -1,4 +1,4 @@
-"""Reads files that somebody else may have put there: regular ones, and nothing that never ends or never begins."""
+"""Paths and files that somebody else may have made: reads regular ones, and nothing that never ends or never begins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+PATTERN = frozenset("*?[]\\")  # what TensorFlow takes a path for a pattern by
 
 
 @contextmanager

@@ -7,15 +7,35 @@ its C API, `tf.compat.v1.saved_model.load` stands in for the second: a session l
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from smdecl import files
+
 Loaded = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 _Run = Callable[[Mapping[str, Any], Sequence[str]], list[Any]]
+
+
+@contextmanager
+def plain_path(directory: Path) -> Iterator[Path]:
+    """Gives a path of a directory that TensorFlow takes for no pattern.
+
+    By a pattern it finds no variables, or those of another directory that the pattern fits.
+    """
+    if files.PATTERN.isdisjoint(str(directory)):
+        yield directory
+        return
+    place = None if files.PATTERN.isdisjoint(tempfile.gettempdir()) else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="smdecl-", dir=place) as scratch:
+        link = Path(scratch, "release")
+        link.symlink_to(directory.absolute())
+        yield link
 
 
 def load_python(directory: Path, tags: Sequence[str], _signatures: Any) -> Loaded:

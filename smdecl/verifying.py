@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify
     graph = inspecting.read(directory).meta_graphs[0]
     cases = examples.read(directory)
     loaders = tuple("session" if name == "cpp" and not loading.has_c_api() else name for name in options.loaders)
-    failures: list[Failure] = []
-    for name in loaders:
-        failures += _verify_with(name, directory, graph, cases, signatures, options)
-    return VerificationRecord(loaders, dict(Counter(case.signature for case in cases)), tuple(failures))
+    with loading.plain_path(directory) as place:
+        found = [
+            failure for name in loaders for failure in _verify_with(name, place, graph, cases, signatures, options)
+        ]
+    failures = tuple(replace(failure, message=failure.message.replace(f"{place}", f"{directory}")) for failure in found)
+    return VerificationRecord(loaders, dict(Counter(case.signature for case in cases)), failures)
 
 
 def _verify_with(

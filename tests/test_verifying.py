@@ -1,5 +1,9 @@
 """Verification: what differs is told where and by how much, and what fails is a failure and no exception."""
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -191,6 +195,43 @@ def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(sc
 
     assert (record.loaders, record.failures) == (("python", "session"), ())
     assert [failure.loader for failure in scaler.verify().failures] == ["python", "session"]
+
+
+@pytest.fixture(params=["a[b]", "a*", "a?", "a\\b"])
+def moved(scaler, request, tmp_path_factory):
+    """A model that was moved to where TensorFlow takes its path for a pattern."""
+    place = tmp_path_factory.mktemp("moved") / request.param / "1"
+    scaler.directory = shutil.copytree(scaler.directory, place)
+    return scaler
+
+
+def test_a_model_passes_where_its_path_is_a_pattern_too(moved, monkeypatch):
+    other = shutil.copytree(moved.directory, moved.directory.parent.with_name("ab") / "1")  # what each pattern matches
+    (data,) = (other / "variables").glob("variables.data*")
+    data.write_bytes(np.float32(7).tobytes())
+    record = moved.verify()
+    monkeypatch.chdir(moved.directory.parent.parent)
+    moved.directory = moved.directory.relative_to(Path.cwd())
+
+    assert (record.loaders, record.failures) == (("python", "cpp"), ())
+    assert moved.verify() == record
+
+
+def test_a_model_whose_path_is_a_pattern_is_told_by_it(moved):
+    (data,) = (moved.directory / "variables").glob("variables.data*")
+    data.unlink()
+
+    failures = moved.verify().failures
+
+    assert [failure.loader for failure in failures] == ["python", "cpp"]
+    assert all(f"{moved.directory}/variables/variables" in failure.message for failure in failures)
+
+
+def test_a_temporary_directory_whose_path_is_a_pattern_is_passed_by(moved, tmp_path, monkeypatch):
+    (tmp_path / "t[m]p").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t[m]p"))
+
+    assert moved.verify().failures == ()
 
 
 def test_missing_variables_are_a_failure_of_each_loader(scaler):
