@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,26 +88,62 @@ def _differences(
 
 
 def difference(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str | None:
-    """Says where two arrays differ most, or returns None where they are equal; NaNs equal, text and integers exact."""
+    """Says where two arrays differ most by their tolerance, or returns None where they are equal, as two NaNs are."""
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return (
             f": got {tf.as_dtype(got.dtype).name} {list(got.shape)},"
             f" expected {tf.as_dtype(expected.dtype).name} {list(expected.shape)}"
         )
-    default = _TOLERANCES.get(tf.as_dtype(expected.dtype).name)
-    if default is None:
-        wrong = np.atleast_1d(got != expected)
-        excess = wrong.astype(float)
-    else:
-        rtol, atol = (default[0] if rtol is None else rtol), (default[1] if atol is None else atol)
-        wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-        a, b = np.atleast_1d(got).astype(wide), np.atleast_1d(expected).astype(wide)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinities, of which only the unequal ones count
-            wrong = ~np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
-            excess = np.where(wrong, np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf), 0.0)
-    if not wrong.any():
+    tolerance = _tolerance(expected.dtype, rtol, atol)
+    a, b = np.atleast_1d(got), np.atleast_1d(expected)
+    wrong = np.flatnonzero(_differ(a, b, tolerance))
+    if not wrong.size:
         return None
-    index = np.unravel_index(int(np.argmax(excess)), wrong.shape)
+    worst = wrong[_worst(_measures(a.ravel()[wrong], b.ravel()[wrong], tolerance))]
+    index = np.unravel_index(worst, a.shape)
     place = f"[{', '.join(str(i) for i in index)}]" if expected.ndim else ""
-    tolerance = "exactly" if default is None else f"within rtol {rtol:g}, atol {atol:g}"
-    return f"{place} is {np.atleast_1d(got)[index]!s}, expected {np.atleast_1d(expected)[index]!s} {tolerance}"
+    within = "exactly" if tolerance is None else f"within rtol {tolerance[0]:g}, atol {tolerance[1]:g}"
+    return f"{place} is {a[index]!s}, expected {b[index]!s} {within}"
+
+
+def _tolerance(dtype: Any, rtol: float | None, atol: float | None) -> tuple[float, float] | None:
+    default = _TOLERANCES.get(tf.as_dtype(dtype).name)
+    if default is None:
+        return None
+    return float(default[0] if rtol is None else rtol), float(default[1] if atol is None else atol)
+
+
+def _differ(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> Any:
+    if tolerance is None:
+        return got != expected
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities, of which only the unequal ones count
+        return ~np.isclose(_wide(got), _wide(expected), *tolerance, equal_nan=True)
+
+
+def _wide(array: Any) -> Any:
+    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+
+
+def _worst(measures: Sequence[Any]) -> int:
+    """Returns the place of the greatest value of the first measure; among equals the next one decides."""
+    places = np.arange(len(measures[0]))
+    for measure in measures:
+        places = places[measure[places] == measure[places].max()]
+    return int(places[0])
+
+
+def _measures(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> list[Any]:
+    """Returns how wrong each element is: by NaN on one side alone, then by its tolerance, then by the distance."""
+    dtype = tf.as_dtype(expected.dtype)
+    if tolerance is not None:
+        a, b = _wide(got), _wide(expected)
+        with np.errstate(all="ignore"):  # infinities, and tolerances of 0
+            distance = np.abs(a - b)
+            ratio = distance / (tolerance[1] + tolerance[0] * np.abs(b))
+        return [np.isnan(a) != np.isnan(b), *(np.nan_to_num(m, nan=np.inf, posinf=np.inf) for m in (ratio, distance))]
+    if dtype.is_integer or dtype.is_quantized:
+        wide = np.uint64 if dtype == tf.uint64 else np.int64
+        a, b = got.astype(wide), expected.astype(wide)
+        # What wraps around between signed integers is right again without signs.
+        return [np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)]
+    return [np.zeros(len(got))]  # text and booleans are no further apart than others

@@ -68,6 +68,19 @@ def test_what_is_equal_does_not_differ(expected, got, dtype):
         ([b"a", b"b"], [b"a", b"b\0"], object, r"[1] is b'b\x00', expected b'b' exactly"),
         (b"a", b"b", object, " is b'b', expected b'a' exactly"),
         (-3, 3, ml_dtypes.int4, " is 3, expected -3 exactly"),
+        ([1e6, 1e-3], [1000200.0, 1e-2], np.float32, "[1] is 0.01, expected 0.001 within rtol 0.0001, atol 1e-05"),
+        ([1e6, 2.0], [1e6 + 1, 2.01], np.float32, "[1] is 2.01, expected 2.0 within rtol 0.0001, atol 1e-05"),
+        ([INF, NAN], [1.0, 1.0], np.float32, "[1] is 1.0, expected nan within rtol 0.0001, atol 1e-05"),
+        ([1.0, INF], [2.0, 1.0], np.float32, "[1] is 1.0, expected inf within rtol 0.0001, atol 1e-05"),
+        ([0, 0, 9], [1, 5, 7], np.int32, "[1] is 5, expected 0 exactly"),
+        ([0, 2**62], [1, 2**62 + 2], np.int64, "[1] is 4611686018427387906, expected 4611686018427387904 exactly"),
+        ([1, -(2**63)], [9, 2**63 - 1], np.int64, "[1] is 9223372036854775807, expected -9223372036854775808 exactly"),
+        ([2**63, 2**64 - 1], [0, 0], np.uint64, "[1] is 0, expected 18446744073709551615 exactly"),
+        ([0, 200], [9, 100], np.uint8, "[1] is 100, expected 200 exactly"),
+        ([-8, 0], [-7, 7], ml_dtypes.int4, "[1] is 7, expected 0 exactly"),
+        ([0, 5], [1, 3], tf.qint8.as_numpy_dtype, "[1] is (3,), expected (5,) exactly"),
+        ([True, False], [False, True], bool, "[0] is False, expected True exactly"),
+        ([b"a", b"b"], [b"b", b"z"], object, "[0] is b'b', expected b'a' exactly"),
     ],
 )
 def test_what_differs_most_is_told(expected, got, dtype, told):
@@ -79,6 +92,8 @@ def test_given_tolerances_replace_those_of_the_dtype():
     assert difference(1.0, 1.4, atol=0.5) is None
     assert difference(1.0, 1.4, rtol=0.0, atol=0.1) == " is 1.4, expected 1.0 within rtol 0, atol 0.1"
     assert difference(2, 1, np.int32, rtol=1.0, atol=9.0) == " is 1, expected 2 exactly"
+    told = "[1] is 3.0, expected 1.0 within rtol 0, atol 0"
+    assert difference([1.0, 1.0], [1.5, 3.0], rtol=0.0, atol=0.0) == told
 
 
 @pytest.mark.parametrize(
