@@ -259,17 +259,36 @@ def _write_npy(archive: zipfile.ZipFile, name: str, array: Any) -> None:
 
 
 def read(directory: Path) -> list[Example]:
-    """Reads the examples of a release."""
-    with np.load(directory / FILE, allow_pickle=False) as arrays, zipfile.ZipFile(directory / FILE) as archive:
-        index = json.loads(archive.read(_INDEX))
-        return [
-            Example(
-                entry["signature"],
-                {name: _read_array(arrays, **tensor) for name, tensor in entry["inputs"].items()},
-                {name: _read_array(arrays, **tensor) for name, tensor in entry["outputs"].items()},
-            )
-            for entry in index
-        ]
+    """Reads the examples of a release, which anybody may have written.
+
+    Raises:
+        VerificationError: Where they cannot be read.
+    """
+    path = directory / FILE
+    try:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
+            index = json.loads(archive.read(_INDEX))
+            return [_read_example(arrays, **entry) for entry in _list(index)]
+    except Exception as error:  # what broken files make zipfile and NumPy raise is of many types
+        raise VerificationError(f"{path}: cannot be read: {usercode.summary(error)}") from error
+
+
+def _list(index: Any) -> list[Any]:
+    if not isinstance(index, list):
+        raise TypeError(f"{_INDEX} is no list")
+    return index
+
+
+def _read_example(
+    arrays: Any, signature: str, inputs: Mapping[str, Mapping[str, Any]], outputs: Mapping[str, Mapping[str, Any]]
+) -> Example:
+    if not isinstance(signature, str):
+        raise TypeError(f"{signature!r} is no signature")
+    return Example(
+        signature,
+        {name: _read_array(arrays, **tensor) for name, tensor in inputs.items()},
+        {name: _read_array(arrays, **tensor) for name, tensor in outputs.items()},
+    )
 
 
 def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
@@ -279,6 +298,10 @@ def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
         values = (
             [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
         )
-        return np.array(values, dtype=object).reshape(shape)
-    kind = tf.as_dtype(dtype).as_numpy_dtype
-    return (array if array.dtype == kind else array.view(kind)).reshape(shape)
+        array = np.array(values, dtype=object)
+    elif array.dtype != (kind := tf.as_dtype(dtype).as_numpy_dtype):
+        array = array.view(kind)
+    array = array.reshape(shape)
+    if list(array.shape) != shape:  # NumPy takes null, and -1 for a size
+        raise ValueError(f"{shape} is no shape")
+    return array

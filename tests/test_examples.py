@@ -1,5 +1,7 @@
 """Examples: given, generated, run on the object, written and read back."""
 
+import io
+import json
 import time
 import zipfile
 
@@ -525,3 +527,69 @@ def test_anyone_with_numpy_can_read_the_file_and_nothing_in_it_is_pickled(tmp_pa
     assert not [name for name, array in arrays.items() if array.dtype.hasobject]
     with zipfile.ZipFile(tmp_path / examples.FILE) as archive:
         assert archive.testzip() is None
+
+
+def broken(index=None, **members):
+    """Returns a writer of an archive with an index and members that do not fit it."""
+
+    def write(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            if index is not None:
+                archive.writestr("examples.json", index if isinstance(index, str) else json.dumps(index))
+            for name, array in members.items():
+                buffer = io.BytesIO()
+                np.save(buffer, array)
+                archive.writestr(f"{name}.npy", buffer.getvalue())
+
+    return write
+
+
+def entry(**changed):
+    tensor = {"file": "a", "dtype": "float32", "shape": [2]} | changed
+    return [{"signature": "s", "inputs": {"x": tensor}, "outputs": {}}]
+
+
+PAIR = np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: None,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no zip"),
+        lambda path: np.save(path.with_suffix(".npy"), PAIR) or path.with_suffix(".npy").rename(path),
+        broken(),
+        broken("[1,"),
+        broken("[" * 100_000),
+        broken(3),
+        broken({}),
+        broken([3]),
+        broken([{}]),
+        broken([{"signature": "s", "inputs": {}}]),
+        broken([{"signature": 3, "inputs": {}, "outputs": {}}]),
+        broken([{"signature": "s", "inputs": [], "outputs": {}}]),
+        broken(entry()),
+        broken(entry(file=3), a=PAIR),
+        broken(entry(file="examples.json"), a=PAIR),
+        broken(entry(more=1), a=PAIR),
+        broken(entry(dtype="float3"), a=PAIR),
+        broken(entry(dtype="variant"), a=PAIR),
+        broken(entry(dtype="string"), a=PAIR),
+        broken(entry(dtype="string"), **{"a": np.zeros(2, np.uint8), "a.lengths": np.array([1])}),
+        broken(entry(dtype="string"), **{"a": np.zeros(2, np.uint8), "a.lengths": np.array([0.5, 1.5])}),
+        broken(entry(shape=[3]), a=PAIR),
+        broken(entry(shape="x"), a=PAIR),
+        broken(entry(shape=None), a=PAIR),
+        broken(entry(), a=np.zeros(3, np.uint8)),
+    ],
+)
+def test_examples_that_cannot_be_read_are_told_by_their_file(tmp_path, write):
+    path = tmp_path / examples.FILE
+    path.parent.mkdir(parents=True)
+    write(path)
+
+    with pytest.raises(VerificationError) as error:
+        examples.read(tmp_path)
+
+    assert str(error.value).startswith(f"{path}: cannot be read: ")

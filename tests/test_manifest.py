@@ -1,5 +1,6 @@
 """A release that was changed in any way since it was made is told, by the file."""
 
+import hashlib
 import json
 import os
 import random
@@ -144,22 +145,47 @@ def test_the_command_line_verifies_a_release(project, release):
         assert done.stderr == f"smdecl: error: smdecl verify: {reason}; see smdecl verify --help\n"
 
 
-def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(project):
-    # A release whose examples do not fit it, with a manifest that says so: made by hand, as no export would.
-    release = project.export("verify.generate=1").path
-    other = project.export("model=scaler", "verify.generate=1", "model.factor=2.5", "name=adder").path
-    shutil.copy(other / "assets.extra/smdecl/examples.npz", release / "assets.extra/smdecl/examples.npz")
+EXAMPLES = "assets.extra/smdecl/examples.npz"
+
+
+def record_anew(release, name):
+    """Writes into the manifest what a file is by now, and its checksum: as anybody can, and no export would."""
     text = json.loads((release / manifest.FILE).read_text())
-    entry = json.loads((other / manifest.FILE).read_text())["files"]["assets.extra/smdecl/examples.npz"]
-    text["files"]["assets.extra/smdecl/examples.npz"] = entry
+    content = (release / name).read_bytes()
+    text["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     text["checksum"] = manifest._checksum(text)
     (release / manifest.FILE).write_text(manifest._text(text))
+
+
+def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(project):
+    release = project.export("verify.generate=1").path
+    other = project.export("model=scaler", "verify.generate=1", "model.factor=2.5", "name=adder").path
+    shutil.copy(other / EXAMPLES, release / EXAMPLES)
+    record_anew(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
         pipeline.verify(release)
 
     assert [problem.key for problem in error.value.problems] == ["signatures.serving_default"] * 2
     assert "expected" in str(error.value)
+
+
+def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recorded(release):
+    (release / EXAMPLES).write_bytes(b"no zip")
+    record_anew(release, EXAMPLES)
+
+    with pytest.raises(VerificationError) as error:
+        pipeline.verify(release)
+
+    assert str(error.value) == f"{release / EXAMPLES}: cannot be read: BadZipFile: File is not a zip file"
+
+
+def test_a_release_verifies_where_its_path_is_a_pattern_too(made, tmp_path):
+    release = shutil.copytree(made, tmp_path / "a[b]*?\\c" / "7")
+
+    _, report = pipeline.verify(release)
+
+    assert report.examples == {"serving_default": 3}
 
 
 def test_an_output_may_have_tolerances_of_its_own(project):
