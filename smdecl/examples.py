@@ -74,9 +74,10 @@ def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs:
 
 
 def _specs(traced: Traced) -> dict[str, Spec]:
+    """Returns the specs of a signature's inputs by their names, for the order that a config has them in is no part."""
     if (inputs := traced.signature.inputs) is not None:
-        return {str(name): spec for _, name, spec in input_names(inputs)}
-    return {name: Spec(tensor.shape, tensor.dtype, name) for name, tensor in traced.record.inputs.items()}
+        return dict(sorted((str(name), spec) for _, name, spec in input_names(inputs)))
+    return {name: Spec(tensor.shape, tensor.dtype, name) for name, tensor in sorted(traced.record.inputs.items())}
 
 
 def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tests.conftest import ROOT, Project
 # Those that take longest, or differ little from another one, are left to the slow tests.
 QUICK = [
     "drawn", "flow", "functional", "subclassed", "drawing", "table", "asset_table", "mutable", "mirrored", "unordered",
-    "calling", "debugged", "summed",
+    "calling", "debugged", "summed", "unsorted",
 ]  # fmt: skip
 KINDS = list(zoo.RELEASES)
 OTHERS = [kind for kind in KINDS if kind not in QUICK]

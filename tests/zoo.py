@@ -270,6 +270,13 @@ class Summed(tf.Module):
         )
 
 
+class Pair(tf.Module):
+    """Its inputs are neither declared nor taken in the order of their names, and have shapes and ranges of their own."""
+
+    def ask(self, y, x, b=1.0):
+        return {"sum": tf.reduce_sum(x) + tf.reduce_sum(y), "rows": x[:, None] * b}
+
+
 SCALAR, VECTOR = {"shape": [], "dtype": "float32"}, {"shape": ["n"], "dtype": "float32"}
 ROWS = {"shape": ["n", 3], "dtype": "float32"}
 WORDS = {"shape": ["n"], "dtype": "string"}
@@ -313,4 +320,8 @@ RELEASES = {
         "zoo.Flow", {"x": VECTOR}, options={"save_debug_info": True, "function_aliases": {"asked": "ask"}}
     ),
     "summed": release("zoo.Summed", {"x": VECTOR}),
+    "unsorted": release(
+        "zoo.Pair", {"y": {"shape": ["m", "n"], "dtype": "float32"}, "x": VECTOR, "b": SCALAR},
+        verify={"ranges": {"serving_default": {"y": [5, 9], "b": [1, 2]}}},
+    ),
 }  # fmt: skip
