@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from smdecl.config import Nest, Spec
@@ -34,8 +35,9 @@ def is_legacy(model: Any) -> bool:
 
 
 def _packages() -> list[Any]:
+    # Not tf.keras, which is the one or the other, as TF_USE_LEGACY_KERAS says.
     legacy = sys.modules.get("tf_keras")
-    return [tf.keras] if legacy is None else [tf.keras, legacy]
+    return [keras] if legacy is None else [keras, legacy]
 
 
 def use_defaults() -> None:
@@ -112,17 +114,13 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
     where the graph is all that is loaded, in TensorFlow Serving, the functions read what nobody has initialised:
     "Could not find variable" (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
     """
-    kind = getattr(tf.keras, "Variable", None)
-    if not hasattr(kind, "_export_to_saved_model_graph"):  # the legacy tf_keras has TensorFlow's own variables
-        yield
-        return
 
     def export(variable: Any, object_map: Any, tensor_map: Any, options: Any, **keywords: Any) -> Any:
         resources = variable.value._export_to_saved_model_graph(object_map, tensor_map, options, **keywords)
         object_map[variable] = object_map[variable.value]
         return resources
 
-    layer = tf.keras.layers.Layer
+    layer = keras.layers.Layer
     own_children = layer._trackable_children
 
     def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:
@@ -133,7 +131,7 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
         return found
 
     with (
-        _set(kind, "_export_to_saved_model_graph", export),
+        _set(keras.Variable, "_export_to_saved_model_graph", export),
         _set(layer, "_default_save_signature", None),
         _set(layer, "_trackable_children", children),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 
@@ -36,7 +37,7 @@ class TypedAdder(tf.Module):  # type: ignore[misc]
         return x + x
 
 
-class Concat(tf.keras.Model):  # type: ignore[misc]
+class Concat(keras.Model):  # type: ignore[misc]
     """A Keras model whose method joins a text with itself."""
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -45,7 +46,7 @@ class Concat(tf.keras.Model):  # type: ignore[misc]
         return x + x
 
 
-class TypedConcat(tf.keras.Model):  # type: ignore[misc]
+class TypedConcat(keras.Model):  # type: ignore[misc]
     """The same with an input signature of its own."""
 
     @tf.function(input_signature=[tf.TensorSpec(shape=[], dtype=tf.string)])  # type: ignore[untyped-decorator]
@@ -54,7 +55,7 @@ class TypedConcat(tf.keras.Model):  # type: ignore[misc]
         return x + x
 
 
-def dense(features: int = 4, units: int = 5) -> tf.keras.Model:
+def dense(features: int = 4, units: int = 5) -> keras.Model:
     """Makes a Keras model of inputs and outputs: takes x, float32 [batch, features], returns out [batch, units]."""
-    x = tf.keras.layers.Input((features,), name="x")
-    return tf.keras.Model(x, tf.keras.layers.Dense(units, name="out")(x))
+    x = keras.layers.Input((features,), name="x")
+    return keras.Model(x, keras.layers.Dense(units, name="out")(x))

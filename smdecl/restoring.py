@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
@@ -19,7 +20,7 @@ from smdecl.tensors import variable_record
 
 _PATH = ("weights", "path")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_VARIABLES = (tf.Variable, getattr(tf.keras, "Variable", tf.Variable))  # Keras 3 has a class of its own
+_VARIABLES = (tf.Variable, keras.Variable)  # Keras 3 has a class of its own
 
 
 @dataclass(frozen=True)
@@ -193,10 +194,10 @@ def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
         return _from_keras_weights(obj, weights)
     # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
     known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}
-    keras = keras_models.package_of(obj)
+    package = keras_models.package_of(obj)
     source = _read(
         weights.path,
-        lambda: keras.models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
+        lambda: package.models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
     )
     return _copy_variables(source, obj)
 

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from smdecl import manifest
 from tests.test_pipeline import serve
 
+SPEC = "{inputs: {x: {shape: [batch, 4], dtype: float32}}}"
 NET = """
 import tf_keras
 
@@ -47,6 +50,75 @@ def test_a_functional_model_takes_and_returns_what_is_documented(net):
     loaded = tf.saved_model.load(str(release.path)).signatures["serving_default"]
     assert loaded(x=tf.ones([1, 4]))["out"].shape == (1, 5)
     assert release.warnings == ()
+    assert manifest.read(release.path)["environment"]["tf_keras"] == metadata.version("tf_keras")
+
+
+KERAS3 = """
+import keras
+import tensorflow as tf
+
+
+class Drawing(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.drop = keras.layers.Dense(3, name="dense"), keras.layers.Dropout(0.5)
+
+    def call(self, x):
+        return tf.cast(self.drop(self.dense(x), training=True) > 100.0, x.dtype)
+
+
+class Held(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = functional()
+
+    def ask(self, x):
+        return self.net(x)
+
+
+def functional():
+    x = keras.layers.Input((4,), name="x")
+    return keras.Model(x, keras.layers.Dense(5, name="out")(x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        (["model._target_=mynet.Drawing", "signatures=none", f"+signatures.s={SPEC}"], (2, 3)),
+        pytest.param(
+            ["model._target_=mynet.Held", "signatures=none", f"+signatures.s={SPEC[:-1]}, method: ask}}"],
+            (2, 5),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["model._target_=mynet.functional", "signatures=none"], (2, 5), marks=pytest.mark.slow),
+        pytest.param(["model=dense", "signatures=none"], (2, 5), marks=pytest.mark.slow),
+    ],
+)
+def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, config, shape):
+    project.write("mynet.py", KERAS3)
+    plain = project.export(*config)
+    key = next(iter(plain.signatures))
+
+    done = project.run(*config, "publish=next", env={"TF_USE_LEGACY_KERAS": "1"})
+
+    assert done.returncode == 0, done.stderr
+    other = project.root / done.stdout.strip()
+    assert manifest.read(other)["digest"] == plain.digest
+    (output,) = serve(other, key, x=np.ones([2, 4], np.float32)).values()
+    assert output.shape == shape
+
+
+@pytest.mark.slow
+def test_a_model_of_tf_keras_is_what_that_is(project):
+    project.write("mynet.py", NET.replace("import tf_keras", "from tensorflow import keras as tf_keras"))
+    config = ["model._target_=mynet.functional", "signatures=none"]
+
+    done = project.run(*config, env={"TF_USE_LEGACY_KERAS": "1"})
+
+    assert done.returncode == 0, done.stderr
+    assert serve(project.root / done.stdout.strip(), "serving_default", x=np.ones([2, 4], np.float32))
+    assert "tf_keras" in manifest.read(project.root / done.stdout.strip())["environment"]
 
 
 def test_a_subclass_is_built_by_the_declared_specs(net):
