@@ -50,7 +50,7 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
 
 
 def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Checks what no schema can say of the whole: how deep it is, and that its keys are words."""
+    """Checks what no schema can say of the whole: how deep it is, and that JSON can hold its keys and values."""
     pending: list[tuple[KeyPath, Any]] = [((), values)]
     while pending:
         path, value = pending.pop()
@@ -59,14 +59,18 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(path[:3], f"is nested more than {_DEEPEST} deep")
             return
         for key, item in items:
-            if isinstance(value, dict) and not isinstance(key, str) and path[:1] != ("model",):
+            if isinstance(value, dict) and not isinstance(key, str):
                 message = f"is a key that is no text, but {type(key).__name__}; write it in quotes"
                 yield Problem((*path, str(key)), message)
+            elif not isinstance(item, _PLAIN):
+                message = f"is {type(item).__name__}, which no manifest can hold; takes text, numbers, lists, mappings"
+                yield Problem((*path, key), message)
             else:
                 pending.append(((*path, key), item))
 
 
 _DEEPEST = 64
+_PLAIN = (str, int, float, type(None), list, dict)
 
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:

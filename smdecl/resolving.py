@@ -104,7 +104,8 @@ class _Resolver:
         if isinstance(node, ListConfig):
             items = [self.resolve(node, index, raw[index], (*path, index)) for index in range(len(node))]
             return Resolved([item.value for item in items], [item.recorded for item in items])
-        pairs = {str(key): self.resolve(node, key, raw[key], (*path, str(key))) for key in node}
+        # A key is left what it is: the check refuses one that is no text.
+        pairs = {key: self.resolve(node, key, raw[key], (*path, str(key))) for key in node}
         return Resolved(
             {key: pair.value for key, pair in pairs.items()}, {key: pair.recorded for key, pair in pairs.items()}
         )

@@ -96,7 +96,7 @@ def mutate(draw, kind, parent, key):
         parent[f"{key}_"] = parent[key]
     elif kind == "add":
         parent[draw(KEY)] = draw(VALUES)
-    else:  # no YAML makes a key that is no text, once composed, but a Composition is a plain record
+    else:  # a key that is no text
         parent[draw(KEY if kind == "rename" else st.sampled_from([0, -1, 3]))] = parent.pop(key)
 
 
