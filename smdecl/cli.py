@@ -143,7 +143,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     directory, project = arguments.directory, trust.find_project(Path.cwd(), arguments.trust)
     if arguments.environment:
-        reproducing.compare_environment(directory, project)
+        reproducing.compare_environment(directory)
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
     composition = _compose(arguments) if arguments.composes else None

@@ -5,14 +5,17 @@ TensorFlow is imported here and not before; `pipeline` calls these functions thr
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import resource
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from smdecl import digests
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
@@ -62,6 +65,7 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, usercode, warmup
 
     clock = _Clock()
+    before = frozenset(sys.modules)
     built = building.build(config, project)
     clock.stop("build")
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
@@ -82,8 +86,11 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
             warmup.write(cases, config.name, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
-    modules = usercode.modules(project.root)
-    return Made(Plan(built.record, records), saved, environment(project), modules, Usage(clock.seconds, peak))
+    brought = usercode.brought(before)
+    files = {**usercode.outside(brought, project.root), **usercode.modules(project.root)}
+    packages = usercode.distributions(brought | usercode.imported(files.values()), known=_PACKAGES)
+    modules = {name: digests.sha256(path) for name, path in files.items()}
+    return Made(Plan(built.record, records), saved, environment(project, packages), modules, Usage(clock.seconds, peak))
 
 
 class _Clock:
@@ -103,12 +110,17 @@ def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) ->
     return verifying.verify(directory, signatures, how)
 
 
-def environment(project: Project) -> dict[str, str]:
-    """Returns the packages that matter, those that the project trusts included, with their versions."""
-    versions = {"python": platform.python_version()}
-    for package in (*_PACKAGES, *sorted(project.trusted)):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # not every one is needed, and a trusted name can be a plain module
-            continue
-    return versions
+def environment(project: Project, brought: Iterable[str]) -> dict[str, str]:
+    """Returns the packages that matter, those included that the project trusts and that its code brought in."""
+    # Imported by the model's code, or for tf.keras, by TensorFlow, where TF_USE_LEGACY_KERAS asks for it.
+    legacy = ("tf_keras",) if "tf_keras" in sys.modules else ()
+    return versions(("python", *_PACKAGES, *legacy, *project.trusted, *brought))
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Returns those of some packages that are installed here, with their versions."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # a trusted name can be a plain module
+            found[name] = platform.python_version() if name == "python" else metadata.version(name)
+    return found
