@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from smdecl import files
 from smdecl.config import ExportConfig, Weights
-from smdecl.errors import ConfigError
+from smdecl.errors import ConfigError, KeyPath, dotted
 
 _BLOCK = 1 << 20
 
@@ -26,25 +27,54 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def inputs(config: ExportConfig) -> dict[str, str]:
+def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
     """Returns the sha256 of every file that a config names: its weights, its examples, and what it has a digest for.
+
+    Args:
+        config: That names them.
+        recorded: The same with what was read from the environment left unresolved; a file is called as it is there.
 
     Raises:
         ConfigError: Where one of them cannot be read.
     """
-    names = {str(path) for path in of_weights(config.weights)} | {*config.sha256}
-    for cases in config.verify.examples.values():
-        for case in cases:
-            values = [*case["inputs"].values(), *case.get("outputs", {}).values()]
-            names |= {value["file"] for value in values if isinstance(value, dict)}
-    return {name: _of_input(name) for name in sorted(names)}
+    files = dict([*_files_of_weights(config.weights, recorded), *_files_of_examples(config, recorded)])
+    for index, name in enumerate(config.sha256):
+        is_read = isinstance(recorded["sha256"], str)
+        files[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)
+    return {name: _of_input(files[name]) for name in sorted(files)}
 
 
-def _of_input(name: str) -> str:
+def _files_of_weights(weights: Weights | None, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    if weights is None:
+        return
+    prefix, name = str(Path(weights.path)), str(Path(_recorded(recorded, ("weights", "path"))))
+    yield from ((name + str(file).removeprefix(prefix), file) for file in of_weights(weights))
+
+
+def _files_of_examples(config: ExportConfig, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    for key, cases in config.verify.examples.items():
+        for index, case in enumerate(cases):
+            for part in ("inputs", "outputs"):
+                for name, value in case.get(part, {}).items():
+                    if isinstance(value, dict):
+                        path = ("verify", "examples", key, index, part, name, "file")
+                        yield _recorded(recorded, path), Path(value["file"])
+
+
+def _recorded(recorded: Any, path: KeyPath) -> str:
+    """Returns what stands at a key; where all of a mapping was read from the environment, its form and the rest."""
+    for index, part in enumerate(path):
+        if isinstance(recorded, str):
+            return dotted((recorded, *path[index:]))
+        recorded = recorded[part]
+    return str(recorded)
+
+
+def _of_input(path: Path) -> str:
     try:
-        return sha256(Path(name))
+        return sha256(path)
     except OSError as error:
-        raise ConfigError(f"{name}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def of_weights(weights: Weights | None) -> Iterator[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
@@ -31,7 +32,8 @@ def write(
 
     Its digest is the sha256 of what `sha256sum` prints for all files but the manifest and what is made of it, by path:
 
-        find . -type f ! -path ./assets.extra/smdecl/manifest.json | LC_ALL=C sort | xargs sha256sum | sha256sum
+        find . -type f ! -path './assets.extra/smdecl/[mp]*' -print0 | LC_ALL=C sort -z > /tmp/files
+        xargs -0 sha256sum < /tmp/files | sha256sum
 
     Args:
         directory: Of the release; all its other files are there.
@@ -41,11 +43,11 @@ def write(
         project_root: Where the source commit is looked up.
     """
     files = {name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _files(directory)}
-    listing = "".join(f"{entry['sha256']}  ./{name}\n" for name, entry in files.items())
+    listing = "".join(_line(name, str(entry["sha256"])) for name, entry in files.items())
     manifest = {
         "manifest_version": 1,
         "name": recorded["name"],
-        "digest": hashlib.sha256(listing.encode()).hexdigest(),
+        "digest": hashlib.sha256(os.fsencode(listing)).hexdigest(),
         # A release that is moved, or published twice, is the same release.
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
         "signatures": plain(made.saved.signatures),
@@ -61,6 +63,16 @@ def write(
     path.write_text(_text(manifest), encoding="utf-8")
 
 
+def _line(name: str, sha256: str) -> str:
+    """Returns a line as `sha256sum` prints it: a name that would break the line is escaped, and the line marked."""
+    escaped = name.translate(_ESCAPED)
+    return f"{'' if escaped == name else _BACKSLASH}{sha256}  ./{escaped}\n"
+
+
+_BACKSLASH = "\\"
+_ESCAPED = str.maketrans({_BACKSLASH: r"\\", "\n": r"\n", "\r": r"\r"})
+
+
 def attest(directory: Path) -> None:
     """Writes the provenance of a release, which is made of its manifest."""
     (directory / provenance.FILE).write_text(_provenance(read(directory)), encoding="utf-8")
@@ -72,14 +84,38 @@ def _provenance(manifest: Mapping[str, Any]) -> str:
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
-    return json.dumps(_ordered(manifest, ()), indent=2) + "\n"
+    return json.dumps(_ordered(manifest, ()), indent=2, allow_nan=False) + "\n"
 
 
 def _ordered(value: Any, path: tuple[str, ...]) -> Any:
-    """Returns mappings by their keys, but for what the model is given: there an order may be part of the value."""
-    if not isinstance(value, dict) or path == ("config", "model"):
+    """Returns mappings by their keys, but for what the model is given: there an order may be part of the value.
+
+    JSON has no infinity: it stands as the interpolation that a config would have it by.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NOT_FINITE[str(value)]
+    if isinstance(value, list):
+        return [_ordered(item, path) for item in value]
+    if not isinstance(value, dict):
         return value
-    return {key: _ordered(value[key], (*path, key)) for key in sorted(value)}
+    keys = value if path[:2] == ("config", "model") else sorted(value)
+    return {key: _ordered(value[key], (*path, key)) for key in keys}
+
+
+_NOT_FINITE = {text: f"${{oc.decode:'{text}'}}" for text in ("inf", "-inf", "nan")}
+
+
+def settings(manifest: Mapping[str, Any], key: str) -> Any:
+    """Returns what a key of a release's config was, with what JSON cannot hold as it was."""
+    return _finite(manifest["config"][key])
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return next((float(text) for text, written in _NOT_FINITE.items() if value == written), value)
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
@@ -194,10 +230,21 @@ def _source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
 def _git(root: Path, *arguments: str) -> str | None:
     # A hook of git sets variables that lead to its own repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Asked, git starts what the repository's config names, and writes its index anew, which starts a hook.
+    command = ["git", "-C", str(root), "--no-optional-locks", "-c", "core.fsmonitor=false", *_trusted(root), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], env=environment, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
         return None
     return done.stdout.strip()
+
+
+def _trusted(root: Path) -> Iterator[str]:
+    """Yields the options that make git read a checkout of another user, as the same commit for everybody.
+
+    Where the project is that user's too: whose code runs here may have git read their config. The repository that
+    somebody else has put above a project is none of it.
+    """
+    top = next((place for place in (root, *root.parents) if os.path.lexists(place / ".git")), root)
+    if top.stat().st_uid == root.stat().st_uid:
+        yield from ("-c", f"safe.directory={top}")

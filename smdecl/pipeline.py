@@ -121,7 +121,7 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
 
 def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> tuple[Path, Made]:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
-    inputs = digests.inputs(config)
+    inputs = digests.inputs(config, composition.recorded)
     with disk_errors(stage):
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made")
@@ -239,8 +239,8 @@ def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], Ve
         signing.verify(directory, key)  # before anything of it is loaded
     # What was read from the environment when it was made is not in the manifest, and nothing here needs it.
     try:
-        signatures = {key: parse_signature(value) for key, value in released["config"]["signatures"].items()}
-        how = parse_verify(released["config"]["verify"])
+        signatures = {key: parse_signature(value) for key, value in manifest.settings(released, "signatures").items()}
+        how = parse_verify(manifest.settings(released, "verify"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # its checksum is one that anybody can compute
         raise VerificationError(f"{directory / manifest.FILE}: its config is none that smdecl writes") from error
     return released, _verify(directory, signatures, how)

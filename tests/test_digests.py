@@ -4,16 +4,19 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import warnings
+from importlib import metadata
 from pathlib import Path
 
 import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, digests, manifest, reproducing, trust
+from smdecl import checking, digests, making, manifest, reproducing, trust, usercode
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.models import Scaler, dense
+from tests.conftest import ROOT
 
 TABLE = """
 import pathlib
@@ -95,7 +98,8 @@ def sha256(path):
 
 
 def inputs(project, *overrides):
-    return digests.inputs(checking.check(project.compose(*overrides), trust.find_project(project.root)))
+    composition = project.compose(*overrides)
+    return digests.inputs(checking.check(composition, trust.find_project(project.root)), composition.recorded)
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)
@@ -229,6 +233,59 @@ def test_who_pins_files_pins_the_weights_too(ready):
         f"'checkpoints/one.{part}' has no digest in sha256, where others have; add its own"
         for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
     ]
+
+
+IMPORTING = """
+import tensorflow as tf
+
+import extlib.constants
+import scipy.special
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = tf.Variable(scipy.special.gamma(5.0) * extlib.constants.FACTOR, dtype=tf.float32)
+
+    @tf.function
+    def add(self, x):
+        import later
+
+        return x * self.factor + later.SHIFT
+"""
+
+
+def test_what_the_models_code_brings_in_is_written_down(project):
+    project.write("mynet.py", IMPORTING)
+    outside = project.root.parent / "outside"
+    for name, text in {
+        "extlib/__init__.py": "",
+        "extlib/constants.py": "FACTOR = 2.0",
+        "later.py": "SHIFT = 1",
+    }.items():
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).write_text(text)
+    done = project.run("model._target_=mynet.Net", env={"PYTHONPATH": f"{outside}:{ROOT}"})
+    assert done.returncode == 0, done.stderr
+    plain = manifest.read(project.export().path)
+
+    text = manifest.read(project.root / done.stdout.strip())
+
+    assert {*text["inputs"]} == {"extlib/__init__.py", "extlib/constants.py", "later.py", "mynet.py"}
+    assert text["inputs"]["later.py"] == sha256(outside / "later.py")
+    more = {name: version for name, version in text["environment"].items() if name not in plain["environment"]}
+    assert more == {"scipy": metadata.version("scipy")}
+    assert {*plain["environment"]} == {*making._PACKAGES, "python"}
+    assert plain["inputs"] == {}
+
+
+def test_a_namespace_is_not_its_packages_distribution():
+    import google.protobuf  # noqa: F401 - a package of the namespace google
+    import yaml  # noqa: F401 - of a distribution with another name
+
+    assert usercode.distributions(usercode.brought({*sys.modules} - {"yaml", "google.protobuf"})) == {
+        "PyYAML", "protobuf",
+    }  # fmt: skip
 
 
 def test_a_commit_that_lacks_a_module_cannot_make_the_release(project):

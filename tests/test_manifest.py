@@ -9,9 +9,10 @@ import subprocess
 
 import pytest
 
-from smdecl import manifest, pipeline
+from smdecl import inspecting, manifest, pipeline, provenance, signing
 from smdecl.errors import UsageError, VerificationError
-from tests.conftest import tree
+from smdecl.making import Made
+from tests.conftest import ROOT, tree
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +46,36 @@ def test_a_release_is_as_it_was_made_wherever_it_is(release):
     assert report.loaders == ("python", "cpp")
 
 
-def test_the_digest_can_be_made_again_by_sha256sum(release):
-    command = f"find . -type f ! -path ./{manifest.FILE} | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c-64"
+def recipe():
+    """Returns the commands that the documentation gives."""
+    lines = [line.strip() for line in manifest.write.__doc__.splitlines()]
+    start = next(index for index, line in enumerate(lines) if line.startswith("find "))
+    return [line.replace("/tmp/files", "../files") for line in lines[start : start + 2]]
 
-    digest = subprocess.run(command, shell=True, cwd=release, capture_output=True, text=True, check=True).stdout.strip()
 
-    assert digest == manifest.read(release)["digest"]
+def test_the_readme_has_the_commands_that_make_the_digest():
+    readme = (ROOT / "README.md").read_text()
+
+    assert all(f"$ {line.replace('../files', '/tmp/files')}" in readme for line in recipe())
+
+
+@pytest.mark.parametrize("name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"])
+def test_the_digest_can_be_made_again_by_sha256sum(project, name):
+    release = project.export("verify=load").path
+    if name is not None:
+        made = Made(None, inspecting.load(release)[1], {}, {}, None)
+        (release / "assets" / name).write_text("")
+        config = manifest.read(release)["config"]
+        (release / manifest.FILE).unlink()
+        manifest.write(release, {**config, "name": "adder"}, made, {}, project.root)
+    for made_of_it in (provenance.FILE, signing.FILE):
+        (release / made_of_it).write_text("")
+    find, digest = recipe()
+
+    subprocess.run(find, shell=True, cwd=release, check=True)
+    done = subprocess.run(digest, shell=True, cwd=release, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split()[0] == manifest.read(release)["digest"]
 
 
 def test_a_flipped_bit_anywhere_in_any_file_is_told_by_the_file(release):
@@ -196,3 +221,39 @@ def test_an_output_may_have_tolerances_of_its_own(project):
     release = project.export(example, "+verify.tolerances.serving_default={output_0: {atol: 0.5}}")
 
     pipeline.verify(release.path)
+
+
+def git(root, *commands):
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in commands:
+        subprocess.run(["git", *author, *command], cwd=root, check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a checkout to another user")
+def test_the_commit_is_the_same_for_who_does_not_own_the_checkout(project):
+    git(project.root, ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All"])
+    project.write("hook", "#!/bin/sh\ntouch started\n").chmod(0o755)
+    git(project.root, ["config", "core.fsmonitor", str(project.root / "hook")])
+    below = project.root / "below"
+    below.mkdir()
+    before = manifest._source(project.root, ())
+
+    for path in (project.root, *project.root.rglob("*")):
+        os.chown(path, 4242, 4242)
+
+    assert before is not None
+    assert manifest._source(project.root, ()) == before
+    assert manifest._source(below, ()) == before
+    assert not (project.root / "started").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a checkout to another user")
+def test_a_repository_that_another_user_has_put_above_a_project_is_none_of_it(project):
+    git(project.root, ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All"])
+    below = project.root / "below"
+    below.mkdir()
+
+    for path in (project.root, *project.root.glob(".git")):
+        os.chown(path, 4242, 4242)
+
+    assert manifest._source(below, ()) is None

@@ -1,12 +1,14 @@
 """A release is made again from its manifest: the same bytes, or what differs is named."""
 
+import json
 import os
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from smdecl import manifest, pipeline, reproducing, trust
-from smdecl.errors import ConfigError, ContractError, ModelError, SmdeclError, VerificationError
+from smdecl.errors import ContractError, ModelError, SmdeclError, VerificationError
 from tests.conftest import tree
 
 NET = """
@@ -116,7 +118,7 @@ def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net):
     other = net.root / "elsewhere"
     (other / "pyproject.toml").write_text("")
 
-    with pytest.raises(ConfigError, match="mynet"):
+    with pytest.raises(VerificationError, match="mynet"):
         reproducing.reproduce(other / "release", trust.find_project(other))
 
 
@@ -180,6 +182,14 @@ def test_the_environments_alone_are_compared_where_that_is_asked_for(net):
         f"smdecl: error: {release}: environment numpy: was 1.0, and is {numpy}",
         f"smdecl: error: {release}: environment own: is gone: 2",
     ]
+
+
+def test_what_is_not_installed_here_is_told_and_what_a_manifest_does_not_name_is_not(net):
+    release = net.export().path
+
+    done = net.run("reproduce", str(release), "--environment", "--trust", "scipy")
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 UNSETTLED = """
@@ -325,4 +335,101 @@ def test_the_order_of_what_a_model_is_given_is_kept(net):
     )
     release = net.export("model._target_=mynet.Net", "+model.sizes={three: a, ab: b}")
 
+    assert reproducing.reproduce(release.path, trust.find_project(net.root)) == (release.digest, ())
+
+
+PAIR = """
+import tensorflow as tf
+
+class Pair(tf.Module):
+    def ask(self, x, y):
+        return {"sum": tf.reduce_sum(x) + y, "first": x}
+"""
+IN_ORDER = "serving_default: {{method: ask, inputs: {{{inputs}}}}}\n"
+SPECS = {"y": "y: {shape: [], dtype: float32}", "x": "x: {shape: [n], dtype: float32}"}
+EXAMPLES = "+verify.examples.serving_default=[{{inputs: {{{inputs}}}}}]"
+
+
+@pytest.mark.parametrize("given", [{}, {"y": "y: 2", "x": "x: [1, 3]"}])
+def test_the_order_of_inputs_is_nothing_to_the_bytes(net, given):
+    net.write("mynet.py", PAIR)
+    made = []
+    for names in ("yx", "xy"):
+        net.write(f"conf/signatures/{names}.yaml", IN_ORDER.format(inputs=", ".join(SPECS[name] for name in names)))
+        examples = [EXAMPLES.format(inputs=", ".join(given[name] for name in names))] if given else []
+        made.append(net.export("model._target_=mynet.Pair", f"signatures={names}", "publish.warmup=true", *examples))
+
+    assert tree(made[0].path) == tree(made[1].path)
+    for release in made:
+        assert reproducing.reproduce(release.path, trust.find_project(net.root)) == (release.digest, ())
+
+
+KEEPING = """
+import math
+
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self, bounds):
+        super().__init__()
+        self.low, self.high = tf.Variable(bounds["low"]), tf.Variable(bounds["high"])
+        assert math.isnan(bounds["rest"][0])
+
+    def add(self, x):
+        return tf.clip_by_value(x, self.low, self.high)
+"""
+
+
+def test_what_json_has_no_number_for_is_the_same_when_it_is_made_again(net):
+    net.write("mynet.py", KEEPING)
+    bounds = "+model.bounds={low: -.inf, high: .inf, rest: [.nan]}".replace(".inf", "inf").replace(".nan", "nan")
+    release = net.export(
+        "model._target_=mynet.Net", bounds, "+verify.tolerances.serving_default={output_0: {atol: inf}}"
+    )
+
+    def refuse(text):
+        raise AssertionError(text)
+
+    json.loads((release.path / manifest.FILE).read_text(), parse_constant=refuse)
+    assert reproducing.reproduce(release.path, trust.find_project(net.root)) == (release.digest, ())
+    pipeline.verify(release.path)
+
+
+@pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])
+def test_what_a_release_was_made_of_and_is_gone_is_no_fault_of_who_asks(net, gone):
+    net.write("mynet.py", NET)
+    tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
+    config = ["model._target_=mynet.Net", "weights=checkpoint", "weights.path=factor"]
+    release = net.export(*config)
+    (net.root / gone).unlink()
+
+    with pytest.raises(VerificationError, match=gone.partition(".")[0]) as error:
+        reproducing.reproduce(release.path, trust.find_project(net.root))
+    assert error.value.exit_code == 4
+    with pytest.raises(SmdeclError) as error:
+        reproducing.reproduce(release.path, trust.find_project(net.root), net.compose(*config))
+    assert error.value.exit_code == 2
+
+
+def test_another_place_of_the_weights_makes_the_release_again_and_is_not_told(net, monkeypatch):
+    net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["WDIR"]\n')
+    tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
+    net.write("x.json", "1.5")
+    places = [net.root / "one_secret_place", net.root / "another"]
+    for place in places:
+        place.mkdir()
+        for file in (*net.root.glob("factor.*"), net.root / "x.json"):
+            shutil.copy(file, place)
+    monkeypatch.setenv("WDIR", str(places[0]))
+    release = net.export(
+        "model._target_=mynet.Net", "weights=checkpoint", "weights.path='${oc.env:WDIR}/factor'",
+        "+verify.examples.serving_default=[{inputs: {x: {file: '${oc.env:WDIR}/x.json'}}}]",
+    )  # fmt: skip
+
+    assert sorted(manifest.read(release.path)["inputs"]) == [
+        "${oc.env:WDIR}/factor.data-00000-of-00001", "${oc.env:WDIR}/factor.index", "${oc.env:WDIR}/x.json", "mynet.py",
+    ]  # fmt: skip
+    assert str(places[0]).encode() not in b"".join(tree(release.path).values())
+    monkeypatch.setenv("WDIR", str(places[1]))
+    shutil.rmtree(places[0])
     assert reproducing.reproduce(release.path, trust.find_project(net.root)) == (release.digest, ())
