@@ -107,7 +107,7 @@ _NOT_FINITE = {text: f"${{oc.decode:'{text}'}}" for text in ("inf", "-inf", "nan
 
 def settings(manifest: Mapping[str, Any], key: str) -> Any:
     """Returns what a key of a release's config was, with what JSON cannot hold as it was."""
-    return _finite(manifest["config"][key])
+    return _finite(manifest["config"].get(key))
 
 
 def _finite(value: Any) -> Any:

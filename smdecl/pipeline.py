@@ -237,13 +237,13 @@ def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], Ve
         raise VerificationError(problems)
     if key is not None:
         signing.verify(directory, key)  # before anything of it is loaded
-    # What was read from the environment when it was made is not in the manifest, and nothing here needs it.
-    try:
-        signatures = {key: parse_signature(value) for key, value in manifest.settings(released, "signatures").items()}
-        how = parse_verify(manifest.settings(released, "verify"))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # its checksum is one that anybody can compute
-        raise VerificationError(f"{directory / manifest.FILE}: its config is none that smdecl writes") from error
-    return released, _verify(directory, signatures, how)
+    values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
+    # The checksum of a manifest is one that anybody can compute; and what was read from the environment is not in it.
+    if unfit := [problem for problem in schema.problems("config", values) if {*problem.path[:1]} <= {*values}]:
+        told = f"{directory / manifest.FILE}: its config cannot be verified by"
+        raise VerificationError([Problem((), f"{told}: {problem}") for problem in unfit])
+    signatures = {key: parse_signature(value) for key, value in values["signatures"].items()}
+    return released, _verify(directory, signatures, parse_verify(values["verify"]))
 
 
 def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:

@@ -257,3 +257,14 @@ def test_a_repository_that_another_user_has_put_above_a_project_is_none_of_it(pr
         os.chown(path, 4242, 4242)
 
     assert manifest._source(below, ()) is None
+
+
+def test_a_tolerance_that_was_read_from_the_environment_is_told_where_it_is_not_known(project, monkeypatch):
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["CLOSE"]\n')
+    monkeypatch.setenv("CLOSE", "0.5")
+    release = project.export("verify.rtol='${oc.decode:${oc.env:CLOSE}}'")
+
+    with pytest.raises(VerificationError) as error:
+        pipeline.verify(release.path)
+
+    assert "its config cannot be verified by: verify.rtol: got " in str(error.value)
