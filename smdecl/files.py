@@ -1,8 +1,12 @@
-"""Paths and files that somebody else may have made: reads regular ones, and nothing that never ends or never begins."""
+"""Paths and files that somebody else may have made: reads regular ones, and nothing that never ends or never begins.
+
+Directories are locked here too, for what several processes read and then change.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -35,3 +39,34 @@ def read_regular(path: Path) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+def lock(directory: Path, flags: int = 0) -> int:
+    """Locks a directory and returns its descriptor; the lock dies with the process, however it ends.
+
+    Raises:
+        OSError: Where another process holds it, has removed it, or has made it anew: that lock is another one.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds the lock on a directory; waits for it.
+
+    Raises:
+        OSError: Where it cannot be had.
+    """
+    descriptor = lock(directory)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

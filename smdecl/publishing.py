@@ -15,11 +15,12 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from smdecl.config import Publish
-from smdecl.errors import Problem, PublishError, disk_errors
+from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
+from smdecl.files import lock, locked
 
 _STAGE = ".smdecl-"
 _ATTEMPTS = 100  # to make a directory that others remove
@@ -28,8 +29,29 @@ _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 _ASIDE = ".smdecl-old"
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
-# TensorFlow Serving takes any child that parses as an int64 for a version, whatever it is.
-VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+_HIGHEST = 2**63 - 1
+
+
+def version_of(name: str) -> int | None:
+    """Returns the version that a child of a base path is to TensorFlow Serving; None where it passes it over.
+
+    It takes any child whose name parses as an int64, whatever it is.
+    """
+    number = int(name) if _NUMBER.fullmatch(name) else None
+    return number if number is not None and -_HIGHEST - 1 <= number <= _HIGHEST else None
+
+
+def following(versions: Iterable[int]) -> int:
+    """Returns the version after the highest, 1 where there is none.
+
+    Raises:
+        PublishError: Where that is one that no server parses.
+    """
+    if (version := max(versions, default=0) + 1) > _HIGHEST:
+        message = f"no version follows {_HIGHEST}, which is the highest that a server parses; takes a lower one"
+        raise PublishError(Problem(("publish", "version"), message))
+    return version
 
 
 def place(export_dir: str, subdirectory: str) -> Path:
@@ -41,14 +63,30 @@ def refuse_early(export_dir: Path, publish: Publish) -> None:
     """Raises where it can be known before anything is built that the version cannot be published.
 
     Raises:
-        PublishError: Where it exists already and `publish.replace` is false.
+        ConfigError: Where the base path would be the SavedModel, and is a directory that cannot be swapped.
+        PublishError: Where the version exists already and `publish.replace` is false; where no version is next.
     """
     with disk_errors(export_dir):
-        if publish.version == "next" or (existing := _existing(export_dir, publish.version)) is None:
-            return
-        if not publish.replace:
-            raise _exists(existing, publish.version)
-        _require_replaceable(existing)
+        if publish.version is None:
+            _require_a_place_of_its_own(export_dir)
+        if publish.version == "next":
+            following(number for number, _ in _versions(export_dir))
+        elif (existing := _existing(export_dir, publish.version)) is not None:
+            if not publish.replace:
+                raise _exists(existing, publish.version)
+            _require_replaceable(existing)
+
+
+def _require_a_place_of_its_own(export_dir: Path) -> None:
+    """Keeps the current directory from being swapped under this process, and a stage from lying within its place."""
+    if Path.cwd().is_relative_to(os.path.realpath(export_dir)):
+        reason = "is the current directory, or holds it, which would be swapped as a whole"
+    elif export_dir.name == "..":
+        reason = "ends in '..'"
+    else:
+        return
+    takes = "takes another directory, by its own name, where publish.version=null"
+    raise ConfigError(Problem(("export_dir",), f"{str(export_dir)!r} {reason}; {takes}"))
 
 
 def _require_replaceable(path: Path) -> None:
@@ -88,8 +126,8 @@ def _exists(path: Path, version: int | None) -> PublishError:
 def _versions(export_dir: Path) -> Iterator[tuple[int, Path]]:
     if export_dir.is_dir():
         for child in export_dir.iterdir():
-            if VERSION.fullmatch(child.name):
-                yield int(child.name), child
+            if (number := version_of(child.name)) is not None:
+                yield number, child
 
 
 def _complete(export_dir: Path) -> Iterator[tuple[int, Path]]:
@@ -123,10 +161,10 @@ def _make_stage(parent: Path) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
             parent.mkdir(parents=True, exist_ok=True)
             # The lock on the parent keeps others from sweeping a stage away before it is held.
-            with _locked(parent):
+            with locked(parent):
                 _sweep(parent)
                 directory.mkdir()
-                return directory, _lock(directory, fcntl.LOCK_NB)
+                return directory, lock(directory, fcntl.LOCK_NB)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
 
 
@@ -138,48 +176,28 @@ def _remove_empty(directories: list[Path]) -> None:
 
 def _remove(directory: Path) -> None:
     # What cannot be removed now is removed by the next export; the release itself stands or fails without it.
+    with contextlib.suppress(OSError):
+        if directory.is_symlink():  # a version may be one, and what it points to is not ours
+            directory.unlink()
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def _lock(directory: Path, flags: int = 0) -> int:
-    """Locks a directory; the lock dies with the process, however it ends.
-
-    Raises:
-        OSError: Where another process holds it, has removed it, or has made it anew: that lock is another one.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
-        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    descriptor = _lock(directory)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
     for directory in parent.glob(f"{_STAGE}{_HOST}-*"):
+        if directory.is_symlink():  # no stage, but a version that was being retired: nobody holds it
+            _remove(directory)
+            continue
         try:
-            descriptor = _lock(directory, fcntl.LOCK_NB)
+            descriptor = lock(directory, fcntl.LOCK_NB)
         except OSError:  # its process lives, or another one has just removed it
             continue
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
         os.close(descriptor)
     for aside in parent.glob(f".*{_ASIDE}"):  # of a swap by two renames that was ended between them, or after
         target = aside.with_name(aside.name[1 : -len(_ASIDE)])
         if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+            _remove(aside)
         else:
             aside.rename(target)
 
@@ -198,8 +216,9 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
         else:
             path, version = _publish_as(directory, export_dir, options.version, options.replace), options.version
     # It is published: a server may have it by now, and a caller that is told otherwise would publish it twice.
-    with contextlib.suppress(OSError):
-        _sync_directory(path.parent)
+    for parent in path.parents:  # this process has made some of those above it, or another one has, and is not done
+        with contextlib.suppress(OSError):
+            _sync_directory(parent)
     with contextlib.suppress(OSError):
         if options.keep is not None and version is not None:
             _retire(export_dir, version, options.keep)
@@ -219,7 +238,7 @@ def _retire(export_dir: Path, published: int, keep: int) -> None:
 
 def _publish_next(directory: Path, export_dir: Path) -> tuple[Path, int]:
     while True:
-        version = max((number for number, _ in _versions(export_dir)), default=0) + 1
+        version = following(number for number, _ in _versions(export_dir))
         try:
             _rename(directory, export_dir / str(version), _NOREPLACE)
         except FileExistsError:  # another publisher took it in between
@@ -257,7 +276,7 @@ def _rename(source: Path, target: Path, flags: int) -> None:
 
 
 def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
-    with _locked(target.parent):
+    with locked(target.parent):
         if flags == _EXCHANGE:
             aside = target.with_name(f".{target.name}{_ASIDE}")
             target.rename(aside)

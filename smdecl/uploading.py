@@ -15,7 +15,7 @@ from typing import Any
 
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
-from smdecl.publishing import VERSION
+from smdecl.publishing import following, version_of
 
 _REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.+")
 _LAST = "saved_model.pb"
@@ -149,7 +149,7 @@ def _target(files: Any, base: str, publish: Publish) -> tuple[str, int | None]:
         return base, None
     versions = _versions(files, base)
     if publish.version == "next":
-        version = max(versions, default=0) + 1
+        version = following(versions)
     elif (version := publish.version) in versions:
         message = f"version {version} exists in {base!r}; takes another version, or next"
         raise PublishError(Problem(("publish", "version"), message))
@@ -163,4 +163,4 @@ def _names(files: Any, base: str) -> list[str]:
 
 
 def _versions(files: Any, base: str) -> set[int]:
-    return {int(name) for name in _names(files, base) if VERSION.fullmatch(name)}
+    return {version for name in _names(files, base) if (version := version_of(name)) is not None}

@@ -87,6 +87,13 @@ class Run:
         if error is not None and served != self.before and not (self.case.options.replace and served in self.after):
             yield f"reported as failed ({error}), and there is {served}"
 
+    def unsynced(self, calls: Calls) -> list[str]:
+        """Returns the directories that could have lost the release, or what leads to it, after a power failure."""
+        release = self.base if self.case.options.version is None else self.base / "version"
+        holding = {parent for parent in release.parents if parent.is_relative_to(self.root)}
+        failed = {path for _, path in calls.seen[calls.number - 1 : calls.number]}  # published all the same
+        return sorted(map(str, holding - failed - {path for name, path in calls.seen if name == "fsync"}))
+
     def wrong_after_next(self) -> Iterator[str]:
         """Publishes once more, undisturbed, and yields what is wrong then."""
         options = self.case.options if self.served() == self.before else self.case.again
@@ -119,10 +126,11 @@ def fail_everywhere(root: Path, case: Case, old: Path, new: Path, has_renameat2:
             run.act(calls, has_renameat2)
         except Exception as error:
             raised = error
-        found = [f"published without a sync: {place}" for place in _unsynced(calls, new) if raised is None]
+        unsynced = [*_unsynced(calls, new), *run.unsynced(calls)] if raised is None else []
+        found = [f"published without a sync: {place}" for place in unsynced]
         found += _described(lambda: [*run.wrong_after_error(raised), *run.wrong_after_next()])  # noqa: B023
         if found:
-            call = " ".join(map(str, *calls.seen[number - 1 : number]))
+            call = " ".join(str(part) for call in calls.seen[number - 1 : number] for part in call)  # none in the last
             wrong[f"{number} {call}"] = [text.replace(str(run.root), "") for text in found]
         shutil.rmtree(run.root)
         if not calls.reached:

@@ -29,13 +29,13 @@ class Calls:
 
     def __init__(self, root: Path, number: int, act: Callable[[str, Path], None]) -> None:
         self.seen: list[tuple[str, Path]] = []
-        self._root, self._number, self._act = root, number, act
+        self._root, self.number, self._act = root, number, act
         self._thread = threading.get_ident()
         self.paused = False
 
     @property
     def reached(self) -> bool:
-        return len(self.seen) >= self._number
+        return len(self.seen) >= self.number
 
     @property
     def names(self) -> list[str]:
@@ -48,7 +48,7 @@ class Calls:
         if path.is_absolute() and not path.is_relative_to(self._root):  # a relative one is below a descriptor
             return
         self.seen.append((name, path))
-        if len(self.seen) == self._number:
+        if len(self.seen) == self.number:
             self._act(name, path)
 
 

@@ -100,7 +100,7 @@ class Sweeper(faults.Calls):
 
     def see(self, name, place):
         super().see(name, place)
-        if not self.paused and self.held and len(self.seen) == self._number + self.lasts:
+        if not self.paused and self.held and len(self.seen) == self.number + self.lasts:
             self.sweep()
 
     def _hold(self):

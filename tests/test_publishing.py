@@ -12,7 +12,7 @@ import pytest
 
 from smdecl import publishing
 from smdecl.config import Publish
-from smdecl.errors import PublishError
+from smdecl.errors import ConfigError, PublishError
 from tests.conftest import ROOT, tree
 
 NEXT = Publish(version="next", replace=False)
@@ -39,6 +39,28 @@ def test_the_next_version_follows_the_highest_as_a_server_parses_names(tmp_path)
     (tmp_path / "12").write_text("a file: a server takes it for a version all the same")
 
     assert release(tmp_path)[1] == 13
+
+
+@pytest.mark.parametrize("name", ["99999999999999999999", str(2**63), str(-(2**63) - 1)])
+def test_a_name_beyond_int64_is_no_version_for_a_server(tmp_path, name):
+    (tmp_path / name).mkdir()
+
+    assert release(tmp_path, Publish(version="next", replace=False, keep=1)) == (tmp_path / "1", 1)
+    assert sorted(os.listdir(tmp_path)) == sorted(["1", name])
+
+
+def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
+    release(tmp_path, Publish(version=2**63 - 2, replace=False))
+    publishing.refuse_early(tmp_path, NEXT)
+    assert release(tmp_path)[1] == 2**63 - 1
+    before = tree(tmp_path)
+
+    message = "publish.version: no version follows 9223372036854775807"
+    with pytest.raises(PublishError, match=message):
+        publishing.refuse_early(tmp_path, NEXT)
+    with pytest.raises(PublishError, match=message):
+        release(tmp_path)
+    assert tree(tmp_path) == before
 
 
 def test_a_given_version_is_published_once(tmp_path):
@@ -109,7 +131,7 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
     before = os.umask(0o027)
     try:
         with publishing.stage(tmp_path, NEXT) as directory:
-            assert not publishing.VERSION.fullmatch(directory.name)
+            assert publishing.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
         os.umask(before)
@@ -206,6 +228,36 @@ def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
     assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
 
 
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("export_dir", [".", "sub/..", "..", "{cwd}", "{cwd}/", "/", "link"])
+def test_the_current_directory_is_never_the_saved_model_itself(tmp_path, monkeypatch, export_dir, replace):
+    cwd = tmp_path / "parent" / "cwd"
+    (cwd / "sub").mkdir(parents=True)
+    (cwd / "link").symlink_to(".")
+    monkeypatch.chdir(cwd)
+    if not replace:
+        (cwd / "sub").rmdir()
+
+    base = publishing.place(export_dir.format(cwd=cwd), "")
+    with pytest.raises(ConfigError, match="export_dir: .* is the current directory, or holds it"):
+        publishing.refuse_early(base, Publish(version=None, replace=replace))
+
+
+def test_a_base_path_that_is_the_saved_model_ends_in_its_own_name(tmp_path):
+    # Its stage would lie within it.
+    (tmp_path / "base" / "sub").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"export_dir: .* ends in '\.\.'"):
+        publishing.refuse_early(tmp_path / "base" / "sub" / "..", Publish(version=None, replace=True))
+
+
+def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for version, export_dir in enumerate([".", "", "sub/.."], start=1):
+        base = publishing.place(export_dir, "")
+        publishing.refuse_early(base, NEXT)
+        assert release(base) == (base / str(version), version)
+
+
 def test_replace_never_swaps_a_base_path_with_its_versions(tmp_path):
     base = tmp_path / "base"
     release(base)
@@ -241,3 +293,31 @@ def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
     release(tmp_path, NEXT)
 
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_version_that_is_a_link_is_retired_and_what_it_points_to_stays(tmp_path):
+    elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
+    release(elsewhere)
+    before = tree(elsewhere)
+    base.mkdir()
+    (base / "5").symlink_to(elsewhere / "1")
+
+    release(base, Publish(version="next", replace=False, keep=1))
+
+    assert os.listdir(base) == ["6"]
+    assert tree(elsewhere) == before
+
+
+def test_what_a_killed_publisher_was_retiring_is_swept_where_it_is_a_link(tmp_path):
+    elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
+    release(elsewhere)
+    before = tree(elsewhere)
+    base.mkdir()
+    for number, target in enumerate([elsewhere / "1", tmp_path / "nowhere", Path("loop")]):
+        (base / f"{publishing._STAGE}{publishing._HOST}-{number}-abcd").symlink_to(target)
+    (base / "loop").symlink_to("loop")
+
+    release(base)
+
+    assert sorted(os.listdir(base)) == ["1", "loop"]
+    assert tree(elsewhere) == before
