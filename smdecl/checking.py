@@ -119,9 +119,12 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             if publish[key] is not None:
                 takes = "takes null beside publish.version=null: a server looks for versions"
                 yield Problem(("publish", key), f"got {publish[key]!r}; {takes}")
-    record = publish["run_record"]
-    if record is not None and (reason := _refuse_record(record, values["export_dir"])):
-        yield Problem(("publish", "run_record"), reason)
+    for key in ("models_config", "run_record"):
+        if publish[key] is not None and (reason := _refuse_file(publish[key])):
+            yield Problem(("publish", key), reason)
+    if (record := publish["run_record"]) is not None and _lies_in(record, values["export_dir"]):
+        place = f"{record!r} lies in export_dir, {values['export_dir']!r}, where only releases are"
+        yield Problem(("publish", "run_record"), f"{place}; takes a place outside of it")
     if publish["sign"] is not None:
         try:
             signing.require_key(Path(publish["sign"]))
@@ -129,18 +132,25 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from error.problems
 
 
-def _refuse_record(record: str, export_dir: str) -> str | None:
-    if reason := _refuse_path(record):
+def _refuse_file(text: str) -> str | None:
+    """Says why no file can be written there."""
+    if reason := _refuse_path(text):
         return reason
-    if Path(record).is_dir():
-        return f"{record!r} is a directory"
-    if (
-        isinstance(export_dir, str)
-        and not _refuse_path(export_dir)
-        and Path(record).resolve().is_relative_to(Path(export_dir).resolve())
-    ):
-        return f"{record!r} lies in export_dir, {export_dir!r}, where only releases are; takes a place outside of it"
+    try:
+        if Path(text).is_dir():
+            return f"{text!r} is a directory; takes a file, existing or not"
+        for parent in Path(text).parents:
+            if os.path.lexists(parent) and not parent.is_dir():
+                return f"{str(parent)!r} is no directory, and {text!r} would lie in it; takes another place"
+    except OSError as error:
+        return f"{text!r} cannot be looked at: {error.strerror}"
     return None
+
+
+def _lies_in(file: str, export_dir: Any) -> bool:
+    if not isinstance(export_dir, str) or _refuse_path(export_dir) or _refuse_path(file):
+        return False
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(export_dir))
 
 
 def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -211,8 +221,14 @@ _LONGEST_NAME = 255  # bytes, on every file system of Linux
 _LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*[^/].*")
+
+
 def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     if "://" in values["export_dir"]:
+        if "::" in values["export_dir"] or not _URL.fullmatch(values["export_dir"]):
+            message = f"{values['export_dir']!r} is no plain URL; takes one such as gs://bucket/models, or a local path"
+            yield Problem(("export_dir",), message)
         return  # whether a store takes it, publishing finds out before anything is built
     if reason := _refuse_path(values["export_dir"]):
         yield Problem(("export_dir",), reason)

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from smdecl.errors import Problem, PublishError
+from smdecl.files import locked, read_regular
 
 _KEY = ("publish", "models_config")
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -25,13 +27,17 @@ def add(path: Path, name: str, base_path: Path | str) -> None:
         PublishError: Where the file holds what smdecl did not write.
         OSError: Where the file system refuses.
     """
-    entries = _read(path) if path.exists() else {}
     place = base_path if isinstance(base_path, str) else str(base_path.resolve())
-    entries[name] = (
+    entry = (
         f"  config {{\n    name: {_quoted(name)}\n    base_path: {_quoted(place)}\n"
         '    model_platform: "tensorflow"\n  }\n'
     )
     path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent):  # what another one adds between reading and replacing would be lost
+        _replace(path, {**_read(path), name: entry})
+
+
+def _replace(path: Path, entries: Mapping[str, str]) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".smdecl-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -51,13 +57,14 @@ def require_ours(path: Path) -> None:
     Raises:
         PublishError: Where it holds what smdecl did not write.
     """
-    if path.exists():
-        _read(path)
+    _read(path)
 
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
+    except FileNotFoundError:
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise PublishError(Problem(_KEY, f"{str(path)!r} cannot be read: {error}")) from error
     entries = {json.loads(match.group(1)): match.group(0) for match in _ENTRY.finditer(text)}

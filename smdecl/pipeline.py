@@ -117,6 +117,9 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
     except OSError as error:
         message = f"{path} is published, but {error.filename or file}: {error.strerror}"
         raise PublishError(Problem(("publish", key), message)) from error
+    except PublishError as error:
+        problems = [Problem(one.path, f"{path} is published, but {one.message}") for one in error.problems]
+        raise PublishError(problems) from error
 
 
 def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> tuple[Path, Made]:

@@ -1,11 +1,16 @@
 """A models.config that TensorFlow Serving reads: parsed by its own classes."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from smdecl import models_config
 from smdecl.errors import ConfigError, PublishError
+from tests.conftest import ROOT
 
 
 def served(path):
@@ -49,6 +54,76 @@ def test_what_smdecl_did_not_write_is_left_alone(project, text):
     assert not (project.root / "exports").exists()
 
 
+def test_a_file_that_became_another_meanwhile_is_told_and_the_release_stands(project):
+    project.write(
+        "mynet.py",
+        """
+import pathlib
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        pathlib.Path("models.config").write_text("mine")
+
+    def add(self, x):
+        return x + 1.0
+""",
+    )
+
+    with pytest.raises(PublishError, match="publish.models_config: exports/adder/1 is published, but 'models.config'"):
+        project.export("model._target_=mynet.Net", "publish.models_config=models.config")
+
+    assert (project.root / "models.config").read_text() == "mine"
+    assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
+
+
 def test_a_base_path_without_versions_is_no_model_of_a_server(project):
     with pytest.raises(ConfigError, match="takes null beside publish.version=null: a server looks for versions"):
         project.export("publish=in_place", "publish.models_config=models.config")
+
+
+def test_processes_that_add_at_once_lose_no_model(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from smdecl import models_config\n"
+        "for number in range(20):\n"
+        "    models_config.add(Path('serving/models.config'), f'{sys.argv[1]}{number}', Path('base'))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [subprocess.Popen([sys.executable, "-c", script, name], cwd=tmp_path, env=env) for name in "abc"]
+
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert sorted(served(tmp_path / "serving" / "models.config")) == sorted(
+        f"{name}{number}" for name in "abc" for number in range(20)
+    )
+    assert os.listdir(tmp_path / "serving") == ["models.config"]
+
+
+def test_a_pipe_is_no_models_config(project):
+    os.mkfifo(project.root / "models.config")
+    with pytest.raises(PublishError, match="'models.config' cannot be read: .*is no regular file"):
+        project.export("publish.models_config=models.config")
+
+
+UNFIT = {
+    "x" * 300: "holds a NUL or a name of more than 255 bytes",
+    "a/\0": "holds a NUL or a name of more than 255 bytes",
+    "file/models.config": "'file' is no directory, and 'file/models.config' would lie in it",
+    "link/deep/models.config": "'link' is no directory, and 'link/deep/models.config' would lie in it",
+    "directory": "'directory' is a directory",
+}
+
+
+@pytest.mark.parametrize("key", ["models_config", "run_record"])
+@pytest.mark.parametrize("name", UNFIT, ids=["long", "nul", "below a file", "below a dangling link", "directory"])
+def test_where_no_file_can_be_is_told_before_anything_is_built(project, key, name):
+    project.write("file", "")
+    (project.root / "link").symlink_to("nowhere")
+    (project.root / "directory").mkdir()
+
+    with pytest.raises(ConfigError, match=UNFIT[name]) as error:
+        project.export(f'publish.{key}="{name}"')
+
+    assert error.value.exit_code == 2
+    assert [problem.key for problem in error.value.problems] == [f"publish.{key}"]
+    assert not (project.root / "exports").exists()

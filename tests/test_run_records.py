@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands
         ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
         ("/dev/full", "'/dev/full' cannot be added to: is no regular file"),
         ("pipe", "'pipe' cannot be added to: is no regular file"),
-        (".bashrc/runs.jsonl", "'.bashrc/runs.jsonl' cannot be added to: Not a directory"),
+        (".bashrc/runs.jsonl", "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it"),
         ("exports/adder/1/runs.jsonl", "lies in export_dir, 'exports/adder', where only releases are"),
         ("a" * 300, "holds a NUL or a name of more than 255 bytes"),
         ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
@@ -184,7 +184,9 @@ def test_a_file_that_can_be_none_is_told_before_anything_is_built(project):
     with pytest.raises(ConfigError) as error:
         project.export("publish.run_record=logs")
 
-    assert str(error.value) == "override 'publish.run_record=logs': publish.run_record: 'logs' is a directory"
+    assert str(error.value) == (
+        "override 'publish.run_record=logs': publish.run_record: 'logs' is a directory; takes a file, existing or not"
+    )
     assert not (project.root / "exports").exists()
 
 
