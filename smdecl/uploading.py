@@ -1,29 +1,30 @@
 """Stage 8 for a remote base path: uploads a finished release, `saved_model.pb` last.
 
-An object store has no directory to rename: until its last file is there a version is seen, and cannot be loaded.
+An object store has no directory to rename: until its last file is there a version is seen, and cannot be loaded. Nor
+does it say who was first: each file is looked for just before it is put, beginning with the one that every release has.
 fsspec speaks to the store; it comes with `smdecl[remote]`, and each store's own driver (gcsfs, s3fs, ...) beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
+import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from smdecl import manifest
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
 from smdecl.publishing import following, version_of
 
-_REMOTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.+")
-_LAST = "saved_model.pb"
+_FIRST, _LAST = manifest.FILE, "saved_model.pb"
 
 
 def is_remote(export_dir: str) -> bool:
-    """Tells whether a base path is a URL, such as gs://bucket/models."""
-    return _REMOTE.fullmatch(export_dir) is not None
+    """Tells whether a base path is a URL, such as gs://bucket/models; `check` lets no path pass that looks like one."""
+    return "://" in export_dir
 
 
 def place(export_dir: str, subdirectory: str) -> str:
@@ -63,14 +64,13 @@ def publish(directory: Path, export_dir: str, options: Publish) -> tuple[str, in
     files, base = _open(export_dir)
     with _store_errors(export_dir):
         target, version = _target(files, base, options)
-        names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+        upload = _Upload(files, directory, target)
         try:
-            for name in sorted(names, key=lambda name: name == _LAST):
-                _put(files, directory / name, f"{target}/{name}")
+            upload.run()
         except BaseException:
-            _remove(files, target, names)
+            upload.withdraw()
             raise
-    return files.unstrip_protocol(target), version
+        return files.unstrip_protocol(target), version
 
 
 def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] | None:
@@ -85,7 +85,7 @@ def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] |
     with _store_errors(export_dir):
         versions = () if publish.version is None else _versions(files, base)
         for version in sorted(versions, reverse=True):
-            if files.exists(source := f"{base}/{version}/{_LAST}"):
+            if _is_there(files, source := f"{base}/{version}/{_LAST}"):
                 directory = stage / str(version)
                 directory.mkdir()
                 files.get_file(source, str(directory / _LAST))
@@ -93,23 +93,76 @@ def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] |
     return None
 
 
-def _put(files: Any, source: Path, target: str) -> None:
-    files.makedirs(target.rpartition("/")[0], exist_ok=True)
-    files.put_file(str(source), target)
-    if (size := files.size(target)) != source.stat().st_size:
-        raise OSError(f"{target} has {size} bytes after the upload; it should have {source.stat().st_size}")
+class _Upload:
+    """The upload of one release; it keeps what it has begun to put, and which directories it makes for that."""
+
+    def __init__(self, files: Any, directory: Path, target: str) -> None:
+        self._files, self._directory, self._target = files, directory, target
+        found = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
+        self._names = sorted(found, key=lambda name: (name == _LAST, name != _FIRST, name))
+        parents = {parent for name in found for parent in _parents(f"{target}/{name}", target)}
+        self._missing = [parent for parent in parents if not _is_there(files, parent)]
+        self._begun: list[str] = []
+        self._done = False
+
+    def run(self) -> None:
+        """Puts each file in its place, where none is yet; saved_model.pb once all others are there."""
+        for name in self._names:
+            if name == _LAST:
+                self._compare(self._begun)
+            self._put(name)
+        self._done = True
+        self._compare(self._names)
+
+    def _put(self, name: str) -> None:
+        place = f"{self._target}/{name}"
+        if _is_there(self._files, place):
+            message = f"{self._target!r} was taken meanwhile: another has put {name!r} there; takes another version"
+            raise PublishError(Problem(("publish", "version"), message))
+        self._begun.append(name)
+        self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+        self._files.put_file(str(self._directory / name), place)
+
+    def _compare(self, names: Iterable[str]) -> None:
+        """Raises where a file is not as it was put: the store has lost some of it, or another publisher has."""
+        self._files.invalidate_cache()
+        for name in names:
+            place, wanted = f"{self._target}/{name}", (self._directory / name).stat().st_size
+            if (size := self._files.size(place)) != wanted:
+                raise OSError(f"{place} has {size} bytes after the upload; it should have {wanted}")
+
+    def withdraw(self) -> None:
+        """Removes what was uploaded, as far as the store lets it; what it refused first is the error that is told."""
+        for name in reversed(self._begun):
+            with contextlib.suppress(Exception):
+                if self._is_anothers():  # asked each time, for another may be about to complete it
+                    break
+                self._files.rm_file(f"{self._target}/{name}")
+        for directory in sorted(self._missing, key=len, reverse=True):
+            with contextlib.suppress(Exception):  # it is not empty, or the store has no directories
+                self._files.rmdir(directory)
+
+    def _is_anothers(self) -> bool:
+        """Tells whether a saved_model.pb is there that may be of another publisher, whose release this is then."""
+        place = f"{self._target}/{_LAST}"
+        if not _is_there(self._files, place):
+            return False
+        found, own = self._files.cat_file(place), (self._directory / _LAST).read_bytes()
+        begun = _LAST in self._begun and own.startswith(found)
+        # Where the store broke off while it was put, all of it may as well be that of another with the same release.
+        return not (begun and (self._done or found != own))
 
 
-def _remove(files: Any, target: str, names: list[str]) -> None:
-    """Removes what was uploaded, as far as the store lets it; what it refused first is the error that is told."""
-    places = {f"{target}/{name}" for name in names}
-    directories = {parent for place in places for parent in _parents(place, target)}
-    for place in places:
-        with contextlib.suppress(Exception):
-            files.rm_file(place)
-    for directory in sorted(directories, key=len, reverse=True):
-        with contextlib.suppress(Exception):  # it is not empty, or the store has no directories
-            files.rmdir(directory)
+def _is_there(files: Any, place: str) -> bool:
+    """Looks anew; unlike `files.exists`, it takes no error for an answer."""
+    files.invalidate_cache()
+    try:
+        files.info(place)
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) and error.errno != errno.ENOENT:
+            raise
+        return False
+    return True
 
 
 def _parents(place: str, top: str) -> Iterator[str]:
@@ -126,8 +179,11 @@ def _open(export_dir: str) -> tuple[Any, str]:
         raise ConfigError(Problem(("export_dir",), message)) from error
     try:
         files, base = fsspec.core.url_to_fs(export_dir)
-    except (ImportError, ValueError) as error:  # no driver for the store, or no such store
-        raise ConfigError(Problem(("export_dir",), f"{export_dir!r}: {error}")) from error
+    except Exception as error:  # no driver for the store, or one that fails in any way of its own, connecting already
+        kind = PublishError if isinstance(error, OSError) else ConfigError
+        reason = f"{export_dir!r} cannot be opened: {type(error).__name__}: {error}"
+        takes = "takes a URL that fsspec and the store's own driver open, or a local path"
+        raise kind(Problem(("export_dir",), f"{reason}; {takes}")) from error
     return files, base.rstrip("/")
 
 
@@ -158,7 +214,7 @@ def _target(files: Any, base: str, publish: Publish) -> tuple[str, int | None]:
 
 def _names(files: Any, base: str) -> list[str]:
     files.invalidate_cache()
-    found = files.ls(base, detail=False) if files.exists(base) else []
+    found = files.ls(base, detail=False) if _is_there(files, base) else []
     return [entry.rstrip("/").rpartition("/")[2] for entry in found]
 
 

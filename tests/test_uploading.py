@@ -3,7 +3,8 @@
 import fsspec
 import pytest
 
-from smdecl import manifest, pipeline
+from smdecl import manifest, pipeline, uploading
+from smdecl.config import Publish
 from smdecl.errors import ConfigError, PublishError
 from tests.conftest import tree
 
@@ -83,6 +84,199 @@ def test_what_a_store_breaks_off_is_removed_and_the_next_upload_stands(project, 
     assert project.export("model=scaler", "export_dir=memory://models").path == "memory:///models/1"
 
 
+NEXT = Publish(version="next", replace=False)
+FILES = ("assets.extra/smdecl/manifest.json", "assets/words", "fingerprint.pb", "saved_model.pb", "variables/data")
+
+
+def made(directory, content, names=FILES):
+    """Returns a directory that stands for a release that was made."""
+    for name in names:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(f"{content} {name}")
+    return directory
+
+
+def upload(directory):
+    return uploading.publish(directory, "memory://models", NEXT)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Releases of two publishers, one of which has a file more."""
+    return made(tmp_path / "first", "first"), made(tmp_path / "second", "second", (*FILES, "assets/more"))
+
+
+def before_put(store, monkeypatch, number, act):
+    """Acts just before a call of put_file: where the one who puts has looked, and has not put."""
+    put, calls = type(store).put_file, []
+
+    def patched(self, source, target, **keywords):
+        calls.append(target)
+        if len(calls) == number:
+            with monkeypatch.context() as undisturbed:
+                undisturbed.setattr(type(store), "put_file", put)
+                act(target)
+        return put(self, source, target, **keywords)
+
+    monkeypatch.setattr(type(store), "put_file", patched)
+
+
+def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch, two):
+    first, second = two
+    find = uploading._target
+
+    def slow(*arguments):
+        found = find(*arguments)
+        monkeypatch.setattr(uploading, "_target", find)
+        assert upload(first)[1] == 1
+        return found
+
+    monkeypatch.setattr(uploading, "_target", slow)
+    with pytest.raises(PublishError, match="publish.version: '/models/1' was taken meanwhile") as error:
+        upload(second)
+
+    assert error.value.exit_code == 5
+    assert uploaded(store) == {f"1/{name}": data for name, data in tree(first).items()}
+    assert upload(second)[1] == 2
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_what_another_publisher_has_completed_is_never_removed(store, monkeypatch, two, number):
+    """Whenever it comes, and though the upload that it comes into breaks off."""
+    first, second = two
+
+    def complete(_target):
+        for name, data in tree(first).items():
+            store.pipe_file(f"/models/1/{name}", data)
+        raise ConnectionError("broken off")
+
+    before_put(store, monkeypatch, number, complete)
+    with pytest.raises(PublishError, match="ConnectionError: broken off"):
+        upload(second)
+
+    assert {name: data for name, data in uploaded(store).items() if name != "1/assets/more"} == {
+        f"1/{name}": data for name, data in tree(first).items()
+    }
+
+
+def test_a_saved_model_that_came_meanwhile_is_not_put_over(store, monkeypatch, two):
+    before_put(store, monkeypatch, 4, lambda _: store.pipe_file("/models/1/saved_model.pb", b"another's"))
+
+    with pytest.raises(PublishError, match="'/models/1' was taken meanwhile: .*'saved_model.pb'"):
+        upload(two[0])
+
+    assert uploaded(store)["1/saved_model.pb"] == b"another's"
+
+
+@pytest.mark.parametrize("written", [0, 5, 14])
+def test_a_part_of_its_own_saved_model_is_removed(store, monkeypatch, two, written):
+    def break_off(target):
+        store.pipe_file(target, (two[0] / "saved_model.pb").read_bytes()[:written])
+        raise OSError("broken off")
+
+    before_put(store, monkeypatch, 5, break_off)
+    with pytest.raises(PublishError, match="OSError: broken off"):
+        upload(two[0])
+
+    assert uploaded(store) == {}
+
+
+@pytest.mark.parametrize("lossy", ["variables/data", "saved_model.pb"])
+def test_what_a_store_has_lost_a_part_of_is_removed(store, monkeypatch, two, lossy):
+    put = type(store).put_file
+
+    def lose(self, source, target, **keywords):
+        put(self, source, target, **keywords)
+        if target.endswith(lossy):
+            store.pipe_file(target, store.cat_file(target)[:5])
+
+    monkeypatch.setattr(type(store), "put_file", lose)
+    with pytest.raises(PublishError, match=f"OSError: /models/1/{lossy} has 5 bytes after the upload"):
+        upload(two[0])
+
+    assert uploaded(store) == {}
+
+
+def test_what_is_whole_though_the_store_broke_off_stays(store, monkeypatch, two):
+    # It may be that of another publisher of the same release.
+    def break_off(target):
+        store.put_file(str(two[0] / "saved_model.pb"), target)
+        raise OSError("broken off")
+
+    before_put(store, monkeypatch, 5, break_off)
+    with pytest.raises(PublishError, match="OSError: broken off"):
+        upload(two[0])
+
+    assert uploaded(store) == {f"1/{name}": data for name, data in tree(two[0]).items()}
+
+
+def test_a_release_that_another_has_taken_from_is_withdrawn(store, monkeypatch, two):
+    before_put(store, monkeypatch, 5, lambda _: store.rm_file("/models/1/assets/words"))
+
+    with pytest.raises(PublishError, match="/models/1/assets/words"):
+        upload(two[0])
+
+    assert uploaded(store) == {}
+
+
+@pytest.mark.parametrize("lost", ["assets/words", "assets.extra/smdecl/manifest.json"])
+def test_saved_model_pb_is_not_put_where_another_has_removed_what_was_uploaded(store, monkeypatch, two, lost):
+    before_put(store, monkeypatch, 4, lambda _: store.rm_file(f"/models/1/{lost}"))
+    put = []
+    before_put(store, monkeypatch, 5, put.append)
+
+    with pytest.raises(PublishError, match=f"/models/1/{lost}"):
+        upload(two[0])
+
+    assert put == []
+    assert uploaded(store) == {}
+
+
+def test_directories_that_were_there_stay(project, two):
+    base = project.root / "store" / "1"
+    base.mkdir(parents=True)
+    (two[0] / "variables" / "index").symlink_to("/proc/self/mem")  # a file that cannot be read
+
+    with pytest.raises(PublishError):
+        uploading.publish(two[0], f"file://{base}", Publish(version=None, replace=False))
+
+    assert list(base.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(store, monkeypatch, two):
+    upload(two[0])
+    before = uploaded(store)
+
+    def refuse(*_arguments, **_keywords):
+        raise ConnectionError("no route")
+
+    for question in ("info", "ls"):
+        with monkeypatch.context() as patched:
+            patched.setattr(type(store), question, refuse)
+            with pytest.raises(PublishError, match="ConnectionError: no route"):
+                upload(two[1])
+    assert uploaded(store) == before
+
+
+@pytest.mark.parametrize("name", ["99999999999999999999", str(2**63)])
+def test_a_name_beyond_int64_is_no_version(store, two, name):
+    store.pipe_file(f"/models/{name}/saved_model.pb", b"")
+
+    assert upload(two[0])[1] == 1
+
+
+def test_there_is_no_version_after_the_highest(store, two):
+    store.pipe_file(f"/models/{2**63 - 1}/saved_model.pb", b"")
+    before = uploaded(store)
+
+    message = "publish.version: no version follows 9223372036854775807"
+    with pytest.raises(PublishError, match=message):
+        uploading.refuse_early("memory://models", NEXT)
+    with pytest.raises(PublishError, match=message):
+        upload(two[0])
+    assert uploaded(store) == before
+
+
 def test_a_version_that_exists_is_told_before_anything_is_built(project, store):
     project.export("export_dir=memory://models", "publish.version=7")
     before = uploaded(store)
@@ -121,6 +315,52 @@ def test_a_store_without_a_driver_is_told(project, url, message):
         project.export(f"export_dir={url}")
 
     assert [problem.key for problem in error.value.problems] == ["export_dir"]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("github://foo/bar", ConfigError),
+        ("reference://x", ConfigError),
+        ("jlab://h/x", ConfigError),
+        ("dbfs://x", ConfigError),
+        ("generic://x", ConfigError),
+        ("dir://x", ConfigError),
+        ("ftp://nohost.invalid/x", PublishError),
+        ("zip://x/y", PublishError),
+    ],
+)
+def test_however_a_driver_fails_it_is_told(project, url, kind):
+    with pytest.raises(kind) as error:
+        project.export(f"export_dir={url}", "+model.wrong=1")
+
+    (problem,) = error.value.problems
+    assert problem.key == "export_dir"
+    cause = type(error.value.__cause__).__name__
+    assert problem.message.startswith(f"{url!r} cannot be opened: {cause}: ")
+    assert problem.message.endswith("; takes a URL that fsspec and the store's own driver open, or a local path")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "simplecache::file:///{root}/x",
+        "blockcache::s3://x",
+        "zip://x::file://{root}/x.zip",
+        "://x",
+        "s3://",
+        "file:///",
+        "memory:////",
+        "1s3://x",
+        "gs//x://y",
+    ],
+)
+def test_what_is_no_plain_url_is_refused(project, url):
+    with pytest.raises(ConfigError, match="is no plain URL") as error:
+        project.export(f'export_dir="{url.format(root=project.root)}"')
+
+    assert [problem.key for problem in error.value.problems] == ["export_dir"]
+    assert [path.name for path in project.root.iterdir()] == ["pyproject.toml"]
 
 
 def test_the_command_line_prints_the_url(project, tmp_path):
