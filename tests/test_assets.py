@@ -258,7 +258,9 @@ def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables, given, lay
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Ids", "Given", "Buckets"])
+@pytest.mark.parametrize(
+    "name", ["Ids", *(pytest.param(name, marks=pytest.mark.soak) for name in ("Given", "Buckets"))]
+)
 def test_two_runs_make_the_same_bytes(tables, name):
     buckets = "buckets: 1\n" if name == "Buckets" else ""
     tables.write("conf/model/net.yaml", f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n{buckets}")

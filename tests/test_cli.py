@@ -248,7 +248,7 @@ def processes_with(marker):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", ["start", "import", "build"])
 def test_interrupted_it_leaves_nothing(project, number, after):
     project.write(
@@ -284,6 +284,7 @@ def wait_for(condition, seconds=30.0):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_nohup_is_honoured(project):
     project.write("mynet.py", "import time\nfrom smdecl.models import Adder\ntime.sleep(2)\n")
     process = subprocess.Popen(

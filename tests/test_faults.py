@@ -28,7 +28,10 @@ from tests.conftest import ROOT, run_cli, tree
 RENAMES = pytest.mark.parametrize(
     "has_renameat2", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["renameat2", "lock"]
 )
-CASES = pytest.mark.parametrize("case", fault_runs.CASES)
+QUICK = ("next to another", "given, replaced", "null, into an empty directory")
+CASES = pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in fault_runs.CASES]
+)
 AT_ONCE = 3
 
 
@@ -45,7 +48,7 @@ def ready(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "code",
-    [errno.EIO, *(pytest.param(code, marks=pytest.mark.slow) for code in (errno.ENOSPC, errno.EACCES))],
+    [errno.EIO, *(pytest.param(code, marks=pytest.mark.soak) for code in (errno.ENOSPC, errno.EACCES))],
     ids=errno.errorcode.get,
 )
 @RENAMES
@@ -210,6 +213,7 @@ def require_refused(project, done):
     assert not (project.root / "exports").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_is_a_publishing_error_and_leaves_nothing(project):
     project.write("mynet.py", MODEL)
     overrides = ["model._target_=mynet.Net", "+model.size=1048576", "export_dir=exports/deep"]
@@ -219,8 +223,8 @@ def test_a_checkpoint_that_cannot_be_written_is_a_publishing_error_and_leaves_no
     assert run_limited(project, 5 << 20, *overrides).stdout == "exports/deep/1\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.soak), 100_000])
+@pytest.mark.soak
+@pytest.mark.parametrize("size", [1, 100_000])
 def test_whichever_file_cannot_be_written_it_is_a_publishing_error(project, size):
     """Just short of the size of each file in turn, and of its half."""
     project.write("mynet.py", MODEL)

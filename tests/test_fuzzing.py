@@ -287,6 +287,6 @@ def composed(overrides):
         assert all(problem.message and "Traceback" not in problem.message for problem in error.problems)
 
 
-@several(50, 200, pytest.mark.soak)
+@several(20, 200, pytest.mark.soak)
 def test_overrides_of_any_text_are_taken_or_told(examples):
     fuzz(examples, st.lists(TYPED, min_size=1, max_size=3), composed)

@@ -120,7 +120,10 @@ def gone(pid, within=10.0):
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_no_process_outlives_the_one_that_started_it(tmp_path, number):
     script = tmp_path / "script.py"
     pids = tmp_path / "pids"

@@ -85,14 +85,18 @@ def functional():
 @pytest.mark.parametrize(
     ("config", "shape"),
     [
-        (["model._target_=mynet.Drawing", "signatures=none", f"+signatures.s={SPEC}"], (2, 3)),
+        pytest.param(
+            ["model._target_=mynet.Drawing", "signatures=none", f"+signatures.s={SPEC}"],
+            (2, 3),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["model._target_=mynet.Held", "signatures=none", f"+signatures.s={SPEC[:-1]}, method: ask}}"],
             (2, 5),
             marks=pytest.mark.slow,
         ),
-        pytest.param(["model._target_=mynet.functional", "signatures=none"], (2, 5), marks=pytest.mark.slow),
-        pytest.param(["model=dense", "signatures=none"], (2, 5), marks=pytest.mark.slow),
+        pytest.param(["model._target_=mynet.functional", "signatures=none"], (2, 5), marks=pytest.mark.soak),
+        pytest.param(["model=dense", "signatures=none"], (2, 5), marks=pytest.mark.soak),
     ],
 )
 def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, config, shape):
@@ -128,7 +132,10 @@ def test_a_subclass_is_built_by_the_declared_specs(net):
     assert serve(release.path, "s", features=np.ones([2, 4], np.float32))["logits"].shape == (2, 3)
 
 
-@pytest.mark.parametrize(("file", "kind"), [("net.keras", "keras"), ("net.weights.h5", "keras_weights")])
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [("net.keras", "keras"), pytest.param("net.weights.h5", "keras_weights", marks=pytest.mark.slow)],
+)
 def test_weights_are_restored(net, file, kind):
     subprocess.run([sys.executable, "-c", SAVE, file], check=True, cwd=net.root, capture_output=True)
 

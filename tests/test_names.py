@@ -26,6 +26,7 @@ DTYPES = {
     "float8_e4m3fn": 1.5, "float8_e5m2": 1.5, "int4": -3, "int8": -3, "int16": -3, "int32": -3, "int64": -3,
     "string": b"\xff\0text", "uint4": 3, "uint8": 3, "uint16": 3, "uint32": 3, "uint64": 2**63,
 }  # fmt: skip
+QUICK = ("bfloat16", "bool", "complex64", "float32", "float8_e5m2", "int4", "int64", "string", "uint64")
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def export(net, signature, *overrides):
     return net.export("model=net", "signatures=none", f"+signatures.s={signature}", *overrides)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "dtype", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in DTYPES]
+)
 def test_every_dtype_that_can_be_fed_is_served_by_both_loaders(net, dtype):
     release = export(net, f"{{method: same, inputs: {{x: {{shape: [n], dtype: {dtype}, name: sent}}}}}}")
 

@@ -52,6 +52,7 @@ def test_what_breaks_callers_of_the_highest_version_is_not_published(project):
     assert project.export(*DOUBLE).version == 8
 
 
+@pytest.mark.slow
 def test_what_breaks_is_told_by_the_command_line(project):
     project.export(*FLOAT)
 

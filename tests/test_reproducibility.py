@@ -28,8 +28,7 @@ from tests.conftest import ROOT, Project
 
 # Those that take longest, or differ little from another one, are left to the slow tests.
 QUICK = [
-    "drawn", "flow", "functional", "subclassed", "drawing", "table", "asset_table", "mutable", "mirrored", "unordered",
-    "calling", "debugged", "summed", "unsorted",
+    "drawn", "functional", "subclassed", "table", "mirrored", "unordered", "debugged", "unsorted",
 ]  # fmt: skip
 KINDS = list(zoo.RELEASES)
 OTHERS = [kind for kind in KINDS if kind not in QUICK]
@@ -253,7 +252,7 @@ def make_unsettled(overrides, place, directory):
 @pytest.mark.parametrize(
     ("kind", "files"),
     [
-        ("drawn", {"fingerprint.pb"}),
+        pytest.param("drawn", {"fingerprint.pb"}, marks=pytest.mark.slow),
         ("table", {"fingerprint.pb", "saved_model.pb"}),
         ("debugged", {"fingerprint.pb", "debug/saved_model_debug_info.pb"}),
     ],

@@ -212,10 +212,14 @@ DRAWN = 'int.from_bytes(os.urandom(4), "big") / 2**32'
     ("made", "added", "told"),
     [
         (f"self.v = tf.Variable({DRAWN})", "x * self.v", "variables v: has other values, by at most "),
-        ("self.place = id(object()) % 100003", "x + float(self.place)", "nodes add/add/y: Const has another value"),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (
+                (
+                    "self.place = id(object()) % 100003",
+                    "x + float(self.place)",
+                    "nodes add/add/y: Const has another value",
+                ),
                 (
                     "self.v = tf.Variable(time.time(), dtype=tf.float64)",
                     "x",

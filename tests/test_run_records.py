@@ -190,6 +190,7 @@ def test_a_file_that_can_be_none_is_told_before_anything_is_built(project):
     assert not (project.root / "exports").exists()
 
 
+@pytest.mark.slow
 def test_each_variant_of_a_sweep_adds_a_line(project):
     done = project.run("-m", "model=adder,scaler", "publish.run_record=runs.jsonl")
 

@@ -509,6 +509,7 @@ def test_a_public_key_that_cannot_be_taken_is_told_first_of_all(project, keys, n
     assert done.stderr == f"smdecl: error: --key: {text}; {PUBLIC}\n"
 
 
+@pytest.mark.slow
 def test_the_command_line_verifies_a_signature(project, release, keys, public):
     line = f"{release}: 5 files as they were made, 3 examples with the loaders python, cpp"
 
@@ -561,6 +562,7 @@ def test_a_signature_is_uploaded(project, keys, public, tmp_path):
     pipeline.verify(tmp_path / "fetched", public)
 
 
+@pytest.mark.slow
 def test_each_variant_of_a_sweep_is_signed(project, keys, public):
     done = project.run("-m", "model=adder,scaler", f"publish.sign={keys / 'release.pem'}")
 
@@ -570,6 +572,7 @@ def test_each_variant_of_a_sweep_is_signed(project, keys, public):
         signing.verify(project.root / path, public)
 
 
+@pytest.mark.slow
 def test_what_signs_nothing_imports_nothing_for_it(project):
     script = (
         "import smdecl, sys\n"

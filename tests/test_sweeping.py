@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import tree
 
 
@@ -99,5 +101,6 @@ def test_a_variant_stays_in_one_directory_whatever_its_values_hold(project):
     ]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_is_a_sweep(project):
     assert project.run("-m", "model=scaler").stdout == "exports/scaler/1\n"

@@ -363,6 +363,7 @@ def test_what_is_no_plain_url_is_refused(project, url):
     assert [path.name for path in project.root.iterdir()] == ["pyproject.toml"]
 
 
+@pytest.mark.slow
 def test_the_command_line_prints_the_url(project, tmp_path):
     done = project.run(f"export_dir=file://{tmp_path}/store")
 

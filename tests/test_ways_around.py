@@ -223,8 +223,8 @@ RUNS = [
     *(pytest.param(where, [], marks=pytest.mark.soak) for where in ("file", "override")),
 ]
 SHOWS = [
-    pytest.param("file", ["--cfg", "all"], marks=pytest.mark.slow),
-    *(pytest.param("file", [flag], marks=pytest.mark.soak) for flag in ("--help", "--info")),
+    pytest.param("file", flags, marks=pytest.mark.soak if flags != ["--help"] else pytest.mark.slow)
+    for flags in (["--cfg", "all"], ["--help"], ["--info"])
 ]
 
 
@@ -341,7 +341,9 @@ pathlib.Path(sys.argv[1]).rename("w.keras")
 """
 
 
-@pytest.mark.parametrize("file", ["lambda.h5", "lambda.keras", "module.keras"])
+@pytest.mark.parametrize(
+    "file", ["module.keras", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lambda.h5", "lambda.keras"))]
+)
 def test_weights_of_the_legacy_keras_with_code_in_them_run_nothing(project, evilpkg, file):
     subprocess.run([sys.executable, "-c", LEGACY, file], check=True, capture_output=True)
     project.write("mynet.py", "import tf_keras\ndef net(): return tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(5)])\n")  # fmt: skip
