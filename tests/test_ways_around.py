@@ -223,8 +223,8 @@ RUNS = [
     *(pytest.param(where, [], marks=pytest.mark.soak) for where in ("file", "override")),
 ]
 SHOWS = [
-    pytest.param("file", flags, marks=pytest.mark.soak if flags != ["--help"] else pytest.mark.slow)
-    for flags in (["--cfg", "all"], ["--help"], ["--info"])
+    pytest.param("file", ["--cfg", "all"], marks=pytest.mark.slow),
+    *(pytest.param("file", [flag], marks=pytest.mark.soak) for flag in ("--help", "--info")),
 ]
 
 
