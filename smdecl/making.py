@@ -62,7 +62,7 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
 def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there."""
-    from smdecl import auditing, building, examples, inspecting, saving, sources, tracing, usercode, warmup
+    from smdecl import auditing, building, examples, imports, inspecting, saving, sources, tracing, warmup
 
     clock = _Clock()
     before = frozenset(sys.modules)
@@ -86,9 +86,9 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
             warmup.write(cases, config.name, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
-    brought = usercode.brought(before)
-    files = {**usercode.outside(brought, project.root), **usercode.modules(project.root)}
-    packages = usercode.distributions(brought | usercode.imported(files.values()), known=_PACKAGES)
+    brought = imports.brought(before)
+    files = {**imports.outside(brought, project.root), **imports.modules(project.root)}
+    packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
     modules = {name: digests.sha256(path) for name, path in files.items()}
     return Made(Plan(built.record, records), saved, environment(project, packages), modules, Usage(clock.seconds, peak))
 

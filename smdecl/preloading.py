@@ -23,4 +23,4 @@ def _silent_stderr() -> Iterator[None]:
 with _silent_stderr():
     import tensorflow  # noqa: F401 - before what would import a part of it
 
-    from smdecl import auditing, building, examples, inspecting, saving, sources, verifying, warmup  # noqa: F401
+    from smdecl import auditing, building, examples, imports, inspecting, saving, sources, verifying, warmup  # noqa: F401

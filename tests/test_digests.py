@@ -13,7 +13,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, digests, making, manifest, reproducing, trust, usercode
+from smdecl import checking, digests, imports, making, manifest, reproducing, trust
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.models import Scaler, dense
 from tests.conftest import ROOT
@@ -283,7 +283,7 @@ def test_a_namespace_is_not_its_packages_distribution():
     import google.protobuf  # noqa: F401 - a package of the namespace google
     import yaml  # noqa: F401 - of a distribution with another name
 
-    assert usercode.distributions(usercode.brought({*sys.modules} - {"yaml", "google.protobuf"})) == {
+    assert imports.distributions(imports.brought({*sys.modules} - {"yaml", "google.protobuf"})) == {
         "PyYAML", "protobuf",
     }  # fmt: skip
 
