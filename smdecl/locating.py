@@ -28,12 +28,15 @@ class Locator:
     def __call__(self, path: KeyPath) -> Origin | None:
         """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
 
-        An override of something below `path` goes before the file that holds the rest of it.
+        An override of something below `path` goes before the file that holds the rest of it, and one of a whole list
+        before the file that holds the items of another.
         """
         best: tuple[int, Origin | None] = (0, None)
         for place, origin in self._places:
             below = origin.override is not None and place[: len(path)] == path != ()
-            if below or (place == path[: len(place)] and len(place) >= best[0]):
+            above = place == path[: len(place)]
+            instead = origin.override is not None and above and any(isinstance(p, int) for p in path[len(place) :][:1])
+            if below or instead or (above and len(place) >= best[0]):
                 best = min(len(place), len(path)), origin
         return best[1]
 

@@ -99,7 +99,9 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             path, version = publisher.publish(directory, base, options)
         if options.models_config is not None:
             with _published(path, "models_config", options.models_config):
-                models_config.add(Path(options.models_config), config.name, base)
+                # The variants of a sweep often have one name, and none is to take the place of another.
+                name = f"{config.name}-{subdirectory}" if subdirectory else config.name
+                models_config.add(Path(options.models_config), name, base)
         if options.run_record is not None:
             published = {"name": config.name, "release": str(path), "version": version, "digest": digest}
             seconds["total"] = time.perf_counter() - started

@@ -131,3 +131,17 @@ def test_what_is_read_from_the_environment_stays_unresolved_in_what_is_written_d
     assert composition.values["model"]["url"] == "http://s3cr3t@x"
     assert "s3cr3t" not in str(composition.recorded)
     assert composition.recorded["model"]["token"] == "${oc.env:SECRET}"
+
+
+def test_an_item_of_a_list_that_an_override_gives_is_the_overrides(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "signatures").mkdir(parents=True)
+    (tmp_path / "conf" / "signatures" / "mine.yaml").write_text(
+        "s:\n  inputs:\n    x: {shape: [batch, 2], dtype: float32}\n"
+    )
+    shape = "signatures.s.inputs.x.shape=[batch,-1]"
+    composition = smdecl.compose(["signatures=mine", "verify.loaders=[python,cp]", shape], config_dir="conf")
+
+    assert str(composition.locate(("verify", "loaders", 1))) == "override 'verify.loaders=[python,cp]'"
+    assert str(composition.locate(("signatures", "s", "inputs", "x", "shape", 1))) == f"override {shape!r}"
+    assert str(composition.locate(("signatures", "s", "inputs", "x", "dtype"))) == "conf/signatures/mine.yaml:3"

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from smdecl import models_config
+from smdecl import models_config, pipeline, trust
 from smdecl.errors import ConfigError, PublishError
 from tests.conftest import ROOT
 
@@ -127,3 +127,16 @@ def test_where_no_file_can_be_is_told_before_anything_is_built(project, key, nam
     assert error.value.exit_code == 2
     assert [problem.key for problem in error.value.problems] == [f"publish.{key}"]
     assert not (project.root / "exports").exists()
+
+
+def test_variants_of_a_sweep_that_have_one_name_have_entries_of_their_own(project):
+    option = "publish.models_config=serving/models.config"
+    production = project.export(option).path.parent
+    for variant in ("seed=1", "seed=2"):
+        pipeline.export(project.compose(option, variant), trust.find_project(project.root), variant)
+
+    assert served(project.root / "serving" / "models.config") == {
+        "adder": str(production.absolute()),
+        "adder-seed=1": str((production / "seed=1").absolute()),
+        "adder-seed=2": str((production / "seed=2").absolute()),
+    }
