@@ -38,6 +38,7 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--version", action="version", version=f"smdecl {__version__}")
     parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--jobs", "-j", type=int, metavar="N")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")
@@ -49,6 +50,8 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_intermixed_args(rest)
     if arguments.multirun and verb != "export":
         raise UsageError(f"-m runs a sweep of exports; leave out {verb!r}")
+    if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
+        raise UsageError("--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it")
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
     return arguments

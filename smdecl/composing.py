@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import config_dirs, resolving, resources
@@ -28,11 +30,25 @@ from smdecl.locating import Locator
 PRIMARY = "export"
 
 
+@dataclass(frozen=True)
+class Job:
+    """The place of a config in a sweep.
+
+    Attributes:
+        number: Of the variant.
+        cache: What resolvers such as `now` gave once, for all variants of a sweep.
+    """
+
+    number: int
+    cache: dict[str, Any]
+
+
 def compose(
     overrides: Sequence[str] = (),
     *,
     directories: Sequence[str | Path] = (),
     config_name: str = PRIMARY,
+    job: Job | None = None,
 ) -> Composition:
     """Composes the primary config with `overrides`, as Hydra does it.
 
@@ -40,6 +56,7 @@ def compose(
         overrides: Hydra's override grammar: `model=adder`, `+model.x=1`, `~weights`.
         directories: Whose configs win over the built-in ones of the same name.
         config_name: The primary config.
+        job: Where it is a variant of a sweep.
 
     Raises:
         ConfigError: With every override and interpolation that Hydra could not take.
@@ -50,8 +67,19 @@ def compose(
         problems = [_explain(error, culprit, config, config_name) for error, culprit in failures]
         if config is None:
             raise ConfigError(problems) from failures[-1][0]
+        if job is not None:
+            _tell(config, job)
         HydraConfig.instance().set_config(config)
         return _resolve(config, config_name, taken, problems)
+
+
+def _tell(config: DictConfig, job: Job) -> None:
+    """Puts into a config what Hydra's own launchers do."""
+    with open_dict(config.hydra):
+        config.hydra.mode = RunMode.MULTIRUN
+        config.hydra.job.num, config.hydra.job.id = job.number, str(job.number)
+        config.hydra.runtime.output_dir = str(Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)))
+    config._metadata.resolver_cache = job.cache  # OmegaConf's own set_cache would copy it
 
 
 def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:

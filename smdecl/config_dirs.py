@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from smdecl import resources
 from smdecl.errors import UsageError
 
 PROVIDER = "smdecl"
+_hydra = threading.RLock()  # keeps its state in singletons
 
 
 class UserConfigs(SearchPathPlugin):
@@ -84,14 +86,15 @@ def use(directories: Sequence[str | Path]) -> None:
 @contextmanager
 def session() -> Iterator[None]:
     """Initialises Hydra on these directories."""
-    # Hydra keeps its state in singletons; a caller that is itself a Hydra app finds its own again afterwards.
-    hydra, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, job
+    with _hydra:
+        # A caller that is itself a Hydra app finds its own state again afterwards.
+        hydra, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, job
 
 
 def find(config_path: str | None) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import hydra
@@ -17,18 +17,19 @@ from smdecl.errors import ConfigError, Problem, TrustError
 from smdecl.trust import Project
 
 
-def refuse_settings(variants: Sequence[Sequence[str]], arguments: argparse.Namespace, project: Project) -> None:
-    """Raises where Hydra's own settings would have it run code, before it reads them itself.
+def refuse_settings(
+    variants: Sequence[Sequence[str]], arguments: argparse.Namespace, project: Project
+) -> list[Mapping[str, Any]]:
+    """Raises where Hydra's own settings would have it run code, before it reads them itself; returns them.
 
     Raises:
         TrustError: With every such setting.
     """
-    problems: dict[Problem, None] = {}
-    for overrides in variants:
-        settings = composing.hydra_settings(overrides, config_name=arguments.config_name)
-        problems |= {Problem(path, reason): None for path, reason in trust.refuse_hydra(settings, project)}
-    if problems:
-        raise TrustError(list(problems))
+    found = [composing.hydra_settings(overrides, config_name=arguments.config_name) for overrides in variants]
+    refused = {refusal: None for settings in found for refusal in trust.refuse_hydra(settings, project)}
+    if refused:
+        raise TrustError([Problem(path, reason) for path, reason in refused])
+    return found
 
 
 def show(arguments: argparse.Namespace, project: Project) -> int:

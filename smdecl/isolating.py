@@ -8,6 +8,7 @@ not to be had, each function gets a fresh interpreter instead.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
@@ -46,7 +47,11 @@ _PINNED = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-_starting = threading.Lock()  # what a start changes for a moment, the environment and __main__, is the whole process's
+# What a start changes for a moment, the environment and __main__, is the whole process's; and so is the standard
+# library's book of children, in which each start looks after all of them.
+_children = threading.Lock()
+_running: set[Any] = set()
+_abandoned = False
 _PRELOADED = ["smdecl.preloading"]
 
 
@@ -56,7 +61,7 @@ def start() -> None:
         # The server finds the modules that this process finds; and an interrupt is this process's to handle.
         path = os.pathsep.join(place for place in sys.path if place)
         multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
-        with _starting, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
+        with _children, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
             _require_scratch()
             try:
@@ -94,19 +99,18 @@ def leave() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def restart() -> None:
-    """Ends the server process, and begins another one that has nothing in common with it."""
-    server = getattr(multiprocessing.forkserver, "_forkserver", None)
-    pid = getattr(server, "_forkserver_pid", None)
-    stop()
-    if pid is not None:
-        # Whoever starts the next one looks whether this one has ended, and must find it so.
-        with contextlib.suppress(ChildProcessError):  # it has been waited for
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    start()
+def abandon() -> None:
+    """Kills what other threads run, for good: whoever is waiting for it, or begins anew, gets an error."""
+    global _abandoned  # noqa: PLW0603 - the process is about to end
+    with _children:
+        _abandoned = True
+        for process in _running:
+            _kill(process)
 
 
-def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclError], doing: str) -> Result:
+def run(
+    function: Callable[..., Result], /, *args: Any, failure: type[SmdeclError], doing: str, fresh: bool = False
+) -> Result:
     """Runs `function(*args)` in a pristine process and returns what it returns.
 
     Args:
@@ -114,22 +118,25 @@ def run(function: Callable[..., Result], /, *args: Any, failure: type[SmdeclErro
         args: Of the function.
         failure: What to raise where the process dies without a word.
         doing: What the process was doing, for that error's text.
+        fresh: Whether the process imports TensorFlow itself. Two forks of one server have the same addresses in memory.
 
     Raises:
         SmdeclError: What the function raised, or `failure`.
     """
     start()
-    context: Any = multiprocessing.get_context(_method())
+    context: Any = multiprocessing.get_context("spawn" if fresh else _method())
     receiver, sender = context.Pipe(duplex=False)
     waiter, go = context.Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
     stderr = multiprocessing.connection.Connection(os.dup(2), readable=False)
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
     scratch = tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True)
-    task = _Task(function, args, {**os.environ, **_PINNED, "TMPDIR": scratch.name})
+    with _children:
+        environment = {**os.environ, **_PINNED, "TMPDIR": scratch.name}
+    task = _Task(function, args, environment)
     process = context.Process(target=_child, args=(sender, waiter, stderr, task))
     try:
-        with _starting, _environment(_PINNED), _no_main_module():
+        with _children:
             _start_process(process)
         for ours in (sender, waiter, stderr):
             ours.close()
@@ -156,11 +163,15 @@ class _Task:
 
 
 def _start_process(process: Any) -> None:
+    if _abandoned:
+        raise PublishError("was interrupted")
     try:
-        process.start()
+        with _environment(_PINNED), _no_main_module(), _no_interrupts():
+            process.start()
     except (EOFError, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InternalError(f"the server process that TensorFlow is imported in cannot be reached: {reason}") from error
+    _running.add(process)
 
 
 def _method() -> str:
@@ -208,7 +219,8 @@ def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str
     if receiver in ready or receiver.poll():
         with contextlib.suppress(EOFError, OSError):  # it died before it had said all
             return receiver.recv()
-    process.join()
+    with _children:
+        process.join()
     return failure(Problem((), f"the process that was {doing} {_describe_exit(process.exitcode)}"))
 
 
@@ -222,15 +234,21 @@ def _describe_exit(exitcode: int) -> str:
 
 
 def _end(process: Any) -> None:
-    """Kills the child, with whatever the model's own code has started in it."""
     if process.pid is None:  # it was never started
         return
+    with _children:
+        _running.discard(process)
+        _kill(process)
+        process.join()
+        process.close()
+
+
+def _kill(process: Any) -> None:
+    """Kills a child, with whatever the model's own code has started in it."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # it is gone, or has not yet made a group of its own
         process.kill()
-    process.join()
-    process.close()
 
 
 def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
@@ -246,6 +264,8 @@ def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
     tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
+    for name in _PRELOADED:  # where the process is no fork of the server
+        importlib.import_module(name)
     _send(sender, _outcome(task.function, task.args))
     sender.close()
     sys.stderr.flush()

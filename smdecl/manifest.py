@@ -228,8 +228,8 @@ def _source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # A hook of git sets variables that lead to its own repository.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # A hook of git sets variables that lead to its own repository. Another thread may change the rest meanwhile.
+    environment = {name: os.environ.get(name, "") for name in list(os.environ) if not name.startswith("GIT_")}
     # Asked, git starts what the repository's config names, and writes its index anew, which starts a hook.
     command = ["git", "-C", str(root), "--no-optional-locks", "-c", "core.fsmonitor=false", *_trusted(root), *arguments]
     try:

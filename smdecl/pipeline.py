@@ -124,12 +124,14 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
         raise PublishError(problems) from error
 
 
-def make_release(config: ExportConfig, composition: Composition, project: Project, stage: Path) -> tuple[Path, Made]:
+def make_release(
+    config: ExportConfig, composition: Composition, project: Project, stage: Path, *, fresh: bool = False
+) -> tuple[Path, Made]:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
     inputs = digests.inputs(config, composition.recorded)
     with disk_errors(stage):
         (stage / "made").mkdir()
-    made = _make(config, project, stage / "made")
+    made = _make(config, project, stage / "made", fresh)
     with disk_errors(stage):
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
         manifest.write(directory, composition.recorded, made, inputs, project.root)
@@ -141,8 +143,7 @@ def _require_reproducible(
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
-    isolating.restart()  # two forks of one process have the same addresses in memory
-    again, _ = make_release(config, composition, project, stage / "again")
+    again, _ = make_release(config, composition, project, stage / "again", fresh=True)
     if manifest.read(again)["digest"] != manifest.read(directory)["digest"]:
         from smdecl import diffing
 
@@ -178,8 +179,10 @@ def located(composition: Composition) -> Iterator[None]:
         raise composition.masked(error) from error.__cause__
 
 
-def _make(config: ExportConfig, project: Project, directory: Path) -> Made:
-    made = isolating.run(making.make, config, project, directory, failure=ModelError, doing="building and saving")
+def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) -> Made:
+    made = isolating.run(
+        making.make, config, project, directory, failure=ModelError, doing="building and saving", fresh=fresh
+    )
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(made.saved))
     errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]

@@ -1,11 +1,17 @@
 """A sweep runs every variant, each as an export of its own."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import tree
+from tests.conftest import ROOT, tree
+from tests.test_cli import processes_with, wait_for
 
 
 def sweep_record(root):
@@ -104,3 +110,105 @@ def test_a_variant_stays_in_one_directory_whatever_its_values_hold(project):
 @pytest.mark.slow
 def test_a_sweep_of_one_is_a_sweep(project):
     assert project.run("-m", "model=scaler").stdout == "exports/scaler/1\n"
+
+
+WAITING = """
+import pathlib, time
+import tensorflow as tf
+from smdecl.models import Scaler
+
+def make(number):
+    pathlib.Path(f"built-{number}").touch()
+    if number == 0:  # until the others have been built
+        end = time.monotonic() + 60
+        while not all(pathlib.Path(f"built-{other}").exists() for other in (1, 2)):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    if number == 3:
+        time.sleep(60)
+    return Scaler(factor=number)
+"""
+MODEL = ["model=scaler", "model._target_=mynet.make", "~model.factor"]
+
+
+@pytest.fixture
+def waiting(project):
+    project.write("mynet.py", WAITING)
+    return project
+
+
+def test_variants_run_beside_each_other_and_are_told_in_their_order(waiting):
+    done = waiting.run("-m", "--jobs", "3", *MODEL, "+model.number=0,1,2")
+
+    assert done.stdout.splitlines() == [f"exports/scaler/+model.number={number}/1" for number in range(3)]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(waiting, number):
+    marker = f"SMDECL_TEST_{os.getpid()}_{number}"
+    scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,3.0,2"],
+        cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wait_for(lambda: Path("built-3.0").exists(), seconds=60)
+    os.killpg(process.pid, number)  # as a terminal does
+    stdout, stderr = process.communicate(timeout=20)
+
+    assert (process.returncode, stdout, stderr) == (-number, "exports/scaler/+model.number=1/1\n", "")
+    assert [path.name for path in Path("exports/scaler").iterdir()] == ["+model.number=1"]
+    assert [path.name for path in Path("exports/scaler/+model.number=1").iterdir()] == ["1"]
+    wait_for(lambda: processes_with(marker) == [])
+    scratch.rmdir()  # it is empty
+
+
+def test_what_hydra_tells_a_job_a_variant_knows(project):
+    done = project.run(
+        "-m", "model=adder,scaler", "export_dir='${now:%f}/${hydra:job.num}'", "hydra.sweep.subdir='n${hydra.job.num}'"
+    )
+
+    first, second = (Path(line) for line in done.stdout.splitlines())
+    assert first.parts[0] == second.parts[0]  # one time for the whole sweep
+    assert (first.parts[1:], second.parts[1:]) == (("0", "model=adder", "1"), ("1", "model=scaler", "1"))
+    assert len(list(project.root.glob("sweeps/*/*/n1/result.json"))) == 1
+
+
+LAUNCHER = """
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+
+
+class Backwards(BasicLauncher):
+    def launch(self, job_overrides, initial_job_idx):
+        runs = [super(Backwards, self).launch([job], n) for n, job in reversed(list(enumerate(job_overrides)))]
+        return [run for runs in reversed(runs) for run in runs]
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="backwards", node={"_target_": "hydra_plugins.backwards.Backwards"}
+)
+"""
+
+
+def test_a_launcher_of_hydras_plugins_runs_the_variants(project):
+    project.write("hydra_plugins/backwards.py", LAUNCHER)
+    arguments = ["-m", "hydra/launcher=backwards", "model=adder,addr,scaler"]
+
+    refused = project.run(*arguments)
+    done = project.run("--trust", "hydra_plugins", *arguments)
+
+    assert refused.returncode == 2
+    assert "'hydra_plugins.backwards.Backwards' may not run" in refused.stderr
+    assert done.returncode == 2
+    assert done.stdout.splitlines() == ["exports/adder/model=adder/1", "exports/scaler/model=scaler/1"]
+    assert [variant["exit_code"] for variant in sweep_record(project.root)] == [0, 2, 0]
+
+
+@pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"]])
+def test_so_many_jobs_make_no_sweep(project, arguments):
+    done = project.run(*arguments, "model=adder,scaler")
+
+    told = "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
+    assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")

@@ -1,0 +1,156 @@
+"""The variants of a sweep: which there are, and the record of what became of each."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+import urllib.parse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, OverrideParseException
+
+from smdecl import config_dirs, pipeline, reporting
+from smdecl.errors import ConfigError, InternalError, Origin, Problem, SmdeclError
+
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What became of one variant of a sweep.
+
+    Attributes:
+        number: Its place in the sweep.
+        overrides: That make it.
+        exit_code: As of an export on its own.
+        path: Of its release; None where it failed.
+        digest: Of its release; None where it failed.
+        errors: Each as the command line prints it.
+        seconds: Wall time.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    exit_code: int
+    path: str | None
+    digest: str | None
+    errors: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A variant that is done, with what is to be told of it: the release, or the error."""
+
+    variant: Variant
+    directory: Path
+    release: pipeline.Release | None = None
+    error: SmdeclError | None = None
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """Returns the overrides of each variant, as Hydra's own sweeper makes them.
+
+    Raises:
+        ConfigError: Where the overrides make no sweep.
+    """
+    with config_dirs.session():
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+        except OverrideParseException as error:
+            problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
+            raise ConfigError(problem) from error
+        try:
+            variants: list[list[str]] = BasicSweeper.split_arguments(_own(parsed), None)[0]
+        except HydraException as error:
+            raise ConfigError(str(error)) from error
+        return variants
+
+
+def hydra_overrides(overrides: Sequence[str]) -> list[str]:
+    """Returns the overrides of Hydra's own settings, and the one that leaves out of a variant's name what all share."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    settings = [str(override.input_line) for override in parsed if override.is_hydra_override()]
+    swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
+    same = {override.key_or_group: None for override in _own(parsed) if override.key_or_group not in swept}
+    names = ",".join(map(repr, same))
+    return [*settings, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"] if same else settings
+
+
+def _own(parsed: Sequence[Override]) -> list[Override]:
+    return [override for override in parsed if not override.is_hydra_override()]
+
+
+def subdirectory(name: str) -> str:
+    """Returns the one directory that a variant of this name has, whatever its values hold."""
+    # TensorFlow takes * ? [ ] \ in a path for patterns.
+    return urllib.parse.quote(name.replace("\\", ""), safe="=,:+@ ()~!$&'")
+
+
+def export(number: int, overrides: Sequence[str], directory: Path, make: Callable[[], pipeline.Release]) -> Outcome:
+    """Runs one export and writes down what became of it, where the process that started the sweep finds it."""
+    started = time.monotonic()
+    outcome = Outcome(Variant(number, tuple(overrides), 0, None, None, (), 0.0), directory)
+    try:
+        outcome = _published(outcome, make())
+    except SmdeclError as error:
+        outcome = _failed(outcome, error)
+    except Exception as error:
+        outcome = _failed(outcome, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
+    outcome = replace(outcome, variant=replace(outcome.variant, seconds=round(time.monotonic() - started, 3)))
+    write(directory / _RESULT, asdict(outcome.variant))
+    return outcome
+
+
+def failing(error: SmdeclError) -> Callable[[], pipeline.Release]:
+    """Returns what raises an error in the place of an export."""
+
+    def make() -> pipeline.Release:
+        raise error
+
+    return make
+
+
+def _published(outcome: Outcome, release: pipeline.Release) -> Outcome:
+    variant = replace(outcome.variant, path=str(release.path), digest=release.digest)
+    return replace(outcome, variant=variant, release=release)
+
+
+def _failed(outcome: Outcome, error: SmdeclError) -> Outcome:
+    errors = tuple(str(problem) for problem in error.problems)
+    return replace(outcome, variant=replace(outcome.variant, exit_code=error.exit_code, errors=errors), error=error)
+
+
+def tell(outcome: Outcome) -> Variant:
+    """Prints the path of a variant's release, or its errors."""
+    name = " ".join(outcome.variant.overrides)
+    if outcome.release is not None:
+        try:
+            reporting.release(outcome.release, name)
+        except SmdeclError as error:  # standard output is gone; the other variants go on
+            outcome = _failed(outcome, error)
+            write(outcome.directory / _RESULT, asdict(outcome.variant))
+    if outcome.error is not None:
+        reporting.error(outcome.error, name)
+    return outcome.variant
+
+
+def write(path: Path, value: Any) -> None:
+    """Writes a record of a sweep."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read(directory: Path) -> list[Variant]:
+    """Returns what has been written down of the variants of a sweep, in their order."""
+    found = [Variant(**json.loads(path.read_text(encoding="utf-8"))) for path in directory.rglob(_RESULT)]
+    return sorted(found, key=lambda variant: variant.number)
