@@ -96,6 +96,12 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
         raise
 
 
+def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Starts a project that uses smdecl.")
+    parser.add_argument("directory", type=Path, help="to write its files into; none that is there is touched")
+    return parser.parse_intermixed_args(rest)
+
+
 def _on_directory(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
     parser.add_argument("directory", type=Path, help="of a release, such as exports/adder/1")
@@ -126,5 +132,6 @@ _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {
     "verify": _of_verify,
     "reproduce": _of_reproduce,
     "diff": _of_diff,
+    "init": _of_init,
 }
 VERBS = ("export", "check", "plan", *_OF_VERB)

@@ -167,9 +167,19 @@ def _diff(arguments: argparse.Namespace) -> int:
     return diffing.EXIT_CODES[found.verdict] if arguments.exit_code else 0
 
 
+def _init(arguments: argparse.Namespace) -> int:
+    from smdecl import initializing
+
+    written = initializing.init(arguments.directory)
+    reporting.result("".join(f"{path}\n" for path in written))
+    print(f"next: cd {arguments.directory} && smdecl --config-dir conf release=net", file=sys.stderr)
+    return 0
+
+
 _OF_CONFIG: dict[str, Callable[[Any, Any], int]] = {"export": _export, "check": _check, "plan": _plan}
 _ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "verify": _verify,
     "reproduce": _reproduce,
     "diff": _diff,
+    "init": _init,
 }

@@ -1,4 +1,4 @@
-"""Finds the data that smdecl ships: its config groups and its JSON Schemas."""
+"""Finds the data that smdecl ships: its config groups, its JSON Schemas and the files of a new project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 def _find(name: str) -> Path:
     # A wheel carries the folder inside the package; a checkout and an editable install have it beside the package.
-    inside = _PACKAGE / name
+    inside = _PACKAGE / Path(name).name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
@@ -21,3 +21,8 @@ def conf_dir() -> Path:
 def schema_dir() -> Path:
     """Returns the folder of the JSON Schemas."""
     return _find("schemas")
+
+
+def start_dir() -> Path:
+    """Returns the folder with the files of a new project."""
+    return _find("examples/start")

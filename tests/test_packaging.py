@@ -65,6 +65,8 @@ def require_export(python, directory):
     arguments = ["--config-dir", "conf", "model=mine"]
     assert run([python, "-m", "smdecl", *arguments], directory) == ["exports/mine/1"]
     assert run([python.parent / "smdecl", *arguments], directory) == ["exports/mine/2"]
+    assert run([python.parent / "smdecl", "init", "new"], directory)[0] == "new/.gitignore"
+    assert run([python.parent / "smdecl", "check", "--config-dir", "conf", "release=net"], directory / "new") == []
 
 
 def test_from_a_checkout(source, tmp_path):

@@ -1,0 +1,58 @@
+"""Starts a project that uses smdecl: writes its files, and touches none that is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from smdecl import resources
+from smdecl.errors import PublishError, UsageError
+
+
+def init(directory: Path) -> list[Path]:
+    """Writes the files of a new project into a directory, which is made where it is not there; returns them.
+
+    Raises:
+        UsageError: Where one of them is there already; nothing is written then.
+        PublishError: Where one cannot be written; none of them is left.
+    """
+    template = resources.start_dir()
+    names = sorted(path.relative_to(template) for path in template.rglob("*") if path.is_file())
+    names = [name for name in names if "__pycache__" not in name.parts]
+    if there := [str(directory / name) for name in names if os.path.lexists(directory / name)]:
+        raise UsageError(f"{', '.join(there)}: there already, and nothing is replaced; takes a directory without them")
+    with _all_or_none() as made:
+        for name in names:
+            _make_directories((directory / name).parent, made)
+            _write(directory / name, (template / name).read_bytes(), made)
+    return [directory / name for name in names]
+
+
+@contextmanager
+def _all_or_none() -> Iterator[ExitStack]:
+    """Yields a stack of what undoes what is made; it is undone where not all of it can be made."""
+    with ExitStack() as made:
+        try:
+            yield made
+        except OSError as error:
+            raise PublishError(f"{error.filename}: {error.strerror}; takes a directory that can be written") from error
+        made.pop_all()
+
+
+def _make_directories(directory: Path, made: ExitStack) -> None:
+    for path in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        path.mkdir()
+        made.callback(_undo, path.rmdir)
+
+
+def _write(path: Path, content: bytes, made: ExitStack) -> None:
+    with path.open("xb") as file:
+        made.callback(_undo, path.unlink)
+        file.write(content)
+
+
+def _undo(remove: Callable[[], None]) -> None:
+    with suppress(OSError):  # what failed is told, and not what could not be undone
+        remove()
