@@ -102,6 +102,13 @@ def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(rest)
 
 
+def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Says what any SavedModel is.")
+    parser.add_argument("directory", type=Path, help="of a SavedModel, such as exports/adder/1")
+    parser.add_argument("--format", choices=("text", "json", "html"), default="text")
+    return parser.parse_intermixed_args(rest)
+
+
 def _on_directory(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
     parser.add_argument("directory", type=Path, help="of a release, such as exports/adder/1")
@@ -129,6 +136,7 @@ def _require_overrides(overrides: Sequence[str]) -> None:
 
 
 _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {
+    "inspect": _of_inspect,
     "verify": _of_verify,
     "reproduce": _of_reproduce,
     "diff": _of_diff,

@@ -153,6 +153,14 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inspect(arguments: argparse.Namespace) -> int:
+    from smdecl import describing, pages
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl inspect | head` ends quietly
+    reporting.result(pages.FORMATS[arguments.format](arguments.directory, describing.describe(arguments.directory)))
+    return 0
+
+
 def _diff(arguments: argparse.Namespace) -> int:
     from smdecl import diffing, rendering
 
@@ -178,6 +186,7 @@ def _init(arguments: argparse.Namespace) -> int:
 
 _OF_CONFIG: dict[str, Callable[[Any, Any], int]] = {"export": _export, "check": _check, "plan": _plan}
 _ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "inspect": _inspect,
     "verify": _verify,
     "reproduce": _reproduce,
     "diff": _diff,

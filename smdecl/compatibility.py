@@ -41,10 +41,10 @@ def _function(name: str, old: FunctionRecord, new: FunctionRecord) -> Iterator[C
         yield Change("functions", name, f"took ({old.arguments}), and takes ({new.arguments})", verdict)
     for trace in old.traces:
         if not any(_serves(trace, other, new.arguments) for other in new.traces):
-            yield Change("functions", name, f"can no longer be called as {_call(trace)}", BREAKING)
+            yield Change("functions", name, f"can no longer be called as {call(trace)}", BREAKING)
     for trace in new.traces:
         if not any(_serves(trace, other, old.arguments) for other in old.traces):
-            yield Change("functions", name, f"can be called as {_call(trace)} now", ADDITIVE)
+            yield Change("functions", name, f"can be called as {call(trace)} now", ADDITIVE)
 
 
 def _takes_on(old: ArgumentsRecord, new: ArgumentsRecord, given: Collection[str]) -> bool:
@@ -93,7 +93,7 @@ def _fits(inner: TensorRecord, outer: TensorRecord) -> bool:
     return inner.dtype == outer.dtype and _within(inner.shape, outer.shape)
 
 
-def _call(trace: TraceRecord) -> str:
+def call(trace: TraceRecord) -> str:
     """Returns a trace as Python writes a call: `(0: float32 [], training: False) -> float32 []`."""
     nests = {**trace.nests, **{f"return.{place}".rstrip("."): kind for place, kind in trace.returns.items()}}
     # Of tuples and mappings the places of what they hold say enough.

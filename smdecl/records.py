@@ -14,6 +14,11 @@ VALUE = "value "
 OPTIONAL = {"optional": True}
 
 
+def printable(text: str) -> str:
+    """Returns a text in which nothing ends a line, or speaks to a terminal: others may have written the names in it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 @dataclass(frozen=True)
 class TensorRecord:
     """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank.
@@ -181,9 +186,7 @@ class Change:
         return cls(part, where, f"is gone: {old}" if new is None else f"was {old}, and is {new}")
 
     def __str__(self) -> str:
-        text = f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
-        # Names come from files that others may have written: none may end a line, or speak to a terminal.
-        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        return printable(f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}")
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,56 @@ class DiffRecord:
     verdict: str
     advice: str
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """A tensor in the checkpoint of a SavedModel.
+
+    Attributes:
+        name: By the path that leads to it from the saved object, such as `layers/0/kernel`.
+        dtype: The canonical name.
+        shape: Its sizes.
+        size: In bytes.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class ReleaseRecord:
+    """What the manifest of a release says of it."""
+
+    name: str
+    digest: str
+    smdecl: str
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class DescriptionRecord:
+    """What a SavedModel is, by its files alone (schema: description).
+
+    Attributes:
+        saved_model: As read back from its bytes.
+        methods: Signature key to the name of the API that it is for, such as `tensorflow/serving/predict`.
+        tensorflow: The version that saved it, as it says; empty where it does not.
+        other_graphs: The tags of each MetaGraphDef but the first.
+        stored: What its checkpoint holds.
+        files: File to its size in bytes.
+        release: None where smdecl has not made it.
+    """
+
+    saved_model: SavedModelRecord
+    methods: dict[str, str]
+    tensorflow: str
+    other_graphs: tuple[tuple[str, ...], ...]
+    stored: tuple[StoredRecord, ...]
+    files: dict[str, int]
+    release: ReleaseRecord | None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from smdecl.errors import InternalError
 
 NAMES = (
     "config",
+    "description",
     "diff",
     "manifest",
     "object",
