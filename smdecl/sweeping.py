@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from smdecl import composing, config_dirs, hydra_app, pipeline, reporting
+from smdecl import composing, config_dirs, explaining, hydra_app, pipeline, reporting
 from smdecl.errors import ConfigError, Origin, Problem, SmdeclError
 from smdecl.trust import Project
 
@@ -95,6 +95,8 @@ def _expand(overrides: Sequence[str]) -> tuple[list[list[str]], set[str]]:
         except OverrideParseException as error:
             problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
             raise ConfigError(problem) from error
+        except ValueError as error:
+            raise ConfigError(explaining.require_read(overrides)) from error
         return _expand_within(parsed)
 
 
