@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +17,18 @@ _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help{self._meant(message)}")
+
+    def _meant(self, message: str) -> str:
+        before, _, unknown = message.partition("unrecognized arguments: ")
+        if before or not unknown:
+            return ""
+        word = unknown.split(maxsplit=1)[0].lstrip("-")
+        # By their words alone: all flags are alike in their dashes.
+        flags = {flag.lstrip("-"): flag for flag in self._option_string_actions if flag.startswith("--")}
+        if near := get_close_matches(word.partition("=")[0], flags, n=1):
+            return f"; did you mean {flags[near[0]]!r}?"
+        return f"; an override has no dashes: {word}" if "=" in word else ""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -62,6 +62,8 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
             if isinstance(value, dict) and not isinstance(key, str):
                 message = f"is a key that is no text, but {type(key).__name__}; write it in quotes"
                 yield Problem((*path, str(key)), message)
+            elif isinstance(item, int) and item.bit_length() > _MOST_BITS:
+                yield Problem((*path, key), "is an integer of more than 4300 digits; takes fewer")
             elif not isinstance(item, _PLAIN):
                 message = f"is {type(item).__name__}, which no manifest can hold; takes text, numbers, lists, mappings"
                 yield Problem((*path, key), message)
@@ -70,6 +72,7 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 _DEEPEST = 64
+_MOST_BITS = 14_284  # of 4300 digits, which Python writes no integer of more than
 _PLAIN = (str, int, float, type(None), list, dict)
 
 
@@ -237,9 +240,14 @@ def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     if patterns := sorted(files.PATTERN & set(str(path))):
         message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"
         yield Problem(("export_dir",), message)
+    in_place = _mapping(values, "publish").get("version") is None
     for part in (path, *path.parents):
         with disk_errors(part):
             is_file = part.exists() and not part.is_dir()
+            is_model = part.joinpath("saved_model.pb").is_file() and not (in_place and part == path)
+        if is_model:
+            yield Problem(("export_dir",), f"{str(path)!r} lies in the SavedModel {str(part)!r}; takes another place")
+            return
         if is_file:
             yield Problem(("export_dir",), f"{str(part)!r} is a file; takes a directory, existing or not")
             return

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 KeyPath = tuple[str | int, ...]
+_SHOWN = 1000  # characters of an override
 _SECRET = 4  # characters; what is shorter is in every text
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
 
@@ -67,7 +68,8 @@ class Origin:
 
     def __str__(self) -> str:
         if self.override is not None:
-            return f"override {self.override!r}"
+            cut = self.override if len(self.override) <= _SHOWN else f"{self.override[: _SHOWN - 3]}..."
+            return f"override {cut!r}"
         return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
 
 

@@ -52,20 +52,23 @@ class Locator:
             for default in defaults.defaults:
                 file = config_dirs.find(default.config_path)
                 if file is not None:
-                    places += _lines(file, default.package or "")
+                    places += lines(file, default.package or "")
         for override in parsed:
             if override not in groups:
                 places.append((tuple(override.key_or_group.split(".")), Origin(override=override.input_line)))
         return places
 
 
-def _lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
+def lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
+    """Yields each key path that a config file has something at, and the line."""
     prefix: KeyPath = tuple(package.split(".")) if package else ()
     shown = config_dirs.shown(file)
     if prefix:
         yield prefix, Origin(shown, 1)
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    if root is not None:
+    if isinstance(root, yaml.ScalarNode) and root.value:  # to OmegaConf, a key without a value
+        yield (*prefix, root.value), Origin(shown, root.start_mark.line + 1)
+    elif root is not None:
         yield from _node_lines(root, prefix, shown)
 
 

@@ -113,4 +113,7 @@ class _Resolver:
 
 def _interpolation_error(error: OmegaConfBaseException) -> str:
     text = str(error).splitlines()[0]
-    return text.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    text = text.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    name = f"oc.{text.rpartition(' ')[2]}"
+    meant = text.startswith("Unsupported interpolation type") and OmegaConf.has_resolver(name)
+    return f"{text}; did you mean {name!r}?" if meant else text

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -60,6 +61,49 @@ def require(name: str, value: object) -> None:
         raise InternalError([Problem(problem.path, f"{problem.message} ({name} schema)") for problem in found])
 
 
+_ANY = object()
+
+
+def refusal(values: Mapping[str, Any], path: KeyPath, value: object = _ANY) -> tuple[int, list[str]] | None:
+    """Returns how deep a key path of the config leads to a key that is not taken, and which keys are taken there.
+
+    Args:
+        values: A config, whose other keys tell what is taken beside them.
+        path: Need not be in it.
+        value: To be put there, if its type counts too.
+
+    Returns:
+        None where the path is taken. No keys are where the value there can hold none.
+    """
+    trial: Any = copy.deepcopy(dict(values))
+    node = trial
+    for part in path[:-1]:
+        node[part] = node[part] if isinstance(node.get(part), dict) else {}
+        node = node[part]
+    node[path[-1]] = value
+    for error in _innermost(_Validator(load("config")).iter_errors(trial)):
+        place = tuple(error.absolute_path)
+        if place == path[: len(place)] and (len(place) < len(path) or value is not _ANY):
+            known = sorted(error.schema.get("properties", {}))
+            if error.validator == "type":
+                return len(place), []
+            if error.validator == "additionalProperties" and path[len(place)] not in known:
+                return len(place), known
+    return None
+
+
+def _innermost(errors: Iterable[Any]) -> Iterator[Any]:
+    for error in errors:
+        if not error.context:
+            yield error
+        elif error.validator in ("oneOf", "anyOf"):
+            yield from _innermost(inner for inner in error.context if not _is_null(inner))
+
+
+def _is_null(error: Any) -> bool:
+    return error.validator == "type" and "null" in error.validator_value
+
+
 def _word(error: Any) -> Iterator[Problem]:
     path: KeyPath = tuple(error.absolute_path)
     wording = _KEYWORDS.get(str(error.validator))
@@ -78,14 +122,21 @@ def _word(error: Any) -> Iterator[Problem]:
 def _word_alternatives(error: Any) -> Iterator[Problem]:
     # Every alternative here is null or one real form: what breaks the real form is what the user wants to hear.
     for inner in error.context or []:
-        if inner.validator != "type" or "null" not in inner.validator_value:
+        if not _is_null(inner):
             yield from _word(inner)
 
 
 def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
-    known = sorted(error.schema.get("properties", {}))
+    groups = error.schema.get("x-groups", ())
+    own = error.schema.get("properties", {})
+    known = sorted({*own, *groups})
     for key in error.instance:
-        if key not in known:
+        if key in groups and key not in own:
+            chosen = f"an option of it is chosen by {key}=..., or in a defaults list"
+            missing = "the first line '# @package _global_' of its file is missing"
+            why = missing if isinstance(error.instance[key], dict) else chosen
+            yield Problem((*path, key), f"is a group, and no key; {why}")
+        elif key not in known:
             place = f" of {dotted(path)}" if path else ""
             yield Problem((*path, key), f"{key!r} is no key{place}; takes {', '.join(known)}{nearest(key, known)}")
 
@@ -102,6 +153,8 @@ def _takes(schema: Mapping[str, Any], key: str) -> str:
     wanted = schema.get("properties", {}).get(key, {})
     while "$ref" in wanted:
         wanted = load("config")["$defs"][wanted["$ref"].rsplit("/", 1)[1]]
+    if "x-takes" in wanted:
+        return str(wanted["x-takes"])
     if "enum" in wanted:
         return _choices(wanted["enum"])
     if "type" in wanted:
@@ -136,14 +189,27 @@ def _kind(value: object) -> str:
 
 
 def _enum(error: Any) -> str:
-    known = error.validator_value
+    known, meant = error.validator_value, error.instance
+    if isinstance(meant, str):
+        meant = error.schema.get("x-also", {}).get(meant, meant)
     return str(error.schema.get("x-takes") or _choices(known)) + nearest(
-        error.instance, [value for value in known if value is not None]
+        meant, [value for value in known if value is not None]
+    )
+
+
+def _type(error: Any) -> str:
+    takes = str(error.schema.get("x-takes") or _types(error.validator_value))
+    key, *below = error.absolute_path or [None]
+    if below or not isinstance(error.instance, str) or key not in load("config")["x-groups"]:
+        return takes
+    option = f"{key}={text(error.instance)[1:-1]}"
+    return (
+        f"{takes}; an option is chosen by {option}, or in a defaults list by '- override /{option.replace('=', ': ')}'"
     )
 
 
 _KEYWORDS: dict[str, Any] = {
-    "type": lambda error: error.schema.get("x-takes") or _types(error.validator_value),
+    "type": _type,
     "enum": _enum,
     "minimum": lambda error: f"at least {error.validator_value}",
     "maximum": lambda error: f"at most {error.validator_value}",

@@ -30,7 +30,7 @@ def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
 
 def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
     for index, dim in enumerate(spec.shape or ()):
-        if isinstance(dim, str) and not dim.isidentifier():
+        if isinstance(dim, str) and (not dim.isidentifier() or keyword.iskeyword(dim)):
             hint = f"write {dim} without quotes" if dim.isdigit() else "write null for an unknown size"
             yield Problem((*path, "shape", index), f"{dim!r} cannot name a dim; takes a name such as batch; {hint}")
     if spec.kind == "ragged" and (spec.shape is None or len(spec.shape) <= spec.ragged_rank):

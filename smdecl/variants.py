@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import config_dirs, pipeline, reporting
+from smdecl import config_dirs, explaining, pipeline, reporting
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, SmdeclError
 
 _RESULT = "result.json"
@@ -69,6 +69,8 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         except OverrideParseException as error:
             problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
             raise ConfigError(problem) from error
+        except ValueError as error:
+            raise ConfigError(explaining.require_read(overrides)) from error
         try:
             variants: list[list[str]] = BasicSweeper.split_arguments(_own(parsed), None)[0]
         except HydraException as error:

@@ -65,6 +65,17 @@ def test_names_that_tensorflow_keeps_are_taken(name):
     check(f"signatures.serving_default.inputs.x.name='{name}'")
 
 
+def test_a_base_path_within_a_saved_model_is_refused(project):
+    project.write("exports/adder/1/saved_model.pb", "")
+
+    with pytest.raises(ConfigError) as error:
+        check("name=adder/1")
+    assert str(error.value).endswith(
+        "export_dir: 'exports/adder/1' lies in the SavedModel 'exports/adder/1'; takes another place"
+    )
+    check("name=adder/1", "publish=in_place", "publish.replace=true")
+
+
 @pytest.mark.parametrize("version", ["next", "0", "1", "9223372036854775807", "null"])
 def test_versions_that_a_server_parses_are_taken(version):
     check(f"publish.version={version}")

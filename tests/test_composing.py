@@ -8,6 +8,12 @@ import smdecl
 from smdecl import resources
 from smdecl.errors import ConfigError, UsageError
 
+DIGEST = "0" * 64
+TAKES = (
+    "takes key=value without spaces around =, and in quotes a value that holds $ { } [ ] ( ) , : = or spaces, such as"
+    " 'key=\"a value\"'"
+)
+
 
 def test_the_result_is_what_hydra_itself_composes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -80,14 +86,27 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
             ["modle=adder", "model.factr=1", "model=scaler"],
             [
                 "override 'modle=adder': modle: 'modle' is no key of the config; takes audit, devices, export_dir,"
-                " model, name, options, publish, seed, sha256, signatures, verify, weights; did you mean 'model'?",
+                " model, name, options, publish, release, seed, sha256, signatures, verify, weights; did you mean 'model'?",
                 "override 'model.factr=1': model.factr: 'factr' is no key of model; takes _target_, factor; did you"
                 " mean 'factor'? (to add it, write '+model.factr=...')",
             ],
         ),
         (["model=adder,scaler"], ["override 'model=adder,scaler': model: is a sweep over several values; add -m to run"
                                   " it as one"]),
-        (["x={"], ["override 'x={': is no override: no viable alternative at input '{'"]),
+        (["x={"], ["override 'x={': is no override: no viable alternative at input '{'; " + TAKES]),
+        (["seed = 1"], ["override 'seed = 1': is no override: " + TAKES]),
+        (["relese=mine"], ["override 'relese=mine': relese: 'relese' is no key of the config; takes audit, devices,"
+                           " export_dir, model, name, options, publish, release, seed, sha256, signatures, verify,"
+                           " weights; did you mean 'release'?"]),
+        (["~model=scaler"], ["override '~model=scaler': model: Could not delete 'model=scaler'. No match in the defaults"
+                             " list"]),
+        (["+weights=keras"], ["override '+weights=keras': weights: has an option already; to choose another, write"
+                              " 'weights=keras'"]),
+        (["signatures=[scalar_float,none_]"], ["override 'signatures=[scalar_float,none_]': signatures: 'none_' is no"
+                                               " option of signatures; takes none, scalar_float, string_scalar,"
+                                               " vector_float; did you mean 'none'?"]),
+        (["seed=" + "9" * 4301], ["override 'seed=" + "9" * 992 + "...': holds an integer of more than 4300 digits;"
+                                  " takes fewer"]),
         (["weights=null"], ["override 'weights=null': weights: null is no option; write '~weights' to choose none"]),
         (["seed=${nothing}"], ["override 'seed=${nothing}': seed: Interpolation key 'nothing' not found"]),
         (
@@ -111,6 +130,87 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
 
     found = str(error.value).replace(f"{resources.conf_dir()}/weights/checkpoint.yaml:3: ", "")
     assert sorted(found.splitlines()) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("override", "message", "works"),
+    [
+        (
+            f"sha256.examples.npz={DIGEST}",
+            "sha256.examples.npz: 'examples.npz' is no key of sha256, which is empty (to add it, write"
+            " '+sha256={examples.npz: ...}')",
+            f"+sha256={{examples.npz: {DIGEST}}}",
+        ),
+        (
+            "signatures.my.sig.method=add",
+            "signatures.my.sig.method: 'my.sig' is no key of signatures; takes serving_default (to add it, write"
+            " '+signatures={my.sig: {method: ...}}')",
+            "+signatures={my.sig: {method: add}}",
+        ),
+        (
+            "model.name=n",
+            "model.name: 'name' is no key of model; takes _target_ (to add it, write '+model.name=...')",
+            "+model.name=n",
+        ),
+        (
+            "signatures.serving_default.inputs.x.kind=dense",
+            "signatures.serving_default.inputs.x.kind: 'kind' is not there yet; to add it, write"
+            " '+signatures.serving_default.inputs.x.kind=...'",
+            "+signatures.serving_default.inputs.x.kind=dense",
+        ),
+        ("sha256={a.b: c}", "sha256: 'a.b' is no key there; to add it, write '+sha256={a.b: c}'", "+sha256={a.b: c}"),
+        (
+            "weights.path=p",
+            "weights.path: 'path' is not there yet; to add it, write '+weights.path=...', or choose one of"
+            " weights=checkpoint, weights=keras, weights=keras_weights, weights=saved_model",
+            "+weights.path=p",
+        ),
+        ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path; did you mean 'path'?", None),
+        ("audit.random_opps=off", "audit.random_opps: 'random_opps' is no key of audit; takes absolute_paths,"
+         " baked_devices, consumer, custom_ops, io_ops, large_constants, py_function, random_ops, strategy,"
+         " untraced_functions, unused_inputs; did you mean 'random_ops'?", None),
+        ("signatures.my.methd=add", "signatures.my.methd: 'methd' is no key of signatures.my; takes inputs, method,"
+         " outputs; did you mean 'method'?", None),
+        ("~model.nme", "model.nme: 'nme' is no key of model; takes _target_", None),
+        ("seed.x=1", "seed.x: seed holds no keys", None),
+    ],
+)  # fmt: skip
+def test_how_a_key_is_added_is_told_where_the_schema_takes_it_and_works(override, message, works):
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose([override])
+
+    assert str(error.value) == f"override {override!r}: {message}"
+    if works is not None:
+        smdecl.compose([works])
+
+
+def test_an_option_in_a_file_that_is_not_read_is_told(project):
+    project.write("conf/model/mine.yaml", "_target_: mynet.Net\n")
+    project.write("conf/model/other.yml", "_target_: mynet.Net\n")
+    takes = "takes adder, concat, dense, scaler, typed_adder, typed_concat"
+
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(["model=mine"])
+    assert str(error.value) == (
+        f"override 'model=mine': model: 'mine' is no option of model; {takes}; conf/model/mine.yaml is read with"
+        " --config-dir conf"
+    )
+    with pytest.raises(ConfigError) as error:
+        project.compose("model=other")
+    assert str(error.value).endswith("; conf/model/other.yml is read where its name ends in .yaml")
+
+
+@pytest.mark.parametrize("weights", ["  - override /weights: checkpoint\n", ""])
+def test_weights_are_taken_away_from_a_release_file_too(project, weights):
+    project.write(
+        "conf/release/r.yaml",
+        f"# @package _global_\ndefaults:\n  - override /model: scaler\n{weights}weights:\n  path: p\n",
+    )
+
+    assert project.compose("release=r").values["weights"]["path"] == "p"
+    assert project.compose("release=r", "~weights").values["weights"] is None
+    taken = project.compose("release=r", "~weights", "+weights.format=keras").values["weights"]
+    assert taken == {"format": "keras", "path": "p"}
 
 
 def test_a_config_directory_that_is_not_there_is_told():
