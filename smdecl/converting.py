@@ -51,6 +51,11 @@ def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) ->
         if dtype == "string":  # the model decodes it itself
             return content
         return _decode_image(content, dtype, shape)
+    except UnicodeDecodeError as error:
+        told = f"is not UTF-8: {error.reason} at byte {error.start}"
+        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} {told}")) from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} is no JSON: {error}")) from error
     except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
         message = f"{value['file']!r} cannot be read: {usercode.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error

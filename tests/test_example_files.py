@@ -40,6 +40,8 @@ def net(project):
     project.write("values.json", json.dumps([1.5, 2.5]))
     project.write("broken.json", "[1,")
     project.write("words.txt", "to be\nor not\n")
+    (project.root / "latin.txt").write_bytes("gr\u00fc\u00df".encode("latin-1"))
+    project.write("broken.png", "no image")
     (project.root / "image.png").write_bytes(tf.io.encode_png(IMAGE).numpy())
     return project
 
@@ -182,7 +184,12 @@ def test_check_looks_into_files_of_arrays(net, file, message):
             "{file: pickled.npz}",
             ".file: 'pickled.npz' holds Python objects, which are not unpickled",
         ),
-        ("{file: broken.json}", ".file: 'broken.json' cannot be read: JSONDecodeError: "),
+        ("{file: broken.json}", ".file: 'broken.json' is no JSON: Expecting value: line 1 column 4 (char 3)"),
+        ("{file: latin.txt}", ".file: 'latin.txt' is not UTF-8: invalid start byte at byte 2"),
+        (
+            "{file: broken.png}",
+            ".file: 'broken.png' cannot be read: InvalidArgumentError: Unknown image file format. One of ",
+        ),
         ("{file: image.png}", ": got a value of shape [2, 2, 3]; takes [n]"),
         ("{path: values.json}", ".path: 'path' is no key of verify.examples.s[0].inputs.x; takes file, key"),
     ],
