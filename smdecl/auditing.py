@@ -322,8 +322,10 @@ class _Functions:
 
 
 def _untraced_functions(graph: Any) -> Iterator[Finding]:
+    told = set()
     for name, function in saved_functions(graph):
-        if not function.traces:
+        if not function.traces and id(function) not in told:  # by its first name, of several that lead to it
+            told.add(id(function))
             yield Finding("untraced_functions", name, "was never traced: nobody can call it after loading")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,11 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     for key, value in _mapping(values, "signatures").items():
         if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
             found += signature_rules.check(("signatures", key), config.parse_signature(value))
+    if ("sha256",) not in broken_parts:
+        weights = () if ("weights",) in broken_parts else _files_of_weights(values)
+        found += _check_sha256(values, project, [*weights])
     if ("verify",) not in broken_parts:
-        found += verify_rules.check_files(values["verify"]["examples"], project)
+        found += verify_rules.check_files(values, project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
     refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
     refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
@@ -156,7 +160,7 @@ def _lies_in(file: str, export_dir: Any) -> bool:
     return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(export_dir))
 
 
-def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_sha256(values: Mapping[str, Any], project: trust.Project, weights: Iterable[str]) -> Iterator[Problem]:
     """Compares the digests that a config asks for: a file that is another one is no input of this release."""
     for name, wanted in values["sha256"].items():
         if _refuse_path(name) or not Path(name).is_file():
@@ -167,8 +171,11 @@ def _check_sha256(values: Mapping[str, Any]) -> Iterator[Problem]:
         except OSError as error:
             yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
             continue
-        if found != wanted:  # what it is instead is told to nobody who cannot read it anyway
-            yield Problem(("sha256", name), f"{name!r} is another file than the one with this digest; see sha256sum")
+        if found != wanted:
+            # Of a file that is neither the project's nor of the weights, a config is to find out nothing.
+            is_ours = name in weights or trust.refuse_file(name, project) is None
+            told = f"has the sha256 {found}" if is_ours else "is another file than the one with this digest"
+            yield Problem(("sha256", name), f"{name!r} {told}; takes {wanted}")
 
 
 def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -176,6 +183,10 @@ def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
     if release is not None and release not in (known := op_sets.releases()):
         takes = f"takes {known[0]} to {known[-1]}, whose ops are known"
         yield Problem(("audit", "consumer", "tensorflow"), f"got {release!r}; {takes}")
+
+
+def _files_of_weights(values: Mapping[str, Any]) -> Iterator[str]:
+    yield from map(str, digests.of_weights(config.Weights(**values["weights"]) if values["weights"] else None))
 
 
 def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -189,13 +200,13 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     expected = {"checkpoint": f"{path}.index", "saved_model": f"{path}/saved_model.pb"}.get(weights["format"], path)
     if not Path(expected).is_file():
         yield Problem(("weights", "path"), f"no file {expected!r}; takes the {_WEIGHTS[weights['format']]}")
+    elif reason := _refuse_content(Path(path), weights["format"]):
+        yield Problem(("weights", "path"), reason)
     elif pinned := values.get("sha256"):
         # Who pins a release's files and then takes other weights has pinned what nothing reads.
-        for file in digests.of_weights(config.Weights(**weights)):
-            if str(file) not in pinned:
-                yield Problem(
-                    ("weights", "path"), f"{str(file)!r} has no digest in sha256, where others have; add its own"
-                )
+        for file in _files_of_weights(values):
+            if file not in pinned:
+                yield Problem(("weights", "path"), f"{file!r} has no digest in sha256, where others have; add its own")
 
 
 _WEIGHTS = {
@@ -204,6 +215,29 @@ _WEIGHTS = {
     "keras": "path of a .keras file",
     "keras_weights": "path of a .weights.h5 file",
 }
+
+
+def _refuse_content(path: Path, kind: str) -> str | None:
+    """Says why a file of Keras is none, by its first bytes and, of a zip archive, its last: Keras does not say it."""
+    if kind not in ("keras", "keras_weights"):
+        return None
+    try:
+        with files.open_regular(path) as file:
+            head = file.read(len(_HDF5))
+            is_archive = zipfile.is_zipfile(file)
+    except OSError as error:
+        return f"{str(path)!r} cannot be read: {error.strerror}"
+    if not head:
+        return f"{str(path)!r} is empty"
+    # The legacy tf_keras takes HDF5 under either name.
+    if head == _HDF5 or (kind == "keras" and is_archive):
+        return None
+    if kind == "keras":
+        return f"{str(path)!r} is no zip archive, as a .keras file is, or is cut off"
+    return f"{str(path)!r} is no HDF5 file, as a .weights.h5 file is"
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def _refuse_path(text: str) -> str | None:
@@ -260,6 +294,5 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("weights",), _check_weights),
     (("verify",), verify_rules.check),
     (("publish",), _check_publish),
-    (("sha256",), _check_sha256),
     (("export_dir",), _check_export_dir),
 )

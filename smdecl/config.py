@@ -250,6 +250,11 @@ def _spec(values: Mapping[str, Any]) -> Spec:
     return Spec(**{**values, "shape": None if shape is None else tuple(shape)})
 
 
+def shape_text(shape: Sequence[Dim]) -> str:
+    """Returns a shape as a config has it."""
+    return "[" + ", ".join("null" if dim is None else str(dim) for dim in shape) + "]"
+
+
 def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
     """Yields every spec of a nest with its key path in it; bound values make no input and are passed over."""
     if isinstance(nest, Spec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import Dim, Signature, Spec, input_names, parts
+from smdecl.config import Dim, Signature, Spec, input_names, parts, shape_text
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
 
@@ -109,7 +109,7 @@ def _form(tensor: Spec | TensorRecord) -> str:
 def _shape(shape: tuple[Dim, ...] | None) -> str:
     if shape is None:
         return "unknown rank"
-    return "shape [" + ", ".join("null" if dim is None else str(dim) for dim in shape) + "]"
+    return f"shape {shape_text(shape)}"
 
 
 def _show(tensors: Mapping[str, TensorRecord]) -> str:

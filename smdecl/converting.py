@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import usercode
-from smdecl.config import Spec
+from smdecl.config import Spec, shape_text
 from smdecl.errors import ConfigError, KeyPath, Problem
 
 _BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels
@@ -51,6 +51,11 @@ def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) ->
         if dtype == "string":  # the model decodes it itself
             return content
         return _decode_image(content, dtype, shape)
+    except UnicodeDecodeError as error:
+        told = f"is not UTF-8: {error.reason} at byte {error.start}"
+        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} {told}")) from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} is no JSON: {error}")) from error
     except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
         message = f"{value['file']!r} cannot be read: {usercode.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error
@@ -119,7 +124,7 @@ def _array(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -
         raise ConfigError(Problem(path, f"cannot be made {dtype}: {error}")) from error
     sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
     if not tf.TensorShape(sizes).is_compatible_with(array.shape):
-        raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {sizes}"))
+        raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {shape_text(shape or ())}"))
     return array
 
 

@@ -107,6 +107,7 @@ class SmdeclError(Exception):
         exit_code: What the command line exits with.
         problems: All that was found; never empty.
         traceback_text: The part of the traceback that lies in the user's own code, where that is what failed.
+        warnings: What the config lets pass, where a release was made and then failed.
     """
 
     exit_code = 1
@@ -116,6 +117,7 @@ class SmdeclError(Exception):
             problems = Problem((), problems)
         self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.traceback_text = traceback_text
+        self.warnings: tuple[Problem, ...] = ()
         super().__init__(self.problems, traceback_text)
 
     def masked(self, problems: Sequence[Problem], secrets: Mapping[str, str]) -> SmdeclError:
@@ -125,6 +127,7 @@ class SmdeclError(Exception):
         """
         told = [problem.masked(secrets) for problem in problems]
         other = type(self)(told, _masked(self.traceback_text, secrets))
+        other.warnings = tuple(warning.masked(secrets) for warning in self.warnings)
         other.__cause__ = self.__cause__
         return other.with_traceback(self.__traceback__)
 

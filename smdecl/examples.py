@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import converting, usercode
+from smdecl import contract, converting, usercode
 from smdecl.config import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
@@ -97,7 +97,12 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
     sent = {
         name: _sent(name, spec, converting.to_arrays((*path, name), values[name], spec)) for name, spec in specs.items()
     }
-    return {name: array for arrays in sent.values() for name, array in arrays.items()}
+    given = {name: array for arrays in sent.values() for name, array in arrays.items()}
+    declared = {part: whole for name, spec in specs.items() for part, whole in parts(name, spec).items()}
+    shapes = {name: array.shape for name, array in given.items()}
+    if disagreeing := [Problem(path, message) for message in contract.disagreeing_dims(declared, shapes)]:
+        raise ConfigError(disagreeing)
+    return given
 
 
 def _sent(name: str, spec: Spec, value: Any) -> dict[str, Any]:
@@ -126,13 +131,8 @@ def _generated(
 ) -> list[tuple[dict[str, Any], bool]]:
     """Returns the inputs of each example, and whether an unknown dim has the size 0 there."""
     random = np.random.default_rng(seed)
-    dims = dict.fromkeys(dim for spec in specs.values() for dim in spec.shape or () if isinstance(dim, str))
     made = []
-    for index in range(count):
-        sizes: dict[str | None, int] = {
-            None: _size(index, 0),
-            **{dim: _size(index, place) for place, dim in enumerate(dims)},
-        }
+    for sizes in _sizes(specs, count):
         sent = [
             _sent(name, spec, _random_value(random, _sized(spec, sizes), ranges.get(name)))
             for name, spec in specs.items()
@@ -142,24 +142,47 @@ def _generated(
     return made
 
 
-def _unknown_dims(spec: Spec) -> list[str | None]:
+_Dim = str | int  # a name, or the place of one that has none; those of one place mostly agree, as batches do
+
+
+def _unknown_dims(spec: Spec) -> list[_Dim]:
     """Returns the dims that an example gives a size; the rows of a ragged tensor have lengths of their own."""
-    shape = spec.shape or ()
-    if spec.kind == "ragged":
-        shape = (*shape[:1], *shape[spec.ragged_rank + 1 :])
-    return [dim for dim in shape if not isinstance(dim, int)]
+    rows = range(1, spec.ragged_rank + 1) if spec.kind == "ragged" else ()
+    return [dim for place, dim in enumerate(_dims(spec)) if dim is not None and place not in rows]
 
 
-def _size(index: int, place: int) -> int:
-    """Returns the size that an unknown dim has in an example: one, several and none in turn, unlike the next dim's."""
-    if index % 3 == 2:  # noqa: PLR2004 - the third of three kinds
-        return 0 if place == 0 else 2
-    return (1, 3)[(index + place) % 2]
+def _dims(spec: Spec) -> list[_Dim | None]:
+    """Returns the unknown dims of a shape, with None where a size is known."""
+    shape = enumerate(spec.shape or ())
+    return [None if isinstance(dim, int) else place if dim is None else dim for place, dim in shape]
 
 
-def _sized(spec: Spec, sizes: Mapping[str | None, int]) -> Spec:
-    shape = () if spec.shape is None else spec.shape
-    return replace(spec, shape=tuple(dim if isinstance(dim, int) else sizes[dim] for dim in shape))
+def _sizes(specs: Mapping[str, Spec], count: int) -> Iterator[dict[_Dim, int]]:
+    """Yields the sizes that the unknown dims have in each example.
+
+    One, several and none in turn; dims with names are unlike each other. One dim alone has the size 0, for what an
+    object does with no rows is nothing of what it does with no columns. Where a third of the examples is too few for
+    that, others follow, as many again at most: then several dims are empty at once.
+    """
+    known = dict.fromkeys(dim for spec in specs.values() for dim in _dims(spec) if dim is not None)
+    names = [dim for dim in known if isinstance(dim, str)]
+    turns = {dim: names.index(dim) if isinstance(dim, str) else 0 for dim in known}
+    unknown = list(dict.fromkeys(dim for spec in specs.values() for dim in _unknown_dims(spec)))
+    third = count // 3
+    number = min(max(third, len(unknown)), third + count) if third else 0
+    none = [unknown[index % (len(unknown) or 1) :: number] for index in range(number)]
+    empty = iter([{dim: 0 if dim in dims else 2 for dim in known} for dims in none])
+    for index in range(count):
+        if index % 3 == 2:  # noqa: PLR2004 - the third of three kinds
+            yield next(empty)
+        else:
+            yield {dim: (1, 3)[(index + turn) % 2] for dim, turn in turns.items()}
+    yield from empty
+
+
+def _sized(spec: Spec, sizes: Mapping[_Dim, int]) -> Spec:
+    shape = zip(spec.shape or (), _dims(spec), strict=True)
+    return replace(spec, shape=tuple(size if dim is None else sizes[dim] for size, dim in shape))
 
 
 def _random_value(random: np.random.Generator, spec: Spec, limits: Sequence[float] | None) -> Any:

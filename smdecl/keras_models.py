@@ -139,6 +139,27 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def shapes_in_file(model: Any) -> Iterator[dict[int, dict[str, Any]]]:
+    """Gathers the shapes that a file has for the variables of each layer while they are loaded, by their positions.
+
+    Keras tells them of the first variable that does not fit, and passes over the rest.
+    """
+    shapes: dict[int, dict[str, Any]] = {}
+
+    def noting(own: Any) -> Any:
+        def load_own_variables(self: Any, store: Any) -> None:
+            shapes.setdefault(id(self), {key: store[key].shape for key in store.keys()})  # noqa: SIM118 - no dict
+            own(self, store)
+
+        return load_own_variables
+
+    with contextlib.ExitStack() as stack:
+        for kind in dict.fromkeys(type(layer) for layer in model._flatten_layers()):
+            stack.enter_context(_set(kind, "load_own_variables", noting(kind.load_own_variables)))
+        yield shapes
+
+
+@contextlib.contextmanager
 def _set(kind: Any, name: str, value: Any) -> Iterator[None]:
     """Sets an attribute of a class for a while."""
     own = vars(kind).get(name)

@@ -25,7 +25,7 @@ from smdecl import (
 from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
-from smdecl.records import Finding, SignatureRecord, VerificationRecord
+from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
 
@@ -85,10 +85,11 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         with publisher.stage(base, options) as stage:
             directory, made = make_release(config, composition, project, stage)
             verifying = time.perf_counter()
-            report = _verify(directory, config.signatures, config.verify)
-            seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
-            if options.reproducible:
-                _require_reproducible(directory, config, composition, project, stage)
+            with _warned(config, made, composition):
+                report = _verify(directory, config.signatures, config.verify)
+                seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
+                if options.reproducible:
+                    _require_reproducible(directory, config, composition, project, stage)
             if options.compatible:
                 _require_compatible(made, publisher.newest(base, options, stage))
             digest = manifest.read(directory)["digest"]
@@ -107,8 +108,19 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             seconds["total"] = time.perf_counter() - started
             with _published(path, "run_record", options.run_record):
                 run_records.append(Path(options.run_record), published, seconds, made.usage.peak_memory)
-        warnings = [problem.at(composition.locate(problem.path)) for problem in _warnings(config, made, report)]
-        return Release(path, version, digest, made.saved.signatures, tuple(warnings))
+        warnings = [*_of_making(config, made), *_of_verifying(made, report)]
+        told = tuple(problem.at(composition.locate(problem.path)) for problem in warnings)
+        return Release(path, version, digest, made.saved.signatures, told)
+
+
+@contextmanager
+def _warned(config: ExportConfig, made: Made, composition: Composition) -> Iterator[None]:
+    """Adds to an error what the config lets pass, which may be its cause: random ops, weights that lack a value."""
+    try:
+        yield
+    except SmdeclError as error:
+        error.warnings = tuple(problem.at(composition.locate(problem.path)) for problem in _of_making(config, made))
+        raise
 
 
 @contextmanager
@@ -200,12 +212,16 @@ def _level(config: ExportConfig, finding: Finding) -> str:
     return config.audit.levels[finding.rule]
 
 
-def _warnings(config: ExportConfig, made: Made, report: VerificationRecord) -> Iterator[Problem]:
+def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
+    """Yields what is to be warned of once a release is made, whatever becomes of it."""
     for finding in made.saved.findings:
         if _level(config, finding) == "warn":
             yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
+
+
+def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:
     if not made.saved.signatures:
         callable_after = ", ".join(made.saved.functions) or "nothing"
         yield Problem(
@@ -260,15 +276,15 @@ def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verif
     )
     schema.require("verification", manifest.plain(report))
     if report.failures:
-        raise VerificationError(
-            [
-                Problem(
-                    ("signatures", failure.signature) if failure.signature else ("verify", "loaders"),
-                    f"example {failure.example}, {failure.loader} loader: {failure.message}"
-                    if failure.signature
-                    else f"the {failure.loader} loader {failure.message}",
-                )
-                for failure in report.failures
-            ]
-        )
+        raise VerificationError([_problem(failure, options) for failure in report.failures])
     return report
+
+
+def _problem(failure: Failure, options: Verify) -> Problem:
+    key, number = failure.signature, failure.example
+    if key is None or number is None:
+        return Problem(("verify", "loaders"), f"the {failure.loader} loader {failure.message}")
+    # The examples of a signature are those that are given, or else generated ones, which have no line of their own.
+    if options.examples.get(key):
+        return Problem(("verify", "examples", key, number), f"{failure.loader} loader: {failure.message}")
+    return Problem(("signatures", key), f"example {number}, {failure.loader} loader: {failure.message}")

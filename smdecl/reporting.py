@@ -46,7 +46,8 @@ def result(text: str) -> None:
 
 
 def error(failure: SmdeclError, variant: str = "") -> None:
-    """Prints every problem of an error, after the part of the traceback that is the user's own."""
+    """Prints every problem of an error, after warnings, and the part of the traceback that is the user's own."""
+    warn(map(str, failure.warnings), variant)
     if failure.traceback_text:
         print(failure.traceback_text.rstrip(), file=sys.stderr)
     bug = "this is a bug in smdecl: " if failure.exit_code == 1 else ""

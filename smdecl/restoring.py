@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import traceback
 import warnings
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from smdecl import keras_models, usercode
 from smdecl.config import Weights
-from smdecl.errors import ConfigError, ModelError, Problem
+from smdecl.errors import ConfigError, Problem
 from smdecl.tensors import variable_record
 
 _PATH = ("weights", "path")
@@ -40,26 +42,39 @@ def restore(obj: Any, weights: Weights | None) -> Restored:
     """Restores `weights` into `obj`.
 
     Raises:
-        ConfigError: Where `expect: full` is not met, with every variable that did not match; or where the format does
-            not fit the object.
-        ModelError: Where the file itself cannot be read.
+        ConfigError: Where `expect: full` is not met, with every variable that did not match; where the format does not
+            fit the object, or the file cannot be read.
+        ModelError: Where the model's own code fails on it.
     """
     if weights is None:
         return Restored()
+    if keras_models.is_model(obj) and not obj.variables:
+        raise ConfigError(Problem(("model", "_target_"), f"{type(obj).__name__} {_UNBUILT}"))
     problems, restored = _FORMATS[weights.format](obj, weights)
-    if not restored.matched and not problems:
+    # Of a Keras model, the states that its layers draw by have the same shape in every file.
+    matches = [name for name in restored.matched if not (restored.unmatched and name.endswith(_SEED))]
+    if not matches and not problems:
         problems = [f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"]
-    if problems and (weights.expect == "full" or not restored.matched):
-        hint = "; weights.expect=partial takes what does match" if restored.matched else ""
+    if problems and (weights.expect == "full" or not matches):
+        hint = "; weights.expect=partial takes what does match" if matches else ""
         raise ConfigError([Problem(_PATH, problem + hint) for problem in problems])
     return restored
+
+
+_SEED = "/seed_generator_state"
+_UNBUILT = (
+    "has no variables yet to restore into; declare the inputs of a signature, by which it is built, or let its"
+    " constructor or a factory build it: by self.build(input_shape), or by calling it once"
+)
 
 
 def _read(path: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception as error:  # what a broken file makes TensorFlow, Keras or h5py raise is of many types
-        raise ModelError(Problem(_PATH, f"{path!r} cannot be read: {usercode.summary(error)}")) from error
+        if any(usercode.is_users(frame.filename) for frame in traceback.extract_tb(error.__traceback__)):
+            raise usercode.failure(_PATH, f"restoring {path!r}", error) from error
+        raise ConfigError(Problem(_PATH, f"{path!r} cannot be read: {usercode.summary(error)}")) from error
 
 
 def _from_checkpoint(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
@@ -80,9 +95,7 @@ def _from_checkpoint(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
         if key is None or key not in shapes:
             missing.append(f"has no value for {name} {_form(variable.shape)}")
         elif list(shapes[key]) != list(variable.shape):
-            other_shapes.append(
-                f"{name} is {_form(variable.shape)} in the model and {_form(shapes[key])} in the weights"
-            )
+            other_shapes.append(_other_shape(name, variable, shapes[key]))
         else:
             matched.append(name)
             values.append((variable, key))
@@ -97,6 +110,10 @@ def _from_checkpoint(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
         for variable, key in values:
             variable.assign(_read(prefix, lambda key=key: reader.get_tensor(key)))  # type: ignore[misc]
     return problems, Restored(tuple(matched), tuple(unmatched))
+
+
+def _other_shape(name: str, variable: Any, shape: Any) -> str:
+    return f"{name} is {_form(variable.shape)} in the model and {_form(shape)} in the weights"
 
 
 def _form(shape: Any) -> str:
@@ -148,38 +165,45 @@ def _require_keras(obj: Any, weights: Weights) -> None:
     if not keras_models.is_model(obj):
         takes = "takes format checkpoint or saved_model for anything but a Keras model"
         raise ConfigError(Problem(("weights", "format"), f"{weights.format} for a {type(obj).__name__}; {takes}"))
-    if not obj.variables:
-        raise ConfigError(
-            Problem(_PATH, f"{type(obj).__name__} has no variables yet to restore into; build it in its constructor")
-        )
 
 
 def _from_keras_weights(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     _require_keras(obj, weights)
     # With skip_mismatch, Keras tells by a warning what it passes over, by the representation of each layer.
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, keras_models.shapes_in_file(obj) as shapes:
         warnings.simplefilter("always")
         _read(weights.path, lambda: obj.load_weights(weights.path, skip_mismatch=True))
     texts = [text for warning in caught if _PASSED_OVER.search(text := str(warning.message))]
-    reasons = {match["layer"]: match["reason"] for text in texts if (match := _REASON.search(text))}
-    matched, unmatched, problems = [], [], []
-    passed_over: dict[int, Any] = {}
+    reasons = {match["layer"]: match["reason"].strip() for text in texts if (match := _REASON.search(text))}
+    passed_over: dict[int, str] = {}
     for layer in obj._flatten_layers():
         if any(repr(layer) in text for text in texts):
             within = {id(v) for sub in layer._flatten_layers(include_self=False) for v in sub.variables}
-            passed_over.update({id(v): layer for v in layer.variables if id(v) not in within})
-    for variable in obj.variables:
-        if id(variable) not in passed_over:
-            matched.append(_name(variable))
-            continue
-        unmatched.append(_name(variable))
-        reason = reasons.get(repr(passed_over[id(variable)]))
-        problems.append(
-            f"has no value for {_name(variable)} {_form(variable.shape)}" + (f": {reason.strip()}" if reason else "")
-        )
+            own = [variable for variable in layer.variables if id(variable) not in within]
+            told = _passed_over(own, shapes.get(id(layer), {}), reasons.get(repr(layer)))
+            passed_over.update(zip(map(id, own), told, strict=True))
+    variables = list(obj.variables)
+    problems = [passed_over[id(variable)] for variable in variables if id(variable) in passed_over]
     if texts and not problems:
         problems = [" ".join(text.split()) for text in texts]
-    return problems, Restored(tuple(matched), tuple(unmatched))
+    return problems, Restored(
+        tuple(_name(variable) for variable in variables if id(variable) not in passed_over),
+        tuple(_name(variable) for variable in variables if id(variable) in passed_over),
+    )
+
+
+def _passed_over(variables: list[Any], shapes: Mapping[str, Any], reason: str | None) -> Iterator[str]:
+    """Says of the variables of a layer why they have no value; `shapes` has those in the file, by position."""
+    found = [shapes.get(str(index)) for index in range(len(variables))]
+    fits = [shape is not None and list(shape) == list(v.shape) for shape, v in zip(found, variables, strict=True)]
+    why = f": {reason}" if reason and (all(fits) or not shapes) else ""
+    for variable, shape, fit in zip(variables, found, fits, strict=True):
+        if shape is None:
+            yield f"has no value for {_name(variable)} {_form(variable.shape)}{why}"
+        elif fit:
+            yield f"does not restore {_name(variable)} {_form(variable.shape)}{why or ': Keras takes a layer whole'}"
+        else:
+            yield _other_shape(_name(variable), variable, shape)
 
 
 # The words of Keras 3, and of the legacy tf_keras.
@@ -192,6 +216,9 @@ def _from_keras(obj: Any, weights: Weights) -> tuple[list[str], Restored]:
     if keras_models.is_legacy(obj):
         # It imports whatever module a file names, and has no safe mode for HDF5 of that name: only weights are read.
         return _from_keras_weights(obj, weights)
+    if not zipfile.is_zipfile(weights.path):
+        message = f"{weights.path!r} is HDF5, which is read under that name for models of the legacy tf_keras alone"
+        raise ConfigError(Problem(_PATH, f"{message}; takes a .keras file of Keras 3"))
     # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
     known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}
     package = keras_models.package_of(obj)
@@ -222,9 +249,7 @@ def _copy_variables(source: Any, obj: Any) -> tuple[list[str], Restored]:
         if value is None:
             problems.append(f"has no value for {_name(variable)} {_form(variable.shape)}")
         elif tuple(value.shape) != tuple(variable.shape):
-            problems.append(
-                f"{_name(variable)} is {_form(variable.shape)} in the model and {_form(value.shape)} in the weights"
-            )
+            problems.append(_other_shape(_name(variable), variable, value.shape))
         else:
             variable.assign(value)
             matched.append(_name(variable))

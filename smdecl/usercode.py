@@ -29,7 +29,8 @@ def summary(error: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[\d*m", "", text)
+    # Colours, and the node that TensorFlow wraps an op in which it runs by itself; the op's own name stands at the end.
+    return re.sub(r"\x1b\[\d*m|\{\{function_node __wrapped__\w+[^}]*\}\} ?", "", text)
 
 
 def traceback_text(error: BaseException) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from smdecl import config, trust
+from smdecl import config, npy, trust
 from smdecl.errors import KeyPath, Problem, nearest
 
 
@@ -72,27 +73,88 @@ def _told(value: float) -> str:
     return str(value) if _is_held(value) else "an integer that no float holds"
 
 
-def check_files(examples: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+def check_files(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
     """Checks the files of examples, which go into the release."""
-    for key, cases in examples.items():
+    signatures = values["signatures"] if isinstance(values.get("signatures"), dict) else {}
+    for key, cases in values["verify"]["examples"].items():
+        known = {"inputs": _known_inputs(signatures.get(key)) or {}, "outputs": {}}
         for index, example in enumerate(cases):
-            for part in ("inputs", "outputs"):
+            for part, specs in known.items():
                 for name, value in example.get(part, {}).items():
-                    if isinstance(value, dict) and (reason := trust.refuse_file(value["file"], project)):
-                        yield Problem(("verify", "examples", key, index, part, name, "file"), reason)
+                    if isinstance(value, dict):
+                        path = ("verify", "examples", key, index, part, name)
+                        yield from _check_file(path, value, specs.get(name), project)
 
 
-def _known_inputs(values: Any) -> list[str] | None:
+def _check_file(
+    path: KeyPath, value: Mapping[str, Any], spec: config.Spec | None, project: trust.Project
+) -> Iterator[Problem]:
+    file, key = Path(value["file"]), value.get("key")
+    if reason := trust.refuse_file(value["file"], project):
+        yield Problem((*path, "file"), reason)
+    elif file.suffix not in (".npz", ".npy"):
+        if key is not None:
+            yield Problem((*path, "key"), f"got {key!r} for {value['file']!r}; only an .npz file takes one")
+    else:
+        try:
+            yield from _check_array(path, file, key, spec)
+        except Exception as error:  # what broken archives make zipfile raise is of many types
+            told = f"{value['file']!r} is no {file.suffix} file, or is cut off: {error}"
+            yield Problem((*path, "file"), told)
+
+
+def _check_array(path: KeyPath, file: Path, key: str | None, spec: config.Spec | None) -> Iterator[Problem]:
+    """Compares what a file of NumPy's says of an array with the spec that it is for; dense ones alone say it all."""
+    known = npy.keys(file)
+    if known is None:
+        key = None
+    elif key is None and len(known) == 1:
+        key = known[0]
+    elif key not in known:
+        got = "is missing" if key is None else f"{key!r} is no array in {str(file)!r}"
+        yield Problem((*path, "key"), f"{got}; takes {', '.join(known) or 'no key'}{nearest(key or '', known)}")
+        return
+    found = npy.header(file, key)
+    if found.kind == "O":
+        yield Problem((*path, "file"), f"{str(file)!r} holds Python objects, which are not unpickled")
+    elif spec is not None and spec.kind != "ragged":
+        yield from _compare(path, found, spec)
+
+
+def _compare(path: KeyPath, found: npy.Header, spec: config.Spec) -> Iterator[Problem]:
+    holds = _KINDS.get(found.kind)  # of what is none of these, building says how it fits
+    if 0 not in found.shape and holds not in (None, *_taken(spec.dtype)):
+        yield Problem(path, f"holds {holds}; takes {spec.dtype}")
+    if spec.shape is not None and (
+        len(spec.shape) != len(found.shape)
+        or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.shape, found.shape, strict=True))
+    ):
+        yield Problem(path, f"got a value of shape {list(found.shape)}; takes {config.shape_text(spec.shape)}")
+
+
+_KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex", "S": "text", "U": "text"}
+
+
+def _taken(dtype: str) -> tuple[str, ...]:
+    """Returns the kinds of numbers that an array of a dtype is made of without loss of what they are."""
+    if dtype in ("bool", "string"):
+        return ("booleans",) if dtype == "bool" else ("text",)
+    if dtype.startswith("complex"):
+        return ("integers", "floats", "complex")
+    return ("integers", "floats") if "float" in dtype else ("integers",)
+
+
+def _known_inputs(values: Any) -> dict[str, config.Spec] | None:
     if not isinstance(values, dict) or not isinstance(values.get("inputs"), dict):
         return None
     try:
         inputs = config.parse_signature(values).inputs or {}
     except (KeyError, TypeError):  # the schema has said so already
         return None
-    return [name for _, name, _ in config.input_names(inputs) if name is not None]
+    return {name: spec for _, name, spec in config.input_names(inputs) if name is not None}
 
 
-def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: list[str] | None) -> Iterator[Problem]:
+def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: Collection[str] | None) -> Iterator[Problem]:
     if known is None:
         return
     for name in inputs:

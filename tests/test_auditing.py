@@ -383,6 +383,14 @@ def test_a_function_that_was_never_traced_is_found(find):
     assert [(finding.rule, finding.where) for finding in findings] == [("untraced_functions", "forgotten")]
 
 
+def test_a_function_of_several_names_is_found_once(find):
+    function = tf.function(lambda x: x)
+
+    findings = find(lambda x: x, X, forgotten=function, holder=tf.train.Checkpoint(again=function))
+
+    assert [(finding.rule, finding.where) for finding in findings] == [("untraced_functions", "forgotten")]
+
+
 @pytest.mark.parametrize(
     ("noise", "op"),
     [

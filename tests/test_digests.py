@@ -135,14 +135,13 @@ def test_without_files_of_ones_own_nothing_is_written_down(project):
 def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
     wanted = sha256(ready.root / "vocabulary.txt")
     pin(ready, **{"vocabulary.txt": wanted})
-    ready.write("vocabulary.txt", "a\nB\nc\n")
+    found = sha256(ready.write("vocabulary.txt", "a\nB\nc\n"))
 
     with pytest.raises(ConfigError) as error:
         ready.export(*TABLE_RELEASE)
 
     assert str(error.value) == (
-        "conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' is another file than the one with this"
-        " digest; see sha256sum"
+        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' has the sha256 {found}; takes {wanted}"
     )
     assert not (ready.root / "built").exists()
     assert not (ready.root / "exports").exists()
@@ -150,6 +149,22 @@ def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
     pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
     ready.export(*TABLE_RELEASE)
     assert (ready.root / "built").exists()
+
+
+def test_what_another_file_is_is_told_of_those_of_the_project_and_of_the_weights_alone(ready):
+    for name in ("model.keras", "secret.txt"):
+        (ready.root.parent / name).write_bytes((ready.root / "model.keras").read_bytes())
+    found, wanted = sha256(ready.root / "model.keras"), "a" * 64
+    pin(ready, **{"../model.keras": wanted, "../secret.txt": wanted})
+
+    with pytest.raises(ConfigError) as error:
+        given = ready.compose("release=pinned", "weights=keras", "weights.path=../model.keras")
+        checking.check(given, trust.find_project(ready.root))
+
+    assert [problem.message for problem in error.value.problems] == [
+        f"'../model.keras' has the sha256 {found}; takes {wanted}",
+        f"'../secret.txt' is another file than the one with this digest; takes {wanted}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import converting, examples
+from smdecl import checking, converting, examples, trust
 from smdecl.config import Spec
 from smdecl.errors import ConfigError
 
@@ -40,6 +40,8 @@ def net(project):
     project.write("values.json", json.dumps([1.5, 2.5]))
     project.write("broken.json", "[1,")
     project.write("words.txt", "to be\nor not\n")
+    (project.root / "latin.txt").write_bytes("gr\u00fc\u00df".encode("latin-1"))
+    project.write("broken.png", "no image")
     (project.root / "image.png").write_bytes(tf.io.encode_png(IMAGE).numpy())
     return project
 
@@ -124,6 +126,44 @@ def test_expected_outputs_are_read_from_a_file(net):
         export(net, "double", "{x: {shape: [n], dtype: float32}}", example)
 
 
+SQUARE = "{x: {shape: [n, 2], dtype: float32}}"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("{file: of.npz, key: ints}", None),
+        ("{file: of.npz, key: none}", None),
+        ("{file: of.npz, key: wide}", ": got a value of shape [1, 3]; takes [n, 2]"),
+        ("{file: of.npz, key: text}", ": holds text; takes float32"),
+        ("{file: of.npz, key: intz}", ".key: 'intz' is no array in 'of.npz'; takes ints, none, wide, text; did you mean 'ints'?"),
+        ("{file: of.npz}", ".key: is missing; takes ints, none, wide, text"),
+        ("{file: cut.npz}", ".file: 'cut.npz' is no .npz file, or is cut off: File is not a zip file"),
+        ("{file: array.npy}", ": got a value of shape [2]; takes [n, 2]"),
+        ("{file: words.txt, key: a}", ".key: got 'a' for 'words.txt'; only an .npz file takes one"),
+    ],
+)  # fmt: skip
+def test_check_looks_into_files_of_arrays(net, file, message):
+    np.savez(
+        net.root / "of.npz",
+        ints=np.ones([1, 2], np.int64),
+        none=np.ones([0, 2], bool),
+        wide=np.ones([1, 3]),
+        text=np.array([["a", "b"]]),
+    )
+    (net.root / "cut.npz").write_bytes((net.root / "of.npz").read_bytes()[:300])
+    net.write("conf/verify/mine.yaml", f"defaults: [default]\nexamples:\n  s:\n    - inputs:\n        x: {file}\n")
+    composition = net.compose("signatures=none", f"+signatures.s={{inputs: {SQUARE}}}", "verify=mine")
+
+    if message is None:
+        checking.check(composition, trust.find_project(net.root))
+        return
+    with pytest.raises(ConfigError) as error:
+        checking.check(composition, trust.find_project(net.root))
+
+    assert str(error.value) == f"conf/verify/mine.yaml:5: verify.examples.s[0].inputs.x{message}"
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [
@@ -135,16 +175,22 @@ def test_expected_outputs_are_read_from_a_file(net):
             "{file: mynet.py}",
             '.file: got "mynet.py" (a string); takes a .npz, .npy, .json, .txt, .png, .jpg, .bmp or .gif file',
         ),
+        ("{file: arrays.npz, key: aa}", ".key: 'aa' is no array in 'arrays.npz'; takes a, b; did you mean 'a'?"),
         (
             "{file: arrays.npz}",
-            ".file: 'arrays.npz' cannot be read: ValueError: it has the keys a, b; takes one of them as key",
+            ".key: is missing; takes a, b",
         ),
         (
             "{file: pickled.npz}",
-            ".file: 'pickled.npz' cannot be read: ValueError: Object arrays cannot be loaded when allow_pickle=False",
+            ".file: 'pickled.npz' holds Python objects, which are not unpickled",
         ),
-        ("{file: broken.json}", ".file: 'broken.json' cannot be read: JSONDecodeError: "),
-        ("{file: image.png}", ": got a value of shape [2, 2, 3]; takes [None]"),
+        ("{file: broken.json}", ".file: 'broken.json' is no JSON: Expecting value: line 1 column 4 (char 3)"),
+        ("{file: latin.txt}", ".file: 'latin.txt' is not UTF-8: invalid start byte at byte 2"),
+        (
+            "{file: broken.png}",
+            ".file: 'broken.png' cannot be read: InvalidArgumentError: Unknown image file format. One of ",
+        ),
+        ("{file: image.png}", ": got a value of shape [2, 2, 3]; takes [n]"),
         ("{path: values.json}", ".path: 'path' is no key of verify.examples.s[0].inputs.x; takes file, key"),
     ],
 )

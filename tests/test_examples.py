@@ -90,8 +90,8 @@ def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
         ({"a": 1}, "float32", [], "cannot be made float32: got {'a': 1}, which is dict"),
         ([[1], [2, 3]], "float32", [None, None], "cannot be made float32: got lists of different lengths or depths"),
         ([1, 2], "float32", [], "got a value of shape [2]; takes []"),
-        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [None, 3]"),
-        (1, "float32", [None], "got a value of shape []; takes [None]"),
+        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [batch, 3]"),
+        (1, "float32", [None], "got a value of shape []; takes [null]"),
     ],
 )
 def test_a_given_value_that_does_not_fit_is_told_by_its_key(value, dtype, shape, message):
@@ -211,6 +211,15 @@ def test_given_outputs_that_do_not_fit_are_told_by_their_key(outputs, message):
     assert str(error.value) == f"verify.examples.serving_default[0].{message}"
 
 
+def test_given_inputs_whose_named_dims_disagree_are_told_by_their_key():
+    inputs = {name: {"dtype": "float32", "shape": ["batch"]} for name in ("x", "y")}
+
+    with pytest.raises(ConfigError) as error:
+        make(lambda x, y: x, inputs, [{"inputs": {"x": [1], "y": [1, 2]}}])
+
+    assert str(error.value) == "verify.examples.serving_default[0].inputs: dim 'batch' is 1 in x and 2 in y"
+
+
 def test_given_names_are_compared_with_the_functions_own():
     function = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32, "x")])
 
@@ -272,7 +281,32 @@ def test_named_dims_are_of_several_sizes_and_empty_too():
     }
 
     shapes = [(e.inputs["x"].shape, e.inputs["y"].shape) for e in make(lambda x, y: x, inputs, generate=4)]
-    assert shapes == [((1, 3), (1, 1, 2)), ((3, 1), (3, 3, 2)), ((0, 2), (0, 0, 2)), ((3, 1), (3, 3, 2))]
+    assert shapes == [
+        ((1, 3), (1, 1, 2)),
+        ((3, 1), (3, 3, 2)),
+        ((0, 2), (0, 2, 2)),
+        ((3, 1), (3, 3, 2)),
+        ((2, 0), (2, 2, 2)),
+        ((2, 2), (2, 0, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "generate", "shapes"),
+    [
+        ([None, None], 3, [(1, 1), (3, 3), (0, 2), (2, 0)]),
+        (["a", "b"], 3, [(1, 3), (3, 1), (0, 2), (2, 0)]),
+        (["a", "b"], 6, [(1, 3), (3, 1), (0, 2), (3, 1), (1, 3), (2, 0)]),
+        (["a", "b"], 2, [(1, 3), (3, 1)]),
+        ([None] * 7, 3, [(1,) * 7, (3,) * 7, (0, 2, 2, 2, 0, 2, 2), *[
+            tuple(0 if place % 4 == first else 2 for place in range(7)) for first in (1, 2, 3)
+        ]]),
+    ],
+)  # fmt: skip
+def test_every_unknown_dim_is_empty_in_an_example(shape, generate, shapes):
+    inputs = {"x": {"dtype": "float32", "shape": shape}}
+
+    assert [e.inputs["x"].shape for e in make(identity, inputs, generate=generate)] == shapes
 
 
 def test_an_empty_batch_is_left_out_where_the_object_takes_none():

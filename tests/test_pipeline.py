@@ -1,12 +1,13 @@
 """The whole line: a config becomes a release, or an error and nothing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting, loading
+from smdecl import inspecting, loading, reporting
 from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
 from tests.conftest import tree
 
@@ -123,6 +124,40 @@ def test_a_model_that_computes_otherwise_after_loading_is_refused(project):
 
     assert "example 0, python loader: output_0 is" in str(error.value)
     assert "within rtol 0.0001, atol 1e-05" in str(error.value)
+
+
+def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_the_warnings(project, capsys):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    def add(self, x):\n"
+        "        return x + 0.0 * tf.random.normal([])\n",
+    )
+    project.write(
+        "conf/verify/mine.yaml",
+        "defaults: [default]\n"
+        "loaders: [python]\n"
+        "examples:\n"
+        "  serving_default:\n"
+        "    - {inputs: {x: 1}}\n"
+        "    - {inputs: {x: 2}, outputs: {output_0: 3}}\n",
+    )
+
+    with pytest.raises(VerificationError) as error:
+        project.export("model._target_=mynet.Net", "verify=mine")
+    reporting.error(error.value)
+
+    warning, told = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"smdecl: warning: \S+/audit/default.yaml:\d+: audit.random_ops: \S+: RandomStandardNormal gives other values at"
+        r" each call \(mynet.py:4\)",
+        warning,
+    )
+    assert told == (
+        "smdecl: error: conf/verify/mine.yaml:6: verify.examples.serving_default[1]: python loader: output_0 is 2.0,"
+        " expected 3.0 within rtol 0.0001, atol 1e-05"
+    )
 
 
 def test_a_process_that_is_killed_is_an_error_of_the_stage_that_it_was_in(project):
