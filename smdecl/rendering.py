@@ -67,7 +67,9 @@ def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, S
         return {}, {}
     inputs = [(str(name), spec) for _, name, spec in input_names(signature.inputs or {})]
     outputs = [(spec.name or own, spec) for own, spec in (signature.outputs or {}).items()]
-    sent, got = ({k: part for name, spec in each for k, part in parts(name, spec).items()} for each in (inputs, outputs))
+    sent, got = (
+        {k: part for name, spec in each for k, part in parts(name, spec).items()} for each in (inputs, outputs)
+    )
     return sent, got
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import manifest
+from smdecl.base_paths import version_of
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
-from smdecl.publishing import following, version_of
+from smdecl.publishing import following
 
 _FIRST, _LAST = manifest.FILE, "saved_model.pb"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import publishing
+from smdecl import base_paths, publishing
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, PublishError
 from tests.conftest import ROOT, tree
@@ -131,7 +131,7 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
     before = os.umask(0o027)
     try:
         with publishing.stage(tmp_path, NEXT) as directory:
-            assert publishing.version_of(directory.name) is None
+            assert base_paths.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
         os.umask(before)
