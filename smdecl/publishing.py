@@ -21,10 +21,9 @@ from pathlib import Path
 from smdecl import base_paths
 from smdecl.base_paths import HIGHEST, complete, versions
 from smdecl.config import Publish
-from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
+from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
 
-_STAGE = ".smdecl-"
 _ATTEMPTS = 100  # to make a directory that others remove
 # Locks on a network file system may count on one host alone, so that each sweeps only what it left itself.
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
@@ -123,7 +122,7 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
     """
     parent = export_dir if publish.version is not None else export_dir.parent
     with contextlib.ExitStack() as stack:
-        with disk_errors(parent):
+        with disk_errors(export_dir):
             missing = [path for path in (parent, *parent.parents) if not path.exists()]
             stack.callback(_remove_empty, missing)
             directory, lock = _make_stage(parent)
@@ -135,7 +134,7 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
 def _make_stage(parent: Path) -> tuple[Path, int]:
     """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
     for _ in range(_ATTEMPTS):
-        directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+        directory = parent / f"{STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
         # Another process may fail meanwhile, and remove the directories that it has made. Where a third one then makes
         # the parent anew, the lock on it is another one, and the stage may be swept before it is held.
         with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
@@ -164,7 +163,7 @@ def _remove(directory: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
-    for directory in parent.glob(f"{_STAGE}{_HOST}-*"):
+    for directory in parent.glob(f"{STAGE}{_HOST}-*"):
         if directory.is_symlink():  # no stage, but a version that was being retired: nobody holds it
             _remove(directory)
             continue
@@ -210,7 +209,7 @@ def _retire(export_dir: Path, published: int, keep: int) -> None:
     for number, path in sorted(complete(export_dir), reverse=True)[keep:]:
         if number != published:
             # The name of a stage that nobody holds: what cannot be removed now, the next export sweeps.
-            retired = export_dir / f"{_STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"
+            retired = export_dir / f"{STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"
             with contextlib.suppress(FileNotFoundError):  # another publisher was faster
                 _rename(path, retired, _NOREPLACE)
                 _remove(retired)
