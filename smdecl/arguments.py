@@ -92,8 +92,8 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Tells how one SavedModel differs from one"
                      " before it, for its callers and inside.")  # fmt: skip
-    parser.add_argument("before", type=Path)
-    parser.add_argument("after", type=Path)
+    parser.add_argument("before", type=_local)
+    parser.add_argument("after", type=_local)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
         "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking, 4 what cannot be compared"
@@ -123,8 +123,14 @@ def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 def _on_directory(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
-    parser.add_argument("directory", type=Path, help="of a release, such as exports/adder/1")
+    parser.add_argument("directory", type=_local, help="of a release, such as exports/adder/1")
     return parser
+
+
+def _local(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is a URL; takes a local directory that it was fetched to")
+    return Path(text)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

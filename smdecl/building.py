@@ -144,7 +144,7 @@ def _require_targets(config: ExportConfig, project: trust.Project) -> None:
         else:
             problems += _check_hydra_keys(node, path[:-1]) or _check_arguments(found, node, path[:-1])
     if problems or refused:
-        raise (ConfigError if problems else TrustError)([*refused, *problems])
+        raise (TrustError if refused else ConfigError)([*refused, *problems])
 
 
 def _resolve(target: str, path: KeyPath) -> Any:

@@ -26,7 +26,7 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     """Returns the export that a composed config describes.
 
     Raises:
-        TrustError: Where all that is wrong is code that may not run.
+        TrustError: Where code that may not run is among it.
         ConfigError: With every problem, each with its file and line or override.
     """
     values = composition.values
@@ -48,7 +48,8 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
     refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
     if problems := [*broken, *found, *refused]:
-        kind = TrustError if len(refused) == len(problems) else ConfigError
+        absent = {path for path, target, _ in trust.targets(dict(values)) if trust.is_absent(target)}
+        kind = TrustError if {problem.path for problem in refused} - absent else ConfigError
         raise composition.masked(kind(problems))
     return config.parse(values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -77,8 +78,35 @@ def _serves_given(old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str
         given <= _given(new)
         and kept == old.inputs.keys()
         and old.nests == {place: kind for place, kind in new.nests.items() if _argument(place) in given}
-        and all(name in defaults and new.values.get(name) == defaults[name] for name in added)
+        and all(name in defaults and _takes_default(new, name, defaults[name]) for name in added)
     )
+
+
+def _takes_default(trace: TraceRecord, name: str, default: str) -> bool:
+    """Tells whether a trace is called where an argument is left out: its tensor takes what its default becomes."""
+    if name in trace.values:
+        return trace.values[name] == default
+    tensor = trace.inputs.get(name)
+    if tensor is None or tensor.shape not in ((), None):  # a nest, or no single value
+        return False
+    if default.startswith(f"{tensor.dtype} "):  # a tensor, whose value is told where it is a single one
+        return _DIGEST not in default
+    try:
+        value = ast.literal_eval(default)
+        return tensor.dtype in _BECOMES.get(type(value), ()) and (type(value) is not int or abs(value) < _INT32)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+# What a loaded function makes of a Python value that it is given for a tensor; of more, where the value fits.
+_BECOMES = {
+    bool: ("bool",),
+    int: ("int32", "int64", "float32", "float64"),
+    float: ("float16", "bfloat16", "float32", "float64"),
+    str: ("string",),
+}
+_INT32 = 2**31
+_DIGEST = " sha256 "
 
 
 def _given(trace: TraceRecord) -> set[str]:

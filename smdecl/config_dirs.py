@@ -109,5 +109,8 @@ def directories() -> list[Path]:
 
 
 def shown(file: Path) -> str:
-    """Returns a path as a person would write it from the current directory."""
+    """Returns a path as a person would write it from the current directory; what comes with smdecl is called so."""
+    conf = resources.conf_dir()
+    if file.is_relative_to(conf) and conf.parent != Path.cwd():  # there is nothing to edit in an installed package
+        return f"built-in conf/{file.relative_to(conf)}"
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smdecl import compatibility, graph_changes, inspecting, manifest, origin_changes, variable_changes
+from smdecl import base_paths, compatibility, graph_changes, inspecting, manifest, origin_changes, variable_changes
 from smdecl.compatibility import ADDITIVE, BREAKING
-from smdecl.errors import ContractError, UsageError
+from smdecl.errors import ContractError
 from smdecl.records import Change, DiffRecord
 
 EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
@@ -19,13 +19,12 @@ def diff(before: Path, after: Path) -> DiffRecord:
     """Returns how the SavedModel in `after` differs from that in `before`; TensorFlow is not needed for it.
 
     Raises:
-        UsageError: Where one of them is no directory.
+        UsageError: Where one of them is no directory, or a base path.
         ContractError: Where one of them cannot be read.
         VerificationError: Where one is a release whose manifest was changed.
     """
     for directory in (before, after):
-        if not directory.is_dir():
-            raise UsageError(f"{str(directory)!r} is no directory; takes that of a SavedModel, such as exports/adder/1")
+        base_paths.require_one(directory, "a SavedModel")
     (old, old_record), (new, new_record) = inspecting.load(before), inspecting.load(after)
     found = [
         *_origin(before, after),

@@ -21,6 +21,7 @@ from typing import Any
 KeyPath = tuple[str | int, ...]
 _SHOWN = 1000  # characters of an override
 _SECRET = 4  # characters; what is shorter is in every text
+STAGE = ".smdecl-"  # what the name of a directory begins with that a release is made in
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
 
 
@@ -203,11 +204,22 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename2 or error.filename or place
-        raise PublishError(Problem(("export_dir",), f"{where}: {error.strerror or error}")) from error
+        raise _refused(place, error.filename2 or error.filename or place, error.strerror or str(error)) from error
     except Exception as error:
         # TensorFlow's own error types cannot be named here, for they would have to be imported.
         refusal = next((reason for code in _DISK if (reason := os.strerror(code)) in str(error)), None)
         if refusal is None or isinstance(error, SmdeclError):
             raise
-        raise PublishError(Problem(("export_dir",), f"{place}: {refusal}")) from error
+        raise _refused(place, place, refusal) from error
+
+
+def _refused(place: Path, file: str | Path, reason: str) -> PublishError:
+    base, part = _above_stage(place), _above_stage(Path(file))
+    where = reason if base.is_relative_to(part) else f"{str(part)!r}: {reason}"
+    message = f"{str(base)!r} cannot be written to: {where}; export_dir=DIR takes another place"
+    return PublishError(Problem(("export_dir",), message))
+
+
+def _above_stage(place: Path) -> Path:
+    """Returns the directory that a stage lies in, for nobody who exports has named the stage itself."""
+    return next((path.parent for path in reversed((place, *place.parents)) if path.name.startswith(STAGE)), place)

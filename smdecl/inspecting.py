@@ -46,8 +46,11 @@ def read(directory: Path) -> Any:
     path = directory / "saved_model.pb"
     try:
         message = saved_model_pb2.SavedModel.FromString(files.read_regular(path))
+    except FileNotFoundError as error:
+        raise ContractError(f"{str(directory)!r} holds no SavedModel: it has no saved_model.pb") from error
     except Exception as error:  # OSError, or protobuf's DecodeError, whose place differs between implementations
-        raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {reason}") from error
     if not message.meta_graphs:
         raise ContractError(f"{str(path)!r} holds no MetaGraphDef")
     return message

@@ -26,10 +26,11 @@ _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_d
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be saved."""
+    """What would be saved, and the signatures as they are declared, with the names of their dims."""
 
     obj: ObjectRecord
     signatures: dict[str, SignatureRecord]
+    declared: dict[str, Signature]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
     built = building.build(config, project)
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
-    return Plan(built.record, {key: signature.record for key, signature in traced.items()})
+    records = {key: signature.record for key, signature in traced.items()}
+    return Plan(built.record, records, config.signatures)
 
 
 def make(config: ExportConfig, project: Project, directory: Path) -> Made:
@@ -90,7 +92,8 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     files = {**imports.outside(brought, project.root), **imports.modules(project.root)}
     packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
     modules = {name: digests.sha256(path) for name, path in files.items()}
-    return Made(Plan(built.record, records), saved, environment(project, packages), modules, Usage(clock.seconds, peak))
+    planned, usage = Plan(built.record, records, config.signatures), Usage(clock.seconds, peak)
+    return Made(planned, saved, environment(project, packages), modules, usage)
 
 
 class _Clock:

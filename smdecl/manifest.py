@@ -15,8 +15,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from smdecl import digests, provenance, schema, signing
-from smdecl.errors import Problem, UsageError, VerificationError
+from smdecl import base_paths, digests, provenance, schema, signing
+from smdecl.errors import Problem, VerificationError
 from smdecl.files import read_regular
 from smdecl.making import Made
 from smdecl.records import OPTIONAL
@@ -128,11 +128,10 @@ def read(directory: Path) -> dict[str, Any]:
     """Returns the manifest of a release, which is as it was written.
 
     Raises:
-        UsageError: Where `directory` is no directory.
+        UsageError: Where `directory` is none, or a base path.
         VerificationError: Where the manifest is missing or was changed.
     """
-    if not directory.is_dir():
-        raise UsageError(f"{str(directory)!r} is no directory; takes that of a release, such as exports/adder/1")
+    base_paths.require_one(directory, "a release")
     path = directory / FILE
     try:
         text = read_regular(path).decode()
@@ -140,7 +139,11 @@ def read(directory: Path) -> dict[str, Any]:
         intact = isinstance(manifest, dict) and _text(manifest) == text
         checksum = _checksum(manifest) if intact else None
     except FileNotFoundError as error:
-        raise VerificationError(f"{path}: is missing; takes a release that smdecl has made") from error
+        if not (directory / "saved_model.pb").exists():
+            takes = "takes the directory of a release, such as exports/adder/1"
+            raise VerificationError(f"{str(directory)!r} holds no SavedModel; {takes}") from error
+        takes = "takes a release that smdecl has made, and no other SavedModel"
+        raise VerificationError(f"{path}: is missing; {takes}") from error
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON

@@ -18,38 +18,28 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from smdecl import base_paths
+from smdecl.base_paths import HIGHEST, complete, versions
 from smdecl.config import Publish
-from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
+from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
 
-_STAGE = ".smdecl-"
 _ATTEMPTS = 100  # to make a directory that others remove
 # Locks on a network file system may count on one host alone, so that each sweeps only what it left itself.
 _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 _ASIDE = ".smdecl-old"
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
-_NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
-_HIGHEST = 2**63 - 1
 
 
-def version_of(name: str) -> int | None:
-    """Returns the version that a child of a base path is to TensorFlow Serving; None where it passes it over.
-
-    It takes any child whose name parses as an int64, whatever it is.
-    """
-    number = int(name) if _NUMBER.fullmatch(name) else None
-    return number if number is not None and -_HIGHEST - 1 <= number <= _HIGHEST else None
-
-
-def following(versions: Iterable[int]) -> int:
+def following(known: Iterable[int]) -> int:
     """Returns the version after the highest, 1 where there is none.
 
     Raises:
         PublishError: Where that is one that no server parses.
     """
-    if (version := max(versions, default=0) + 1) > _HIGHEST:
-        message = f"no version follows {_HIGHEST}, which is the highest that a server parses; takes a lower one"
+    if (version := max(known, default=0) + 1) > HIGHEST:
+        message = f"no version follows {HIGHEST}, which is the highest that a server parses; takes a lower one"
         raise PublishError(Problem(("publish", "version"), message))
     return version
 
@@ -70,7 +60,7 @@ def refuse_early(export_dir: Path, publish: Publish) -> None:
         if publish.version is None:
             _require_a_place_of_its_own(export_dir)
         if publish.version == "next":
-            following(number for number, _ in _versions(export_dir))
+            following(number for number, _ in versions(export_dir))
         elif (existing := _existing(export_dir, publish.version)) is not None:
             if not publish.replace:
                 raise _exists(existing, publish.version)
@@ -91,7 +81,7 @@ def _require_a_place_of_its_own(export_dir: Path) -> None:
 
 def _require_replaceable(path: Path) -> None:
     """Keeps `replace` from removing anything but a SavedModel: a project, or a base path with all its versions."""
-    if not (path / "saved_model.pb").is_file() or any(_versions(path)):
+    if not (path / "saved_model.pb").is_file() or any(versions(path)):
         message = f"{str(path)!r} is no SavedModel, and publish.replace swaps nothing else; takes another place"
         raise PublishError(Problem(("publish", "replace"), message))
 
@@ -99,7 +89,7 @@ def _require_replaceable(path: Path) -> None:
 def _existing(export_dir: Path, version: int | None) -> Path | None:
     if version is None:
         return export_dir if export_dir.is_dir() and any(export_dir.iterdir()) else None
-    return next((path for number, path in _versions(export_dir) if number == version), None)
+    return next((path for number, path in versions(export_dir) if number == version), None)
 
 
 def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path] | None:
@@ -111,7 +101,7 @@ def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path]
         if publish.version is None:
             found = export_dir if (export_dir / "saved_model.pb").is_file() else None
         else:
-            found = max(_complete(export_dir), default=(0, None))[1]
+            found = base_paths.newest(export_dir)
     return None if found is None else (str(found), found)
 
 
@@ -123,17 +113,6 @@ def _exists(path: Path, version: int | None) -> PublishError:
     return PublishError(Problem(("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"))
 
 
-def _versions(export_dir: Path) -> Iterator[tuple[int, Path]]:
-    if export_dir.is_dir():
-        for child in export_dir.iterdir():
-            if (number := version_of(child.name)) is not None:
-                yield number, child
-
-
-def _complete(export_dir: Path) -> Iterator[tuple[int, Path]]:
-    return ((number, path) for number, path in _versions(export_dir) if (path / "saved_model.pb").is_file())
-
-
 @contextlib.contextmanager
 def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
     """Yields an empty directory to make the release in; whatever is left of it in the end is removed.
@@ -143,7 +122,7 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
     """
     parent = export_dir if publish.version is not None else export_dir.parent
     with contextlib.ExitStack() as stack:
-        with disk_errors(parent):
+        with disk_errors(export_dir):
             missing = [path for path in (parent, *parent.parents) if not path.exists()]
             stack.callback(_remove_empty, missing)
             directory, lock = _make_stage(parent)
@@ -155,7 +134,7 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
 def _make_stage(parent: Path) -> tuple[Path, int]:
     """Makes a stage and holds it: one that nobody holds is one that its process left behind when it died."""
     for _ in range(_ATTEMPTS):
-        directory = parent / f"{_STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+        directory = parent / f"{STAGE}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
         # Another process may fail meanwhile, and remove the directories that it has made. Where a third one then makes
         # the parent anew, the lock on it is another one, and the stage may be swept before it is held.
         with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
@@ -184,7 +163,7 @@ def _remove(directory: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
-    for directory in parent.glob(f"{_STAGE}{_HOST}-*"):
+    for directory in parent.glob(f"{STAGE}{_HOST}-*"):
         if directory.is_symlink():  # no stage, but a version that was being retired: nobody holds it
             _remove(directory)
             continue
@@ -227,10 +206,10 @@ def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, 
 
 def _retire(export_dir: Path, published: int, keep: int) -> None:
     """Removes all but the highest versions, each in one step for whoever reads them; never the one just published."""
-    for number, path in sorted(_complete(export_dir), reverse=True)[keep:]:
+    for number, path in sorted(complete(export_dir), reverse=True)[keep:]:
         if number != published:
             # The name of a stage that nobody holds: what cannot be removed now, the next export sweeps.
-            retired = export_dir / f"{_STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"
+            retired = export_dir / f"{STAGE}{_HOST}-{number}-{secrets.token_hex(4)}"
             with contextlib.suppress(FileNotFoundError):  # another publisher was faster
                 _rename(path, retired, _NOREPLACE)
                 _remove(retired)
@@ -238,7 +217,7 @@ def _retire(export_dir: Path, published: int, keep: int) -> None:
 
 def _publish_next(directory: Path, export_dir: Path) -> tuple[Path, int]:
     while True:
-        version = following(number for number, _ in _versions(export_dir))
+        version = following(number for number, _ in versions(export_dir))
         try:
             _rename(directory, export_dir / str(version), _NOREPLACE)
         except FileExistsError:  # another publisher took it in between

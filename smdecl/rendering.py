@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import schema
+from smdecl.config import Dim, Signature, Spec, input_names, parts
 from smdecl.making import Plan
 from smdecl.manifest import plain
 from smdecl.records import DiffRecord, TensorRecord, VerificationRecord
@@ -16,11 +17,12 @@ from smdecl.records import DiffRecord, TensorRecord, VerificationRecord
 def plan(planned: Plan) -> str:
     """Returns the object and the signatures that an export would save, a line each."""
     lines = [planned.obj.class_name]
-    lines += [f"  variable {v.name}: {tensor(TensorRecord(v.dtype, v.shape))}" for v in planned.obj.variables]
+    lines += [f"  variable {v.name}: {_form(v.dtype, v.shape)}" for v in planned.obj.variables]
     for key, signature in planned.signatures.items():
+        inputs, outputs = _declared(planned.declared.get(key))
         lines.append(f"signature {key}")
-        lines += [f"  input  {line}" for line in _tensors(signature.inputs)]
-        lines += [f"  output {line}" for line in _tensors(signature.outputs)]
+        lines += [f"  input  {line}" for line in _tensors(signature.inputs, inputs)]
+        lines += [f"  output {line}" for line in _tensors(signature.outputs, outputs)]
     if not planned.signatures:
         lines.append("no signatures declared: TensorFlow exports its one traced function, if there is just one")
     return "\n".join(lines) + "\n"
@@ -59,12 +61,26 @@ _ADVICE = {
 DIFF = {"text": diff_text, "json": diff_json}
 
 
-def _tensors(tensors: Mapping[str, TensorRecord]) -> list[str]:
-    return [f"{name}: {tensor(record)}" for name, record in sorted(tensors.items())]
+def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Returns what is declared of the tensors that a client sends and gets, by their names."""
+    if signature is None:
+        return {}, {}
+    inputs = [(str(name), spec) for _, name, spec in input_names(signature.inputs or {})]
+    outputs = [(spec.name or own, spec) for own, spec in (signature.outputs or {}).items()]
+    sent, got = (
+        {k: part for name, spec in each for k, part in parts(name, spec).items()} for each in (inputs, outputs)
+    )
+    return sent, got
 
 
-def tensor(record: TensorRecord) -> str:
+def _tensors(tensors: Mapping[str, TensorRecord], declared: Mapping[str, Spec]) -> list[str]:
+    # A declared shape is the one that was traced, but for the names of its dims.
+    shapes = {name: declared[name].shape if name in declared else record.shape for name, record in tensors.items()}
+    return [f"{name}: {_form(record.dtype, shapes[name])}" for name, record in sorted(tensors.items())]
+
+
+def _form(dtype: str, shape: tuple[Dim, ...] | None) -> str:
     """Returns dtype and shape, such as `float32 [?, 4]`; an unknown rank is `[...]`."""
-    if record.shape is None:
-        return f"{record.dtype} [...]"
-    return f"{record.dtype} [{', '.join('?' if size is None else str(size) for size in record.shape)}]"
+    if shape is None:
+        return f"{dtype} [...]"
+    return f"{dtype} [{', '.join('?' if size is None else str(size) for size in shape)}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import checking, making, manifest, origin_changes, pipeline, resolving
 from smdecl.config import Composition, Publish
-from smdecl.errors import ConfigError, Problem, VerificationError
+from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.records import Change
 from smdecl.trust import Project
 
@@ -35,17 +35,28 @@ def reproduce(
     Raises:
         VerificationError: Where the release was changed, or the one made anew is another: with what differs of the
             config, the environment, the source, the files, and in them.
+        TrustError: Where it names code that may not run here.
         SmdeclError: Of another type where it cannot be made again.
     """
     released = manifest.read(directory)
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)
-    if composition is not None:
-        return _make_again(directory, released, project, _unpublished(composition))
     try:
-        return _make_again(directory, released, project, _composition(released))
-    except ConfigError as error:  # nobody has given it: what it was made of is no longer what it was
-        raise VerificationError(error.problems) from error
+        given = _composition(released) if composition is None else _unpublished(composition)
+        return _make_again(directory, released, project, given)
+    except ConfigError as error:
+        # Where nobody has given a config, what it was made of is no longer what it was; a refusal is one all the same.
+        kind = VerificationError if composition is None and not isinstance(error, TrustError) else type(error)
+        raise kind([*error.problems, *_elsewhere(directory, released, project)]) from error
+
+
+def _elsewhere(directory: Path, released: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+    """Tells of a release that nothing in this project was part of: it was made in another one."""
+    first, *more = released["inputs"] or [None]
+    if first is not None and not any((project.root / name).exists() for name in released["inputs"]):
+        what = f"was made of {first}{f' and {len(more)} more' if more else ''}, of which the project {project.root} has"
+        takes = "run it in the project that the release was made in, or in another checkout of it"
+        yield Problem((), f"{directory}: {what} nothing; {takes}")
 
 
 def _make_again(

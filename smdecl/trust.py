@@ -203,6 +203,12 @@ def refuse_target(target: str, project: Project) -> str | None:
     return _refuse_name(target, project)
 
 
+def is_absent(target: str) -> bool:
+    """Tells whether a `_target_` names a module that is not there, which nobody has to trust."""
+    package = target.partition(".")[0]
+    return bool(_DOTTED_PATH.fullmatch(target)) and package != "__main__" and _find_spec(package) is None
+
+
 def _refuse_name(name: str, project: Project) -> str | None:
     package = name.partition(".")[0]
     if package == "smdecl":

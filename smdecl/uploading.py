@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import manifest
+from smdecl.base_paths import version_of
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
-from smdecl.publishing import following, version_of
+from smdecl.publishing import following
 
 _FIRST, _LAST = manifest.FILE, "saved_model.pb"
+_RETRIES = 10  # of the next version, which others take meanwhile
 
 
 def is_remote(export_dir: str) -> bool:
@@ -63,14 +65,25 @@ def publish(directory: Path, export_dir: str, options: Publish) -> tuple[str, in
     """
     files, base = _open(export_dir)
     with _store_errors(export_dir):
-        target, version = _target(files, base, options)
-        upload = _Upload(files, directory, target)
-        try:
-            upload.run()
-        except BaseException:
-            upload.withdraw()
-            raise
-        return files.unstrip_protocol(target), version
+        for _ in range(_RETRIES if options.version == "next" else 0):
+            with contextlib.suppress(_TakenError):
+                return _publish(files, base, directory, options)
+        return _publish(files, base, directory, options)
+
+
+def _publish(files: Any, base: str, directory: Path, options: Publish) -> tuple[str, int | None]:
+    target, version = _target(files, base, options)
+    upload = _Upload(files, directory, target)
+    try:
+        upload.run()
+    except BaseException:
+        upload.withdraw()
+        raise
+    return files.unstrip_protocol(target), version
+
+
+class _TakenError(PublishError):
+    """Another publisher had begun to put its release into a version before this one did: the next one may be free."""
 
 
 def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] | None:
@@ -118,7 +131,7 @@ class _Upload:
         place = f"{self._target}/{name}"
         if _is_there(self._files, place):
             message = f"{self._target!r} was taken meanwhile: another has put {name!r} there; takes another version"
-            raise PublishError(Problem(("publish", "version"), message))
+            raise (PublishError if self._begun else _TakenError)(Problem(("publish", "version"), message))
         self._begun.append(name)
         self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
         self._files.put_file(str(self._directory / name), place)
@@ -133,6 +146,8 @@ class _Upload:
 
     def withdraw(self) -> None:
         """Removes what was uploaded, as far as the store lets it; what it refused first is the error that is told."""
+        if not self._begun:  # directories that came meanwhile are another's, who may be about to put files into them
+            return
         for name in reversed(self._begun):
             with contextlib.suppress(Exception):
                 if self._is_anothers():  # asked each time, for another may be about to complete it

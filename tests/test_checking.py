@@ -27,9 +27,17 @@ def check(*overrides):
     return checking.check(smdecl.compose(overrides), trust.find_project(Path.cwd()))
 
 
-def test_what_is_refused_for_trust_alone_says_so_by_its_type():
+@pytest.mark.parametrize("more", [[], ["publish.version=v2"], ["+model.x={_target_: nomodule.Net}"]])
+def test_what_is_refused_for_trust_says_so_by_its_type(more):
     with pytest.raises(TrustError):
-        check("model._target_=os.system")
+        check("model._target_=os.system", *more)
+
+
+def test_what_is_not_there_is_not_refused_for_trust():
+    with pytest.raises(ConfigError) as error:
+        check("model._target_=nomodule.Net")
+
+    assert type(error.value) is ConfigError
 
 
 @pytest.mark.parametrize(

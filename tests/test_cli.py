@@ -6,12 +6,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 import smdecl
+from smdecl import rendering
+from smdecl.config import Signature, Spec
+from smdecl.making import Plan
+from smdecl.records import ObjectRecord, SignatureRecord, TensorRecord
 from tests.conftest import ROOT, run_cli
 
 
@@ -55,11 +60,31 @@ def test_plan_prints_what_would_be_saved_and_writes_nothing(project):
         "  input  x: float32 []\n"
         "  output output_0: float32 []\n"
         "signature vector\n"
-        "  input  x: float32 [?]\n"
-        "  output output_0: float32 [?]\n"
+        "  input  x: float32 [batch]\n"
+        "  output output_0: float32 [batch]\n"
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert sorted(os.listdir(project.root)) == ["pyproject.toml"]
+
+
+def test_plan_has_named_dims_as_they_are_declared():
+    spec = Spec(("batch", None, 3), "float32")
+    ragged = Spec(("batch", None, "width"), "int32", kind="ragged")
+    declared = Signature("f", {"x": spec, "r": ragged, "o": Spec(None, "bool")}, {"own": replace(spec, name="y")})
+    shapes = {"x": (None, None, 3), "r": (None, None), "r_1": (None,), "o": None}
+    found = {name: TensorRecord("float32", shape) for name, shape in shapes.items()}
+    traced = SignatureRecord(found, {"y": found["x"], "undeclared": found["x"]})
+    plan = Plan(ObjectRecord("Net", (), {}), {"key": traced, "own": traced}, {"key": declared})
+
+    assert rendering.plan(plan).splitlines()[1:8] == [
+        "signature key",
+        "  input  o: float32 [...]",
+        "  input  r: float32 [?, width]",
+        "  input  r_1: float32 [?]",
+        "  input  x: float32 [batch, ?, 3]",
+        "  output undeclared: float32 [?, ?, 3]",
+        "  output y: float32 [batch, ?, 3]",
+    ]
 
 
 def test_a_config_of_ones_own_and_a_model_beside_it(project):

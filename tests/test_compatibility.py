@@ -300,6 +300,13 @@ FUNCTIONS = {
         OF_X, by(lambda x, scale=1.0, *, o=(1, [2, {}]): x * scale, NUMBER), "additive",
         "took (x), and takes (x, scale=1.0, *, o=(1, [2, {}]))",
     ),
+    "an argument is added that takes a tensor, with a default that becomes one": (
+        OF_X, by(lambda x, y=2.0, *, z=ONE: x * y + z, NUMBER, NUMBER, z=NUMBER), "additive",
+        "took (x), and takes (x, y=2.0, *, z=float32 1.0)",
+    ),
+    "an argument is added that takes a tensor, with a default that becomes none": (
+        OF_X, by(lambda x, y=None: x, NUMBER, NUMBER), "breaking", NO_MORE,
+    ),
     "a nest is longer": (
         by(lambda x, o=(1,): x, NUMBER), by(lambda x, o=(1, 2): x, NUMBER), "breaking",
         "took (x, o=(1,)), and takes (x, o=(1, 2))",
@@ -365,6 +372,41 @@ def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_to
     found = diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
 
     assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
+
+
+DTYPES = ("bool", "int8", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "string")
+SPECS = {dtype: tf.TensorSpec([], dtype) for dtype in DTYPES}
+SPECS |= {"row": tf.TensorSpec([None], tf.float32), "any": tf.TensorSpec(None, tf.float32)}
+
+
+@pytest.mark.parametrize(
+    ("default", "additive"),
+    [
+        (True, {"bool"}),
+        (2, {"int32", "int64", "float32", "float64", "any"}),
+        (-(2**40), set()),
+        (2.0, {"float16", "bfloat16", "float32", "float64", "any"}),
+        ("a", {"string"}),
+        (None, set()),
+        ((1.0,), set()),
+        (ONE, {"float32", "any"}),
+        (tf.constant([2.0]), set()),
+    ],
+)
+def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becomes_one(tmp_path, default, additive):
+    net, plain = tf.Module(), tf.Module()
+    for place, spec in SPECS.items():
+        setattr(net, place, tf.function(lambda x, y=default: x))
+        getattr(net, place).get_concrete_function(NUMBER, spec)
+        setattr(plain, place, tf.function(lambda x: x))
+        getattr(plain, place).get_concrete_function(NUMBER)
+
+    found = diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
+
+    assert SPECS.keys() - {change.where for change in found.changes if change.verdict == "breaking"} == additive
+    loaded = tf.saved_model.load(str(tmp_path / "net"))
+    for place in additive:
+        getattr(loaded, place)(ONE)
 
 
 def a_net(**names):

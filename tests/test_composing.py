@@ -128,7 +128,7 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
     with pytest.raises(ConfigError) as error:
         smdecl.compose(overrides)
 
-    found = str(error.value).replace(f"{resources.conf_dir()}/weights/checkpoint.yaml:3: ", "")
+    found = str(error.value).replace("built-in conf/weights/checkpoint.yaml:3: ", "")
     assert sorted(found.splitlines()) == sorted(expected)
 
 

@@ -127,15 +127,15 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["a", "nowhere"], 2, "'nowhere' is no directory; takes that of a SavedModel, such as exports/adder/1"),
-        (["a/saved_model.pb", "a"], 2, "'a/saved_model.pb' is no directory; takes that of a SavedModel, such as"),
+        (["a", "nowhere"], 2, "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1"),
+        (["a/saved_model.pb", "a"], 2, "'a/saved_model.pb' is a file; takes the directory of a SavedModel, such as"),
         (["a"], 2, "smdecl diff: the following arguments are required: after; see smdecl diff --help"),
         (["a", "a", "--format", "xml"], 2, "smdecl diff: argument --format: invalid choice: 'xml'"),
-        (["a", "empty"], 4, "'empty/saved_model.pb' cannot be read as a SavedModel: [Errno 2] No such file or"),
+        (["a", "empty"], 4, "'empty' holds no SavedModel: it has no saved_model.pb"),
         (
             ["--exit-code", "a", "nowhere"],
             4,
-            "'nowhere' is no directory; takes that of a SavedModel, such as exports/adder/1",
+            "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1",
         ),
         (["a", "--exit-code"], 4, "smdecl diff: the following arguments are required: after; see smdecl diff --help"),
         (["a", "a", "--exit-code", "--format", "jsn"], 4, "smdecl diff: argument --format: invalid choice: 'jsn'"),

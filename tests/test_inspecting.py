@@ -110,7 +110,12 @@ def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "No such file"), (b"\xff\xff", "cannot be read as"), (b"", "holds no MetaGraphDef")]
+    ("content", "message"),
+    [
+        (None, "holds no SavedModel: it has no saved_model.pb"),
+        (b"\xff\xff", "cannot be read as"),
+        (b"", "holds no MetaGraphDef"),
+    ],
 )
 def test_what_is_no_saved_model_is_told(tmp_path, content, message):
     if content is not None:

@@ -147,10 +147,21 @@ def test_a_manifest_that_was_written_anew_is_no_other_release(release):
 
 
 def test_what_is_no_release_is_told(tmp_path):
-    with pytest.raises(UsageError, match="'.*nothing' is no directory; takes that of a release"):
+    takes = "takes the directory of a release, such as exports/adder/1"
+    with pytest.raises(UsageError) as error:
         manifest.read(tmp_path / "nothing")
-    with pytest.raises(VerificationError, match="is missing; takes a release that smdecl has made"):
+    assert str(error.value) == f"'{tmp_path}/nothing' is not there; {takes}"
+
+    with pytest.raises(VerificationError) as error:
         manifest.read(tmp_path)
+    assert str(error.value) == f"'{tmp_path}' holds no SavedModel; {takes}"
+
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(VerificationError) as error:
+        manifest.read(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path / manifest.FILE}: is missing; takes a release that smdecl has made, and no other SavedModel"
+    )
 
 
 def test_the_command_line_verifies_a_release(project, release):

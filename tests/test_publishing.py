@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import publishing
+from smdecl import base_paths, errors, publishing
 from smdecl.config import Publish
 from smdecl.errors import ConfigError, PublishError
 from tests.conftest import ROOT, tree
@@ -131,7 +131,7 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
     before = os.umask(0o027)
     try:
         with publishing.stage(tmp_path, NEXT) as directory:
-            assert publishing.version_of(directory.name) is None
+            assert base_paths.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
         os.umask(before)
@@ -182,7 +182,62 @@ def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
         raise AssertionError("unreachable")
 
     assert error.value.exit_code == 5
-    assert str(error.value) == f"export_dir: {file}/base: {os.strerror(errno.ENOTDIR)}"
+    assert str(error.value) == f"export_dir: {refused(file / 'base', 'Not a directory')}"
+
+
+def refused(base, reason):
+    return f"'{base}' cannot be written to: {reason}; export_dir=DIR takes another place"
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A directory that this process, as another user where it is root's, may not write to."""
+    user = os.geteuid()
+    tmp_path.chmod(0o555)
+    if user == 0:
+        os.seteuid(65534)
+    yield tmp_path
+    os.seteuid(user)
+    tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("version", ["next", None])
+@pytest.mark.parametrize("base", ["base", "base/below"])
+def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, base, version):
+    publish = Publish(version=version, replace=False)
+    with pytest.raises(PublishError) as error, publishing.stage(read_only / base, publish):
+        raise AssertionError("unreachable")
+
+    assert (error.value.exit_code, f"{error.value}") == (
+        5,
+        f"export_dir: {refused(read_only / base, 'Permission denied')}",
+    )
+
+
+@pytest.mark.parametrize("stage", ["", f"/{errors.STAGE}host-1", f"/{errors.STAGE}host-1/made"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left on device")]
+)
+def test_what_is_refused_in_a_stage_is_told_of_the_base_path(stage, error):
+    with pytest.raises(PublishError) as told, errors.disk_errors(Path(f"base{stage}")):
+        raise error
+
+    assert str(told.value) == f"export_dir: {refused('base', 'No space left on device')}"
+
+
+def test_what_is_refused_of_a_version_is_told_by_the_version():
+    with pytest.raises(PublishError) as told, errors.disk_errors(Path("base")):
+        raise OSError(errno.EACCES, "Permission denied", f"base/{errors.STAGE}host-1/made", None, "base/7")
+
+    reason = "'base/7': Permission denied"
+    assert str(told.value) == f"export_dir: {refused('base', reason)}"
+
+
+def test_a_default_that_cannot_be_taken_is_told_to_be_built_in(project):
+    (project.root / "exports").write_text("")
+
+    told = "'exports' is a file; takes a directory, existing or not"
+    assert project.run("check").stderr == f"smdecl: error: built-in conf/export.yaml:19: export_dir: {told}\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="mounts a small file system")
@@ -207,7 +262,8 @@ def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
         )
         with pytest.raises(PublishError) as error:
             project.export("model._target_=mynet.Net", f"export_dir={disk}/base")
-        assert "No space left on device" in str(error.value)
+        (problem,) = error.value.problems
+        assert problem.message == refused(disk / "base", "No space left on device")
         assert os.listdir(disk) == []
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -289,7 +345,7 @@ def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp
 
 def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
     release(tmp_path, NEXT)
-    (tmp_path / "1").rename(tmp_path / f"{publishing._STAGE}{publishing._HOST}-1-abcd")
+    (tmp_path / "1").rename(tmp_path / f"{errors.STAGE}{publishing._HOST}-1-abcd")
     release(tmp_path, NEXT)
 
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
@@ -314,7 +370,7 @@ def test_what_a_killed_publisher_was_retiring_is_swept_where_it_is_a_link(tmp_pa
     before = tree(elsewhere)
     base.mkdir()
     for number, target in enumerate([elsewhere / "1", tmp_path / "nowhere", Path("loop")]):
-        (base / f"{publishing._STAGE}{publishing._HOST}-{number}-abcd").symlink_to(target)
+        (base / f"{errors.STAGE}{publishing._HOST}-{number}-abcd").symlink_to(target)
     (base / "loop").symlink_to("loop")
 
     release(base)

@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import sys
 
 import pytest
 import tensorflow as tf
 
 from smdecl import manifest, pipeline, reproducing, trust
-from smdecl.errors import ContractError, ModelError, SmdeclError, VerificationError
+from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
 from tests.conftest import tree
 
 NET = """
@@ -118,8 +119,39 @@ def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net):
     other = net.root / "elsewhere"
     (other / "pyproject.toml").write_text("")
 
-    with pytest.raises(VerificationError, match="mynet"):
+    with pytest.raises(TrustError) as error:
         reproducing.reproduce(other / "release", trust.find_project(other))
+    assert (error.value.exit_code, [str(problem) for problem in error.value.problems]) == (
+        2,
+        [
+            f"model._target_: 'mynet' is not defined in the project {other}; to trust it, pass --trust mynet or add it"
+            " to trust under [tool.smdecl] in the project's pyproject.toml",
+            f"{other}/release: {elsewhere(other)}",
+        ],
+    )
+
+
+def elsewhere(root, more=""):
+    takes = "run it in the project that the release was made in, or in another checkout of it"
+    return f"was made of mynet.py{more}, of which the project {root} has nothing; {takes}"
+
+
+def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(net, tmp_path, monkeypatch):
+    net.write("other.py", "")
+    release = net.export("model._target_=mynet.Net", "+model.scale=3.0").path
+    net.write("mynet.py", f"import other{NET}")
+    more = net.export("model._target_=mynet.Net").path
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(net.root)])
+    sys.modules.pop("mynet", None)
+
+    for path, others in ((release, ""), (more, " and 1 more")):
+        with pytest.raises(VerificationError) as error:
+            reproducing.reproduce(net.root / path, trust.find_project(tmp_path))
+        assert [str(problem) for problem in error.value.problems] == [
+            "model._target_: no module 'mynet' in the current directory or on sys.path",
+            f"{net.root / path}: {elsewhere(tmp_path, others)}",
+        ]
 
 
 def test_the_command_line_makes_a_release_again(net):

@@ -121,23 +121,48 @@ def before_put(store, monkeypatch, number, act):
     monkeypatch.setattr(type(store), "put_file", patched)
 
 
-def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch, two):
-    first, second = two
-    find = uploading._target
+def taking(store, monkeypatch, first, times):
+    """Has another publisher take the version that was found free, so many times; returns which it has taken."""
+    find, taken = uploading._target, []
 
-    def slow(*arguments):
-        found = find(*arguments)
-        monkeypatch.setattr(uploading, "_target", find)
-        assert upload(first)[1] == 1
-        return found
+    def slow(files, base, options):
+        target, version = find(files, base, options)
+        if len(taken) < times:
+            store.put(f"{first}/", f"{target}/", recursive=True)
+            taken.append(version)
+        return target, version
 
     monkeypatch.setattr(uploading, "_target", slow)
-    with pytest.raises(PublishError, match="publish.version: '/models/1' was taken meanwhile") as error:
-        upload(second)
+    return taken
 
-    assert error.value.exit_code == 5
-    assert uploaded(store) == {f"1/{name}": data for name, data in tree(first).items()}
-    assert upload(second)[1] == 2
+
+def test_where_others_take_the_next_version_meanwhile_the_one_after_it_is_next(store, monkeypatch, two):
+    first, second = two
+    taken = taking(store, monkeypatch, first, times=3)
+
+    assert upload(second) == ("memory:///models/4", 4)
+
+    assert taken == [1, 2, 3]
+    expected = {f"{version}/{name}": data for version in taken for name, data in tree(first).items()}
+    assert uploaded(store) == expected | {f"4/{name}": data for name, data in tree(second).items()}
+
+
+@pytest.mark.parametrize("options", [Publish(version=1, replace=False), NEXT])
+def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch, two, options):
+    first, second = two
+    taken = taking(store, monkeypatch, first, times=100)
+
+    with pytest.raises(PublishError) as error:
+        uploading.publish(second, "memory://models", options)
+
+    assert len(taken) == (1 if options.version == 1 else 11)
+    assert (error.value.exit_code, str(error.value)) == (
+        5,
+        f"publish.version: '/models/{taken[-1]}' was taken meanwhile: another has put"
+        " 'assets.extra/smdecl/manifest.json' there; takes another version",
+    )
+    expected = {f"{version}/{name}": data for version in taken for name, data in tree(first).items()}
+    assert uploaded(store) == expected
 
 
 @pytest.mark.parametrize("number", range(1, 7))
