@@ -110,13 +110,13 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Starts a project that uses smdecl.")
-    parser.add_argument("directory", type=Path, help="to write its files into; none that is there is touched")
+    parser.add_argument("directory", type=_local, help="to write its files into; none that is there is touched")
     return parser.parse_intermixed_args(rest)
 
 
 def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Says what any SavedModel is.")
-    parser.add_argument("directory", type=Path, help="of a SavedModel, such as exports/adder/1")
+    parser.add_argument("directory", type=_local, help="of a SavedModel, such as exports/adder/1")
     parser.add_argument("--format", choices=("text", "json", "html"), default="text")
     return parser.parse_intermixed_args(rest)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl import bundle, inspecting, manifest
-from smdecl.errors import ContractError, UsageError
+from smdecl import base_paths, bundle, inspecting, manifest
+from smdecl.errors import ContractError
 from smdecl.records import DescriptionRecord, ReleaseRecord, StoredRecord
 
 
@@ -14,12 +14,11 @@ def describe(directory: Path) -> DescriptionRecord:
     """Returns what the SavedModel in a directory is.
 
     Raises:
-        UsageError: Where it is no directory.
+        UsageError: Where it is no directory, or a base path.
         ContractError: Where it holds none that can be read.
         VerificationError: Where it is a release whose manifest was changed.
     """
-    if not directory.is_dir():
-        raise UsageError(f"{str(directory)!r} is no directory; takes that of a SavedModel, such as exports/adder/1")
+    base_paths.require_one(directory, "a SavedModel")
     message, saved_model = inspecting.load(directory)
     first, *others = message.meta_graphs
     return DescriptionRecord(

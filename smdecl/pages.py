@@ -32,7 +32,7 @@ def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
         yield f"function {name}({function.arguments if function.arguments is not None else '...'})"
         yield from (f"  {call(trace)}" for trace in function.traces)
     for stored in found.stored:
-        yield f"variable {stored.name}: {tensor(TensorRecord(stored.dtype, stored.shape))}, {decimal(stored.size)}"
+        yield f"variable {stored.name}: {tensor(stored.dtype, stored.shape)}, {decimal(stored.size)}"
     yield from (f"asset {name}" for name in model.assets)
     yield from (f"device {name}" for name in model.devices)
     yield from (f"op {name}: {count}" for name, count in model.ops.items())
@@ -50,7 +50,7 @@ def _summary(found: DescriptionRecord) -> Iterator[str]:
 
 
 def _tensor(record: TensorRecord) -> str:
-    return tensor(record) + (f", by default {record.default}" if record.default is not None else "")
+    return tensor(record.dtype, record.shape) + (f", by default {record.default}" if record.default is not None else "")
 
 
 def to_json(_directory: Path, found: DescriptionRecord) -> str:

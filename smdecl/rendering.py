@@ -17,7 +17,7 @@ from smdecl.records import DiffRecord, TensorRecord, VerificationRecord
 def plan(planned: Plan) -> str:
     """Returns the object and the signatures that an export would save, a line each."""
     lines = [planned.obj.class_name]
-    lines += [f"  variable {v.name}: {_form(v.dtype, v.shape)}" for v in planned.obj.variables]
+    lines += [f"  variable {v.name}: {tensor(v.dtype, v.shape)}" for v in planned.obj.variables]
     for key, signature in planned.signatures.items():
         inputs, outputs = _declared(planned.declared.get(key))
         lines.append(f"signature {key}")
@@ -76,10 +76,10 @@ def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, S
 def _tensors(tensors: Mapping[str, TensorRecord], declared: Mapping[str, Spec]) -> list[str]:
     # A declared shape is the one that was traced, but for the names of its dims.
     shapes = {name: declared[name].shape if name in declared else record.shape for name, record in tensors.items()}
-    return [f"{name}: {_form(record.dtype, shapes[name])}" for name, record in sorted(tensors.items())]
+    return [f"{name}: {tensor(record.dtype, shapes[name])}" for name, record in sorted(tensors.items())]
 
 
-def _form(dtype: str, shape: tuple[Dim, ...] | None) -> str:
+def tensor(dtype: str, shape: tuple[Dim, ...] | None) -> str:
     """Returns dtype and shape, such as `float32 [?, 4]`; an unknown rank is `[...]`."""
     if shape is None:
         return f"{dtype} [...]"
