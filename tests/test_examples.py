@@ -162,13 +162,13 @@ def test_an_array_in_a_file_is_taken_as_a_whole(tmp_path):
     np.save(tmp_path / "x.npy", array)
 
     for dtype in ("float32", "float64", "complex64"):
-        start = time.perf_counter()
+        start = time.thread_time()
         (example,) = make(
             identity,
             {"x": {"dtype": dtype, "shape": [None, 2000]}},
             [{"inputs": {"x": {"file": str(tmp_path / "x.npy")}}}],
         )
-        assert time.perf_counter() - start < 2  # element by element, 12
+        assert time.thread_time() - start < 2  # of the processor; element by element, 12
         assert (example.inputs["x"] == array).all()
 
 

@@ -120,8 +120,8 @@ def with_values(composition, values):
 
 
 def checked(composition, values):
-    """Checks a mutant, which passes or is told what is wrong, at once."""
-    started = time.monotonic()
+    """Checks a mutant, which passes or is told what is wrong, without a computation that has no end."""
+    started = time.thread_time()
     try:
         assert isinstance(checking.check(with_values(composition, values), trust.find_project(ROOT)), ExportConfig)
     except ConfigError as error:
@@ -129,7 +129,7 @@ def checked(composition, values):
         assert error.problems
         for problem in error.problems:
             require_told(problem)
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 10  # of the processor; most take a thousandth
 
 
 def require_told(problem):

@@ -30,7 +30,7 @@ SCRIPT = (
 def source(tmp_path_factory):
     """The project's files as git has them, in a place of their own."""
     target = tmp_path_factory.mktemp("source") / "smdecl"
-    for name in ("smdecl", "conf", "schemas"):
+    for name in ("smdecl", "conf", "schemas", "examples/start"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, target)
