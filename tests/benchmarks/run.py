@@ -6,6 +6,7 @@ Every round runs each command once, one after the other, so that a slow spell of
 import argparse
 import itertools
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -20,9 +21,15 @@ SWEEP = ["-m", "model=scaler", "model.factor=1,2,3,4", "signatures=scalar_float,
 
 def commands(directory: Path) -> dict[str, list[str]]:
     python = sys.executable
+    script = [python, str(HERE / "plain_adder.py")]
     return {
-        "plain script: import, define, save": [python, str(HERE / "plain_adder.py"), str(directory / "plain")],
+        "plain script: import, define, save": [*script, str(directory / "plain")],
         "smdecl: the same, verified, with a manifest": [python, "-m", "smdecl", "model=adder"],
+        "plain scripts for 8 variants": [
+            "bash",
+            "-c",
+            f'for n in {{1..8}}; do {shlex.join(script)} "plain$n" || exit; done',
+        ],
         "smdecl: a sweep of 8 variants": [python, "-m", "smdecl", *SWEEP],
         'python -c "import hydra"': [python, "-c", "import hydra"],
         "smdecl check": [python, "-m", "smdecl", "check"],
@@ -47,8 +54,9 @@ def main() -> None:
         for _, (label, command) in itertools.product(range(rounds), runs.items()):
             times[label].append(measure(command, Path(name)))
     medians = {label: statistics.median(values) for label, values in times.items()}
-    plain, export, sweep, hydra, check = medians.values()
-    ratios = ["", f"{export / plain:.2f} x the plain script", f"{sweep / export:.2f} x one export", "",
+    plain, export, plains, sweep, hydra, check = medians.values()
+    ratios = ["", f"{export / plain:.2f} x the plain script", "",
+              f"{sweep / plains:.2f} x the plain scripts, {sweep / export:.2f} x one export", "",
               f"{check / hydra:.2f} x import hydra"]  # fmt: skip
     print(f"| median of {rounds} | seconds | |\n| --- | --- | --- |")
     for (label, median), ratio in zip(medians.items(), ratios, strict=True):
