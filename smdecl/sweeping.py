@@ -103,10 +103,10 @@ def _print_table(results: Sequence[Variant], directory: Path) -> None:
     console = Console(stderr=True)
     console.width = max(console.width, 120)
     table = Table("variant", "exit", "seconds", "release", title=f"{directory}/sweep.json", title_justify="left")
+    shared = set.intersection(*(set(variant.overrides) for variant in results)) if len(results) > 1 else set()
     for variant in results:
+        own = " ".join(override for override in variant.overrides if override not in shared)
         style = "" if variant.exit_code == 0 else "red"
         outcome = variant.path or variant.errors[0]
-        table.add_row(
-            " ".join(variant.overrides), str(variant.exit_code), f"{variant.seconds:.1f}", outcome, style=style
-        )
+        table.add_row(own, str(variant.exit_code), f"{variant.seconds:.1f}", outcome, style=style)
     console.print(table)

@@ -33,6 +33,7 @@ def test_every_variant_is_exported_into_a_directory_named_for_it(project):
     assert [variant["overrides"] for variant in record][1] == ["model=adder", "signatures=vector_float", "seed=3"]
     assert all(Path(variant["path"], "saved_model.pb").is_file() for variant in record)
     assert "sweep.json" in done.stderr
+    assert "seed=3" not in done.stderr  # what all variants share is left out
 
 
 def test_a_flag_works_anywhere_among_the_overrides_and_a_glob_is_hydras_own(project):
