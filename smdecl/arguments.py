@@ -60,8 +60,8 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     _add_config(parser)
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
-    if arguments.multirun and verb != "export":
-        raise UsageError(f"-m runs a sweep of exports; leave out {verb!r}")
+    if arguments.multirun and verb == "plan":
+        raise UsageError("-m runs a sweep of exports or checks; plan takes one variant")
     if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
         raise UsageError("--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it")
     if not arguments.shell_completion:

@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.multirun:
         from smdecl import sweeping
 
-        return sweeping.sweep(arguments, project)
+        return (sweeping.check if arguments.verb == "check" else sweeping.sweep)(arguments, project)
     return _OF_CONFIG[arguments.verb](_compose(arguments), project)
 
 

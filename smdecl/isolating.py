@@ -52,6 +52,7 @@ _PINNED = {
 _children = threading.Lock()
 _running: set[Any] = set()
 _abandoned = False
+_PATIENCE = 0.5  # seconds; other starts take a hundredth
 _PRELOADED = ["smdecl.preloading"]
 
 
@@ -62,6 +63,7 @@ def start() -> None:
         path = os.pathsep.join(place for place in sys.path if place)
         multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
         with _children, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
+            _require_wanted()
             multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
             _require_scratch()
             try:
@@ -99,13 +101,20 @@ def leave() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+class AbandonedError(Exception):
+    """What was run is not wanted any more."""
+
+
 def abandon() -> None:
-    """Kills what other threads run, for good: whoever is waiting for it, or begins anew, gets an error."""
+    """Kills what other threads run, for good: whoever waits for it, or begins anew, gets an AbandonedError."""
     global _abandoned  # noqa: PLW0603 - the process is about to end
-    with _children:
-        _abandoned = True
-        for process in _running:
-            _kill(process)
+    _abandoned = True
+    if not _children.acquire(timeout=_PATIENCE):
+        stop()  # a start waits for the server, which imports TensorFlow, and none is running yet
+        _children.acquire()
+    for process in _running:
+        _kill(process)
+    _children.release()
 
 
 def run(
@@ -122,6 +131,7 @@ def run(
 
     Raises:
         SmdeclError: What the function raised, or `failure`.
+        AbandonedError: Where `abandon` has been called.
     """
     start()
     context: Any = multiprocessing.get_context("spawn" if fresh else _method())
@@ -163,15 +173,20 @@ class _Task:
 
 
 def _start_process(process: Any) -> None:
-    if _abandoned:
-        raise PublishError("was interrupted")
+    _require_wanted()
     try:
         with _environment(_PINNED), _no_main_module(), _no_interrupts():
             process.start()
     except (EOFError, OSError) as error:
+        _require_wanted()
         reason = f"{type(error).__name__}: {error}"
         raise InternalError(f"the server process that TensorFlow is imported in cannot be reached: {reason}") from error
     _running.add(process)
+
+
+def _require_wanted() -> None:
+    if _abandoned:
+        raise AbandonedError
 
 
 def _method() -> str:
@@ -219,6 +234,7 @@ def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str
     if receiver in ready or receiver.poll():
         with contextlib.suppress(EOFError, OSError):  # it died before it had said all
             return receiver.recv()
+    _require_wanted()
     with _children:
         process.join()
     return failure(Problem((), f"the process that was {doing} {_describe_exit(process.exitcode)}"))

@@ -41,8 +41,9 @@ def launch(
         hydra_app.run([*flags, *arguments.overrides, *hydra], _job(project))
     except (HydraException, OmegaConfBaseException):
         # Hydra composes all variants before it launches one, and gives up at the first that it cannot compose.
+        done = {variant.number for variant in variants.read(directory)}  # of batches that were launched before
         for number, overrides in enumerate(swept):
-            if _composes(number, overrides, directory, arguments):
+            if number not in done and _composes(number, overrides, directory, arguments):
                 place = [*overrides, *hydra, f"hydra.sweep.subdir={number}"]
                 _run_alone([*flags, *place], _job(project, number))
 

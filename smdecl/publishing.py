@@ -30,6 +30,7 @@ _HOST = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 _ASIDE = ".smdecl-old"
 _NOREPLACE, _EXCHANGE = 1, 2  # renameat2(2)
 _AT_FDCWD = -100
+_made: set[Path] = set()  # parents of base paths, by this process
 
 
 def following(known: Iterable[int]) -> int:
@@ -123,8 +124,9 @@ def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
     parent = export_dir if publish.version is not None else export_dir.parent
     with contextlib.ExitStack() as stack:
         with disk_errors(export_dir):
-            missing = [path for path in (parent, *parent.parents) if not path.exists()]
-            stack.callback(_remove_empty, missing)
+            places = [path.absolute() for path in (parent, *parent.parents)]
+            _made.update(path for path in places if not path.exists())
+            stack.callback(_remove_empty, places)
             directory, lock = _make_stage(parent)
         stack.callback(_remove, directory)
         stack.callback(os.close, lock)
@@ -148,7 +150,8 @@ def _make_stage(parent: Path) -> tuple[Path, int]:
 
 
 def _remove_empty(directories: list[Path]) -> None:
-    for directory in directories:
+    # What one export makes, others in this process may use meanwhile: the last of them removes it.
+    for directory in filter(_made.__contains__, directories):
         with contextlib.suppress(OSError):  # it holds a release by now, this one's or another's
             directory.rmdir()
 

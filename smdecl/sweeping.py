@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
+import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from smdecl import composing, config_dirs, hydra_app, isolating, launching, pipeline, variants
-from smdecl.errors import ConfigError
+from smdecl import checking, composing, config_dirs, hydra_app, isolating, launching, pipeline, reporting, variants
+from smdecl.errors import ConfigError, InternalError, SmdeclError
 from smdecl.trust import Project
 from smdecl.variants import Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
+_SUMMARY = "sweep.json"
 
 
 def sweep(arguments: argparse.Namespace, project: Project) -> int:
@@ -29,26 +32,62 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
 
     Raises:
         ConfigError: Where the overrides make no sweep.
+        PublishError: Where its records cannot be written.
     """
     config_dirs.use(arguments.config_dir)
     swept = variants.expand(arguments.overrides)
     hydra = variants.hydra_overrides(arguments.overrides)
-    (settings,) = hydra_app.refuse_settings([[*swept[0], *hydra]], arguments, project)
+    first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], arguments, project)
+    settings = first or own  # where the first variant cannot be composed
     directory = composing.sweep_dir([*swept[0], *hydra], config_name=arguments.config_name)
-    hydra.append(f"hydra.sweep.dir={directory}")
-    if _is_plain(settings):
-        results = _Sweep(directory, hydra, arguments, project).run(swept)
-    else:
-        launching.launch(swept, directory, hydra, arguments, project)
-        results = variants.read(directory)
-    variants.write(directory / "sweep.json", [asdict(variant) for variant in results])
+    variants.write(directory / _SUMMARY, [])  # before anything is exported that could not be told of
+    hydra += [*variants.without_shared(arguments.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
+    results: list[Variant] = []
+    try:
+        if _is_plain(settings):
+            _Sweep(directory, hydra, arguments, project).run(swept, results)
+        else:
+            launching.launch(swept, directory, hydra, arguments, project)
+            results += variants.read(directory)
+    finally:  # where it is interrupted, of what was done
+        variants.write(directory / _SUMMARY, [asdict(variant) for variant in results])
     _print_table(results, directory)
     return max((variant.exit_code for variant in results), default=0)
 
 
+def check(arguments: argparse.Namespace, project: Project) -> int:
+    """Checks every variant, prints what is wrong, and returns the highest exit code.
+
+    Raises:
+        ConfigError: Where the overrides make no sweep.
+    """
+    config_dirs.use(arguments.config_dir)
+    hydra = variants.hydra_overrides(arguments.overrides)
+    cache: dict[str, Any] = defaultdict(dict)
+    highest = 0
+    for number, overrides in enumerate(variants.expand(arguments.overrides)):
+        try:
+            composition = composing.compose(
+                [*overrides, *hydra],
+                directories=arguments.config_dir,
+                config_name=arguments.config_name,
+                job=composing.Job(number, cache),
+            )
+            checking.check(composition, project)
+        except SmdeclError as error:
+            reporting.error(error, " ".join(overrides))
+            highest = max(highest, error.exit_code)
+    return highest
+
+
+def _quoted(path: Path) -> str:
+    text = str(path).replace("'", "\\'")
+    return f"'{text}'"
+
+
 def _is_plain(settings: Mapping[str, Any]) -> bool:
     """Returns whether Hydra's launcher would do nothing but run one variant after the other, in this process."""
-    parts = [(settings.get(part) or {}).get("_target_", _HYDRAS) for part in ("launcher", "sweeper")]
+    parts = [settings[part]["_target_"] for part in ("launcher", "sweeper")] if settings else []
     return settings.get("output_subdir") is None and all(part.startswith(_HYDRAS) for part in parts)
 
 
@@ -60,14 +99,30 @@ class _Sweep:
     project: Project
     cache: dict[str, Any] = field(default_factory=lambda: defaultdict(dict))
 
-    def run(self, swept: Sequence[Sequence[str]]) -> list[Variant]:
-        """Exports every variant; tells of them in their order, whichever is done first."""
-        with _pool(self.arguments.jobs) as pool:
-            outcomes = [
-                pool.submit(variants.export, number, overrides, *self._compose(number, overrides))
-                for number, overrides in enumerate(swept)
-            ]
-            return [variants.tell(outcome.result()) for outcome in outcomes]
+    def run(self, swept: Sequence[Sequence[str]], results: list[Variant]) -> None:
+        """Exports every variant; tells of them in their order, whichever is done first, and notes it in `results`.
+
+        What ends this process ends them all; those that are published by then are told.
+        """
+        # First of all: while the server is started, the environment of this process is not what it was.
+        prepared = [self._compose(number, overrides) for number, overrides in enumerate(swept)]
+        pool = ThreadPoolExecutor(self.arguments.jobs or len(os.sched_getaffinity(0)))
+        pending = [
+            pool.submit(variants.export, number, overrides, *prepared[number]) for number, overrides in enumerate(swept)
+        ]
+        try:
+            while pending:
+                results.append(variants.tell(pending[0].result()))
+                del pending[0]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            isolating.abandon()
+            pool.shutdown()
+            done = [one for one in pending if not one.cancelled() and one.exception() is None]
+            results += [variants.tell(one.result()) for one in done]
+            raise
+        finally:
+            pool.shutdown()
 
     def _compose(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
@@ -80,33 +135,24 @@ class _Sweep:
             )
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
+        except Exception as error:  # a bug, which is to end no other variant
+            bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+            return self.directory / str(number), variants.failing(bug)
         name = variants.subdirectory(composition.hydra["job"]["override_dirname"])
         make = functools.partial(pipeline.export, composition, self.project, name)
         return Path(composition.hydra["runtime"]["output_dir"]), make
 
 
-@contextmanager
-def _pool(jobs: int | None) -> Iterator[ThreadPoolExecutor]:
-    """Yields threads that each wait for the processes of one export; what ends this one ends all of them."""
-    pool = ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0)))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        isolating.abandon()
-        raise
-    finally:
-        pool.shutdown()
-
-
 def _print_table(results: Sequence[Variant], directory: Path) -> None:
     console = Console(stderr=True)
     console.width = max(console.width, 120)
-    table = Table("variant", "exit", "seconds", "release", title=f"{directory}/sweep.json", title_justify="left")
+    table = Table("variant", "exit", "seconds", "release", title=Text(f"{directory}/{_SUMMARY}"), title_justify="left")
     shared = set.intersection(*(set(variant.overrides) for variant in results)) if len(results) > 1 else set()
     for variant in results:
         own = " ".join(override for override in variant.overrides if override not in shared)
         style = "" if variant.exit_code == 0 else "red"
         outcome = variant.path or variant.errors[0]
-        table.add_row(own, str(variant.exit_code), f"{variant.seconds:.1f}", outcome, style=style)
-    console.print(table)
+        # As text: overrides and errors hold brackets, which would be markup.
+        table.add_row(Text(own), str(variant.exit_code), f"{variant.seconds:.1f}", Text(outcome), style=style)
+    with contextlib.suppress(OSError):  # where standard error cannot be written, nobody can be told
+        console.print(table)

@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import config_dirs, explaining, pipeline, reporting
-from smdecl.errors import ConfigError, InternalError, Origin, Problem, SmdeclError
+from smdecl import config_dirs, explaining, isolating, pipeline, reporting
+from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 
 _RESULT = "result.json"
 
@@ -72,20 +72,35 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         except ValueError as error:
             raise ConfigError(explaining.require_read(overrides)) from error
         try:
+            empty = [override for override in _own(parsed) if not BasicSweeper.split_arguments([override], None)[0]]
             variants: list[list[str]] = BasicSweeper.split_arguments(_own(parsed), None)[0]
         except HydraException as error:
             raise ConfigError(str(error)) from error
-        return variants
+    if empty:
+        message = "is a sweep over nothing; takes a range or a pattern with something in it"
+        raise ConfigError([Problem((), message, Origin(override=override.input_line)) for override in empty])
+    return variants
 
 
 def hydra_overrides(overrides: Sequence[str]) -> list[str]:
-    """Returns the overrides of Hydra's own settings, and the one that leaves out of a variant's name what all share."""
+    """Returns the overrides of Hydra's own settings."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    settings = [str(override.input_line) for override in parsed if override.is_hydra_override()]
+    return [str(override.input_line) for override in parsed if override.is_hydra_override()]
+
+
+def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    """Returns the override that leaves out of the variants' names what they share, beside what the settings leave out.
+
+    Args:
+        overrides: Of the sweep.
+        settings: Of Hydra's own; empty where they are not known.
+    """
+    parsed = _own(OverridesParser.create().parse_overrides(list(overrides)))
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
-    same = {override.key_or_group: None for override in _own(parsed) if override.key_or_group not in swept}
-    names = ",".join(map(repr, same))
-    return [*settings, f"hydra.job.config.override_dirname.exclude_keys=[{names}]"] if same else settings
+    shared = {override.key_or_group: None for override in parsed if override.key_or_group not in swept}
+    excluded = settings["job"]["config"]["override_dirname"]["exclude_keys"] if settings else []
+    names = ",".join(repr(str(key)) for key in dict.fromkeys([*excluded, *shared]))
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"] if shared else []
 
 
 def _own(parsed: Sequence[Override]) -> list[Override]:
@@ -99,17 +114,26 @@ def subdirectory(name: str) -> str:
 
 
 def export(number: int, overrides: Sequence[str], directory: Path, make: Callable[[], pipeline.Release]) -> Outcome:
-    """Runs one export and writes down what became of it, where the process that started the sweep finds it."""
+    """Runs one export and writes down what became of it, where the process that started the sweep finds it.
+
+    Raises:
+        AbandonedError: Where it was ended; nothing is written down then.
+    """
     started = time.monotonic()
     outcome = Outcome(Variant(number, tuple(overrides), 0, None, None, (), 0.0), directory)
     try:
         outcome = _published(outcome, make())
     except SmdeclError as error:
         outcome = _failed(outcome, error)
+    except isolating.AbandonedError:
+        raise
     except Exception as error:
         outcome = _failed(outcome, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
     outcome = replace(outcome, variant=replace(outcome.variant, seconds=round(time.monotonic() - started, 3)))
-    write(directory / _RESULT, asdict(outcome.variant))
+    try:
+        write(directory / _RESULT, asdict(outcome.variant))
+    except PublishError as error:
+        outcome = _failed(outcome, error)
     return outcome
 
 
@@ -140,16 +164,23 @@ def tell(outcome: Outcome) -> Variant:
             reporting.release(outcome.release, name)
         except SmdeclError as error:  # standard output is gone; the other variants go on
             outcome = _failed(outcome, error)
-            write(outcome.directory / _RESULT, asdict(outcome.variant))
     if outcome.error is not None:
         reporting.error(outcome.error, name)
     return outcome.variant
 
 
 def write(path: Path, value: Any) -> None:
-    """Writes a record of a sweep."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    """Writes a record of a sweep.
+
+    Raises:
+        PublishError: Where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        message = f"{str(path)!r} cannot be written: {error.strerror}; takes another directory"
+        raise PublishError(Problem(("hydra", "sweep", "dir"), message)) from error
 
 
 def read(directory: Path) -> list[Variant]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(wa
     marker = f"SMDECL_TEST_{os.getpid()}_{number}"
     scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
     process = subprocess.Popen(
-        [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,3.0,2"],
+        [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,2,3.0"],
         cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
@@ -158,9 +159,13 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(wa
     os.killpg(process.pid, number)  # as a terminal does
     stdout, stderr = process.communicate(timeout=20)
 
-    assert (process.returncode, stdout, stderr) == (-number, "exports/scaler/+model.number=1/1\n", "")
-    assert [path.name for path in Path("exports/scaler").iterdir()] == ["+model.number=1"]
-    assert [path.name for path in Path("exports/scaler/+model.number=1").iterdir()] == ["1"]
+    published = [f"exports/scaler/+model.number={done}/1" for done in (1, 2)]  # the other waited to be told in its turn
+    assert (process.returncode, stdout.splitlines(), stderr) == (-number, published, "")
+    assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
+    assert [(variant["path"], variant["exit_code"]) for variant in sweep_record(waiting.root)] == [
+        (path, 0) for path in published
+    ]
+    assert len(list(waiting.root.glob("sweeps/*/*/*/result.json"))) == 2
     wait_for(lambda: processes_with(marker) == [])
     scratch.rmdir()  # it is empty
 
@@ -213,3 +218,82 @@ def test_so_many_jobs_make_no_sweep(project, arguments):
 
     told = "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
     assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
+
+
+def test_a_sweep_of_nothing_is_told(project):
+    done = project.run("-m", "model=scaler", "model.factor=range(1,1)", "signatures=glob(zz*)")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "is a sweep over nothing; takes a range or a pattern with something in it"
+    assert done.stderr.splitlines() == [
+        f"smdecl: error: override 'model.factor=range(1,1)': {told}",
+        f"smdecl: error: override 'signatures=glob(zz*)': {told}",
+    ]
+
+
+def test_where_the_records_cannot_be_written_nothing_is_exported(project):
+    project.write("sweeps", "a file")
+
+    done = project.run("-m", "model=adder,scaler")
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert re.fullmatch(
+        r"smdecl: error: hydra.sweep.dir: 'sweeps/\S+/sweep.json' cannot be written: \w.*; takes another directory\n",
+        done.stderr,
+    )
+    assert not (project.root / "exports").exists()
+
+
+def test_every_variant_is_checked(project):
+    done = project.run(
+        "check", "-m", "model=adder,addr,scaler", "signatures.serving_default.inputs.x.dtype=float32,flaot32"
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 4
+    assert "smdecl: model=scaler signatures.serving_default.inputs.x.dtype=flaot32: error: " in done.stderr
+    assert not (project.root / "sweeps").exists()
+
+
+FAILING = """
+import os, time
+def make(k):
+    time.sleep(0.2 * k)
+    raise ValueError(f"no [/INST] with {os.environ['OMP_NUM_THREADS']}")
+"""
+
+
+def test_failing_variants_leave_no_directory_and_their_errors_are_text(project):
+    project.write("mynet.py", FAILING)
+
+    done = project.run("-m", *MODEL[:1], "model._target_=mynet.make", "~model.factor", "+model.k=1,8")
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "[/INST]" in done.stderr.partition("sweep.json")[2]
+    assert not (project.root / "exports").exists()
+
+
+def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["OMP_NUM_THREADS"]\n')
+    arguments = ["-m", "seed=0,1,2", "export_dir='out/${oc.env:OMP_NUM_THREADS}'"]
+    done = project.run(*arguments, env={"OMP_NUM_THREADS": "7"})
+
+    assert done.stdout.splitlines() == [f"out/7/seed={seed}/1" for seed in range(3)], done.stderr
+
+
+def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
+    done = project.run("-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1")
+
+    assert (done.returncode, done.stdout.splitlines()) == (2, ["exports/adder/model=adder/1"])
+
+
+def test_a_directory_of_a_sweep_may_have_any_name_and_more_may_be_left_out_of_names(project):
+    done = project.run(
+        "-m", "model=adder,scaler", "seed=1,2", "hydra.sweep.dir=\"my sweeps (1), it's\"",
+        "hydra.job.config.override_dirname.exclude_keys=[model]",
+    )  # fmt: skip
+
+    assert done.stdout.splitlines() == [
+        f"exports/{model}/seed={seed}/1" for model in ("adder", "scaler") for seed in (1, 2)
+    ]
+    assert (project.root / "my sweeps (1), it's" / "sweep.json").is_file()
