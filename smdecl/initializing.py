@@ -26,9 +26,7 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
     names = [name for name in names if "__pycache__" not in name.parts]
     there = [name for name in names if os.path.lexists(directory / name)]
     if taken := [str(directory / name) for name in there if str(name) not in _KEPT]:
-        raise UsageError(
-            f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them"
-        )
+        raise UsageError(f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them")
     missing = [name for name in names if name not in there]
     with _all_or_none(directory) as made:
         for name in missing:
