@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import checking, trust
+from smdecl import checking, signature_rules, trust
 from smdecl.errors import ConfigError, TrustError
 from tests.conftest import ROOT
 
@@ -163,3 +163,19 @@ def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind
     where = f"override 'weights.path={path}': weights.path: "
 
     assert told(project, f"weights={kind}", f"weights.path={path}") == [f"{where}{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("keys", "meant"),
+    [
+        (["score", "serving_defualt"], ["serving_defualt"]),
+        (["serving-default"], ["serving-default"]),
+        (["serving_default", "serving_defaults"], []),
+        (["serve", "default", "serving_bytes"], []),
+        ([], []),
+    ],
+)
+def test_a_key_that_is_nearly_serving_default_is_found_where_that_is_missing(keys, meant):
+    assert [problem.path for problem in signature_rules.misspelt_default(keys)] == [
+        ("signatures", key) for key in meant
+    ]
