@@ -145,12 +145,24 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _require_overrides(overrides: Sequence[str]) -> None:
-    for word in overrides:
+    for index, word in enumerate(overrides):
         if "=" not in word and not word.startswith("~"):
             if word in VERBS:
                 raise UsageError(f"the verb comes first: smdecl {word} ...")
+            _refuse_spaces(overrides[:index], word, overrides[index + 1 :])
             takes = f"verbs are {', '.join(VERBS)} and come first, overrides are key=value{nearest(word, VERBS)}"
             raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
+
+
+def _refuse_spaces(before: Sequence[str], word: str, after: Sequence[str]) -> None:
+    """Tells of an override that spaces around its = tore apart."""
+    if after and after[0].startswith("="):
+        torn = [word, *after[: 2 if after[0] == "=" else 1]]
+    elif before and before[-1].endswith("="):
+        torn = [before[-1], word]
+    else:
+        return
+    raise UsageError(f"{' '.join(torn)!r}: an override has no spaces around its =; write {''.join(torn)}")
 
 
 _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {

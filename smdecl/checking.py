@@ -5,10 +5,13 @@ First the JSON Schema, then plain functions for what a schema cannot say. No Ten
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +68,9 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
             return
         for key, item in items:
             if isinstance(value, dict) and not isinstance(key, str):
-                message = f"is a key that is no text, but {type(key).__name__}; write it in quotes"
+                # What {shape: batch, 4} is to YAML: a key 4 without a value.
+                lost = "; a list takes brackets, such as [batch, 3]" if item is None else ""
+                message = f"is a key that is no text, but {type(key).__name__}; write it in quotes{lost}"
                 yield Problem((*path, str(key)), message)
             elif isinstance(item, int) and item.bit_length() > _MOST_BITS:
                 yield Problem((*path, key), "is an integer of more than 4300 digits; takes fewer")
@@ -196,11 +201,15 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
         return
     path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
     suffix = suffixes.get(weights["format"], "")
+    end = {"checkpoint": ".index", "saved_model": "/saved_model.pb"}.get(weights["format"], "")
+    is_there = Path(f"{path}{end}").is_file()
+    near = "" if is_there and path.endswith(suffix) else _nearest_weights(path, suffix, end)
     if not path.endswith(suffix):
-        yield Problem(("weights", "path"), f"{path!r} is no {weights['format']}; takes a file that ends in {suffix}")
-    expected = {"checkpoint": f"{path}.index", "saved_model": f"{path}/saved_model.pb"}.get(weights["format"], path)
-    if not Path(expected).is_file():
-        yield Problem(("weights", "path"), f"no file {expected!r}; takes the {_WEIGHTS[weights['format']]}")
+        takes = f"takes a file that ends in {suffix}{near if is_there else ''}"
+        yield Problem(("weights", "path"), f"{path!r} is no {weights['format']}; {takes}")
+    if not is_there:
+        takes = f"takes the {_WEIGHTS[weights['format']]}{near}"
+        yield Problem(("weights", "path"), f"no file {f'{path}{end}'!r}; {takes}")
     elif reason := _refuse_content(Path(path), weights["format"]):
         yield Problem(("weights", "path"), reason)
     elif pinned := values.get("sha256"):
@@ -208,6 +217,20 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
         for file in _files_of_weights(values):
             if file not in pinned:
                 yield Problem(("weights", "path"), f"{file!r} has no digest in sha256, where others have; add its own")
+
+
+def _nearest_weights(path: str, suffix: str, end: str) -> str:
+    """Tells of the weights in the same directory that may have been meant."""
+    parent, near = Path(path).parent, []
+    with suppress(OSError, ValueError):
+        entries = itertools.islice(parent.iterdir(), _MOST_ENTRIES)
+        names = [entry.name.removesuffix(end) for entry in entries if entry.name.endswith(suffix)]
+        names = [name for name in names if Path(f"{parent / name}{end}").is_file()]
+        near = difflib.get_close_matches(Path(path).name, names, n=1)
+    return f"; did you mean {str(parent / near[0])!r}?" if near else ""
+
+
+_MOST_ENTRIES = 1000
 
 
 _WEIGHTS = {

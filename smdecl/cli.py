@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -178,9 +179,11 @@ def _diff(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from smdecl import initializing
 
-    written = initializing.init(arguments.directory)
+    written, kept = initializing.init(arguments.directory)
     reporting.result("".join(f"{path}\n" for path in written))
-    print(f"next: cd {arguments.directory} && smdecl --config-dir conf release=net", file=sys.stderr)
+    if kept:
+        print(f"kept as they were: {', '.join(map(str, kept))}", file=sys.stderr)
+    print(f"next: cd {shlex.quote(str(arguments.directory))} && smdecl --config-dir conf release=net", file=sys.stderr)
     return 0
 
 

@@ -313,7 +313,10 @@ def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin
     if not options:
         folder, _, relative = group.rpartition("/")
         return Problem((relative,), _absolute(relative), _line_where(rf"^\s*-\s*{re.escape(relative)}\s*:", folder))
-    message = f"{option!r} is no option of {group}; takes {', '.join(options)}{nearest(option, options)}"
+    hint = nearest(option, options)
+    if (group, option) == ("weights", "none"):
+        hint = f"; write {'~weights' if origin and origin.override else '- override /weights: null'!r} to choose none"
+    message = f"{option!r} is no option of {group}; takes {', '.join(options)}{hint}"
     return Problem(path or (group,), f"{message}{_elsewhere(missing)}", origin)
 
 

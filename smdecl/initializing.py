@@ -11,33 +11,42 @@ from smdecl import resources
 from smdecl.errors import PublishError, UsageError
 
 
-def init(directory: Path) -> list[Path]:
-    """Writes the files of a new project into a directory, which is made where it is not there; returns them.
+def init(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Writes the files of a new project into a directory, which is made where it is not there.
+
+    Returns:
+        The files that were written, and those that most repositories have already and that were kept as they are.
 
     Raises:
-        UsageError: Where one of them is there already; nothing is written then.
+        UsageError: Where another one is there already; nothing is written then.
         PublishError: Where one cannot be written; none of them is left.
     """
     template = resources.start_dir()
     names = sorted(path.relative_to(template) for path in template.rglob("*") if path.is_file())
     names = [name for name in names if "__pycache__" not in name.parts]
-    if there := [str(directory / name) for name in names if os.path.lexists(directory / name)]:
-        raise UsageError(f"{', '.join(there)}: there already, and nothing is replaced; takes a directory without them")
-    with _all_or_none() as made:
-        for name in names:
+    there = [name for name in names if os.path.lexists(directory / name)]
+    if taken := [str(directory / name) for name in there if str(name) not in _KEPT]:
+        raise UsageError(f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them")
+    missing = [name for name in names if name not in there]
+    with _all_or_none(directory) as made:
+        for name in missing:
             _make_directories((directory / name).parent, made)
             _write(directory / name, (template / name).read_bytes(), made)
-    return [directory / name for name in names]
+    return [directory / name for name in missing], [directory / name for name in there]
+
+
+_KEPT = (".gitignore", "README.md", "pyproject.toml")
 
 
 @contextmanager
-def _all_or_none() -> Iterator[ExitStack]:
+def _all_or_none(directory: Path) -> Iterator[ExitStack]:
     """Yields a stack of what undoes what is made; it is undone where not all of it can be made."""
     with ExitStack() as made:
         try:
             yield made
         except OSError as error:
-            raise PublishError(f"{error.filename}: {error.strerror}; takes a directory that can be written") from error
+            place = error.filename or directory  # a write that fails names no file
+            raise PublishError(f"{place}: {error.strerror}; takes a directory that can be written") from error
         made.pop_all()
 
 

@@ -19,6 +19,7 @@ from smdecl import (
     publishing,
     run_records,
     schema,
+    signature_rules,
     signing,
     uploading,
 )  # fmt: skip
@@ -219,6 +220,7 @@ def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
             yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
+    yield from signature_rules.misspelt_default(made.saved.signatures)
 
 
 def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:

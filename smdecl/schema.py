@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,7 +146,10 @@ def _missing_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
     for key in error.validator_value:
         # jsonschema reports each missing key as an error of its own; its message names the one it is about.
         if key not in error.instance and error.message.startswith(repr(key)):
-            yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}")
+            others = [other for other in error.instance if other not in error.schema.get("properties", {})]
+            near = difflib.get_close_matches(key, map(str, others), n=1, cutoff=0.75)
+            instead = f"; {near[0]!r} stands there instead" if near else ""
+            yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}{instead}")
 
 
 def _takes(schema: Mapping[str, Any], key: str) -> str:

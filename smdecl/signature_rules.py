@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from smdecl import config
 from smdecl.config import Signature, Spec
@@ -13,6 +14,17 @@ from smdecl.records import RESERVED_KEYS
 
 # What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
 _INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+
+
+def misspelt_default(keys: Iterable[str]) -> Iterator[Problem]:
+    """Yields the signature key that was most likely to be the one that is asked for where a request names none."""
+    near = difflib.get_close_matches(_DEFAULT, keys, n=1, cutoff=0.85)
+    if near and near[0] != _DEFAULT:
+        message = f"clients that name no signature ask for {_DEFAULT!r}, which is not there; did you mean it?"
+        yield Problem(("signatures", near[0]), message)
+
+
+_DEFAULT = "serving_default"
 
 
 def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:

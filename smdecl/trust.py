@@ -226,13 +226,22 @@ def _refuse_name(name: str, project: Project) -> str | None:
 def _refuse_package(package: str, project: Project) -> str | None:
     spec = _find_spec(package)
     if spec is None:
-        return f"no module {package!r} in the current directory or on sys.path"
+        return f"no module {package!r} in the current directory or on sys.path{_meant(package, project)}"
     if _is_within(spec, project):
         return None
     return (
         f"{package!r} is not defined in the project {project.root}; to trust it, pass --trust {package} or add it to"
         " trust under [tool.smdecl] in the project's pyproject.toml"
     )
+
+
+def _meant(package: str, project: Project) -> str:
+    """Tells of a module that must have been meant: the project's, seen from below it, or one of a similar name."""
+    here = Path.cwd()
+    if here.resolve() != project.root and importlib.machinery.PathFinder.find_spec(package, [str(project.root)]):
+        return f"; it is in {project.root}: run smdecl from there"
+    modules = [*here.glob("*.py"), *(file.parent for file in here.glob("*/__init__.py"))]
+    return nearest(package, sorted(path.stem for path in modules))
 
 
 def _refuse_submodule(name: str, project: Project) -> str | None:

@@ -1,11 +1,12 @@
 """Each invalid config under tests/invalid/release beside the exact text that it is refused with."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 import smdecl
-from smdecl import checking, trust
+from smdecl import checking, signature_rules, trust
 from smdecl.errors import ConfigError, TrustError
 from tests.conftest import ROOT
 
@@ -94,3 +95,87 @@ def test_versions_that_a_server_parses_are_taken(version):
 )
 def test_device_strings_are_taken_as_tensorflow_takes_them(device):
     check(f"devices.build={device}", f"options.experimental_io_device={device}")
+
+
+def told(project, *overrides):
+    with pytest.raises(ConfigError) as error:
+        checking.check(project.compose(*overrides), trust.find_project(Path.cwd()))
+    return str(error.value).splitlines()
+
+
+def test_a_key_that_is_nearly_the_missing_one_is_told(project):
+    project.write("conf/model/net.yaml", "_target: net.make\n")
+
+    assert told(project, "model=net") == [
+        "conf/model/net.yaml:1: model._target_: is missing; takes module and name, such as mynet.Net; '_target' stands"
+        " there instead"
+    ]
+
+
+MISSING = "conf/model/net.yaml:1: model._target_: no module {} in the current directory or on sys.path{}"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nte", "; did you mean 'net'?"), ("laers", "; did you mean 'layers'?"), ("conff", "")]
+)
+def test_a_misspelt_module_is_told_with_the_one_of_the_project(project, name, hint):
+    project.write("net.py", "")
+    project.write("layers/__init__.py", "")
+    project.write("conf/model/net.yaml", f"_target_: {name}.make\n")
+
+    assert told(project, "model=net") == [MISSING.format(repr(name), hint)]
+
+
+def test_a_module_of_the_root_is_told_where_smdecl_runs_below_it(project, monkeypatch):
+    project.write("net_of_root.py", "")
+    project.write("conf/model/net.yaml", "_target_: net_of_root.make\n")
+    monkeypatch.chdir(project.root / "conf")
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(project.root)])
+
+    assert told(project, "model=net") == [
+        MISSING.format("'net_of_root'", f"; it is in {project.root}: run smdecl from there").removeprefix("conf/")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "expected"),
+    [
+        ("keras_weights", "of/net.weihgts.h5", [
+            "'of/net.weihgts.h5' is no keras_weights; takes a file that ends in .weights.h5",
+            "no file 'of/net.weihgts.h5'; takes the path of a .weights.h5 file; did you mean 'of/net.weights.h5'?",
+        ]),
+        ("keras_weights", "of/net.h5", [
+            "'of/net.h5' is no keras_weights; takes a file that ends in .weights.h5; did you mean 'of/net.weights.h5'?",
+            "'of/net.h5' is empty",
+        ]),
+        ("checkpoint", "of/ckpt", [
+            "no file 'of/ckpt.index'; takes the prefix of a checkpoint, without .index; did you mean 'of/ckpt-1'?",
+        ]),
+        ("saved_model", "of/savd", [
+            "no file 'of/savd/saved_model.pb'; takes the directory of a SavedModel; did you mean 'of/saved'?",
+        ]),
+        ("keras", "nowhere/net.keras", ["no file 'nowhere/net.keras'; takes the path of a .keras file"]),
+    ],
+)  # fmt: skip
+def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind, path, expected):
+    for name in ("net.weights.h5", "net.h5", "ckpt-1.index", "ckpt-1.data-00000-of-00001", "saved/saved_model.pb"):
+        project.write(f"of/{name}", "")
+    where = f"override 'weights.path={path}': weights.path: "
+
+    assert told(project, f"weights={kind}", f"weights.path={path}") == [f"{where}{line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("keys", "meant"),
+    [
+        (["score", "serving_defualt"], ["serving_defualt"]),
+        (["serving-default"], ["serving-default"]),
+        (["serving_default", "serving_defaults"], []),
+        (["serve", "default", "serving_bytes"], []),
+        ([], []),
+    ],
+)
+def test_a_key_that_is_nearly_serving_default_is_found_where_that_is_missing(keys, meant):
+    assert [problem.path for problem in signature_rules.misspelt_default(keys)] == [
+        ("signatures", key) for key in meant
+    ]

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import rendering
+from smdecl import arguments, rendering
 from smdecl.config import Signature, Spec
+from smdecl.errors import UsageError
 from smdecl.making import Plan
 from smdecl.records import ObjectRecord, SignatureRecord, TensorRecord
 from tests.conftest import ROOT, run_cli
@@ -349,3 +350,11 @@ def test_a_temporary_directory_of_too_long_a_path_is_told(project):
         f"smdecl: error: no server process can be started in {str(long)!r}: AF_UNIX path too long; takes a TMPDIR with a"
         " shorter path\n"
     )
+
+
+@pytest.mark.parametrize("words", [["model.units", "=32"], ["model.units=", "32"], ["model.units", "=", "32"]])
+def test_spaces_around_the_equals_sign_are_told(words):
+    with pytest.raises(UsageError) as error:
+        arguments.parse(["model=mine", *words, "seed=1"])
+
+    assert str(error.value) == f"{' '.join(words)!r}: an override has no spaces around its =; write model.units=32"

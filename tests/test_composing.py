@@ -108,6 +108,8 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
         (["seed=" + "9" * 4301], ["override 'seed=" + "9" * 992 + "...': holds an integer of more than 4300 digits;"
                                   " takes fewer"]),
         (["weights=null"], ["override 'weights=null': weights: null is no option; write '~weights' to choose none"]),
+        (["weights=none"], ["override 'weights=none': weights: 'none' is no option of weights; takes checkpoint, keras,"
+                            " keras_weights, saved_model; write '~weights' to choose none"]),
         (["seed=${nothing}"], ["override 'seed=${nothing}': seed: Interpolation key 'nothing' not found"]),
         (
             ["weights=checkpoint", "seed=${oc.env:SMDECL_NOT_SET}"],

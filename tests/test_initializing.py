@@ -1,12 +1,14 @@
 """`smdecl init` starts a project that exports at once, and touches no file that is there."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from smdecl import initializing
 from smdecl.errors import PublishError
-from tests.conftest import run_cli
+from tests.conftest import ROOT, run_cli
 
 FILES = [
     ".gitignore", "README.md", "conf/model/net.yaml", "conf/release/net.yaml", "conf/signatures/net.yaml", "net.py",
@@ -44,10 +46,27 @@ def test_a_file_that_is_there_is_told_and_nothing_is_written(tmp_path, monkeypat
 
     done = run_cli("init", ".", cwd=tmp_path)
 
-    told = "README.md, net.py: there already, and nothing is replaced; takes a directory without them"
+    told = "net.py: there already, and nothing is replaced; takes a directory without them"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
     assert sorted(os.listdir(tmp_path)) == ["README.md", "net.py"]
-    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_what_every_repository_has_is_kept(tmp_path):
+    repository = tmp_path / "my proj"
+    repository.mkdir()
+    kept = [".gitignore", "README.md", "pyproject.toml"]
+    for name in kept:
+        (repository / name).write_text("mine")
+
+    done = run_cli("init", "my proj", cwd=tmp_path)
+
+    assert (done.returncode, done.stdout.splitlines()) == (0, [f"my proj/{name}" for name in FILES if name not in kept])
+    assert done.stderr == (
+        "kept as they were: my proj/.gitignore, my proj/README.md, my proj/pyproject.toml\n"
+        "next: cd 'my proj' && smdecl --config-dir conf release=net\n"
+    )
+    assert [(repository / name).read_text() for name in kept] == ["mine"] * 3
+    assert names(repository) == FILES
 
 
 @pytest.mark.parametrize(
@@ -63,6 +82,24 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, place, told):
 
     assert str(error.value) == f"{tmp_path / 'new' / told}: Not a directory; takes a directory that can be written"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [blocked]
+
+
+def test_a_write_that_fails_names_the_directory(tmp_path):
+    program = (
+        "import pathlib, resource, signal; from smdecl import initializing;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "initializing.init(pathlib.Path('new'))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stderr.splitlines()[-1] == (
+        "smdecl.errors.PublishError: new: File too large; takes a directory that can be written"
+    )
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_directory_is_needed(tmp_path):

@@ -69,10 +69,14 @@ def export(net, method, inputs=f"{{x: {X}}}", outputs="null", *overrides):
 
 
 def test_a_functions_own_input_signature_is_taken_where_no_inputs_are_declared(net):
-    release = net.export("model=net", "signatures=none", "+signatures.s={method: own}")
+    release = net.export("model=net", "signatures=none", "+signatures.serving_defualt={method: own}")
 
-    assert list(release.signatures["s"].inputs) == ["own"]
-    assert serve(release.path, "s", own=np.array([1], np.float32))["output_0"].tolist() == [2]
+    assert list(release.signatures["serving_defualt"].inputs) == ["own"]
+    assert serve(release.path, "serving_defualt", own=np.array([1], np.float32))["output_0"].tolist() == [2]
+    # The key is misspelt, which is worth a warning.
+    assert [warning.message for warning in release.warnings if warning.path[0] == "signatures"] == [
+        "clients that name no signature ask for 'serving_default', which is not there; did you mean it?"
+    ]
 
 
 def test_a_nest_is_fed_by_the_names_of_its_leaves(net):
