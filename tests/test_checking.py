@@ -94,3 +94,12 @@ def test_versions_that_a_server_parses_are_taken(version):
 )
 def test_device_strings_are_taken_as_tensorflow_takes_them(device):
     check(f"devices.build={device}", f"options.experimental_io_device={device}")
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a" * 250, "a" * 300 + "/a"])
+@pytest.mark.parametrize("option", ["checkpoint", "saved_model"])
+def test_a_path_of_weights_that_no_file_can_have_is_told(option, path):
+    with pytest.raises(ConfigError) as error:
+        check(f"weights={option}", f"weights.path={path}", f"+sha256={{{path}: {'0' * 64}}}")
+
+    assert "weights.path" in {problem.key for problem in error.value.problems}
