@@ -43,8 +43,7 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
         if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
             found += signature_rules.check(("signatures", key), config.parse_signature(value))
     if ("sha256",) not in broken_parts:
-        weights = () if ("weights",) in broken_parts else _files_of_weights(values)
-        found += _check_sha256(values, project, [*weights])
+        found += _check_sha256(values, project)
     if ("verify",) not in broken_parts:
         found += verify_rules.check_files(values, project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
@@ -166,7 +165,7 @@ def _lies_in(file: str, export_dir: Any) -> bool:
     return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(export_dir))
 
 
-def _check_sha256(values: Mapping[str, Any], project: trust.Project, weights: Iterable[str]) -> Iterator[Problem]:
+def _check_sha256(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
     """Compares the digests that a config asks for: a file that is another one is no input of this release."""
     for name, wanted in values["sha256"].items():
         if _refuse_path(name) or not Path(name).is_file():
@@ -178,8 +177,8 @@ def _check_sha256(values: Mapping[str, Any], project: trust.Project, weights: It
             yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
             continue
         if found != wanted:
-            # Of a file that is neither the project's nor of the weights, a config is to find out nothing.
-            is_ours = name in weights or trust.refuse_file(name, project) is None
+            # Of a file that is not the project's a config is to find out nothing, were it of the weights that it names.
+            is_ours = trust.refuse_file(name, project) is None
             told = f"has the sha256 {found}" if is_ours else "is another file than the one with this digest"
             yield Problem(("sha256", name), f"{name!r} {told}; takes {wanted}")
 
@@ -199,10 +198,13 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     weights = values["weights"]
     if weights is None:
         return
+    if reason := _refuse_path(weights["path"]):
+        yield Problem(("weights", "path"), reason)
+        return
     path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
     suffix = suffixes.get(weights["format"], "")
     end = {"checkpoint": ".index", "saved_model": "/saved_model.pb"}.get(weights["format"], "")
-    is_there = Path(f"{path}{end}").is_file()
+    is_there = os.path.isfile(f"{path}{end}")  # noqa: PTH113 - the end may make a name longer than a file can have
     near = "" if is_there and path.endswith(suffix) else _nearest_weights(path, suffix, end)
     if not path.endswith(suffix):
         takes = f"takes a file that ends in {suffix}{near if is_there else ''}"

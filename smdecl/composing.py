@@ -125,6 +125,11 @@ def from_job(config: DictConfig) -> Composition:
     return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
 
 
+# Hydra looks at some of what it is given only by using it.
+_HYDRAS = (
+    *(HydraException, OmegaConfBaseException, yaml.YAMLError),
+    *(ValueError, AssertionError, TypeError, AttributeError, KeyError, OSError),
+)
 _Failure = tuple[Exception, "Override | str | None"]
 
 
@@ -137,7 +142,7 @@ def _compose_what_can_be(
     while True:
         try:
             return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AssertionError) as error:
+        except _HYDRAS as error:
             culprit = explaining.culprit(error, remaining)
             failures.append((error, culprit))
             if culprit is None:

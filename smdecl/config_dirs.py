@@ -70,9 +70,9 @@ def use(directories: Sequence[str | Path]) -> None:
     Raises:
         UsageError: Where one is no directory.
     """
-    resolved = tuple(Path(directory).resolve() for directory in directories)
+    resolved = tuple(Path(os.path.realpath(directory)) for directory in directories)  # a loop of links is no bug
     for directory in resolved:
-        if not directory.is_dir():
+        if not os.path.isdir(directory):  # noqa: PTH112 - a name may be longer than a directory can have
             raise UsageError(f"--config-dir: no directory {str(directory)!r}")
     UserConfigs.directories = resolved
     if UserConfigs not in Plugins.instance().discover(SearchPathPlugin):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smdecl import base_paths, bundle, inspecting, manifest
 from smdecl.errors import ContractError
-from smdecl.records import DescriptionRecord, ReleaseRecord, StoredRecord
+from smdecl.records import DescriptionRecord, ReleaseRecord, StoredRecord, printable
 
 
 def describe(directory: Path) -> DescriptionRecord:
@@ -39,7 +39,7 @@ def _files(directory: Path) -> Iterator[tuple[str, int]]:
     try:
         for path in sorted(directory.rglob("*")):
             if path.is_file():
-                yield path.relative_to(directory).as_posix(), path.stat().st_size
+                yield printable(path.relative_to(directory).as_posix()), path.stat().st_size
     except OSError as error:
         raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
 

@@ -12,6 +12,7 @@ import difflib
 import errno
 import json
 import os
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,19 +39,24 @@ def dotted(path: KeyPath) -> str:
 
 def _masked(text: str, secrets: Mapping[str, str]) -> str:
     """Returns a text with the names of secrets for them, however they are quoted in it, and where they are cut off."""
+    named: dict[str, str] = {}
     for name, value in secrets.items():
         instead = f"${{oc.env:{name}}}"
         for form in _forms(value):
-            text = text.replace(form, instead)
-            for size in range(len(form) - 1, _SECRET - 1, -1) if "..." in text else ():
-                text = text.replace(f"{form[:size]}...", f"{instead}...")
-    return text
+            named.setdefault(form, instead)
+            cuts = (f"{form[:size]}..." for size in range(_SECRET, len(form)) if "..." in text)
+            named.update(dict.fromkeys((cut for cut in cuts if cut in text), f"{instead}..."))
+    if not named:
+        return text
+    # All at once and the longest first: one secret may begin another, or stand in the name of another.
+    longest = sorted(named, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)), lambda found: named[found[0]], text)
 
 
 def _forms(value: str) -> list[str]:
     quoted = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     forms = {value, " ".join(value.split()), *quoted, *(line.strip() for line in value.splitlines())}
-    return sorted((form for form in forms if len(form) >= _SECRET), key=len, reverse=True)
+    return [form for form in forms if len(form) >= _SECRET]
 
 
 def nearest(word: object, known: Iterable[object]) -> str:

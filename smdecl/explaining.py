@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,15 +38,39 @@ def culprit(error: Exception, overrides: Sequence[str]) -> Override | str | None
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
         return next((o for o in parsed if missing in [f"{o.key_or_group}/{value}" for value in _options(o)]), None)
+    if _is_unchecked(error):
+        return next((override for override in parsed if _is_unfit(override)), None)
     quoted = re.search(r"['\"]([^'\"]+)['\"]", str(error))
     subjects = {quoted.group(1) if quoted else "", _chosen_twice(str(error))}
     for override in parsed:
         line = str(override.input_line)
         if subjects & {override.key_or_group, override.get_key_element(), line, line.removeprefix("~")}:
             return override
-    if "override must be a string or a list" in str(error):
-        return next((override for override in parsed if override.value() is None), None)
     return None
+
+
+def _is_unchecked(error: Exception) -> bool:
+    """Tells whether Hydra has used what it was given without a look at it, and says nothing of where it is from."""
+    unchecked = isinstance(error, (TypeError, AttributeError, KeyError))
+    return unchecked or "override must be a string or a list" in str(error)
+
+
+def _is_unfit(override: Override) -> bool:
+    """Tells whether an override chooses options by what is no name, or has Hydra resolve a setting of its own."""
+    value, key = override.value(), override.key_or_group
+    if key.startswith("hydra."):
+        return "${" in str(value) or key == "hydra.job.env_copy"
+    names = value if isinstance(value, list) else [value]
+    is_choice = bool(_group_options(key)) and not override.is_delete()
+    return is_choice and not all(isinstance(name, str) for name in names)
+
+
+def _unfit(error: Exception, override: Override) -> str:
+    if not override.key_or_group.startswith("hydra."):
+        return f"got {override.value()!r}; takes names of options"
+    if isinstance(error, KeyError):
+        return f"names an environment variable that is not set, {error}; takes none"
+    return f"Hydra cannot take what this leads to: {error}; takes no interpolation"
 
 
 def _unread(overrides: Sequence[str]) -> str | None:
@@ -108,6 +133,8 @@ def _explain_override(error: Exception, override: Override, config: DictConfig |
         message = "is a sweep over several values; add -m to run it as one"
     elif _chosen_twice(str(error)):
         message = f"has an option already; to choose another, write {line.lstrip('+')!r}"
+    elif _is_unchecked(error):
+        message = _unfit(error, override)
     elif config is not None and not override.is_add() and _is_unknown(config, path):
         message = _unknown_key(config, path, override)
     elif missing := re.match(r"Key '([^']*)' is not in struct", str(error.__cause__ or error)):
@@ -203,6 +230,8 @@ def _unreadable(error: Exception) -> Problem | None:
         return Problem((), f"is no YAML: {error.problem}", Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
     if isinstance(error, UnicodeDecodeError):
         return Problem((), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable())
+    if isinstance(error, OSError):
+        return Problem((), f"{error.filename!r} cannot be read: {error.strerror}")
     if "int_max_str_digits" in str(error):
         return _too_long(_line_where(_LONG))
     broken = re.match(r"(?:no viable alternative at input|missing \S+ at) '(.+)'$", _text(error))
@@ -262,7 +291,7 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
 
 def _files(folder: str = "") -> Iterator[Path]:
     for directory in config_dirs.directories():
-        yield from sorted((directory / folder).rglob("*.yaml"))
+        yield from (file for file in sorted((directory / folder).rglob("*.yaml")) if file.is_file())
 
 
 def _line_where(pattern: str, folder: str = "") -> Origin | None:
@@ -322,9 +351,10 @@ def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin
 
 def _elsewhere(missing: str) -> str:
     """Tells of a file that must have been meant, and is not read."""
-    if Path("conf", f"{missing}.yaml").is_file():
+    if os.path.isfile(f"conf/{missing}.yaml"):  # noqa: PTH113 - a name may be longer than a file can have
         return f"; conf/{missing}.yaml is read with --config-dir conf"
-    found = next((file for path in config_dirs.directories() if (file := path / f"{missing}.yml").is_file()), None)
+    files = [path / f"{missing}.yml" for path in config_dirs.directories()]
+    found = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
     return f"; {config_dirs.shown(found)} is read where its name ends in .yaml" if found else ""
 
 

@@ -51,9 +51,11 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
         refuse_settings([arguments.overrides], arguments, project)
     try:
         run([*flags, *arguments.overrides], lambda _: None)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, AttributeError, KeyError) as error:
         # smdecl words the same fault better, and finds the others; where it finds none, Hydra's words it is.
         composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+        if isinstance(error, (TypeError, AttributeError, KeyError)):
+            raise
         raise ConfigError(str(error)) from error
     return 0
 

@@ -76,7 +76,7 @@ def html(directory: Path, found: DescriptionRecord) -> str:
     template = resources.files("smdecl").joinpath("description.html").read_text(encoding="utf-8")
     model = found.saved_model
     return environment.from_string(template).render(
-        directory=directory, found=found, model=model, summary=list(_summary(found))
+        directory=printable(str(directory)), found=found, model=model, summary=list(_summary(found))
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl.errors import PublishError, SmdeclError
@@ -28,7 +30,7 @@ def release(published: Release, variant: str = "") -> None:
 def warn(warnings: Iterable[str], variant: str = "") -> None:
     """Prints warnings."""
     for warning in warnings:
-        print(f"smdecl: {_named(variant)}warning: {warning}", file=sys.stderr)
+        _tell(f"smdecl: {_named(variant)}warning: {warning}")
 
 
 def result(text: str) -> None:
@@ -49,10 +51,18 @@ def error(failure: SmdeclError, variant: str = "") -> None:
     """Prints every problem of an error, after warnings, and the part of the traceback that is the user's own."""
     warn(map(str, failure.warnings), variant)
     if failure.traceback_text:
-        print(failure.traceback_text.rstrip(), file=sys.stderr)
+        _tell(failure.traceback_text.rstrip())
     bug = "this is a bug in smdecl: " if failure.exit_code == 1 else ""
     for problem in failure.problems:
-        print(f"smdecl: {_named(variant)}error: {bug}{problem}", file=sys.stderr)
+        _tell(f"smdecl: {_named(variant)}error: {bug}{problem}")
+
+
+def _tell(text: str) -> None:
+    try:
+        print(text, file=sys.stderr)
+    except OSError:
+        # There is nowhere to tell it; the interpreter would try once more to flush it, at exit, and exit with 120.
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
 def _named(variant: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -127,6 +128,10 @@ def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tupl
         plugin = target.startswith("hydra_plugins.") and path[1] in ("launcher", "sweeper")
         if not ours and not (plugin and "hydra_plugins" in project.trusted):
             yield path, f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins"
+    for key in ("launcher", "sweeper", "job", "run", "sweep"):
+        if not isinstance(settings.get(key) or {}, Mapping):
+            yield ("hydra", key), f"got {settings[key]!r}; takes a mapping of its settings"
+            return
     for key in ("hydra_logging", "job_logging"):
         if settings.get(key, _NO_LOGGING) != _NO_LOGGING:
             yield ("hydra", key), f"configures logging, which can run code and write files; takes hydra/{key}=none"
@@ -187,9 +192,10 @@ def refuse_file(name: str, project: Project) -> str | None:
     """Says why a config may not have a file's contents in a release, or returns None where it is the project's."""
     if "\0" in name:
         return f"{name!r} is no name of a file"
-    if "://" in name or not Path(name).resolve().is_relative_to(project.root.resolve()):
+    # Not by pathlib, which raises at a loop of links and at a name that is longer than a file can have.
+    if "://" in name or not Path(os.path.realpath(name)).is_relative_to(project.root.resolve()):
         return f"{name!r} lies outside of the project, {str(project.root)!r}"
-    return None if Path(name).is_file() else f"no file {name!r}"
+    return None if os.path.isfile(name) else f"no file {name!r}"  # noqa: PTH113
 
 
 def refuse_target(target: str, project: Project) -> str | None:

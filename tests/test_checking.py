@@ -170,7 +170,8 @@ def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind
     [
         (["score", "serving_defualt"], ["serving_defualt"]),
         (["serving-default"], ["serving-default"]),
-        (["serving_default", "serving_defaults"], []),
+        (["serving_default", "serving_defualt"], []),
+        (["serving_default_v2"], []),
         (["serve", "default", "serving_bytes"], []),
         ([], []),
     ],
@@ -179,3 +180,12 @@ def test_a_key_that_is_nearly_serving_default_is_found_where_that_is_missing(key
     assert [problem.path for problem in signature_rules.misspelt_default(keys)] == [
         ("signatures", key) for key in meant
     ]
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a" * 250, "a" * 300 + "/a"])
+@pytest.mark.parametrize("option", ["checkpoint", "saved_model"])
+def test_a_path_of_weights_that_no_file_can_have_is_told(option, path):
+    with pytest.raises(ConfigError) as error:
+        check(f"weights={option}", f"weights.path={path}", f"+sha256={{{path}: {'0' * 64}}}")
+
+    assert "weights.path" in {problem.key for problem in error.value.problems}

@@ -192,10 +192,13 @@ def test_what_hydra_shows_is_shown(tmp_path, arguments, found):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path):
-    done = run_cli("--cfg", "job", "model=addr", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("override", "told"), [("model=addr", "'addr' is no option of model"), ("model=[1]", "takes names of options")]
+)
+def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, told):
+    done = run_cli("--cfg", "job", override, cwd=tmp_path)
 
-    assert "'addr' is no option of model" in done.stderr
+    assert told in done.stderr
     assert (done.stdout, done.returncode) == ("", 2)
 
 

@@ -1,5 +1,8 @@
 """Hydra composes; smdecl puts the user's files first, words the errors, and knows where each value came from."""
 
+import os
+import re
+
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -107,6 +110,19 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
                                                " vector_float; did you mean 'none'?"]),
         (["seed=" + "9" * 4301], ["override 'seed=" + "9" * 992 + "...': holds an integer of more than 4300 digits;"
                                   " takes fewer"]),
+        (["hydra.job.env_copy=[SMDECL_NOT_SET]"], ["override 'hydra.job.env_copy=[SMDECL_NOT_SET]': hydra.job.env_copy:"
+                                                   " names an environment variable that is not set, 'SMDECL_NOT_SET';"
+                                                   " takes none"]),
+        (["model=1"], ["override 'model=1': model: got 1; takes names of options"]),
+        (["weights=[1]", "model=[adder,null]"], [
+            "override 'weights=[1]': weights: got [1]; takes names of options",
+            "override 'model=[adder,null]': model: got ['adder', None]; takes names of options",
+        ]),
+        (["hydra.job='${seed}'"], ["override \"hydra.job='${seed}'\": hydra.job: Hydra cannot take what this leads to:"
+                                   " 'int' object has no attribute 'env_copy'; takes no interpolation"]),
+        (["hydra.job.env_copy='${seed}'"], ["override \"hydra.job.env_copy='${seed}'\": hydra.job.env_copy: Hydra"
+                                            " cannot take what this leads to: 'int' object is not iterable; takes no"
+                                            " interpolation"]),
         (["weights=null"], ["override 'weights=null': weights: null is no option; write '~weights' to choose none"]),
         (["weights=none"], ["override 'weights=none': weights: 'none' is no option of weights; takes checkpoint, keras,"
                             " keras_weights, saved_model; write '~weights' to choose none"]),
@@ -200,6 +216,39 @@ def test_an_option_in_a_file_that_is_not_read_is_told(project):
     with pytest.raises(ConfigError) as error:
         project.compose("model=other")
     assert str(error.value).endswith("; conf/model/other.yml is read where its name ends in .yaml")
+
+
+def test_a_name_that_no_file_can_have_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "a" * 300
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose([f"model={name}"])
+    assert str(error.value) == (
+        f"override 'model={name}': model: {name!r} is no option of model; takes adder, concat, dense, scaler,"
+        " typed_adder, typed_concat"
+    )
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(config_name=name)
+    assert re.fullmatch(rf"'.*/{name}.yaml' cannot be read: File name too long", str(error.value))
+    for directory in (name, "loop"):
+        with pytest.raises(UsageError) as error:
+            smdecl.compose(config_dir=directory)
+        assert str(error.value) == f"--config-dir: no directory '{tmp_path / directory}'"
+
+
+def test_what_is_no_file_in_a_config_directory_is_not_read(project):
+    project.write("conf/model/broken.yaml", "_target_: mynet.Net\nx: ${b\n")
+    (project.root / "conf" / "model" / "a.yaml").mkdir()
+    os.mkfifo(project.root / "conf" / "model" / "b.yaml")
+
+    with pytest.raises(ConfigError) as error:
+        project.compose("model=broken")
+    assert str(error.value).startswith("conf/model/broken.yaml:2: is no interpolation: ")
+    for name in "ab":
+        with pytest.raises(ConfigError, match=f"'{name}' is no option of model"):
+            project.compose(f"model={name}")
 
 
 @pytest.mark.parametrize("weights", ["  - override /weights: checkpoint\n", ""])

@@ -1,7 +1,9 @@
 """`smdecl inspect` says what any SavedModel is, by its files alone: as text, as JSON, and as a page."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -154,3 +156,17 @@ def test_the_command_line_imports_no_tensorflow(saved, form):
 
     assert done.stderr == "[]\n"
     assert done.stdout == pages.FORMATS[form](saved, describing.describe(saved))
+
+
+@pytest.mark.parametrize("form", pages.FORMATS)
+def test_a_name_that_is_no_text_or_speaks_to_a_terminal_is_written_out(saved, tmp_path, form):
+    directory = tmp_path / os.fsdecode(b"net\xfe\x1b[31m")
+    shutil.copytree(saved, directory)
+    (directory / os.fsdecode(b"more\xfe\x1b")).write_text("")
+
+    page = pages.FORMATS[form](directory, describing.describe(directory))
+
+    assert page.encode("utf-8")
+    assert "\x1b" not in page
+    assert r"more\udcfe\x1b" in (json.loads(page)["files"] if form == "json" else page)
+    assert form == "json" or r"net\udcfe\x1b[31m" in page

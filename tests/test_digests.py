@@ -151,19 +151,20 @@ def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
     assert (ready.root / "built").exists()
 
 
-def test_what_another_file_is_is_told_of_those_of_the_project_and_of_the_weights_alone(ready):
+def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
     for name in ("model.keras", "secret.txt"):
         (ready.root.parent / name).write_bytes((ready.root / "model.keras").read_bytes())
     found, wanted = sha256(ready.root / "model.keras"), "a" * 64
-    pin(ready, **{"../model.keras": wanted, "../secret.txt": wanted})
+    pin(ready, **{"../model.keras": wanted, "../secret.txt": wanted, "model.keras": wanted})
 
     with pytest.raises(ConfigError) as error:
         given = ready.compose("release=pinned", "weights=keras", "weights.path=../model.keras")
         checking.check(given, trust.find_project(ready.root))
 
     assert [problem.message for problem in error.value.problems] == [
-        f"'../model.keras' has the sha256 {found}; takes {wanted}",
+        f"'../model.keras' is another file than the one with this digest; takes {wanted}",
         f"'../secret.txt' is another file than the one with this digest; takes {wanted}",
+        f"'model.keras' has the sha256 {found}; takes {wanted}",
     ]
 
 

@@ -491,3 +491,18 @@ def test_the_command_line_refuses_with_exit_code_2_and_trusts_by_its_flag(projec
     assert "to trust it, pass --trust thirdparty" in refusal.stderr
     assert "Traceback" not in refusal.stderr
     assert (taken.returncode, taken.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("key", ["launcher", "sweeper", "sweep"])
+def test_a_setting_of_hydras_that_is_no_mapping_is_refused(project, key):
+    told = "got '${name}'; takes a mapping of its settings"
+
+    assert refused(project, f"hydra.{key}='${{name}}'") == {f"hydra.{key}": told}
+
+
+def test_a_file_whose_name_leads_nowhere_is_none_of_the_projects(project):
+    (project.root / "loop.json").symlink_to("loop.json")
+    for name in ("loop.json", "a" * 300 + ".json"):
+        key = "model.x.path"
+        found = refused(project, "model=adder", f"+model.x={{_target_: tensorflow.saved_model.Asset, path: {name}}}")
+        assert found == {key: f"no file {name!r}"}
