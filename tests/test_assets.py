@@ -196,6 +196,7 @@ def test_a_table_of_values_needs_no_file(tables):
     assert ask_elsewhere(tables, release, text("b", "z")) == {"output_0": [2.5, 0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "outputs", ["null", "{hash: {shape: null, dtype: int64}, dense: {shape: null, dtype: int64}}"], ids=["", "declared"]
 )

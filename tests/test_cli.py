@@ -154,7 +154,7 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["--model=adder"], "--model=adder; see smdecl --help; an override has no dashes: model=adder\n"),
         (["-m", "seed=1," + "9" * 4301], "...': holds an integer of more than 4300 digits; takes fewer\n"),
         (["--config-dir", "nowhere"], "--config-dir: no directory"),
-        (["check", "-m", "seed=1,2"], "-m runs a sweep of exports; leave out 'check'"),
+        (["plan", "-m", "seed=1,2"], "-m runs a sweep of exports or checks; plan takes one variant"),
         (["--shell-completion"], "takes install=bash or uninstall=bash"),
         (["model=adder", "check"], "the verb comes first: smdecl check ..."),
         (["check", "~signatures"], "signatures: is missing"),

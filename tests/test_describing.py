@@ -145,6 +145,7 @@ def test_what_is_no_saved_model_is_told(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json", "html"])
 def test_the_command_line_imports_no_tensorflow(saved, form):
     script = (

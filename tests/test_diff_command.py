@@ -88,6 +88,7 @@ def test_a_manifest_that_was_changed_is_told(project, tmp_path):
     assert str(error.value) == f"{path}: was changed since the release was made: its checksum is another"
 
 
+@pytest.mark.slow
 def test_a_release_that_another_process_makes_is_the_same_and_the_command_line_says_so(project):
     project.export("model=scaler")
     project.run("model=scaler")

@@ -271,6 +271,7 @@ class Net(tf.Module):
 """
 
 
+@pytest.mark.slow
 def test_what_the_models_code_brings_in_is_written_down(project):
     project.write("mynet.py", IMPORTING)
     outside = project.root.parent / "outside"

@@ -161,6 +161,7 @@ def test_a_script_without_a_main_guard_exports_once(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_where_fork_is_not_to_be_had_a_fresh_interpreter_does_it(monkeypatch):
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
 

@@ -36,6 +36,7 @@ def breaks(base):
     ]
 
 
+@pytest.mark.slow
 def test_what_breaks_callers_of_the_highest_version_is_not_published(project):
     project.export(*FLOAT, "publish.version=5")
     project.export(*DOUBLE, "publish.version=2")  # the last one published, and not the newest

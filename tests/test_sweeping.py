@@ -37,6 +37,7 @@ def test_every_variant_is_exported_into_a_directory_named_for_it(project):
     assert "seed=3" not in done.stderr  # what all variants share is left out
 
 
+@pytest.mark.slow
 def test_a_flag_works_anywhere_among_the_overrides_and_a_glob_is_hydras_own(project):
     done = project.run("model=scaler", "-m", "signatures=glob(*float)")
 
@@ -170,6 +171,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(wa
     scratch.rmdir()  # it is empty
 
 
+@pytest.mark.slow
 def test_what_hydra_tells_a_job_a_variant_knows(project):
     done = project.run(
         "-m", "model=adder,scaler", "export_dir='${now:%f}/${hydra:job.num}'", "hydra.sweep.subdir='n${hydra.job.num}'"
@@ -198,6 +200,7 @@ ConfigStore.instance().store(
 """
 
 
+@pytest.mark.slow
 def test_a_launcher_of_hydras_plugins_runs_the_variants(project):
     project.write("hydra_plugins/backwards.py", LAUNCHER)
     arguments = ["-m", "hydra/launcher=backwards", "model=adder,addr,scaler"]
@@ -281,12 +284,14 @@ def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
     assert done.stdout.splitlines() == [f"out/7/seed={seed}/1" for seed in range(3)], done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
     done = project.run("-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1")
 
     assert (done.returncode, done.stdout.splitlines()) == (2, ["exports/adder/model=adder/1"])
 
 
+@pytest.mark.slow
 def test_a_directory_of_a_sweep_may_have_any_name_and_more_may_be_left_out_of_names(project):
     done = project.run(
         "-m", "model=adder,scaler", "seed=1,2", "hydra.sweep.dir=\"my sweeps (1), it's\"",
