@@ -329,7 +329,7 @@ def test_a_function_that_nobody_could_call_is_an_error_where_no_signature_is_dec
     assert error.value.problems[0].message.startswith(f"{function}: was never traced")
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_keras_application_is_exported(mine):
     arguments = "weights: null, alpha: 0.35, classes: 3, input_shape: [32, 32, 3]"
     mine.write("conf/model/mobile.yaml", f"{{_target_: keras.applications.MobileNetV2, {arguments}}}")

@@ -321,7 +321,7 @@ def save_again(directory, again):
     tf.saved_model.save(loaded, str(again), signatures=loaded.signatures)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     again = tmp_path / "again"

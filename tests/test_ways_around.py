@@ -222,10 +222,7 @@ RUNS = [
     pytest.param("override", SWEEP, marks=pytest.mark.slow),
     *(pytest.param(where, [], marks=pytest.mark.soak) for where in ("file", "override")),
 ]
-SHOWS = [
-    pytest.param("file", ["--cfg", "all"], marks=pytest.mark.slow),
-    *(pytest.param("file", [flag], marks=pytest.mark.soak) for flag in ("--help", "--info")),
-]
+SHOWS = [pytest.param("file", flags, marks=pytest.mark.soak) for flags in (["--cfg", "all"], ["--help"], ["--info"])]
 
 
 @pytest.mark.parametrize(("where", "flags"), [*RUNS, *SHOWS])
