@@ -23,7 +23,7 @@ from smdecl import (
     signing,
     uploading,
 )  # fmt: skip
-from smdecl.config import Composition, ExportConfig, Signature, Verify, parse_signature, parse_verify
+from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
@@ -75,10 +75,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         started = time.perf_counter()
         config = checking.check(composition, project)
         options = config.publish
-        if options.models_config is not None:
-            models_config.require_ours(Path(options.models_config))
-        if options.run_record is not None:
-            run_records.require_ours(Path(options.run_record))
+        _require_ours(options)
         # Both publish by functions of the same names.
         publisher: Any = uploading if uploading.is_remote(config.export_dir) else publishing
         base = publisher.place(config.export_dir, subdirectory)
@@ -112,6 +109,14 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         warnings = [*_of_making(config, made), *_of_verifying(made, report)]
         told = tuple(problem.at(composition.locate(problem.path)) for problem in warnings)
         return Release(path, version, digest, made.saved.signatures, told)
+
+
+def _require_ours(options: Publish) -> None:
+    """Keeps files that somebody else has written from being added to, before anything is built."""
+    if options.models_config is not None:
+        models_config.require_ours(Path(options.models_config))
+    if options.run_record is not None:
+        run_records.require_ours(Path(options.run_record))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smdecl import checking, composing, config_dirs, hydra_app, isolating, launching, pipeline, reporting, variants
+from smdecl.config import Composition
 from smdecl.errors import ConfigError, InternalError, SmdeclError
 from smdecl.trust import Project
 from smdecl.variants import Variant
@@ -67,17 +68,15 @@ def check(arguments: argparse.Namespace, project: Project) -> int:
     highest = 0
     for number, overrides in enumerate(variants.expand(arguments.overrides)):
         try:
-            composition = composing.compose(
-                [*overrides, *hydra],
-                directories=arguments.config_dir,
-                config_name=arguments.config_name,
-                job=composing.Job(number, cache),
-            )
-            checking.check(composition, project)
+            checking.check(_compose([*overrides, *hydra], arguments, composing.Job(number, cache)), project)
         except SmdeclError as error:
             reporting.error(error, " ".join(overrides))
             highest = max(highest, error.exit_code)
     return highest
+
+
+def _compose(overrides: Sequence[str], arguments: argparse.Namespace, job: composing.Job) -> Composition:
+    return composing.compose(overrides, directories=arguments.config_dir, config_name=arguments.config_name, job=job)
 
 
 def _quoted(path: Path) -> str:
@@ -105,7 +104,7 @@ class _Sweep:
         What ends this process ends them all; those that are published by then are told.
         """
         # First of all: while the server is started, the environment of this process is not what it was.
-        prepared = [self._compose(number, overrides) for number, overrides in enumerate(swept)]
+        prepared = [self._prepare(number, overrides) for number, overrides in enumerate(swept)]
         pool = ThreadPoolExecutor(self.arguments.jobs or len(os.sched_getaffinity(0)))
         pending = [
             pool.submit(variants.export, number, overrides, *prepared[number]) for number, overrides in enumerate(swept)
@@ -124,15 +123,10 @@ class _Sweep:
         finally:
             pool.shutdown()
 
-    def _compose(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
+    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
         try:
-            composition = composing.compose(
-                [*overrides, *self.hydra],
-                directories=self.arguments.config_dir,
-                config_name=self.arguments.config_name,
-                job=composing.Job(number, self.cache),
-            )
+            composition = _compose([*overrides, *self.hydra], self.arguments, composing.Job(number, self.cache))
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
         except Exception as error:  # a bug, which is to end no other variant
