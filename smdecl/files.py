@@ -41,6 +41,26 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
+def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yields everything below a directory: its name from there on, and its entry.
+
+    Links are not followed.
+
+    Raises:
+        OSError: If a part of it cannot be read.
+    """
+    pending = [("", str(directory))]
+    while pending:
+        prefix, place = pending.pop()
+        with os.scandir(place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            name = f"{prefix}{entry.name}"
+            yield name, entry
+            if entry.is_dir(follow_symlinks=False):
+                pending.append((f"{name}/", entry.path))
+
+
 def lock(directory: Path, flags: int = 0) -> int:
     """Locks a directory and returns its descriptor; the lock dies with the process, however it ends.
 

@@ -10,14 +10,13 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smdecl import base_paths, digests, provenance, schema, signing
+from smdecl import base_paths, digests, files, provenance, schema, signing
 from smdecl.errors import Problem, VerificationError
-from smdecl.files import read_regular
 from smdecl.making import Made
 from smdecl.records import OPTIONAL
 
@@ -42,16 +41,17 @@ def write(
         inputs: The files that the config names, each with its sha256; the project's modules come beside them.
         project_root: Where the source commit is looked up.
     """
-    files = {name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _files(directory)}
-    listing = "".join(_line(name, str(entry["sha256"])) for name, entry in files.items())
+    listed = {
+        name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _regular_files(directory)
+    }
     manifest = {
         "manifest_version": 1,
         "name": recorded["name"],
-        "digest": hashlib.sha256(os.fsencode(listing)).hexdigest(),
+        "digest": _digest(listed),
         # A release that is moved, or published twice, is the same release.
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
         "signatures": plain(made.saved.signatures),
-        "files": files,
+        "files": listed,
         "inputs": {**inputs, **made.modules},
         "environment": made.environment,
         "source": _source(project_root, made.modules),
@@ -61,6 +61,16 @@ def write(
     path = directory / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_text(manifest), encoding="utf-8")
+
+
+def _digest(listed: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the digest over the files that a manifest lists."""
+    lines = [_line(name, str(listed[name]["sha256"])) for name in _as_sha256sum_lists(listed)]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
+def _as_sha256sum_lists(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: os.fsencode(f"./{name}"))
 
 
 def _line(name: str, sha256: str) -> str:
@@ -79,8 +89,8 @@ def attest(directory: Path) -> None:
 
 
 def _provenance(manifest: Mapping[str, Any]) -> str:
-    files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    return provenance.text(manifest, {**files, FILE: hashlib.sha256(_text(manifest).encode()).hexdigest()})
+    listed = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    return provenance.text(manifest, {**listed, FILE: hashlib.sha256(_text(manifest).encode()).hexdigest()})
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
@@ -134,7 +144,7 @@ def read(directory: Path) -> dict[str, Any]:
     base_paths.require_one(directory, "a release")
     path = directory / FILE
     try:
-        text = read_regular(path).decode()
+        text = files.read_regular(path).decode()
         manifest: dict[str, Any] = json.loads(text)
         intact = isinstance(manifest, dict) and _text(manifest) == text
         checksum = _checksum(manifest) if intact else None
@@ -153,26 +163,60 @@ def read(directory: Path) -> dict[str, Any]:
     if schema.problems("manifest", manifest):
         made_by = manifest.get("environment", {}).get("smdecl", "another version")
         raise VerificationError(f"{path}: is not as this version writes it; it was made by smdecl {made_by}")
+    # Anybody can compute the checksum anew; the digest names the release, so it has to be that of its files.
+    if (digest := _digest(manifest["files"])) != manifest["digest"]:
+        found = f"the digest of the files that it lists is {digest}"
+        raise VerificationError(f"{path}: was changed since the release was made: {found}")
     return manifest
 
 
 def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yields every file of a release that is missing, that was changed, or that the manifest does not know."""
+    """Yields everything in a release that is missing, that was changed, or that the manifest does not list.
+
+    A part of the release that cannot be read is a problem too: nothing is known of what it holds.
+    """
     known = manifest["files"]
-    found = dict(_files(directory, only_regular=False))
+    try:
+        found = dict(files.walk(directory))
+    except OSError as error:
+        yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
+        return
     for name, entry in known.items():
         if name not in found:
             yield Problem((), f"{directory / name}: is missing")
-        elif found[name].is_symlink() or not found[name].is_file():
+        elif not found[name].is_file(follow_symlinks=False):
             yield Problem((), f"{directory / name}: is no longer a regular file")
-        elif (size := found[name].stat().st_size) != entry["size"]:
-            yield Problem((), f"{directory / name}: was changed: it has {size} bytes, and had {entry['size']}")
-        elif (sha256 := digests.sha256(found[name])) != entry["sha256"]:
-            yield Problem((), f"{directory / name}: was changed: its sha256 is {sha256}, and was {entry['sha256']}")
-    for name in found:
-        if name not in known:
+        elif difference := _difference(directory / name, entry):
+            yield Problem((), f"{directory / name}: {difference}")
+    # What an added directory holds is reported itself.
+    expected = {*known, FILE, *_SIGNED_BY, *_ALWAYS_THERE, *_parents(found)}
+    for name in sorted(found):
+        if name not in expected:
             yield Problem((), f"{directory / name}: was added")
     yield from _compare_signed(directory, manifest)
+
+
+def _difference(path: Path, entry: Mapping[str, Any]) -> str | None:
+    """Says how a file differs from its entry in the manifest; None if it does not."""
+    try:
+        size = path.stat().st_size
+        if size != entry["size"]:
+            return f"was changed: it has {size} bytes, and had {entry['size']}"
+        sha256 = digests.sha256(path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if sha256 != entry["sha256"]:
+        return f"was changed: its sha256 is {sha256}, and was {entry['sha256']}"
+    return None
+
+
+# TensorFlow makes these whether they hold a file or not.
+_ALWAYS_THERE = ("assets", "variables")
+
+
+def _parents(names: Iterable[str]) -> set[str]:
+    """Returns the directories that hold something."""
+    return {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
 
 
 def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
@@ -184,13 +228,13 @@ def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Pr
             yield Problem((), f"{path}: is missing, and {present[0]} is there; a signed release has both")
         elif path.is_symlink() or not path.is_file():
             yield Problem((), f"{path}: is no longer a regular file")
-        elif name == provenance.FILE and read_regular(path) != _provenance(manifest).encode():
+        elif name == provenance.FILE and files.read_regular(path) != _provenance(manifest).encode():
             yield Problem((), f"{path}: was changed: it is not what the manifest gives")
 
 
 def sha256_of_files(directory: Path) -> dict[str, str]:
     """Returns the name of every file of a release that the manifest lists, with its sha256."""
-    return {name: digests.sha256(path) for name, path in _files(directory)}
+    return {name: digests.sha256(path) for name, path in _regular_files(directory)}
 
 
 def plain(value: Any) -> Any:
@@ -207,16 +251,15 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _files(directory: Path, only_regular: bool = True) -> Iterator[tuple[str, Path]]:
-    """Yields name and path of what the manifest lists, and of no directory, in the order of sha256sum's listing."""
-    found = {
-        path.relative_to(directory).as_posix(): path
-        for path in directory.rglob("*")
-        if path.is_file() or (not only_regular and (path.is_symlink() or not path.is_dir()))
-    }
-    for name in sorted(found, key=lambda name: os.fsencode(f"./{name}")):
-        if name not in (FILE, *_SIGNED_BY):
-            yield name, found[name]
+def _regular_files(directory: Path) -> Iterator[tuple[str, Path]]:
+    """Yields name and path of what the manifest lists, in the order of sha256sum's listing.
+
+    Raises:
+        OSError: If a part of the directory cannot be read.
+    """
+    found = {name for name, entry in files.walk(directory) if entry.is_file()}
+    for name in _as_sha256sum_lists(found - {FILE, *_SIGNED_BY}):
+        yield name, directory / name
 
 
 def _source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdecl import digests
+from smdecl import digests, files
 from smdecl.errors import ConfigError, Problem, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -105,9 +105,12 @@ def verify(directory: Path, key: Path) -> None:
 
 
 def _unsigned(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
-    for path in sorted(directory.rglob("*")):
-        if not path.is_dir() and (name := path.relative_to(directory).as_posix()) not in signed and name != FILE:
-            yield Problem((), f"{path}: is not signed")
+    try:
+        for name, entry in files.walk(directory):
+            if not entry.is_dir(follow_symlinks=False) and name not in signed and name != FILE:
+                yield Problem((), f"{directory / name}: is not signed")
+    except OSError as error:
+        yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
 
 
 def _changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:

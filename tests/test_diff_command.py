@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from smdecl import diffing, manifest, rendering, schema
 from smdecl.errors import VerificationError
-from tests.conftest import ROOT, run_cli
+from tests.conftest import ROOT, forge_manifest, run_cli
 
 
 def save(directory, **attributes):
@@ -30,8 +30,7 @@ def a_function(name, dtype=tf.float32):
 def changed(release, tmp_path, **values):
     """Copies a release with a manifest that says otherwise, and is as consistent as one that was written."""
     copy = shutil.copytree(release, tmp_path / "changed")
-    text = {**manifest.read(copy), **values}
-    (copy / manifest.FILE).write_text(manifest._text({**text, "checksum": manifest._checksum(text)}))
+    forge_manifest(copy, **values)
     return copy
 
 

@@ -1,6 +1,5 @@
 """A release that was changed in any way since it was made is told, by the file."""
 
-import hashlib
 import json
 import os
 import random
@@ -12,7 +11,7 @@ import pytest
 from smdecl import inspecting, manifest, pipeline, provenance, signing
 from smdecl.errors import UsageError, VerificationError
 from smdecl.making import Made
-from tests.conftest import ROOT, tree
+from tests.conftest import ROOT, forge_file, tree
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +183,11 @@ def test_the_command_line_verifies_a_release(project, release):
 EXAMPLES = "assets.extra/smdecl/examples.npz"
 
 
-def record_anew(release, name):
-    """Writes into the manifest what a file is by now, and its checksum: as anybody can, and no export would."""
-    text = json.loads((release / manifest.FILE).read_text())
-    content = (release / name).read_bytes()
-    text["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    text["checksum"] = manifest._checksum(text)
-    (release / manifest.FILE).write_text(manifest._text(text))
-
-
 def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(project):
     release = project.export("verify.generate=1").path
     other = project.export("model=scaler", "verify.generate=1", "model.factor=2.5", "name=adder").path
     shutil.copy(other / EXAMPLES, release / EXAMPLES)
-    record_anew(release, EXAMPLES)
+    forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
         pipeline.verify(release)
@@ -208,7 +198,7 @@ def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(pr
 
 def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recorded(release):
     (release / EXAMPLES).write_bytes(b"no zip")
-    record_anew(release, EXAMPLES)
+    forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
         pipeline.verify(release)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smdecl import manifest, pipeline, reproducing, trust
 from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
-from tests.conftest import tree
+from tests.conftest import forge_manifest, tree
 
 NET = """
 import tensorflow as tf
@@ -93,10 +93,8 @@ def test_another_weight_is_told_by_the_variable(net):
 
 def test_another_environment_is_told_by_the_package(net):
     release = net.export("model._target_=mynet.Net")
-    text = manifest.read(release.path)
-    text["environment"]["numpy"] = "1.0"
-    text["checksum"] = manifest._checksum(text)
-    (release.path / manifest.FILE).write_text(manifest._text(text))
+    environment = manifest.read(release.path)["environment"]
+    forge_manifest(release.path, environment={**environment, "numpy": "1.0"})
     assert (
         reproducing.reproduce(release.path, trust.find_project(net.root))[0] == release.digest
     )  # it made no difference
@@ -200,11 +198,9 @@ def test_the_environments_alone_are_compared_where_that_is_asked_for(net):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{release}: made in the same environment\n"
 
-    text = manifest.read(release)
-    numpy = text["environment"]["numpy"]
-    text["environment"] = {**text["environment"], "numpy": "1.0", "own": "2"}
-    text["checksum"] = manifest._checksum(text)
-    (release / manifest.FILE).write_text(manifest._text(text))
+    environment = manifest.read(release)["environment"]
+    numpy = environment["numpy"]
+    forge_manifest(release, environment={**environment, "numpy": "1.0", "own": "2"})
     net.write("mynet.py", "raise SystemExit  # nothing of the model is made for it")
 
     done = net.run("reproduce", "--environment", str(release))
@@ -334,10 +330,8 @@ def test_another_primary_config_is_not_passed_over(net):
 )
 def test_a_manifest_whose_config_is_none_is_told(net, changed):
     release = net.export("model._target_=mynet.Net")
-    text = manifest.read(release.path)
-    text["config"] = {**text["config"], **changed} if "name" in changed else changed
-    text["checksum"] = manifest._checksum(text)
-    (release.path / manifest.FILE).write_text(manifest._text(text))
+    config = manifest.read(release.path)["config"]
+    forge_manifest(release.path, config={**config, **changed} if "name" in changed else changed)
 
     with pytest.raises(SmdeclError) as error:
         reproducing.reproduce(release.path, trust.find_project(net.root))

@@ -22,7 +22,7 @@ from in_toto_attestation.v1 import statement, statement_pb2
 import smdecl
 from smdecl import manifest, pipeline, provenance, reproducing, signing, trust
 from smdecl.errors import ConfigError, UsageError, VerificationError
-from tests.conftest import ROOT, tree
+from tests.conftest import ROOT, forge_file, tree
 
 PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
 PUBLIC = "takes the EC public key as PEM that belongs to the private key that signed"
@@ -91,10 +91,7 @@ def payload(release):
 def forge(release):
     """Changes a release, and makes all that needs no key fit: what only a signature can tell."""
     (release / "fingerprint.pb").write_bytes(b"forged")
-    text = json.loads((release / manifest.FILE).read_text())
-    text["files"]["fingerprint.pb"] = {"size": 6, "sha256": hashlib.sha256(b"forged").hexdigest()}
-    text["checksum"] = manifest._checksum(text)
-    (release / manifest.FILE).write_text(manifest._text(text))
+    forge_file(release, "fingerprint.pb")
     manifest.attest(release)
 
 
