@@ -157,9 +157,20 @@ def _resolve(
     if "~weights" in overrides and not any(override.lstrip("+").startswith("weights.") for override in overrides):
         # Hydra takes the group's option away, and leaves what a release file says below the key.
         OmegaConf.update(config, "weights", None, force_add=True)
+    _complete_weights(config)
     values, recorded, environment, found = resolving.resolve(config)
     settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
     composition = Composition(values, recorded, locate, tuple(environment.reads), environment.values, settings)
     if found := [*problems, *found]:
         raise composition.masked(ConfigError(found))
     return composition
+
+
+def _complete_weights(config: DictConfig) -> None:
+    """Adds the default of `weights.expect`, so that the manifest records it.
+
+    The defaults of all other groups are in the primary config, where that of `weights` is null.
+    """
+    if isinstance(config.get("weights"), DictConfig):
+        with open_dict(config.weights):
+            config.weights.setdefault("expect", "full")

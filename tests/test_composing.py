@@ -1,5 +1,7 @@
 """Hydra composes; smdecl puts the user's files first, words the errors, and knows where each value came from."""
 
+import copy
+import functools
 import os
 import re
 
@@ -8,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import smdecl
-from smdecl import resources
+from smdecl import resources, schema
 from smdecl.errors import ConfigError, UsageError
 
 DIGEST = "0" * 64
@@ -44,6 +46,44 @@ def test_a_primary_config_of_ones_own_is_taken(project):
     values = smdecl.compose(["seed=6"], config_dir="conf", config_name="mine").values
 
     assert values == {"model": {"_target_": "smdecl.models.Scaler", "factor": 3.0}, "seed": 6}
+
+
+PARTIAL = {
+    "audit": ("consumer: {tensorflow: '2.15'}\n", ("consumer", "tensorflow"), "2.15"),
+    "devices": ("build: /CPU:0\n", ("build",), "/CPU:0"),
+    "options": ("extra_tags: [gpu]\n", ("extra_tags",), ["gpu"]),
+    "publish": ("keep: 2\n", ("keep",), 2),
+    "verify": ("generate: 1\n", ("generate",), 1),
+}
+
+
+def test_what_an_option_of_a_group_leaves_out_has_the_groups_defaults(project):
+    for group, (text, _, _) in PARTIAL.items():
+        project.write(f"conf/{group}/mine.yaml", text)
+    project.write("conf/audit/default.yaml", "strategy: off\n")
+    chosen = [f"{group}=mine" for group in PARTIAL]
+    defaults = smdecl.compose().values
+
+    composition = project.compose(*chosen, "options.save_debug_info=true")
+
+    assert schema.problems("config", composition.values) == []
+    assert composition.recorded == composition.values
+    expected = {group: copy.deepcopy(defaults[group]) for group in PARTIAL}
+    expected["options"]["save_debug_info"] = True
+    for group, (_, path, value) in PARTIAL.items():
+        *parents, last = path
+        functools.reduce(dict.__getitem__, parents, expected[group])[last] = value
+        assert str(composition.locate((group, *path))) == f"conf/{group}/mine.yaml:1"
+    assert {group: composition.values[group] for group in PARTIAL} == expected
+    assert re.search(r"conf/export.yaml:\d+$", str(composition.locate(("audit", "io_ops"))))
+    own_default = project.compose().values["audit"]
+    assert own_default == {**defaults["audit"], "strategy": False}
+
+
+def test_weights_that_do_not_say_what_they_expect_expect_all(project):
+    project.write("conf/weights/mine.yaml", "format: checkpoint\npath: ckpt\n")
+
+    assert project.compose("weights=mine").recorded["weights"]["expect"] == "full"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +301,7 @@ def test_weights_are_taken_away_from_a_release_file_too(project, weights):
     assert project.compose("release=r").values["weights"]["path"] == "p"
     assert project.compose("release=r", "~weights").values["weights"] is None
     taken = project.compose("release=r", "~weights", "+weights.format=keras").values["weights"]
-    assert taken == {"format": "keras", "path": "p"}
+    assert taken == {"format": "keras", "path": "p", "expect": "full"}
 
 
 def test_a_config_directory_that_is_not_there_is_told():
