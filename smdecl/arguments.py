@@ -111,6 +111,11 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Starts a project that uses smdecl.")
     parser.add_argument("directory", type=_local, help="to write its files into; none that is there is touched")
+    parser.add_argument(
+        "--schemas",
+        action="store_true",
+        help="write only .smdecl/schemas, which editors check config files by; replaces those of another version",
+    )
     return parser.parse_intermixed_args(rest)
 
 

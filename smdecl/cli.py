@@ -179,6 +179,9 @@ def _diff(arguments: argparse.Namespace) -> int:
 def _init(arguments: argparse.Namespace) -> int:
     from smdecl import initializing
 
+    if arguments.schemas:
+        reporting.result(f"{initializing.refresh_schemas(arguments.directory)}\n")
+        return 0
     written, kept = initializing.init(arguments.directory)
     reporting.result("".join(f"{path}\n" for path in written))
     if kept:

@@ -32,7 +32,32 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
         for name in missing:
             _make_directories((directory / name).parent, made)
             _write(directory / name, (template / name).read_bytes(), made)
-    return [directory / name for name in missing], [directory / name for name in there]
+        schemas = _write_schemas(directory, made)
+    written = [directory / name for name in missing]
+    return sorted([*written, schemas]), [directory / name for name in there]
+
+
+def refresh_schemas(directory: Path) -> Path:
+    """Replaces the schemas that editors check a project's config files by, and returns their directory.
+
+    Raises:
+        PublishError: Where one cannot be written.
+    """
+    with _all_or_none(directory) as made:
+        return _write_schemas(directory, made)
+
+
+def _write_schemas(directory: Path, made: ExitStack) -> Path:
+    """Copies the schemas into the project: editors find them by a relative path, without a network."""
+    target = directory / _SCHEMAS
+    _make_directories(target, made)
+    for schema in sorted(resources.file_schema_dir().glob("*.json")):
+        (target / schema.name).unlink(missing_ok=True)
+        _write(target / schema.name, schema.read_bytes(), made)
+    return target
+
+
+_SCHEMAS = Path(".smdecl/schemas")
 
 
 _KEPT = (".gitignore", "README.md", "pyproject.toml")

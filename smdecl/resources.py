@@ -23,6 +23,11 @@ def schema_dir() -> Path:
     return _find("schemas")
 
 
+def file_schema_dir() -> Path:
+    """Returns the folder of the schemas that editors check config files by."""
+    return schema_dir() / "files"
+
+
 def start_dir() -> Path:
     """Returns the folder with the files of a new project."""
     return _find("examples/start")

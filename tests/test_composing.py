@@ -186,7 +186,7 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
     with pytest.raises(ConfigError) as error:
         smdecl.compose(overrides)
 
-    found = str(error.value).replace("built-in conf/weights/checkpoint.yaml:3: ", "")
+    found = str(error.value).replace("built-in conf/weights/checkpoint.yaml:4: ", "")
     assert sorted(found.splitlines()) == sorted(expected)
 
 

@@ -1,6 +1,7 @@
 """`smdecl init` starts a project that exports at once, and touches no file that is there."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,13 +12,14 @@ from smdecl.errors import PublishError
 from tests.conftest import ROOT, run_cli
 
 FILES = [
-    ".gitignore", "README.md", "conf/model/net.yaml", "conf/release/net.yaml", "conf/signatures/net.yaml", "net.py",
+    ".gitignore", ".smdecl/schemas", "README.md", "conf/model/net.yaml", "conf/release/net.yaml", "conf/signatures/net.yaml", "net.py",
     "pyproject.toml",
 ]  # fmt: skip
 
 
 def names(directory):
-    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    files = (path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    return sorted({re.sub(r"^(\.smdecl/schemas)/.*", r"\1", name) for name in files})
 
 
 def test_a_new_project_exports_at_once(tmp_path):

@@ -1,13 +1,16 @@
 """The JSON Schemas are valid themselves, and what breaks one is worded."""
 
+import importlib.util
 import json
 
 import jsonschema
 import pytest
+import yaml
 
 import smdecl
 from smdecl import resources, schema
 from smdecl.errors import InternalError
+from tests.conftest import ROOT
 
 NAMES = (
     "config",
@@ -24,7 +27,9 @@ NAMES = (
 
 
 def test_there_is_one_for_each_record():
-    assert sorted(path.name for path in resources.schema_dir().iterdir()) == [f"{name}.schema.json" for name in NAMES]
+    assert sorted(path.name for path in resources.schema_dir().glob("*.json")) == [
+        f"{name}.schema.json" for name in NAMES
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,3 +59,19 @@ def test_a_record_of_smdecls_own_that_breaks_its_schema_is_a_bug():
 
 def test_a_config_is_json():
     assert schema.problems("config", json.loads(json.dumps(smdecl.compose().values))) == []
+
+
+def test_the_schemas_of_config_files_are_those_of_the_config():
+    spec = importlib.util.spec_from_file_location("make_file_schemas", ROOT / "scripts" / "make_file_schemas.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    written = {path.name: path.read_text(encoding="utf-8") for path in resources.file_schema_dir().iterdir()}
+
+    assert script.texts() == written, "run: python scripts/make_file_schemas.py"
+
+
+def test_the_primary_config_has_a_value_for_every_key_of_every_group():
+    config, primary = schema.load("config"), yaml.safe_load((ROOT / "conf" / "export.yaml").read_text())
+
+    for group in ("audit", "devices", "options", "publish", "verify"):
+        assert set(primary[group]) == set(config["properties"][group]["properties"]), "add it to conf/export.yaml"
