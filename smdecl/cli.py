@@ -39,15 +39,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return _run(parse(sys.argv[1:] if argv is None else argv))
-    except SmdeclError as error:
-        reporting.error(error)
-        return error.exit_code
+        return run(sys.argv[1:] if argv is None else argv)
     except _Interrupted as interrupted:
         isolating.leave()
         _end_by(interrupted.number)
     finally:
         isolating.stop()
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs the command line without taking over the process: no signal handlers, no change to `sys.path`.
+
+    Args:
+        argv: Without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return _run(parse(argv))
+    except SmdeclError as error:
+        reporting.error(error)
+        return error.exit_code
 
 
 def _interrupt(number: int, _frame: Any) -> None:

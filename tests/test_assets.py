@@ -267,7 +267,7 @@ def test_two_runs_make_the_same_bytes(tables, name):
     tables.write("conf/model/net.yaml", f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n{buckets}")
     tables.write("conf/signatures/ask.yaml", f"s: {{method: ask, inputs: {WORDS}}}\n")
     for _ in range(2):  # each in a server of its own, where objects lie at other addresses
-        done = tables.run("--config-dir", "conf", "model=net", "signatures=ask")
+        done = tables.spawn("--config-dir", "conf", "model=net", "signatures=ask")
         assert done.returncode == 0, done.stderr
 
     first, second = (tree(tables.root / "exports/net" / version) for version in "12")

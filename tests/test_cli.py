@@ -18,11 +18,11 @@ from smdecl.config import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.making import Plan
 from smdecl.records import ObjectRecord, SignatureRecord, TensorRecord
-from tests.conftest import ROOT, run_cli
+from tests.conftest import ROOT, run_cli, spawn_cli
 
 
 def test_one_line_exports_the_adder_and_again_its_next_version(project):
-    first = project.run("model=adder", "signatures=scalar_float")
+    first = project.spawn("model=adder", "signatures=scalar_float")
     second = project.run("export", "model=adder", "signatures=scalar_float")
 
     assert (first.stdout, first.stderr, first.returncode) == ("exports/adder/1\n", "", 0)
@@ -179,7 +179,6 @@ def test_a_call_that_is_not_one_is_exit_code_2(tmp_path, arguments, found):
         (["--cfg", "job"], "name: ${hydra:runtime.choices.model}"),
         (["--cfg", "job", "--resolve", "model=scaler"], "export_dir: exports/scaler"),
         (["--cfg", "job", "--package", "publish"], "version: next"),
-        (["--hydra-help"], "Hydra"),
         (["--version"], f"smdecl {smdecl.__version__}"),
         (["--shell-completion", "install=bash"], "hydra_bash_completion"),
     ],
@@ -188,6 +187,14 @@ def test_what_hydra_shows_is_shown(tmp_path, arguments, found):
     done = run_cli(*arguments, cwd=tmp_path)
 
     assert found in done.stdout
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_hydras_own_help_is_shown(tmp_path):
+    done = spawn_cli("--hydra-help", cwd=tmp_path)
+
+    assert "Hydra" in done.stdout
     assert (done.stderr, done.returncode) == ("", 0)
     assert os.listdir(tmp_path) == []
 
@@ -262,7 +269,7 @@ def test_a_config_error_does_not_wait_for_tensorflow(tmp_path):
     """The server process is ended in the middle of its import, and nothing of it stays."""
     marker = f"SMDECL_TEST_{time.monotonic_ns()}"
 
-    done = run_cli("model=addr", cwd=tmp_path, env={marker: "1"})
+    done = spawn_cli("model=addr", cwd=tmp_path, env={marker: "1"})
 
     assert done.returncode == 2
     assert processes_with(marker) == []
@@ -346,7 +353,7 @@ def test_a_temporary_directory_of_too_long_a_path_is_told(project):
     long = project.root / ("x" * 120)
     long.mkdir()
 
-    done = project.run(env={"TMPDIR": str(long)})
+    done = project.spawn(env={"TMPDIR": str(long)})
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (

@@ -282,7 +282,7 @@ def test_what_the_models_code_brings_in_is_written_down(project):
     }.items():
         (outside / name).parent.mkdir(parents=True, exist_ok=True)
         (outside / name).write_text(text)
-    done = project.run("model._target_=mynet.Net", env={"PYTHONPATH": f"{outside}:{ROOT}"})
+    done = project.spawn("model._target_=mynet.Net", env={"PYTHONPATH": f"{outside}:{ROOT}"})
     assert done.returncode == 0, done.stderr
     plain = manifest.read(project.export().path)
 

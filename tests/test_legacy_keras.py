@@ -104,7 +104,7 @@ def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, c
     plain = project.export(*config)
     key = next(iter(plain.signatures))
 
-    done = project.run(*config, "publish=next", env={"TF_USE_LEGACY_KERAS": "1"})
+    done = project.spawn(*config, "publish=next", env={"TF_USE_LEGACY_KERAS": "1"})
 
     assert done.returncode == 0, done.stderr
     other = project.root / done.stdout.strip()
@@ -118,7 +118,7 @@ def test_a_model_of_tf_keras_is_what_that_is(project):
     project.write("mynet.py", NET.replace("import tf_keras", "from tensorflow import keras as tf_keras"))
     config = ["model._target_=mynet.functional", "signatures=none"]
 
-    done = project.run(*config, env={"TF_USE_LEGACY_KERAS": "1"})
+    done = project.spawn(*config, env={"TF_USE_LEGACY_KERAS": "1"})
 
     assert done.returncode == 0, done.stderr
     assert serve(project.root / done.stdout.strip(), "serving_default", x=np.ones([2, 4], np.float32))

@@ -205,8 +205,8 @@ def test_a_launcher_of_hydras_plugins_runs_the_variants(project):
     project.write("hydra_plugins/backwards.py", LAUNCHER)
     arguments = ["-m", "hydra/launcher=backwards", "model=adder,addr,scaler"]
 
-    refused = project.run(*arguments)
-    done = project.run("--trust", "hydra_plugins", *arguments)
+    refused = project.spawn(*arguments)
+    done = project.spawn("--trust", "hydra_plugins", *arguments)
 
     assert refused.returncode == 2
     assert "'hydra_plugins.backwards.Backwards' may not run" in refused.stderr
@@ -286,7 +286,7 @@ def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
 
 @pytest.mark.slow
 def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
-    done = project.run("-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1")
+    done = project.spawn("-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1")
 
     assert (done.returncode, done.stdout.splitlines()) == (2, ["exports/adder/model=adder/1"])
 

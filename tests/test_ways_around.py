@@ -462,7 +462,7 @@ def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(sec
 ])  # fmt: skip
 def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
     arguments = ["-m", "--config-dir", "conf", "model=make", "model.size=1,word", "hydra.output_subdir=.hydra"]
-    done = secretive.run(*arguments, *token)
+    done = secretive.spawn(*arguments, *token)
 
     assert done.returncode == 3, done.stderr
     assert len(done.stdout.splitlines()) == (2 if "," in str(token) else 1)
