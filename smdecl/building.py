@@ -20,7 +20,7 @@ from hydra.errors import InstantiationException
 
 from smdecl import keras_models, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
-from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, nearest
+from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import variable_record
@@ -185,6 +185,8 @@ def _import(name: str, path: KeyPath) -> ModuleType:
                 Problem(path, f"no module {name!r} in the current directory or on sys.path")
             ) from error
         raise usercode.failure(path, f"importing {name!r}", error) from error
+    except UsageError:  # a script that calls smdecl as it is imported
+        raise
     except Exception as error:
         raise usercode.failure(path, f"importing {name!r}", error) from error
 

@@ -1,17 +1,13 @@
 """Runs functions in pristine processes, on one import of TensorFlow.
 
 A server process imports TensorFlow and never touches its runtime; each function runs in a child forked from it, so that
-nothing of one leaks into the next and all begin alike. The server is the standard library's forkserver; where fork is
-not to be had, each function gets a fresh interpreter instead.
+nothing of one leaks into the next and all begin alike.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import multiprocessing
-import multiprocessing.connection
-import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
@@ -22,13 +18,14 @@ import sys
 import tempfile
 import threading
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, TypeVar
 
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
+from smdecl.server import Child, Server
 
 Result = TypeVar("Result")
 
@@ -47,31 +44,55 @@ _PINNED = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-# What a start changes for a moment, the environment and __main__, is the whole process's; and so is the standard
-# library's book of children, in which each start looks after all of them.
+# The standard library's book of children is the whole process's: each start looks after all of them.
 _children = threading.Lock()
-_running: set[Any] = set()
+_running: set[Child] = set()
 _abandoned = False
 _PATIENCE = 0.5  # seconds; other starts take a hundredth
-_PRELOADED = ["smdecl.preloading"]
+_INSIDE = "SMDECL_INSIDE"  # set in every child, and in what a child starts
+
+
+def _make_server() -> Server:
+    return Server(["smdecl.preloading"], _PINNED)
+
+
+_server = _make_server()
 
 
 def start() -> None:
-    """Begins to import TensorFlow in the server process and returns at once."""
-    if _method() == "forkserver":
-        # The server finds the modules that this process finds; and an interrupt is this process's to handle.
-        path = os.pathsep.join(place for place in sys.path if place)
-        multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
-        with _children, _environment({**_PINNED, "PYTHONPATH": path}), _no_interrupts():
-            _require_wanted()
-            multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
-            _require_scratch()
-            try:
-                multiprocessing.forkserver.ensure_running()
-            except OSError as error:
-                # Its socket lies in TMPDIR, and a socket's path has room for some 100 bytes.
-                message = f"no server process can be started in {tempfile.gettempdir()!r}: {error}"
-                raise UsageError(f"{message}; takes a TMPDIR with a shorter path") from error
+    """Begins to import TensorFlow in the server process and returns at once.
+
+    Raises:
+        UsageError: If this process is itself one that smdecl started, or no server can be started.
+    """
+    _require_outside()
+    _start(_server)
+
+
+def _start(server: Server) -> None:
+    multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
+    with _children, _no_interrupts():
+        _require_wanted()
+        _require_scratch()
+        try:
+            server.ensure_running()
+        except OSError as error:
+            # Its socket lies in TMPDIR, and a socket's path has room for some 100 bytes.
+            message = f"no server process can be started in {tempfile.gettempdir()!r}: {error}"
+            raise UsageError(f"{message}; takes a TMPDIR with a shorter path") from error
+
+
+def _require_outside() -> None:
+    """Refuses what would start itself anew without end: a script whose own import exports what the script defines.
+
+    Raises:
+        UsageError: If this process, or one that it descends from, is a child that smdecl started.
+    """
+    if _INSIDE in os.environ:
+        raise UsageError(
+            "smdecl was called by the code of a model while it imports or builds that model; in a script that defines"
+            ' the model too, put the call below `if __name__ == "__main__":`'
+        )
 
 
 def _require_scratch() -> None:
@@ -83,11 +104,7 @@ def _require_scratch() -> None:
 
 def stop() -> None:
     """Ends the server process, without waiting for an import that it is in the middle of."""
-    server = getattr(multiprocessing.forkserver, "_forkserver", None)
-    pid = getattr(server, "_forkserver_pid", None)
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _server.kill()
 
 
 def leave() -> None:
@@ -127,40 +144,57 @@ def run(
         args: Of the function.
         failure: What to raise where the process dies without a word.
         doing: What the process was doing, for that error's text.
-        fresh: Whether the process imports TensorFlow itself. Two forks of one server have the same addresses in memory.
+        fresh: Whether to start a server for this process alone. Two forks of one server have the same addresses in
+            memory.
 
     Raises:
         SmdeclError: What the function raised, or `failure`.
+        UsageError: If this process is itself one that smdecl started.
         AbandonedError: Where `abandon` has been called.
     """
-    start()
-    context: Any = multiprocessing.get_context("spawn" if fresh else _method())
-    receiver, sender = context.Pipe(duplex=False)
-    waiter, go = context.Pipe(duplex=False)
+    with _server_for(fresh) as server:
+        outcome = _run(server, function, args, failure, doing)
+    if isinstance(outcome, SmdeclError):
+        raise outcome
+    return outcome  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _server_for(fresh: bool) -> Iterator[Server]:
+    _require_outside()
+    server = _make_server() if fresh else _server
+    _start(server)
+    try:
+        yield server
+    finally:
+        if fresh:
+            server.stop()
+
+
+def _run(
+    server: Server, function: Callable[..., Any], args: tuple[Any, ...], failure: type[SmdeclError], doing: str
+) -> Any:
+    receiver, sender = Pipe(duplex=False)
+    waiter, go = Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
-    stderr = multiprocessing.connection.Connection(os.dup(2), readable=False)
+    stderr = Connection(os.dup(2), readable=False)
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
     scratch = tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True)
-    with _children:
-        environment = {**os.environ, **_PINNED, "TMPDIR": scratch.name}
-    task = _Task(function, args, environment)
-    process = context.Process(target=_child, args=(sender, waiter, stderr, task))
+    environment = {**os.environ, **_PINNED, "TMPDIR": scratch.name, _INSIDE: "1"}
+    process = Child(server, _child, (sender, waiter, stderr, _Task(function, args, environment)))
     try:
         with _children:
             _start_process(process)
         for ours in (sender, waiter, stderr):
             ours.close()
         go.send(None)
-        outcome = _receive(receiver, process, failure, doing)
+        return _receive(receiver, process, failure, doing)
     finally:
         # A child that was never told to go ends by itself where this end of its pipe is closed.
         for connection in (sender, waiter, stderr, receiver, go):
             connection.close()
         _end(process)
         scratch.cleanup()
-    if isinstance(outcome, SmdeclError):
-        raise outcome
-    return outcome  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -172,10 +206,10 @@ class _Task:
     environment: dict[str, str]
 
 
-def _start_process(process: Any) -> None:
+def _start_process(process: Child) -> None:
     _require_wanted()
     try:
-        with _environment(_PINNED), _no_main_module(), _no_interrupts():
+        with _no_interrupts():
             process.start()
     except (EOFError, OSError) as error:
         _require_wanted()
@@ -189,24 +223,6 @@ def _require_wanted() -> None:
         raise AbandonedError
 
 
-def _method() -> str:
-    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 @contextmanager
 def _no_interrupts() -> Iterator[None]:
     # A process inherits what is blocked; what arrives meanwhile is delivered here when the block ends.
@@ -217,27 +233,21 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    # multiprocessing would run the caller's script once more in the child, to unpickle what the script defines.
-    # Nothing of it is sent, and a script without a main guard would start its export a second time.
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _receive(receiver: Any, process: Any, failure: type[SmdeclError], doing: str) -> Any:
-    ready = multiprocessing.connection.wait([receiver, process.sentinel])
+def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], doing: str) -> Any:
+    begun = False
+    ready = wait([receiver, process.sentinel])
     if receiver in ready or receiver.poll():
         with contextlib.suppress(EOFError, OSError):  # it died before it had said all
+            receiver.recv()
+            begun = True
             return receiver.recv()
     _require_wanted()
     with _children:
         process.join()
-    return failure(Problem((), f"the process that was {doing} {_describe_exit(process.exitcode)}"))
+    exitcode = process.exitcode or 0
+    if not begun:
+        return InternalError(f"a process ended with status {exitcode} before it began {doing}")
+    return failure(Problem((), f"the process that was {doing} {_describe_exit(exitcode)}"))
 
 
 def _describe_exit(exitcode: int) -> str:
@@ -249,7 +259,7 @@ def _describe_exit(exitcode: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-def _end(process: Any) -> None:
+def _end(process: Child) -> None:
     if process.pid is None:  # it was never started
         return
     with _children:
@@ -259,15 +269,17 @@ def _end(process: Any) -> None:
         process.close()
 
 
-def _kill(process: Any) -> None:
+def _kill(process: Child) -> None:
     """Kills a child, with whatever the model's own code has started in it."""
+    if process.pid is None:
+        return
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):  # it is gone, or has not yet made a group of its own
         process.kill()
 
 
-def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
+def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Task) -> None:
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
     try:
@@ -280,8 +292,7 @@ def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
     tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
-    for name in _PRELOADED:  # where the process is no fork of the server
-        importlib.import_module(name)
+    sender.send(None)  # from here on, what ends this process is the function's doing
     _send(sender, _outcome(task.function, task.args))
     sender.close()
     sys.stderr.flush()
@@ -289,7 +300,7 @@ def _child(sender: Any, waiter: Any, stderr: Any, task: _Task) -> None:
     os._exit(0)  # TensorFlow's own shutdown takes time and has nothing to add
 
 
-def _send(sender: Any, outcome: Any) -> None:
+def _send(sender: Connection, outcome: Any) -> None:
     try:
         sender.send(outcome)
     except (TypeError, AttributeError, pickle.PicklingError) as error:

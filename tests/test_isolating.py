@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from smdecl import isolating
-from smdecl.errors import ConfigError, InternalError, ModelError, Problem, VerificationError
+from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
 from tests.conftest import ROOT
 
 
@@ -161,10 +161,30 @@ def test_a_script_without_a_main_guard_exports_once(tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.slow
-def test_where_fork_is_not_to_be_had_a_fresh_interpreter_does_it(monkeypatch):
-    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+def test_a_script_that_exports_its_own_class_does_not_start_itself_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, sys
+        print("started", file=sys.stderr, flush=True)
+        count = int(os.environ.get("COUNT", "0"))
+        os.environ["COUNT"] = str(count + 1)
+        if count > 2:
+            os._exit(9)
+        import smdecl
+        class Net: pass
+        try:
+            smdecl.export(smdecl.compose(["model._target_=script.Net"]))
+        except smdecl.errors.UsageError as error:
+            sys.exit(f"{error.exit_code} {error}")
+        """),
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
 
-    assert run(name_of_a_layer)[:2] == ("dense", "0")
-    with pytest.raises(ModelError):
-        isolating.run(crash, failure=ModelError, doing="testing")
+    # The second start is the model's process, which imports the script and is refused there.
+    assert done.stderr.count("started") == 2
+    assert 'put the call below `if __name__ == "__main__":`' in done.stderr
