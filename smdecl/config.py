@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from smdecl.errors import KeyPath, Origin, SmdeclError
 
 Dim = int | str | None
-Leaf = TypeVar("Leaf")
 
 
 @dataclass(frozen=True)
@@ -292,14 +291,3 @@ def parts(name: str, spec: Spec) -> dict[str, Spec]:
     else:
         dense = [spec]
     return {f"{name}_{index}" if index else name: part for index, part in enumerate(dense)}
-
-
-def map_nest(nest: Nest, on_spec: Callable[[KeyPath, Spec], Leaf], path: KeyPath = ()) -> Any:
-    """Returns the nest with `on_spec(path, spec)` in the place of each spec and the bound values unwrapped."""
-    if isinstance(nest, Spec):
-        return on_spec(path, nest)
-    if isinstance(nest, Value):
-        return nest.value
-    if isinstance(nest, tuple):
-        return [map_nest(item, on_spec, (*path, index)) for index, item in enumerate(nest)]
-    return {name: map_nest(item, on_spec, (*path, name)) for name, item in nest.items()}

@@ -56,11 +56,13 @@ class Graph:
         inputs: Name of the Input to its spec, in the order of `structure` when it is flattened.
         structure: The nest that the model is called with.
         output_names: Names of its outputs in the order of the flattened result, where that has no names of its own.
+        optional: Names of the Inputs that may be left out.
     """
 
     inputs: dict[str, Nest]
     structure: Any
     output_names: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
 
 
 def graph_of(obj: Any) -> Graph | None:
@@ -77,10 +79,10 @@ def graph_of(obj: Any) -> Graph | None:
     names = list(structure) if isinstance(structure, dict) else [tensor.name for tensor in inputs]
     # A dict is flattened by its sorted keys, and listed in them.
     names = sorted(names) if isinstance(structure, dict) else names
-    specs: dict[str, Nest] = {
-        str(name): _spec(tensor) for name, tensor in zip(names, tf.nest.flatten(structure), strict=True)
-    }
-    return Graph(specs, structure, _unique([_layer_name(output) for output in outputs]))
+    tensors = {str(name): tensor for name, tensor in zip(names, tf.nest.flatten(structure), strict=True)}
+    specs: dict[str, Nest] = {name: _spec(tensor) for name, tensor in tensors.items()}
+    optional = frozenset(name for name, tensor in tensors.items() if _is_optional(tensor))
+    return Graph(specs, structure, _unique([_layer_name(output) for output in outputs]), optional)
 
 
 def _spec(tensor: Any) -> Spec:
@@ -89,10 +91,17 @@ def _spec(tensor: Any) -> Spec:
     return Spec(shape, tf.as_dtype(tensor.dtype).name, kind=kind)  # type: ignore[arg-type]
 
 
+def _layer_of(tensor: Any) -> Any:
+    history = tensor._keras_history
+    return getattr(history, "operation", None) or history.layer
+
+
+def _is_optional(tensor: Any) -> bool:
+    return bool(getattr(_layer_of(tensor), "optional", False))
+
+
 def _layer_name(output: Any) -> str:
-    history = output._keras_history
-    layer = getattr(history, "operation", None) or history.layer
-    return str(layer.name)
+    return str(_layer_of(output).name)
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

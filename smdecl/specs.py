@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_models
-from smdecl.config import Nest, Spec, map_nest
+from smdecl import keras_models, structures
+from smdecl.config import Nest, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 
 
@@ -73,8 +73,14 @@ def parameters(method: Any, inputs: Mapping[str, Nest]) -> list[Parameter]:
     own = _own_parameters(method)
     if (graph := _graph_with(method, inputs)) is None:
         return own
-    named = [Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in graph.inputs]
+    named = [_input_parameter(name, graph) for name in graph.inputs]
     return named + [parameter for parameter in own[1:] if parameter.name not in graph.inputs]
+
+
+def _input_parameter(name: str, graph: keras_models.Graph) -> Parameter:
+    if name in graph.optional:
+        return Parameter(name, inspect.Parameter.KEYWORD_ONLY, None)
+    return Parameter(name, inspect.Parameter.KEYWORD_ONLY)
 
 
 def _graph_with(method: Any, inputs: Mapping[str, Nest]) -> keras_models.Graph | None:
@@ -84,10 +90,13 @@ def _graph_with(method: Any, inputs: Mapping[str, Nest]) -> keras_models.Graph |
     return None if graph is None or (inputs and set(inputs) <= known - set(graph.inputs)) else graph
 
 
+def _python_function(method: Any) -> Any:
+    return call_of(getattr(method, "python_function", method))
+
+
 def _own_parameters(method: Any) -> list[Parameter]:
-    python_function = call_of(getattr(method, "python_function", method))
     try:
-        known = inspect.signature(python_function).parameters.values()
+        known = inspect.signature(_python_function(method)).parameters.values()
     except (TypeError, ValueError):
         return [Parameter(name) for name in argument_names(method)]
     return [Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"]
@@ -112,7 +121,36 @@ def argument_problems(path: KeyPath, name: str, method: Any, inputs: Mapping[str
         for p in known
         if not p.is_variadic and p.default is inspect.Parameter.empty and p.name not in inputs
     ]
+    kinds = _kinds(method, inputs)
+    for argument, nest in inputs.items():
+        problems += structures.problems((*path, argument), nest, kinds.get(argument))
+        if any(map(structures.is_opaque, structures.records(nest, kinds.get(argument)))) and _is_function(method):
+            message = f"{name} is a tf.function, which cannot be saved with a dataclass or attrs class as an argument"
+            problems.append(Problem((*path, argument), f"{message}; leave out @tf.function, which smdecl adds"))
     return problems
+
+
+def _is_function(method: Any) -> bool:
+    return isinstance(method, tf.types.experimental.GenericFunction)
+
+
+def _kinds(method: Any, inputs: Mapping[str, Nest]) -> dict[str, structures.Kind]:
+    """Returns the classes that a method expects its arguments, or parts of them, to be of."""
+    if _graph_with(method, inputs) is not None:
+        return {}
+    own = getattr(method, "input_signature", None)
+    names = [parameter.name for parameter in _own_parameters(method)]
+    return structures.kinds(_python_function(method), names, own)
+
+
+def is_opaque(method: Any, inputs: Mapping[str, Nest]) -> bool:
+    """Tells whether a method takes or returns what a `tf.function` cannot: it is called from within one then."""
+    if _is_function(method) or graph_of(method) is not None:
+        return False
+    kinds = _kinds(method, inputs)
+    found = [record for name, nest in inputs.items() for record in structures.records(nest, kinds.get(name))]
+    result = structures.returned(_python_function(method))
+    return any(map(structures.is_opaque, [*found, result.record if result is not None else None]))
 
 
 def arguments(
@@ -120,12 +158,16 @@ def arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     """Returns positional and keyword arguments with `on_spec(spec)` for each spec, which has its name by then."""
     graph = _graph_with(method, inputs)
-    given = {
-        argument: map_nest(nest, lambda place, spec, a=argument: on_spec(_named(spec, None if place else a)))  # type: ignore[misc]
-        for argument, nest in inputs.items()
-    }
+    kinds = _kinds(method, inputs)
+    given: dict[str, Any] = {}
+    for argument, nest in inputs.items():
+
+        def leaf(place: KeyPath, spec: Spec, argument: str = argument) -> Any:
+            return on_spec(_named(spec, None if place else argument))
+
+        given[argument] = structures.pack(nest, kinds.get(argument), leaf)
     if graph is not None:
-        values = [given.pop(name) for name in graph.inputs]
+        values = [given.pop(name, None) for name in graph.inputs]
         return [tf.nest.pack_sequence_as(graph.structure, values)], given
     return _by_position(_own_parameters(method), given)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -12,12 +13,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import contract, keras_models, signature_rules, usercode
+from smdecl import contract, keras_models, signature_rules, structures, usercode
 from smdecl.building import Built
 from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
 from smdecl.records import SignatureRecord
-from smdecl.specs import argument_problems, arguments, find_method, graph_of, type_spec
+from smdecl.specs import argument_problems, arguments, find_method, graph_of, is_opaque, parameters, type_spec
 from smdecl.tensors import tensor_record
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
@@ -130,7 +131,7 @@ def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Pro
         return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
     if signature.inputs is not None:
         return argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
-    if getattr(method, "input_signature", None) is None and graph_of(method) is None:
+    if getattr(method, "input_signature", None) is None and graph_of(method) is None and parameters(method, {}):
         message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
         return [Problem((*path, "inputs"), message)]
     return []
@@ -141,6 +142,8 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     graph = graph_of(method)
     if graph is not None and signature.inputs is None:
         signature = replace(signature, inputs=graph.inputs)
+    elif signature.inputs is None and not parameters(method, {}):
+        signature = replace(signature, inputs={})
     outputs = _Outputs(path, signature, graph.output_names if graph is not None else ())
     function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
     try:
@@ -154,12 +157,21 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
         if "Already in a SaveContext" in str(error):
             message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
             raise ModelError(Problem(path, message), usercode.traceback_text(error)) from error
-        raise usercode.failure(path, f"tracing {signature.method} with the declared inputs", error) from error
+        failure = usercode.failure(path, f"tracing {signature.method} with the declared inputs", error)
+        if _PLAIN_NEST.search(usercode.summary(error)):
+            message = f"{failure.problems[0].message}; {_ANNOTATE}"
+            raise ModelError(Problem(path, message), failure.traceback_text) from error
+        raise failure from error
     # Those of the config were checked before; these may come from code.
     refused = [reason for name in traced.record.inputs if (reason := signature_rules.refuse_input_name(name, {}))]
     if refused:
         raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {reason}") for reason in refused])
     return traced
+
+
+# What code for a NamedTuple, or another record, says of the mapping that a config declares.
+_PLAIN_NEST = re.compile(r"'(dict|list)' object has no attribute")
+_ANNOTATE = "an argument is passed as its class where the method's annotation or default names that class"
 
 
 def _trace_declared(
@@ -173,7 +185,13 @@ def _trace_declared(
     positional, keywords = arguments(method, inputs, type_spec)
     concrete = None
     own = getattr(function, "input_signature", None) is not None  # it takes tensors, but no specs with other names
-    if not own and all(spec.kind == "dense" for _, _, spec in input_names(inputs)) and not outputs.renames:
+    opaque = is_opaque(method, inputs)
+    is_dense = all(spec.kind == "dense" for _, _, spec in input_names(inputs))
+    if opaque:
+        # Autograph follows calls out of a tf.function only where it converts the function itself.
+        autograph = tf.__internal__.autograph
+        function = autograph.tf_convert(method, autograph.control_status_ctx())
+    elif not own and is_dense and not outputs.renames:
         concrete = function.get_concrete_function(*positional, **keywords)
     if concrete is None or outputs.changes(concrete.structured_outputs):
         # TensorFlow has no names of its own for these: a function around the method gives them.
@@ -241,14 +259,20 @@ class _Outputs:
 
     def changes(self, structure: Any) -> bool:
         """Tells whether TensorFlow would name what a method returns otherwise."""
+        if structures.named_parts(structure) is not None and not hasattr(structure, "_asdict"):
+            return True
         return [*self.named(structure)] != [*self.flat(structure)] or any(
             not _is_dense(value) for value in self.flat(structure).values()
         )
 
     def eager(self, structure: Any) -> dict[str, Any]:
         """Does as `named` for what a method returns eagerly: a function makes tensors of numbers, and so does this."""
+        parts = structures.named_parts(structure)
         return self.named(
-            tf.nest.map_structure(lambda leaf: leaf if _is_composite(leaf) else tf.convert_to_tensor(leaf), structure)
+            tf.nest.map_structure(
+                lambda leaf: leaf if _is_composite(leaf) else tf.convert_to_tensor(leaf),
+                structure if parts is None else parts,
+            )
         )
 
     def named(self, structure: Any) -> dict[str, Any]:
@@ -267,13 +291,15 @@ class _Outputs:
     def flat(self, structure: Any, layer_names: tuple[str, ...] = ()) -> dict[str, Any]:
         """Returns name to tensor of what a method returns, each as it is.
 
-        Documented under "Signatures" of `tf.saved_model.save`: flat lists are numbered, mappings named by their keys;
-        and under "Keras": the layers name what a model made of inputs and outputs returns.
+        Documented under "Signatures" of `tf.saved_model.save`: flat lists are numbered, mappings named by their keys,
+        as records are by their fields; and under "Keras": the layers name what a model made of inputs and outputs
+        returns.
         """
+        fields = structures.named_parts(structure)
         if isinstance(structure, dict):
             named = {str(name): value for name, value in structure.items()}
-        elif hasattr(structure, "_asdict"):
-            named = structure._asdict()
+        elif fields is not None:
+            named = fields
         else:
             values = list(structure) if isinstance(structure, (list, tuple)) else [structure]
             numbered = tuple(f"output_{index}" for index in range(len(values)))

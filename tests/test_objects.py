@@ -72,6 +72,14 @@ def norm():
     x = keras.layers.Input((2,), name="x")
     return keras.Model(x, keras.layers.Dropout(0.5)(keras.layers.BatchNormalization(epsilon=0.0)(x)))
 
+class Blend(keras.layers.Layer):
+    def call(self, x, extra=None):
+        return x * 2.0 if extra is None else x * 2.0 + extra
+
+def optional():
+    x, extra = keras.Input((2,), name="x"), keras.Input((2,), name="extra", optional=True)
+    return keras.Model({"x": x, "extra": extra}, Blend(name="y")(x, extra))
+
 class Own(keras.Model):
     def __init__(self):
         super().__init__()
@@ -189,6 +197,20 @@ def test_several_inputs_and_outputs_have_the_names_of_their_layers(mine, kind, d
 
     found = answers(release, b=np.array([[5, 7]], np.float32), a=np.array([[1, 2]], np.float32))
     assert {name: value.tolist() for name, value in found.items()} == {"low": [[4, 5]], "high": [[6, 9]]}
+
+
+def test_an_optional_input_may_be_left_out(mine):
+    spec = "{shape: [batch, 2], dtype: float32}"
+    keys = {"both": f"x: {spec}, extra: {spec}", "without": f"x: {spec}", "bound": f"x: {spec}, extra: {{value: null}}"}
+    release = export(mine, "mykeras.optional", *(signature(inputs, key=key) for key, inputs in keys.items()))
+
+    row = np.array([[1, 2]], np.float32)
+    assert answers(release, "both", x=row, extra=row)["y"].tolist() == [[3, 6]]
+    for key in ("without", "bound"):
+        assert list(release.signatures[key].inputs) == ["x"]
+        assert answers(release, key, x=row)["y"].tolist() == [[2, 4]]
+    with pytest.raises(ConfigError, match="signatures.serving_default.inputs.x: is missing"):
+        export(mine, "mykeras.optional", signature(f"extra: {spec}"))
 
 
 def test_a_model_that_the_config_alone_describes_is_built_by_the_declared_specs(mine):
