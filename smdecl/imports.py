@@ -24,13 +24,22 @@ def modules(root: Path) -> dict[str, Path]:
 
     @functools.cache  # TensorFlow has thousands of modules, in far fewer directories
     def is_own(directory: str) -> bool:
-        place = Path(directory).resolve()
+        place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() looks at each part
         # A virtual environment often lies in the project.
         return place.is_relative_to(root) and not {*_SITES} & {*place.parts}
 
     paths = {Path(file).resolve() for file in files if is_own(file.rpartition("/")[0])}
     own = [path for path in paths if path.is_relative_to(root) and is_users(str(path))]
     return {path.relative_to(root).as_posix(): path for path in sorted(own)}
+
+
+@functools.cache
+def _resolved(directory: str) -> str:
+    """Resolves an absolute path, looking at each directory that leads to many of them once."""
+    parent, _, name = directory.rpartition("/")
+    if not name or Path(directory).is_symlink():
+        return os.path.realpath(directory)
+    return f"{_resolved(parent or '/').rstrip('/')}/{name}"
 
 
 def brought(before: Set[str]) -> set[str]:

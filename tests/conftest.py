@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import cli
+from smdecl import cli, isolating
+from smdecl.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,6 +139,17 @@ def _redirected(number: int, file: io.BufferedRandom, errors: str) -> Iterator[N
 def _text(file: io.BufferedRandom) -> str:
     file.seek(0)
     return file.read().decode()
+
+
+def run_script(code: str, *arguments: str) -> None:
+    """Runs a script in a new process that has imported TensorFlow, in the current directory."""
+    isolating.run(_run_script, code, arguments, failure=ModelError, doing="running a script")
+
+
+def _run_script(code: str, arguments: Sequence[str]) -> None:
+    sys.path.insert(0, str(Path.cwd()))
+    sys.argv[1:] = arguments
+    exec(compile(code, "script", "exec"), {"__name__": "__main__"})
 
 
 def spawn_cli(*arguments: str, cwd: Path, env: dict | None = None) -> subprocess.CompletedProcess:

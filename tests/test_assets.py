@@ -81,6 +81,12 @@ class Values(tf.Module):
         return self.table.lookup(x)
 
 
+class Parts(tf.Module):
+    def __init__(self, **parts):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
 class Mutable(tf.Module):
     def __init__(self):
         self.hash = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
@@ -141,20 +147,28 @@ def export_twice(project, model, inputs=WORDS, *overrides):
     return release
 
 
-def ask_elsewhere(project, release, x):
-    """Returns what both loaders give after the export has moved and all that it was made of is gone."""
+def move(project, release):
+    """Moves an export, and removes all that it was made of."""
     elsewhere = project.root.parent / "elsewhere" / "moved"
     elsewhere.parent.mkdir()
     shutil.move(release.path, elsewhere)
     for made_of in ("vocabularies", "exports", "tables.py"):
         path = project.root / made_of
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    served = serve(elsewhere, "s", x=x)
-    loaded = tf.saved_model.load(str(elsewhere)).signatures["s"](x=tf.constant(x))
-    assert {name: value.numpy().tolist() for name, value in loaded.items()} == {
-        name: value.tolist() for name, value in served.items()
-    }
-    return {name: value.tolist() for name, value in served.items()}
+    return elsewhere
+
+
+def ask(path, x, key="s"):
+    """Returns what both loaders give."""
+    served = serve(path, key, x=x)
+    loaded = tf.saved_model.load(str(path)).signatures[key](x=tf.constant(x))
+    answers = {name: value.tolist() for name, value in served.items()}
+    assert {name: value.numpy().tolist() for name, value in loaded.items()} == answers
+    return answers
+
+
+def ask_elsewhere(project, release, x):
+    return ask(move(project, release), x)
 
 
 def text(*words):
@@ -165,32 +179,75 @@ def assets(release):
     return {name.partition("/")[2]: data for name, data in tree(release.path).items() if name.startswith("assets/")}
 
 
-@pytest.mark.parametrize(
-    ("name", "inputs", "asked", "answer"),
-    [
-        ("Ids", WORDS, text("c", "a", "z"), [2, 0, -1]),
-        ("Words", NUMBERS, np.array([2, 0, 9]), [b"c", b"a", b"?"]),
-        ("Both", WORDS, text("c", "a", "z"), [b"c", b"a", b"?"]),
-        ("Given", WORDS, text("c", "a", "z"), [2, 0, -1]),
-        ("File", WORDS, text("all: "), [b"all: a\nb\nc\n"]),
-    ],
-)
-def test_a_vocabulary_goes_into_the_export(tables, name, inputs, asked, answer):
-    release = export_twice(tables, f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n", inputs)
+# A part of a model and its arguments, what it is asked and what it answers.
+PARTS = {
+    "ids": ("{_target_: tables.Ids, vocabulary: vocabularies/words.txt}", text("c", "a", "z"), [2, 0, -1]),
+    "words": (
+        "{_target_: tables.Words, vocabulary: vocabularies/words.txt}",
+        np.array([2, 0, 9]),
+        [b"c", b"a", b"?"],
+    ),
+    "both": (
+        "{_target_: tables.Both, vocabulary: vocabularies/words.txt}",
+        text("c", "a", "z"),
+        [b"c", b"a", b"?"],
+    ),
+    "given": ("{_target_: tables.Given, vocabulary: vocabularies/words.txt}", text("c", "a", "z"), [2, 0, -1]),
+    "file": ("{_target_: tables.File, vocabulary: vocabularies/words.txt}", text("all: "), [b"all: a\nb\nc\n"]),
+    # Words out of the vocabulary go into the same bucket everywhere.
+    "buckets": (
+        "{_target_: tables.Buckets, vocabulary: vocabularies/words.txt, buckets: 1}",
+        text("c", "y", "z"),
+        [2, 3, 3],
+    ),
+}
+LAYERS = {
+    "StringLookup": ("num_oov_indices: 1", text("c", "a", "z"), [3, 1, 0]),
+    "TextVectorization": ("output_sequence_length: 3", text("c a", "Z, b!"), [[4, 2, 0], [1, 3, 0]]),
+}
+
+
+def export_parts_twice(project, parts, method, argument):
+    """Returns what both loaders answer for each part of a model that is exported, and the release."""
+    text_of = {name: f"{name}: {part}\n" for name, (part, _, _) in parts.items()}
+    project.write("conf/model/net.yaml", "_target_: tables.Parts\n" + "".join(text_of.values()))
+    signatures = []
+    for name, (_, asked, _) in parts.items():
+        dtype = "int64" if asked.dtype == np.int64 else "string"
+        inputs = f"{{{argument}: {{shape: [n], dtype: {dtype}, name: x}}}}"
+        signatures.append(f"+signatures.{name}={{method: {name}.{method}, inputs: {inputs}}}")
+    release, again = (project.export("model=net", "signatures=none", *signatures) for _ in range(2))
+    assert tree(release.path) == tree(again.path)
+    return release
+
+
+def test_a_vocabulary_goes_into_the_export(tables):
+    release = export_parts_twice(tables, PARTS, "ask", "x")
 
     assert set(assets(release).values()) == {b"a\nb\nc\n"}
     assert all(file.startswith("words.txt") for file in assets(release))
-    assert ask_elsewhere(tables, release, asked) == {"output_0": answer}
+    elsewhere = move(tables, release)
+    for name, (_, asked, answer) in PARTS.items():
+        assert {name: ask(elsewhere, asked, name)} == {name: {"output_0": answer}}
 
 
-def test_words_out_of_the_vocabulary_go_into_the_same_bucket_everywhere(tables):
-    release = export_twice(tables, "_target_: tables.Buckets\nvocabulary: vocabularies/words.txt\nbuckets: 1\n")
+def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables):
+    given = {"list": "[a, b, c]", "file": "vocabularies/words.txt"}
+    parts = {}
+    for layer, (options, asked, answer) in LAYERS.items():
+        for kind, vocabulary in given.items():
+            first = "{_target_: keras.Input, shape: [], dtype: string}"
+            second = f"{{_target_: keras.layers.{layer}, vocabulary: {vocabulary}, {options}}}"
+            model = f"{{_target_: keras.Sequential, layers: [{first}, {second}]}}"
+            parts[f"{layer}_{kind}"] = (model, asked, answer)
+    elsewhere = move(tables, export_parts_twice(tables, parts, "__call__", "inputs"))
 
-    assert ask_elsewhere(tables, release, text("c", "y", "z")) == {"output_0": [2, 3, 3]}
+    for name, (_, asked, answer) in parts.items():
+        assert {name: list(ask(elsewhere, asked, name).values())} == {name: [answer]}
 
 
 def test_a_table_of_values_needs_no_file(tables):
-    release = export_twice(tables, "_target_: tables.Values\n")
+    release = export(tables, "_target_: tables.Values\n")
 
     assert assets(release) == {}
     assert ask_elsewhere(tables, release, text("b", "z")) == {"output_0": [2.5, 0]}
@@ -221,6 +278,12 @@ def test_two_vocabularies_of_one_name_are_both_kept(tables):
     )
 
     assert sorted(assets(release).values()) == [b"a\nb\nc\n", b"c\nb\na\n"]
+    graph = inspecting.read(release.path).meta_graphs[0]
+    names = [node.attr["shared_name"].s for node in graph.graph_def.node if node.op == "HashTableV2"]
+    assert len(set(names)) == 2  # though they differ in the path of their vocabulary alone
+    for creator in graph.graph_def.library.function:
+        for node in creator.node_def:
+            assert node.op != "HashTableV2" or node.attr["shared_name"].s in names
     assert ask_elsewhere(tables, release, text("a", "c")) == {"first": [0, 2], "second": [2, 0]}
 
 
@@ -235,27 +298,6 @@ def test_tables_of_objects_that_the_model_holds(tables):
 
     assert sorted(assets(release)) == ["numbers.txt", "words.txt"]
     assert ask_elsewhere(tables, release, text("b")) == {"output_0": [1]}
-
-
-@pytest.mark.parametrize("given", ["[a, b, c]", "vocabularies/words.txt"], ids=["list", "file"])
-@pytest.mark.parametrize(
-    ("layer", "options", "asked", "answer"),
-    [
-        ("StringLookup", "num_oov_indices: 1", text("c", "a", "z"), [3, 1, 0]),
-        ("TextVectorization", "output_sequence_length: 3", text("c a", "Z, b!"), [[4, 2, 0], [1, 3, 0]]),
-    ],
-)
-def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables, given, layer, options, asked, answer):
-    release = export_twice(
-        tables,
-        "_target_: keras.Sequential\n"
-        "layers:\n"
-        "  - {_target_: keras.Input, shape: [], dtype: string}\n"
-        f"  - {{_target_: keras.layers.{layer}, vocabulary: {given}, {options}}}\n",
-        "{inputs: {shape: [n], dtype: string, name: x}}",
-    )
-
-    assert list(ask_elsewhere(tables, release, asked).values()) == [answer]
 
 
 @pytest.mark.slow
@@ -288,20 +330,6 @@ def test_an_export_does_not_tell_where_its_vocabulary_was(tables):
     for file in ("saved_model.pb", "fingerprint.pb", "variables/variables.index", "assets/words.txt"):
         assert (release.path / file).read_bytes() == (moved.path / file).read_bytes()
     assert release.warnings == ()
-
-
-def test_tables_that_differ_only_in_the_path_of_their_vocabulary_stay_apart(tables):
-    tables.write("vocabularies/other/words.txt", "c\nb\na\n")
-    release = export(
-        tables, "_target_: tables.Two\nfirst: vocabularies/words.txt\nsecond: vocabularies/other/words.txt\n"
-    )
-    graph = inspecting.read(release.path).meta_graphs[0]
-
-    names = [node.attr["shared_name"].s for node in graph.graph_def.node if node.op == "HashTableV2"]
-    assert len(set(names)) == 2
-    for creator in graph.graph_def.library.function:
-        for node in creator.node_def:
-            assert node.op != "HashTableV2" or node.attr["shared_name"].s in names
 
 
 def test_a_loaded_export_is_saved_again_with_its_vocabulary(tables):

@@ -1,7 +1,5 @@
 """Models of the legacy tf_keras, where it is installed: the same as those of Keras 3."""
 
-import subprocess
-import sys
 from importlib import metadata
 
 import numpy as np
@@ -9,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import manifest
+from tests.conftest import run_script
 from tests.test_pipeline import serve
 
 SPEC = "{inputs: {x: {shape: [batch, 4], dtype: float32}}}"
@@ -137,7 +136,7 @@ def test_a_subclass_is_built_by_the_declared_specs(net):
     [("net.keras", "keras"), pytest.param("net.weights.h5", "keras_weights", marks=pytest.mark.slow)],
 )
 def test_weights_are_restored(net, file, kind):
-    subprocess.run([sys.executable, "-c", SAVE, file], check=True, cwd=net.root, capture_output=True)
+    run_script(SAVE, file)
 
     release = net.export(
         "model._target_=mynet.functional", "signatures=none", f"+weights={{format: {kind}, path: {file}, expect: full}}"

@@ -7,8 +7,6 @@ import json
 import marshal
 import pickle
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import yaml
 
 import smdecl
 from smdecl.errors import ConfigError, PublishError, SmdeclError, TrustError
-from tests.conftest import ROOT, tree
+from tests.conftest import ROOT, run_script, tree
 
 # What runs leaves a file whose name begins with ran: a hostile target makes it, or a package when it is imported.
 NET = """
@@ -342,7 +340,7 @@ pathlib.Path(sys.argv[1]).rename("w.keras")
     "file", ["module.keras", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lambda.h5", "lambda.keras"))]
 )
 def test_weights_of_the_legacy_keras_with_code_in_them_run_nothing(project, evilpkg, file):
-    subprocess.run([sys.executable, "-c", LEGACY, file], check=True, capture_output=True)
+    run_script(LEGACY, file)
     project.write("mynet.py", "import tf_keras\ndef net(): return tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(5)])\n")  # fmt: skip
     for left in Path().glob("ran*"):
         left.unlink()
