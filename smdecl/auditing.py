@@ -51,12 +51,20 @@ _CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
 _TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
 
 
-def audit(message: Any, rules: Audit) -> tuple[Finding, ...]:
-    """Returns the findings of every rule that is not off, in the order of the rules."""
+def audit(message: Any, rules: Audit, providers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+    """Returns the findings of every rule that is not off, in the order of the rules.
+
+    Args:
+        message: The SavedModel.
+        rules: Which rules apply.
+        providers: Op to the entry of the project's custom_ops that registers it.
+    """
     graph = message.meta_graphs[0]
     found = [finding for rule, find in _RULES.items() if rules.levels[rule] != "off" for finding in find(graph)]
+    if rules.levels["custom_ops"] != "off":
+        found += _custom_ops(graph, providers or {})
     if rules.consumer is not None and rules.levels["consumer"] != "off":
-        found += _consumer(graph, rules.consumer)
+        found += _consumer(graph, rules.consumer, providers or {})
     return tuple(found)
 
 
@@ -154,20 +162,30 @@ def _ops(rule: str, ops: tuple[str, ...], message: str) -> Callable[[Any], Itera
     return find
 
 
-def _custom_ops(graph: Any) -> Iterator[Finding]:
-    library = {function.signature.name for function in graph.graph_def.library.function}
+def _custom_ops(graph: Any, providers: Mapping[str, str]) -> Iterator[Finding]:
+    known = {function.signature.name for function in graph.graph_def.library.function}
     for function, node in _nodes(graph):
-        if node.op not in library and not hasattr(tf.raw_ops, node.op) and not node.op.startswith(_HIDDEN_OPS):
-            message = f"{node.op} is no op of TensorFlow's own; the server must load it"
-            yield Finding("custom_ops", _place(function, node), message)
+        if node.op in known or hasattr(tf.raw_ops, node.op) or node.op.startswith(_HIDDEN_OPS):
+            continue
+        known.add(node.op)  # one finding for each op says all
+        provider = providers.get(node.op)
+        has = f"{provider} registers it, and the server must load that too" if provider else _NO_PROVIDER
+        message = f"{node.op} is not an op of TensorFlow itself: {has}"
+        yield Finding("custom_ops", _place(function, node), message, provider=provider)
 
 
-def _consumer(graph: Any, release: str) -> Iterator[Finding]:
-    library = {function.signature.name for function in graph.graph_def.library.function}
+_NO_PROVIDER = (
+    "the server must load what registers it; name that package or library under custom_ops in [tool.smdecl] of the"
+    " project's pyproject.toml"
+)
+
+
+def _consumer(graph: Any, release: str, providers: Mapping[str, str]) -> Iterator[Finding]:
+    known = {*providers, *(function.signature.name for function in graph.graph_def.library.function)}
     told = set()
     for function, node in all_nodes(graph):  # what saves and restores is loaded by the consumer too
         attributes = frozenset(name for name in node.attr if not name.startswith("_"))
-        if node.op in library or not (missing := op_sets.lacks(release, node.op, attributes)) or missing in told:
+        if node.op in known or not (missing := op_sets.lacks(release, node.op, attributes)) or missing in told:
             continue
         told.add(missing)
         yield Finding("consumer", _place(function, node), f"TensorFlow {release} lacks {missing}")
@@ -339,5 +357,4 @@ _RULES: dict[str, Callable[[Any], Iterator[Finding]]] = {
     "untraced_functions": _untraced_functions,
     "random_ops": _ops("random_ops", _RANDOM, "gives other values at each call"),
     "io_ops": _ops("io_ops", _IO, "reads or writes outside of the model"),
-    "custom_ops": _custom_ops,
 }

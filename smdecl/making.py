@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from smdecl import digests
+from smdecl import custom_ops, digests
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
-from smdecl.records import ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
+from smdecl.records import CustomOpsRecord, ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
 
 _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
@@ -50,6 +50,7 @@ class Made:
     environment: dict[str, str]
     modules: dict[str, str]
     usage: Usage
+    custom_ops: tuple[CustomOpsRecord, ...] = ()
 
 
 def plan(config: ExportConfig, project: Project) -> Plan:
@@ -62,8 +63,15 @@ def plan(config: ExportConfig, project: Project) -> Plan:
     return Plan(built.record, records, config.signatures)
 
 
-def make(config: ExportConfig, project: Project, directory: Path) -> Made:
-    """Builds, traces, saves into `directory`, and inspects what stands there."""
+def make(config: ExportConfig, project: Project, directory: Path, providers: Mapping[str, str]) -> Made:
+    """Builds, traces, saves into `directory`, and inspects what stands there.
+
+    Args:
+        config: Of the release.
+        project: Whose code the config may name.
+        directory: To save into; empty.
+        providers: From `custom_ops.load`.
+    """
     from smdecl import auditing, building, examples, imports, inspecting, saving, sources, tracing, warmup
 
     clock = _Clock()
@@ -77,7 +85,7 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
-    findings = sources.locate(auditing.audit(message, config.audit), traced)
+    findings = sources.locate(auditing.audit(message, config.audit, providers), traced)
     saved = inspecting.inspect(message, findings)
     inspecting.compare(config.signatures, records, saved)
     clock.stop("inspect")
@@ -93,7 +101,8 @@ def make(config: ExportConfig, project: Project, directory: Path) -> Made:
     packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
     modules = {name: digests.sha256(path) for name, path in files.items()}
     planned, usage = Plan(built.record, records, config.signatures), Usage(clock.seconds, peak)
-    return Made(planned, saved, environment(project, packages), modules, usage)
+    versions_here = environment(project, packages)
+    return Made(planned, saved, versions_here, modules, usage, custom_ops.records(project))
 
 
 class _Clock:
@@ -106,10 +115,11 @@ class _Clock:
         self.seconds[stage], self._last = now - self._last, now
 
 
-def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify) -> VerificationRecord:
-    """Loads what stands in `directory` and runs its examples."""
+def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify, project: Project) -> VerificationRecord:
+    """Loads the project's custom ops and what is in `directory`, and runs its examples."""
     from smdecl import verifying
 
+    custom_ops.load(project)
     return verifying.verify(directory, signatures, how)
 
 

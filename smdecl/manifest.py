@@ -56,6 +56,8 @@ def write(
         "environment": made.environment,
         "source": _source(project_root, made.modules),
     }
+    if made.custom_ops:
+        manifest["custom_ops"] = plain(made.custom_ops)
     manifest["checksum"] = _checksum(manifest)
     schema.require("manifest", manifest)
     path = directory / FILE

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from smdecl.records import Change
 from smdecl.schema import text
 
-PARTS = ("config", "environment", "inputs", "source")
+PARTS = ("config", "custom_ops", "environment", "inputs", "source")
 _DIGITS = 12  # of a digest or a commit; enough to tell it by
 
 
@@ -19,6 +19,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
         if (was := old["inputs"].get(name, "")) != (now := new["inputs"].get(name, "")):
             yield Change.of("inputs", name, was[:_DIGITS] or None, now[:_DIGITS] or None)
     yield from environment(old["environment"], new["environment"])
+    yield from _custom_ops(old.get("custom_ops", []), new.get("custom_ops", []))
     if old["source"] != new["source"]:
         yield Change.of("source", "", _source(old["source"]), _source(new["source"]))
 
@@ -45,6 +46,18 @@ def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Chan
     for package in sorted({*old, *new}):
         if old.get(package) != new.get(package):
             yield Change.of("environment", package, old.get(package), new.get(package))
+
+
+def _custom_ops(old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]) -> Iterator[Change]:
+    """Yields what registers ops for those who load the one release and not the other, or is another version of it."""
+    before, after = ({entry["name"]: _version(entry) for entry in entries} for entries in (old, new))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield Change.of("custom_ops", name, before.get(name), after.get(name))
+
+
+def _version(entry: Mapping[str, str]) -> str:
+    return entry.get("version") or entry.get("sha256", "")[:_DIGITS] or "without a version"
 
 
 def _source(source: Mapping[str, Any] | None) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from smdecl import (
     checking,
+    custom_ops,
     digests,
     isolating,
     making,
@@ -84,7 +85,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             directory, made = make_release(config, composition, project, stage)
             verifying = time.perf_counter()
             with _warned(config, made, composition):
-                report = _verify(directory, config.signatures, config.verify)
+                report = _verify(directory, config.signatures, config.verify, project)
                 seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
                 if options.reproducible:
                     _require_reproducible(directory, config, composition, project, stage)
@@ -198,9 +199,15 @@ def located(composition: Composition) -> Iterator[None]:
 
 
 def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) -> Made:
+    providers: dict[str, str] = {}
+    if project.custom_ops:
+        # Not where the model is built: TensorFlow gives the ops of a library only to the code that first loads it.
+        doing = "loading the project's custom_ops"
+        providers = isolating.run(custom_ops.load, project, failure=ModelError, doing=doing)
     made = isolating.run(
-        making.make, config, project, directory, failure=ModelError, doing="building and saving", fresh=fresh
-    )
+        making.make, config, project, directory, providers,
+        failure=ModelError, doing="building and saving", fresh=fresh,
+    )  # fmt: skip
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(made.saved))
     errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
@@ -215,7 +222,9 @@ def _level(config: ExportConfig, finding: Finding) -> str:
     # Where no signature is declared, what nobody can call is most likely what was to be exported.
     if finding.rule == "untraced_functions" and not config.signatures:
         return "error"
-    return config.audit.levels[finding.rule]
+    level = config.audit.levels[finding.rule]
+    # A project that declares what registers an op has decided that its servers load it.
+    return "warn" if level == "error" and finding.provider is not None else level
 
 
 def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
@@ -249,17 +258,18 @@ def _require_schemas(planned: Plan) -> None:
     schema.require("signatures", manifest.plain(planned.signatures))
 
 
-def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], VerificationRecord]:
+def verify(directory: Path, project: Project, key: Path | None = None) -> tuple[dict[str, Any], VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
     Args:
         directory: Of the release.
+        project: Whose custom_ops are loaded; those in the manifest are only compared with them.
         key: Of the public key that it is to be signed by; None leaves a signature unchecked.
 
     Raises:
         UsageError: Where there is no release, or no public key.
-        VerificationError: With every file that is missing, changed or added; with a signature that does not hold; or
-            with every example that differs.
+        VerificationError: With every file that is missing, changed or added; with a signature that does not hold; with
+            the custom ops that the project does not declare; or with every example that differs.
     """
     if key is not None:
         signing.require_public_key(key)
@@ -274,13 +284,27 @@ def verify(directory: Path, key: Path | None = None) -> tuple[dict[str, Any], Ve
         told = f"{directory / manifest.FILE}: its config cannot be verified by"
         raise VerificationError([Problem((), f"{told}: {problem}") for problem in unfit])
     signatures = {key: parse_signature(value) for key, value in values["signatures"].items()}
-    return released, _verify(directory, signatures, parse_verify(values["verify"]))
+    recorded = released.get("custom_ops", [])
+    if undeclared := list(custom_ops.undeclared(recorded, project)):
+        raise VerificationError([_in_manifest(directory, problem) for problem in undeclared])
+    try:
+        return released, _verify(directory, signatures, parse_verify(values["verify"]), project)
+    except VerificationError as error:
+        differing = [_in_manifest(directory, problem) for problem in custom_ops.differing(recorded, project)]
+        raise VerificationError([*error.problems, *differing]) from error
 
 
-def _verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
+def _in_manifest(directory: Path, problem: Problem) -> Problem:
+    return replace(problem, message=f"{directory / manifest.FILE}: {problem.message}")
+
+
+def _verify(
+    directory: Path, signatures: Mapping[str, Signature], options: Verify, project: Project
+) -> VerificationRecord:
     report = isolating.run(
-        making.verify, directory, signatures, options, failure=VerificationError, doing="loading and running the export"
-    )
+        making.verify, directory, signatures, options, project,
+        failure=VerificationError, doing="loading and running the export",
+    )  # fmt: skip
     schema.require("verification", manifest.plain(report))
     if report.failures:
         raise VerificationError([_problem(failure, options) for failure in report.failures])

@@ -117,6 +117,21 @@ class ObjectRecord:
 
 
 @dataclass(frozen=True)
+class CustomOpsRecord:
+    """A package or library that registers ops for whoever loads a release.
+
+    Attributes:
+        name: A package as it is imported, or a library's path in the project.
+        version: Of an installed package.
+        sha256: Of a library.
+    """
+
+    name: str
+    version: str | None = field(default=None, metadata=OPTIONAL)
+    sha256: str | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something that an audit rule found in the graph.
 
@@ -125,12 +140,14 @@ class Finding:
         where: Function and node, or what else the rule is about.
         message: What is wrong with it.
         source: File and line of the user's code that made the node, where that is known.
+        provider: The entry of the project's custom_ops that registers the op, if one does.
     """
 
     rule: str
     where: str
     message: str
     source: str | None = None
+    provider: str | None = field(default=None, metadata=OPTIONAL)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" + (f" ({self.source})" if self.source else "")
@@ -166,8 +183,8 @@ class Change:
     """What is another in one SavedModel than in the one before it.
 
     Attributes:
-        part: Of the release: tags, signatures, functions, devices, ops, nodes, variables, files, config, environment,
-            source or inputs.
+        part: Of the release: tags, signatures, functions, devices, ops, nodes, variables, files, config, custom_ops,
+            environment, source or inputs.
         where: In that part: a signature's tensor, a node, a variable, a file, a config key, a package.
         message: What was, and what is.
         verdict: For who calls it: breaking, additive, or internal, which no caller sees by the signatures.

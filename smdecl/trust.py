@@ -13,7 +13,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,18 @@ class Project:
         root: The nearest directory upwards that has a pyproject.toml, or the directory itself.
         trusted: Packages outside it that a config may name.
         environment: Environment variables that a config may read.
+        custom_ops: Packages, and library files relative to `root`, that register ops for whoever loads a release.
     """
 
     root: Path
     trusted: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
+    custom_ops: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> Path:
+        """The file that declares these settings."""
+        return self.root / "pyproject.toml"
 
 
 def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
@@ -75,10 +82,27 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
     directory = directory.resolve()
     root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
     declared = _declared(root / "pyproject.toml")
-    return Project(root, frozenset([*declared["trust"], *trust]), frozenset(declared["environment"]))
+    trusted, environment = frozenset([*declared["trust"], *trust]), frozenset(declared["environment"])
+    return Project(root, trusted, environment, tuple(dict.fromkeys(declared["custom_ops"])))
 
 
-_DECLARED = {"trust": "a list of top-level package names", "environment": "a list of names of environment variables"}
+def is_library(name: str) -> bool:
+    """Tells whether an entry of custom_ops is a library file, and not a package."""
+    return "/" in name or _LIBRARY.search(name) is not None
+
+
+def _is_custom_op(name: str) -> bool:
+    if is_library(name):
+        return not name.startswith(("/", "~"))  # a release holds no path of one machine
+    return all(part.isidentifier() for part in name.split("."))
+
+
+_LIBRARY = re.compile(r"\.so(\.\d+)*$")
+_DECLARED: dict[str, tuple[Callable[[str], bool], str]] = {
+    "trust": (str.isidentifier, "a list of top-level package names"),
+    "environment": (str.isidentifier, "a list of names of environment variables"),
+    "custom_ops": (_is_custom_op, "a list of packages and library files in the project, such as ops/libmine.so"),
+}
 
 
 def _declared(pyproject: Path) -> dict[str, list[str]]:
@@ -89,15 +113,15 @@ def _declared(pyproject: Path) -> dict[str, list[str]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
     declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
-    keys = " and ".join(_DECLARED)
+    keys = ", ".join(_DECLARED)
     if not isinstance(declared, dict):
         raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}")
     for key in declared:
         if key not in _DECLARED:
             raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _DECLARED)}")
-    for key, takes in _DECLARED.items():
+    for key, (fits, takes) in _DECLARED.items():
         names = declared.get(key, [])
-        if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        if not isinstance(names, list) or not all(isinstance(name, str) and fits(name) for name in names):
             raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {names!r}; takes {takes}")
     return {key: declared.get(key, []) for key in _DECLARED}
 

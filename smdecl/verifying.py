@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -49,7 +50,7 @@ def _verify_with(
     try:
         run = _LOADERS[name](directory, sorted(graph.meta_info_def.tags), graph.signature_def)
     except Exception as error:  # each loader raises its own types; whatever it is, the model cannot be served
-        yield Failure(name, None, None, f"cannot load it: {usercode.summary(error)}")
+        yield Failure(name, None, None, f"cannot load it: {_reason(error)}")
         return
     for number, case in _numbered(cases):
         try:
@@ -59,6 +60,17 @@ def _verify_with(
             continue
         for message in _differences(case, outputs, signatures.get(case.signature), options):
             yield Failure(name, case.signature, number, message)
+
+
+def _reason(error: Exception) -> str:
+    unknown = _UNKNOWN_OP.search(str(error))
+    if unknown is None:
+        return usercode.summary(error)
+    declare = "name the package or library that registers it under custom_ops in [tool.smdecl] of pyproject.toml"
+    return f"nothing registers the op {unknown[1]!r}; {declare}"
+
+
+_UNKNOWN_OP = re.compile(r"Op type not registered '([^']+)'")
 
 
 def _numbered(cases: list[Example]) -> Iterator[tuple[int, Example]]:

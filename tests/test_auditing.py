@@ -28,7 +28,7 @@ def levels(rules=RULES, consumer=None):
 def find(tmp_path):
     """Saves a function as a signature and returns what the rules find, as (rule, function or node, message)."""
 
-    def save_and_audit(function, *specs, rules=RULES, consumer=None, edit=None, **attributes):
+    def save_and_audit(function, *specs, rules=RULES, consumer=None, edit=None, providers=None, **attributes):
         module = tf.Module()
         for name, value in attributes.items():
             setattr(module, name, value)
@@ -37,7 +37,7 @@ def find(tmp_path):
         message = inspecting.read(tmp_path)
         if edit is not None:
             edit(message.meta_graphs[0].graph_def)
-        return auditing.audit(message, levels(rules, consumer))
+        return auditing.audit(message, levels(rules, consumer), providers)
 
     return save_and_audit
 
@@ -451,7 +451,26 @@ def test_an_op_of_someone_elses_is_found(find):
 
     assert rules_of(findings) == {"custom_ops"}
     assert nodes(findings) == {"foreign"}
-    assert all(finding.message.startswith("SentencepieceOp is no op of TensorFlow's own") for finding in findings)
+    assert findings[0].message.startswith("SentencepieceOp is not an op of TensorFlow itself: the server must load")
+    assert "custom_ops in [tool.smdecl]" in findings[0].message
+
+
+def test_an_op_that_the_project_declares_is_found_with_what_registers_it(find):
+    def rename(graph_def):
+        for function in graph_def.library.function:
+            for node in function.node_def:
+                if node.op == "Exp":
+                    node.op = "SentencepieceOp"
+
+    findings = find(tf.exp, X, edit=rename, consumer="2.15", providers={"SentencepieceOp": "text_ops"})
+
+    assert rules_of(findings) == {"custom_ops"}, "the consumer's release need not have what it loads"
+    assert [(finding.provider, finding.message) for finding in findings] == [
+        (
+            "text_ops",
+            "SentencepieceOp is not an op of TensorFlow itself: text_ops registers it, and the server must load that too",
+        )
+    ]
 
 
 def test_what_the_consumers_release_lacks_is_found(find):

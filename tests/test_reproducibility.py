@@ -246,7 +246,7 @@ def make_unsettled(overrides, place, directory):
     project = trust.find_project(place)
     config = checking.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
-    making.make(config, project, directory)
+    making.make(config, project, directory, {})
 
 
 @pytest.mark.parametrize(

@@ -416,6 +416,14 @@ def test_the_project_is_the_nearest_directory_upwards_that_has_a_pyproject(proje
     assert trust.find_project(below, ["more"]).trusted == {"somewhere", "more"}
 
 
+def test_packages_and_libraries_with_custom_ops_are_declared_in_the_order_they_load_in(project):
+    names = ["tensorflow_text", "mine.ops", "ops/libmine.so", "libmine.so.2"]
+    project.write("pyproject.toml", f"[tool.smdecl]\ncustom_ops = {names}\n")
+
+    assert trust.find_project(project.root).custom_ops == tuple(names)
+    assert [trust.is_library(name) for name in names] == [False, False, True, True]
+
+
 def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
     assert trust.find_project(tmp_path) == trust.Project(tmp_path)
 
@@ -435,10 +443,15 @@ def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
         ('[tool.smdecl]\ntrust = ["a.b"]\n', "tool.smdecl.trust: got ['a.b']; takes a list of top-level package names"),
         ("[tool.smdecl]\ntrust = [3]\n", "tool.smdecl.trust: got [3]; takes a list of top-level package names"),
         ("[tool.smdecl.trust]\nnumpy = true\n", "tool.smdecl.trust: got {'numpy': True}; takes a list"),
-        ('[tool]\nsmdecl = "x"\n', "tool.smdecl: got 'x'; takes a table with the keys trust and environment"),
+        (
+            '[tool.smdecl]\ncustom_ops = ["/usr/lib/libmine.so"]\n',
+            "tool.smdecl.custom_ops: got ['/usr/lib/libmine.so']; takes a list of packages and library files in the",
+        ),
+        ('[tool.smdecl]\ncustom_ops = ["a-b"]\n', "tool.smdecl.custom_ops: got ['a-b']; takes a list of packages"),
+        ('[tool]\nsmdecl = "x"\n', "tool.smdecl: got 'x'; takes a table with the keys trust, environment"),
         (
             "[tool.smdecl]\ntrsut = []\n",
-            "tool.smdecl.trsut: is no key; takes trust and environment; did you mean 'trust'?",
+            "tool.smdecl.trsut: is no key; takes trust, environment, custom_ops; did you mean 'trust'?",
         ),
     ],
 )
