@@ -142,10 +142,10 @@ def _plan(composition: Any, project: Any) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     isolating.start()
-    from smdecl import pipeline, rendering, signing, trust
+    from smdecl import pipeline, rendering, signing
 
     directory, key = arguments.directory, arguments.key
-    verified = pipeline.verify(directory, trust.find_project(Path.cwd()), key)
+    verified = pipeline.verify(directory, key)
     reporting.result(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key) + "\n")
     return 0
 

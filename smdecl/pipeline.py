@@ -28,7 +28,7 @@ from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify,
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
-from smdecl.trust import Project
+from smdecl.trust import Project, find_project
 
 
 @dataclass(frozen=True)
@@ -258,13 +258,16 @@ def _require_schemas(planned: Plan) -> None:
     schema.require("signatures", manifest.plain(planned.signatures))
 
 
-def verify(directory: Path, project: Project, key: Path | None = None) -> tuple[dict[str, Any], VerificationRecord]:
+def verify(
+    directory: Path, key: Path | None = None, project: Project | None = None
+) -> tuple[dict[str, Any], VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
     Args:
         directory: Of the release.
-        project: Whose custom_ops are loaded; those in the manifest are only compared with them.
         key: Of the public key that it is to be signed by; None leaves a signature unchecked.
+        project: Whose custom_ops are loaded; those in the manifest are only compared with them. By default that of the
+            current directory.
 
     Raises:
         UsageError: Where there is no release, or no public key.
@@ -278,6 +281,10 @@ def verify(directory: Path, project: Project, key: Path | None = None) -> tuple[
         raise VerificationError(problems)
     if key is not None:
         signing.verify(directory, key)  # before anything of it is loaded
+    return released, _replay(directory, released, project or find_project(Path.cwd()))
+
+
+def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> VerificationRecord:
     values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
     # The checksum of a manifest is one that anybody can compute; and what was read from the environment is not in it.
     if unfit := [problem for problem in schema.problems("config", values) if {*problem.path[:1]} <= {*values}]:
@@ -288,7 +295,7 @@ def verify(directory: Path, project: Project, key: Path | None = None) -> tuple[
     if undeclared := list(custom_ops.undeclared(recorded, project)):
         raise VerificationError([_in_manifest(directory, problem) for problem in undeclared])
     try:
-        return released, _verify(directory, signatures, parse_verify(values["verify"]), project)
+        return _verify(directory, signatures, parse_verify(values["verify"]), project)
     except VerificationError as error:
         differing = [_in_manifest(directory, problem) for problem in custom_ops.differing(recorded, project)]
         raise VerificationError([*error.problems, *differing]) from error

@@ -145,7 +145,7 @@ def export(net, *overrides):
 
 @pytest.mark.slow
 def test_a_declared_library_serves_both_loaders_and_every_verb(net, tmp_path):
-    release = export(net, "audit=strict", 'audit.consumer.tensorflow="2.16"', "publish.reproducible=true")
+    release = export(net, "audit=strict", 'audit.consumer.tensorflow="2.16"')
 
     assert [warning.key for warning in release.warnings] == ["audit.custom_ops"]
     assert "ops/libtwice.so registers it, and the server must load that too" in release.warnings[0].message
