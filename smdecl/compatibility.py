@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from smdecl.config import PREDICT
 from smdecl.records import (
     VALUE,
     ArgumentsRecord,
@@ -142,11 +143,18 @@ def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureR
         elif key not in new:
             yield Change("signatures", key, "is gone", BREAKING)
         else:
+            yield from _method_name(key, signature, new[key])
             yield from _inputs(f"{key}.inputs", signature.inputs, new[key].inputs)
             freed = _freed(signature.inputs, new[key].inputs)
             yield from _outputs(f"{key}.outputs", signature.outputs, new[key].outputs, freed)
     for key in _come(old, new):
         yield Change("signatures", key, "is new", ADDITIVE)
+
+
+def _method_name(key: str, old: SignatureRecord, new: SignatureRecord) -> Iterator[Change]:
+    if old.method_name != new.method_name:
+        before, after = (record.method_name or PREDICT for record in (old, new))
+        yield Change("signatures", f"{key}.method_name", f"was {before}, and is {after}", BREAKING)
 
 
 def _inputs(place: str, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]) -> Iterator[Change]:

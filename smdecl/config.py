@@ -9,6 +9,7 @@ from typing import Any, Literal
 from smdecl.errors import KeyPath, Origin, SmdeclError
 
 Dim = int | str | None
+PREDICT = "tensorflow/serving/predict"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,13 @@ class Signature:
         method: Dotted path on the object.
         inputs: Argument to (nest of) specs; None takes the function's own input_signature.
         outputs: The declared contract, output name to spec; None declares nothing.
+        method_name: The API of TensorFlow Serving that the signature is for.
     """
 
     method: str
     inputs: dict[str, Nest] | None
     outputs: dict[str, Spec] | None
+    method_name: str = PREDICT
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ def parse_signature(values: Mapping[str, Any]) -> Signature:
         method=values.get("method", "__call__"),
         inputs=None if inputs is None else {name: parse_nest(nest) for name, nest in inputs.items()},
         outputs=None if outputs is None else {name: _spec(spec) for name, spec in outputs.items()},
+        method_name=values.get("method_name", PREDICT),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import Dim, Signature, Spec, input_names, parts, shape_text
+from smdecl.config import PREDICT, Dim, Signature, Spec, input_names, parts, shape_text
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import SignatureRecord, TensorRecord
 
@@ -40,6 +40,9 @@ def compare_signatures(path: KeyPath, expected: SignatureRecord, found: Signatur
     ):
         if set(before) != set(after) or not all(_refines(before[name], after[name]) for name in before):
             yield Problem((*path, kind), f"traced as {_show(before)} but saved as {_show(after)}")
+    if expected.method_name != found.method_name:
+        names = [record.method_name or PREDICT for record in (expected, found)]
+        yield Problem((*path, "method_name"), f"traced as {names[0]} but saved as {names[1]}")
 
 
 def _recorded(spec: Spec) -> TensorRecord:

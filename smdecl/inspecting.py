@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import contract, files
-from smdecl.config import Signature
+from smdecl.config import PREDICT, Signature
 from smdecl.errors import ConfigError, ContractError, Problem
 from smdecl.protos import dtype_name, saved_model_pb2
 from smdecl.records import (
@@ -331,7 +331,9 @@ def _signature(signature: Any) -> SignatureRecord:
     for name in inputs.keys() & signature.defaults.keys():
         inputs[name] = replace(inputs[name], default=_constant(signature.defaults[name]))
     return SignatureRecord(
-        inputs, outputs={name: _tensor(signature.outputs[name]) for name in sorted(signature.outputs)}
+        inputs,
+        outputs={name: _tensor(signature.outputs[name]) for name in sorted(signature.outputs)},
+        method_name=None if signature.method_name == PREDICT else signature.method_name,
     )
 
 

@@ -93,7 +93,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     with disk_errors(directory):
         examples.write(cases, directory)
         if config.publish.warmup:
-            warmup.write(cases, config.name, directory)
+            method_names = {key: signature.signature.method_name for key, signature in traced.items()}
+            warmup.write(cases, config.name, method_names, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
     brought = imports.brought(before)

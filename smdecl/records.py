@@ -43,10 +43,17 @@ class VariableRecord:
 
 @dataclass(frozen=True)
 class SignatureRecord:
-    """A signature by the names that a client sends and receives."""
+    """A signature by the names that a client sends and receives.
+
+    Attributes:
+        inputs: Name to tensor.
+        outputs: Name to tensor.
+        method_name: The API of TensorFlow Serving that it is for; None is that of most, `tensorflow/serving/predict`.
+    """
 
     inputs: dict[str, TensorRecord]
     outputs: dict[str, TensorRecord]
+    method_name: str | None = field(default=None, metadata=OPTIONAL, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ def plan(planned: Plan) -> str:
     lines += [f"  variable {v.name}: {tensor(v.dtype, v.shape)}" for v in planned.obj.variables]
     for key, signature in planned.signatures.items():
         inputs, outputs = _declared(planned.declared.get(key))
-        lines.append(f"signature {key}")
+        api = f": {signature.method_name}" if signature.method_name is not None else ""
+        lines.append(f"signature {key}{api}")
         lines += [f"  input  {line}" for line in _tensors(signature.inputs, inputs)]
         lines += [f"  output {line}" for line in _tensors(signature.outputs, outputs)]
     if not planned.signatures:

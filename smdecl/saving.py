@@ -36,4 +36,4 @@ def save(built: Built, traced: Mapping[str, Traced], values: Mapping[str, Any], 
         if problems := tracking.untracked(built.obj, traced):
             raise ModelError(problems) from error
         raise usercode.failure(("model",), "saving", error) from error
-    settling.settle(directory)
+    settling.settle(directory, {key: signature.signature.method_name for key, signature in traced.items()})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorflow.core.framework import graph_debug_info_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
+SavedModel = Any  # saved_model_pb2.SavedModel, which has no type stubs
 _TABLES = {
     f"{kind}{version}"
     for kind in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable")
@@ -17,21 +20,46 @@ _TABLES = {
 }
 
 
-def settle(directory: Path) -> None:
-    """Rewrites what would differ the next time; the model computes the same, and loads in every loader."""
-    _settle_table_names(directory)
+def settle(directory: Path, method_names: Mapping[str, str]) -> None:
+    """Rewrites what would differ the next time; the model computes the same, and loads in every loader.
+
+    Args:
+        directory: Of the SavedModel.
+        method_names: Signature key to the API that it is for; TensorFlow writes that of predict for all.
+    """
+    _settle_graph(directory, method_names)
     _settle_debug_info(directory)
     _settle_fingerprint(directory)
 
 
-def _settle_table_names(directory: Path) -> None:
-    """Numbers the names that tables share their contents by, in the order of the graph.
+def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
+    path = directory / "saved_model.pb"
+    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    named = _name_methods(message, method_names)
+    if not _number_tables(message) and not named:
+        return
+    path.write_bytes(message.SerializeToString(deterministic=True))
+    if (directory / "fingerprint.pb").is_file():  # where fingerprinting is off there is none
+        fingerprinting_utils.write_fingerprint(str(directory))
+
+
+def _name_methods(message: SavedModel, method_names: Mapping[str, str]) -> bool:
+    """Sets the method names of signatures, and tells whether any was another one."""
+    changed = False
+    for meta_graph in message.meta_graphs:
+        for key, name in method_names.items():
+            if meta_graph.signature_def[key].method_name != name:
+                meta_graph.signature_def[key].method_name = name
+                changed = True
+    return changed
+
+
+def _number_tables(message: SavedModel) -> bool:
+    """Numbers the names that tables share their contents by, in the order of the graph; tells whether there are any.
 
     TensorFlow makes them of the path of the vocabulary, of an object's address, or at random. What matters of them is
     which are equal: the graph, and the functions that make the tables for `tf.saved_model.load`, name one table alike.
     """
-    path = directory / "saved_model.pb"
-    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     names: dict[bytes, bytes] = {}
     for meta_graph in message.meta_graphs:
         graph = meta_graph.graph_def
@@ -41,11 +69,7 @@ def _settle_table_names(directory: Path) -> None:
                 if node.op in _TABLES and "shared_name" in node.attr and node.attr["shared_name"].s:
                     name = node.attr["shared_name"]
                     name.s = names.setdefault(name.s, b"table_%d" % len(names))
-    if not names:
-        return
-    path.write_bytes(message.SerializeToString(deterministic=True))
-    if (directory / "fingerprint.pb").is_file():  # where fingerprinting is off there is none
-        fingerprinting_utils.write_fingerprint(str(directory))
+    return bool(names)
 
 
 def _settle_debug_info(directory: Path) -> None:

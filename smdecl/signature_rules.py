@@ -7,7 +7,7 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from smdecl import config
+from smdecl import config, serving_apis
 from smdecl.config import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.records import RESERVED_KEYS
@@ -38,6 +38,18 @@ def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     yield from _check_input_names((*path, "inputs"), signature)
     yield from _check_output_names((*path, "outputs"), signature)
     yield from _check_output_dims(path, signature)
+    yield from _check_api(path, signature)
+
+
+def _check_api(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+    inputs: serving_apis.Tensors | None = None
+    outputs: serving_apis.Tensors | None = None
+    if signature.inputs is not None:
+        named = config.input_names(signature.inputs)
+        inputs = {str(name): ((*path, "inputs", *place), spec) for place, name, spec in named}
+    if signature.outputs is not None:
+        outputs = {spec.name or own: ((*path, "outputs", own), spec) for own, spec in signature.outputs.items()}
+    yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
 def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import contract, keras_models, signature_rules, structures, usercode
+from smdecl import contract, keras_models, serving_apis, signature_rules, structures, usercode
 from smdecl.building import Built
-from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
+from smdecl.config import PREDICT, Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
 from smdecl.records import SignatureRecord
 from smdecl.specs import argument_problems, arguments, find_method, graph_of, is_opaque, parameters, type_spec
@@ -71,9 +71,19 @@ def trace(
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
     for key, signature in signatures.items():
         problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
+        problems += _check_api(("signatures", key), signature, traced[key].record)
     if problems:
         raise ContractError(problems)
     return traced
+
+
+def _check_api(path: KeyPath, signature: Signature, record: SignatureRecord) -> Iterator[Problem]:
+    """Yields where the traced tensors are not those of the API; what is declared was checked before."""
+    inputs, outputs = (
+        {name: ((*path, kind), tensor) for name, tensor in tensors.items()}
+        for kind, tensors in (("inputs", record.inputs), ("outputs", record.outputs))
+    )
+    yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
 def _saving(devices: Devices, options: Mapping[str, Any]) -> AbstractContextManager[None]:
@@ -197,7 +207,8 @@ def _trace_declared(
         # TensorFlow has no names of its own for these: a function around the method gives them.
         specs = {name: type_spec(replace(spec, name=name)) for name, spec in wire.items()}
         concrete = _around(lambda tensors: outputs.named(call(function, tensors)), specs)
-    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, _record(concrete, outputs))
+    record = _record(concrete, outputs, signature.method_name)
+    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, record)
 
 
 def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
@@ -215,7 +226,7 @@ def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outpu
     if outputs.changes(own.structured_outputs):
         specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in record.inputs.items()}
         concrete = _around(lambda tensors: outputs.named(own(**tensors)), specs)
-    return Traced(signature, call, concrete, _record(concrete, outputs))
+    return Traced(signature, call, concrete, _record(concrete, outputs, signature.method_name))
 
 
 def _around(call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, Any]) -> Any:
@@ -239,14 +250,18 @@ def _assembled(spec: Spec, tensors: Mapping[str, Any]) -> Any:
     return tf.RaggedTensor.from_nested_row_splits(sent[0], sent[1:], validate=False)
 
 
-def _record(concrete: Any, outputs: _Outputs | None) -> SignatureRecord:
+def _record(concrete: Any, outputs: _Outputs | None, method_name: str = PREDICT) -> SignatureRecord:
     own = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
     names = concrete._arg_keywords  # the names that TensorFlow will save
     inputs = {name: tensor_record(tensor.dtype, tensor.shape) for name, tensor in zip(names, own, strict=True)}
     if outputs is None:
         return SignatureRecord(inputs, {})
     named = outputs.flat(concrete.structured_outputs)
-    return SignatureRecord(inputs, {name: tensor_record(leaf.dtype, leaf.shape) for name, leaf in named.items()})
+    return SignatureRecord(
+        inputs,
+        {name: tensor_record(leaf.dtype, leaf.shape) for name, leaf in named.items()},
+        method_name=None if method_name == PREDICT else method_name,
+    )
 
 
 class _Outputs:
