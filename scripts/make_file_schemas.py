@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITIONS = "definitions.json"
-_WHOLE = ("example_value",)  # definitions of what stands in lists alone, which are replaced and never merged
+_WHOLE = ("content", "example_value")  # definitions of what stands in lists alone, which are replaced and never merged
 _VERBATIM = ("if", "propertyNames")
 _COPIED = (
     *("type", "enum", "const", "pattern", "minLength", "minimum", "maximum"),

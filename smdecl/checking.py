@@ -56,6 +56,11 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     return config.parse(values)
 
 
+def warnings(checked: ExportConfig) -> Iterator[Problem]:
+    """Yields what may be wrong with a config that passed the checks."""
+    yield from verify_rules.lost_zeros(checked.verify.examples)
+
+
 def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Checks what no schema can say of the whole: how deep it is, and that JSON can hold its keys and values."""
     pending: list[tuple[KeyPath, Any]] = [((), values)]
@@ -73,6 +78,8 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((*path, str(key)), message)
             elif isinstance(item, int) and item.bit_length() > _MOST_BITS:
                 yield Problem((*path, key), "is an integer of more than 4300 digits; takes fewer")
+            elif isinstance(item, bytes) and path[:2] == ("verify", "examples"):
+                yield Problem((*path, key), "is !!binary; write it as {b64: TEXT}")
             elif not isinstance(item, _PLAIN):
                 message = f"is {type(item).__name__}, which no manifest can hold; takes text, numbers, lists, mappings"
                 yield Problem((*path, key), message)

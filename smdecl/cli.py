@@ -129,7 +129,9 @@ def _export(composition: Any, project: Any) -> int:
 def _check(composition: Any, project: Any) -> int:
     from smdecl import checking
 
-    checking.check(composition, project)
+    checked = checking.check(composition, project)
+    located = (problem.at(composition.locate(problem.path)) for problem in checking.warnings(checked))
+    reporting.warn(map(str, located))
     return 0
 
 

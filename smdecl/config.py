@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -251,6 +252,29 @@ def parse_nest(values: Any) -> Nest:
 def _spec(values: Mapping[str, Any]) -> Spec:
     shape = values["shape"]
     return Spec(**{**values, "shape": None if shape is None else tuple(shape)})
+
+
+Examples = Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]
+_PARTS = ("inputs", "outputs")
+
+
+def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Yields every `{file: ...}` and `{b64: ...}` of the config key `verify.examples`, with its key path.
+
+    A path is `("verify", "examples", signature, number, part, name)` and the indices of the lists that it is in.
+    """
+    for key, cases in examples.items():
+        for number, part in itertools.product(range(len(cases)), _PARTS):
+            for name, value in cases[number].get(part, {}).items():
+                yield from _contents(value, ("verify", "examples", key, number, part, name))
+
+
+def _contents(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _contents(item, (*path, index))
 
 
 def shape_text(shape: Sequence[Dim]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import usercode
+from smdecl import tfrecords, usercode
 from smdecl.config import Spec, shape_text
 from smdecl.errors import ConfigError, KeyPath, Problem
 
@@ -35,21 +36,50 @@ def to_arrays(path: KeyPath, value: Any, spec: Spec) -> Any:
 
 
 def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -> Any:
-    """Returns a value as it is, or what a file holds where it names one."""
-    if not isinstance(value, Mapping) or "file" not in value:
-        return value
+    """Returns a value with what is in the files that it names, and with bytes for base64."""
+    if isinstance(value, list) and _has_contents(value):
+        below = None if shape is None else shape[1:]
+        return _joined([_read((*path, index), item, dtype, below) for index, item in enumerate(value)])
+    if isinstance(value, Mapping) and "b64" in value:
+        return _batch_of_one(base64.b64decode(value["b64"]), shape)
+    if isinstance(value, Mapping) and "file" in value:
+        return _read_file(path, value, dtype, shape)
+    return value
+
+
+def _has_contents(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_has_contents, value))
+    return isinstance(value, Mapping)
+
+
+def _joined(items: list[Any]) -> Any:
+    """Returns what is in several files as one value: arrays alike in shape and dtype as an array of them."""
+    arrays = [item for item in items if isinstance(item, np.ndarray)]
+    if len(arrays) == len(items) and len({(array.shape, array.dtype) for array in arrays}) == 1:
+        return np.stack(arrays)
+    return [item.tolist() if isinstance(item, np.ndarray) else item for item in items]
+
+
+def _batch_of_one(content: bytes, shape: Sequence[Any] | None) -> bytes | list[bytes]:
+    return [content] if shape is not None and len(shape) == 1 else content
+
+
+def _read_file(path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Sequence[Any] | None) -> Any:
     file = Path(value["file"])
     try:
         if file.suffix in (".npz", ".npy"):
             return _read_numpy(file, value.get("key"))
+        if file.suffix == tfrecords.SUFFIX:
+            return [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
         content = file.read_bytes()
         if file.suffix == ".json":
             return json.loads(content.decode())
         if file.suffix == ".txt":
             text = content.decode()
             return _lines(text) if shape else text
-        if dtype == "string":  # the model decodes it itself
-            return content
+        if dtype == "string" or file.suffix == ".bin":  # the model decodes it itself
+            return _batch_of_one(content, shape)
         return _decode_image(content, dtype, shape)
     except UnicodeDecodeError as error:
         told = f"is not UTF-8: {error.reason} at byte {error.start}"
@@ -124,8 +154,14 @@ def _array(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -
         raise ConfigError(Problem(path, f"cannot be made {dtype}: {error}")) from error
     sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
     if not tf.TensorShape(sizes).is_compatible_with(array.shape):
-        raise ConfigError(Problem(path, f"got a value of shape {list(array.shape)}; takes {shape_text(shape or ())}"))
+        hint = _SEVERAL if dtype == "string" and array.ndim < len(sizes or ()) else ""
+        told = f"got a value of shape {list(array.shape)}; takes {shape_text(shape or ())}{hint}"
+        raise ConfigError(Problem(path, told))
     return array
+
+
+_SEVERAL = ", in brackets, such as [{file: a.jpg}, {file: b.jpg}]"
+_SHOWN = 80  # characters of a value
 
 
 def _convert(value: Any, dtype: Any) -> Any:
@@ -179,6 +215,8 @@ def _require(leaf: Any, dtype: Any) -> None:
     if isinstance(leaf, list):
         raise TypeError("got lists of different lengths or depths")
     if not isinstance(leaf, takes) or (isinstance(leaf, bool) and dtype != tf.bool):
-        raise TypeError(f"got {leaf!r}, which is {type(leaf).__name__}")
+        text = repr(leaf)
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise TypeError(f"got {shown}, which is {type(leaf).__name__}")
     if (limits := _limits(dtype)) and not limits[0] <= leaf <= limits[1]:
         raise ValueError(f"got {leaf}; takes {limits[0]} to {limits[1]}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files
-from smdecl.config import ExportConfig, Weights
+from smdecl.config import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 
 _BLOCK = 1 << 20
@@ -52,13 +52,9 @@ def _files_of_weights(weights: Weights | None, recorded: Mapping[str, Any]) -> I
 
 
 def _files_of_examples(config: ExportConfig, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    for key, cases in config.verify.examples.items():
-        for index, case in enumerate(cases):
-            for part in ("inputs", "outputs"):
-                for name, value in case.get(part, {}).items():
-                    if isinstance(value, dict):
-                        path = ("verify", "examples", key, index, part, name, "file")
-                        yield _recorded(recorded, path), Path(value["file"])
+    for path, content in example_contents(config.verify.examples):
+        if "file" in content:
+            yield _recorded(recorded, (*path, "file")), Path(content["file"])
 
 
 def _recorded(recorded: Any, path: KeyPath) -> str:

@@ -232,12 +232,21 @@ def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dic
         problem = Problem(
             ("verify", "examples", key, index),
             f"the object in memory fails on this example, {_shapes(inputs)}: {usercode.summary(error)}; give examples"
-            f" that it takes under verify.examples.{key}, or write verify=load",
+            f" that it takes under verify.examples.{key}{_form(inputs)}",
         )
         raise VerificationError(problem, usercode.traceback_text(error)) from error
     finally:
         tf.config.run_functions_eagerly(False)
     return {name: to_array(value) for name, value in outputs.items()}
+
+
+def _form(inputs: Mapping[str, Any]) -> str:
+    """Shows how encoded images and the like are given, for the first input that may take them."""
+    name = next((name for name, value in inputs.items() if value.dtype == object), None)
+    if name is None:
+        return ""
+    value = "{file: a.jpg}" if inputs[name].ndim == 0 else "[{file: a.jpg}, {b64: TEXT}]"
+    return f", such as - inputs: {{{name}: {value}}}"
 
 
 def _shapes(inputs: Mapping[str, Any]) -> str:

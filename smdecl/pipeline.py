@@ -235,6 +235,7 @@ def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
     yield from signature_rules.misspelt_default(made.saved.signatures)
+    yield from checking.warnings(config)
 
 
 def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:

@@ -220,5 +220,6 @@ _KEYWORDS: dict[str, Any] = {
     "minLength": lambda _: "a text that is not empty",
     "pattern": lambda error: error.schema.get("x-takes", f"a text of the form {error.validator_value}"),
     "uniqueItems": lambda _: "each item once",
+    "maxProperties": lambda error: error.schema["x-takes"],
     "minItems": lambda error: f"at least {error.validator_value} item",
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import math
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, npy, trust
+from smdecl import config, npy, tfrecords, trust
 from smdecl.errors import KeyPath, Problem, nearest
 
 
@@ -76,14 +78,36 @@ def _told(value: float) -> str:
 def check_files(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
     """Checks the files of examples, which go into the release."""
     signatures = values["signatures"] if isinstance(values.get("signatures"), dict) else {}
-    for key, cases in values["verify"]["examples"].items():
-        known = {"inputs": _known_inputs(signatures.get(key)) or {}, "outputs": {}}
-        for index, example in enumerate(cases):
-            for part, specs in known.items():
-                for name, value in example.get(part, {}).items():
-                    if isinstance(value, dict):
-                        path = ("verify", "examples", key, index, part, name)
-                        yield from _check_file(path, value, specs.get(name), project)
+    inputs = {key: _known_inputs(signature) or {} for key, signature in signatures.items()}
+    for path, content in config.example_contents(values["verify"]["examples"]):
+        _, _, key, _, part, name, *indices = path
+        spec = inputs.get(str(key), {}).get(str(name)) if part == "inputs" else None
+        spec = None if spec is None else _of_item(spec, len(indices))
+        if "b64" in content:
+            yield from _check_base64(path, content["b64"], spec)
+        else:
+            yield from _check_file(path, content, spec, project)
+
+
+def _of_item(spec: config.Spec, depth: int) -> config.Spec | None:
+    """Returns the spec of what stands so many lists deep in a value; None where nothing is known of it."""
+    if depth and spec.kind == "ragged":
+        return None
+    shape = None if spec.shape is None else spec.shape[depth:]
+    return dataclasses.replace(spec, shape=shape)
+
+
+def _check_base64(path: KeyPath, text: str, spec: config.Spec | None) -> Iterator[Problem]:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as error:
+        yield Problem((*path, "b64"), f"is no base64: {error}")
+    yield from _require_string(path, spec)
+
+
+def _require_string(path: KeyPath, spec: config.Spec | None) -> Iterator[Problem]:
+    if spec is not None and spec.dtype != "string":
+        yield Problem(path, f"holds bytes; takes {spec.dtype}")
 
 
 def _check_file(
@@ -92,15 +116,38 @@ def _check_file(
     file, key = Path(value["file"]), value.get("key")
     if reason := trust.refuse_file(value["file"], project):
         yield Problem((*path, "file"), reason)
-    elif file.suffix not in (".npz", ".npy"):
-        if key is not None:
-            yield Problem((*path, "key"), f"got {key!r} for {value['file']!r}; only an .npz file takes one")
-    else:
+    elif key is not None and file.suffix not in npy.SUFFIXES:
+        yield Problem((*path, "key"), f"got {key!r} for {value['file']!r}; only an .npz file takes one")
+    elif file.suffix in (*npy.SUFFIXES, tfrecords.SUFFIX):
         try:
-            yield from _check_array(path, file, key, spec)
+            if file.suffix == tfrecords.SUFFIX:
+                tfrecords.require(file)
+            else:
+                yield from _check_array(path, file, key, spec)
         except Exception as error:  # what broken archives make zipfile raise is of many types
             told = f"{value['file']!r} is no {file.suffix} file, or is cut off: {error}"
             yield Problem((*path, "file"), told)
+    if file.suffix in (".bin", tfrecords.SUFFIX):
+        yield from _require_string(path, spec)
+
+
+def lost_zeros(examples: config.Examples) -> Iterator[Problem]:
+    """Yields the arrays of bytes that NumPy may have cut: its fixed-width strings end before trailing zeros."""
+    for path, content in config.example_contents(examples):
+        file = Path(content.get("file", ""))
+        if file.suffix in npy.SUFFIXES and npy.may_be_cut(file, _only_key(file, content.get("key"))):
+            told = f"NumPy's fixed-width strings in {str(file)!r} may have lost trailing zero bytes"
+            yield Problem(path, f"{told}; {_KEEP_ZEROS} keep them")
+
+
+_KEEP_ZEROS = "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files of single values"
+
+
+def _only_key(file: Path, key: str | None) -> str | None:
+    known = npy.keys(file)
+    if known is None:
+        return None
+    return known[0] if key is None else key
 
 
 def _check_array(path: KeyPath, file: Path, key: str | None, spec: config.Spec | None) -> Iterator[Problem]:
