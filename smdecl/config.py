@@ -240,11 +240,11 @@ def parse_signature(values: Mapping[str, Any]) -> Signature:
 
 def parse_nest(values: Any) -> Nest:
     """Returns the specs and bound values of one argument; what is what, the schema says in `$defs/nest`."""
-    if isinstance(values, Sequence):
+    if isinstance(values, (list, tuple)):
         return tuple(parse_nest(value) for value in values)
     if {"dtype", "shape", "kind"} & set(values):
         return _spec(values)
-    if "value" in values:
+    if {"value"} & set(values):
         return Value(values["value"])
     return {name: parse_nest(value) for name, value in values.items()}
 

@@ -196,7 +196,7 @@ def _known_inputs(values: Any) -> dict[str, config.Spec] | None:
         return None
     try:
         inputs = config.parse_signature(values).inputs or {}
-    except (KeyError, TypeError):  # the schema has said so already
+    except (AttributeError, KeyError, TypeError):  # the schema has said so already
         return None
     return {name: spec for _, name, spec in config.input_names(inputs) if name is not None}
 
