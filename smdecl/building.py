@@ -18,12 +18,12 @@ import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 
-from smdecl import keras_models, restoring, trust, usercode
+from smdecl import keras_models, object_graph, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
-from smdecl.tensors import variable_record
+from smdecl.tensors import is_variable, variable_record
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
 _HYDRA_KEYS = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_")
@@ -356,12 +356,12 @@ def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
 
 def _variables(obj: Any) -> Iterator[VariableRecord]:
     listed = getattr(obj, "variables", None)
-    known = [item for item in listed if restoring.is_variable(item)] if isinstance(listed, (list, tuple)) else []
+    known = [item for item in listed if is_variable(item)] if isinstance(listed, (list, tuple)) else []
     if not keras_models.is_model(obj):
         # What a tf.Module lists has no variables of the Keras 3 layers that it holds.
         seen = {id(variable) for variable in known}
-        tracked = tf.train.TrackableView(obj).descendants()
-        known += [item for item in tracked if restoring.is_variable(item) and id(item) not in seen]
+        tracked = object_graph.tracked(obj)
+        known += [item for item in tracked if is_variable(item) and id(item) not in seen]
     for variable in known:
         yield variable_record(variable)
 

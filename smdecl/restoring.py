@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from smdecl import keras_models, usercode
 from smdecl.config import Weights
 from smdecl.errors import ConfigError, Problem
-from smdecl.tensors import variable_record
+from smdecl.tensors import is_variable, variable_record
 
 _PATH = ("weights", "path")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_VARIABLES = (tf.Variable, keras.Variable)  # Keras 3 has a class of its own
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,6 @@ class Restored:
 
     matched: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
-
-
-def is_variable(found: Any) -> bool:
-    """Tells whether something is a variable, of TensorFlow or of Keras."""
-    return isinstance(found, _VARIABLES)
 
 
 def restore(obj: Any, weights: Weights | None) -> Restored:

@@ -62,6 +62,41 @@ class Layer(tf.Module):
         return self.apply(x[None, None])[0, 0]
 
 
+class Averaged(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(1.0, name="w")
+        self.ema = tf.train.ExponentialMovingAverage(0.5)
+        self.ema.apply([self.w])
+
+    def add(self, x):
+        return x * self.ema.average(self.w)
+
+
+@functools.cache
+def cached():
+    return tf.Variable(2.0, name="cached")
+
+
+class Cached(tf.Module):
+    def __init__(self):
+        super().__init__()
+        cached()
+
+    def add(self, x):
+        return x * cached()  # line 81
+
+
+class Inserted(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = [tf.Variable(1.0)]
+        self.blocks.insert(0, tf.Variable(2.0))
+
+    def add(self, x):
+        return x * self.blocks[0]
+
+
 class Empty(tf.Module):
     def __init__(self):
         super().__init__()
@@ -117,6 +152,8 @@ def refused(project, name, kind):
         ("Boxed", "the variable boxed, held by Boxed.box.weights[1]['w']"),
         ("Table", "StaticHashTable, held by Table.find[0]"),
         ("Layer", "the variable dense/kernel, held by Layer.__init__.<locals>.<lambda>[closure layer]._kernel"),
+        ("Averaged", "the variable w/ExponentialMovingAverage, held by Averaged.ema._averages['w']"),
+        ("Cached", "the variable cached, used at mynet.py:81"),
     ],
 )
 def test_what_nothing_tracks_is_told_with_its_holder(project, name, what):
@@ -127,6 +164,12 @@ def test_what_nothing_tracks_is_told_with_its_holder(project, name, what):
         " or of a tf.Module in it"
     )
     assert "Tried to export a function which references an 'untracked' resource" in str(error.__cause__)
+
+
+def test_a_list_in_a_state_that_tensorflow_cannot_save_is_told(project):
+    (problem,), _ = refused(project, "Inserted", ModelError)
+
+    assert problem.startswith("model: Inserted.blocks is a list of which an element was replaced, inserted, moved")
 
 
 def test_a_variable_without_a_value_is_told(project):
