@@ -1,5 +1,6 @@
 """The variables of a checkpoint are read from its files as TensorFlow reads them."""
 
+import shutil
 import subprocess
 import sys
 
@@ -84,26 +85,63 @@ def test_many_names_that_share_their_beginnings_are_all_read(tmp_path):
     assert [float(tensors[f"layers/{number}"].read()) for number in (0, 1234, 2999)] == [0, 1234, 2999]
 
 
-def test_where_there_is_no_bundle_there_is_no_tensor(tmp_path):
-    assert bundle.read(tmp_path / "variables") == []
-
-
-def test_an_index_that_is_cut_anywhere_is_told(written, tmp_path):
+def test_an_index_that_is_missing_or_cut_anywhere_is_told(written, tmp_path):
+    assert not bundle.exists(tmp_path / "ckpt")
+    with pytest.raises(ContractError, match=r"ckpt\.index: no such file"):
+        bundle.read(tmp_path / "ckpt")
     data = written.with_name("ckpt.index").read_bytes()
     for size in range(0, len(data), 97):
         (tmp_path / "ckpt.index").write_bytes(data[:size])
         with pytest.raises(ContractError, match="cannot be read as the index of a checkpoint"):
             bundle.read(tmp_path / "ckpt")
+    assert bundle.exists(tmp_path / "ckpt")
 
 
-def test_a_data_file_that_lacks_the_bytes_is_told(tmp_path):
-    tf.train.Checkpoint(v=tf.Variable([1.0, 2.0])).write(str(tmp_path / "ckpt"))
-    (tensor,) = (tensor for tensor in bundle.read(tmp_path / "ckpt") if tensor.name == "v")
-    tensor.file.write_bytes(b"1234")
+def copied(written, directory):
+    for file in written.parent.glob("ckpt.*"):
+        shutil.copy(file, directory)
+    return directory / "ckpt"
+
+
+def test_every_data_file_that_lacks_bytes_is_told(written, tmp_path):
+    prefix = copied(written, tmp_path)
+    first, second = sorted(tmp_path.glob("ckpt.data-*"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:10])
 
     with pytest.raises(ContractError) as error:
-        tensor.read()
-    assert str(error.value) == f"{tensor.file}: v cannot be read: the file is too short for it"
+        bundle.read(prefix)
+
+    missing, cut = map(str, error.value.problems)
+    assert missing.startswith(f"{first}: no such file; it holds '")
+    assert cut.startswith(f"{second}: is cut off: it has 10 bytes, and '")
+
+
+def test_a_changed_byte_of_any_tensor_is_told_by_its_name(written, tmp_path):
+    prefix = copied(written, tmp_path)
+    for tensor in bundle.read(prefix):
+        if not tensor.size:
+            continue
+        data = tensor.file.read_bytes()
+        changed = bytearray(data)
+        changed[tensor.end - 1] ^= 1
+        tensor.file.write_bytes(changed)
+        with pytest.raises(ContractError) as error:
+            tensor.read()
+        assert f"{tensor.file}: " in str(error.value)
+        assert tensor.name in str(error.value)
+        tensor.file.write_bytes(data)
+
+
+def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_path):
+    prefix = copied(written, tmp_path)
+    index = tmp_path / "ckpt.index"
+    data = bytearray(index.read_bytes())
+    data[len(data) // 3] ^= 1
+    index.write_bytes(data)
+
+    with pytest.raises(ContractError, match="the checksum of the block at byte 0 differs"):
+        bundle.read(prefix)
 
 
 def test_reading_imports_no_tensorflow_and_leaves_it_to_be_imported():

@@ -1,0 +1,74 @@
+"""Reads sorted tables in LevelDB's format (`table_format.md`), the index of a checkpoint among them.
+
+Any file may be given: sizes are checked before they are used, so that a small file takes little
+memory, and the checksum of each block is verified.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from smdecl import snappy
+from smdecl.crc32c import crc32c, masked
+from smdecl.varints import read_varint
+
+_FOOTER = 48  # bytes: the handles of two blocks, padded, and the magic number
+_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+_TRAILER = 5  # bytes after a block: how it is compressed, and the checksum of it and of that
+_UNCOMPRESSED, _SNAPPY = 0, 1
+_LONGEST_KEY = 1 << 16  # bytes; a key repeats the one before, so that a small file could claim many
+
+
+def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the keys and values of a table, in order.
+
+    Raises:
+        ValueError: Where it is no table, or a checksum differs.
+        IndexError: Where it is cut off.
+    """
+    footer = data[-_FOOTER:]
+    if footer[-len(_MAGIC) :] != _MAGIC:
+        raise ValueError("it does not end as a sorted table does")
+    _, place = read_varint(footer, 0)  # the handle of the block about other blocks: empty in bundles
+    _, place = read_varint(footer, place)
+    end = 0
+    for _, handle in _entries_of_block(_block(data, footer[place:])):
+        start, _ = read_varint(handle, 0)
+        if start < end:
+            raise ValueError("its blocks overlap")
+        end = start + 1
+        yield from _entries_of_block(_block(data, handle))
+
+
+def _block(data: bytes, handle: bytes) -> bytes:
+    """Returns the content of the block that a handle points to."""
+    start, place = read_varint(handle, 0)
+    size, _ = read_varint(handle, place)
+    end = start + size
+    if end + _TRAILER > len(data):
+        raise ValueError("a block is cut off")
+    compression = data[end]
+    (stored,) = struct.unpack("<I", data[end + 1 : end + _TRAILER])
+    if masked(crc32c(data[start : end + 1])) != stored:
+        raise ValueError(f"the checksum of the block at byte {start} differs: its bytes were changed")
+    if compression == _UNCOMPRESSED:
+        return data[start:end]
+    if compression == _SNAPPY:
+        return snappy.decompress(data[start:end])
+    raise ValueError(f"a block has the unknown compression {compression}; expected none or Snappy")
+
+
+def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields keys and values; each key is stored as what it adds to the one before."""
+    (restarts,) = struct.unpack("<I", block[-4:])
+    end, place, key = len(block) - 4 * (restarts + 1), 0, b""
+    while place < end:
+        shared, place = read_varint(block, place)
+        added, place = read_varint(block, place)
+        length, place = read_varint(block, place)
+        if shared > len(key) or shared + added > _LONGEST_KEY:
+            raise ValueError("a key is longer than TensorFlow writes any")
+        key = key[:shared] + block[place : place + added]
+        yield key, block[place + added : place + added + length]
+        place += added + length

@@ -1,0 +1,23 @@
+"""Reads integers of protobuf's variable length, which LevelDB's tables and Snappy use as well."""
+
+from __future__ import annotations
+
+_LONGEST = 64  # bits
+
+
+def read_varint(data: bytes, place: int) -> tuple[int, int]:
+    """Returns the integer at a place, and the place after it.
+
+    Raises:
+        ValueError: Where it has more than 64 bits.
+        IndexError: Where the data ends before it.
+    """
+    value = shift = 0
+    while True:
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if shift > _LONGEST + 7:
+            raise ValueError("an integer has more than 64 bits")
+        if not byte & 0x80:
+            return value, place
