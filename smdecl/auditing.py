@@ -14,8 +14,9 @@ from tensorflow.core.framework import types_pb2
 
 from smdecl import op_sets
 from smdecl.config import Audit
-from smdecl.inspecting import all_nodes, saved_functions
+from smdecl.inspecting import all_nodes
 from smdecl.records import Finding
+from smdecl.saved_functions import saved_functions
 
 _LARGE_CONSTANT = 1 << 20  # bytes
 _PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")

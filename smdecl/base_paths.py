@@ -10,6 +10,7 @@ from smdecl.errors import UsageError
 
 _NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 HIGHEST = 2**63 - 1
+MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")  # in the order in which loaders look for them
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst")
 
 
@@ -30,9 +31,20 @@ def versions(base: Path) -> Iterator[tuple[int, Path]]:
                 yield number, child
 
 
+def model_file(directory: Path) -> Path | None:
+    """Returns the file that makes a directory a SavedModel; None where there is none."""
+    found = (directory / name for name in MODEL_FILES)
+    return next((path for path in found if path.exists()), None)
+
+
+def _has_model(directory: Path) -> bool:
+    path = model_file(directory)
+    return path is not None and path.is_file()
+
+
 def complete(base: Path) -> Iterator[tuple[int, Path]]:
     """Yields the versions that hold a SavedModel."""
-    return ((number, path) for number, path in versions(base) if (path / "saved_model.pb").is_file())
+    return ((number, path) for number, path in versions(base) if _has_model(path))
 
 
 def newest(base: Path) -> Path | None:
@@ -61,8 +73,8 @@ def _misplaced(directory: Path) -> tuple[str | None, Path | None]:
         return "is not there", newest(directory.parent)
     if not directory.is_dir():
         what = "is an archive, which is to be unpacked" if directory.suffix in _ARCHIVES else "is a file"
-        return what, directory.parent if directory.name == "saved_model.pb" else None
-    if (directory / "saved_model.pb").exists():
+        return what, directory.parent if directory.name in MODEL_FILES else None
+    if model_file(directory) is not None:
         return None, None
     if (version := newest(directory)) is not None:
         return "is a base path, which holds versions", version

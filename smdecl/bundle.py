@@ -38,7 +38,7 @@ class Tensor:
     """A tensor in a bundle.
 
     Attributes:
-        name: Of the variable, by the path that leads to it from the saved object, such as `layers/0/kernel`.
+        name: Of the variable, by its path from the saved object, such as `layers/0/kernel`.
         dtype: The canonical name.
         shape: Its sizes.
         file: That holds its bytes.

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from smdecl import isolating, reporting
 from smdecl.arguments import VERBS, parse
-from smdecl.errors import ContractError, SmdeclError, UsageError
+from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -173,7 +173,10 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from smdecl import describing, pages
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl inspect | head` ends quietly
-    reporting.result(pages.FORMATS[arguments.format](arguments.directory, describing.describe(arguments.directory)))
+    found = describing.describe(arguments.directory)
+    reporting.result(pages.FORMATS[arguments.format](arguments.directory, found))
+    if found.damage:
+        raise ContractError([Problem((), message) for message in found.damage])
     return 0
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from smdecl.config import PREDICT
 from smdecl.records import (
-    VALUE,
     ArgumentsRecord,
     Change,
     FunctionRecord,
@@ -119,7 +118,12 @@ def _argument(place: str) -> str:
 
 
 def _fits(inner: TensorRecord, outer: TensorRecord) -> bool:
-    return inner.dtype == outer.dtype and _within(inner.shape, outer.shape)
+    return _type(inner) == _type(outer) and _within(inner.shape, outer.shape)
+
+
+def _type(tensor: TensorRecord) -> tuple[str, str | None, str | None]:
+    """Returns what has to be the same for one tensor to be given in place of the other."""
+    return tensor.dtype, tensor.kind, tensor.detail
 
 
 def call(trace: TraceRecord) -> str:
@@ -132,7 +136,8 @@ def call(trace: TraceRecord) -> str:
 
 
 def _listed(tensors: Mapping[str, TensorRecord]) -> str:
-    return ", ".join(f"{name}: {_form(tensor)}" if name else _form(tensor) for name, tensor in tensors.items())
+    items = (f"{name}: {tensor}" if name else str(tensor) for name, tensor in tensors.items())
+    return ", ".join(items)
 
 
 def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureRecord]) -> Iterator[Change]:
@@ -162,7 +167,7 @@ def _inputs(place: str, old: Mapping[str, TensorRecord], new: Mapping[str, Tenso
     for name, tensor in _come(old, new).items():
         # A server refuses a request that lacks an input without a default.
         verdict = BREAKING if tensor.default is None else ADDITIVE
-        yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}", verdict)
+        yield Change("signatures", f"{place}.{name}", f"is new: {tensor}", verdict)
 
 
 def _outputs(
@@ -175,7 +180,7 @@ def _outputs(
     hint = f" beside the only output, {next(iter(old))!r}, which REST answers did not name" if first else ""
     for name, tensor in _come(old, new).items():
         verdict = BREAKING if first else ADDITIVE
-        yield Change("signatures", f"{place}.{name}", f"is new: {_form(tensor)}{hint}", verdict)
+        yield Change("signatures", f"{place}.{name}", f"is new: {tensor}{hint}", verdict)
 
 
 def _kept(
@@ -190,7 +195,7 @@ def _kept(
             yield Change("signatures", where, "is gone", BREAKING)
         elif tensor != new[name]:
             verdict = ADDITIVE if serves(tensor, new[name]) else BREAKING
-            yield Change("signatures", where, f"was {_form(tensor)}, and is {_form(new[name])}", verdict)
+            yield Change("signatures", where, f"was {tensor}, and is {new[name]}", verdict)
 
 
 def _come(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +226,7 @@ def _answers(old: TensorRecord, new: TensorRecord, freed: Collection[int | None]
     It may promise more than it did. Where inputs take more, what has their sizes is of more sizes than before, and
     still of those that it was of for what was sent before.
     """
-    if old.dtype != new.dtype:
+    if _type(old) != _type(new):
         return False
     if old.shape is None:
         return True
@@ -253,12 +258,3 @@ def _within(inner: tuple[int | None, ...] | None, outer: tuple[int | None, ...] 
     if outer is None or inner is None:
         return outer is None
     return len(inner) == len(outer) and all(big in (None, small) for small, big in zip(inner, outer, strict=True))
-
-
-def _form(tensor: TensorRecord) -> str:
-    if tensor.dtype.startswith(VALUE):
-        return tensor.dtype
-    default = f" by default {tensor.default}" if tensor.default is not None else ""
-    if tensor.shape is None:
-        return f"{tensor.dtype} of unknown rank{default}"
-    return f"{tensor.dtype} [{', '.join('?' if size is None else str(size) for size in tensor.shape)}]{default}"

@@ -3,36 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 from smdecl import base_paths, bundle, inspecting, manifest
 from smdecl.errors import ContractError
-from smdecl.records import DescriptionRecord, ReleaseRecord, StoredRecord, printable
+from smdecl.protos import MetaGraphDef, SignatureDef, TensorInfo
+from smdecl.records import (
+    RESERVED_KEYS,
+    DescriptionRecord,
+    GraphRecord,
+    ReleaseRecord,
+    SavedModelRecord,
+    StoredRecord,
+    TensorNamesRecord,
+    printable,
+)
+
+_INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
+# The collections of TensorFlow 1 that name what a loader runs first, and a training step.
+_INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
+_TRAIN_COLLECTIONS = ("saved_model_train_op",)
 
 
 def describe(directory: Path) -> DescriptionRecord:
     """Returns what the SavedModel in a directory is.
 
+    A missing or malformed checkpoint is part of the description, as are missing assets. The values
+    of variables are not read.
+
     Raises:
         UsageError: Where it is no directory, or a base path.
-        ContractError: Where it holds none that can be read.
+        ContractError: Where it holds no SavedModel that can be read.
         VerificationError: Where it is a release whose manifest was changed.
     """
     base_paths.require_one(directory, "a SavedModel")
-    message, saved_model = inspecting.load(directory)
-    first, *others = message.meta_graphs
+    message = inspecting.read(directory)
+    serving = inspecting.serving_graph(message)
+    first = _graph(directory, serving)
+    others = [_graph(directory, graph) for graph in message.meta_graphs if graph is not serving]
+    tensors, damage = list[bundle.Tensor](), list[str]()
+    try:
+        tensors = inspecting.tensors(directory, message)
+    except ContractError as error:
+        damage += [str(problem) for problem in error.problems]
+    for graph in (first, *others):
+        damage += _missing_assets(directory, graph.saved_model)
     return DescriptionRecord(
-        saved_model=saved_model,
-        methods={key: first.signature_def[key].method_name for key in saved_model.signatures},
-        tensorflow=first.meta_info_def.tensorflow_version,
-        other_graphs=tuple(tuple(sorted(graph.meta_info_def.tags)) for graph in others),
-        stored=tuple(
-            StoredRecord(tensor.name, tensor.dtype, tensor.shape, tensor.size)
-            for tensor in bundle.read(directory / "variables" / "variables")
-        ),
+        **{field.name: getattr(first, field.name) for field in fields(first)},
+        other_graphs=tuple(others),
+        stored=tuple(_stored(tensor) for tensor in tensors),
         files=dict(_files(directory)),
         release=_release(directory),
+        damage=tuple(dict.fromkeys(damage)),
     )
+
+
+def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
+    saved_model = inspecting.inspect_graph(directory, graph)
+    signatures = {key: graph.signature_def[key] for key in saved_model.signatures}
+    return GraphRecord(
+        saved_model=saved_model,
+        methods={key: signature.method_name for key, signature in signatures.items()},
+        tensors={key: _tensor_names(signature) for key, signature in signatures.items()},
+        tensorflow=graph.meta_info_def.tensorflow_version,
+        init_op=_op(graph, _INIT_KEY, _INIT_COLLECTIONS),
+        train_op=_op(graph, _TRAIN_KEY, _TRAIN_COLLECTIONS),
+    )
+
+
+def _tensor_names(signature: SignatureDef) -> TensorNamesRecord:
+    return TensorNamesRecord(
+        inputs={name: _tensor_name(info) for name, info in sorted(signature.inputs.items())},
+        outputs={name: _tensor_name(info) for name, info in sorted(signature.outputs.items())},
+    )
+
+
+def _tensor_name(info: TensorInfo) -> str:
+    """Returns the tensor behind an input or output, such as `x:0`; of a composite, all tensors."""
+    encoding = info.WhichOneof("encoding")
+    if encoding == "coo_sparse":
+        sparse = info.coo_sparse
+        parts = {
+            "values": sparse.values_tensor_name,
+            "indices": sparse.indices_tensor_name,
+            "dense shape": sparse.dense_shape_tensor_name,
+        }
+        return ", ".join(f"{part} {name}" for part, name in parts.items())
+    if encoding == "composite_tensor":
+        return ", ".join(_tensor_name(part) for part in info.composite_tensor.components)
+    return str(info.name)
+
+
+def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | None:
+    if key in graph.signature_def:
+        return next((str(info.name) for info in graph.signature_def[key].outputs.values()), None)
+    for name in collections:
+        if name in graph.collection_def:
+            return next(iter(graph.collection_def[name].node_list.value), None)
+    return None
+
+
+def _stored(tensor: bundle.Tensor) -> StoredRecord:
+    return StoredRecord(tensor.name, tensor.dtype, tensor.shape, tensor.size)
+
+
+def _missing_assets(directory: Path, saved_model: SavedModelRecord) -> Iterator[str]:
+    for name in saved_model.assets:
+        path = directory / "assets" / name
+        if not path.is_file():
+            yield f"{path}: no such file; the graph reads it as an asset"
 
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:

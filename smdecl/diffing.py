@@ -1,37 +1,48 @@
-"""Tells how a SavedModel differs from one before it: for its callers, in its graph, its variables, files and origin."""
+"""Compares two SavedModels: for their callers, and by graph, variables, files and origin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from smdecl import base_paths, compatibility, graph_changes, inspecting, manifest, origin_changes, variable_changes
+from smdecl import (
+    base_paths,
+    compatibility,
+    graph_changes,
+    inspecting,
+    manifest,
+    origin_changes,
+    variable_changes,
+)
+from smdecl.bundle import Tensor
 from smdecl.compatibility import ADDITIVE, BREAKING
-from smdecl.errors import ContractError
-from smdecl.records import Change, DiffRecord
+from smdecl.errors import ContractError, Problem
+from smdecl.protos import MetaGraphDef, SavedModel
+from smdecl.records import Change, DiffRecord, SavedModelRecord
 
+_Tags: TypeAlias = tuple[str, ...]
+_Pair: TypeAlias = tuple[_Tags, _Tags | None]
 EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
 _ORDER = (BREAKING, ADDITIVE, "internal")
 
 
 def diff(before: Path, after: Path) -> DiffRecord:
-    """Returns how the SavedModel in `after` differs from that in `before`; TensorFlow is not needed for it.
+    """Returns how the SavedModel in `after` differs from that in `before`, without TensorFlow.
 
     Raises:
         UsageError: Where one of them is no directory, or a base path.
-        ContractError: Where one of them cannot be read.
+        ContractError: With all in them that is missing, malformed or differs from its checksum.
         VerificationError: Where one is a release whose manifest was changed.
     """
     for directory in (before, after):
         base_paths.require_one(directory, "a SavedModel")
-    (old, old_record), (new, new_record) = inspecting.load(before), inspecting.load(after)
+    old, new = inspecting.read(before), inspecting.read(after)
     found = [
         *_origin(before, after),
-        *compatibility.changes(old_record, new_record),
-        *_beside(old, new),
-        *graph_changes.changes(old_record, new_record, old.meta_graphs[0], new.meta_graphs[0]),
-        *variable_changes.changes(before, after),
+        *_graphs(before, old, after, new),
+        *variable_changes.changes(*_checkpoints(before, old, after, new)),
         *_files(before, after),
     ]
     found.sort(key=lambda change: _ORDER.index(change.verdict))
@@ -43,22 +54,74 @@ def diff(before: Path, after: Path) -> DiffRecord:
     return DiffRecord(verdict, advice, tuple(found))
 
 
-def _beside(old: Any, new: Any) -> Iterator[Change]:
-    """Compares what the records of the first graphs do not have: the methods of signatures, and further graphs."""
-    methods = [
-        {key: value.method_name for key, value in each.meta_graphs[0].signature_def.items()} for each in (old, new)
-    ]
-    for key in sorted(methods[0].keys() & methods[1].keys()):
-        if methods[0][key] != methods[1][key]:
-            yield Change("signatures", key, f"was for {methods[0][key]!r}, and is for {methods[1][key]!r}", BREAKING)
-    others = [{tuple(sorted(graph.meta_info_def.tags)): graph for graph in each.meta_graphs[1:]} for each in (old, new)]
-    for tags in sorted({*others[0], *others[1]}):
-        if tags not in others[1]:
-            yield Change("tags", ", ".join(tags), "is a graph that is gone", BREAKING)
-        elif tags not in others[0]:
-            yield Change("tags", ", ".join(tags), "is a graph that is new", ADDITIVE)
-        elif graph_changes.serialized(others[0][tags]) != graph_changes.serialized(others[1][tags]):
-            yield Change("tags", ", ".join(tags), "is another graph than it was")
+def _checkpoints(before: Path, old: SavedModel, after: Path, new: SavedModel) -> list[list[Tensor]]:
+    """Returns both checkpoints, or raises with everything that is wrong with either."""
+    found: list[list[Tensor]] = []
+    problems: list[Problem] = []
+    for directory, message in ((before, old), (after, new)):
+        try:
+            found.append(inspecting.tensors(directory, message))
+        except ContractError as error:
+            problems += error.problems
+    if problems:
+        raise ContractError(list(dict.fromkeys(problems)))
+    return found
+
+
+def _graphs(before: Path, old: SavedModel, after: Path, new: SavedModel) -> Iterator[Change]:
+    """Compares the MetaGraphs that have the same tags, the serving one first."""
+    old_graphs, new_graphs = _by_tags(old), _by_tags(new)
+    pairs, come = _paired(list(old_graphs), list(new_graphs))
+    for old_tags, new_tags in pairs:
+        if new_tags is None:
+            yield Change("tags", _listed(old_tags), "the graph is gone", BREAKING)
+            continue
+        old_graph, new_graph = old_graphs[old_tags], new_graphs[new_tags]
+        old_record = inspecting.inspect_graph(before, old_graph)
+        new_record = inspecting.inspect_graph(after, new_graph)
+        is_serving = old_tags == next(iter(old_graphs))
+        for change in _changes(old_graph, new_graph, old_record, new_record):
+            where = f"{change.where} (graph {_listed(old_tags)})".lstrip()
+            yield change if is_serving else replace(change, where=where)
+    for tags in come:
+        yield Change("tags", _listed(tags), "the graph is new", ADDITIVE)
+
+
+def _by_tags(message: SavedModel) -> dict[_Tags, MetaGraphDef]:
+    """Returns the first MetaGraph of each set of tags, as loaders do, the serving one first."""
+    found: dict[_Tags, MetaGraphDef] = {}
+    for graph in (inspecting.serving_graph(message), *message.meta_graphs):
+        found.setdefault(tuple(sorted(graph.meta_info_def.tags)), graph)
+    return found
+
+
+def _paired(old: list[_Tags], new: list[_Tags]) -> tuple[list[_Pair], list[_Tags]]:
+    """Pairs graphs by their tags, None where there is no counterpart; returns the new ones as well.
+
+    One graph left on each side is one whose tags changed.
+    """
+    gone = [tags for tags in old if tags not in new]
+    come = [tags for tags in new if tags not in old]
+    renamed: dict[_Tags, _Tags] = {}
+    if len(gone) == len(come) == 1:
+        renamed, come = {gone[0]: come[0]}, []
+    counterparts = {**{tags: tags for tags in new}, **renamed}
+    return [(tags, counterparts.get(tags)) for tags in old], come
+
+
+def _changes(
+    old: MetaGraphDef, new: MetaGraphDef, old_record: SavedModelRecord, new_record: SavedModelRecord
+) -> Iterator[Change]:
+    yield from compatibility.changes(old_record, new_record)
+    for key in sorted({*old.signature_def} & {*new.signature_def}):
+        was, now = old.signature_def[key].method_name, new.signature_def[key].method_name
+        if was != now:
+            yield Change("signatures", key, f"was for {was!r}, and is for {now!r}", BREAKING)
+    yield from graph_changes.changes(old_record, new_record, old, new)
+
+
+def _listed(tags: _Tags) -> str:
+    return ", ".join(tags)
 
 
 def _files(before: Path, after: Path) -> Iterator[Change]:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from smdecl import inspecting
-from smdecl.protos import node_def_pb2
+from smdecl.inspecting import all_nodes
+from smdecl.protos import AttrValue, MetaGraphDef, NameAttrList, NodeDef, node_def_pb2
 from smdecl.records import Change, SavedModelRecord
 
 _NAMED = 3  # nodes of a kind; the first ones say where to look
 _NUMBER = re.compile(r"_(\d+)$")
+_GRADIENT_OP = "_gradient_op_type"  # names a gradient in the process that made it
 _GRADIENT = re.compile(rb"-\d+$")
 
 
-def changes(old: SavedModelRecord, new: SavedModelRecord, old_graph: Any, new_graph: Any) -> Iterator[Change]:
+def changes(
+    old: SavedModelRecord,
+    new: SavedModelRecord,
+    old_graph: MetaGraphDef,
+    new_graph: MetaGraphDef,
+) -> Iterator[Change]:
     """Yields what differs between two SavedModels and their MetaGraphDefs."""
     yield from _devices(old, new)
     yield from _ops(old, new)
@@ -37,7 +43,7 @@ def _ops(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
             yield Change("ops", op, f"{old.ops.get(op, 0)} before, {new.ops.get(op, 0)} now")
 
 
-def _nodes(old_graph: Any, new_graph: Any) -> Iterator[Change]:
+def _nodes(old_graph: MetaGraphDef, new_graph: MetaGraphDef) -> Iterator[Change]:
     old, new = _by_place(old_graph), _by_place(new_graph)
     kinds = {
         "is gone": [place for place in old if place not in new],
@@ -51,7 +57,7 @@ def _nodes(old_graph: Any, new_graph: Any) -> Iterator[Change]:
             yield Change("nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}")
 
 
-def _by_place(graph: Any) -> dict[str, Any]:
+def _by_place(graph: MetaGraphDef) -> dict[str, NodeDef]:
     """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
     names: dict[str, str] = {}
     stems: Counter[str] = Counter()
@@ -61,18 +67,37 @@ def _by_place(graph: Any) -> dict[str, Any]:
         stems[stem] += 1
         names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
     found = {}
-    for function, node in sorted(inspecting.all_nodes(graph), key=lambda place: names.get(place[0], "")):
-        for value in node.attr.values():
-            for called in (value.func, *value.list.func) if value.WhichOneof("value") in ("func", "list") else ():
-                called.name = names.get(called.name, called.name)
-        if "_gradient_op_type" in node.attr:  # a name that a gradient is found by in the process that made it
-            node.attr["_gradient_op_type"].s = _GRADIENT.sub(b"", node.attr["_gradient_op_type"].s)
-        node.op = names.get(node.op, node.op)
-        found[f"{names[function]}/{node.name}" if function else node.name] = node
+    places = sorted(all_nodes(graph), key=lambda place: names.get(place[0], ""))
+    for function, node in places:
+        place = f"{names[function]}/{node.name}" if function else node.name
+        found[place] = _unnumbered(node, names)
     for function in graph.graph_def.library.function:
         results = [f"{name}={source}" for name, source in sorted(function.ret.items())]
         found[f"{names[function.signature.name]}/return"] = node_def_pb2.NodeDef(op="return", input=results)
     return found
+
+
+def _unnumbered(node: NodeDef, names: Mapping[str, str]) -> NodeDef:
+    """Returns a node that calls functions by the given names; the one passed stays as it is."""
+    calls = any(True for value in node.attr.values() for _ in _called(value))
+    if not calls and node.op not in names and _GRADIENT_OP not in node.attr:
+        return node
+    copy = node_def_pb2.NodeDef()
+    copy.CopyFrom(node)
+    for value in copy.attr.values():
+        for function in _called(value):
+            function.name = names.get(function.name, function.name)
+    if _GRADIENT_OP in copy.attr:
+        copy.attr[_GRADIENT_OP].s = _GRADIENT.sub(b"", copy.attr[_GRADIENT_OP].s)
+    copy.op = names.get(node.op, node.op)
+    return copy
+
+
+def _called(value: AttrValue) -> Iterable[NameAttrList]:
+    kind = value.WhichOneof("value")
+    if kind == "func":
+        return (value.func,)
+    return value.list.func if kind == "list" else ()
 
 
 def _number(function: str) -> tuple[int, str]:
@@ -86,7 +111,7 @@ def serialized(message: Any) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
-def _node(old: Any, new: Any) -> str:
+def _node(old: NodeDef, new: NodeDef) -> str:
     if old.op != new.op:
         return f"was {old.op}, and is {new.op}"
     attributes = sorted(

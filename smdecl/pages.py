@@ -12,8 +12,7 @@ from rich.filesize import decimal
 from smdecl import schema
 from smdecl.compatibility import call
 from smdecl.manifest import plain
-from smdecl.records import DescriptionRecord, TensorRecord, printable
-from smdecl.rendering import tensor
+from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, printable, tensor_text
 
 
 def text(directory: Path, found: DescriptionRecord) -> str:
@@ -22,41 +21,67 @@ def text(directory: Path, found: DescriptionRecord) -> str:
 
 
 def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
-    model = found.saved_model
     yield f"{directory}: {', '.join(_summary(found))}"
+    yield from (f"damaged: {message}" for message in found.damage)
+    yield from _callable_lines(found)
+    yield from (f"variable {s.name}: {_stored(s)}, {decimal(s.size)}" for s in found.stored)
+    yield from _graph_lines(found)
+    for graph in found.other_graphs:
+        yield f"graph {_tags(graph)}: saved by TensorFlow {graph.tensorflow or '?'}"
+        yield from (f"  {line}" for line in _callable_lines(graph))
+        yield from (f"  {line}" for line in _graph_lines(graph))
+    yield from (f"file {name}: {decimal(size)}" for name, size in found.files.items())
+
+
+def _callable_lines(graph: GraphRecord) -> Iterator[str]:
+    model = graph.saved_model
     for key, signature in model.signatures.items():
-        yield f"signature {key}: {found.methods[key]}"
-        yield from (f"  input  {name}: {_tensor(record)}" for name, record in signature.inputs.items())
-        yield from (f"  output {name}: {_tensor(record)}" for name, record in signature.outputs.items())
+        yield f"signature {key}: {graph.methods[key] or 'no method name'}"
+        tensors = graph.tensors[key]
+        for name, record in signature.inputs.items():
+            yield f"  input  {name}: {record}, {tensors.inputs[name]}"
+        for name, record in signature.outputs.items():
+            yield f"  output {name}: {record}, {tensors.outputs[name]}"
     for name, function in model.functions.items():
         yield f"function {name}({function.arguments if function.arguments is not None else '...'})"
         yield from (f"  {call(trace)}" for trace in function.traces)
-    for stored in found.stored:
-        yield f"variable {stored.name}: {tensor(stored.dtype, stored.shape)}, {decimal(stored.size)}"
+
+
+def _graph_lines(graph: GraphRecord) -> Iterator[str]:
+    model = graph.saved_model
+    if graph.init_op is not None:
+        yield f"init op {graph.init_op}"
+    if graph.train_op is not None:
+        yield f"train op {graph.train_op}"
     yield from (f"asset {name}" for name in model.assets)
     yield from (f"device {name}" for name in model.devices)
     yield from (f"op {name}: {count}" for name, count in model.ops.items())
-    yield from (f"file {name}: {decimal(size)}" for name, size in found.files.items())
 
 
 def _summary(found: DescriptionRecord) -> Iterator[str]:
     if found.release is not None:
-        yield f"release {found.release.name} {found.release.digest[:12]} by smdecl {found.release.smdecl}"
+        release = found.release
+        yield f"release {release.name} {release.digest[:12]} by smdecl {release.smdecl}"
     yield f"saved by TensorFlow {found.tensorflow or '?'}"
-    yield f"tags {' '.join(found.saved_model.tags) or '-'}"
-    yield from (f"another graph with tags {' '.join(tags) or '-'}" for tags in found.other_graphs)
+    yield f"tags {_tags(found)}"
+    yield from (f"another graph with tags {_tags(graph)}" for graph in found.other_graphs)
     yield f"variables of {decimal(sum(stored.size for stored in found.stored))}"
     yield f"files of {decimal(sum(found.files.values()))}"
 
 
-def _tensor(record: TensorRecord) -> str:
-    return tensor(record.dtype, record.shape) + (f", by default {record.default}" if record.default is not None else "")
+def _tags(graph: GraphRecord) -> str:
+    return " ".join(graph.saved_model.tags) or "-"
+
+
+def _stored(stored: StoredRecord) -> str:
+    return tensor_text(stored.dtype, stored.shape)
 
 
 def to_json(_directory: Path, found: DescriptionRecord) -> str:
     """Returns the record as JSON."""
     record = plain(found)
-    schema.require("saved_model", record["saved_model"])
+    for graph in (record, *record["other_graphs"]):
+        schema.require("saved_model", graph["saved_model"])
     schema.require("description", record)
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
@@ -72,11 +97,18 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"bytes": decimal, "tensor": _tensor, "call": call, "printable": printable}
+    environment.filters |= {
+        "bytes": decimal,
+        "call": call,
+        "printable": printable,
+        "stored": _stored,
+        "tags": _tags,
+    }
     template = resources.files("smdecl").joinpath("description.html").read_text(encoding="utf-8")
-    model = found.saved_model
     return environment.from_string(template).render(
-        directory=printable(str(directory)), found=found, model=model, summary=list(_summary(found))
+        directory=printable(str(directory)),
+        found=found,
+        summary=list(_summary(found)),
     )
 
 

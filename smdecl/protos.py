@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 
 @contextmanager
@@ -26,10 +27,41 @@ def _without_runtime() -> Iterator[None]:
 
 
 with _without_runtime():
-    from tensorflow.core.framework import node_def_pb2, types_pb2
-    from tensorflow.core.protobuf import saved_model_pb2, tensor_bundle_pb2
+    from tensorflow.core.framework import (
+        attr_value_pb2,
+        graph_pb2,
+        node_def_pb2,
+        tensor_pb2,
+        tensor_shape_pb2,
+        types_pb2,
+    )
+    from tensorflow.core.protobuf import (
+        meta_graph_pb2,
+        saved_model_pb2,
+        saved_object_graph_pb2,
+        struct_pb2,
+        tensor_bundle_pb2,
+    )
 
 __all__ = ["dtype_name", "node_def_pb2", "saved_model_pb2", "tensor_bundle_pb2"]
+
+AttrValue: TypeAlias = attr_value_pb2.AttrValue
+NameAttrList: TypeAlias = attr_value_pb2.NameAttrList
+AssetFileDef: TypeAlias = meta_graph_pb2.AssetFileDef
+FunctionSpec: TypeAlias = saved_object_graph_pb2.FunctionSpec
+GraphDef: TypeAlias = graph_pb2.GraphDef
+MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
+NodeDef: TypeAlias = node_def_pb2.NodeDef
+SavedConcreteFunction: TypeAlias = saved_object_graph_pb2.SavedConcreteFunction
+SavedModel: TypeAlias = saved_model_pb2.SavedModel
+SavedObject: TypeAlias = saved_object_graph_pb2.SavedObject
+SavedObjectGraph: TypeAlias = saved_object_graph_pb2.SavedObjectGraph
+SignatureDef: TypeAlias = meta_graph_pb2.SignatureDef
+StructuredValue: TypeAlias = struct_pb2.StructuredValue
+TensorInfo: TypeAlias = meta_graph_pb2.TensorInfo
+TensorProto: TypeAlias = tensor_pb2.TensorProto
+TensorShapeProto: TypeAlias = tensor_shape_pb2.TensorShapeProto
+TypeSpecProto: TypeAlias = struct_pb2.TypeSpecProto
 
 _NAMES = {"float": "float32", "double": "float64", "half": "float16"}
 

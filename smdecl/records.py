@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 # Signature keys of TensorFlow's own: what initialises tables, and what trains.
 RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
@@ -19,17 +21,57 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+Shape: TypeAlias = tuple[int | None, ...] | None
+Dim: TypeAlias = int | str | None
+# The kind of a leaf that is not known to consist of tensors: its dtype is the name of its class.
+TYPE = "type"
+
+
+def tensor_text(dtype: str, shape: Sequence[Dim] | None, notes: Sequence[str] = ()) -> str:
+    """Returns a tensor in text: `float32 [batch, 4]`, `float32 [?, 4]`, `float32 (unknown rank)`.
+
+    Args:
+        dtype: The canonical name.
+        shape: Sizes, or names of dims; None in it is an unknown size, None for it an unknown rank.
+        notes: What else to say of it, in parentheses.
+    """
+    if shape is None:
+        text, notes = dtype, ["unknown rank", *notes]
+    else:
+        sizes = ("?" if size is None else str(size) for size in shape)
+        text = f"{dtype} [{', '.join(sizes)}]"
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
 @dataclass(frozen=True)
 class TensorRecord:
     """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank.
 
     Attributes:
-        default: What an input is where a request leaves it out, in text; None where none may.
+        default: The value of an input that a request omits, in text; None where it is required.
+        kind: `sparse`, `ragged`, `indexed slices`, `variable`, or `type` for a class that is named
+            in place of a dtype; None for a tensor.
+        detail: What else distinguishes a composite, such as its ragged rank.
+        name: Of the spec, where it is not the one that its place implies; no caller depends on it.
     """
 
     dtype: str
-    shape: tuple[int | None, ...] | None
+    shape: Shape
     default: str | None = field(default=None, metadata=OPTIONAL)
+    kind: str | None = field(default=None, metadata=OPTIONAL)
+    detail: str | None = field(default=None, metadata=OPTIONAL)
+    name: str | None = field(default=None, metadata=OPTIONAL, compare=False)
+
+    def __str__(self) -> str:
+        if self.kind == TYPE or self.dtype.startswith(VALUE):
+            return self.dtype
+        notes = [] if self.detail is None else [self.detail]
+        if self.default is not None:
+            notes.append(f"default {self.default}")
+        if self.name is not None:
+            notes.append(f"name {self.name}")
+        text = tensor_text(self.dtype, self.shape, notes)
+        return text if self.kind is None else f"{self.kind} {text}"
 
 
 @dataclass(frozen=True)
@@ -256,26 +298,51 @@ class ReleaseRecord:
 
 
 @dataclass(frozen=True)
-class DescriptionRecord:
-    """What a SavedModel is, by its files alone (schema: description).
+class TensorNamesRecord:
+    """The tensors behind a signature, such as `x:0`, by the names that a client uses."""
+
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class GraphRecord:
+    """What a MetaGraph is.
 
     Attributes:
         saved_model: As read back from its bytes.
-        methods: Signature key to the name of the API that it is for, such as `tensorflow/serving/predict`.
+        methods: Signature key to the name of its API, such as `tensorflow/serving/predict`.
+        tensors: Signature key to the tensors of its inputs and outputs.
         tensorflow: The version that saved it, as it says; empty where it does not.
-        other_graphs: The tags of each MetaGraphDef but the first.
-        stored: What its checkpoint holds.
-        files: File to its size in bytes.
-        release: None where smdecl has not made it.
+        init_op: The op or tensor that a loader runs first; None where there is none.
+        train_op: That of a training step; None where there is none.
     """
 
     saved_model: SavedModelRecord
     methods: dict[str, str]
+    tensors: dict[str, TensorNamesRecord]
     tensorflow: str
-    other_graphs: tuple[tuple[str, ...], ...]
+    init_op: str | None
+    train_op: str | None
+
+
+@dataclass(frozen=True)
+class DescriptionRecord(GraphRecord):
+    """What a SavedModel is, by its files alone (schema: description), its serving MetaGraph first.
+
+    Attributes:
+        other_graphs: Every other MetaGraph.
+        stored: What its checkpoint holds.
+        files: File to its size in bytes.
+        release: None where smdecl has not made it.
+        damage: What is missing or cannot be read, so that no loader gets all of it.
+    """
+
+    other_graphs: tuple[GraphRecord, ...]
     stored: tuple[StoredRecord, ...]
     files: dict[str, int]
     release: ReleaseRecord | None
+    damage: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import schema
-from smdecl.config import Dim, Signature, Spec, input_names, parts
+from smdecl.config import Signature, Spec, input_names, parts
 from smdecl.making import Plan
 from smdecl.manifest import plain
-from smdecl.records import DiffRecord, TensorRecord, VerificationRecord
+from smdecl.records import DiffRecord, TensorRecord, VerificationRecord, tensor_text
 
 
 def plan(planned: Plan) -> str:
     """Returns the object and the signatures that an export would save, a line each."""
     lines = [planned.obj.class_name]
-    lines += [f"  variable {v.name}: {tensor(v.dtype, v.shape)}" for v in planned.obj.variables]
+    for variable in planned.obj.variables:
+        lines.append(f"  variable {variable.name}: {tensor_text(variable.dtype, variable.shape)}")
     for key, signature in planned.signatures.items():
         inputs, outputs = _declared(planned.declared.get(key))
         api = f": {signature.method_name}" if signature.method_name is not None else ""
@@ -77,11 +78,5 @@ def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, S
 def _tensors(tensors: Mapping[str, TensorRecord], declared: Mapping[str, Spec]) -> list[str]:
     # A declared shape is the one that was traced, but for the names of its dims.
     shapes = {name: declared[name].shape if name in declared else record.shape for name, record in tensors.items()}
-    return [f"{name}: {tensor(record.dtype, shapes[name])}" for name, record in sorted(tensors.items())]
-
-
-def tensor(dtype: str, shape: tuple[Dim, ...] | None) -> str:
-    """Returns dtype and shape, such as `float32 [?, 4]`; an unknown rank is `[...]`."""
-    if shape is None:
-        return f"{dtype} [...]"
-    return f"{dtype} [{', '.join('?' if size is None else str(size) for size in shape)}]"
+    records = sorted(tensors.items())
+    return [f"{name}: {tensor_text(record.dtype, shapes[name])}" for name, record in records]

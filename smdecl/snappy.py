@@ -1,4 +1,4 @@
-"""Decompresses Snappy blocks, as in the indexes of checkpoints that older TensorFlow versions wrote.
+"""Decompresses Snappy blocks, which the indexes of older checkpoints consist of.
 
 The format is that of Snappy's `format_description.txt`: the size, then literals and copies of what
 came before.
@@ -51,7 +51,7 @@ def _append_literal(content: bytearray, data: bytes, place: int) -> int:
 
 
 def _append_copy(content: bytearray, data: bytes, place: int, offset_size: int) -> int:
-    """Appends a copy of earlier content, which may overlap what it makes; returns the place after it."""
+    """Appends a copy of earlier content, which may overlap itself; returns the place after it."""
     tag, place = data[place], place + 1
     offset = int.from_bytes(data[place : place + offset_size], "little")
     length = (tag >> 2) + 1

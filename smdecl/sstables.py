@@ -1,4 +1,4 @@
-"""Reads sorted tables in LevelDB's format (`table_format.md`), the index of a checkpoint among them.
+"""Reads sorted tables in LevelDB's format (`table_format.md`), such as the index of a checkpoint.
 
 Any file may be given: sizes are checked before they are used, so that a small file takes little
 memory, and the checksum of each block is verified.
@@ -30,7 +30,7 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     if footer[-len(_MAGIC) :] != _MAGIC:
         raise ValueError("it does not end as a sorted table does")
-    _, place = read_varint(footer, 0)  # the handle of the block about other blocks: empty in bundles
+    _, place = read_varint(footer, 0)  # the handle of the block about the others, which is empty
     _, place = read_varint(footer, place)
     end = 0
     for _, handle in _entries_of_block(_block(data, footer[place:])):
@@ -51,7 +51,7 @@ def _block(data: bytes, handle: bytes) -> bytes:
     compression = data[end]
     (stored,) = struct.unpack("<I", data[end + 1 : end + _TRAILER])
     if masked(crc32c(data[start : end + 1])) != stored:
-        raise ValueError(f"the checksum of the block at byte {start} differs: its bytes were changed")
+        raise ValueError(f"content of the block at byte {start} differs from its checksum")
     if compression == _UNCOMPRESSED:
         return data[start:end]
     if compression == _SNAPPY:

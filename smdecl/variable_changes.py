@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from smdecl import bundle
-from smdecl.records import Change
+from smdecl.bundle import Tensor
+from smdecl.errors import ContractError, Problem
+from smdecl.records import Change, tensor_text
 
 _BLOCK = 1 << 20  # numbers to compare at a time
 
 
-def changes(before: Path, after: Path) -> Iterator[Change]:
-    """Yields the variables in the directories of two SavedModels that differ.
+def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Change]:
+    """Yields the variables of two checkpoints that differ; every checksum is verified.
 
     Raises:
-        ContractError: Where they cannot be read.
+        ContractError: With every variable that cannot be read or differs from its checksum.
     """
-    old, new = (
-        {tensor.name: tensor for tensor in bundle.read(directory / "variables" / "variables")}
-        for directory in (before, after)
-    )
+    old, new = ({tensor.name: tensor for tensor in tensors} for tensors in (before, after))
+    problems: list[Problem] = []
     for name in sorted({*old, *new}):
-        if name not in old or name not in new:
-            yield Change.of("variables", name, _form(old.get(name)), _form(new.get(name)))
-        elif _form(old[name]) != _form(new[name]):
-            yield Change.of("variables", name, _form(old[name]), _form(new[name]))
-        elif told := difference(old[name].read(), new[name].read()):
-            yield Change("variables", name, told)
+        was, now = old.get(name), new.get(name)
+        old_value, new_value = _read(was, problems), _read(now, problems)
+        if _form(was) != _form(now):
+            yield Change.of("variables", name, _form(was), _form(now))
+        elif old_value is not None and new_value is not None:
+            message = difference(old_value, new_value)
+            if message is not None:
+                yield Change("variables", name, message)
+    if problems:
+        raise ContractError(list(dict.fromkeys(problems)))
 
 
-def _form(tensor: bundle.Tensor | None) -> str | None:
-    return f"{tensor.dtype} {list(tensor.shape)}" if tensor else None
+def _read(tensor: Tensor | None, problems: list[Problem]) -> npt.NDArray[Any] | None:
+    """Returns the value of a tensor; None where there is none, or where a problem was added."""
+    if tensor is None:
+        return None
+    try:
+        return tensor.read()
+    except ContractError as error:
+        problems += error.problems
+        return None
+
+
+def _form(tensor: Tensor | None) -> str | None:
+    return tensor_text(tensor.dtype, tensor.shape) if tensor else None
 
 
 def difference(old: Any, new: Any) -> str | None:

@@ -140,7 +140,7 @@ def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_pa
     data[len(data) // 3] ^= 1
     index.write_bytes(data)
 
-    with pytest.raises(ContractError, match="the checksum of the block at byte 0 differs"):
+    with pytest.raises(ContractError, match="content of the block at byte 0 differs from its checksum"):
         bundle.read(prefix)
 
 

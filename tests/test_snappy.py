@@ -31,7 +31,10 @@ def test_blocks_are_decompressed(row):
 
 
 MALFORMED = {
-    "an absurd size": (b"\xff\xff\xff\xff\x0f" + literal(b"abc"), "a Snappy block of 9 bytes claims to hold 4294967295"),
+    "an absurd size": (
+        b"\xff\xff\xff\xff\x0f" + literal(b"abc"),
+        "a Snappy block of 9 bytes claims to hold 4294967295",
+    ),
     "a size without an end": (b"\xff" * 12, "an integer has more than 64 bits"),
     "a literal that is cut off": (b"\x08\x1cabc", "is cut off"),
     "a copy from before the beginning": (b"\x08" + literal(b"ab") + b"\x0e\x03\x00", "copies what it does not hold"),

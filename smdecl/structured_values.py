@@ -1,0 +1,140 @@
+"""Reads StructuredValues: nests of specs and values, such as the arguments of a saved function."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+
+from smdecl.protos import StructuredValue, TensorProto, TensorShapeProto, TypeSpecProto, dtype_name
+from smdecl.records import TYPE, VALUE, Shape, TensorRecord
+
+# Fields of a TensorProto that hold values as Python does; float16, for one, is stored in bits.
+_SINGLE = ("float_val", "double_val", "int_val", "int64_val", "bool_val", "string_val")
+_BRACKETS = {
+    "tuple_value": ("(", ")"),
+    "list_value": ("[", "]"),
+    "dict_value": ("{", "}"),
+    "named_tuple_value": ("(", ")"),
+}
+# Composite specs whose state begins with shape and dtype, by TypeSpecProto.TypeSpecClass.
+_COMPOSITE = {1: "sparse", 2: "indexed slices", 3: "ragged", 9: "variable"}
+
+
+def shape(proto: TensorShapeProto) -> Shape:
+    """Returns the sizes of a shape; None where its rank is unknown."""
+    if proto.unknown_rank:
+        return None
+    return tuple(None if dim.size < 0 else int(dim.size) for dim in proto.dim)
+
+
+def constant(tensor: TensorProto) -> str:
+    """Returns the value of a TensorProto in text, or a digest of it where it has several."""
+    held = [values for field, values in tensor.ListFields() if field.name in _SINGLE]
+    values = [*itertools.chain.from_iterable(held)]
+    if len(values) == 1 and not tensor.tensor_shape.dim:
+        return repr(values[0])
+    return f"sha256 {hashlib.sha256(tensor.SerializeToString(deterministic=True)).hexdigest()[:12]}"
+
+
+def leaves(value: StructuredValue, place: str) -> Iterator[tuple[str, TensorRecord]]:
+    """Yields the tensors of a nest by their places: `x`, `batch.ids`, `2`.
+
+    A leaf that is no tensor has its value in place of a dtype.
+    """
+    kind = value.WhichOneof("kind")
+    if kind in _BRACKETS:
+        for name, item in _items(value):
+            yield from leaves(item, f"{place}.{name}" if place else name)
+    elif kind in ("tensor_spec_value", "bounded_tensor_spec_value"):
+        spec = getattr(value, kind)
+        own_name = None if _is_default_name(spec.name, place) else spec.name
+        yield place, TensorRecord(dtype_name(spec.dtype), shape(spec.shape), name=own_name)
+    elif kind == "type_spec_value":
+        yield from _type_spec(value.type_spec_value, place)
+    elif kind == "tensor_shape_value":
+        yield place, TensorRecord(f"{VALUE}{list(shape(value.tensor_shape_value) or ())}", None)
+    elif kind == "none_value":
+        yield place, TensorRecord(f"{VALUE}None", None)
+    elif kind is not None:
+        yield place, TensorRecord(f"{VALUE}{' '.join(str(getattr(value, kind)).split())}", None)
+
+
+def _is_default_name(name: str, place: str) -> bool:
+    """Returns whether TensorFlow derived the name of a spec from its place: `x_0` for `x.0`."""
+    of_varargs = place.isdigit() and name.endswith(f"_{place}")
+    return not name or name == place.replace(".", "_") or of_varargs
+
+
+def _type_spec(spec: TypeSpecProto, place: str) -> Iterator[tuple[str, TensorRecord]]:
+    composite = composite_spec(spec)
+    if composite is not None:
+        yield place, composite
+        return
+    yield place, TensorRecord(str(spec.type_spec_class_name), None, kind=TYPE)
+    yield from leaves(spec.type_state, f"{place}.spec")
+
+
+def composite_spec(spec: TypeSpecProto) -> TensorRecord | None:
+    """Returns a ragged, sparse or similar spec as one tensor; None where it is of another type."""
+    state = spec.type_state.tuple_value.values
+    kinds = [value.WhichOneof("kind") for value in state]
+    if spec.type_spec_class not in _COMPOSITE:
+        return None
+    if kinds[:2] != ["tensor_shape_value", "tensor_dtype_value"]:
+        return None
+    kind, detail = _COMPOSITE[spec.type_spec_class], None
+    if kind == "ragged" and kinds[2:4] == ["int64_value", "tensor_dtype_value"]:
+        splits = dtype_name(state[3].tensor_dtype_value)
+        detail = f"ragged rank {state[2].int64_value}, row splits {splits}"
+    return TensorRecord(
+        dtype_name(state[1].tensor_dtype_value),
+        shape(state[0].tensor_shape_value),
+        kind=kind,
+        detail=detail,
+    )
+
+
+def nests(value: StructuredValue, place: str) -> Iterator[tuple[str, str]]:
+    """Yields the place of each nest and its kind."""
+    kind = value.WhichOneof("kind")
+    if kind not in _BRACKETS:
+        return
+    items = _items(value)
+    is_named = kind == "named_tuple_value"
+    names = f" ({', '.join(name for name, _ in items)})" if is_named else ""
+    yield place, kind.removesuffix("_value").replace("_", " ") + names
+    for name, item in items:
+        yield from nests(item, f"{place}.{name}" if place else name)
+
+
+def text(value: StructuredValue) -> str:
+    """Returns a value as Python writes it, as far as it can."""
+    kind = value.WhichOneof("kind")
+    if kind in _BRACKETS:
+        return _nest_text(value, kind)
+    if kind == "tensor_value":
+        return f"{dtype_name(value.tensor_value.dtype)} {constant(value.tensor_value)}"
+    if kind is None or kind == "none_value":
+        return "None"
+    held = getattr(value, kind)
+    return " ".join(str(held).split()) if hasattr(held, "ListFields") else repr(held)
+
+
+def _nest_text(nest: StructuredValue, kind: str) -> str:
+    first, last = _BRACKETS[kind]
+    form = {"dict_value": "{!r}: {}", "named_tuple_value": "{}={}"}.get(kind, "{1}")
+    items = [form.format(name, text(item)) for name, item in _items(nest)]
+    comma = "," if kind == "tuple_value" and len(items) == 1 else ""
+    return f"{first}{', '.join(items)}{comma}{last}"
+
+
+def _items(nest: StructuredValue) -> list[tuple[str, StructuredValue]]:
+    """Returns what a nest holds, by name or number."""
+    kind = nest.WhichOneof("kind")
+    held = getattr(nest, kind)
+    if kind == "dict_value":
+        return sorted(held.fields.items())
+    if kind == "named_tuple_value":
+        return [(pair.key, pair.value) for pair in held.values]
+    return [(str(index), item) for index, item in enumerate(held.values)]
