@@ -101,8 +101,8 @@ def exists(prefix: Path) -> bool:
 def read(prefix: Path) -> list[Tensor]:
     """Returns the tensors of a bundle by name, without the object graph.
 
-    The checksums of the index are verified, and its data files have the bytes that it places in
-    them. `Tensor.read` verifies the checksum of each tensor.
+    The checksums of the index and of the object graph are verified, and the data files have the
+    bytes that the index places in them. `Tensor.read` verifies the checksum of each tensor.
 
     Args:
         prefix: Of its files: `variables/variables` in a SavedModel.
@@ -121,7 +121,13 @@ def read(prefix: Path) -> list[Tensor]:
         message = f"{index}: cannot be read as the index of a checkpoint: {error}"
         raise ContractError(message) from error
     _require_data(tensors)
-    return tensors
+    variables = []
+    for tensor in tensors:
+        if tensor.name == OBJECT_GRAPH:
+            tensor.read()  # loaders read it, too
+        else:
+            variables.append(tensor)
+    return variables
 
 
 def _require_data(tensors: list[Tensor]) -> None:
@@ -134,7 +140,8 @@ def _require_data(tensors: list[Tensor]) -> None:
     problems = []
     for file, tensor in sorted(last.items()):
         if not file.is_file():
-            problems.append(Problem((), f"{file}: no such file; it holds {tensor.name!r}"))
+            what = "not a regular file" if file.exists() else "no such file"
+            problems.append(Problem((), f"{file}: {what}; it holds {tensor.name!r}"))
             continue
         size = file.stat().st_size
         if size < tensor.end:
@@ -148,7 +155,7 @@ def _tensors(prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]) -> I
     for number, (key, data) in enumerate(entries):
         entry = tensor_bundle_pb2.BundleEntryProto.FromString(data)
         name = key.decode("utf-8", "backslashreplace").removesuffix(_SUFFIX)
-        if name == OBJECT_GRAPH or entry.slices:  # a variable in slices has no bytes beside them
+        if entry.slices:  # a variable in slices has no bytes beside them
             continue
         shape = tuple(int(dim.size) for dim in entry.shape.dim)
         if min(entry.offset, entry.size, *shape, 0) < 0:

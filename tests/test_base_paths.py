@@ -13,6 +13,7 @@ GIVEN = {
     "models": "holds base paths; takes the directory of a release, such as models/net/10",
     "models/net/11": "is not there; takes the directory of a release, such as models/net/10",
     "models/net/2/saved_model.pb": "is a file; takes the directory of a release, such as models/net/2",
+    "models/net/2/saved_model.pbtxt": "is a file; takes the directory of a release, such as models/net/2",
     "net.zip": "is an archive, which is to be unpacked; takes the directory of a release, such as exports/adder/1",
     "net.keras": "is a file; takes the directory of a release, such as exports/adder/1",
     "nowhere": "is not there; takes the directory of a release, such as exports/adder/1",
@@ -24,6 +25,7 @@ def models(project):
     """A base path, of whose versions the highest is no SavedModel, and what else there is."""
     for version in ("2", "10"):
         project.write(f"models/net/{version}/saved_model.pb", "")
+    project.write("models/net/2/saved_model.pbtxt", "")
     (project.root / "models/net/12").mkdir()
     for name in ("net.zip", "net.keras"):
         project.write(name, "")

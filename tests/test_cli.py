@@ -79,7 +79,7 @@ def test_plan_has_named_dims_as_they_are_declared():
 
     assert rendering.plan(plan).splitlines()[1:8] == [
         "signature key",
-        "  input  o: float32 [...]",
+        "  input  o: float32 (unknown rank)",
         "  input  r: float32 [?, width]",
         "  input  r_1: float32 [?]",
         "  input  x: float32 [batch, ?, 3]",

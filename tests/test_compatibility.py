@@ -87,7 +87,7 @@ TABLE = {
     ),
     "an input takes one rank alone": (
         specs({"x": ANY}), specs({"x": ROWS}), BREAKING,
-        [f"{X}: was float32 of unknown rank, and is float32 [?, 3]"],
+        [f"{X}: was float32 (unknown rank), and is float32 [?, 3]"],
     ),
     "an input takes any size": (
         specs({"x": ROW}), specs({"x": ROWS}), ADDITIVE,
@@ -95,7 +95,7 @@ TABLE = {
     ),
     "an input takes any rank": (
         specs({"x": ROWS}), specs({"x": ANY}), ADDITIVE,
-        [f"{X}: was float32 [?, 3], and is float32 of unknown rank"],
+        [f"{X}: was float32 [?, 3], and is float32 (unknown rank)"],
     ),
     "an input has another rank": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 3, 1])}), BREAKING,
@@ -137,7 +137,7 @@ TABLE = {
     ),
     "an output may be of any rank": (
         answers(y=ROWS), answers(y=ANY), BREAKING,
-        [f"{Y}: was float32 [?, 3], and is float32 of unknown rank"],
+        [f"{Y}: was float32 [?, 3], and is float32 (unknown rank)"],
     ),
     "an input is widened, and the output with it": (
         {"serving_default": ({"x": ROW}, {"y": ROW})}, {"serving_default": ({"x": ROWS}, {"y": ROWS})}, ADDITIVE,
@@ -154,15 +154,15 @@ TABLE = {
     ),
     "an input is of any rank, and the output with it": (
         specs({"x": ROW}, {"y": ROW}), specs({"x": ANY}, {"y": ANY}), ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 of unknown rank", f"{Y}: was float32 [1, 3], and is float32 of unknown rank"],
+        [f"{X}: was float32 [1, 3], and is float32 (unknown rank)", f"{Y}: was float32 [1, 3], and is float32 (unknown rank)"],
     ),
     "an input is of any rank, and the output beyond it": (
         specs({"x": ROW}, {"y": ("float32", [1, 4])}), specs({"x": ANY}, {"y": ANY}), BREAKING,
-        [f"{Y}: was float32 [1, 4], and is float32 of unknown rank", f"{X}: was float32 [1, 3], and is float32 of unknown rank"],
+        [f"{Y}: was float32 [1, 4], and is float32 (unknown rank)", f"{X}: was float32 [1, 3], and is float32 (unknown rank)"],
     ),
     "an input is of any size, and the output of any rank": (
         specs({"x": ROW}, {"y": ("float32", [1])}), specs({"x": ROWS}, {"y": ANY}), BREAKING,
-        [f"{Y}: was float32 [1], and is float32 of unknown rank", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+        [f"{Y}: was float32 [1], and is float32 (unknown rank)", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
     ),
     "a signature is added": (
         specs({"x": ROWS}), {**specs({"x": ROWS}), "embed": ({"x": TEXT}, {"y": ROWS})}, ADDITIVE,
@@ -452,17 +452,17 @@ YS = "signatures serving_default.inputs.y"
 # Before, after, the verdict, and all that is told.
 DEFAULTS = {
     "an input may be left out": (
-        SUM, OR_ONE, ADDITIVE, f"{YS}: was float32 [], and is float32 [] by default 1.0",
+        SUM, OR_ONE, ADDITIVE, f"{YS}: was float32 [], and is float32 [] (default 1.0)",
     ),
     "an input may be left out no longer": (
-        OR_ONE, SUM, BREAKING, f"{YS}: was float32 [] by default 1.0, and is float32 []",
+        OR_ONE, SUM, BREAKING, f"{YS}: was float32 [] (default 1.0), and is float32 []",
     ),
     "an input that is left out is another": (
         OR_ONE, answering(lambda x, y=TWO: {"z": x + y}), BREAKING,
-        f"{YS}: was float32 [] by default 1.0, and is float32 [] by default 2.0",
+        f"{YS}: was float32 [] (default 1.0), and is float32 [] (default 2.0)",
     ),
     "an input that may be left out is added": (
-        answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: is new: float32 [] by default 1.0",
+        answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: is new: float32 [] (default 1.0)",
     ),
     "an input that may be left out is gone": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: is gone"),
 }  # fmt: skip

@@ -16,6 +16,8 @@ from smdecl import describing, pages, schema
 from smdecl.errors import ContractError, VerificationError
 from tests.conftest import ROOT, run_cli
 
+HALF_PLUS_TWO = ROOT / "tests" / "saved_models" / "half_plus_two" / "00000123"
+
 
 class Net(tf.Module):
     def __init__(self, vocabulary):
@@ -44,11 +46,12 @@ def test_what_tensorflow_alone_has_saved_is_told_a_line_each(saved):
     assert lines == [
         f"net: saved by TensorFlow {tf.__version__}, tags serve, variables of SIZE, files of SIZE",
         "signature serving_default: tensorflow/serving/predict",
-        "  input  x: float32 [?, 2]",
-        "  output score: float32 [?, 2]",
+        "  input  x: float32 [?, 2], serving_default_x:0",
+        "  output score: float32 [?, 2], StatefulPartitionedCall:0",
         "function ask(x)",
         "  (x: float32 [?, 2]) -> score: float32 [?, 2]",
         "variable kernel: float32 [2, 2], SIZE",
+        "init op NoOp",
         "asset words.txt",
         "file assets/words.txt: SIZE",
         "file fingerprint.pb: SIZE",
@@ -127,12 +130,140 @@ def test_names_that_others_have_written_are_text_and_nothing_else(saved, tmp_pat
     assert "\x1b" not in pages.text("net", found)
 
 
-def test_further_graphs_are_told_by_their_tags(saved, tmp_path):
-    message = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
-    message.meta_graphs.add().meta_info_def.tags.extend(["tpu", "serve"])
-    (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
+@pytest.fixture(scope="module")
+def two_graphs(tmp_path_factory):
+    """A SavedModel as TensorFlow 1 saves one: in text, the graph to serve second, with an asset."""
+    v1, directory = tf.compat.v1, tmp_path_factory.mktemp("v1")
+    (directory / "words.txt").write_text("a\n")
+    with tf.Graph().as_default(), v1.Session() as session:
+        weights = v1.get_variable("w", initializer=[1.0, 2.0, 3.0])
+        sparse = v1.sparse_placeholder(tf.float32, [None, 3], "sp")
+        ragged = v1.ragged.placeholder(tf.int64, 1, [], "rt")
+        v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, tf.constant(str(directory / "words.txt"), name="words"))
+        outputs = {"y": tf.add(tf.sparse.to_dense(sparse), weights, name="sum")}
+        signature = v1.saved_model.predict_signature_def({"sp": sparse, "rt": ragged}, outputs)
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(directory / "net"))
+        builder.add_meta_graph_and_variables(session, ["train"], {"fit": signature})
+        builder.add_meta_graph(
+            ["serve"],
+            {"serving_default": signature},
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=tf.group(v1.tables_initializer(), name="start"),
+        )
+        builder.save(as_text=True)
+    return directory / "net"
 
-    assert "another graph with tags serve tpu" in pages.text("net", describing.describe(tmp_path)).splitlines()[0]
+
+def without_ops_and_files(text):
+    lines = text.splitlines()
+    return [line for line in lines if not line.lstrip().startswith(("op ", "device ", "file "))]
+
+
+def test_every_graph_of_a_model_of_tensorflow_1_is_told_the_one_that_serves_first(two_graphs):
+    text = pages.text("net", describing.describe(two_graphs))
+
+    summary, *lines = without_ops_and_files(text)
+    assert f"saved by TensorFlow {tf.__version__}, tags serve, another graph with tags train, " in summary
+    tensors = [
+        "  input  rt: ragged int64 [?, ?] (ragged rank 1, row splits int64), rt/flat_values:0, rt/row_splits_0:0",
+        "  input  sp: sparse float32 [?, 3], values sp/values:0, indices sp/indices:0, dense shape sp/shape:0",
+        "  output y: float32 [?, 3], sum:0",
+    ]
+    assert lines == [
+        "signature serving_default: tensorflow/serving/predict",
+        *tensors,
+        "variable w: float32 [3], 12 bytes",
+        "init op start",
+        "asset words.txt",
+        f"graph train: saved by TensorFlow {tf.__version__}",
+        "  signature fit: tensorflow/serving/predict",
+        *(f"  {line}" for line in tensors),
+    ]
+    assert text.count("op SparseToDense: 1\n") == 2
+
+
+def test_an_index_compressed_by_snappy_and_assets_in_a_collection_are_read(tmp_path):
+    shutil.copytree(HALF_PLUS_TWO, tmp_path / "net")
+    message = saved_model_pb2.SavedModel.FromString((tmp_path / "net" / "saved_model.pb").read_bytes())
+    message.meta_graphs[0].ClearField("asset_file_def")  # TensorFlow before 1.10 has the collection alone
+    (tmp_path / "net" / "saved_model.pb").write_bytes(message.SerializeToString())
+
+    lines = without_ops_and_files(pages.text("net", describing.describe(tmp_path / "net")))
+
+    assert lines[0].startswith("net: saved by TensorFlow 1.14.0, tags serve, variables of 20 bytes, ")
+    assert lines[1:4] == [
+        "signature classify_x_to_y: tensorflow/serving/classify",
+        "  input  inputs: string (unknown rank), tf_example:0",
+        "  output scores: float32 [?, 1], y:0",
+    ]
+    assert lines[-7:] == [
+        *(f"variable {name}: float32 [], 4 bytes" for name in ("a", "a2", "b", "c", "c2")),
+        "init op group_deps",
+        "asset foo.txt",
+    ]
+
+
+@pytest.mark.parametrize("form", pages.FORMATS)
+def test_each_format_has_every_graph_and_tensor(two_graphs, form):
+    page = pages.FORMATS[form]("net", describing.describe(two_graphs))
+
+    if form == "json":
+        record = json.loads(page)
+        assert schema.problems("description", record) == []
+        (other,) = record["other_graphs"]
+        assert (record["init_op"], other["saved_model"]["tags"]) == ("start", ["train"])
+        assert other["tensors"]["fit"]["outputs"] == {"y": "sum:0"}
+        assert other["saved_model"]["signatures"]["fit"]["inputs"]["sp"] == {
+            "dtype": "float32", "shape": [None, 3], "kind": "sparse",
+        }  # fmt: skip
+    for name in ("serving_default", "fit", "train", "sum:0", "rt/row_splits_0:0", "start", "words.txt"):
+        assert name in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["saved", "two_graphs", "half_plus_two"])
+def test_no_less_is_told_than_saved_model_cli_shows(request, model):
+    directory = HALF_PLUS_TWO if model == "half_plus_two" else request.getfixturevalue(model)
+    script = "from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "show", "--all", "--dir", str(directory)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    text = pages.text("net", describing.describe(directory))
+
+    shown = re.findall(r"(?:signature_def|inputs|outputs)\['(\w+)'\]|name: (\S+)|Method name is: (\S+)", done.stdout)
+    shown += re.findall(r"Function Name: '(\w+)'|(\w+): TensorSpec|tag-set: '(\w+)'", done.stdout)
+    names = {name for groups in shown for name in groups} - {"", "__saved_model_init_op"}
+    ops = {
+        op for listed in re.findall(r"following ops: \{(.*)\}", done.stdout) for op in re.findall(r"'(\w+)'", listed)
+    }
+    assert len(names) > 4
+    assert len(ops) > 4
+    assert {name for name in names if name not in text} == set()
+    assert {op for op in ops if f"op {op}: " not in text} == set()
+
+
+def test_what_is_missing_is_told_beside_what_there_is_with_exit_code_4(saved, tmp_path):
+    (tmp_path / "net").mkdir()
+    shutil.copy(saved / "saved_model.pb", tmp_path / "net")
+
+    done = run_cli("inspect", "net", cwd=tmp_path)
+
+    missing = [
+        "net/variables/variables.index: no such file",
+        "net/assets/words.txt: no such file; the graph reads it as an asset",
+    ]
+    assert done.returncode == 4
+    assert done.stderr.splitlines() == [f"smdecl: error: {message}" for message in missing]
+    lines = done.stdout.splitlines()
+    assert lines[1:4] == [*(f"damaged: {message}" for message in missing), SIGNATURE]
+    for form in ("html", "json"):
+        page = pages.FORMATS[form](tmp_path / "net", describing.describe(tmp_path / "net"))
+        assert "words.txt: no such file" in page
+
+
+SIGNATURE = "signature serving_default: tensorflow/serving/predict"
 
 
 def test_what_is_no_saved_model_is_told(tmp_path):

@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import diffing
+from smdecl import diffing, graph_changes, inspecting
 from smdecl.errors import ContractError
 
 VECTOR = tf.TensorSpec([None], tf.float32, name="x")
@@ -239,15 +240,133 @@ def test_assets_that_are_new_or_have_another_content_are_told(tmp_path):
     assert lines(back, "files")[:2] == ["files assets/more.txt: is gone", "files assets/words.txt: has other bytes"]
 
 
-def test_what_cannot_be_read_is_told_by_its_file(tmp_path):
-    before = save(tmp_path / "a", v=tf.Variable([1.0, 2.0]))
-    for name, told in {
-        "saved_model.pb": "' cannot be read as a SavedModel: ",
-        "variables/variables.index": ": cannot be read as the index of a checkpoint: ",
-        "variables/variables.data-00000-of-00001": ": v cannot be read: ",
-    }.items():
-        broken = shutil.copytree(before, tmp_path / name.replace("/", "-"))
-        (broken / name).write_bytes(b"no")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A SavedModel with one variable."""
+    return save(tmp_path_factory.mktemp("plain") / "net", v=tf.Variable([1.0, 2.0]))
+
+
+def rewritten(saved, directory, change):
+    """Copies a SavedModel with another saved_model.pb."""
+    shutil.copytree(saved, directory)
+    message = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
+    change(message)
+    (directory / "saved_model.pb").write_bytes(message.SerializeToString(deterministic=True))
+    return directory
+
+
+def add_graph(message, *tags):
+    message.meta_graphs.add().CopyFrom(message.meta_graphs[0])
+    message.meta_graphs[-1].meta_info_def.tags[:] = tags
+    return message.meta_graphs[-1]
+
+
+def of_callers(found):
+    return [str(change) for change in found.changes if change.verdict != "internal"]
+
+
+def test_the_serving_graph_is_compared_wherever_it_is(plain, tmp_path):
+    def put_second(message):
+        add_graph(message, "serve")
+        message.meta_graphs[0].meta_info_def.tags[:] = ["train"]
+
+    def retype(message):
+        put_second(message)
+        message.meta_graphs[1].signature_def["serving_default"].inputs["x"].dtype = tf.float64.as_datatype_enum
+
+    before = rewritten(plain, tmp_path / "a", put_second)
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", retype))
+
+    assert of_callers(found) == ["signatures serving_default.inputs.x: was float32 [?], and is float64 [?]"]
+    # Against the graph alone: the order of graphs is no change.
+    assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph is new"]
+
+
+def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
+    def rename(message):
+        signature = add_graph(message, "train", "gpu").signature_def["serving_default"]
+        signature.inputs["rows"].CopyFrom(signature.inputs.pop("x"))
+
+    before = rewritten(plain, tmp_path / "a", lambda message: add_graph(message, "gpu", "train"))
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", rename))
+
+    assert found.verdict == "breaking"
+    renamed = "signatures serving_default.inputs.x (graph gpu, train): was renamed to 'rows'"
+    assert of_callers(found) == [renamed]
+
+
+def test_to_compare_graphs_changes_none_of_them(tmp_path):
+    tf.saved_model.save(Named(), str(tmp_path / "a"))
+    message = inspecting.read(tmp_path / "a")
+    before = message.SerializeToString(deterministic=True)
+    (graph,), record = message.meta_graphs, inspecting.inspect(message)
+
+    assert list(graph_changes.changes(record, record, graph, graph)) == []
+    assert message.SerializeToString(deterministic=True) == before
+
+
+def test_functions_that_restore_tables_are_no_change_for_callers(plain, tmp_path):
+    keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
+    after = save(tmp_path / "b", v=tf.Variable([1.0, 2.0]), table=tf.lookup.StaticHashTable(keys, 0))
+
+    assert diffing.diff(plain, after).verdict == diffing.diff(after, plain).verdict == "same"
+
+
+INDEX, DATA = "variables/variables.index", "variables/variables.data-00000-of-00001"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+# What is done to a file of the checkpoint, and what is told of it.
+DAMAGES = {
+    "the index is missing": (INDEX, lambda path: path.unlink(), f"{INDEX}: no such file"),
+    "all of it is missing": ("variables", shutil.rmtree, f"{INDEX}: no such file"),
+    "the index is cut off": (
+        INDEX, lambda path: path.write_bytes(path.read_bytes()[:60]), f"{INDEX}: cannot be read as the index",
+    ),
+    "the index was changed": (INDEX, flip, "differs from its checksum"),
+    "the data is missing": (DATA, lambda path: path.unlink(), f"{DATA}: no such file; it holds "),
+    "the data is cut off": (DATA, lambda path: path.write_bytes(path.read_bytes()[:-1]), f"{DATA}: is cut off: "),
+    "a variable was changed": (
+        DATA, lambda path: path.write_bytes(b"\1" + path.read_bytes()[1:]), "content of 'v' differs from its checksum",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", DAMAGES)
+def test_a_damaged_checkpoint_is_an_error_whichever_has_it(plain, tmp_path, row):
+    name, damage, message = DAMAGES[row]
+    damaged = shutil.copytree(plain, tmp_path / "damaged")
+    damage(damaged / name)
+
+    for before, after in ((plain, damaged), (damaged, plain), (damaged, damaged)):
         with pytest.raises(ContractError) as error:
-            diffing.diff(before, broken)
-        assert f"{broken / name}{told}" in str(error.value)
+            diffing.diff(before, after)
+        (problem,) = map(str, error.value.problems)
+        assert problem.startswith(str(damaged))
+        assert message in problem
+
+
+def test_everything_that_is_damaged_is_told_at_once(plain, tmp_path):
+    first, second = (shutil.copytree(plain, tmp_path / name) for name in ("first", "second"))
+    (first / INDEX).unlink()
+    (second / DATA).unlink()
+
+    with pytest.raises(ContractError) as error:
+        diffing.diff(first, second)
+
+    assert [str(problem).split(": ")[0] for problem in error.value.problems] == [f"{first / INDEX}", f"{second / DATA}"]
+
+
+def test_a_file_without_a_saved_model_is_told_by_its_name(plain, tmp_path):
+    broken = shutil.copytree(plain, tmp_path / "broken")
+    (broken / "saved_model.pb").write_bytes(b"no")
+
+    with pytest.raises(ContractError) as error:
+        diffing.diff(plain, broken)
+
+    assert f"{broken / 'saved_model.pb'}' cannot be read as a SavedModel: " in str(error.value)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from smdecl import bundle, diffing
+from smdecl.crc32c import crc32c, masked
 from smdecl.errors import ContractError, SmdeclError
 
 
@@ -111,10 +112,10 @@ def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(sav
     found = [str(each) for each in diffing.diff(saved, copy).changes if each.verdict != "internal"]
     assert found == [
         "signatures serving_default: was for 'tensorflow/serving/predict', and is for 'tensorflow/serving/regress'",
-        "tags serve, train: is a graph that is new",
+        "tags serve, train: the graph is new",
     ]
     back = [str(each) for each in diffing.diff(copy, saved).changes if each.part == "tags"]
-    assert back == ["tags serve, train: is a graph that is gone"]
+    assert back == ["tags serve, train: the graph is gone"]
 
 
 def test_a_name_ends_no_line_and_speaks_to_no_terminal(saved, copy):
@@ -138,7 +139,7 @@ def test_what_is_no_regular_file_is_not_read(saved, copy, name, make):
     (copy / name).unlink()
     make(copy / name)
 
-    with pytest.raises(ContractError, match="is no regular file|Invalid argument"):
+    with pytest.raises(ContractError, match="(no|not a) regular file|Invalid argument"):
         diffing.diff(saved, copy)
 
 
@@ -149,6 +150,10 @@ def varint(value):
     return data + bytes([value])
 
 
+def trailer(block):
+    return b"\0" + struct.pack("<I", masked(crc32c(block + b"\0")))
+
+
 def index_of(entries, blocks=1):
     """Returns a sorted table whose entries are written as they are, and whose index names their block many times."""
     block = b"".join(varint(shared) + varint(len(added)) + varint(0) + added for shared, added in entries)
@@ -156,9 +161,9 @@ def index_of(entries, blocks=1):
     handle = varint(0) + varint(len(block))
     top = b"".join(varint(0) + varint(1) + varint(len(handle)) + b"k" + handle for _ in range(blocks))
     top += struct.pack("<II", 0, 1)
-    data = block + b"\0" * 5
+    data = block + trailer(block)
     footer = varint(0) + varint(0) + varint(len(data)) + varint(len(top))
-    return data + top + b"\0" * 5 + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+    return data + top + trailer(top) + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def index_of(entries, blocks=1):
         (index_of([(64 * number, b"a" * 64) for number in range(1_100)]), "a key is longer than TensorFlow writes any"),
         (index_of([(7, b"a")]), "a key is longer than TensorFlow writes any"),
         (index_of([(0, b"a")] * 10_000, blocks=2_000), "its blocks overlap"),
-        (b"\xff" * 400_000 + struct.pack("<Q", 0xDB4775248B80FB57), "a number is longer than any"),
+        (b"\xff" * 400_000 + struct.pack("<Q", 0xDB4775248B80FB57), "an integer has more than 64 bits"),
     ],
     ids=["keys that grow", "a key of nothing", "one block many times", "an endless number"],
 )

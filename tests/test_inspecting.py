@@ -2,6 +2,7 @@
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from smdecl import inspecting, manifest, schema
 from smdecl.config import Signature, Spec
@@ -109,10 +110,56 @@ def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
     }
 
 
+def test_specs_of_arguments_are_told_in_words(tmp_path):
+    module = tf.Module()
+    module.f = tf.function(lambda rows, given, *, k: (rows, given))
+    module.f.get_concrete_function(
+        tf.RaggedTensorSpec([None, None], tf.float32, row_splits_dtype=tf.int32),
+        [tf.SparseTensorSpec([None, 3], tf.int64), tf.TensorSpec([2], tf.bool)],
+        k=tf.TensorSpec(None, tf.string, name="key"),
+    )
+
+    (trace,) = inspected(module, tmp_path / "m").functions["f"].traces
+
+    ragged = "ragged float32 [?, ?] (ragged rank 1, row splits int32)"
+    assert {place: str(record) for place, record in trace.inputs.items()} == {
+        "rows": ragged,
+        "given.0": "sparse int64 [?, 3]",
+        "given.1": "bool [2]",
+        "k": "string (unknown rank, name key)",
+    }
+    assert str(trace.outputs["0"]) == ragged
+
+
+def test_what_tensorflow_hangs_on_tables_is_no_function_of_the_model(tmp_path):
+    module = tf.Module()
+    keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
+    module.table = tf.lookup.StaticHashTable(keys, 0)
+    module.f = tf.function(module.table.lookup, input_signature=[tf.TensorSpec([], tf.string)])
+    module._initialize = tf.function(lambda: 1, input_signature=[])
+
+    assert sorted(inspected(module, tmp_path / "m").functions) == ["_initialize", "f"]
+
+
+def test_the_serving_graph_is_found_by_its_tags():
+    message = saved_model_pb2.SavedModel()
+    for tags in (["train"], ["serve", "tpu"], ["serve"], ["serve", "gpu"]):
+        message.meta_graphs.add().meta_info_def.tags.extend(tags)
+
+    def tags():
+        return list(inspecting.serving_graph(message).meta_info_def.tags)
+
+    assert tags() == ["serve"]
+    del message.meta_graphs[2]
+    assert tags() == ["serve", "tpu"]
+    del message.meta_graphs[1:]
+    assert tags() == ["train"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "holds no SavedModel: it has no saved_model.pb"),
+        (None, "holds no SavedModel: it has no saved_model.pb and no saved_model.pbtxt"),
         (b"\xff\xff", "cannot be read as"),
         (b"", "holds no MetaGraphDef"),
     ],
