@@ -158,7 +158,9 @@ def _signatures(old: Mapping[str, SignatureRecord], new: Mapping[str, SignatureR
 
 def _method_name(key: str, old: SignatureRecord, new: SignatureRecord) -> Iterator[Change]:
     if old.method_name != new.method_name:
-        before, after = (record.method_name or PREDICT for record in (old, new))
+        before, after = (
+            PREDICT if record.method_name is None else record.method_name or "none" for record in (old, new)
+        )
         yield Change("signatures", f"{key}.method_name", f"was {before}, and is {after}", BREAKING)
 
 

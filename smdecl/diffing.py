@@ -113,10 +113,6 @@ def _changes(
     old: MetaGraphDef, new: MetaGraphDef, old_record: SavedModelRecord, new_record: SavedModelRecord
 ) -> Iterator[Change]:
     yield from compatibility.changes(old_record, new_record)
-    for key in sorted({*old.signature_def} & {*new.signature_def}):
-        was, now = old.signature_def[key].method_name, new.signature_def[key].method_name
-        if was != now:
-            yield Change("signatures", key, f"was for {was!r}, and is for {now!r}", BREAKING)
     yield from graph_changes.changes(old_record, new_record, old, new)
 
 

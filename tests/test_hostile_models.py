@@ -111,7 +111,7 @@ def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(sav
 
     found = [str(each) for each in diffing.diff(saved, copy).changes if each.verdict != "internal"]
     assert found == [
-        "signatures serving_default: was for 'tensorflow/serving/predict', and is for 'tensorflow/serving/regress'",
+        "signatures serving_default.method_name: was tensorflow/serving/predict, and is tensorflow/serving/regress",
         "tags serve, train: the graph is new",
     ]
     back = [str(each) for each in diffing.diff(copy, saved).changes if each.part == "tags"]
