@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -22,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import config_dirs, explaining, resolving
 from smdecl.config import Composition
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, Origin, Problem
 from smdecl.locating import Locator
 
 PRIMARY = "export"
@@ -161,9 +162,37 @@ def _resolve(
     values, recorded, environment, found = resolving.resolve(config)
     settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
     composition = Composition(values, recorded, locate, tuple(environment.reads), environment.values, settings)
-    if found := [*problems, *found]:
+    if found := [*problems, *_dropped_pins(config, config_name, overrides), *found]:
         raise composition.masked(ConfigError(found))
     return composition
+
+
+def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]) -> list[Problem]:
+    """Returns the overrides that drop digests which files pin, or were meant to: Hydra merges `sha256={}`.
+
+    Who reviews a release file relies on its pins, whatever is on the command line beside it.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    own = [override for override in parsed if override.key_or_group.split(".")[0] == "sha256"]
+    dropping = [override for override in own if override.is_delete() or override.value() in ({}, None)]
+    if not dropping:
+        return []
+    others = tuple(str(override.input_line) for override in parsed if override not in own)
+    with config_dirs.session():
+        declared, _, _ = _compose_what_can_be(config_name, others)
+    pins = _pins(declared)
+    if not pins:
+        return []
+    origin = Locator(config_name, others, config_dirs.UserConfigs.directories)(("sha256", pins[0]))
+    kept = _pins(config)
+    dropped = [pin for pin in pins if pin not in kept] or pins
+    message = f"an override cannot drop the pins of {', '.join(dropped)}; change them in {origin}"
+    return [Problem(("sha256",), message, Origin(override=override.input_line)) for override in dropping]
+
+
+def _pins(config: DictConfig | None) -> list[str]:
+    pins = None if config is None else config.get("sha256")
+    return sorted(map(str, pins)) if isinstance(pins, DictConfig) else []
 
 
 def _complete_weights(config: DictConfig) -> None:

@@ -270,6 +270,11 @@ def _meant(package: str, project: Project) -> str:
     here = Path.cwd()
     if here.resolve() != project.root and importlib.machinery.PathFinder.find_spec(package, [str(project.root)]):
         return f"; it is in {project.root}: run smdecl from there"
+    for root in dict.fromkeys((here, project.root)):
+        sources = (root / "src" / package, root / "src" / f"{package}.py")
+        found = next((path for path in sources if path.exists()), None)
+        if found is not None:
+            return f"; {os.path.relpath(found)} exists: run pip install -e {os.path.relpath(root)}"
     modules = [*here.glob("*.py"), *(file.parent for file in here.glob("*/__init__.py"))]
     return nearest(package, sorted(path.stem for path in modules))
 

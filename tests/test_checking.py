@@ -137,6 +137,19 @@ def test_a_module_of_the_root_is_told_where_smdecl_runs_below_it(project, monkey
     ]
 
 
+@pytest.mark.parametrize("module", ["shopmodels/__init__.py", "shopmodels/net.py", "shopmodels.py"])
+def test_a_package_below_src_is_told_with_how_it_is_installed(project, module, monkeypatch):
+    project.write(f"src/{module}", "")
+    project.write("conf/model/net.yaml", "_target_: shopmodels.make\n")
+
+    found = f"src/{module.partition('/')[0]}"
+    hint = f"; {found} exists: run pip install -e ."
+    assert told(project, "model=net") == [MISSING.format("'shopmodels'", hint)]
+    monkeypatch.chdir(project.root / "conf")
+    hint = f"; ../{found} exists: run pip install -e .."
+    assert told(project, "model=net") == [MISSING.format("'shopmodels'", hint).removeprefix("conf/")]
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "expected"),
     [

@@ -304,6 +304,38 @@ def test_weights_are_taken_away_from_a_release_file_too(project, weights):
     assert taken == {"format": "keras", "path": "p", "expect": "full"}
 
 
+@pytest.mark.parametrize(
+    ("overrides", "pins"),
+    [
+        (["~sha256"], "a, net.h5"),
+        (["~sha256.a"], "a"),
+        (["sha256={}"], "a, net.h5"),
+        (["++sha256={}"], "a, net.h5"),
+        (["sha256=null"], "a, net.h5"),
+    ],
+)
+def test_an_override_cannot_drop_what_a_release_file_pins(project, overrides, pins):
+    project.write("conf/release/r.yaml", f"# @package _global_\nsha256:\n  a: {DIGEST!r}\n  net.h5: {DIGEST!r}\n")
+
+    with pytest.raises(ConfigError) as error:
+        project.compose("release=r", *overrides)
+
+    assert str(error.value) == (
+        f"override '{overrides[0]}': sha256: an override cannot drop the pins of {pins}; change them in"
+        " conf/release/r.yaml:3"
+    )
+
+
+def test_pins_are_added_by_overrides_and_their_own_are_taken_away_again(project):
+    project.write("conf/release/r.yaml", f"# @package _global_\nsha256: {{a: {DIGEST!r}}}\n")
+
+    more = project.compose("release=r", f"+sha256={{b: {DIGEST}}}").values["sha256"]
+
+    assert list(more) == ["a", "b"]
+    assert project.compose(f"+sha256={{b: {DIGEST}}}", "~sha256.b").values["sha256"] == {}
+    assert project.compose("sha256={}").values["sha256"] == {}
+
+
 def test_a_config_directory_that_is_not_there_is_told():
     with pytest.raises(UsageError, match="--config-dir: no directory '.*nowhere'"):
         smdecl.compose(config_dir="nowhere")
