@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from smdecl import __version__
 from smdecl.errors import ContractError, UsageError, nearest
 
 _PRIMARY = "export"
@@ -48,7 +47,8 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="smdecl" if verb == "export" else f"smdecl {verb}", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("--version", action="version", version=f"smdecl {__version__}")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--jobs", "-j", type=int, metavar="N")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
@@ -60,6 +60,8 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     _add_config(parser)
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
+    if arguments.verbose and not arguments.version:
+        raise UsageError("--verbose goes with --version: it adds what the kernel can confine here")
     if arguments.multirun and verb == "plan":
         raise UsageError("-m runs a sweep of exports or checks; plan takes one variant")
     if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):

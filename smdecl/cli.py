@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from smdecl import isolating, reporting
+from smdecl import __version__, isolating, reporting
 from smdecl.arguments import VERBS, parse
 from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
 
@@ -80,6 +80,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.verb in _ON_DIRECTORIES:
         return _ON_DIRECTORIES[arguments.verb](arguments)
+    if arguments.version:
+        return _version(arguments)
     shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if shows:
         from smdecl import hydra_app
@@ -96,6 +98,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return (sweeping.check if arguments.verb == "check" else sweeping.sweep)(arguments, project)
     return _OF_CONFIG[arguments.verb](_compose(arguments), project)
+
+
+def _version(arguments: argparse.Namespace) -> int:
+    reporting.result(f"smdecl {__version__}\n")
+    if arguments.verbose:
+        from smdecl import confining
+
+        reporting.result(f"{confining.describe()}\n")
+    return 0
 
 
 def _compose(arguments: argparse.Namespace) -> Any:

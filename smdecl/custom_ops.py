@@ -8,8 +8,10 @@ project that smdecl runs in decides what is loaded.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from smdecl import digests, usercode
@@ -57,6 +59,17 @@ def _load(name: str, project: Project) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {str(path)!r}")
     tf.load_op_library(str(path))
+
+
+def places(project: Project) -> Iterator[Path]:
+    """Yields the files and directories that `load` reads."""
+    for name in project.custom_ops:
+        if is_library(name):
+            yield project.root / name
+            continue
+        spec = importlib.util.find_spec(name.partition(".")[0])
+        if spec is not None:
+            yield from map(Path, spec.submodule_search_locations or [str(spec.origin)])
 
 
 def _registered() -> set[str]:

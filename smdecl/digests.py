@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files
+from smdecl import files, trust
 from smdecl.config import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 
@@ -37,11 +37,22 @@ def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         ConfigError: Where one of them cannot be read.
     """
-    files = dict([*_files_of_weights(config.weights, recorded), *_files_of_examples(config, recorded)])
+    files = dict(_files_of_weights(config.weights, recorded))
+    files.update((_recorded(recorded, path), file) for path, file in _files_of_examples(config))
     for index, name in enumerate(config.sha256):
         is_read = isinstance(recorded["sha256"], str)
         files[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)
     return {name: _of_input(files[name]) for name in sorted(files)}
+
+
+def named(config: ExportConfig) -> Iterator[Path]:
+    """Yields every file that a config names for the model to read: its weights, and what its targets take."""
+    yield from of_weights(config.weights)
+    parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}}
+    for _, target, node in trust.targets(parts):
+        yield from (Path(name) for _, name in trust.files(target, node))
+    for _, file in _files_of_examples(config):
+        yield file
 
 
 def _files_of_weights(weights: Weights | None, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
@@ -51,10 +62,10 @@ def _files_of_weights(weights: Weights | None, recorded: Mapping[str, Any]) -> I
     yield from ((name + str(file).removeprefix(prefix), file) for file in of_weights(weights))
 
 
-def _files_of_examples(config: ExportConfig, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+def _files_of_examples(config: ExportConfig) -> Iterator[tuple[KeyPath, Path]]:
     for path, content in example_contents(config.verify.examples):
         if "file" in content:
-            yield _recorded(recorded, (*path, "file")), Path(content["file"])
+            yield (*path, "file"), Path(content["file"])
 
 
 def _recorded(recorded: Any, path: KeyPath) -> str:

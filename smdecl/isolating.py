@@ -6,7 +6,8 @@ nothing of one leaks into the next and all begin alike.
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import io
 import multiprocessing
 import multiprocessing.process
 import multiprocessing.resource_tracker
@@ -20,10 +21,13 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
+from smdecl import confining
+from smdecl.confining import Confinement
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
 from smdecl.server import Child, Server
 
@@ -135,7 +139,13 @@ def abandon() -> None:
 
 
 def run(
-    function: Callable[..., Result], /, *args: Any, failure: type[SmdeclError], doing: str, fresh: bool = False
+    function: Callable[..., Result],
+    /,
+    *args: Any,
+    failure: type[SmdeclError],
+    doing: str,
+    fresh: bool = False,
+    confinement: Confinement | None = None,
 ) -> Result:
     """Runs `function(*args)` in a pristine process and returns what it returns.
 
@@ -146,6 +156,7 @@ def run(
         doing: What the process was doing, for that error's text.
         fresh: Whether to start a server for this process alone. Two forks of one server have the same addresses in
             memory.
+        confinement: What the kernel lets the process touch, where it can confine; None is whatever this one may.
 
     Raises:
         SmdeclError: What the function raised, or `failure`.
@@ -153,7 +164,7 @@ def run(
         AbandonedError: Where `abandon` has been called.
     """
     with _server_for(fresh) as server:
-        outcome = _run(server, function, args, failure, doing)
+        outcome = _run(server, _Task(function, args, {}, confinement), failure, doing)
     if isinstance(outcome, SmdeclError):
         raise outcome
     return outcome  # type: ignore[no-any-return]
@@ -171,9 +182,7 @@ def _server_for(fresh: bool) -> Iterator[Server]:
             server.stop()
 
 
-def _run(
-    server: Server, function: Callable[..., Any], args: tuple[Any, ...], failure: type[SmdeclError], doing: str
-) -> Any:
+def _run(server: Server, task: _Task, failure: type[SmdeclError], doing: str) -> Any:
     receiver, sender = Pipe(duplex=False)
     waiter, go = Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
@@ -181,7 +190,7 @@ def _run(
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
     scratch = tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True)
     environment = {**os.environ, **_PINNED, "TMPDIR": scratch.name, _INSIDE: "1"}
-    process = Child(server, _child, (sender, waiter, stderr, _Task(function, args, environment)))
+    process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=environment)))
     try:
         with _children:
             _start_process(process)
@@ -204,6 +213,7 @@ class _Task:
     function: Callable[..., Any]
     args: tuple[Any, ...]
     environment: dict[str, str]
+    confinement: Confinement | None
 
 
 def _start_process(process: Child) -> None:
@@ -237,10 +247,14 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
     begun = False
     ready = wait([receiver, process.sentinel])
     if receiver in ready or receiver.poll():
-        with contextlib.suppress(EOFError, OSError):  # it died before it had said all
+        try:
             receiver.recv()
             begun = True
-            return receiver.recv()
+            return _Results(io.BytesIO(receiver.recv_bytes(_LARGEST_RESULT))).load()
+        except (EOFError, OSError):  # it died before it had said all
+            pass
+        except Exception as error:  # any pickle may be in it
+            return failure(Problem((), f"the process that was {doing} returned no result: {error}"))
     _require_wanted()
     with _children:
         process.join()
@@ -248,6 +262,28 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
     if not begun:
         return InternalError(f"a process ended with status {exitcode} before it began {doing}")
     return failure(Problem((), f"the process that was {doing} {_describe_exit(exitcode)}"))
+
+
+_LARGEST_RESULT = 1 << 30  # bytes
+
+
+class _Results(pickle.Unpickler):
+    """Reads what a process has made: records and errors, and nothing that would run here.
+
+    Code that took the process over could write any pickle, and would be out of its confinement.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] in _OF_RESULTS and "." not in name:
+            found = super().find_class(module, name)
+            is_defined_there = isinstance(found, type) and found.__module__ == module
+            if is_defined_there and (module != "builtins" or found in _BUILTINS):
+                return found
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which no stage returns")
+
+
+_OF_RESULTS = ("smdecl", "builtins", "pathlib")
+_BUILTINS = (set, frozenset, complex, bytearray, range, slice)
 
 
 def _describe_exit(exitcode: int) -> str:
@@ -286,18 +322,44 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
         waiter.recv()
     except EOFError:  # it was interrupted while this process was being started
         os._exit(0)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(task.environment)
     tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
+    # Before any thread is started, for that would not be confined.
+    is_confined = task.confinement is not None and confining.confine(task.confinement, Path(tempfile.gettempdir()))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     sender.send(None)  # from here on, what ends this process is the function's doing
-    _send(sender, _outcome(task.function, task.args))
+    outcome = _outcome(task.function, task.args)
+    if is_confined and isinstance(outcome, SmdeclError):
+        outcome = _told_of_confinement(outcome)
+    _send(sender, outcome)
     sender.close()
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(0)  # TensorFlow's own shutdown takes time and has nothing to add
+
+
+def _told_of_confinement(error: SmdeclError) -> SmdeclError:
+    """Adds to what the kernel has refused where it is allowed."""
+    problems = []
+    for problem in error.problems:
+        is_refusal = any(refused in problem.message for refused in _REFUSED)
+        message = f"{problem.message}; {_CONFINED}" if is_refusal else problem.message
+        problems.append(replace(problem, message=message))
+    explained = type(error)(problems, error.traceback_text)
+    explained.__cause__ = error.__cause__
+    return explained
+
+
+_CONFINED = (
+    "the process is confined to the files that the config names;"
+    " a project allows others by reads under [tool.smdecl] in its pyproject.toml"
+)
+
+
+_REFUSED = (os.strerror(errno.EACCES), "PermissionDenied")
 
 
 def _send(sender: Connection, outcome: Any) -> None:

@@ -22,9 +22,11 @@ from smdecl import (
     schema,
     signature_rules,
     signing,
+    trust,
     uploading,
 )  # fmt: skip
 from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
+from smdecl.confining import Confinement
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
@@ -55,7 +57,10 @@ def plan(composition: Composition, project: Project) -> Plan:
     """Runs the line through trace; writes nothing."""
     with located(composition):
         config = checking.check(composition, project)
-        planned = isolating.run(making.plan, config, project, failure=ModelError, doing="building and tracing")
+        planned = isolating.run(
+            making.plan, config, project, failure=ModelError, doing="building and tracing",
+            confinement=_confinement(config),
+        )  # fmt: skip
         _require_schemas(planned)
         return planned
 
@@ -207,6 +212,7 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     made = isolating.run(
         making.make, config, project, directory, providers,
         failure=ModelError, doing="building and saving", fresh=fresh,
+        confinement=_confinement(config, directory),
     )  # fmt: skip
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(made.saved))
@@ -216,6 +222,15 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
             [Problem(("audit", finding.rule), f"{finding}; takes warn or off to let it pass") for finding in errors]
         )
     return made
+
+
+def _confinement(config: ExportConfig, *writes: Path) -> Confinement | None:
+    """Returns what a config of nothing but framework targets may touch; None if code of a project runs."""
+    parts = {"model": config.model, "strategy": config.devices.strategy, "options": config.options}
+    if all(trust.is_framework(target) for _, target, _ in trust.targets(parts)):
+        lists = {file.parent for file in digests.of_weights(config.weights)}
+        return Confinement(tuple(digests.named(config)), writes, tuple(lists))
+    return None
 
 
 def _level(config: ExportConfig, finding: Finding) -> str:
@@ -312,6 +327,7 @@ def _verify(
     report = isolating.run(
         making.verify, directory, signatures, options, project,
         failure=VerificationError, doing="loading and running the export",
+        confinement=Confinement((directory, *custom_ops.places(project))),
     )  # fmt: skip
     schema.require("verification", manifest.plain(report))
     if report.failures:

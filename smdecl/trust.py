@@ -222,6 +222,11 @@ def refuse_file(name: str, project: Project) -> str | None:
     return None if os.path.isfile(name) else f"no file {name!r}"  # noqa: PTH113
 
 
+def is_framework(target: str) -> bool:
+    """Tells whether a `_target_` is TensorFlow's, Keras's or smdecl's own, so that no code of a project runs."""
+    return target.partition(".")[0] in (*_FRAMEWORKS, "smdecl")
+
+
 def refuse_target(target: str, project: Project) -> str | None:
     """Says why a `_target_` may not be imported, or returns None where it may; imports nothing."""
     if target.partition(".")[0] == "__main__":
