@@ -150,11 +150,15 @@ def bodies(release):
     return Counter(node.op for function, node in inspecting.all_nodes(graph) if function)
 
 
-@pytest.mark.parametrize(("method", "factor"), [("encoder.encode", 3), ("add", 2), ("deep", 6)])
-def test_a_method_of_a_module_of_its_base_and_of_a_module_in_it_is_a_signature(mine, method, factor):
-    release = export(mine, "modules.Net", signature("x: {shape: [n], dtype: float32}", method))
+def test_a_method_of_a_module_of_its_base_and_of_a_module_in_it_is_a_signature(mine):
+    factors = {"encoder.encode": 3, "add": 2, "deep": 6}
+    keys = {method: method.rpartition(".")[2] for method in factors}
+    vector = "x: {shape: [n], dtype: float32}"
+    release = export(mine, "modules.Net", *[signature(vector, method, keys[method]) for method in factors])
 
-    assert answers(release, x=np.array([1, 2], np.float32))["output_0"].tolist() == [factor, 2 * factor]
+    for method, factor in factors.items():
+        found = answers(release, keys[method], x=np.array([1, 2], np.float32))
+        assert found["output_0"].tolist() == [factor, 2 * factor]
 
 
 def test_one_method_is_exported_under_several_keys_with_specs_of_their_own(mine):
@@ -268,18 +272,26 @@ def test_a_function_of_a_keras_subclass_is_exported_as_documented(mine, target, 
     assert loaded.concat(tf.constant("cd")).numpy() == b"cdcd"
 
 
-@pytest.mark.parametrize("bound", ["", ", training: {value: false}"])
 @pytest.mark.parametrize(
-    ("target", "name", "method", "factor"),
-    [("norm", "x", "__call__", 1), ("norm", "inputs", "call", 1)]
-    + [("Own", "features", method, 2) for method in ("__call__", "call")],
+    ("target", "names", "factor"),
+    [
+        ("norm", {"__call__": "x", "call": "inputs"}, 1),
+        ("Own", {"__call__": "features", "call": "features"}, 2),
+    ],
 )
-def test_a_keras_model_is_exported_for_inference(mine, target, name, method, factor, bound):
-    inputs = f"{name}: {{shape: [batch, 2], dtype: float32}}{bound}"
-    release = export(mine, f"mykeras.{target}", signature(inputs, method))
+def test_a_keras_model_is_exported_for_inference(mine, target, names, factor):
+    asked, declared = {}, []
+    for method, name in names.items():
+        for kind, bound in {"open": "", "bound": ", training: {value: false}"}.items():
+            key = f"{method.strip('_')}_{kind}_{len(asked)}"
+            asked[key] = name
+            declared.append(signature(f"{name}: {{shape: [batch, 2], dtype: float32}}{bound}", method, key))
+    release = export(mine, f"mykeras.{target}", *declared)
 
-    (found,) = answers(release, **{name: np.array([[1, 1], [3, 3]], np.float32)}).values()
-    np.testing.assert_allclose(found, [[factor] * 2, [3 * factor] * 2])
+    assert len(asked) == 4
+    for key, name in asked.items():
+        (found,) = answers(release, key, **{name: np.array([[1, 1], [3, 3]], np.float32)}).values()
+        np.testing.assert_allclose(found, [[factor] * 2, [3 * factor] * 2])
     assert not [op for op in bodies(release) if "Random" in op]
 
 

@@ -148,30 +148,29 @@ def test_an_op_of_a_namespace_that_is_allowed_is_saved(net, allowed):
     assert ask(release, 1) == 3
 
 
-@pytest.mark.parametrize(("model", "method"), [("Net", "reached"), ("Net", "branched"), ("Beside", "add")])
-def test_an_op_of_a_namespace_that_is_not_allowed_is_refused_wherever_it_is(net, model, method):
+@pytest.mark.parametrize(
+    ("model", "method", "allowed"), [("Net", "reached", "[]"), ("Net", "branched", "[]"), ("Beside", "add", "[Other]")]
+)
+def test_an_op_of_a_namespace_that_is_not_allowed_is_refused_wherever_it_is(net, model, method, allowed):
     net.write("conf/model/net.yaml", f"_target_: mynet.{model}\n")
-    for allowed in ("[]", "[Other]"):
-        error = refused(net, f"namespace_whitelist={allowed}", method=method)
-        assert [problem.key for problem in error.problems] == ["options.namespace_whitelist"]
-        assert "Namespace>TestStringOutput" in str(error)
+
+    error = refused(net, f"namespace_whitelist={allowed}", method=method)
+
+    assert [problem.key for problem in error.problems] == ["options.namespace_whitelist"]
+    assert "Namespace>TestStringOutput" in str(error)
 
 
 def test_debug_info_tells_where_the_code_was_and_nothing_else_does(net):
-    told, plain = export(net, "save_debug_info=true"), export(net)
+    told, again = (export(net, "save_debug_info=true") for _ in range(2))
+    plain = export(net)
 
+    assert tree(told.path) == tree(again.path)
     info = tree(told.path).pop("debug/saved_model_debug_info.pb")
     assert b"mynet.py" in info
     assert not any(str(net.root).encode() in data for path in (told, plain) for data in tree(path.path).values())
     without = {name: data for name, data in tree(told.path).items() if not name.startswith(("debug/", "assets.extra/"))}
     assert without == {name: data for name, data in tree(plain.path).items() if name in without}
     assert ask(told, 1) == 3
-
-
-def test_debug_info_is_the_same_bytes_each_time(net):
-    first, second = (export(net, "save_debug_info=true") for _ in range(2))
-
-    assert tree(first.path) == tree(second.path)
 
 
 def test_an_alias_names_every_trace_of_its_function(net):
@@ -188,20 +187,17 @@ def test_an_alias_names_every_trace_of_its_function(net):
     assert serve(release.path, "b", x=np.ones([2], np.float32))["output_0"].tolist() == [3, 3]
 
 
-@pytest.mark.parametrize(
-    ("aliases", "key", "message"),
-    [
-        ("{same: plain}", "options.function_aliases.same", "no tf.function"),
-        ("{same: untraced}", "options.function_aliases.same", "never traced"),
-        ("{sum: add, plus: add}", "options.function_aliases.plus", "sum"),
-    ],
-)
-def test_an_alias_that_would_name_nothing_is_told(net, aliases, key, message):
-    error = refused(net, f"function_aliases={aliases}")
+def test_every_alias_that_would_name_nothing_is_told(net):
+    error = refused(net, "function_aliases={same: plain, other: untraced, sum: add, plus: add, no: nothing}")
 
     assert isinstance(error, ConfigError)
-    assert [problem.key for problem in error.problems] == [key]
-    assert message in str(error)
+    told = {problem.key: problem.message for problem in error.problems}
+    assert told == {
+        "options.function_aliases.same": "'plain' is no tf.function of Net",
+        "options.function_aliases.other": "'untraced' was never traced, so that TensorFlow has nothing to name",
+        "options.function_aliases.plus": "'add' has the alias 'sum' already, and TensorFlow keeps one",
+        "options.function_aliases.no": "'nothing' is no tf.function of Net",
+    }
 
 
 def test_assertions_are_stripped_from_functions_branches_and_loops(net):
@@ -222,6 +218,7 @@ def test_the_io_device_writes_the_checkpoint_so_it_has_to_be_there(net):
 
     release = export(net, "experimental_io_device=/job:localhost/task:0")
     assert (release.path / "saved_model.pb").read_bytes() == (export(net).path / "saved_model.pb").read_bytes()
+    assert ask(release, 1) == 3
 
 
 @pytest.mark.parametrize(
@@ -240,7 +237,8 @@ def test_the_policy_says_what_is_kept_of_a_variable_under_a_strategy(net, policy
 
     variables = [node.variable for node in meta_graph(release).object_graph_def.nodes if node.HasField("variable")]
     assert [variable.name for variable in variables] == ["first", "second"]
-    assert [bool(variable.device) for variable in variables] == [device] * 2
+    assert [variable.device.endswith("CPU:0") for variable in variables] == [device] * 2
+    assert device or not any(variable.device for variable in variables)
     found = [len(variable.experimental_distributed_variable_components) for variable in variables]
     assert found == [components] * 2
     assert ask(release, 1) == 3
@@ -254,9 +252,12 @@ def test_a_custom_gradient_that_is_kept_is_that_of_the_loaded_function(net):
             y = function(x) * 10.0
         return tape.gradient(y, x)
 
-    assert gradient(export(net, method="clipped")).numpy() == 1
+    kept = export(net, method="clipped")
+    assert gradient(kept).numpy() == 1
+    assert meta_graph(kept).graph_def.library.registered_gradients
     without = export(net, "experimental_custom_gradients=false", method="clipped")
     assert serve(without.path, "s", x=np.float32(3)) == {"output_0": 6}
+    assert not meta_graph(without).graph_def.library.registered_gradients
     with pytest.raises(LookupError, match="No gradient defined"):
         gradient(without)
 
@@ -269,6 +270,7 @@ def test_the_image_format_is_refused_before_anything_is_built(net):
 def test_without_a_saver_only_what_has_no_variables_can_be_served(net):
     release = export(net, "experimental_skip_saver=true", method="clipped")
     assert not {"SaveV2", "RestoreV2"} & ops(release)
+    assert meta_graph(release).saver_def.restore_op_name == ""
     assert serve(release.path, "s", x=np.float32(3)) == {"output_0": 6}
 
     with pytest.raises(Exception, match=r"options\.experimental_skip_saver"):
@@ -290,7 +292,8 @@ def test_a_sharding_callback_divides_the_checkpoint(net, callback, count):
 
     shards = [name for name in tree(release.path) if "variables.data-" in name]
     assert len(shards) >= count if "MaxShard" in callback else len(shards) == count
-    assert tree(release.path) == tree(export(net, f"experimental_sharding_callback={callback}").path)
+    if count > 1:
+        assert tree(release.path) == tree(export(net, f"experimental_sharding_callback={callback}").path)
     assert ask(release, 1) == 3
 
 
@@ -305,6 +308,7 @@ def test_with_extra_tags_every_tag_has_to_be_asked_for(net):
     release = export(net, "extra_tags=[gpu,fast]")
 
     assert list(meta_graph(release).meta_info_def.tags) == ["serve", "gpu", "fast"]
+    assert meta_graph(release).saver_def.restore_op_name
     for tags in (["serve", "gpu", "fast"], ["fast", "serve", "gpu"], None):
         loaded = tf.saved_model.load(str(release.path), tags=tags)
         assert loaded.signatures["s"](x=tf.constant(1.0))["output_0"] == 3

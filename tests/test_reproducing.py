@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
+import smdecl
 from smdecl import manifest, pipeline, reproducing, trust
 from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
 from tests.conftest import forge_manifest, tree
@@ -29,6 +32,27 @@ class Net(tf.Module):
 def net(project):
     project.write("mynet.py", NET)
     return project
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The release of NET, which is the same in any project."""
+    root = tmp_path_factory.mktemp("made")
+    (root / "pyproject.toml").write_text("")
+    (root / "mynet.py").write_text(NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.syspath_prepend(root)
+        release = smdecl.export(smdecl.compose(["model._target_=mynet.Net"]))
+    return replace(release, path=root / release.path)
+
+
+@pytest.fixture
+def release(net, made):
+    """The release of NET in a project of its own."""
+    path = Path("exports") / "adder" / "1"
+    shutil.copytree(made.path, net.root / path)
+    return replace(made, path=path)
 
 
 def differences(net, release):
@@ -56,8 +80,7 @@ def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
     ]  # fmt: skip
 
 
-def test_another_source_line_is_told_by_the_node(net):
-    release = net.export("model._target_=mynet.Net")
+def test_another_source_line_is_told_by_the_node(net, release):
     net.write("mynet.py", NET.replace("x + tf", "x - tf"))
 
     found = differences(net, release)
@@ -75,8 +98,7 @@ def test_another_source_line_is_told_by_the_node(net):
     ]
 
 
-def test_another_weight_is_told_by_the_variable(net):
-    release = net.export("model._target_=mynet.Net")
+def test_another_weight_is_told_by_the_variable(net, release):
     net.write("mynet.py", NET.replace("scale=2.0", "scale=4.0"))
 
     found = differences(net, release)
@@ -91,8 +113,7 @@ def test_another_weight_is_told_by_the_variable(net):
     ]
 
 
-def test_another_environment_is_told_by_the_package(net):
-    release = net.export("model._target_=mynet.Net")
+def test_another_environment_is_told_by_the_package(net, release):
     environment = manifest.read(release.path)["environment"]
     forge_manifest(release.path, environment={**environment, "numpy": "1.0"})
     assert (
@@ -110,9 +131,8 @@ def test_what_was_changed_since_is_not_made_again(net):
     assert [text.partition(":")[0] for text in differences(net, release)] == [str(release.path / "saved_model.pb")]
 
 
-def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net):
+def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net, release):
     net.write("elsewhere/outside.py", NET)
-    release = net.export("model._target_=mynet.Net")
     shutil.copytree(release.path, net.root / "elsewhere" / "release")
     other = net.root / "elsewhere"
     (other / "pyproject.toml").write_text("")
@@ -152,9 +172,7 @@ def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(net, tm
         ]
 
 
-def test_the_command_line_makes_a_release_again(net):
-    release = net.export("model._target_=mynet.Net")
-
+def test_the_command_line_makes_a_release_again(net, release):
     done = net.run("reproduce", str(release.path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"exports/adder/1: made again, the same bytes: {release.digest}\n"
@@ -300,9 +318,7 @@ def test_what_the_environment_holds_is_told_by_its_name(net):
     assert "${oc.env:SMDECL_TEST_TOKEN}" in str(error.value)
 
 
-def test_a_config_that_signs_is_compared_by_who_has_no_key(net):
-    release = net.export("model._target_=mynet.Net")
-
+def test_a_config_that_signs_is_compared_by_who_has_no_key(net, release):
     again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
     assert reproducing.reproduce(release.path, trust.find_project(net.root), again)[0] == release.digest
 
@@ -317,9 +333,7 @@ def test_environments_are_compared_with_no_config(net, arguments):
     )
 
 
-def test_another_primary_config_is_not_passed_over(net):
-    release = net.export("model._target_=mynet.Net")
-
+def test_another_primary_config_is_not_passed_over(net, release):
     done = net.run("reproduce", str(release.path), "--config-name", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "nowhere" in done.stderr

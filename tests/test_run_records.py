@@ -1,11 +1,14 @@
 """What varies from one run to the next is written down outside of the release, a line for each that was published."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -120,25 +123,30 @@ class Net(tf.Module):
 """
 
 
-@pytest.mark.parametrize(
-    ("does", "told"),
-    [
-        ('os.mkfifo("runs.jsonl")', "runs.jsonl: No such device or address"),
-        ('os.symlink("/dev/full", "runs.jsonl")', "runs.jsonl: No space left on device"),
-        ('os.mkdir("runs.jsonl")', "runs.jsonl: Is a directory"),
-    ],
-)
-def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands(project, does, told):
-    project.write("mynet.py", NET.format(does=does))
+def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands(project):
+    project.write("mynet.py", NET.format(does='os.mkdir("runs.jsonl")'))
 
     with pytest.raises(PublishError) as error:
         project.export("model._target_=mynet.Net", "publish.run_record=runs.jsonl")
 
-    assert str(error.value) == (
-        "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but " + told
-    )
+    told = "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but runs.jsonl"
+    assert str(error.value) == f"{told}: Is a directory"
     assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
     assert sorted(path.name for path in (project.root / "exports" / "adder").iterdir()) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [(os.mkfifo, errno.ENXIO), (lambda path: path.symlink_to("/dev/full"), errno.ENOSPC), (Path.mkdir, errno.EISDIR)],
+    ids=["pipe", "full", "directory"],
+)
+def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_path, make, code):
+    make(tmp_path / "runs.jsonl")
+
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
+        run_records.append(tmp_path / "runs.jsonl", PUBLISHED, {}, 1)
+
+    assert error.value.errno == code
 
 
 @pytest.mark.parametrize(

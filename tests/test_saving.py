@@ -5,45 +5,12 @@ import pytest
 import tensorflow as tf
 
 from smdecl import inspecting
-from smdecl.errors import ConfigError, ContractError, PublishError
-from tests.conftest import tree
+from smdecl.errors import ContractError, PublishError
 from tests.test_pipeline import serve
 
 
 def meta_graph(release):
     return inspecting.read(release.path).meta_graphs[0]
-
-
-def test_extra_tags_are_tags_of_their_own(project):
-    release = project.export("options.extra_tags=[gpu]")
-
-    assert sorted(meta_graph(release).meta_info_def.tags) == ["gpu", "serve"]
-    assert tf.saved_model.load(str(release.path), tags=["serve", "gpu"]).signatures["serving_default"] is not None
-
-
-def test_function_aliases_are_written_and_an_unknown_method_is_told(project):
-    release = project.export("+options.function_aliases.sum=add")
-
-    assert set(meta_graph(release).meta_info_def.function_aliases.values()) == {"sum"}
-    with pytest.raises(ConfigError, match=r"options.function_aliases.sum: 'nothing' is no tf.function of Adder"):
-        project.export("+options.function_aliases.sum=nothing")
-
-
-@pytest.mark.parametrize("skipped", [True, False])
-def test_the_saver_is_in_the_graph_or_not(project, skipped):
-    release = project.export(f"options.experimental_skip_saver={str(skipped).lower()}")
-
-    assert (meta_graph(release).saver_def.restore_op_name == "") == skipped
-
-
-def test_debug_info_is_written(project):
-    assert "debug/saved_model_debug_info.pb" in tree(project.export("options.save_debug_info=true").path)
-
-
-def test_the_io_device_is_where_the_saver_runs(project):
-    release = project.export("model=scaler", "options.experimental_io_device=/job:localhost")
-
-    assert serve(release.path, "serving_default", x=np.float32(2)) == {"output_0": 6}
 
 
 def test_variable_devices_are_saved_where_the_policy_says(project):
@@ -57,42 +24,6 @@ def test_variable_devices_are_saved_where_the_policy_says(project):
 
     assert device(plain) == ""
     assert device(kept).endswith("CPU:0")
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_custom_gradients_are_kept_or_not(project, kept):
-    project.write(
-        "mynet.py",
-        "import tensorflow as tf\n"
-        "@tf.custom_gradient\n"
-        "def clipped(x):\n"
-        "    return x * 2.0, lambda upstream: tf.clip_by_value(upstream, -1.0, 1.0)\n"
-        "class Net(tf.Module):\n"
-        "    @tf.function\n"
-        "    def add(self, x):\n"
-        "        return clipped(x)\n",
-    )
-    release = project.export("model._target_=mynet.Net", f"options.experimental_custom_gradients={str(kept).lower()}")
-
-    functions = meta_graph(release).graph_def.library
-    assert bool(functions.registered_gradients) == kept
-
-
-def test_a_sharding_policy_is_built_from_the_config(project):
-    callback = "{_target_: tensorflow.train.experimental.MaxShardSizePolicy, max_shard_size: 64}"
-    project.write(
-        "mynet.py",
-        "import tensorflow as tf\n"
-        "class Net(tf.Module):\n"
-        "    def __init__(self):\n"
-        "        self.a, self.b = tf.Variable(tf.ones([16])), tf.Variable(tf.ones([16]))\n"
-        "    def add(self, x):\n"
-        "        return x + self.a[0] + self.b[0]\n",
-    )
-    release = project.export("model._target_=mynet.Net", f"options.experimental_sharding_callback={callback}")
-
-    shards = [name for name in tree(release.path) if "variables.data-" in name]
-    assert len(shards) > 1
 
 
 def test_a_keras_variable_is_one_variable_of_the_export_that_every_loader_and_a_checkpoint_find(project):
