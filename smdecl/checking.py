@@ -61,6 +61,11 @@ def warnings(checked: ExportConfig) -> Iterator[Problem]:
     yield from verify_rules.lost_zeros(checked.verify.examples)
 
 
+def located_warnings(checked: ExportConfig, composition: Composition) -> list[Problem]:
+    """Returns the warnings of a config with their files and lines or overrides."""
+    return [problem.at(composition.locate(problem.path)) for problem in warnings(checked)]
+
+
 def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Checks what no schema can say of the whole: how deep it is, and that JSON can hold its keys and values."""
     pending: list[tuple[KeyPath, Any]] = [((), values)]

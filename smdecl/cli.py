@@ -141,8 +141,7 @@ def _check(composition: Any, project: Any) -> int:
     from smdecl import checking
 
     checked = checking.check(composition, project)
-    located = (problem.at(composition.locate(problem.path)) for problem in checking.warnings(checked))
-    reporting.warn(map(str, located))
+    reporting.warn(map(str, checking.located_warnings(checked, composition)))
     return 0
 
 

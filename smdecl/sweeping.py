@@ -68,7 +68,10 @@ def check(arguments: argparse.Namespace, project: Project) -> int:
     highest = 0
     for number, overrides in enumerate(variants.expand(arguments.overrides)):
         try:
-            checking.check(_compose([*overrides, *hydra], arguments, composing.Job(number, cache)), project)
+            composition = _compose([*overrides, *hydra], arguments, composing.Job(number, cache))
+            checked = checking.check(composition, project)
+            warned = checking.located_warnings(checked, composition)
+            reporting.warn(map(str, warned), " ".join(overrides))
         except SmdeclError as error:
             reporting.error(error, " ".join(overrides))
             highest = max(highest, error.exit_code)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -300,9 +301,14 @@ def test_what_a_decoder_needs_is_verified_recorded_and_warmed_up(net):
 
     with pytest.raises(VerificationError) as error:
         net.export(*overrides)
+    cut = "+verify.examples.s=[{inputs: {image_bytes: {file: cut.npz}}}]"
+    checked, swept = net.run("check", *overrides, cut), net.run("check", "-m", *overrides, cut, "seed=1,2")
     case = "{inputs: {image_bytes: [{file: a.png}, {file: b.png}]}}, {inputs: {image_bytes: {file: cut.npz}}}"
     release = net.export(*overrides, f"+verify.examples.s=[{case}]")
 
+    lost = r"warning: .*: verify.examples.s\[0\].inputs.image_bytes: NumPy's fixed-width strings in 'cut.npz' may "
+    assert [len(re.findall(lost, done.stderr)) for done in (checked, swept)] == [1, 2]
+    assert (checked.returncode, swept.returncode) == (0, 0)
     assert "such as - inputs: {image_bytes: [{file: a.jpg}, {b64: TEXT}]}" in str(error.value)
     first, second = examples.read(release.path)
     assert first.inputs["image_bytes"].tolist() == second.inputs["image_bytes"].tolist() == encoded

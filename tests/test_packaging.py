@@ -66,6 +66,7 @@ def require_export(python, directory):
     assert run([python, "-m", "smdecl", *arguments], directory) == ["exports/mine/1"]
     assert run([python.parent / "smdecl", *arguments], directory) == ["exports/mine/2"]
     assert run([python.parent / "smdecl", "init", "new"], directory)[0] == "new/.gitignore"
+    assert (directory / "new" / ".smdecl" / "schemas" / "model.schema.json").is_file()
     assert run([python.parent / "smdecl", "check", "--config-dir", "conf", "release=net"], directory / "new") == []
 
 
