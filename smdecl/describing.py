@@ -14,7 +14,6 @@ from smdecl.records import (
     DescriptionRecord,
     GraphRecord,
     ReleaseRecord,
-    SavedModelRecord,
     StoredRecord,
     TensorNamesRecord,
     printable,
@@ -29,8 +28,8 @@ _TRAIN_COLLECTIONS = ("saved_model_train_op",)
 def describe(directory: Path) -> DescriptionRecord:
     """Returns what the SavedModel in a directory is.
 
-    A missing or malformed checkpoint is part of the description, as are missing assets. The values
-    of variables are not read.
+    A missing or malformed checkpoint is part of the description. The values of variables are not
+    read.
 
     Raises:
         UsageError: Where it is no directory, or a base path.
@@ -47,15 +46,13 @@ def describe(directory: Path) -> DescriptionRecord:
         tensors = inspecting.tensors(directory, message)
     except ContractError as error:
         damage += [str(problem) for problem in error.problems]
-    for graph in (first, *others):
-        damage += _missing_assets(directory, graph.saved_model)
     return DescriptionRecord(
         **{field.name: getattr(first, field.name) for field in fields(first)},
         other_graphs=tuple(others),
         stored=tuple(_stored(tensor) for tensor in tensors),
         files=dict(_files(directory)),
         release=_release(directory),
-        damage=tuple(dict.fromkeys(damage)),
+        damage=tuple(damage),
     )
 
 
@@ -106,13 +103,6 @@ def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | No
 
 def _stored(tensor: bundle.Tensor) -> StoredRecord:
     return StoredRecord(tensor.name, tensor.dtype, tensor.shape, tensor.size)
-
-
-def _missing_assets(directory: Path, saved_model: SavedModelRecord) -> Iterator[str]:
-    for name in saved_model.assets:
-        path = directory / "assets" / name
-        if not path.is_file():
-            yield f"{path}: no such file; the graph reads it as an asset"
 
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -25,11 +25,11 @@ def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
     yield from (f"damaged: {message}" for message in found.damage)
     yield from _callable_lines(found)
     yield from (f"variable {s.name}: {_stored(s)}, {decimal(s.size)}" for s in found.stored)
-    yield from _graph_lines(found)
+    yield from _graph_lines(found, found.files)
     for graph in found.other_graphs:
         yield f"graph {_tags(graph)}: saved by TensorFlow {graph.tensorflow or '?'}"
         yield from (f"  {line}" for line in _callable_lines(graph))
-        yield from (f"  {line}" for line in _graph_lines(graph))
+        yield from (f"  {line}" for line in _graph_lines(graph, found.files))
     yield from (f"file {name}: {decimal(size)}" for name, size in found.files.items())
 
 
@@ -47,13 +47,13 @@ def _callable_lines(graph: GraphRecord) -> Iterator[str]:
         yield from (f"  {call(trace)}" for trace in function.traces)
 
 
-def _graph_lines(graph: GraphRecord) -> Iterator[str]:
+def _graph_lines(graph: GraphRecord, files: Collection[str]) -> Iterator[str]:
     model = graph.saved_model
     if graph.init_op is not None:
         yield f"init op {graph.init_op}"
     if graph.train_op is not None:
         yield f"train op {graph.train_op}"
-    yield from (f"asset {name}" for name in model.assets)
+    yield from (f"asset {_asset(name, files)}" for name in model.assets)
     yield from (f"device {name}" for name in model.devices)
     yield from (f"op {name}: {count}" for name, count in model.ops.items())
 
@@ -67,6 +67,10 @@ def _summary(found: DescriptionRecord) -> Iterator[str]:
     yield from (f"another graph with tags {_tags(graph)}" for graph in found.other_graphs)
     yield f"variables of {decimal(sum(stored.size for stored in found.stored))}"
     yield f"files of {decimal(sum(found.files.values()))}"
+
+
+def _asset(name: str, files: Collection[str]) -> str:
+    return name if f"assets/{name}" in files else f"{name}: no such file"
 
 
 def _tags(graph: GraphRecord) -> str:
@@ -98,6 +102,7 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "asset": _asset,
         "bytes": decimal,
         "call": call,
         "printable": printable,
