@@ -108,5 +108,7 @@ def _byte_table() -> list[int]:
 @lru_cache(maxsize=1)
 def _word_tables() -> tuple[_Registers, _Registers]:
     """Returns what four zero bytes make of the low and of the high half of a register."""
-    halves = np.arange(1 << 16, dtype=np.uint32)
-    return _shifted(halves, 2), _shifted(halves << np.uint32(16), 2)
+    values = np.arange(256, dtype=np.uint32)
+    first, second, third, fourth = (_shifted(values << np.uint32(8 * n), 2) for n in range(_WORD))
+    low = (second[:, None] ^ first).reshape(-1)
+    return low, (fourth[:, None] ^ third).reshape(-1)

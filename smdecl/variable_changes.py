@@ -24,16 +24,22 @@ def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Chang
     old, new = ({tensor.name: tensor for tensor in tensors} for tensors in (before, after))
     problems: list[Problem] = []
     for name in sorted({*old, *new}):
-        was, now = old.get(name), new.get(name)
-        old_value, new_value = _read(was, problems), _read(now, problems)
-        if _form(was) != _form(now):
-            yield Change.of("variables", name, _form(was), _form(now))
-        elif old_value is not None and new_value is not None:
-            message = difference(old_value, new_value)
-            if message is not None:
-                yield Change("variables", name, message)
+        change = _change(name, old.get(name), new.get(name), problems)
+        if change is not None:
+            yield change
     if problems:
         raise ContractError(list(dict.fromkeys(problems)))
+
+
+def _change(name: str, old: Tensor | None, new: Tensor | None, problems: list[Problem]) -> Change | None:
+    """Reads a variable on both sides and compares it; what cannot be read is added to `problems`."""
+    old_value, new_value = _read(old, problems), _read(new, problems)
+    if _form(old) != _form(new):
+        return Change.of("variables", name, _form(old), _form(new))
+    if old_value is None or new_value is None:
+        return None
+    message = difference(old_value, new_value)
+    return None if message is None else Change("variables", name, message)
 
 
 def _read(tensor: Tensor | None, problems: list[Problem]) -> npt.NDArray[Any] | None:
