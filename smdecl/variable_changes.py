@@ -31,8 +31,13 @@ def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Chang
         raise ContractError(list(dict.fromkeys(problems)))
 
 
-def _change(name: str, old: Tensor | None, new: Tensor | None, problems: list[Problem]) -> Change | None:
-    """Reads a variable on both sides and compares it; what cannot be read is added to `problems`."""
+def _change(
+    name: str,
+    old: Tensor | None,
+    new: Tensor | None,
+    problems: list[Problem],
+) -> Change | None:
+    """Compares a variable that is read from both sides; adds what cannot be read to `problems`."""
     old_value, new_value = _read(old, problems), _read(new, problems)
     if _form(old) != _form(new):
         return Change.of("variables", name, _form(old), _form(new))
