@@ -12,14 +12,13 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from smdecl import op_sets
+from smdecl import op_sets, outside_ops
 from smdecl.config import Audit
 from smdecl.inspecting import all_nodes
 from smdecl.records import Finding
 from smdecl.saved_functions import saved_functions
 
 _LARGE_CONSTANT = 1 << 20  # bytes
-_PYTHON = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _RANDOM = (
     "AllCandidateSampler", "AnonymousRandomSeedGenerator", "AnonymousSeedGenerator", "FixedUnigramCandidateSampler",
     "FractionalAvgPool", "FractionalMaxPool", "LearnedUnigramCandidateSampler", "LogUniformCandidateSampler",
@@ -30,19 +29,6 @@ _RANDOM = (
     "ShuffleDatasetV2", "ShuffleDatasetV3", "StatefulRandomBinomial", "StatefulStandardNormal",
     "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt",
     "StatefulUniformInt", "ThreadUnsafeUnigramCandidateSampler", "TruncatedNormal", "UniformCandidateSampler",
-)  # fmt: skip
-# InitializeTableFromTextFile is not among them: the file that it reads is an asset of the SavedModel.
-_IO = (
-    "CSVDataset", "CSVDatasetV2", "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DataServiceDataset",
-    "DataServiceDatasetV2", "DataServiceDatasetV3", "DataServiceDatasetV4", "DatasetToTFRecord", "DumpTensor",
-    "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "FixedLengthRecordReaderV2", "ImmutableConst",
-    "LMDBDataset", "LMDBReader", "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles", "MatchingFilesDataset",
-    "MergeV2Checkpoints", "Print", "PrintV2", "ReadFile", "ReaderRead", "ReaderReadUpToV2", "ReaderReadV2",
-    "RecordInput", "Restore", "RestoreSlice", "RestoreV2", "Save", "SaveDataset", "SaveDatasetV2", "SaveSlices",
-    "SaveV2", "SnapshotDataset", "SnapshotDatasetV2", "SqlDataset", "TFRecordDataset", "TFRecordDatasetV2",
-    "TFRecordReaderV2", "TextLineDataset", "TextLineReaderV2", "WholeFileReaderV2", "WriteAudioSummary", "WriteFile",
-    "WriteGraphSummary", "WriteHistogramSummary", "WriteImageSummary", "WriteRawProtoSummary", "WriteScalarSummary",
-    "WriteSummary",
 )  # fmt: skip
 # TensorFlow's own that tf.raw_ops leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
 _HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
@@ -71,21 +57,10 @@ def audit(message: Any, rules: Audit, providers: Mapping[str, str] | None = None
 
 def _nodes(graph: Any) -> Iterator[tuple[str, Any]]:
     """Yields function and node of what the user's code made: not of what saves and restores, TensorFlow's own."""
-    savers = _saver_functions(graph)
+    savers = outside_ops.saver_functions(graph)
     for function, node in all_nodes(graph):
         if function not in savers:
             yield function, node
-
-
-def _saver_functions(graph: Any) -> set[str]:
-    calls = {graph.saver_def.save_tensor_name.split(":")[0], graph.saver_def.restore_op_name.split(":")[0]}
-    found = {node.attr["f"].func.name for node in graph.graph_def.node if node.name in calls and "f" in node.attr}
-    objects = graph.object_graph_def.nodes
-    for node in objects:  # tables bring functions of their own
-        for saveable in node.saveable_objects.values():
-            for index in (saveable.save_function, saveable.restore_function):
-                found.update(objects[index].function.concrete_functions)
-    return found
 
 
 def _place(function: str, node: Any) -> str:
@@ -97,7 +72,7 @@ def _baked_devices(graph: Any) -> Iterator[Finding]:
     # TensorFlow itself pins what runs Python, which has a rule of its own.
     bodies: dict[str, list[Any]] = {}
     for function, node in _nodes(graph):
-        if function and node.device and node.op not in _PYTHON:
+        if function and node.device and node.op not in outside_ops.PYTHON:
             bodies.setdefault(function, []).append(node)
     for function, nodes in bodies.items():
         for device in dict.fromkeys(node.device for node in nodes):
@@ -351,11 +326,11 @@ def _untraced_functions(graph: Any) -> Iterator[Finding]:
 _RULES: dict[str, Callable[[Any], Iterator[Finding]]] = {
     "baked_devices": _baked_devices,
     "strategy": _strategy,
-    "py_function": _ops("py_function", _PYTHON, "runs Python, which only the process that saved it has"),
+    "py_function": _ops("py_function", outside_ops.PYTHON, "runs Python, which only the process that saved it has"),
     "absolute_paths": _absolute_paths,
     "large_constants": _large_constants,
     "unused_inputs": _unused_inputs,
     "untraced_functions": _untraced_functions,
     "random_ops": _ops("random_ops", _RANDOM, "gives other values at each call"),
-    "io_ops": _ops("io_ops", _IO, "reads or writes outside of the model"),
+    "io_ops": _ops("io_ops", (*outside_ops.FILES, *outside_ops.NETWORK), "reads or writes outside of the model"),
 }

@@ -157,7 +157,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from smdecl import pipeline, rendering, signing
 
     directory, key = arguments.directory, arguments.key
-    verified = pipeline.verify(directory, key)
+    verified = pipeline.verify(directory, key, allow_ops=arguments.allow_ops)
     reporting.result(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key) + "\n")
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +13,12 @@ from smdecl import (
     checking,
     custom_ops,
     digests,
+    inspecting,
     isolating,
     making,
     manifest,
     models_config,
+    outside_ops,
     publishing,
     run_records,
     schema,
@@ -29,7 +31,7 @@ from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify,
 from smdecl.confining import Confinement
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
-from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
+from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord, printable
 from smdecl.trust import Project, find_project
 
 
@@ -59,7 +61,7 @@ def plan(composition: Composition, project: Project) -> Plan:
         config = checking.check(composition, project)
         planned = isolating.run(
             making.plan, config, project, failure=ModelError, doing="building and tracing",
-            confinement=_confinement(config),
+            confinement=_confinement(config, project),
         )  # fmt: skip
         _require_schemas(planned)
         return planned
@@ -178,7 +180,7 @@ def _require_reproducible(
 def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     if newest is None:
         return
-    from smdecl import compatibility, inspecting
+    from smdecl import compatibility
 
     name, directory = newest
     _, before = inspecting.load(directory)
@@ -212,7 +214,7 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     made = isolating.run(
         making.make, config, project, directory, providers,
         failure=ModelError, doing="building and saving", fresh=fresh,
-        confinement=_confinement(config, directory),
+        confinement=_confinement(config, project, directory),
     )  # fmt: skip
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(made.saved))
@@ -224,13 +226,17 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     return made
 
 
-def _confinement(config: ExportConfig, *writes: Path) -> Confinement | None:
-    """Returns what a config of nothing but framework targets may touch; None if code of a project runs."""
+def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confinement | None:
+    """Returns what the process that builds a config may touch; None where that is up to the project's own code."""
     parts = {"model": config.model, "strategy": config.devices.strategy, "options": config.options}
-    if all(trust.is_framework(target) for _, target, _ in trust.targets(parts)):
-        lists = {file.parent for file in digests.of_weights(config.weights)}
-        return Confinement(tuple(digests.named(config)), writes, tuple(lists))
-    return None
+    is_frameworks = all(trust.is_framework(target) for _, target, _ in trust.targets(parts))
+    if not is_frameworks and not project.confine:
+        return None
+    reads = [*digests.named(config)]
+    if not is_frameworks:
+        reads += [project.root, *project.reads]
+    lists = {file.parent for file in digests.of_weights(config.weights)}
+    return Confinement(tuple(reads), writes, tuple(lists))
 
 
 def _level(config: ExportConfig, finding: Finding) -> str:
@@ -275,7 +281,7 @@ def _require_schemas(planned: Plan) -> None:
 
 
 def verify(
-    directory: Path, key: Path | None = None, project: Project | None = None
+    directory: Path, key: Path | None = None, project: Project | None = None, allow_ops: Collection[str] = ()
 ) -> tuple[dict[str, Any], VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
@@ -284,11 +290,13 @@ def verify(
         key: Of the public key that it is to be signed by; None leaves a signature unchecked.
         project: Whose custom_ops are loaded; those in the manifest are only compared with them. By default that of the
             current directory.
+        allow_ops: Ops that may reach into files, the network or Python though no signature was checked.
 
     Raises:
         UsageError: Where there is no release, or no public key.
-        VerificationError: With every file that is missing, changed or added; with a signature that does not hold; with
-            the custom ops that the project does not declare; or with every example that differs.
+        VerificationError: With every file that is missing, changed or added; with a signature that does not hold;
+            with every op that reaches outside and may not; with the custom ops that the project does not declare;
+            or with every example that differs.
     """
     if key is not None:
         signing.require_public_key(key)
@@ -297,7 +305,23 @@ def verify(
         raise VerificationError(problems)
     if key is not None:
         signing.verify(directory, key)  # before anything of it is loaded
+    else:
+        _refuse_outside_ops(directory, allow_ops)
     return released, _replay(directory, released, project or find_project(Path.cwd()))
+
+
+def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
+    """Refuses to run a graph of whoever made it where it reaches outside of itself."""
+    found = outside_ops.find(inspecting.read(directory))
+    refused = {op: place for op, place in found.items() if op not in allowed}
+    problems = [
+        Problem((), f"{directory}: {printable(place)}: {op} reaches into files, the network or Python")
+        for op, place in refused.items()
+    ]
+    if problems:
+        names = ",".join(refused)
+        hint = f"expected a release whose signature is checked by --key, or --allow-ops {names}"
+        raise VerificationError([*problems[:-1], replace(problems[-1], message=f"{problems[-1].message}; {hint}")])
 
 
 def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> VerificationRecord:

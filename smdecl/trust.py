@@ -57,12 +57,18 @@ class Project:
         trusted: Packages outside it that a config may name.
         environment: Environment variables that a config may read.
         custom_ops: Packages, and library files relative to `root`, that register ops for whoever loads a release.
+        confine: Whether the kernel confines the project's own code while it builds a model.
+        reads: Files and directories outside of `root` that this code may read then.
+        writes: Directories outside of `root` that a config may name files in, to be written.
     """
 
     root: Path
     trusted: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
     custom_ops: tuple[str, ...] = ()
+    confine: bool = False
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -82,8 +88,15 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
     directory = directory.resolve()
     root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
     declared = _declared(root / "pyproject.toml")
-    trusted, environment = frozenset([*declared["trust"], *trust]), frozenset(declared["environment"])
-    return Project(root, trusted, environment, tuple(dict.fromkeys(declared["custom_ops"])))
+    return Project(
+        root,
+        trusted=frozenset([*declared["trust"], *trust]),
+        environment=frozenset(declared["environment"]),
+        custom_ops=tuple(dict.fromkeys(declared["custom_ops"])),
+        confine=declared["confine"],
+        reads=tuple(root / Path(place).expanduser() for place in declared["reads"]),
+        writes=tuple(root / Path(place).expanduser() for place in declared["writes"]),
+    )
 
 
 def is_library(name: str) -> bool:
@@ -98,32 +111,50 @@ def _is_custom_op(name: str) -> bool:
 
 
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
-_DECLARED: dict[str, tuple[Callable[[str], bool], str]] = {
-    "trust": (str.isidentifier, "a list of top-level package names"),
-    "environment": (str.isidentifier, "a list of names of environment variables"),
-    "custom_ops": (_is_custom_op, "a list of packages and library files in the project, such as ops/libmine.so"),
+
+
+def _lists(fits: Callable[[str], bool]) -> Callable[[Any], bool]:
+    """Returns the test of a setting that is a list of strings, each of which fits."""
+    return lambda value: isinstance(value, list) and all(isinstance(item, str) and fits(item) for item in value)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    fits: Callable[[Any], bool]
+    takes: str
+    default: Any
+
+
+_SETTINGS = {
+    "trust": _Setting(_lists(str.isidentifier), "a list of top-level package names", ()),
+    "environment": _Setting(_lists(str.isidentifier), "a list of names of environment variables", ()),
+    "custom_ops": _Setting(
+        _lists(_is_custom_op), "a list of packages and library files in the project, such as ops/libmine.so", ()
+    ),
+    "confine": _Setting(lambda value: isinstance(value, bool), "true or false", False),
+    "reads": _Setting(_lists(bool), "a list of files and directories", ()),
+    "writes": _Setting(_lists(bool), "a list of directories", ()),
 }
 
 
-def _declared(pyproject: Path) -> dict[str, list[str]]:
+def _declared(pyproject: Path) -> dict[str, Any]:
     if not pyproject.is_file():
-        return {key: [] for key in _DECLARED}
+        return {key: setting.default for key, setting in _SETTINGS.items()}
     try:
         tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
     declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
-    keys = ", ".join(_DECLARED)
+    keys = ", ".join(_SETTINGS)
     if not isinstance(declared, dict):
         raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}")
     for key in declared:
-        if key not in _DECLARED:
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _DECLARED)}")
-    for key, (fits, takes) in _DECLARED.items():
-        names = declared.get(key, [])
-        if not isinstance(names, list) or not all(isinstance(name, str) and fits(name) for name in names):
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {names!r}; takes {takes}")
-    return {key: declared.get(key, []) for key in _DECLARED}
+        if key not in _SETTINGS:
+            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _SETTINGS)}")
+    for key, setting in _SETTINGS.items():
+        if key in declared and not setting.fits(declared[key]):
+            raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {declared[key]!r}; takes {setting.takes}")
+    return {key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()}
 
 
 def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -> Iterator[tuple[KeyPath, str]]:

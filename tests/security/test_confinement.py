@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import confining, isolating, trust
+from smdecl import confining, isolating, pipeline, trust
 from smdecl.confining import Confinement
-from smdecl.errors import SmdeclError, VerificationError
+from smdecl.errors import ModelError, SmdeclError, VerificationError
 from tests.conftest import run_cli
 
 needs_landlock = pytest.mark.skipif(confining.abi() == 0, reason="this kernel has no Landlock")
@@ -157,6 +157,73 @@ class Net(tf.Module):
 
     with pytest.raises(VerificationError, match="PermissionDenied|Permission denied"):
         project.export(*release)
+
+
+READER = """
+import pathlib
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self, path):
+        super().__init__()
+        self.word = tf.Variable(pathlib.Path(path).read_text())
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="x")])
+    def __call__(self, x):
+        return {"y": x + self.word}
+"""
+
+
+@needs_landlock
+def test_code_of_a_project_that_confines_it_reads_what_the_project_names(project, outside):
+    project.write("reader.py", READER)
+    project.write("conf/model/reader.yaml", f"_target_: reader.Net\npath: {outside}\n")
+    overrides = ["model=reader", "signatures=none", "verify.generate=1"]
+
+    project.write("pyproject.toml", "[tool.smdecl]\nconfine = true\n")
+    with pytest.raises(ModelError) as error:
+        project.export(*overrides)
+    (problem,) = error.value.problems
+    assert problem.key == "model"
+    assert f"Permission denied: '{outside}'" in problem.message
+    assert "reads under [tool.smdecl]" in problem.message
+
+    project.write("pyproject.toml", f"[tool.smdecl]\nconfine = true\nreads = ['{outside}']\n")
+    assert project.export(*overrides).version == 1
+
+
+@pytest.fixture(scope="module")
+def printing(tmp_path_factory):
+    """A release whose graph prints, which writes into any file that it names."""
+    root = tmp_path_factory.mktemp("printing")
+    (root / "conf" / "signatures").mkdir(parents=True)
+    (root / "conf" / "signatures" / "one.yaml").write_text("serving_default: {method: __call__}")
+    (root / "pyproject.toml").write_text("")
+    (root / "printer.py").write_text("""
+import tensorflow as tf
+
+class Net(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+    def __call__(self, x):
+        tf.print(x)
+        return {"y": x}
+""")
+    done = run_cli(
+        "--config-dir", "conf", "model._target_=printer.Net", "signatures=one", "audit=off", "verify.generate=1",
+        "export_dir=out", cwd=root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return root / "out" / "1"
+
+
+def test_a_graph_that_reaches_outside_is_not_run_unless_its_ops_are_named(printing):
+    with pytest.raises(VerificationError) as error:
+        pipeline.verify(printing)
+    assert "PrintV2 reaches into files, the network or Python" in str(error.value)
+    assert "--allow-ops PrintV2" in str(error.value)
+
+    _, report = pipeline.verify(printing, allow_ops=["PrintV2"])
+    assert report.examples == {"serving_default": 1}
 
 
 def test_the_version_says_what_the_kernel_confines(tmp_path):
