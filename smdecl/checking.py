@@ -49,11 +49,35 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
     refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
     refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
-    if problems := [*broken, *found, *refused]:
+    if problems := [*_shortened(broken, values), *found, *refused]:
         absent = {path for path, target, _ in trust.targets(dict(values)) if trust.is_absent(target)}
         kind = TrustError if {problem.path for problem in refused} - absent else ConfigError
         raise composition.masked(kind(problems))
     return config.parse(values)
+
+
+def _shortened(broken: list[Problem], values: Mapping[str, Any]) -> list[Problem]:
+    """Returns one problem for all keys that have defaults in `conf/export.yaml`, where that is not used."""
+    known = schema.load("config")
+    absent = [key for key in known["required"] if key not in values]
+    if len(absent) < _MOST_REMOVED:
+        return broken
+    default = {*absent, *known["x-groups"]} - (_WITHOUT_DEFAULTS & set(values))
+    rest = [problem for problem in broken if not {*problem.path[:1]} & default or _is_there(values, problem.path)]
+    message = f"the primary config lacks {', '.join(absent)}; begin its defaults list with '- export', which has them"
+    return [Problem((), message), *rest]
+
+
+_MOST_REMOVED = 4  # overrides such as ~seed that a command line may hold; no config of one's own lacks so few
+_WITHOUT_DEFAULTS = {"model", "signatures", "weights"}
+
+
+def _is_there(values: Any, path: KeyPath) -> bool:
+    for part in path:
+        if isinstance(values, dict) and part not in values:
+            return False
+        values = values[part]
+    return True
 
 
 def warnings(checked: ExportConfig) -> Iterator[Problem]:

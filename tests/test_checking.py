@@ -112,6 +112,27 @@ def test_a_key_that_is_nearly_the_missing_one_is_told(project):
     ]
 
 
+def test_a_primary_config_without_the_defaults_is_told_how_it_gets_them(project):
+    project.write("conf/model/net.yaml", "_target_: smdecl.models.Adder\nname: x\n")
+    project.write("conf/options/mine.yaml", "extra_tags: gpu\n")
+    own = "  - model: net\n  - options: mine\n  - override hydra/{0}_logging: none\n  - override hydra/{1}_logging: none\n"
+    own = f"defaults:\n{own.format('hydra', 'job')}"
+    project.write("conf/mine.yaml", f"{own}  - _self_\nseed: x\n")
+    project.write("conf/based.yaml", "defaults:\n  - export\n  - override /model: net\n  - _self_\nseed: 1\n")
+
+    with pytest.raises(ConfigError) as error:
+        checking.check(smdecl.compose(config_dir="conf", config_name="mine"), trust.find_project(project.root))
+
+    assert str(error.value).splitlines() == [
+        "the primary config lacks audit, devices, export_dir, name, publish, sha256, signatures, verify, weights; begin"
+        " its defaults list with '- export', which has them",
+        'conf/options/mine.yaml:1: options.extra_tags: got "gpu" (a string); takes a list or null',
+        'conf/mine.yaml:7: seed: got "x" (a string); takes an integer',
+    ]
+    based = checking.check(smdecl.compose(config_dir="conf", config_name="based"), trust.find_project(project.root))
+    assert (based.seed, based.name) == (1, "net")
+
+
 MISSING = "conf/model/net.yaml:1: model._target_: no module {} in the current directory or on sys.path{}"
 
 
