@@ -42,6 +42,9 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
     for key, value in _mapping(values, "signatures").items():
         if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
             found += signature_rules.check(("signatures", key), config.parse_signature(value))
+    if ("functions",) not in broken_parts and ("signatures",) not in broken_paths:
+        keys = _mapping(values, "signatures")
+        found += signature_rules.check_functions(_mapping(values, "functions"), keys)
     if ("sha256",) not in broken_parts:
         found += _check_sha256(values, project)
     if ("verify",) not in broken_parts:

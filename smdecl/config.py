@@ -164,6 +164,7 @@ class ExportConfig:
     export_dir: str
     seed: int
     sha256: dict[str, str]
+    functions: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
         export_dir=values["export_dir"],
         seed=values["seed"],
         sha256=values["sha256"],
+        functions=values.get("functions", {}),
     )
 
 

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from smdecl.config import Nest, Spec
+from smdecl.object_graphs import VARIABLE_LISTS
 
 
 def is_model(obj: Any) -> bool:
@@ -111,6 +112,24 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
+def variable_lists(obj: Any, used: set[int]) -> dict[str, Any]:
+    """Returns the lists of variables that Keras's own export has, trackable; empty where Keras makes them itself.
+
+    Args:
+        obj: To be saved.
+        used: Identities of the resources that signatures capture.
+    """
+    if not is_model(obj) or is_legacy(obj):
+        return {}
+    # What no signature uses of the state of metrics and of random numbers is not saved.
+    weights = {id(variable) for variable in obj.weights}
+    saved = {id(one) for one in obj.variables if id(one) in weights or id(one.value.handle) in used}
+    return {
+        name: tf.__internal__.tracking.wrap([one for one in getattr(obj, name) if id(one) in saved])
+        for name in VARIABLE_LISTS
+    }
+
+
 @contextlib.contextmanager
 def saved_as_documented(used: set[int]) -> Iterator[None]:
     """Makes a Keras 3 variable one variable of the export, tracked where signatures use it, and traced once.
@@ -140,9 +159,9 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
         return found
 
     with (
-        _set(keras.Variable, "_export_to_saved_model_graph", export),
-        _set(layer, "_default_save_signature", None),
-        _set(layer, "_trackable_children", children),
+        attribute_set(keras.Variable, "_export_to_saved_model_graph", export),
+        attribute_set(layer, "_default_save_signature", None),
+        attribute_set(layer, "_trackable_children", children),
     ):
         yield
 
@@ -164,12 +183,12 @@ def shapes_in_file(model: Any) -> Iterator[dict[int, dict[str, Any]]]:
 
     with contextlib.ExitStack() as stack:
         for kind in dict.fromkeys(type(layer) for layer in model._flatten_layers()):
-            stack.enter_context(_set(kind, "load_own_variables", noting(kind.load_own_variables)))
+            stack.enter_context(attribute_set(kind, "load_own_variables", noting(kind.load_own_variables)))
         yield shapes
 
 
 @contextlib.contextmanager
-def _set(kind: Any, name: str, value: Any) -> Iterator[None]:
+def attribute_set(kind: Any, name: str, value: Any) -> Iterator[None]:
     """Sets an attribute of a class for a while."""
     own = vars(kind).get(name)
     setattr(kind, name, value)

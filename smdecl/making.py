@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -26,11 +26,19 @@ _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_d
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be saved, and the signatures as they are declared, with the names of their dims."""
+    """What would be saved.
+
+    Attributes:
+        obj: The object.
+        signatures: As they were traced.
+        declared: The same as they are declared, with the names of their dims.
+        functions: Name of what `tf.saved_model.load` would give to the key of its signature.
+    """
 
     obj: ObjectRecord
     signatures: dict[str, SignatureRecord]
     declared: dict[str, Signature]
+    functions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,13 @@ class Made:
 
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl import building, tracing
+    from smdecl import building, exposing, tracing
 
     built = building.build(config, project)
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
     records = {key: signature.record for key, signature in traced.items()}
-    return Plan(built.record, records, config.signatures)
+    functions = exposing.resolve(built, traced, config.functions)
+    return Plan(built.record, records, config.signatures, functions)
 
 
 def make(config: ExportConfig, project: Project, directory: Path, providers: Mapping[str, str]) -> Made:
@@ -72,15 +81,16 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         directory: To save into; empty.
         providers: From `custom_ops.load`.
     """
-    from smdecl import auditing, building, examples, imports, inspecting, saving, sources, tracing, warmup
+    from smdecl import auditing, building, examples, exposing, imports, inspecting, saving, sources, tracing, warmup
 
     clock = _Clock()
     before = frozenset(sys.modules)
     built = building.build(config, project)
     clock.stop("build")
     traced = tracing.trace(built, config.signatures, config.devices, config.options)
+    functions = exposing.resolve(built, traced, config.functions)
     clock.stop("trace")
-    saving.save(built, traced, config.options, directory)
+    saving.save(built, traced, functions, config.options, directory)
     clock.stop("save")
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
@@ -88,6 +98,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     findings = sources.locate(auditing.audit(message, config.audit, providers), traced)
     saved = inspecting.inspect(message, findings)
     inspecting.compare(config.signatures, records, saved)
+    exposing.require(functions, saved)
     clock.stop("inspect")
     cases = examples.make(traced, config.verify, config.seed)
     with disk_errors(directory):
@@ -101,7 +112,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     files = {**imports.outside(brought, project.root), **imports.modules(project.root)}
     packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
     modules = {name: digests.sha256(path) for name, path in files.items()}
-    planned, usage = Plan(built.record, records, config.signatures), Usage(clock.seconds, peak)
+    planned, usage = Plan(built.record, records, config.signatures, functions), Usage(clock.seconds, peak)
     versions_here = environment(project, packages)
     return Made(planned, saved, versions_here, modules, usage, custom_ops.records(project))
 

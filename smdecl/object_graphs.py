@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from smdecl.protos import SavedObject, SavedObjectGraph
 
+# What a Keras model has of all its variables; `tf.saved_model.load` gives these lists of its export.
+VARIABLE_LISTS = ("variables", "trainable_variables", "non_trainable_variables")
+
 _MOST_ALIASES, _DEEPEST_ALIAS = 1000, 32
 _FUNCTIONS = ("function", "bare_concrete_function")
 # What TensorFlow hangs on tables and other resources to restore them; no caller uses it.
@@ -29,8 +32,9 @@ def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
     nodes, leading = object_graph.nodes, _leading(object_graph)
     pending: deque[tuple[str, int, tuple[int, ...]]] = deque([("", 0, (0,))] if nodes else [])
     seen, aliases = {0}, 0
-    while pending:
-        name, index, path = pending.popleft()
+    later: deque[tuple[str, int, tuple[int, ...]]] = deque()
+    while pending or later:
+        name, index, path = (pending or later).popleft()
         yield name, index
         most = _MOST_ALIASES if len(path) <= _DEEPEST_ALIAS else 0
         for local_name, child in _children(nodes[index], is_root=index == 0):
@@ -40,7 +44,9 @@ def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
                 aliases += 1
             seen.add(child)
             below = f"{name}.{local_name}" if name else local_name
-            pending.append((below, child, (*path, child)[: _DEEPEST_ALIAS + 1]))
+            # By its layer, a variable has a better name than by its place in a list.
+            is_list = index == 0 and local_name in VARIABLE_LISTS
+            (later if is_list else pending).append((below, child, (*path, child)[: _DEEPEST_ALIAS + 1]))
 
 
 def _children(node: SavedObject, *, is_root: bool) -> Iterator[tuple[str, int]]:

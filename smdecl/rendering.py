@@ -25,6 +25,7 @@ def plan(planned: Plan) -> str:
         lines.append(f"signature {key}{api}")
         lines += [f"  input  {line}" for line in _tensors(signature.inputs, inputs)]
         lines += [f"  output {line}" for line in _tensors(signature.outputs, outputs)]
+    lines += [f"function {name}: signature {key}" for name, key in planned.functions.items()]
     if not planned.signatures:
         lines.append("no signatures declared: TensorFlow exports its one traced function, if there is just one")
     return "\n".join(lines) + "\n"

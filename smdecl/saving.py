@@ -8,14 +8,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_models, options, settling, tracking, usercode
+from smdecl import exposing, keras_models, options, settling, tracking, usercode
 from smdecl.building import Built
 from smdecl.errors import ModelError, PublishError, disk_errors
 from smdecl.tracing import Traced
 
 
-def save(built: Built, traced: Mapping[str, Traced], values: Mapping[str, Any], directory: Path) -> None:
+def save(
+    built: Built, traced: Mapping[str, Traced], functions: Mapping[str, str], values: Mapping[str, Any], directory: Path
+) -> None:
     """Writes a SavedModel into `directory`, which exists and is empty.
+
+    Args:
+        built: The object.
+        traced: Signature key to signature.
+        functions: Name to signature key: what `tf.saved_model.load` gives as functions.
+        values: The save options.
+        directory: To write into.
 
     Raises:
         ConfigError: Where an option is not one of the installed TensorFlow, or names no function of the object.
@@ -23,13 +32,17 @@ def save(built: Built, traced: Mapping[str, Traced], values: Mapping[str, Any], 
             value.
     """
     tracking.require_initialized(built.obj)
-    functions = {key: signature.function for key, signature in traced.items()}
+    signatures = {key: signature.function for key, signature in traced.items()}
     save_options = options.save_options(built.obj, values)
     try:
-        used = {id(resource) for function in functions.values() for resource in function.captured_inputs}
-        with keras_models.saved_as_documented(used), disk_errors(directory):
+        used = exposing.used_resources(traced)
+        with (
+            keras_models.saved_as_documented(used),
+            exposing.exposed(built, traced, functions),
+            disk_errors(directory),
+        ):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
-            tf.saved_model.save(built.obj, str(directory), signatures=functions or None, options=save_options)
+            tf.saved_model.save(built.obj, str(directory), signatures=signatures or None, options=save_options)
     except PublishError:
         raise
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types

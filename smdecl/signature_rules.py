@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from smdecl import config, serving_apis
 from smdecl.config import Signature, Spec
@@ -25,6 +25,29 @@ def misspelt_default(keys: Iterable[str]) -> Iterator[Problem]:
 
 
 _DEFAULT = "serving_default"
+
+
+def check_functions(functions: Mapping[str, str | None], keys: Collection[str]) -> Iterator[Problem]:
+    """Yields what is wrong with the functions that `tf.saved_model.load` is to give.
+
+    Args:
+        functions: Name to signature key, or to None.
+        keys: Of the signatures; where there are none, the object's own is found when it is built.
+    """
+    for name, key in functions.items():
+        path = ("functions", name)
+        if name in _RESERVED_NAMES:
+            yield Problem(path, f"{name!r} is reserved by tf.saved_model.load; choose a different name")
+        elif name != "__call__" and (not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_")):
+            message = f"invalid name {name!r}; expected a name that Python takes for an attribute, or __call__"
+            yield Problem(path, message)
+        if keys and key is not None and key not in keys:
+            known = ", ".join(sorted(keys))
+            yield Problem(path, f"unknown signature {key!r}; expected one of {known}{nearest(key, keys)}")
+
+
+# What tf.saved_model.save and tf.saved_model.load set on the object.
+_RESERVED_NAMES = ("signatures", "initializer", "graph_debug_info", "tensorflow_version", "tensorflow_git_version")
 
 
 def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:

@@ -153,6 +153,19 @@ def is_opaque(method: Any, inputs: Mapping[str, Nest]) -> bool:
     return any(map(structures.is_opaque, [*found, result.record if result is not None else None]))
 
 
+def in_order(method: Any, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
+    """Returns inputs in the order of the method's arguments, and nests in the order that TensorFlow flattens them in.
+
+    The order in a config must not affect the result.
+    """
+    kinds = _kinds(method, inputs)
+    graph = _graph_with(method, inputs)
+    known = [parameter.name for parameter in parameters(method, inputs)] if graph is None else [*graph.inputs]
+    names = [name for name in known if name in inputs]
+    names += sorted(inputs.keys() - {*names})
+    return {name: structures.in_order(inputs[name], kinds.get(name)) for name in names}
+
+
 def arguments(
     method: Any, inputs: Mapping[str, Nest], on_spec: Callable[[Spec], Any]
 ) -> tuple[list[Any], dict[str, Any]]:

@@ -195,6 +195,18 @@ def pack(nest: Nest, kind: Kind | None, on_spec: Leaf, path: KeyPath = ()) -> An
     return _made(kind.record, {str(name): value for name, value in packed.items()})
 
 
+def in_order(nest: Nest, kind: Kind | None) -> Nest:
+    """Returns a nest with mappings sorted, and records in the order of their fields: as TensorFlow flattens them."""
+    if isinstance(nest, tuple):
+        return tuple(in_order(item, kind.inner(index) if kind is not None else None) for index, item in _items(nest))
+    if not isinstance(nest, dict):
+        return nest
+    names = sorted(nest)
+    if kind is not None and kind.record is not None:
+        names = [name for name in _fields(kind.record) if name in nest]
+    return {name: in_order(nest[name], kind.inner(name) if kind is not None else None) for name in names}
+
+
 def _made(record: Any, fields: dict[str, Any]) -> Any:
     leaves = tf.nest.flatten(list(fields.values()))
     if issubclass(record, tf.experimental.ExtensionType) and any(isinstance(leaf, tf.TypeSpec) for leaf in leaves):

@@ -18,7 +18,7 @@ from smdecl.building import Built
 from smdecl.config import PREDICT, Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
 from smdecl.records import SignatureRecord
-from smdecl.specs import argument_problems, arguments, find_method, graph_of, is_opaque, parameters, type_spec
+from smdecl.specs import argument_problems, arguments, find_method, graph_of, in_order, is_opaque, parameters, type_spec
 from smdecl.tensors import tensor_record
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
@@ -36,12 +36,15 @@ class Traced:
         call: Calls the object's own method, eagerly, with tensors by the names that a client sends, and returns its
             outputs by the names that a client gets.
         function: What is saved.
+        callable: What `tf.saved_model.load` is to give where the config names a function: the trace of the method, with
+            what it returns as it is, and with the names that a client sends.
         record: Its inputs and outputs, by name.
     """
 
     signature: Signature
     call: Callable[[Mapping[str, Any]], dict[str, Any]]
     function: Any
+    callable: Any
     record: SignatureRecord
 
 
@@ -191,10 +194,13 @@ def _trace_declared(
         positional, keywords = arguments(method, inputs, lambda spec: _assembled(spec, tensors))
         return callee(*positional, **keywords)
 
+    inputs = in_order(method, inputs)
     wire = {name: part for _, whole, spec in input_names(inputs) for name, part in parts(str(whole), spec).items()}
     positional, keywords = arguments(method, inputs, type_spec)
     concrete = None
+    inner: list[Any] = []
     own = getattr(function, "input_signature", None) is not None  # it takes tensors, but no specs with other names
+    before = {id(trace) for trace in _traces(function)}
     opaque = is_opaque(method, inputs)
     is_dense = all(spec.kind == "dense" for _, _, spec in input_names(inputs))
     if opaque:
@@ -207,8 +213,11 @@ def _trace_declared(
         # TensorFlow has no names of its own for these: a function around the method gives them.
         specs = {name: type_spec(replace(spec, name=name)) for name, spec in wire.items()}
         concrete = _around(lambda tensors: outputs.named(call(function, tensors)), specs)
+        # One that was there before belongs to a signature that may have other names.
+        inner = [trace for trace in _traces(function) if id(trace) not in before or trace._arg_keywords == [*wire]]
+    own_trace = _callable(inner[0] if len(inner) == 1 else concrete, list(wire))
     record = _record(concrete, outputs, signature.method_name)
-    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, record)
+    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, own_trace, record)
 
 
 def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
@@ -226,7 +235,17 @@ def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outpu
     if outputs.changes(own.structured_outputs):
         specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in record.inputs.items()}
         concrete = _around(lambda tensors: outputs.named(own(**tensors)), specs)
-    return Traced(signature, call, concrete, _record(concrete, outputs, signature.method_name))
+    own_trace = _callable(own, list(record.inputs))
+    return Traced(signature, call, concrete, own_trace, _record(concrete, outputs, signature.method_name))
+
+
+def _callable(concrete: Any, names: list[str]) -> Any:
+    """Lets a concrete function be called by position, and by the names that a client sends, after loading."""
+    own = len(concrete.inputs) - len(concrete.captured_inputs)
+    if own == len(names):
+        concrete._arg_keywords = names
+        concrete._num_positional_args = own
+    return concrete
 
 
 def _around(call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, Any]) -> Any:

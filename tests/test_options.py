@@ -343,7 +343,7 @@ def test_an_option_that_an_older_tensorflow_lacks_is_told_with_the_release_that_
     monkeypatch.setattr(tf.saved_model, "SaveOptions", older)
 
     with pytest.raises(ConfigError) as error:
-        saving.save(types.SimpleNamespace(obj=tf.Module()), {}, {option: value}, net.root)
+        saving.save(types.SimpleNamespace(obj=tf.Module()), {}, {}, {option: value}, net.root)
 
     assert [problem.key for problem in error.value.problems] == [f"options.{option}"]
     assert release in str(error.value)
