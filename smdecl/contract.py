@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import PREDICT, Dim, Signature, Spec, input_names, parts, shape_text
+from smdecl.config import PREDICT, Dim, Signature, Spec, input_names, parts
 from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.records import SignatureRecord, TensorRecord
+from smdecl.records import SignatureRecord, TensorRecord, tensor_text
 
 
 def compare_outputs(
@@ -106,13 +106,7 @@ def disagreeing_dims(specs: Mapping[str, Spec], shapes: Mapping[str, tuple[int, 
 
 
 def _form(tensor: Spec | TensorRecord) -> str:
-    return f"{tensor.dtype} of {_shape(tensor.shape)}"
-
-
-def _shape(shape: tuple[Dim, ...] | None) -> str:
-    if shape is None:
-        return "unknown rank"
-    return f"shape {shape_text(shape)}"
+    return tensor_text(tensor.dtype, tensor.shape)
 
 
 def _show(tensors: Mapping[str, TensorRecord]) -> str:

@@ -80,7 +80,7 @@ def test_an_output_that_breaks_its_contract_is_told_by_its_key_and_line(project)
     assert error.value.exit_code == 4
     assert str(error.value) == (
         "override 'signatures.serving_default.outputs.output_0.dtype=int32': signatures.serving_default.outputs"
-        ".output_0: declared int32 of shape [], but it is float32 of shape []"
+        ".output_0: declared int32 [], but it is float32 []"
     )
     assert not (project.root / "exports").exists()
 
