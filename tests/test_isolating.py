@@ -107,7 +107,7 @@ def sleep_beside_a_child(path):
     time.sleep(60)
 
 
-def gone(pid, within=10.0):
+def gone(pid, within=300.0):
     end = time.monotonic() + within
     while time.monotonic() < end:
         try:
@@ -142,7 +142,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, number):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
 
     assert [gone(pid) for pid in pids.read_text().split()] == [True, True]
 

@@ -124,8 +124,7 @@ def test_another_environment_is_told_by_the_package(net, release):
     assert [text for text in differences(net, release) if text.startswith("environment numpy: was 1.0, and is ")]
 
 
-def test_what_was_changed_since_is_not_made_again(net):
-    release = net.export()
+def test_what_was_changed_since_is_not_made_again(net, release):
     (release.path / "saved_model.pb").write_bytes(b"")
 
     assert [text.partition(":")[0] for text in differences(net, release)] == [str(release.path / "saved_model.pb")]
@@ -210,8 +209,8 @@ def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
     assert not (net.root / "elsewhere").exists()
 
 
-def test_the_environments_alone_are_compared_where_that_is_asked_for(net):
-    release = net.export().path
+def test_the_environments_alone_are_compared_where_that_is_asked_for(net, release):
+    release = release.path
     done = net.run("reproduce", str(release), "--environment")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{release}: made in the same environment\n"
@@ -230,10 +229,8 @@ def test_the_environments_alone_are_compared_where_that_is_asked_for(net):
     ]
 
 
-def test_what_is_not_installed_here_is_told_and_what_a_manifest_does_not_name_is_not(net):
-    release = net.export().path
-
-    done = net.run("reproduce", str(release), "--environment", "--trust", "scipy")
+def test_what_is_not_installed_here_is_told_and_what_a_manifest_does_not_name_is_not(net, release):
+    done = net.run("reproduce", str(release.path), "--environment", "--trust", "scipy")
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -342,8 +339,7 @@ def test_another_primary_config_is_not_passed_over(net, release):
 @pytest.mark.parametrize(
     "changed", [{}, {"signatures": {"x": 5}, "verify": []}, {"signatures": {}, "verify": 1}, {"name": "${"}]
 )
-def test_a_manifest_whose_config_is_none_is_told(net, changed):
-    release = net.export("model._target_=mynet.Net")
+def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
     config = manifest.read(release.path)["config"]
     forge_manifest(release.path, config={**config, **changed} if "name" in changed else changed)
 

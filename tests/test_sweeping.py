@@ -91,23 +91,20 @@ def test_a_failure_of_the_models_code_shows_in_the_exit_code(project):
     assert done.stdout == "exports/scaler/model.factor=1/1\n"
 
 
-def test_a_variant_has_the_bytes_that_it_has_alone(project):
-    swept = project.run("-m", "model=scaler", "signatures=scalar_float,vector_float", "seed=0,1")
-
-    alone = project.export("model=scaler", "signatures=vector_float", "seed=1")
-    assert len(swept.stdout.splitlines()) == 4
-    assert tree(Path("exports/scaler/seed=1,signatures=vector_float/1")) == tree(alone.path)
-
-
-def test_a_variant_stays_in_one_directory_whatever_its_values_hold(project):
+def test_a_variant_has_the_bytes_that_it_has_alone_and_one_directory_whatever_its_values_hold(project):
     done = project.run(
         "-m", "model=scaler", "devices.build=/device:CPU:0,null", "signatures=[scalar_float],vector_float"
     )
 
-    assert done.stdout.splitlines()[:2] == [
+    paths = done.stdout.splitlines()
+    assert paths == [
         "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=%5Bscalar_float%5D/1",
         "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=vector_float/1",
+        "exports/scaler/devices.build=null,signatures=%5Bscalar_float%5D/1",
+        "exports/scaler/devices.build=null,signatures=vector_float/1",
     ]
+    alone = project.export("model=scaler", "signatures=vector_float")
+    assert tree(Path(paths[-1])) == tree(alone.path)
 
 
 @pytest.mark.slow
@@ -123,12 +120,12 @@ from smdecl.models import Scaler
 def make(number):
     pathlib.Path(f"built-{number}").touch()
     if number == 0:  # until the others have been built
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not all(pathlib.Path(f"built-{other}").exists() for other in (1, 2)):
             assert time.monotonic() < end
             time.sleep(0.02)
     if number == 3:
-        time.sleep(60)
+        time.sleep(600)
     return Scaler(factor=number)
 """
 MODEL = ["model=scaler", "model._target_=mynet.make", "~model.factor"]
@@ -156,9 +153,9 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(wa
         cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    wait_for(lambda: Path("built-3.0").exists(), seconds=60)
+    wait_for(lambda: Path("built-3.0").exists())
     os.killpg(process.pid, number)  # as a terminal does
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=300)
 
     published = [f"exports/scaler/+model.number={done}/1" for done in (1, 2)]  # the other waited to be told in its turn
     assert (process.returncode, stdout.splitlines(), stderr) == (-number, published, "")
@@ -269,7 +266,7 @@ def make(k):
 def test_failing_variants_leave_no_directory_and_their_errors_are_text(project):
     project.write("mynet.py", FAILING)
 
-    done = project.run("-m", *MODEL[:1], "model._target_=mynet.make", "~model.factor", "+model.k=1,8")
+    done = project.run("-m", *MODEL[:1], "model._target_=mynet.make", "~model.factor", "+model.k=1,3")
 
     assert (done.returncode, done.stdout) == (3, "")
     assert "[/INST]" in done.stderr.partition("sweep.json")[2]
