@@ -266,64 +266,67 @@ def test_a_build_device_beside_a_strategy_is_not_passed_over(net):
     }
 
 
-@pytest.mark.parametrize(
-    ("model", "found"),
-    [
-        (
-            "{_target_: mynet.Net, units: 1, scal: 2}",
-            {"model.scal": "Net takes no argument 'scal'; takes units, bias, scale, inner; did you mean 'scale'?"},
-        ),
-        ("{_target_: mynet.Net}", {"model.units": "is missing: Net needs the argument 'units'"}),
-        (
-            "{_target_: mynet.Net, unitz: 1}",
-            {
-                "model.unitz": "Net takes no argument 'unitz'; takes units, bias, scale, inner; did you mean 'units'?",
-                "model.units": "is missing: Net needs the argument 'units'",
-            },
-        ),
-        ("{_target_: mynet.Nothing, x: 1}", {"model.x": "Nothing takes no argument 'x'; takes no arguments"}),
-        ("{_target_: mynet.Net, _args_: [1, 2, 3]}", {"model._args_": "Net takes at most 2 positional; got 3"}),
-        ("{_target_: mynet.Net, _args_: [1], units: 2}", {"model.units": "Net is given 'units' in _args_ already"}),
-        ("{_target_: mynet.Net, _args_: []}", {"model.units": "is missing: Net needs the argument 'units'"}),
-        ("{_target_: mynet.ByPosition}", {"model._args_": "is missing: ByPosition needs 'units' by position"}),
-        (
-            "{_target_: mynet.ByPosition, units: 1}",
-            {
-                "model.units": "ByPosition takes no argument 'units'; takes no arguments",
-                "model._args_": "is missing: ByPosition needs 'units' by position",
-            },
-        ),
-        (
-            "{_target_: mynet.Net, units: 1, inner: [{deep: {_target_: mynet.make, unit: 2}}]}",
-            {"model.inner[0].deep.unit": "make takes no argument 'unit'; takes units, kind; did you mean 'units'?"},
-        ),
-        (
-            "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _partial_: 3}}",
-            {"model.inner._partial_": "got 3; takes true or false"},
-        ),
-        (
-            "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _recursive_: maybe}}",
-            {"model.inner._recursive_": "got 'maybe'; takes true or false"},
-        ),
-        (
-            "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _convert_: every}}",
-            {"model.inner._convert_": "got 'every'; takes none, partial, object or all"},
-        ),
-        (
-            "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _args_: abc}}",
-            {"model.inner._args_": "got 'abc'; takes a list"},
-        ),
-    ],
-)
-def test_arguments_that_a_target_does_not_take_are_told_with_those_that_it_takes(net, model, found):
-    conf(net, model)
-
-    assert problems(net, "model=mine") == found
+# A node, and what is wrong with it by the keys below it.
+UNFIT = [
+    (
+        "{_target_: mynet.Net, units: 1, scal: 2}",
+        {"model.scal": "Net takes no argument 'scal'; takes units, bias, scale, inner; did you mean 'scale'?"},
+    ),
+    ("{_target_: mynet.Net}", {"model.units": "is missing: Net needs the argument 'units'"}),
+    (
+        "{_target_: mynet.Net, unitz: 1}",
+        {
+            "model.unitz": "Net takes no argument 'unitz'; takes units, bias, scale, inner; did you mean 'units'?",
+            "model.units": "is missing: Net needs the argument 'units'",
+        },
+    ),
+    ("{_target_: mynet.Nothing, x: 1}", {"model.x": "Nothing takes no argument 'x'; takes no arguments"}),
+    ("{_target_: mynet.Net, _args_: [1, 2, 3]}", {"model._args_": "Net takes at most 2 positional; got 3"}),
+    ("{_target_: mynet.Net, _args_: [1], units: 2}", {"model.units": "Net is given 'units' in _args_ already"}),
+    ("{_target_: mynet.Net, _args_: []}", {"model.units": "is missing: Net needs the argument 'units'"}),
+    ("{_target_: mynet.ByPosition}", {"model._args_": "is missing: ByPosition needs 'units' by position"}),
+    (
+        "{_target_: mynet.ByPosition, units: 1}",
+        {
+            "model.units": "ByPosition takes no argument 'units'; takes no arguments",
+            "model._args_": "is missing: ByPosition needs 'units' by position",
+        },
+    ),
+    (
+        "{_target_: mynet.Net, units: 1, inner: [{deep: {_target_: mynet.make, unit: 2}}]}",
+        {"model.inner[0].deep.unit": "make takes no argument 'unit'; takes units, kind; did you mean 'units'?"},
+    ),
+    (
+        "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _partial_: 3}}",
+        {"model.inner._partial_": "got 3; takes true or false"},
+    ),
+    (
+        "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _recursive_: maybe}}",
+        {"model.inner._recursive_": "got 'maybe'; takes true or false"},
+    ),
+    (
+        "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _convert_: every}}",
+        {"model.inner._convert_": "got 'every'; takes none, partial, object or all"},
+    ),
+    (
+        "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _args_: abc}}",
+        {"model.inner._args_": "got 'abc'; takes a list"},
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
+def test_arguments_that_a_target_does_not_take_are_told_with_those_that_it_takes(net):
+    conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{', '.join(node for node, _ in UNFIT)}]}}")
+
+    expected = {}
+    for number, (_, found) in enumerate(UNFIT):
+        for key, message in found.items():
+            expected[key.replace("model", f"model.inner[{number}]", 1)] = message
+    assert problems(net, "model=mine") == expected
+
+
+def test_arguments_by_name_and_by_position_are_taken(net):
+    nodes = [
         "{_target_: mynet.Net, units: 1, scale: 2}",
         "{_target_: mynet.Net, _args_: [1, 2]}",
         "{_target_: mynet.Net, _args_: [1], bias: 2}",
@@ -331,12 +334,10 @@ def test_arguments_that_a_target_does_not_take_are_told_with_those_that_it_takes
         "{_target_: mynet.Anything, _args_: [1, 2, 3, 4], anything: 5}",
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.make, _partial_: true}}",
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _partial_: true}}",
-    ],
-)
-def test_arguments_by_name_and_by_position_are_taken(net, model):
-    conf(net, model)
+    ]
+    conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{', '.join(nodes)}]}}")
 
-    assert described(net, "model=mine").class_name.startswith("mynet.")
+    assert described(net, "model=mine").class_name == "mynet.Net"
 
 
 def test_problems_of_all_targets_are_told_at_once(net):
@@ -351,22 +352,21 @@ def test_problems_of_all_targets_are_told_at_once(net):
     }
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("mynet.Nett", "'mynet' has no 'Nett'; did you mean 'Net'?"),
-        ("mynet.Net.zzz", "'mynet.Net' has no 'zzz'"),
-        ("mynet.sub.Net", "'mynet' has no 'sub'"),
-        ("mypackage.sub.Net", "'mypackage' has no 'sub'"),
-        ("mypackage.own.Nett", "'mypackage.own' has no 'Nett'; did you mean 'Net'?"),
-        ("keras.layers.Dens", "'keras.layers' has no 'Dens'; did you mean 'Dense'?"),
-    ],
-)
-def test_a_class_that_is_not_there_is_told_with_the_nearest_that_is(net, target, message):
+def test_a_class_that_is_not_there_is_told_with_the_nearest_that_is(net):
     net.write("mypackage/__init__.py", "")
     net.write("mypackage/own.py", NET)
+    messages = {
+        "mynet.Nett": "'mynet' has no 'Nett'; did you mean 'Net'?",
+        "mynet.Net.zzz": "'mynet.Net' has no 'zzz'",
+        "mynet.sub.Net": "'mynet' has no 'sub'",
+        "mypackage.sub.Net": "'mypackage' has no 'sub'",
+        "mypackage.own.Nett": "'mypackage.own' has no 'Nett'; did you mean 'Net'?",
+        "keras.layers.Dens": "'keras.layers' has no 'Dens'; did you mean 'Dense'?",
+    }
+    nodes = ", ".join(f"{{_target_: {target}}}" for target in messages)
+    conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{nodes}]}}")
 
-    assert problems(net, f"model._target_={target}") == {"model._target_": message}
+    assert list(problems(net, "model=mine").values()) == list(messages.values())
 
 
 def test_a_class_in_a_submodule_that_nobody_has_imported_is_found(net):

@@ -197,11 +197,9 @@ def test_a_tree_is_another_where_a_file_or_a_directory_is(tmp_path):
 def test_nothing_of_the_surroundings_gets_into_a_release(original, home, kinds, request):
     elsewhere = replace(ALL_AT_ONCE, env={**ALL_AT_ONCE.env, **home})
 
+    # The other slow tests need the releases of all kinds; the quick ones do not.
+    here = sweep(original, kinds, Surroundings()) if kinds is QUICK else request.getfixturevalue("releases")
     there = sweep(original, kinds, elsewhere)
-    if kinds is QUICK:
-        here = sweep(original, kinds, Surroundings())
-    else:  # the other slow tests need the releases of all kinds
-        here = request.getfixturevalue("releases")
 
     assert compare({kind: here[kind] for kind in kinds}, there) == {}
 

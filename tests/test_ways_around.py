@@ -68,23 +68,41 @@ def evilpkg(tmp_path, monkeypatch):
     return {"PYTHONPATH": f"{ROOT}:{package.parent}"}
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        *("builtins.eval", "builtins.open", "builtins.__import__", "runpy.run_path", "pickle.loads", "marshal.loads"), *("hydra.utils.get_method", "hydra.utils.get_class", "hydra.utils.instantiate", "importlib.import_module"),
-        *("keras.utils.get_file", "keras.saving.load_model", "tensorflow.keras.models.load_model", "keras.layers.Lambda"), *("keras.layers.TFSMLayer", "keras.export.TFSMLayer", "tf_keras.layers.Lambda", "keras.models.clone_model"),
-        *("keras.utils.deserialize_keras_object", "keras.saving.deserialize_keras_object", "keras.Model.load_weights"), *("tensorflow.io.write_file", "tensorflow.raw_ops.WriteFile", "tensorflow.raw_ops.EagerPyFunc"),
-        *("tensorflow.py_function", "tensorflow.compat.v1.py_func", "tensorflow.function", "keras.layers.get"),
-        *("smdecl.models.tf.io.gfile.rmtree", "smdecl.isolating.os.system", "smdecl.trust.find_project"), *("mynet.os.system", "mynet.os.mkdir", "mynet.alias", "mynet.partly", "mynet.Tools.remove"),
-        *("mynet.tf.io.gfile.rmtree", "mynet.tf.raw_ops.WriteFile", "mynet.keras.layers.Lambda", "mynet.pathlib.Path"), *("mynet.Deep.load_weights", "mynet.Deep.from_config", "mynet.Net.__subclasses__", "mynet.__loader__.get_data"),
-        *("mynet.Net.__init__.__class__", "mynet.Net.__dict__.get", "mynet.functools.partial"),
-    ],
-)  # fmt: skip
-def test_a_target_that_is_no_constructor_is_refused(project, target):
+# Refused by their names, before anything is imported.
+FOREIGN = [
+    "builtins.eval", "builtins.open", "builtins.__import__", "runpy.run_path", "pickle.loads",
+    "marshal.loads", "hydra.utils.get_method", "hydra.utils.get_class",
+    "hydra.utils.instantiate", "importlib.import_module", "keras.utils.get_file",
+    "keras.saving.load_model", "tensorflow.keras.models.load_model", "keras.layers.Lambda",
+    "keras.layers.TFSMLayer", "keras.export.TFSMLayer", "tf_keras.layers.Lambda",
+    "keras.models.clone_model", "keras.utils.deserialize_keras_object",
+    "keras.saving.deserialize_keras_object", "keras.Model.load_weights",
+    "tensorflow.io.write_file", "tensorflow.raw_ops.WriteFile",
+    "tensorflow.raw_ops.EagerPyFunc", "tensorflow.py_function", "tensorflow.compat.v1.py_func",
+    "tensorflow.function", "keras.layers.get", "smdecl.isolating.os.system",
+    "smdecl.trust.find_project",
+]  # fmt: skip
+# Of modules that may be imported; what they are is seen then.
+ALIASES = [
+    "smdecl.models.tf.io.gfile.rmtree", "mynet.os.system", "mynet.os.mkdir", "mynet.alias",
+    "mynet.partly", "mynet.Tools.remove", "mynet.tf.io.gfile.rmtree",
+    "mynet.tf.raw_ops.WriteFile", "mynet.keras.layers.Lambda", "mynet.pathlib.Path",
+    "mynet.Deep.load_weights", "mynet.Deep.from_config", "mynet.Net.__subclasses__",
+    "mynet.__loader__.get_data", "mynet.Net.__init__.__class__", "mynet.Net.__dict__.get",
+    "mynet.functools.partial",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("targets", [FOREIGN, ALIASES], ids=["by name", "once imported"])
+def test_every_target_that_is_no_constructor_is_refused(project, targets):
     project.write("mynet.py", NET)
+    nodes = ",".join(f"{{_target_:{target}}}" for target in targets)
 
     # Beside a model of the project's own, whose module may be imported and whose class is then not built.
-    assert target in refused(project, "model._target_=mynet.Net", f"+model.inner={{_target_:{target}}}")
+    text = refused(project, "model._target_=mynet.Net", f"+model.inner=[{nodes}]")
+
+    for number, target in enumerate(targets):
+        assert re.search(rf"model\.inner\[{number}\]\._target_: .*{re.escape(target)}", text), target
 
 
 ASSET = "{_target_: tensorflow.saved_model.Asset, path: FILE}"
@@ -128,30 +146,51 @@ class Net(keras.Model):
 """
 
 
-@pytest.mark.parametrize(("method", "argument"), [
-    ("save", "filepath"), ("save_weights", "filepath"), ("load_weights", "filepath"), ("export", "filepath"), ("held.mkdir", "path"), ("held.mkdir.__call__", "path"),
-    ("tf.io.write_file", "filename"), ("tf.io.gfile.mkdir", "path"), ("part", "path"), ("part.__call__", "path"), ("system", "command"), ("held.system.__call__.__call__", "command"),
-    ("__class__.from_config", "config"), ("__init__.__class__", "x"), ("held.fspath", "path"), ("tf.py_function", "func"),
-])  # fmt: skip
-def test_a_signature_calls_no_method_that_computes_nothing(project, method, argument):
+UNFIT = {  # a method and its argument
+    "save": "filepath",
+    "save_weights": "filepath",
+    "load_weights": "filepath",
+    "export": "filepath",
+    "held.mkdir": "path",
+    "held.mkdir.__call__": "path",
+    "tf.io.write_file": "filename",
+    "tf.io.gfile.mkdir": "path",
+    "part": "path",
+    "part.__call__": "path",
+    "system": "command",
+    "held.system.__call__.__call__": "command",
+    "__class__.from_config": "config",
+    "__init__.__class__": "x",
+    "held.fspath": "path",
+    "tf.py_function": "func",
+}
+
+
+def test_a_signature_calls_no_method_that_computes_nothing(project):
     project.write("mynet.py", METHODS)
-    signature = f"{{method: {method}, inputs: {{{argument}: {{value: ran.keras}}}}}}"
+    signatures = [
+        f"+signatures.s{number}={{method: {method}, inputs: {{{argument}: {{value: ran.keras}}}}}}"
+        for number, (method, argument) in enumerate(UNFIT.items())
+    ]
 
-    text = refused(project, "model._target_=mynet.Net", "signatures=none", f"+signatures.s={signature}")
+    text = refused(project, "model._target_=mynet.Net", "signatures=none", *signatures)
 
-    assert f"signatures.s.method: {method!r} leads to " in text
+    for number, method in enumerate(UNFIT):
+        assert f"signatures.s{number}.method: {method!r} leads to " in text
 
 
-@pytest.mark.parametrize(("method", "spec"), [
-    ("__call__", "x: {shape: [], dtype: float32}"), ("call", "x: {shape: [], dtype: float32}"),
-    ("scale", "x: {shape: [], dtype: float32}"), ("table.lookup", "keys: {shape: [batch], dtype: string}"),
-])  # fmt: skip
-def test_a_signature_calls_what_computes(project, method, spec):
+def test_a_signature_calls_what_computes(project):
     project.write("mynet.py", METHODS)
+    floats, texts = "x: {shape: [], dtype: float32}", "keys: {shape: [batch], dtype: string}"
+    specs = {"__call__": floats, "call": floats, "scale": floats, "table.lookup": texts}
+    signatures = [
+        f"+signatures.s{number}={{method: {method}, inputs: {{{spec}}}}}"
+        for number, (method, spec) in enumerate(specs.items())
+    ]
 
-    release = project.export("model._target_=mynet.Net", "signatures=none", f"+signatures.s={{method: {method}, inputs: {{{spec}}}}}")  # fmt: skip
+    release = project.export("model._target_=mynet.Net", "signatures=none", *signatures)
 
-    assert list(release.signatures) == ["s"]
+    assert list(release.signatures) == ["s0", "s1", "s2", "s3"]
 
 
 @pytest.mark.parametrize("target", ["os.mkdir", "mynet.os.mkdir"])
