@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITIONS = "definitions.json"
-_WHOLE = ("content", "example_value")  # definitions of what stands in lists alone, which are replaced and never merged
+_WHOLE = ("content", "example_value")  # below lists, which are replaced and never merged
 _VERBATIM = ("if", "propertyNames")
 _COPIED = (
     *("type", "enum", "const", "pattern", "minLength", "minimum", "maximum"),
@@ -54,7 +54,8 @@ def texts() -> dict[str, str]:
     made = {_DEFINITIONS: {"$schema": _DRAFT, "definitions": dict(sorted(_definitions(config)))}}
     for group in config["x-groups"]:
         if group != "release":
-            made[f"{group}.schema.json"] = _of_group(group, _resolved(config, config["properties"][group]))
+            schema = _resolved(config, config["properties"][group])
+            made[f"{group}.schema.json"] = _of_group(group, schema)
     made["release.schema.json"] = _of_config(config, "A file with the first line '# @package _global_'")
     made["export.schema.json"] = _of_config(config, "A primary config")
     return {name: json.dumps(schema, indent=2) + "\n" for name, schema in sorted(made.items())}
@@ -110,7 +111,8 @@ def _body(schema: Any, *, whole: bool) -> Any:
     if whole and "required" in schema:
         made["required"] = schema["required"]
     if "properties" in schema:
-        made["properties"] = {key: _value(each, whole=whole) for key, each in schema["properties"].items()}
+        properties = schema["properties"].items()
+        made["properties"] = {key: _value(each, whole=whole) for key, each in properties}
     if "additionalProperties" in schema:
         made["additionalProperties"] = _value(schema["additionalProperties"], whole=whole)
     if "items" in schema:
@@ -133,13 +135,16 @@ def _resolved(config: Schema, schema: Schema) -> Schema:
 def _of_group(group: str, schema: Schema) -> Schema:
     """Returns the schema of an option file of a group."""
     made = _file(f"An option of the group {group}")
-    # The definition of a group whose schema is a reference is where that leads, beside the interpolation.
+    # The definition of model is a reference: its keys are where that leads.
     inner = f"{_DEFINITIONS}#/definitions/group.{group}"
     if group == "model":
         inner = f"{_DEFINITIONS}#/definitions/target/anyOf/0"
-    made["properties"] |= {key: {"$ref": f"{inner}/properties/{key}"} for key in schema.get("properties", {})}
+    keys = schema.get("properties", {})
+    made["properties"] |= {key: {"$ref": f"{inner}/properties/{key}"} for key in keys}
     below = schema.get("additionalProperties", True)
-    made["additionalProperties"] = {"$ref": f"{inner}/additionalProperties"} if isinstance(below, Mapping) else below
+    if isinstance(below, Mapping):
+        below = {"$ref": f"{inner}/additionalProperties"}
+    made["additionalProperties"] = below
     if group in ("model", "weights"):  # no default stands in for these
         made["if"] = {"type": "object", "not": {"required": ["defaults"]}}
         made["then"] = {"required": schema["required"]}

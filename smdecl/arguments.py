@@ -120,7 +120,7 @@ def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--schemas",
         action="store_true",
-        help="write only .smdecl/schemas, which editors check config files by; replaces those of another version",
+        help="write only .smdecl/schemas, for editors; replaces those of another version",
     )
     return parser.parse_intermixed_args(rest)
 

@@ -60,18 +60,21 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
 
 
 def _shortened(broken: list[Problem], values: Mapping[str, Any]) -> list[Problem]:
-    """Returns one problem for all keys that have defaults in `conf/export.yaml`, where that is not used."""
+    """Returns one problem for all missing keys that `conf/export.yaml` has defaults for."""
     known = schema.load("config")
     absent = [key for key in known["required"] if key not in values]
     if len(absent) < _MOST_REMOVED:
         return broken
     default = {*absent, *known["x-groups"]} - (_WITHOUT_DEFAULTS & set(values))
-    rest = [problem for problem in broken if not {*problem.path[:1]} & default or _is_there(values, problem.path)]
-    message = f"the primary config lacks {', '.join(absent)}; begin its defaults list with '- export', which has them"
-    return [Problem((), message), *rest]
+    rest = []
+    for problem in broken:
+        if not {*problem.path[:1]} & default or _is_there(values, problem.path):
+            rest.append(problem)
+    has_them = "begin its defaults list with '- export', which has them"
+    return [Problem((), f"the primary config lacks {', '.join(absent)}; {has_them}"), *rest]
 
 
-_MOST_REMOVED = 4  # overrides such as ~seed that a command line may hold; no config of one's own lacks so few
+_MOST_REMOVED = 4  # keys: fewer may be missing because of overrides such as ~seed
 _WITHOUT_DEFAULTS = {"model", "signatures", "weights"}
 
 

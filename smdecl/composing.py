@@ -168,13 +168,14 @@ def _resolve(
 
 
 def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]) -> list[Problem]:
-    """Returns the overrides that drop digests which files pin, or were meant to: Hydra merges `sha256={}`.
+    """Returns the overrides that drop digests which files pin, or were meant to.
 
-    Who reviews a release file relies on its pins, whatever is on the command line beside it.
+    Hydra merges `sha256={}`, so it drops nothing. A person who reviews a release file relies on its
+    pins, whatever overrides are added.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     own = [override for override in parsed if override.key_or_group.split(".")[0] == "sha256"]
-    dropping = [override for override in own if override.is_delete() or override.value() in ({}, None)]
+    dropping = [each for each in own if each.is_delete() or each.value() in ({}, None)]
     if not dropping:
         return []
     others = tuple(str(override.input_line) for override in parsed if override not in own)
@@ -183,11 +184,13 @@ def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]
     pins = _pins(declared)
     if not pins:
         return []
-    origin = Locator(config_name, others, config_dirs.UserConfigs.directories)(("sha256", pins[0]))
+    locate = Locator(config_name, others, config_dirs.UserConfigs.directories)
     kept = _pins(config)
     dropped = [pin for pin in pins if pin not in kept] or pins
-    message = f"an override cannot drop the pins of {', '.join(dropped)}; change them in {origin}"
-    return [Problem(("sha256",), message, Origin(override=override.input_line)) for override in dropping]
+    place = locate(("sha256", pins[0]))
+    message = f"an override cannot drop the pins of {', '.join(dropped)}; change them in {place}"
+    origins = [Origin(override=override.input_line) for override in dropping]
+    return [Problem(("sha256",), message, origin) for origin in origins]
 
 
 def _pins(config: DictConfig | None) -> list[str]:

@@ -261,9 +261,9 @@ _PARTS = ("inputs", "outputs")
 
 
 def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """Yields every `{file: ...}` and `{b64: ...}` of the config key `verify.examples`, with its key path.
+    """Yields every `{file: ...}` and `{b64: ...}` of `verify.examples`, with its key path.
 
-    A path is `("verify", "examples", signature, number, part, name)` and the indices of the lists that it is in.
+    A path is `("verify", "examples", signature, number, part, name)`, then indices of lists.
     """
     for key, cases in examples.items():
         for number, part in itertools.product(range(len(cases)), _PARTS):

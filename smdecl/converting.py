@@ -39,7 +39,8 @@ def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) ->
     """Returns a value with what is in the files that it names, and with bytes for base64."""
     if isinstance(value, list) and _has_contents(value):
         below = None if shape is None else shape[1:]
-        return _joined([_read((*path, index), item, dtype, below) for index, item in enumerate(value)])
+        items = enumerate(value)
+        return _joined([_read((*path, index), item, dtype, below) for index, item in items])
     if isinstance(value, Mapping) and "b64" in value:
         return _batch_of_one(base64.b64decode(value["b64"]), shape)
     if isinstance(value, Mapping) and "file" in value:
@@ -54,7 +55,7 @@ def _has_contents(value: Any) -> bool:
 
 
 def _joined(items: list[Any]) -> Any:
-    """Returns what is in several files as one value: arrays alike in shape and dtype as an array of them."""
+    """Returns items as one value: a stack of arrays if their shapes and dtypes agree."""
     arrays = [item for item in items if isinstance(item, np.ndarray)]
     if len(arrays) == len(items) and len({(array.shape, array.dtype) for array in arrays}) == 1:
         return np.stack(arrays)

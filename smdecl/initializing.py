@@ -38,7 +38,7 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
 
 
 def refresh_schemas(directory: Path) -> Path:
-    """Replaces the schemas that editors check a project's config files by, and returns their directory.
+    """Replaces a project's schemas of config files, and returns their directory.
 
     Raises:
         PublishError: Where one cannot be written.
@@ -48,7 +48,7 @@ def refresh_schemas(directory: Path) -> Path:
 
 
 def _write_schemas(directory: Path, made: ExitStack) -> Path:
-    """Copies the schemas into the project: editors find them by a relative path, without a network."""
+    """Copies the schemas into the project, so that editors find them without a network."""
     target = directory / _SCHEMAS
     _make_directories(target, made)
     for schema in sorted(resources.file_schema_dir().glob("*.json")):

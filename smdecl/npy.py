@@ -61,8 +61,8 @@ def header(path: Path, key: str | None) -> Header:
 def may_be_cut(path: Path, key: str | None) -> bool:
     """Returns whether an array holds bytes that may have had more zeros at their ends.
 
-    NumPy pads fixed-width strings with zeros, so a value that is shorter than the width reads the same whether it
-    ended in zeros or not. Text does not.
+    NumPy pads fixed-width strings with zeros, so a value that is shorter than the width reads the
+    same whether it ended in zeros or not. Text never does.
     """
     with _opened(path, key) as file:
         found = _header(file)

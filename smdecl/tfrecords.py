@@ -1,4 +1,4 @@
-"""Reads the framing of TFRecord files, without TensorFlow: each record's length, with its checksum."""
+"""Checks the framing of TFRecord files without TensorFlow: each record's length and its checksum."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, its bits reversed
 def require(path: Path) -> None:
     """Raises where a file is not a sequence of whole records.
 
-    The checksums of the lengths are compared here; those of the data, which take long without TensorFlow, when the
-    records are read.
+    This compares the checksums of the lengths. TensorFlow compares those of the data, which take
+    long in Python, when it reads the records.
 
     Raises:
         ValueError: With the first record that is not whole.
@@ -30,7 +30,8 @@ def require(path: Path) -> None:
         number = 0
         while head := file.read(_LENGTH.size):
             if number == 0 and _is_compressed(head):
-                raise ValueError(f"is compressed by {_COMPRESSED[head[:2]]}; takes uncompressed records")
+                by = _COMPRESSED[head[:2]]
+                raise ValueError(f"is compressed by {by}; takes uncompressed records")
             if len(head) < _LENGTH.size:
                 raise ValueError(f"ends within record {number}")
             length, checksum = _LENGTH.unpack(head)

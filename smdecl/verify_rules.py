@@ -90,7 +90,7 @@ def check_files(values: Mapping[str, Any], project: trust.Project) -> Iterator[P
 
 
 def _of_item(spec: config.Spec, depth: int) -> config.Spec | None:
-    """Returns the spec of what stands so many lists deep in a value; None where nothing is known of it."""
+    """Returns the spec of an item so many lists deep in a value; None if it is unknown."""
     if depth and spec.kind == "ragged":
         return None
     shape = None if spec.shape is None else spec.shape[depth:]
@@ -132,10 +132,12 @@ def _check_file(
 
 
 def lost_zeros(examples: config.Examples) -> Iterator[Problem]:
-    """Yields the arrays of bytes that NumPy may have cut: its fixed-width strings end before trailing zeros."""
+    """Yields the arrays of bytes whose trailing zeros NumPy may have cut off."""
     for path, content in config.example_contents(examples):
         file = Path(content.get("file", ""))
-        if file.suffix in npy.SUFFIXES and npy.may_be_cut(file, _only_key(file, content.get("key"))):
+        if file.suffix not in npy.SUFFIXES:
+            continue
+        if npy.may_be_cut(file, _only_key(file, content.get("key"))):
             told = f"NumPy's fixed-width strings in {str(file)!r} may have lost trailing zero bytes"
             yield Problem(path, f"{told}; {_KEEP_ZEROS} keep them")
 
