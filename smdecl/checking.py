@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, digests, files, op_sets, schema, signature_rules, signing, trust, verify_rules
+from smdecl import config, digests, files, op_sets, paths, schema, signature_rules, signing, trust, verify_rules
 from smdecl.config import Composition, ExportConfig
-from smdecl.errors import ConfigError, KeyPath, Problem, TrustError, disk_errors
+from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"
@@ -47,6 +47,8 @@ def check(composition: Composition, project: trust.Project) -> ExportConfig:
         found += signature_rules.check_functions(_mapping(values, "functions"), keys)
     if ("sha256",) not in broken_parts:
         found += _check_sha256(values, project)
+    if ("publish",) not in broken_parts:
+        found += paths.check_written(composition, project)
     if ("verify",) not in broken_parts:
         found += verify_rules.check_files(values, project)
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
@@ -173,10 +175,10 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             if publish[key] is not None:
                 takes = "takes null beside publish.version=null: a server looks for versions"
                 yield Problem(("publish", key), f"got {publish[key]!r}; {takes}")
-    for key in ("models_config", "run_record"):
-        if publish[key] is not None and (reason := _refuse_file(publish[key])):
+    for key in paths.WRITTEN:
+        if publish[key] is not None and (reason := paths.refuse_file(publish[key])):
             yield Problem(("publish", key), reason)
-    if (record := publish["run_record"]) is not None and _lies_in(record, values["export_dir"]):
+    if (record := publish["run_record"]) is not None and paths.lies_in(record, values["export_dir"]):
         place = f"{record!r} lies in export_dir, {values['export_dir']!r}, where only releases are"
         yield Problem(("publish", "run_record"), f"{place}; takes a place outside of it")
     if publish["sign"] is not None:
@@ -186,31 +188,10 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from error.problems
 
 
-def _refuse_file(text: str) -> str | None:
-    """Says why no file can be written there."""
-    if reason := _refuse_path(text):
-        return reason
-    try:
-        if Path(text).is_dir():
-            return f"{text!r} is a directory; takes a file, existing or not"
-        for parent in Path(text).parents:
-            if os.path.lexists(parent) and not parent.is_dir():
-                return f"{str(parent)!r} is no directory, and {text!r} would lie in it; takes another place"
-    except OSError as error:
-        return f"{text!r} cannot be looked at: {error.strerror}"
-    return None
-
-
-def _lies_in(file: str, export_dir: Any) -> bool:
-    if not isinstance(export_dir, str) or _refuse_path(export_dir) or _refuse_path(file):
-        return False
-    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(export_dir))
-
-
 def _check_sha256(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
     """Compares the digests that a config asks for: a file that is another one is no input of this release."""
     for name, wanted in values["sha256"].items():
-        if _refuse_path(name) or not Path(name).is_file():
+        if paths.refuse_path(name) or not Path(name).is_file():
             yield Problem(("sha256", name), f"no file {name!r}")
             continue
         try:
@@ -240,7 +221,7 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     weights = values["weights"]
     if weights is None:
         return
-    if reason := _refuse_path(weights["path"]):
+    if reason := paths.refuse_path(weights["path"]):
         yield Problem(("weights", "path"), reason)
         return
     path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
@@ -308,53 +289,6 @@ def _refuse_content(path: Path, kind: str) -> str | None:
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def _refuse_path(text: str) -> str | None:
-    try:
-        parts = [os.fsencode(part) for part in Path(text).parts]
-    except UnicodeEncodeError:
-        return f"{text!r} holds what no file can be named by"
-    if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
-        return (
-            f"{schema.text(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
-        )
-    if len(os.fsencode(text)) > _LONGEST_PATH:
-        return f"{schema.text(text)} is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
-    return None
-
-
-_LONGEST_NAME = 255  # bytes, on every file system of Linux
-_LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
-
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*[^/].*")
-
-
-def _check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
-    if "://" in values["export_dir"]:
-        if "::" in values["export_dir"] or not _URL.fullmatch(values["export_dir"]):
-            message = f"{values['export_dir']!r} is no plain URL; takes one such as gs://bucket/models, or a local path"
-            yield Problem(("export_dir",), message)
-        return  # whether a store takes it, publishing finds out before anything is built
-    if reason := _refuse_path(values["export_dir"]):
-        yield Problem(("export_dir",), reason)
-        return
-    path = Path(values["export_dir"])
-    if patterns := sorted(files.PATTERN & set(str(path))):
-        message = f"{str(path)!r} holds {' '.join(patterns)}, which TensorFlow takes for a pattern; takes another name"
-        yield Problem(("export_dir",), message)
-    in_place = _mapping(values, "publish").get("version") is None
-    for part in (path, *path.parents):
-        with disk_errors(part):
-            is_file = part.exists() and not part.is_dir()
-            is_model = part.joinpath("saved_model.pb").is_file() and not (in_place and part == path)
-        if is_model:
-            yield Problem(("export_dir",), f"{str(path)!r} lies in the SavedModel {str(part)!r}; takes another place")
-            return
-        if is_file:
-            yield Problem(("export_dir",), f"{str(part)!r} is a file; takes a directory, existing or not")
-            return
-
-
 _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("devices",), _check_devices),
     (("options",), _check_options),
@@ -362,5 +296,5 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("weights",), _check_weights),
     (("verify",), verify_rules.check),
     (("publish",), _check_publish),
-    (("export_dir",), _check_export_dir),
+    (("export_dir",), paths.check_export_dir),
 )

@@ -152,10 +152,10 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        (".bashrc", "'.bashrc' is no file of run records; takes one, or a new one"),
+        (".bashrc", "expected a file whose name ends in .jsonl, got '.bashrc'"),
         ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
-        ("/dev/full", "'/dev/full' cannot be added to: is no regular file"),
-        ("pipe", "'pipe' cannot be added to: is no regular file"),
+        ("/dev/full", "expected a file whose name ends in .jsonl, got '/dev/full'"),
+        ("pipe.jsonl", "'pipe.jsonl' cannot be added to: is no regular file"),
         (".bashrc/runs.jsonl", "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it"),
         ("exports/adder/1/runs.jsonl", "lies in export_dir, 'exports/adder', where only releases are"),
         ("a" * 300, "holds a NUL or a name of more than 255 bytes"),
@@ -165,7 +165,7 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
 def test_a_config_adds_to_no_file_but_one_of_run_records(project, place, told):
     project.write(".bashrc", "export A=1\n")
     project.write("other.jsonl", '{"name": "adder"}\n')
-    os.mkfifo(project.root / "pipe")
+    os.mkfifo(project.root / "pipe.jsonl")
     before = tree(project.root)
 
     with pytest.raises(SmdeclError) as error:
