@@ -228,7 +228,7 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
          " baked_devices, consumer, custom_ops, io_ops, large_constants, py_function, random_ops, strategy,"
          " untraced_functions, unused_inputs; did you mean 'random_ops'?", None),
         ("signatures.my.methd=add", "signatures.my.methd: 'methd' is no key of signatures.my; takes inputs, method,"
-         " outputs; did you mean 'method'?", None),
+         " method_name, outputs; did you mean 'method'?", None),
         ("~model.nme", "model.nme: 'nme' is no key of model; takes _target_", None),
         ("seed.x=1", "seed.x: seed holds no keys", None),
     ],
