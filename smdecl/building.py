@@ -305,12 +305,13 @@ def _require_methods(obj: Any, signatures: dict[str, Signature], project: trust.
     problems = [
         Problem(("signatures", key, "method"), f"{signatures[key].method!r} leads to {reason}")
         for key, method in methods.items()
-        if method is not None
-        and not isinstance(method, tf.types.experimental.GenericFunction)
-        and (reason := trust.refuse_method(method, project))
+        if method is not None and not isinstance(method, _TRACED) and (reason := trust.refuse_method(method, project))
     ]
     if problems:
         raise TrustError(problems)
+
+
+_TRACED = (tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction)
 
 
 def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:

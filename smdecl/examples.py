@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, converting, usercode
+from smdecl import contract, converting, leaks, usercode
 from smdecl.config import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
@@ -229,6 +229,8 @@ def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dic
     try:
         outputs = traced.call(tensors)
     except Exception as error:
+        if leaked := leaks.failure(None, ("signatures", key), "calling it on an example", error):
+            raise leaked from error
         problem = Problem(
             ("verify", "examples", key, index),
             f"the object in memory fails on this example, {_shapes(inputs)}: {usercode.summary(error)}; give examples"

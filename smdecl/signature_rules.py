@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import keyword
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -105,7 +106,7 @@ def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]
         elif reason := refuse_input_name(name, seen):
             yield Problem((*where, "name"), reason)
         else:
-            seen[_sanitized(name)] = name
+            seen[sanitized(name)] = name
 
 
 def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
@@ -118,7 +119,8 @@ def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem
         seen |= names
 
 
-def _sanitized(name: str) -> str:
+def sanitized(name: str) -> str:
+    """Returns what TensorFlow tells the names of inputs apart by."""
     return re.sub(r"[^a-z0-9_]", "_", name.lower())
 
 
@@ -129,19 +131,37 @@ def refuse_input_name(name: str, seen: Mapping[str, str]) -> str | None:
         name: Of the input.
         seen: The names before it, by what TensorFlow makes of them.
     """
+    hint = f"set a different name, such as name: {kept_name(name, seen)}"
     if name in seen.values():
-        return f"{name!r} is taken by another input; TensorFlow would turn it into {name + '_1'!r}"
-    if (other := seen.get(_sanitized(name))) is not None:
-        return f"{name!r} and {other!r} are one name to TensorFlow, which would turn one into {name + '_1'!r}"
+        return f"{name!r} is taken by another input; TensorFlow would turn it into {name + '_1'!r}; {hint}"
+    if (other := seen.get(sanitized(name))) is not None:
+        return f"{name!r} and {other!r} are one name to TensorFlow, which would turn one into {name + '_1'!r}; {hint}"
     if name == "self" or keyword.iskeyword(name):
-        return f"{name!r} is a word that Python reserves; choose another"
+        return f"{name!r} is a word that Python reserves; {hint}"
     if not _INPUT_NAME.fullmatch(name):
-        became = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name).lstrip("_\\/>-") or "unknown"
+        became = _NOT_KEPT.sub("_", name).lstrip("_\\/>-") or "unknown"
         return (
             f"{name!r} cannot be kept by TensorFlow, which would turn it into {became!r}; takes letters, digits and"
-            " _ . - / after a first letter or digit"
+            f" _ . - / after a first letter or digit; {hint}"
         )
     return None
+
+
+_NOT_KEPT = re.compile(r"[^A-Za-z0-9_.\\/>-]")
+
+
+def kept_name(name: str, seen: Mapping[str, str]) -> str:
+    """Returns a name near to one that TensorFlow would not keep, which it does keep.
+
+    Args:
+        name: Of the input.
+        seen: The names of other inputs, by what TensorFlow makes of them.
+    """
+    base = re.sub("__+", "_", _NOT_KEPT.sub("_", name)).strip("_\\/>-") or "input"
+    if base == "self" or keyword.iskeyword(base):
+        base = f"{base}_"
+    numbered = (f"{base.rstrip('_')}_{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([base], numbered) if sanitized(free) not in seen)
 
 
 def _check_output_dims(path: KeyPath, signature: Signature) -> Iterator[Problem]:

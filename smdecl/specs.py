@@ -18,8 +18,25 @@ def find_method(obj: Any, dotted_path: str) -> Any:
     """Follows a dotted path from `obj`; None where it leads to nothing that can be called."""
     found = obj
     for name in dotted_path.split("."):
-        found = getattr(found, name, None)
+        # The signatures of a loaded SavedModel are a mapping.
+        inner = found.get(name) if isinstance(found, Mapping) else None
+        found = getattr(found, name, inner)
     return found if callable(found) else None
+
+
+def concrete_inputs(method: Any) -> dict[str, Nest] | None:
+    """Returns the inputs of a signature of a loaded SavedModel, by their names; None for every other method."""
+    if not isinstance(method, tf.types.experimental.ConcreteFunction):
+        return None
+    positional, keywords = method.structured_input_signature
+    if positional:
+        return None
+    return {name: _declared(spec) for name, spec in keywords.items()}
+
+
+def _declared(spec: Any) -> Spec:
+    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+    return Spec(shape, spec.dtype.name)
 
 
 def call_of(method: Any) -> Any:
@@ -44,6 +61,8 @@ def argument_names(method: Any) -> tuple[str, ...]:
     """Returns the names of the arguments of a method, of a `tf.function`, or of a function of a loaded SavedModel."""
     if (graph := graph_of(method)) is not None:
         return tuple(graph.inputs)
+    if (concrete := concrete_inputs(method)) is not None:
+        return tuple(concrete)
     method = call_of(method)
     spec = getattr(method, "function_spec", None)
     if spec is not None:
@@ -95,6 +114,8 @@ def _python_function(method: Any) -> Any:
 
 
 def _own_parameters(method: Any) -> list[Parameter]:
+    if (concrete := concrete_inputs(method)) is not None:
+        return [Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in concrete]
     try:
         known = inspect.signature(_python_function(method)).parameters.values()
     except (TypeError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -13,12 +14,22 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import contract, keras_models, serving_apis, signature_rules, structures, usercode
+from smdecl import contract, keras_models, leaks, serving_apis, signature_rules, structures, usercode
 from smdecl.building import Built
 from smdecl.config import PREDICT, Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
 from smdecl.records import SignatureRecord
-from smdecl.specs import argument_problems, arguments, find_method, graph_of, in_order, is_opaque, parameters, type_spec
+from smdecl.specs import (
+    argument_problems,
+    arguments,
+    concrete_inputs,
+    find_method,
+    graph_of,
+    in_order,
+    is_opaque,
+    parameters,
+    type_spec,
+)  # fmt: skip
 from smdecl.tensors import tensor_record
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
@@ -61,7 +72,7 @@ def trace(
 
     Raises:
         ConfigError: Where a method does not exist or does not take the declared arguments; all of them.
-        ModelError: Where the model's own code fails under a spec.
+        ModelError: Where the model's own code fails under a spec, or uses a tensor of another trace.
         ContractError: Where the traced outputs are not the declared ones.
     """
     problems: list[Problem] = []
@@ -72,6 +83,10 @@ def trace(
     signatures = signatures or _search(built)
     with _saving(devices, options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
+    methods = {key: signature.method for key, signature in signatures.items()}
+    functions = {key: signature.function for key, signature in traced.items()}
+    if leaked := list(leaks.captured(built.obj, methods, functions)):
+        raise ModelError(leaked)
     for key, signature in signatures.items():
         problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
         problems += _check_api(("signatures", key), signature, traced[key].record)
@@ -144,7 +159,8 @@ def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Pro
         return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
     if signature.inputs is not None:
         return argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
-    if getattr(method, "input_signature", None) is None and graph_of(method) is None and parameters(method, {}):
+    own = (getattr(method, "input_signature", None), graph_of(method), concrete_inputs(method))
+    if all(known is None for known in own) and parameters(method, {}):
         message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
         return [Problem((*path, "inputs"), message)]
     return []
@@ -155,8 +171,8 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     graph = graph_of(method)
     if graph is not None and signature.inputs is None:
         signature = replace(signature, inputs=graph.inputs)
-    elif signature.inputs is None and not parameters(method, {}):
-        signature = replace(signature, inputs={})
+    elif signature.inputs is None and (concrete_inputs(method) is not None or not parameters(method, {})):
+        signature = replace(signature, inputs=concrete_inputs(method) or {})
     outputs = _Outputs(path, signature, graph.output_names if graph is not None else ())
     function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
     try:
@@ -170,16 +186,27 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
         if "Already in a SaveContext" in str(error):
             message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
             raise ModelError(Problem(path, message), usercode.traceback_text(error)) from error
-        failure = usercode.failure(path, f"tracing {signature.method} with the declared inputs", error)
+        doing = f"tracing {signature.method} with the declared inputs"
+        if leaked := leaks.failure(obj, path, doing, error):
+            raise leaked from error
+        failure = usercode.failure(path, doing, error)
         if _PLAIN_NEST.search(usercode.summary(error)):
             message = f"{failure.problems[0].message}; {_ANNOTATE}"
             raise ModelError(Problem(path, message), failure.traceback_text) from error
         raise failure from error
     # Those of the config were checked before; these may come from code.
-    refused = [reason for name in traced.record.inputs if (reason := signature_rules.refuse_input_name(name, {}))]
-    if refused:
-        raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {reason}") for reason in refused])
+    if refused := list(_refused_names(traced)):
+        raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {text}") for text in refused])
     return traced
+
+
+def _refused_names(traced: Traced) -> Iterator[str]:
+    """Yields why TensorFlow would not keep the name of an input, and how it is declared with another one."""
+    for name, tensor in traced.record.inputs.items():
+        if reason := signature_rules.refuse_input_name(name, {}):
+            shape = "null" if tensor.shape is None else json.dumps(tensor.shape)
+            spec = f"{{shape: {shape}, dtype: {tensor.dtype}, name: {signature_rules.kept_name(name, {})}}}"
+            yield f"{reason}, as in inputs: {{{json.dumps(name)}: {spec}}}"
 
 
 # What code for a NamedTuple, or another record, says of the mapping that a config declares.
@@ -339,6 +366,9 @@ class _Outputs:
             numbered = tuple(f"output_{index}" for index in range(len(values)))
             names = layer_names if len(layer_names) == len(values) else numbered
             named = dict(zip(names, values, strict=True))
+        if structure is None or not named:
+            message = "the method returns nothing; a signature returns a tensor, a list, or a mapping of tensors"
+            raise ConfigError(Problem(self._path, message))
         if all(_is_dense(value) or _is_composite(value) for value in named.values()):
             return named
         form = tf.nest.map_structure(lambda leaf: type(leaf).__name__, structure)

@@ -23,9 +23,28 @@ def summary(error: BaseException) -> str:
         named = [index for index, line in enumerate(lines) if _NAMED.match(line)]
         lines = lines[named[-1] :] if named else lines[-1:]
         kind, _, lines[0] = lines[0].partition(": ")
+    if lines and lines[0].startswith(_GRAPH_ERROR):
+        lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         del lines[0]
     return f"{kind}: {lines[0]}" if lines else kind
+
+
+_GRAPH_ERROR = "Graph execution error"
+_NODE = re.compile(r"Detected at node (\S+)")
+_FRAME = re.compile(r'Detected at node|File "|<stack traces unavailable>|\d+ root error')
+_CODE = re.compile(r"\(\d+\) [A-Z_]+: +")
+
+
+def _of_graph(lines: list[str]) -> list[str]:
+    """Returns what an error in a graph says: its first lines only tell where the node was defined."""
+    frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
+    said = [line for line in lines[frames[-1] + 1 if frames else 1 :] if not line.startswith("[[{{node")]
+    if not said:
+        return lines
+    nodes = [found[1].strip("'") for line in lines if (found := _NODE.match(line))]
+    where = f" (node {nodes[0]})" if nodes else ""
+    return [_CODE.sub("", said[0]) + where, *said[1:]]
 
 
 def _plain(text: str) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from smdecl import signature_rules
 from smdecl.errors import ConfigError
 from tests.test_pipeline import serve
 
@@ -111,5 +112,26 @@ def test_a_name_in_code_that_tensorflow_does_not_keep_is_refused_with_what_it_wo
 
     assert str(error.value).endswith(
         "signatures.s0.inputs: mangled: the input 'my text' cannot be kept by TensorFlow, which would turn it into"
-        " 'my_text'; takes letters, digits and _ . - / after a first letter or digit"
+        " 'my_text'; takes letters, digits and _ . - / after a first letter or digit; set a different name, such as"
+        ' name: my_text, as in inputs: {"my text": {shape: [null], dtype: float32, name: my_text}}'
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "kept"),
+    [
+        ("b-feature [cm]", [], "b-feature_cm"),
+        ("_x", [], "x"),
+        ("x:0", [], "x_0"),
+        ("x", ["x"], "x_2"),
+        ("X", ["x", "x_2"], "X_3"),
+        ("class", [], "class_"),
+        ("self", ["self_"], "self_2"),
+        ("日本", [], "input"),
+    ],
+)
+def test_a_name_that_tensorflow_keeps_is_suggested(name, taken, kept):
+    seen = {signature_rules.sanitized(other): other for other in taken}
+
+    assert signature_rules.kept_name(name, seen) == kept
+    assert signature_rules.refuse_input_name(kept, seen) is None

@@ -328,6 +328,11 @@ def test_a_loaded_saved_model_is_exported_again_with_other_signatures(mine):
 
     assert list(second.signatures) == ["only"]
     assert answers(second, "only", row=np.array([1, 2], np.float32))["six"].tolist() == [6, 12]
+    # A signature of the loaded model is a method too.
+    third = export(mine, *again, "+signatures.same={method: signatures.vector}")
+    assert third.signatures["same"] == first.signatures["vector"]
+    with pytest.raises(ConfigError, match="signatures.vector has no argument 'y'; it has: x"):
+        export(mine, *again, "+signatures.same={method: signatures.vector, inputs: {y: {shape: [n], dtype: float32}}}")
     with pytest.raises(ModelError, match="tracing deep with the declared inputs failed"):
         export(mine, *again, signature("x: {shape: [n], dtype: int32}", "deep"))
 

@@ -50,6 +50,12 @@ class Net(tf.Module):
     def dense(self, x):
         return tf.sparse.to_dense(x)
 
+    def nothing(self, x):
+        tf.print(x)
+
+    def empty(self, x):
+        return {}
+
     def first(self, x):
         return x[:1]
 """
@@ -323,3 +329,13 @@ def test_two_outputs_of_one_name_are_refused(net):
         export(net, "named", f"{{x: {X}}}", outputs)
 
     assert str(error.value).endswith("signatures.s.outputs.high.name: 'y' is taken by another output")
+
+
+@pytest.mark.parametrize("method", ["nothing", "empty"])
+def test_a_method_that_returns_nothing_is_refused(net, method):
+    with pytest.raises(ConfigError) as error:
+        export(net, method)
+
+    assert [f"{problem.key}: {problem.message}" for problem in error.value.problems] == [
+        "signatures.s: the method returns nothing; a signature returns a tensor, a list, or a mapping of tensors"
+    ]
