@@ -13,6 +13,7 @@ from smdecl.records import Change, SavedModelRecord
 
 _NAMED = 3  # nodes of a kind; the first ones say where to look
 _NUMBER = re.compile(r"_(\d+)$")
+_DERIVED = "_output_shapes"  # follow from what a node computes and from its inputs
 _GRADIENT_OP = "_gradient_op_type"  # names a gradient in the process that made it
 _GRADIENT = re.compile(rb"-\d+$")
 
@@ -78,12 +79,11 @@ def _by_place(graph: MetaGraphDef) -> dict[str, NodeDef]:
 
 
 def _unnumbered(node: NodeDef, names: Mapping[str, str]) -> NodeDef:
-    """Returns a node that calls functions by the given names; the one passed stays as it is."""
-    calls = any(True for value in node.attr.values() for _ in _called(value))
-    if not calls and node.op not in names and _GRADIENT_OP not in node.attr:
-        return node
+    """Returns a copy of a node that calls functions by the given names, without derived shapes."""
     copy = node_def_pb2.NodeDef()
     copy.CopyFrom(node)
+    if _DERIVED in copy.attr:
+        del copy.attr[_DERIVED]
     for value in copy.attr.values():
         for function in _called(value):
             function.name = names.get(function.name, function.name)

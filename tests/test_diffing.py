@@ -141,6 +141,11 @@ GRAPHS = {
         lambda x: tf.matmul(x, x), lambda x: tf.matmul(x, x, transpose_b=True), MATRIX,
         ["nodes serve/MatMul: MatMul has another transpose_b"],
     ),
+    "another attribute that is a list": (
+        lambda x: tf.nn.max_pool2d(x[None, :, :, None], 1, 1, "SAME"),
+        lambda x: tf.nn.max_pool2d(x[None, :, :, None], 3, 1, "SAME"), MATRIX,
+        ["nodes serve/MaxPool2d: MaxPool has another ksize"],
+    ),
     "the inputs swapped": (
         lambda x: tf.subtract(x, tf.constant(1.0, name="one"), name="sub"),
         lambda x: tf.subtract(tf.constant(1.0, name="one"), x, name="sub"),
