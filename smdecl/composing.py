@@ -82,7 +82,9 @@ def _tell(config: DictConfig, job: Job) -> None:
 
 
 def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:
-    """Returns Hydra's own settings, unresolved; none where the config cannot be composed, which is told elsewhere.
+    """Returns Hydra's own settings; none if the config cannot be composed, which is reported elsewhere.
+
+    Those of the launcher and the sweeper are resolved, because Hydra instantiates them; the others are not.
 
     Raises:
         ConfigError: Where a setting is none that Hydra takes.
@@ -94,12 +96,28 @@ def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> M
             own = failures
         if own:
             raise ConfigError([explaining.explain(error, culprit, config, config_name) for error, culprit in own])
-        return {} if config is None else _settings(config)
+        if config is None:
+            return {}
+        HydraConfig.instance().set_config(config)  # an interpolation may lead to it
+        return _settings(config)
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    found = OmegaConf.to_container(config.hydra, resolve=False)
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    """Returns the key `hydra`: the launcher and the sweeper as Hydra instantiates them, the rest unresolved."""
+    found: dict[str, Any] = OmegaConf.to_container(config.hydra, resolve=False)  # type: ignore[assignment]
+    for part in ("launcher", "sweeper"):
+        if isinstance(found.get(part), dict):
+            found[part] = {key: _resolved(config.hydra[part], key, found[part][key]) for key in found[part]}
+    return found
+
+
+def _resolved(node: DictConfig, key: Any, raw: Any) -> Any:
+    """Returns a setting with its interpolations resolved; unresolved if that is not possible outside of a job."""
+    try:
+        value = node[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException:
+        return raw
 
 
 def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,20 @@ def release(published: Release, variant: str = "") -> None:
     Raises:
         PublishError: Where standard output cannot be written; the release stands all the same.
     """
-    warn(map(str, published.warnings), variant)
+    result_of(str(published.path), list(map(str, published.warnings)), variant)
+
+
+def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:
+    """Prints the path of a release, and its warnings.
+
+    Raises:
+        PublishError: If standard output cannot be written; the release stays.
+    """
+    warn(warnings, variant)
     try:
-        result(f"{published.path}\n")
+        result(f"{path}\n")
     except PublishError as refusal:
-        raise PublishError(f"published {published.path}, but {refusal}") from refusal.__cause__
+        raise PublishError(f"published {path}, but {refusal}") from refusal.__cause__
 
 
 def warn(warnings: Iterable[str], variant: str = "") -> None:
@@ -50,10 +59,15 @@ def result(text: str) -> None:
 def error(failure: SmdeclError, variant: str = "") -> None:
     """Prints every problem of an error, after warnings, and the part of the traceback that is the user's own."""
     warn(map(str, failure.warnings), variant)
-    if failure.traceback_text:
-        _tell(failure.traceback_text.rstrip())
-    bug = "this is a bug in smdecl: " if failure.exit_code == 1 else ""
-    for problem in failure.problems:
+    failed(failure.exit_code, list(map(str, failure.problems)), failure.traceback_text, variant)
+
+
+def failed(exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = "") -> None:
+    """Prints the problems of an error, after the part of the traceback that is the user's own."""
+    if traceback_text:
+        _tell(traceback_text.rstrip())
+    bug = "this is a bug in smdecl: " if exit_code == 1 else ""
+    for problem in errors:
         _tell(f"smdecl: {_named(variant)}error: {bug}{problem}")
 
 

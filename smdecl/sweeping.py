@@ -48,8 +48,7 @@ def sweep(arguments: argparse.Namespace, project: Project) -> int:
         if _is_plain(settings):
             _Sweep(directory, hydra, arguments, project).run(swept, results)
         else:
-            launching.launch(swept, directory, hydra, arguments, project)
-            results += variants.read(directory)
+            launching.launch(swept, directory, hydra, arguments, project, results)
     finally:  # where it is interrupted, of what was done
         variants.write(directory / _SUMMARY, [asdict(variant) for variant in results])
     _print_table(results, directory)

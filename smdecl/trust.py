@@ -175,14 +175,10 @@ def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tupl
     """Yields key path and reason of Hydra's own settings that would run code, write files or change the environment.
 
     Args:
-        settings: Of the key `hydra`, unresolved.
+        settings: Of the key `hydra`, as `composing.hydra_settings` returns them.
         project: Where `hydra_plugins` is trusted, launchers and sweepers of Hydra's plugins may run.
     """
-    for path, target, _ in targets(dict(settings), ("hydra",)):
-        ours = target.startswith("hydra._internal.core_plugins.")
-        plugin = target.startswith("hydra_plugins.") and path[1] in ("launcher", "sweeper")
-        if not ours and not (plugin and "hydra_plugins" in project.trusted):
-            yield path, f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins"
+    yield from _refuse_code(settings, project)
     for key in ("launcher", "sweeper", "job", "run", "sweep"):
         if not isinstance(settings.get(key) or {}, Mapping):
             yield ("hydra", key), f"got {settings[key]!r}; takes a mapping of its settings"
@@ -200,6 +196,20 @@ def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tupl
     for key in ("env_set", "env_copy"):
         if (settings.get("job") or {}).get(key):
             yield ("hydra", "job", key), "changes the environment of a run; takes none"
+
+
+def _refuse_code(settings: Mapping[str, Any], project: Project) -> Iterator[tuple[KeyPath, str]]:
+    for path, target, _ in targets(dict(settings), ("hydra",)):
+        if path[-1] != "_target_":
+            yield path, f"{target!r} holds an interpolation that Hydra would resolve unchecked; takes a plain value"
+        elif not _may_run(target, path, project):
+            yield path, f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins"
+
+
+def _may_run(target: str, path: KeyPath, project: Project) -> bool:
+    plugin = target.startswith("hydra_plugins.") and path[1] in ("launcher", "sweeper")
+    trusted = plugin and "hydra_plugins" in project.trusted
+    return trusted or target.startswith("hydra._internal.core_plugins.")
 
 
 def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:

@@ -35,6 +35,8 @@ class Variant:
         digest: Of its release; None where it failed.
         errors: Each as the command line prints it.
         seconds: Wall time.
+        warnings: Each as the command line prints it.
+        traceback: The part that is the user's own code, if that is what failed.
     """
 
     number: int
@@ -44,16 +46,8 @@ class Variant:
     digest: str | None
     errors: tuple[str, ...]
     seconds: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A variant that is done, with what is to be told of it: the release, or the error."""
-
-    variant: Variant
-    directory: Path
-    release: pipeline.Release | None = None
-    error: SmdeclError | None = None
+    warnings: tuple[str, ...] = ()
+    traceback: str = ""
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
@@ -113,28 +107,28 @@ def subdirectory(name: str) -> str:
     return urllib.parse.quote(name.replace("\\", ""), safe="=,:+@ ()~!$&'")
 
 
-def export(number: int, overrides: Sequence[str], directory: Path, make: Callable[[], pipeline.Release]) -> Outcome:
-    """Runs one export and writes down what became of it, where the process that started the sweep finds it.
+def export(number: int, overrides: Sequence[str], directory: Path, make: Callable[[], pipeline.Release]) -> Variant:
+    """Runs one export and writes its record, where the process that started the sweep finds it.
 
     Raises:
-        AbandonedError: Where it was ended; nothing is written down then.
+        AbandonedError: If it was ended; nothing is written then.
     """
     started = time.monotonic()
-    outcome = Outcome(Variant(number, tuple(overrides), 0, None, None, (), 0.0), directory)
+    variant = Variant(number, tuple(overrides), 0, None, None, (), 0.0)
     try:
-        outcome = _published(outcome, make())
+        variant = _published(variant, make())
     except SmdeclError as error:
-        outcome = _failed(outcome, error)
+        variant = _failed(variant, error)
     except isolating.AbandonedError:
         raise
     except Exception as error:
-        outcome = _failed(outcome, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
-    outcome = replace(outcome, variant=replace(outcome.variant, seconds=round(time.monotonic() - started, 3)))
+        variant = _failed(variant, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
+    variant = replace(variant, seconds=round(time.monotonic() - started, 3))
     try:
-        write(directory / _RESULT, asdict(outcome.variant))
+        write(directory / _RESULT, asdict(variant))
     except PublishError as error:
-        outcome = _failed(outcome, error)
-    return outcome
+        variant = _failed(variant, error)
+    return variant
 
 
 def failing(error: SmdeclError) -> Callable[[], pipeline.Release]:
@@ -146,27 +140,34 @@ def failing(error: SmdeclError) -> Callable[[], pipeline.Release]:
     return make
 
 
-def _published(outcome: Outcome, release: pipeline.Release) -> Outcome:
-    variant = replace(outcome.variant, path=str(release.path), digest=release.digest)
-    return replace(outcome, variant=variant, release=release)
+def _published(variant: Variant, release: pipeline.Release) -> Variant:
+    warnings = tuple(map(str, release.warnings))
+    return replace(variant, path=str(release.path), digest=release.digest, warnings=warnings)
 
 
-def _failed(outcome: Outcome, error: SmdeclError) -> Outcome:
-    errors = tuple(str(problem) for problem in error.problems)
-    return replace(outcome, variant=replace(outcome.variant, exit_code=error.exit_code, errors=errors), error=error)
+def _failed(variant: Variant, error: SmdeclError) -> Variant:
+    return replace(
+        variant,
+        exit_code=error.exit_code,
+        errors=tuple(map(str, error.problems)),
+        warnings=(*variant.warnings, *map(str, error.warnings)),
+        traceback=error.traceback_text,
+    )
 
 
-def tell(outcome: Outcome) -> Variant:
-    """Prints the path of a variant's release, or its errors."""
-    name = " ".join(outcome.variant.overrides)
-    if outcome.release is not None:
+def tell(variant: Variant) -> Variant:
+    """Prints the path of a variant's release, or its errors; returns the variant as it stands then."""
+    name = " ".join(variant.overrides)
+    if variant.exit_code == 0 and variant.path is not None:
         try:
-            reporting.release(outcome.release, name)
+            reporting.result_of(variant.path, variant.warnings, name)
         except SmdeclError as error:  # standard output is gone; the other variants go on
-            outcome = _failed(outcome, error)
-    if outcome.error is not None:
-        reporting.error(outcome.error, name)
-    return outcome.variant
+            variant = _failed(variant, error)
+            reporting.error(error, name)
+    else:
+        reporting.warn(variant.warnings, name)
+        reporting.failed(variant.exit_code, variant.errors, variant.traceback, name)
+    return variant
 
 
 def write(path: Path, value: Any) -> None:
@@ -184,6 +185,12 @@ def write(path: Path, value: Any) -> None:
 
 
 def read(directory: Path) -> list[Variant]:
-    """Returns what has been written down of the variants of a sweep, in their order."""
-    found = [Variant(**json.loads(path.read_text(encoding="utf-8"))) for path in directory.rglob(_RESULT)]
+    """Returns the records of the variants of a sweep, in their order."""
+    found = [_parse(path.read_text(encoding="utf-8")) for path in directory.rglob(_RESULT)]
     return sorted(found, key=lambda variant: variant.number)
+
+
+def _parse(text: str) -> Variant:
+    values = json.loads(text)
+    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    return Variant(**{**values, **lists})

@@ -180,38 +180,6 @@ def test_what_hydra_tells_a_job_a_variant_knows(project):
     assert len(list(project.root.glob("sweeps/*/*/n1/result.json"))) == 1
 
 
-LAUNCHER = """
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.config_store import ConfigStore
-
-
-class Backwards(BasicLauncher):
-    def launch(self, job_overrides, initial_job_idx):
-        runs = [super(Backwards, self).launch([job], n) for n, job in reversed(list(enumerate(job_overrides)))]
-        return [run for runs in reversed(runs) for run in runs]
-
-
-ConfigStore.instance().store(
-    group="hydra/launcher", name="backwards", node={"_target_": "hydra_plugins.backwards.Backwards"}
-)
-"""
-
-
-@pytest.mark.slow
-def test_a_launcher_of_hydras_plugins_runs_the_variants(project):
-    project.write("hydra_plugins/backwards.py", LAUNCHER)
-    arguments = ["-m", "hydra/launcher=backwards", "model=adder,addr,scaler"]
-
-    refused = project.spawn(*arguments)
-    done = project.spawn("--trust", "hydra_plugins", *arguments)
-
-    assert refused.returncode == 2
-    assert "'hydra_plugins.backwards.Backwards' may not run" in refused.stderr
-    assert done.returncode == 2
-    assert done.stdout.splitlines() == ["exports/adder/model=adder/1", "exports/scaler/model=scaler/1"]
-    assert [variant["exit_code"] for variant in sweep_record(project.root)] == [0, 2, 0]
-
-
 @pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"]])
 def test_so_many_jobs_make_no_sweep(project, arguments):
     done = project.run(*arguments, "model=adder,scaler")
