@@ -21,9 +21,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import config_dirs, explaining, resolving
+from smdecl import config_dirs, explaining, hydra_sources, resolving
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, Origin, Problem
+from smdecl.hydra_scope import scope
 from smdecl.locating import Locator
 
 PRIMARY = "export"
@@ -138,10 +139,12 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
 
 def from_job(config: DictConfig) -> Composition:
     """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
-    job = HydraConfig.get()
-    sources = [Path(source.path) for source in job.runtime.config_sources if source.provider == config_dirs.PROVIDER]
-    config_dirs.use(sources)
-    return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
+    job, outer = HydraConfig.get(), HydraConfig.instance().cfg
+    provider = hydra_sources.PROVIDER
+    config_dirs.use([Path(source.path) for source in job.runtime.config_sources if source.provider == provider])
+    with scope():
+        HydraConfig.instance().cfg = outer  # the scope has singletons of its own
+        return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
 
 
 # Hydra looks at some of what it is given only by using it.
@@ -172,7 +175,7 @@ def _compose_what_can_be(
 def _resolve(
     config: DictConfig, config_name: str, overrides: Sequence[str], problems: Sequence[Problem]
 ) -> Composition:
-    locate = Locator(config_name, tuple(overrides), config_dirs.UserConfigs.directories)
+    locate = Locator(config_name, tuple(overrides), hydra_sources.user_directories.get())
     if "~weights" in overrides and not any(override.lstrip("+").startswith("weights.") for override in overrides):
         # Hydra takes the group's option away, and leaves what a release file says below the key.
         OmegaConf.update(config, "weights", None, force_add=True)

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from smdecl import config_dirs, locating, resources, schema
+from smdecl import config_dirs, hydra_sources, locating, resources, schema
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 _GLOBAL = "# @package _global_"
@@ -116,7 +116,7 @@ def explain(error: Exception, culprit: Override | str | None, config: DictConfig
         if not isinstance(error, OverrideParseException):
             return _too_long(Origin(override=culprit))
         return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
-    if isinstance(error, config_dirs.PackageError) and culprit is None:
+    if isinstance(error, hydra_sources.PackageError) and culprit is None:
         file = config_dirs.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
         return Problem(("hydra", "searchpath"), _text(error), _whole(file))
     return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import composing, config_dirs, resources, trust
 from smdecl.errors import ConfigError, Problem, TrustError
+from smdecl.hydra_scope import scope
 from smdecl.trust import Project
 
 
@@ -70,7 +71,8 @@ def run(argv: Sequence[str], task: Callable[[Any], Any]) -> None:
     before, os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR"), "1"
     own_argv, sys.argv = sys.argv, ["smdecl", *argv]
     try:
-        application(task)()
+        with scope():
+            application(task)()
     except SystemExit as end:
         if end.code not in (0, None):
             raise

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from smdecl import checking, making, manifest, origin_changes, pipeline, resolving
 from smdecl.config import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
+from smdecl.hydra_scope import scope
 from smdecl.records import Change
 from smdecl.trust import Project
 
@@ -95,7 +96,8 @@ def _composition(released: Mapping[str, Any]) -> Composition:
     publish = Publish(version=None, replace=False, warmup=_WARMUP in released["files"])
     try:
         config = OmegaConf.create({**released["config"], "export_dir": "reproduced", "publish": asdict(publish)})
-        values, recorded, environment, problems = resolving.resolve(config)
+        with scope():
+            values, recorded, environment, problems = resolving.resolve(config)
     except OmegaConfBaseException as error:
         raise VerificationError(f"the config in the manifest is none that smdecl writes: {error}") from error
     if problems:

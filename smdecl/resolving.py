@@ -16,7 +16,7 @@ _NOT_GIVEN = object()
 _read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
 
 
-def _oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
+def oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
     """Does as OmegaConf's own `oc.env`, and notes what was read: the text of a config need not show it.
 
     Anywhere but in a config's own values, in defaults lists and Hydra's settings and what Hydra shows, nothing is read,
@@ -31,9 +31,6 @@ def _oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
     if default is _NOT_GIVEN:
         raise KeyError(f"Environment variable '{name}' not found")
     return None if default is None else str(default)
-
-
-OmegaConf.register_new_resolver("oc.env", _oc_env, replace=True)
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,8 @@ class Environment:
 
 def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], Environment, list[Problem]]:
     """Returns the values of all keys but Hydra's own, the same as they may be written down, and every problem.
+
+    Runs in a scope of `hydra_scope`, where `oc.env` is `oc_env`.
 
     OmegaConf itself would raise at the first interpolation that leads nowhere.
     """
