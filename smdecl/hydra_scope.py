@@ -22,8 +22,7 @@ from hydra.plugins.plugin import Plugin
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from smdecl import resolving
-from smdecl.hydra_sources import ConfinedFiles, HydrasPackages, UserConfigs
+from smdecl import hydra_sources, resolving
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -128,7 +127,9 @@ def _sources(plugins: Plugins) -> dict[str, type[ConfigSource]]:
     for source in plugins.class_name_to_class.values():
         if issubclass(source, ConfigSource):
             found[source.scheme()] = source
-    return {**found, ConfinedFiles.scheme(): ConfinedFiles, HydrasPackages.scheme(): HydrasPackages}
+    for own in (hydra_sources.FileConfigSource, hydra_sources.ImportlibResourcesConfigSource):
+        found[own.scheme()] = own
+    return found
 
 
 def _plugins() -> Plugins:
@@ -139,7 +140,7 @@ def _plugins() -> Plugins:
     plugins.plugin_type_to_subclass_list = {kind: [] for kind in PLUGIN_TYPES}
     plugins.class_name_to_class = {}
     installed = [found for found in known.discover(Plugin) if found.__module__.startswith(_PACKAGES)]
-    for found in [*installed, UserConfigs]:
+    for found in [*installed, hydra_sources.UserConfigs]:
         _register(plugins, found)
     return plugins
 

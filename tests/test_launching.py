@@ -33,7 +33,8 @@ def results_of(project, done):
     """Returns what a sweep gives, and removes it: stdout, errors, exit code, record and releases."""
     errors = [line for line in done.stderr.splitlines() if line.startswith("smdecl: ")]
     (path,) = project.root.glob("sweeps/*/*/sweep.json")
-    record = [{**variant, "seconds": None} for variant in json.loads(path.read_text())]
+    record = json.loads(path.read_text().replace(str(project.root), "."))
+    record = [{**variant, "seconds": None} for variant in record]
     table = [re.sub(r"│ \d+\.\d ", "│ - ", line) for line in done.stderr.splitlines() if line[:1] == "│"]
     releases = tree(project.root / "exports")
     for place in ("exports", "sweeps"):
