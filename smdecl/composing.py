@@ -205,7 +205,7 @@ def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]
     pins = _pins(declared)
     if not pins:
         return []
-    locate = Locator(config_name, others, config_dirs.UserConfigs.directories)
+    locate = Locator(config_name, others, hydra_sources.user_directories.get())
     kept = _pins(config)
     dropped = [pin for pin in pins if pin not in kept] or pins
     place = locate(("sha256", pins[0]))

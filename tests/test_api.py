@@ -97,3 +97,145 @@ def test_the_models_code_sees_the_environment_of_the_call(project, monkeypatch):
         digests.add(project.export("model._target_=mynet.make").digest)
 
     assert len(digests) == 2
+
+
+HOST = """
+import logging, os, signal, sys, threading, warnings
+import multiprocessing
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.basecontainer import BaseContainer
+import smdecl
+
+
+class HostPath(SearchPathPlugin):
+    def manipulate_search_path(self, search_path):
+        search_path.append("host", "pkg://hostconf")
+
+
+def state():
+    source = hydra._internal.sources_registry.SourcesRegistry.instance()
+    return {
+        "environment": dict(os.environ), "path": list(sys.path), "argv": list(sys.argv),
+        "main": sys.modules["__main__"], "directory": os.getcwd(),
+        "instances": Singleton._instances, "keys": list(Singleton._instances.items()),
+        "resolvers": BaseContainer._resolvers, "names": dict(BaseContainer._resolvers),
+        "classes": [(kind, dict(vars(kind))) for kind in source.types.values()],
+        "plugins": {kind: list(found) for kind, found in Plugins.instance().plugin_type_to_subclass_list.items()},
+        "filters": list(warnings.filters), "level": logging.getLogger().level,
+        "handlers": list(logging.getLogger().handlers), "start": multiprocessing.get_start_method(allow_none=True),
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "mask": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+    }
+
+
+def composed():
+    config = hydra.compose("export", overrides=["greeting='${oc.env:WHO,nobody} at ${host:1}'", "side=b"])
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def run_hydra():
+    assert composed() == {"greeting": "me at 2", "side": {"name": "b"}}
+
+
+@hydra.main(config_path="hostconf", config_name="export", version_base="1.3")
+def app(config):
+    job = HydraConfig.get()
+    run_hydra_inside = OmegaConf.to_container(config, resolve=True)
+    before = state()
+    for _ in range(2):
+        composition = smdecl.compose(["model=scaler", "name=n", "model.factor=3"])
+        assert composition.values["model"]["factor"] == 3 and "greeting" not in composition.values
+    try:
+        smdecl.compose(["model=scaller"])
+    except smdecl.errors.ConfigError as error:
+        assert "did you mean 'scaler'" in str(error)
+    if "--export" in os.environ["WHAT"]:
+        print(smdecl.export(composition).path)
+    after = state()
+    changed = [key for key in before if before[key] != after[key]]
+    assert not changed, changed
+    assert HydraConfig.get() is job
+    assert OmegaConf.to_container(config, resolve=True) == run_hydra_inside == {
+        "greeting": "hello", "side": {"name": "a"}
+    }
+
+
+os.environ["WHO"] = "me"
+os.environ.pop("NOBODY", None)
+OmegaConf.register_new_resolver("host", lambda number: number + 1)
+Plugins.instance().register(HostPath)
+app()
+
+with hydra.initialize(config_path="hostconf", version_base="1.3"):
+    run_hydra()
+    before = state()
+    stopped, failures = threading.Event(), []
+
+    def keep_composing():
+        while not stopped.is_set():
+            try:
+                run_hydra()
+            except BaseException as error:
+                failures.append(error)
+                return
+
+    beside = threading.Thread(target=keep_composing)
+    beside.start()
+    names = {}
+
+    def call(number):
+        names[number] = [smdecl.compose([f"name=n{number}", "release=mine"], config_dir=f"dir{number}").values for _ in range(4)]
+
+    calls = [threading.Thread(target=call, args=(number,)) for number in range(2)]
+    for thread in calls:
+        thread.start()
+    for thread in calls:
+        thread.join()
+    stopped.set()
+    beside.join()
+    assert not failures, failures
+    for number in range(2):
+        assert {values["name"] for values in names[number]} == {f"n{number}"}
+        assert {values["seed"] for values in names[number]} == {number + 10}
+    after = state()
+    assert [key for key in before if before[key] != after[key]] == []
+    run_hydra()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("what", ["compose", pytest.param("compose --export", marks=pytest.mark.slow)])
+def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
+    script = project.write("host.py", HOST)
+    project.write("hostconf/__init__.py", "")
+    project.write("hostconf/export.yaml", "defaults: [_self_, side: a]\ngreeting: hello\n")
+    project.write("hostconf/side/a.yaml", "name: a\n")
+    project.write("hostconf/side/b.yaml", "name: b\n")
+    for number in range(2):
+        project.write(f"dir{number}/release/mine.yaml", f"# @package _global_\nseed: {number + 10}\n")
+    done = subprocess.run(
+        [sys.executable, script, "hydra.run.dir=out", "hydra.output_subdir=null"],
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "WHAT": what}, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == ("exports/n/1\n" if "export" in what else "") + "done\n", done.stderr
+
+
+def test_a_program_that_has_not_used_hydra_yet_finds_it_unused():
+    script = (
+        "import smdecl; from hydra.core.singleton import Singleton; from hydra.core.config_store import ConfigStore;"
+        "import smdecl.api; before = set(Singleton._instances); smdecl.compose();"
+        "print(set(Singleton._instances) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.stdout == "set()\n", done.stderr
