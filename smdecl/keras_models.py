@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,31 @@ def variable_lists(obj: Any, used: set[int]) -> dict[str, Any]:
         name: tf.__internal__.tracking.wrap([one for one in getattr(obj, name) if id(one) in saved])
         for name in VARIABLE_LISTS
     }
+
+
+@contextlib.contextmanager
+def inference() -> Iterator[None]:
+    """Calls layers with `training=False`, unless the call or a layer around it says otherwise.
+
+    Without it, layers whose `call` has the default `training=True`, such as RandomFlip, train wherever a model is
+    called without the argument.
+    """
+    own_context = keras.layers.Layer._get_call_context
+
+    def context_of(self: Any) -> Any:
+        context = own_context(self)
+        if getattr(context, "training", None) is None:
+            context.training = False
+        return context
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_set(keras.layers.Layer, "_get_call_context", context_of))
+        legacy = sys.modules.get("tf_keras")
+        if legacy is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it is deprecated, without anything in its place
+                stack.enter_context(legacy.backend.learning_phase_scope(0))
+        yield
 
 
 @contextlib.contextmanager

@@ -63,12 +63,13 @@ class Made:
 
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl import building, exposing, tracing
+    from smdecl import building, exposing, keras_models, tracing
 
     built = building.build(config, project)
-    traced = tracing.trace(built, config.signatures, config.devices, config.options)
+    with keras_models.inference():
+        traced = tracing.trace(built, config.signatures, config.devices, config.options)
+        functions = exposing.resolve(built, traced, config.functions)
     records = {key: signature.record for key, signature in traced.items()}
-    functions = exposing.resolve(built, traced, config.functions)
     return Plan(built.record, records, config.signatures, functions)
 
 
@@ -81,17 +82,30 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         directory: To save into; empty.
         providers: From `custom_ops.load`.
     """
-    from smdecl import auditing, building, examples, exposing, imports, inspecting, saving, sources, tracing, warmup
+    from smdecl import (
+        auditing,
+        building,
+        examples,
+        exposing,
+        imports,
+        inspecting,
+        keras_models,
+        saving,
+        sources,
+        tracing,
+        warmup,
+    )  # fmt: skip
 
     clock = _Clock()
     before = frozenset(sys.modules)
     built = building.build(config, project)
     clock.stop("build")
-    traced = tracing.trace(built, config.signatures, config.devices, config.options)
-    functions = exposing.resolve(built, traced, config.functions)
-    clock.stop("trace")
-    saving.save(built, traced, functions, config.options, directory)
-    clock.stop("save")
+    with keras_models.inference():
+        traced = tracing.trace(built, config.signatures, config.devices, config.options)
+        functions = exposing.resolve(built, traced, config.functions)
+        clock.stop("trace")
+        saving.save(built, traced, functions, config.options, directory)
+        clock.stop("save")
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
@@ -100,7 +114,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     inspecting.compare(config.signatures, records, saved)
     exposing.require(functions, saved)
     clock.stop("inspect")
-    cases = examples.make(traced, config.verify, config.seed)
+    with keras_models.inference():
+        cases = examples.make(traced, config.verify, config.seed)
     with disk_errors(directory):
         examples.write(cases, directory)
         if config.publish.warmup:

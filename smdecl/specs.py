@@ -203,7 +203,16 @@ def arguments(
     if graph is not None:
         values = [given.pop(name, None) for name in graph.inputs]
         return [tf.nest.pack_sequence_as(graph.structure, values)], given
-    return _by_position(_own_parameters(method), given)
+    own = _own_parameters(method)
+    if _is_layers_call(method) and any(parameter.name == "training" for parameter in own):
+        given.setdefault("training", False)
+    return _by_position(own, given)
+
+
+def _is_layers_call(method: Any) -> bool:
+    """Tells whether a method is a layer's `call`, which Keras tells nothing of training where it is called directly."""
+    owner = getattr(method, "__self__", None)
+    return getattr(method, "__name__", "") == "call" and owner is not None and keras_models.is_layer(owner)
 
 
 def _named(spec: Spec, default: str | None) -> Spec:
