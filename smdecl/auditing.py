@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from smdecl import op_sets, outside_ops
+from smdecl import op_sets, outside_ops, seeds
 from smdecl.config import Audit
 from smdecl.inspecting import all_nodes
 from smdecl.records import Finding
@@ -32,6 +32,8 @@ _RANDOM = (
 )  # fmt: skip
 # TensorFlow's own that tf.raw_ops leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
 _HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
+# What tf_keras calls the functions of a layer, and of a model, that it exports.
+_LAYER_FUNCTIONS = ("__call__", "call_and_return_conditional_losses", "call_and_return_all_conditional_losses")
 _COLLECTIVE_OPS = ("Collective", "Nccl", "TPUReplicate")
 _REPLICA = re.compile(r"(^|/)replica_[1-9]\d*/")
 _CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
@@ -136,6 +138,47 @@ def _ops(rule: str, ops: tuple[str, ...], message: str) -> Callable[[Any], Itera
                 yield Finding(rule, _place(function, node), f"{node.op} {message}")
 
     return find
+
+
+def _training_traces(graph: Any) -> set[str]:
+    """Returns the functions that only the layers of tf_keras call, which export themselves as trained and as served.
+
+    A signature has functions of its own.
+    """
+    called = {function.signature.name: _callees(function.node_def) for function in graph.graph_def.library.function}
+    objects = graph.object_graph_def.nodes
+    layers = [node for node in objects if node.user_object.identifier.startswith("_tf_keras_")]
+    children = [child for layer in layers for child in layer.children if child.local_name in _LAYER_FUNCTIONS]
+    roots = {name for child in children for name in objects[child.node_id].function.concrete_functions}
+    others = _callees(graph.graph_def.node)
+    for node in objects:
+        others |= {*node.function.concrete_functions, node.bare_concrete_function.concrete_function_name} - roots
+    return _reached(called, roots) - _reached(called, others)
+
+
+def _callees(nodes: Iterable[Any]) -> set[str]:
+    values = [value for node in nodes for value in node.attr.values()]
+    return {function.name for value in values for function in (value.func, *value.list.func)}
+
+
+def _reached(called: Mapping[str, set[str]], roots: Iterable[str]) -> set[str]:
+    pending, found = [name for name in roots if name in called], set[str]()
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += called[name] & called.keys()
+    return found
+
+
+def _random_ops(graph: Any) -> Iterator[Finding]:
+    unserved = _training_traces(graph)
+    for function, node in _nodes(graph):
+        if node.op in _RANDOM and function not in unserved:
+            yield Finding("random_ops", _place(function, node), f"{node.op} gives other values at each call")
+    for draw in seeds.draws(graph):
+        message = f"{draw.node.op} draws by a seed in a variable that each call changes"
+        yield Finding("random_ops", _place(draw.function, draw.node), message)
 
 
 def _custom_ops(graph: Any, providers: Mapping[str, str]) -> Iterator[Finding]:
@@ -331,6 +374,6 @@ _RULES: dict[str, Callable[[Any], Iterator[Finding]]] = {
     "large_constants": _large_constants,
     "unused_inputs": _unused_inputs,
     "untraced_functions": _untraced_functions,
-    "random_ops": _ops("random_ops", _RANDOM, "gives other values at each call"),
+    "random_ops": _random_ops,
     "io_ops": _ops("io_ops", (*outside_ops.FILES, *outside_ops.NETWORK), "reads or writes outside of the model"),
 }

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -50,7 +50,8 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
     keras_models.use_defaults()  # before the model's own modules, which may set others
     _show_devices(config.devices)
     _require_targets(config, project)
-    _require_devices(config.devices)
+    placed = {"build": config.devices.build, "trace": config.devices.trace}
+    _require_devices({key: [name] for key, name in placed.items() if name is not None})
     with _placed(config.devices):
         obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
@@ -84,15 +85,20 @@ def _show_devices(devices: Devices) -> None:
     tf.config.set_visible_devices([physical[name] for name in devices.visible])
 
 
-def _require_devices(devices: Devices) -> None:
-    """Refuses a device that is not here: TensorFlow would take another one without a word."""
-    wanted = {"build": devices.build, "trace": devices.trace}
+def _require_devices(wanted: Mapping[str, Collection[str]]) -> None:
+    """Refuses devices that are not here, by the key of the config that names them.
+
+    TensorFlow would take another one without a word.
+    """
     # Listing them starts TensorFlow's runtime, after which a model's own code can no longer divide them.
-    here = [tf.DeviceSpec.from_string(d.name) for d in tf.config.list_logical_devices()] if any(wanted.values()) else []
+    listed = tf.config.list_logical_devices() if any(wanted.values()) else []
+    here = [tf.DeviceSpec.from_string(device.name) for device in listed]
+    takes = ", ".join(_short(device) for device in here)
     problems = [
-        Problem(("devices", key), f"no device {name!r} here; takes {', '.join(_short(device) for device in here)}")
-        for key, name in wanted.items()
-        if name is not None and not any(_covers(tf.DeviceSpec.from_string(name), device) for device in here)
+        Problem(("devices", key), f"no device {name!r} here; takes {takes}")
+        for key, names in wanted.items()
+        for name in names
+        if not any(_covers(tf.DeviceSpec.from_string(name), device) for device in here)
     ]
     if problems:
         raise ConfigError(problems)
@@ -122,10 +128,18 @@ def _placed(devices: Devices) -> Iterator[None]:
                 made = f"{devices.strategy['_target_']} made a {type(strategy).__name__}"
                 path = ("devices", "strategy", "_target_")
                 raise ConfigError(Problem(path, f"{made}; takes a tf.distribute.Strategy"))
+            _require_devices({"strategy": _devices_of(strategy)})
             stack.enter_context(strategy.scope())
         elif devices.build is not None:
             stack.enter_context(tf.device(devices.build))
         yield
+
+
+def _devices_of(strategy: Any) -> list[str]:
+    """Returns the devices that a strategy computes and keeps variables on."""
+    named = [*strategy.extended.worker_devices, *strategy.extended.parameter_devices]
+    specs = [tf.DeviceSpec.from_string(device) for device in dict.fromkeys(named)]
+    return [spec.to_string() if spec.job not in (None, "localhost") else _short(spec) for spec in specs]
 
 
 def _require_targets(config: ExportConfig, project: trust.Project) -> None:

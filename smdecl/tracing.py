@@ -81,7 +81,7 @@ def trace(
     if problems:
         raise ConfigError(problems)
     signatures = signatures or _search(built)
-    with _saving(devices, options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
+    with _saving(options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
     methods = {key: signature.method for key, signature in signatures.items()}
     functions = {key: signature.function for key, signature in traced.items()}
@@ -104,13 +104,8 @@ def _check_api(path: KeyPath, signature: Signature, record: SignatureRecord) -> 
     yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
-def _saving(devices: Devices, options: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Returns the context that `tf.saved_model.save` traces in, so that it finds these traces and makes none again.
-
-    Variables of a strategy are others in it than those of the object.
-    """
-    if devices.strategy is not None:
-        return contextlib.nullcontext()
+def _saving(options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Returns the context that `tf.saved_model.save` traces in, so that it finds these traces and makes none again."""
     policy = options["experimental_variable_policy"]
     context: AbstractContextManager[None] = save_context.save_context(
         tf.saved_model.SaveOptions(experimental_variable_policy=policy)

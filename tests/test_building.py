@@ -252,6 +252,13 @@ def test_the_object_is_built_under_the_strategy_that_the_config_names(net):
     }
 
 
+@pytest.mark.parametrize("target", ["MirroredStrategy, devices: ['/gpu:0']", "OneDeviceStrategy, device: '/gpu:0'"])
+def test_a_device_of_a_strategy_must_be_here(net, target):
+    found = problems(net, f"devices.strategy={{_target_: tensorflow.distribute.{target}}}")
+
+    assert found == {"devices.strategy": "no device '/device:GPU:0' here; takes /device:CPU:0"}
+
+
 def test_a_strategy_that_is_none_is_told(net):
     found = problems(net, "devices.strategy={_target_: mynet.Net, units: 1}")
 
@@ -596,6 +603,7 @@ def test_a_saved_model_that_a_factory_loads_is_described_and_exported_anew(net):
 
 MIRRORED = """
 import tensorflow as tf
+import tf_keras
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -610,6 +618,19 @@ class Net(tf.Module):
     @tf.function
     def add(self, x):
         return x * self.w
+
+
+class Summed(tf.Module):
+    def __init__(self):
+        super().__init__()
+        aggregated = {"synchronization": tf.VariableSynchronization.ON_READ, "trainable": False}
+        self.count = tf.Variable(2.0, aggregation=tf.VariableAggregation.SUM, **aggregated)
+        self.mean = tf.Variable(5.0, aggregation=tf.VariableAggregation.MEAN, **aggregated)
+        features = tf_keras.Input((1,), name="x")
+        self.net = tf_keras.Model(features, tf_keras.layers.BatchNormalization(epsilon=0.0)(features))
+
+    def add(self, x):
+        return self.net(tf.reshape(x, [1, 1]))[0, 0] * self.mean + self.count
 """
 
 
@@ -631,3 +652,16 @@ def test_what_is_built_over_several_devices_is_served_on_one(net, policy, replic
     assert len(told) == (1 if replicas else 0)
     if not replicas:
         assert served(release, x=2.0)["output_0"] == 6
+
+
+def test_what_is_aggregated_when_it_is_read_is_served_without_a_strategy(net):
+    net.write("mynet.py", MIRRORED)
+
+    release = net.export(
+        "model._target_=mynet.Summed",
+        "devices.strategy={_target_: tensorflow.distribute.MirroredStrategy, devices: ['CPU:0', 'CPU:1']}",
+    )
+
+    assert release.warnings == ()
+    assert tf.saved_model.load(str(release.path)).signatures["serving_default"](x=tf.constant(2.0))["output_0"] == 14
+    assert served(release, x=2.0)["output_0"] == 14  # 2 by the mean, and the sum of what both replicas begin with

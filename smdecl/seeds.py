@@ -1,0 +1,192 @@
+"""Finds random ops whose seed is kept in a variable that the signature itself changes.
+
+Such an op has no state of its own, but each call draws by another seed, as the layers of Keras 3 do in training.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Op to the positions of the inputs that decide what it draws.
+_SEEDED = {
+    "RandomIndexShuffle": (1,),
+    "StatelessMultinomial": (2,),
+    "StatelessParameterizedTruncatedNormal": (1,),
+    "StatelessRandomBinomial": (1,),
+    "StatelessRandomGammaV2": (1,),
+    "StatelessRandomGammaV3": (1, 2),
+    "StatelessRandomNormal": (1,),
+    "StatelessRandomNormalV2": (1, 2),
+    "StatelessRandomPoisson": (1,),
+    "StatelessRandomUniform": (1,),
+    "StatelessRandomUniformFullInt": (1,),
+    "StatelessRandomUniformFullIntV2": (1, 2),
+    "StatelessRandomUniformInt": (1,),
+    "StatelessRandomUniformIntV2": (1, 2),
+    "StatelessRandomUniformV2": (1, 2),
+    "StatelessSampleDistortedBoundingBox": (3,),
+    "StatelessShuffle": (1, 2),
+    "StatelessTruncatedNormal": (1,),
+    "StatelessTruncatedNormalV2": (1, 2),
+}
+_WRITE = re.compile("Assign.*VariableOp$|Resource(Sparse)?Apply|ResourceScatter|ResourceStridedSliceAssign")
+_VARIABLE = ("VarHandleOp", "VariableV2")
+# What they return says nothing of the values in a tensor.
+_SIZES = ("Rank", "Shape", "ShapeN", "Size", "VariableShape", "VarIsInitializedOp")
+# What runs functions: the attributes that name one which returns its outputs, and the input that is the first argument.
+_CALLS = {
+    "PartitionedCall": (("f",), 0),
+    "StatefulPartitionedCall": (("f",), 0),
+    "If": (("then_branch", "else_branch"), 1),
+    "StatelessIf": (("then_branch", "else_branch"), 1),
+    "Case": (("branches",), 1),
+    "StatelessCase": (("branches",), 1),
+    "While": (("body",), 0),
+    "StatelessWhile": (("body",), 0),
+}
+_LOOPS = ("While", "StatelessWhile")
+_GRAPH = ""  # in the place of a function's name
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A random op, by its function and node, and the variables that its seed comes from."""
+
+    function: str
+    node: Any
+    variables: frozenset[str]
+
+
+def draws(meta_graph: Any) -> Iterator[Draw]:
+    """Yields the ops of each signature that draw by a seed in a variable which the signature writes."""
+    nodes = {node.name: node for node in meta_graph.graph_def.node}
+    seen = set[tuple[str, str]]()
+    for signature in meta_graph.signature_def.values():
+        sources = {tensor.name.partition(":")[0] for tensor in signature.outputs.values()}
+        calls = [nodes[name] for name in sorted(sources) if name in nodes and _all_called(nodes[name])]
+        for draw in _Signature(meta_graph.graph_def, calls).draws():
+            if (draw.function, draw.node.name) not in seen:
+                seen.add((draw.function, draw.node.name))
+                yield draw
+
+
+def _called(node: Any) -> dict[str, list[str]]:
+    """Returns the functions that a node names, by the attribute that names them."""
+    found = {}
+    for attribute, value in node.attr.items():
+        functions = [value.func, *value.list.func]
+        names = [function.name for function in functions if function.name]
+        if names:
+            found[attribute] = names
+    return found
+
+
+def _all_called(node: Any) -> list[str]:
+    return [name for names in _called(node).values() for name in names]
+
+
+def _data(node: Any) -> list[str]:
+    return [reference for reference in node.input if not reference.startswith("^")]
+
+
+class _Body:
+    """The nodes of a function by name, the positions of its arguments, and what it returns."""
+
+    def __init__(self, nodes: Any, signature: Any = None, returns: Any = None) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        arguments = [] if signature is None else signature.input_arg
+        outputs = [] if signature is None else signature.output_arg
+        self.arguments = {argument.name: position for position, argument in enumerate(arguments)}
+        self.returns = [returns[output.name] for output in outputs]
+
+
+class _Signature:
+    """The functions that a signature runs, and what the values in them are made of."""
+
+    def __init__(self, graph: Any, calls: list[Any]) -> None:
+        library = {function.signature.name: function for function in graph.library.function}
+        self._bodies = {_GRAPH: _Body(graph.node)}
+        # Function to what each place that it is called from gives to its arguments, with the function of that place.
+        self._given = defaultdict[str, list[tuple[str, list[list[str]]]]](list)
+        pending = [(_GRAPH, call) for call in calls]
+        while pending:
+            caller, node = pending.pop()
+            for name in _all_called(node):
+                if name not in self._bodies:
+                    function = library[name]
+                    self._bodies[name] = _Body(function.node_def, function.signature, function.ret)
+                    pending += [(name, inner) for inner in self._bodies[name].nodes.values()]
+            self._give(caller, node)
+
+    def _give(self, caller: str, node: Any) -> None:
+        """Notes what a node gives to the functions that it runs."""
+        inputs = _data(node)
+        for name in _all_called(node):
+            arguments = self._bodies[name].arguments
+            if node.op in _CALLS:
+                _, first = _CALLS[node.op]
+                given = [[reference] for reference in inputs[first : first + len(arguments)]]
+            else:  # such as a dataset, which gives its elements and what it captures
+                given = [inputs] * len(arguments)
+            self._given[name].append((caller, given))
+            if node.op in _LOOPS:
+                body = node.attr["body"].func.name
+                self._given[name].append((body, [[reference] for reference in self._bodies[body].returns]))
+
+    def draws(self) -> Iterator[Draw]:
+        """Yields the ops that draw by a variable that some op writes."""
+        drawing: list[tuple[str, Any]] = []
+        written = set[str]()
+        for function, node in self._nodes():
+            if _WRITE.match(node.op):
+                written |= self._variables(function, _data(node)[:1])
+            if node.op in _SEEDED:
+                drawing.append((function, node))
+        for function, node in drawing if written else ():
+            seeds = [node.input[position] for position in _SEEDED[node.op]]
+            if found := self._variables(function, seeds) & written:
+                yield Draw(function, node, frozenset(found))
+
+    def _nodes(self) -> Iterator[tuple[str, Any]]:
+        for function, body in self._bodies.items():
+            if function != _GRAPH:
+                yield from ((function, node) for node in body.nodes.values())
+
+    def _variables(self, function: str, references: list[str]) -> set[str]:
+        """Returns the names of the variables that some values are made of, by whatever way."""
+        pending = [(function, reference) for reference in references]
+        seen, found = set(pending), set[str]()
+        while pending:
+            place, reference = pending.pop()
+            name = reference.partition(":")[0]
+            node = self._bodies[place].nodes.get(name)
+            if node is not None and node.op in _VARIABLE:
+                found.add(name)
+            new = set(self._origins(place, reference, node)) - seen
+            seen |= new
+            pending += new
+        return found
+
+    def _origins(self, function: str, reference: str, node: Any) -> Iterator[tuple[str, str]]:
+        """Yields the values that a value is made of, each with the function that has it."""
+        if node is None:
+            position = self._bodies[function].arguments[reference.partition(":")[0]]
+            for caller, arguments in self._given[function]:
+                yield from ((caller, given) for given in arguments[position])
+        elif node.op in _CALLS:
+            number = reference.rpartition(":")[2]
+            index = int(number) if number.isdigit() else 0
+            attributes, _ = _CALLS[node.op]
+            for attribute in attributes:
+                for name in _called(node).get(attribute, ()):
+                    yield name, self._bodies[name].returns[index]
+            if node.op in _LOOPS:  # which may not run even once
+                yield function, _data(node)[index]
+        elif node.op not in _SIZES:
+            yield from ((function, given) for given in _data(node))
+            for name in _all_called(node):
+                yield from ((name, returned) for returned in self._bodies[name].returns)
