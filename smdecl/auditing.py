@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from smdecl import op_sets, outside_ops, seeds
+from smdecl import keras_models, op_sets, outside_ops, seeds
 from smdecl.config import Audit
 from smdecl.inspecting import all_nodes
 from smdecl.records import Finding
@@ -32,11 +32,10 @@ _RANDOM = (
 )  # fmt: skip
 # TensorFlow's own that tf.raw_ops leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
 _HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
-# What tf_keras calls the functions of a layer, and of a model, that it exports.
-_LAYER_FUNCTIONS = ("__call__", "call_and_return_conditional_losses", "call_and_return_all_conditional_losses")
 _COLLECTIVE_OPS = ("Collective", "Nccl", "TPUReplicate")
 _REPLICA = re.compile(r"(^|/)replica_[1-9]\d*/")
 _CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
+_ANY_CPU = re.compile(r"(?i)^/?(device:)?CPU(:0|:\*)?$")
 _TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
 
 
@@ -76,15 +75,20 @@ def _baked_devices(graph: Any) -> Iterator[Finding]:
     for function, node in _nodes(graph):
         if function and node.device and node.op not in outside_ops.PYTHON:
             bodies.setdefault(function, []).append(node)
-    for function, nodes in bodies.items():
-        for device in dict.fromkeys(node.device for node in nodes):
-            pinned = [node for node in nodes if node.device == device]
-            if _CPU.search(device):
-                pinned = _without_text(pinned)
-            if pinned:
-                others = f", with {len(pinned) - 1} other nodes of the function," if len(pinned) > 1 else ""
-                message = f"is pinned{others} to {device}; leave tf.device out of the function's body"
-                yield Finding("baked_devices", _place(function, pinned[0]), message)
+    for function, pinned in bodies.items():
+        elsewhere = [node for node in pinned if not _CPU.search(node.device)]
+        on_cpu = _without_text([node for node in pinned if _CPU.search(node.device)])
+        yield from (_pinned(_place(function, node), node.device) for node in (*elsewhere, *on_cpu))
+
+
+def _pinned(where: str, device: str) -> Finding:
+    if _ANY_CPU.match(device):
+        # Every server has one, so that it runs all the same; libraries pin what a GPU has no kernel for.
+        return Finding("baked_devices", where, f"is pinned to a CPU; {_LEAVE_OUT} that is yours", most="warn")
+    return Finding("baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}")
+
+
+_LEAVE_OUT = "leave tf.device out of the body of a function"
 
 
 def _without_text(pinned: list[Any]) -> list[Any]:
@@ -148,7 +152,9 @@ def _training_traces(graph: Any) -> set[str]:
     called = {function.signature.name: _callees(function.node_def) for function in graph.graph_def.library.function}
     objects = graph.object_graph_def.nodes
     layers = [node for node in objects if node.user_object.identifier.startswith("_tf_keras_")]
-    children = [child for layer in layers for child in layer.children if child.local_name in _LAYER_FUNCTIONS]
+    children = [
+        child for layer in layers for child in layer.children if child.local_name in keras_models.LEGACY_FUNCTIONS
+    ]
     roots = {name for child in children for name in objects[child.node_id].function.concrete_functions}
     others = _callees(graph.graph_def.node)
     for node in objects:
@@ -358,12 +364,15 @@ class _Functions:
         return found
 
 
+_UNTRACED = "was never traced: nobody can call it after loading; give it a signature, or an input_signature"
+
+
 def _untraced_functions(graph: Any) -> Iterator[Finding]:
     told = set()
     for name, function in saved_functions(graph):
         if not function.traces and id(function) not in told:  # by its first name, of several that lead to it
             told.add(id(function))
-            yield Finding("untraced_functions", name, "was never traced: nobody can call it after loading")
+            yield Finding("untraced_functions", name, _UNTRACED)
 
 
 _RULES: dict[str, Callable[[Any], Iterator[Finding]]] = {

@@ -113,11 +113,11 @@ class Audit:
     """What may be in the exported graph.
 
     Attributes:
-        levels: Rule to error, warn or off.
+        levels: Rule to error, warn or off; untraced_functions to None where the signatures decide.
         consumer: The TensorFlow release whose ops the rule `consumer` compares with; None compares with none.
     """
 
-    levels: dict[str, str]
+    levels: dict[str, str | None]
     consumer: str | None
 
 
@@ -221,7 +221,8 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
 def _audit(values: Mapping[str, Any]) -> Audit:
     levels = {**values, "consumer": values["consumer"]["level"]}
     # YAML reads an unquoted off as false.
-    return Audit({rule: level or "off" for rule, level in levels.items()}, values["consumer"]["tensorflow"])
+    read = {rule: "off" if level is False else level for rule, level in levels.items()}
+    return Audit(read, values["consumer"]["tensorflow"])
 
 
 def parse_verify(values: Mapping[str, Any]) -> Verify:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,10 @@ import tensorflow as tf
 
 from smdecl.config import Nest, Spec
 from smdecl.object_graphs import VARIABLE_LISTS
+
+# What tf_keras calls the functions of a layer, and of a model, that it exports.
+LEGACY_FUNCTIONS = ("__call__", "call_and_return_conditional_losses", "call_and_return_all_conditional_losses")
+_NUMBER = re.compile(r"_\d+$")
 
 
 def is_model(obj: Any) -> bool:
@@ -129,6 +134,50 @@ def variable_lists(obj: Any, used: set[int]) -> dict[str, Any]:
         name: tf.__internal__.tracking.wrap([one for one in getattr(obj, name) if id(one) in saved])
         for name in VARIABLE_LISTS
     }
+
+
+class LayerNames:
+    """The names of the layers of an object, to find in the names that they give to nodes of a graph."""
+
+    def __init__(self, obj: Any) -> None:
+        layers = [item for item in tf.train.TrackableView(obj).descendants() if is_layer(item)]
+        self._keras = {layer.name for layer in layers if isinstance(layer, keras.layers.Layer)}
+        self._legacy = {layer.name for layer in layers} - self._keras
+
+    def find(self, node: str) -> str | None:
+        """Returns the innermost layer whose scope a node such as `model/flip_1/mul` is in; None where it is in none."""
+        *scopes, _ = node.split("/")
+        found = (self._layer(scope) for scope in reversed(scopes))
+        return next((name for name in found if name is not None), None)
+
+    def _layer(self, scope: str) -> str | None:
+        # Keras 3 opens a scope to build a layer before the one to call it in, which TensorFlow gives a number then.
+        unnumbered = _NUMBER.sub("", scope)
+        if unnumbered != scope and unnumbered in self._keras:
+            return unnumbered
+        names = self._keras | self._legacy
+        return next((name for name in (scope, unnumbered) if name in names), None)
+
+
+def is_inner_function(obj: Any, path: str) -> bool:
+    """Tells whether a dotted path from an object leads to a function of Keras's own in a layer."""
+    *names, last = path.split(".")
+    holder = obj
+    for name in names:
+        holder = _child(holder, name)
+    if is_layer(holder) and last in LEGACY_FUNCTIONS and not isinstance(holder, keras.layers.Layer):
+        return True
+    function = _child(holder, last)
+    defined = getattr(function, "python_function", function)
+    return str(getattr(defined, "__module__", "")).partition(".")[0] in ("keras", "tf_keras")
+
+
+def _child(obj: Any, name: str) -> Any:
+    if isinstance(obj, tf.__internal__.tracking.Trackable):
+        children = tf.train.TrackableView(obj).children(obj)
+        if name in children:
+            return children[name]
+    return getattr(obj, name, None)
 
 
 @contextlib.contextmanager

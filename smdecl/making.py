@@ -109,7 +109,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
-    findings = sources.locate(auditing.audit(message, config.audit, providers), traced)
+    findings = sources.locate(auditing.audit(message, config.audit, providers), traced, built.obj)
     saved = inspecting.inspect(message, findings)
     inspecting.compare(config.signatures, records, saved)
     exposing.require(functions, saved)

@@ -220,9 +220,7 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     schema.require("saved_model", manifest.plain(made.saved))
     errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
     if errors:
-        raise ContractError(
-            [Problem(("audit", finding.rule), f"{finding}; takes warn or off to let it pass") for finding in errors]
-        )
+        raise ContractError([Problem(("audit", finding.rule), str(finding)) for finding in errors])
     return made
 
 
@@ -240,12 +238,13 @@ def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confi
 
 
 def _level(config: ExportConfig, finding: Finding) -> str:
-    # Where no signature is declared, what nobody can call is most likely what was to be exported.
-    if finding.rule == "untraced_functions" and not config.signatures:
-        return "error"
     level = config.audit.levels[finding.rule]
+    if level is None:
+        # Where no signature is declared, what nobody can call is most likely what was to be exported.
+        return "warn" if config.signatures else "error"
     # A project that declares what registers an op has decided that its servers load it.
-    return "warn" if level == "error" and finding.provider is not None else level
+    most = finding.most if finding.provider is None else "warn"
+    return most if level == "error" and most is not None else level
 
 
 def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:

@@ -190,6 +190,9 @@ class Finding:
         message: What is wrong with it.
         source: File and line of the user's code that made the node, where that is known.
         provider: The entry of the project's custom_ops that registers the op, if one does.
+        layer: Name of the Keras layer that made the node, where that is known.
+        more: How many others of its kind there are, and where the first of them are; None where it is the only one.
+        most: The level that it has at most, whatever the config says; None leaves it to the config.
     """
 
     rule: str
@@ -197,9 +200,20 @@ class Finding:
     message: str
     source: str | None = None
     provider: str | None = field(default=None, metadata=OPTIONAL)
+    layer: str | None = field(default=None, metadata=OPTIONAL)
+    more: str | None = field(default=None, metadata=OPTIONAL)
+    most: str | None = field(default=None, metadata=OPTIONAL)
+
+    @property
+    def place(self) -> str:
+        """Where the user finds what made it: the layer, or the line of code; empty where neither is known."""
+        return f"layer {self.layer!r}" if self.layer else self.source or ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" + (f" ({self.source})" if self.source else "")
+        places = [place for place in dict.fromkeys((self.place, self.source)) if place]
+        place = f" ({', '.join(places)})" if places else ""
+        more = f"; {self.more}" if self.more else ""
+        return f"{self.where}: {self.message}{place}{more}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,8 @@ def draws(meta_graph: Any) -> Iterator[Draw]:
     for signature in meta_graph.signature_def.values():
         sources = {tensor.name.partition(":")[0] for tensor in signature.outputs.values()}
         calls = [nodes[name] for name in sorted(sources) if name in nodes and _all_called(nodes[name])]
-        for draw in _Signature(meta_graph.graph_def, calls).draws():
+        outputs = [tensor.name for tensor in signature.outputs.values()]
+        for draw in _Signature(meta_graph.graph_def, calls).draws(outputs):
             if (draw.function, draw.node.name) not in seen:
                 seen.add((draw.function, draw.node.name))
                 yield draw
@@ -137,56 +138,65 @@ class _Signature:
                 body = node.attr["body"].func.name
                 self._given[name].append((body, [[reference] for reference in self._bodies[body].returns]))
 
-    def draws(self) -> Iterator[Draw]:
-        """Yields the ops that draw by a variable that some op writes."""
-        drawing: list[tuple[str, Any]] = []
-        written = set[str]()
-        for function, node in self._nodes():
-            if _WRITE.match(node.op):
-                written |= self._variables(function, _data(node)[:1])
-            if node.op in _SEEDED:
-                drawing.append((function, node))
-        for function, node in drawing if written else ():
-            seeds = [node.input[position] for position in _SEEDED[node.op]]
-            if found := self._variables(function, seeds) & written:
-                yield Draw(function, node, frozenset(found))
+    def draws(self, outputs: list[str]) -> Iterator[Draw]:
+        """Yields the ops that draw by a variable that some op writes, where anything is made of what they draw."""
+        drawing = [(function, node) for function, node in self._nodes() if node.op in _SEEDED]
+        writing = [(function, node) for function, node in self._nodes() if _WRITE.match(node.op)]
+        if not drawing or not writing:
+            return
+        written = self._variables((function, node.input[0]) for function, node in writing)
+        results = [(function, reference) for function, node in writing for reference in _data(node)[1:]]
+        used = self._made_of([*((_GRAPH, output) for output in outputs), *results])
+        for function, node in drawing:
+            seeds = self._variables((function, node.input[position]) for position in _SEEDED[node.op])
+            if seeds & written and (function, node.name) in used:
+                yield Draw(function, node, frozenset(seeds & written))
 
     def _nodes(self) -> Iterator[tuple[str, Any]]:
         for function, body in self._bodies.items():
             if function != _GRAPH:
                 yield from ((function, node) for node in body.nodes.values())
 
-    def _variables(self, function: str, references: list[str]) -> set[str]:
-        """Returns the names of the variables that some values are made of, by whatever way."""
-        pending = [(function, reference) for reference in references]
-        seen, found = set(pending), set[str]()
+    def _variables(self, values: Iterable[tuple[str, str]]) -> set[str]:
+        """Returns the names of the variables that some values are made of."""
+        graph = self._bodies[_GRAPH].nodes
+        names = [name for function, name in self._made_of(values) if function == _GRAPH]
+        return {name for name in names if name in graph and graph[name].op in _VARIABLE}
+
+    def _made_of(self, values: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Returns the nodes, by function and name, that some values are made of, by whatever way."""
+        pending = list(values)
+        seen = set(pending)
         while pending:
-            place, reference = pending.pop()
-            name = reference.partition(":")[0]
-            node = self._bodies[place].nodes.get(name)
-            if node is not None and node.op in _VARIABLE:
-                found.add(name)
-            new = set(self._origins(place, reference, node)) - seen
+            new = set(self._origins(*pending.pop())) - seen
             seen |= new
             pending += new
-        return found
+        return {(function, reference.partition(":")[0]) for function, reference in seen}
 
-    def _origins(self, function: str, reference: str, node: Any) -> Iterator[tuple[str, str]]:
+    def _origins(self, function: str, reference: str) -> Iterator[tuple[str, str]]:
         """Yields the values that a value is made of, each with the function that has it."""
+        name = reference.partition(":")[0]
+        node = self._bodies[function].nodes.get(name)
         if node is None:
-            position = self._bodies[function].arguments[reference.partition(":")[0]]
+            position = self._bodies[function].arguments[name]
             for caller, arguments in self._given[function]:
                 yield from ((caller, given) for given in arguments[position])
         elif node.op in _CALLS:
-            number = reference.rpartition(":")[2]
-            index = int(number) if number.isdigit() else 0
-            attributes, _ = _CALLS[node.op]
-            for attribute in attributes:
-                for name in _called(node).get(attribute, ()):
-                    yield name, self._bodies[name].returns[index]
-            if node.op in _LOOPS:  # which may not run even once
-                yield function, _data(node)[index]
+            yield from self._returned(function, node, reference)
         elif node.op not in _SIZES:
             yield from ((function, given) for given in _data(node))
-            for name in _all_called(node):
-                yield from ((name, returned) for returned in self._bodies[name].returns)
+            for called in _all_called(node):
+                yield from ((called, returned) for returned in self._bodies[called].returns)
+
+    def _returned(self, function: str, node: Any, reference: str) -> Iterator[tuple[str, str]]:
+        """Yields what an output of a call is made of: what is returned there, and what decides on that."""
+        attributes, first = _CALLS[node.op]
+        number = reference.rpartition(":")[2]
+        index = int(number) if number.isdigit() else 0
+        for attribute in attributes:
+            yield from ((name, self._bodies[name].returns[index]) for name in _called(node).get(attribute, ()))
+        yield from ((function, decides) for decides in _data(node)[:first])
+        if node.op in _LOOPS:
+            yield function, _data(node)[index]  # it may not run even once
+            condition = node.attr["cond"].func.name
+            yield from ((condition, decides) for decides in self._bodies[condition].returns)

@@ -137,7 +137,7 @@ def test_a_rule_that_is_off_finds_nothing(find):
 # What each rule is for.
 
 
-@pytest.mark.parametrize("device", ["/GPU:0", "/CPU:0", "/job:worker/task:1"])
+@pytest.mark.parametrize("device", ["/GPU:0", "/CPU:1", "/job:localhost/device:CPU:0", "/job:worker/task:1"])
 def test_a_device_in_a_functions_body_is_found(find, device):
     def function(x):
         with tf.device(device):
@@ -150,6 +150,22 @@ def test_a_device_in_a_functions_body_is_found(find, device):
     assert nodes(findings) == {"pinned"}
     assert all("__inference_function_" in finding.where for finding in findings)
     assert all(device.removeprefix("/") in finding.message for finding in findings)
+    assert {finding.most for finding in findings} == {None}
+
+
+@pytest.mark.parametrize("device", ["cpu", "/CPU:0"])
+def test_a_cpu_in_a_functions_body_is_worth_a_warning_at_most(find, device):
+    def function(x):
+        with tf.device(device):
+            y = tf.exp(x, name="pinned")
+        return y + 1
+
+    findings = find(function, X)
+
+    assert nodes(findings) == {"pinned"}
+    assert {(finding.message.partition(";")[0], finding.most) for finding in findings} == {
+        ("is pinned to a CPU", "warn")
+    }
 
 
 def test_devices_in_the_branches_and_bodies_of_a_function_are_found(find):
@@ -165,19 +181,6 @@ def test_devices_in_the_branches_and_bodies_of_a_function_are_found(find):
 
     assert rules_of(findings) == {"baked_devices"}
     assert nodes(findings) == {"cond/branch", "while/body"}
-
-
-def test_a_device_is_one_finding_a_function_however_many_nodes_have_it(find):
-    def function(x):
-        with tf.device("/GPU:0"):
-            for _ in range(20):
-                x = tf.exp(x)
-        return x + 0
-
-    findings = find(function, X)
-
-    assert len(findings) == len({finding.where.partition("/")[0] for finding in findings})
-    assert all("with 19 other nodes of the function" in finding.message for finding in findings)
 
 
 def test_a_cpu_pin_beside_text_is_found(find):
@@ -406,6 +409,20 @@ def test_what_gives_other_values_at_each_call_is_found(find, noise, op):
 
     assert rules_of(findings) == {"random_ops"}
     assert {finding.message for finding in findings} == {f"{op} gives other values at each call"}
+
+
+def test_a_seed_in_a_variable_that_each_call_changes_is_found(find):
+    seed = tf.Variable([1, 2], name="seed")
+
+    def function(x):
+        noise = tf.random.stateless_uniform([1], seed)
+        seed.assign_add([0, 1])
+        return x + noise
+
+    findings = find(function, X, seed=seed)
+
+    assert rules_of(findings) == {"random_ops"}
+    assert {finding.message.split()[0] for finding in findings} == {"StatelessRandomUniformV2"}
 
 
 def test_a_generator_that_goes_on_at_each_call_is_found(find):

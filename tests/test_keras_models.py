@@ -140,6 +140,9 @@ def test_a_signature_gives_one_answer_unless_it_asks_for_training(net):
 
     found = {key: answers(release, key) for key in ("ask", "net", "call", "typed")}
     assert found == {key: {tuple(IMAGES.ravel())} for key in found}
+    (drawing,) = [warning.message for warning in release.warnings if warning.key == "audit.random_ops"]
+    assert "StatelessRandomUniformV2 draws by a seed in a variable that each call changes (layer 'flip'" in drawing
+    assert "layer 'drop'" in drawing
     assert len(answers(release, "train")) > 1
     assert len(answers(release, "bound")) > 1
 

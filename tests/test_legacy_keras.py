@@ -7,17 +7,40 @@ import pytest
 import tensorflow as tf
 
 from smdecl import manifest
+from smdecl.errors import ContractError
 from tests.conftest import run_script
 from tests.test_pipeline import serve
 
 SPEC = "{inputs: {x: {shape: [batch, 4], dtype: float32}}}"
 NET = """
+import tensorflow as tf
 import tf_keras
 
 
 def functional():
     x = tf_keras.layers.Input((4,), name="x")
     return tf_keras.Model(x, tf_keras.layers.Dense(5, name="out")(x))
+
+
+def convolution():
+    x = tf_keras.layers.Input((8, 8, 3), name="x")
+    dropped = tf_keras.layers.Dropout(0.5)(x)
+    return tf_keras.Model(x, tf_keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="out")(dropped))
+
+
+def recurrent():
+    x = tf_keras.layers.Input((5, 4), name="x")
+    return tf_keras.Model(x, tf_keras.layers.LSTM(2, name="out")(x))
+
+
+class Asked(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.convolution = convolution()
+
+    @tf.function
+    def ask(self, x):
+        return self.convolution(x)
 
 
 class Subclass(tf_keras.Model):
@@ -110,6 +133,35 @@ def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, c
     assert manifest.read(other)["digest"] == plain.digest
     (output,) = serve(other, key, x=np.ones([2, 4], np.float32)).values()
     assert output.shape == shape
+
+
+def test_functions_within_its_layers_are_no_findings(net):
+    release = net.export("model._target_=mynet.convolution", "signatures=none", "audit=strict")
+
+    served = serve(release.path, "serving_default", x=np.ones([1, 8, 8, 3], np.float32))
+    assert np.unique(served["out"]).tolist() == [27]
+    assert release.warnings == ()
+
+
+@pytest.mark.slow
+def test_the_device_that_its_recurrent_layers_pin_is_a_warning_with_a_count(net):
+    release = net.export("model._target_=mynet.recurrent", "signatures=none", "audit=strict")
+
+    assert [warning.key for warning in release.warnings] == ["audit.baked_devices"]
+    assert "is pinned to a CPU" in release.warnings[0].message
+    assert "more like it" in release.warnings[0].message
+
+
+def test_a_function_of_the_users_own_is_refused_unless_the_config_lets_it_pass(net):
+    config = ["model._target_=mynet.Asked", "signatures=none"]
+
+    with pytest.raises(ContractError) as error:
+        net.export(*config)
+    assert [str(problem.message).partition(":")[0] for problem in error.value.problems] == ["ask"]
+    assert "more like it" not in error.value.problems[0].message
+
+    told = [warning.message for warning in net.export(*config, "audit.untraced_functions=warn").warnings]
+    assert any(message.startswith("ask: was never traced") for message in told)
 
 
 @pytest.mark.slow

@@ -114,7 +114,12 @@ def counted_in_a_loop(seed, x):
     return tf.while_loop(lambda i, *_: i < 3, body, [seed[0], tf.constant([1, 2]), x])[2]
 
 
-@pytest.mark.parametrize("function", [fixed, counted, given, counted_in_a_loop])
+def drawn_for_nothing(seed, x):
+    through_functions(seed, x)
+    return x * 2.0
+
+
+@pytest.mark.parametrize("function", [fixed, counted, given, counted_in_a_loop, drawn_for_nothing])
 def test_a_seed_that_calls_do_not_change_is_not_found(find, seed, function):
     assert find(lambda x: function(seed, x), seed=seed) == set()
 
