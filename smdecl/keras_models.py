@@ -196,7 +196,7 @@ def inference() -> Iterator[None]:
         return context
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_set(keras.layers.Layer, "_get_call_context", context_of))
+        stack.enter_context(attribute_set(keras.layers.Layer, "_get_call_context", context_of))
         legacy = sys.modules.get("tf_keras")
         if legacy is not None:
             with warnings.catch_warnings():

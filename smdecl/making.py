@@ -87,7 +87,6 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         building,
         examples,
         exposing,
-        imports,
         inspecting,
         keras_models,
         saving,
@@ -123,13 +122,19 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
             warmup.write(cases, config.name, method_names, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
+    planned, usage = Plan(built.record, records, config.signatures, functions), Usage(clock.seconds, peak)
+    versions_here, modules = _code(before, project)
+    return Made(planned, saved, versions_here, modules, usage, custom_ops.records(project))
+
+
+def _code(before: frozenset[str], project: Project) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the versions of the packages, and the digests of the modules, that were imported since `before`."""
+    from smdecl import imports
+
     brought = imports.brought(before)
     files = {**imports.outside(brought, project.root), **imports.modules(project.root)}
     packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
-    modules = {name: digests.sha256(path) for name, path in files.items()}
-    planned, usage = Plan(built.record, records, config.signatures, functions), Usage(clock.seconds, peak)
-    versions_here = environment(project, packages)
-    return Made(planned, saved, versions_here, modules, usage, custom_ops.records(project))
+    return environment(project, packages), {name: digests.sha256(path) for name, path in files.items()}
 
 
 class _Clock:
