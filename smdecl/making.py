@@ -123,8 +123,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
     planned, usage = Plan(built.record, records, config.signatures, functions), Usage(clock.seconds, peak)
-    versions_here, modules = _code(before, project)
-    return Made(planned, saved, versions_here, modules, usage, custom_ops.records(project))
+    return Made(planned, saved, *_code(before, project), usage, custom_ops.records(project))
 
 
 def _code(before: frozenset[str], project: Project) -> tuple[dict[str, str], dict[str, str]]:
