@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, converting, leaks, usercode
+from smdecl import contract, converting, leaks, serving_apis, tf_examples, usercode
 from smdecl.config import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
 from smdecl.tracing import Traced
 
+_Batches = list[tuple[dict[str, Any], bool]]  # inputs, and whether an unknown dim has the size 0 there
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
 
@@ -47,6 +48,8 @@ def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Exampl
             batches = [(_given(key, index, example, specs), False) for index, example in enumerate(given)]
         else:
             batches = _generated(specs, verify.generate, seed, verify.ranges.get(key, {}))
+            if serving_apis.takes_examples(signature.signature.method_name):
+                batches = _tf_examples(signature, batches, seed)
         for index, (inputs, is_empty) in enumerate(batches):
             try:
                 outputs = _run(key, index, signature, inputs)
@@ -140,6 +143,20 @@ def _generated(
         is_empty = any(sizes[dim] == 0 for spec in specs.values() for dim in _unknown_dims(spec))
         made.append(({name: array for arrays in sent for name, array in arrays.items()}, is_empty))
     return made
+
+
+def _tf_examples(traced: Traced, batches: _Batches, seed: int) -> _Batches:
+    """Returns batches with serialized tf.Examples, as an API of TensorFlow Serving sends them, for the texts."""
+    random = np.random.default_rng(seed)
+    parsed = tf_examples.features(traced.function)
+
+    def draw(dtype: str, shape: Sequence[int]) -> Any:
+        return _random(random, dtype, shape, None)
+
+    return [
+        ({serving_apis.INPUT: tf_examples.make(parsed, inputs[serving_apis.INPUT].size, draw)}, is_empty)
+        for inputs, is_empty in batches
+    ]
 
 
 _Dim = str | int  # a name, or the place of one that has none; those of one place mostly agree, as batches do

@@ -96,9 +96,13 @@ def _compare(path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mappi
 
 
 def _fits(tensor: Tensor, form: Form) -> bool:
-    if tensor.dtype != form.dtype or getattr(tensor, "kind", "dense") != "dense":
+    if tensor.dtype != form.dtype or _kind(tensor) != "dense":
         return False
     return tensor.shape is None or any(_fits_shape(tensor.shape, shape) for shape in form.shapes)
+
+
+def _kind(tensor: Tensor) -> str:
+    return tensor.kind or "dense"
 
 
 def _fits_shape(found: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> bool:
@@ -133,6 +137,6 @@ def _other_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Pro
 def _text(tensor: Tensor) -> str:
     if tensor.shape is None:
         return f"{tensor.dtype} (unknown rank)"
-    kind = getattr(tensor, "kind", "dense")
+    kind = _kind(tensor)
     shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
     return f"{'' if kind == 'dense' else f'{kind} '}{tensor.dtype} [{shape}]"

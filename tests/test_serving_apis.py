@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smdecl import compatibility, inspecting, serving_apis, signature_rules, warmup
+from smdecl import compatibility, inspecting, serving_apis, signature_rules, tf_examples, warmup
 from smdecl.config import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
 from tests.conftest import tree
@@ -130,6 +130,47 @@ def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_
         assert (log.request.model_spec.name, log.request.model_spec.signature_name) == ("sorter", key)
         sent = [example.SerializeToString() for example in log.request.input.example_list.examples]
         assert sent == [serialized(1.0, 2.0), serialized(3.0, 4.0)]
+
+
+def test_examples_are_generated_of_the_features_that_the_method_parses(sorter):
+    release = sorter.export(*overrides(), "verify.generate=2", "publish.warmup=true")
+
+    assert inspecting.load(release.path)[1].signatures["s"].method_name == serving_apis.CLASSIFY
+    (record,) = (record.numpy() for record in tf.data.TFRecordDataset(str(release.path / warmup.FILE)).take(1))
+    request = prediction_log_pb2.PredictionLog.FromString(record).classify_log.request
+    (example, *_) = request.input.example_list.examples
+    assert len(example.features.feature["f"].float_list.value) == 2
+
+
+def test_the_features_of_every_kind_are_found():
+    kinds = {
+        "fixed": tf.io.FixedLenFeature([2, 2], tf.float32),
+        "series": tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True),
+        "words": tf.io.VarLenFeature(tf.string),
+        "rows": tf.io.RaggedFeature(tf.int64),
+    }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def parse(inputs):
+        return {name: getattr(value, "values", value) for name, value in tf.io.parse_example(inputs, kinds).items()}
+
+    found = tf_examples.features(tf.function(parse).get_concrete_function(tf.TensorSpec([None], tf.string)))
+    assert [(one.key, one.dtype, one.shape) for one in found] == [
+        ("fixed", "float32", (2, 2)),
+        ("rows", "int64", (None,)),
+        ("series", "int64", (None,)),
+        ("words", "string", (None,)),
+    ]
+    draws = {"string": b"a", "float32": 0.5, "int64": 7}
+    made = tf_examples.make(found, 3, lambda dtype, shape: np.full(shape, draws[dtype], object))
+    parsed = parse(tf.constant(made))
+    assert {name: value.numpy().ravel()[0] for name, value in parsed.items()} == {
+        "fixed": 0.5,
+        "rows": 7,
+        "series": 7,
+        "words": b"a",
+    }
+    assert tf_examples.make(found, 0, lambda *_: None).shape == (0,)
 
 
 def test_a_traced_output_that_the_api_does_not_take_breaks_the_contract(sorter):
