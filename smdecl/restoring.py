@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from smdecl import keras_models, usercode
+from smdecl import keras_models, object_graph, usercode
 from smdecl.config import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.tensors import is_variable, variable_record
@@ -115,6 +115,7 @@ def _form(shape: Any) -> str:
 
 def _root_name(obj: Any, graph: Any) -> str | None:
     """Returns under which attribute a checkpoint holds the object: `tf.train.Checkpoint(model=net)` is common."""
+    object_graph.tracked(obj)  # a list or dict in a state that TensorFlow cannot save is refused here
     own = set(tf.train.TrackableView(obj).children(obj))
     children = {child.local_name: graph.nodes[child.node_id] for child in graph.nodes[0].children}
     if own & set(children):

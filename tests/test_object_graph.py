@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import object_graph
+from smdecl import object_graph, restoring
+from smdecl.config import Weights
 from smdecl.errors import ModelError
 
 
@@ -119,3 +120,13 @@ def test_every_dict_that_cannot_be_saved_is_told_by_its_attribute():
         "model: Module.popped was changed after it was assigned, other than by adding items; TensorFlow cannot save it"
         " then: build it first, then assign it",
     ]
+
+
+def test_a_list_that_cannot_be_saved_is_told_before_a_checkpoint_is_restored_into_it(tmp_path):
+    saved = tf.train.Checkpoint(blocks=[tf.Variable(1.0)]).write(str(tmp_path / "saved"))
+    module = tf.Module()
+    module.blocks = [tf.Variable(2.0)]
+    module.blocks.insert(0, tf.Variable(3.0))
+
+    with pytest.raises(ModelError, match="Module.blocks is a list of which an element"):
+        restoring.restore(module, Weights("checkpoint", saved))
