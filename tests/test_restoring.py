@@ -1,8 +1,6 @@
 """Weights into a built object: every format, what does not match, and files that are broken."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import tensorflow as tf
 from smdecl import building, checking, isolating, trust
 from smdecl.errors import ConfigError, ModelError
 from smdecl.models import Scaler
+from tests.conftest import run_script
 
 NETS = """
 import tensorflow as tf
@@ -154,12 +153,11 @@ ROWS = "signatures=rows"
 def files(tmp_path_factory):
     """A directory with the files of weights, made by a process of its own."""
     directory = tmp_path_factory.mktemp("files")
-    for name, text in {"mynet.py": NETS, "mykeras.py": KERAS, "make.py": FILES}.items():
+    for name, text in {"mynet.py": NETS, "mykeras.py": KERAS}.items():
         (directory / name).write_text(text)
-    done = subprocess.run(
-        [sys.executable, "make.py"], cwd=directory, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        run_script(FILES)
     return directory
 
 
