@@ -152,9 +152,10 @@ def _training_traces(graph: Any) -> set[str]:
     called = {function.signature.name: _callees(function.node_def) for function in graph.graph_def.library.function}
     objects = graph.object_graph_def.nodes
     layers = [node for node in objects if node.user_object.identifier.startswith("_tf_keras_")]
-    children = [
-        child for layer in layers for child in layer.children if child.local_name in keras_models.LEGACY_FUNCTIONS
-    ]
+    # What a release offers as a model's `__call__` hides Keras's own there, but not in `keras_api`.
+    apis = [objects[child.node_id] for layer in layers for child in layer.children if child.local_name == "keras_api"]
+    held = [child for holder in (*layers, *apis) for child in holder.children]
+    children = [child for child in held if child.local_name in keras_models.LEGACY_FUNCTIONS]
     roots = {name for child in children for name in objects[child.node_id].function.concrete_functions}
     others = _callees(graph.graph_def.node)
     for node in objects:
