@@ -13,12 +13,10 @@ from smdecl import (
     checking,
     custom_ops,
     digests,
-    inspecting,
     isolating,
     making,
     manifest,
     models_config,
-    outside_ops,
     publishing,
     run_records,
     schema,
@@ -180,7 +178,7 @@ def _require_reproducible(
 def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     if newest is None:
         return
-    from smdecl import compatibility
+    from smdecl import compatibility, inspecting
 
     name, directory = newest
     _, before = inspecting.load(directory)
@@ -311,6 +309,8 @@ def verify(
 
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
     """Refuses to run a graph of whoever made it where it reaches outside of itself."""
+    from smdecl import inspecting, outside_ops  # they import NumPy, which an export does without here
+
     found = outside_ops.find(inspecting.read(directory))
     refused = {op: place for op, place in found.items() if op not in allowed}
     problems = [

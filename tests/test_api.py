@@ -159,7 +159,7 @@ def app(config):
         print(smdecl.export(composition).path)
     after = state()
     changed = [key for key in before if before[key] != after[key]]
-    assert not changed, changed
+    assert not changed, [(key, after[key]) for key in changed]
     assert HydraConfig.get() is job
     assert OmegaConf.to_container(config, resolve=True) == run_hydra_inside == {
         "greeting": "hello", "side": {"name": "a"}
