@@ -18,24 +18,30 @@ import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 
-from smdecl import keras_models, object_graph, restoring, trust, usercode
+from smdecl import keras_models, keras_state, matching, methods, object_graph, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import is_variable, variable_record
 
-_FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
 _HYDRA_KEYS = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_")
 _FULL_KEY = re.compile(r"full_key: (\S+)\s*$")
 
 
 @dataclass(frozen=True)
 class Built:
-    """The live object and its description."""
+    """The live object and its description.
+
+    Attributes:
+        obj: The object.
+        record: Its description.
+        reference: The model that the weights' own file holds, which the object has to agree with; None for none.
+    """
 
     obj: Any
     record: ObjectRecord
+    reference: Any = None
 
 
 def build(config: ExportConfig, project: trust.Project) -> Built:
@@ -43,7 +49,8 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
 
     Raises:
         TrustError: Where a `_target_` leads to code that may not run; nothing of the config has run then.
-        ConfigError: Where a target does not exist, does not take its arguments, or the weights do not match.
+        ConfigError: Where a target does not exist, does not take its arguments, a signature names a method or
+            arguments that the object does not have, or the weights do not match.
         ModelError: Where the model's own code fails.
     """
     _seed(config.seed)
@@ -56,10 +63,11 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
         obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
         _require_methods(obj, config.signatures, project)
-        _build_layers(obj, config.signatures)
+        build_layers(obj, config.signatures)
+        methods.require(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
     _require_eager()
-    return Built(obj, _describe(obj, restored))
+    return Built(obj, _describe(obj, restored), restored.reference)
 
 
 def _seed(seed: int) -> None:
@@ -328,7 +336,7 @@ def _require_methods(obj: Any, signatures: dict[str, Signature], project: trust.
 _TRACED = (tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction)
 
 
-def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
+def build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
     """Makes the variables of a Keras model that makes them when it is first called, by the declared specs.
 
     Without them nothing could be restored; and an example call would freeze its batch size.
@@ -337,11 +345,21 @@ def _build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
         method = find_method(obj, signature.method)
         if not keras_models.is_model(obj) or obj.built or method is None or not _takes(method, signature):
             continue
-        positional, keywords = arguments(method, signature.inputs or {}, type_spec)
         try:
-            _fresh(method).get_concrete_function(*positional, **keywords)
+            _trace_once(obj, method, signature)
         except Exception as error:
             raise usercode.failure(("signatures", key), f"calling {signature.method}", error) from error
+
+
+def _trace_once(obj: Any, method: Any, signature: Signature) -> None:
+    positional, keywords = arguments(method, signature.inputs or {}, type_spec)
+    try:
+        _fresh(method).get_concrete_function(*positional, **keywords)
+    except Exception:
+        if not keras_state.rederive(obj):
+            raise
+        _fresh(method).get_concrete_function(*positional, **keywords)
+    keras_state.rederive(obj)
 
 
 def _fresh(method: Any) -> Any:
@@ -358,12 +376,12 @@ def _takes(method: Any, signature: Signature) -> bool:
     return not argument_problems((), "", method, signature.inputs)
 
 
-def _describe(obj: Any, restored: restoring.Restored) -> ObjectRecord:
+def _describe(obj: Any, restored: matching.Restored) -> ObjectRecord:
     kind = type(obj)
     return ObjectRecord(
         class_name=f"{kind.__module__}.{kind.__qualname__}",
         variables=tuple(_variables(obj)),
-        methods={name: argument_names(method) for name, method in sorted(_methods(obj).items())},
+        methods={name: argument_names(method) for name, method in sorted(methods.of(obj).items())},
         restored=restored.matched,
         not_restored=restored.unmatched,
     )
@@ -379,21 +397,3 @@ def _variables(obj: Any) -> Iterator[VariableRecord]:
         known += [item for item in tracked if is_variable(item) and id(item) not in seen]
     for variable in known:
         yield variable_record(variable)
-
-
-def _methods(obj: Any) -> dict[str, Any]:
-    """Returns what a signature can name: the public methods of the user's own classes, and functions it holds."""
-    names = {name for kind in type(obj).__mro__ if not _is_framework(kind) for name in vars(kind)}
-    names |= {name for name, value in vars(obj).items() if isinstance(value, tf.types.experimental.GenericFunction)}
-    if keras_models.is_model(obj):
-        names.add("__call__")
-    found: dict[str, Any] = {}
-    for name in names:
-        if name == "__call__" or not name.startswith("_"):
-            with contextlib.suppress(Exception):  # a property may hold nothing yet, and say so by any error
-                found[name] = getattr(obj, name)
-    return {name: method for name, method in found.items() if callable(method) and not inspect.isclass(method)}
-
-
-def _is_framework(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in _FRAMEWORKS

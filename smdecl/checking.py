@@ -244,6 +244,19 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(("weights", "path"), f"{file!r} has no digest in sha256, where others have; add its own")
 
 
+def _check_model_files(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Checks the files of whole models as those of weights are: by name, first bytes and pinned digest."""
+    for path, name in trust.model_files({"model": values["model"]}):
+        if not os.path.isfile(name):  # noqa: PTH113 - a name may be longer than a file can have
+            continue  # its trust says so
+        if not name.endswith(".keras"):
+            yield Problem(path, f"{name!r} is no .keras file of Keras 3")
+        elif reason := _refuse_content(Path(name), "keras"):
+            yield Problem(path, reason)
+        elif values["sha256"] and name not in values["sha256"]:
+            yield Problem(path, f"{name!r} has no digest in sha256, where others have; add its own")
+
+
 def _nearest_weights(path: str, suffix: str, end: str) -> str:
     """Tells of the weights in the same directory that may have been meant."""
     parent, near = Path(path).parent, []
@@ -294,6 +307,7 @@ _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("options",), _check_options),
     (("audit",), _check_consumer),
     (("weights",), _check_weights),
+    (("model",), _check_model_files),
     (("verify",), verify_rules.check),
     (("publish",), _check_publish),
     (("export_dir",), paths.check_export_dir),

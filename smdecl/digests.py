@@ -28,7 +28,7 @@ def sha256(path: Path) -> str:
 
 
 def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the sha256 of every file that a config names: its weights, its examples, and what it has a digest for.
+    """Returns the sha256 of every file that a config names: weights, whole models, examples, what it has a digest for.
 
     Args:
         config: That names them.
@@ -39,6 +39,7 @@ def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
     """
     files = dict(_files_of_weights(config.weights, recorded))
     files.update((_recorded(recorded, path), file) for path, file in _files_of_examples(config))
+    files.update((_recorded(recorded, path), Path(name)) for path, name in trust.model_files({"model": config.model}))
     for index, name in enumerate(config.sha256):
         is_read = isinstance(recorded["sha256"], str)
         files[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)

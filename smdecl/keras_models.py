@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,16 @@ def package_of(model: Any) -> Any:
 def is_legacy(model: Any) -> bool:
     """Tells whether a model is one of Keras 2, which tf_keras goes on with."""
     return str(package_of(model).__version__).startswith("2.")
+
+
+def is_legacy_layer(layer: Any) -> bool:
+    """Tells whether a layer is one of Keras 2."""
+    return any(isinstance(layer, package.layers.Layer) for package in _packages() if package is not keras)
+
+
+def is_a(layer: Any, *names: str) -> bool:
+    """Tells whether a layer is one of the classes that some names stand for in the `layers` of its Keras."""
+    return any(isinstance(layer, getattr(package.layers, name)) for package in _packages() for name in names)
 
 
 def _packages() -> list[Any]:
@@ -260,6 +270,15 @@ def shapes_in_file(model: Any) -> Iterator[dict[int, dict[str, Any]]]:
         for kind in dict.fromkeys(type(layer) for layer in model._flatten_layers()):
             stack.enter_context(attribute_set(kind, "load_own_variables", noting(kind.load_own_variables)))
         yield shapes
+
+
+@contextlib.contextmanager
+def replaced(kinds: Iterable[type], name: str, value: Any) -> Iterator[None]:
+    """Sets an attribute of some classes for a while."""
+    with contextlib.ExitStack() as stack:
+        for kind in dict.fromkeys(kinds):
+            stack.enter_context(attribute_set(kind, name, value))
+        yield
 
 
 @contextlib.contextmanager

@@ -63,12 +63,13 @@ class Made:
 
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl import building, exposing, keras_models, tracing
+    from smdecl import building, exposing, keras_models, tracing, tracking
 
     built = building.build(config, project)
     with keras_models.inference():
         traced = tracing.trace(built, config.signatures, config.devices, config.options)
         functions = exposing.resolve(built, traced, config.functions)
+    tracking.require_initialized(built.obj)
     records = {key: signature.record for key, signature in traced.items()}
     return Plan(built.record, records, config.signatures, functions)
 
@@ -89,6 +90,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         exposing,
         inspecting,
         keras_models,
+        reference,
         saving,
         sources,
         tracing,
@@ -115,6 +117,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     clock.stop("inspect")
     with keras_models.inference():
         cases = examples.make(traced, config.verify, config.seed)
+        if config.weights is not None and built.reference is not None:
+            reference.compare(built.reference, config.weights.path, traced, cases, config.verify)
     with disk_errors(directory):
         examples.write(cases, directory)
         if config.publish.warmup:

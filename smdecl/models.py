@@ -1,6 +1,10 @@
-"""The models that smdecl ships: small ones, for trying it out and for its tests."""
+"""The models that smdecl ships: small ones, for trying it out and for its tests, and those that Keras saved."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -59,3 +63,23 @@ def dense(features: int = 4, units: int = 5) -> keras.Model:
     """Makes a Keras model of inputs and outputs: takes x, float32 [batch, features], returns out [batch, units]."""
     x = keras.layers.Input((features,), name="x")
     return keras.Model(x, keras.layers.Dense(units, name="out")(x))
+
+
+def load_keras(
+    path: str,
+    custom_objects: Sequence[functools.partial[Any]] = (),
+    compile: bool = False,  # noqa: A002 - Keras's own name
+) -> keras.Model:
+    """Loads the model of a .keras file of Keras 3, as `keras.saving.load_model` does in its safe mode.
+
+    Args:
+        path: Of the file, in the project.
+        custom_objects: The classes and functions of the project that the file names, each a node with its `_target_`
+            and `_partial_: true`.
+        compile: Whether to restore its optimizer, whose variables then become part of the export.
+
+    Raises:
+        ValueError: Where the file is none of Keras 3, holds code, or names a class that is not given.
+    """
+    known = {partial.func.__name__: partial.func for partial in custom_objects}
+    return keras.saving.load_model(path, custom_objects=known, compile=compile, safe_mode=True)

@@ -17,10 +17,9 @@ from tensorflow.python.saved_model import save_context
 from smdecl import contract, keras_models, leaks, serving_apis, signature_rules, structures, usercode
 from smdecl.building import Built
 from smdecl.config import PREDICT, Devices, Nest, Signature, Spec, input_names, parts
-from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem, nearest
+from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
 from smdecl.records import SignatureRecord
 from smdecl.specs import (
-    argument_problems,
     arguments,
     concrete_inputs,
     find_method,
@@ -44,8 +43,9 @@ class Traced:
 
     Attributes:
         signature: What was traced: as declared, or what the object itself says where the config leaves it to that.
-        call: Calls the object's own method, eagerly, with tensors by the names that a client sends, and returns its
-            outputs by the names that a client gets.
+        method: Of the object.
+        run: Calls such a method, eagerly, with tensors by the names that a client sends, and returns its outputs by the
+            names that a client gets.
         function: What is saved.
         callable: What `tf.saved_model.load` is to give where the config names a function: the trace of the method, with
             what it returns as it is, and with the names that a client sends.
@@ -53,10 +53,15 @@ class Traced:
     """
 
     signature: Signature
-    call: Callable[[Mapping[str, Any]], dict[str, Any]]
+    method: Callable[..., Any]
+    run: Callable[[Callable[..., Any], Mapping[str, Any]], dict[str, Any]]
     function: Any
     callable: Any
     record: SignatureRecord
+
+    def call(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Calls the object's own method as `run` does."""
+        return self.run(self.method, tensors)
 
 
 def trace(
@@ -71,15 +76,11 @@ def trace(
         options: Those of the save.
 
     Raises:
-        ConfigError: Where a method does not exist or does not take the declared arguments; all of them.
+        ConfigError: Where the object has no signature of its own and none is declared, or the names of inputs or
+            outputs cannot be kept.
         ModelError: Where the model's own code fails under a spec, or uses a tensor of another trace.
         ContractError: Where the traced outputs are not the declared ones.
     """
-    problems: list[Problem] = []
-    for key, signature in signatures.items():
-        problems += _check_method(built, ("signatures", key), signature)
-    if problems:
-        raise ConfigError(problems)
     signatures = signatures or _search(built)
     with _saving(options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
         traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
@@ -87,6 +88,7 @@ def trace(
     functions = {key: signature.function for key, signature in traced.items()}
     if leaked := list(leaks.captured(built.obj, methods, functions)):
         raise ModelError(leaked)
+    problems: list[Problem] = []
     for key, signature in signatures.items():
         problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
         problems += _check_api(("signatures", key), signature, traced[key].record)
@@ -143,22 +145,6 @@ def _traces(function: Any) -> list[Any]:
 
 
 _DEFAULT = "serving_default"
-
-
-def _check_method(built: Built, path: KeyPath, signature: Signature) -> list[Problem]:
-    kind, name = type(built.obj).__name__, signature.method
-    method = find_method(built.obj, name)
-    if method is None:
-        known = [known for known in built.record.methods if known != "__call__"] or list(built.record.methods)
-        has = ", ".join(known) or "none; a dotted path leads to those of an attribute, such as model.__call__"
-        return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
-    if signature.inputs is not None:
-        return argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
-    own = (getattr(method, "input_signature", None), graph_of(method), concrete_inputs(method))
-    if all(known is None for known in own) and parameters(method, {}):
-        message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
-        return [Problem((*path, "inputs"), message)]
-    return []
 
 
 def _trace(obj: Any, key: str, signature: Signature) -> Traced:
@@ -239,7 +225,11 @@ def _trace_declared(
         inner = [trace for trace in _traces(function) if id(trace) not in before or trace._arg_keywords == [*wire]]
     own_trace = _callable(inner[0] if len(inner) == 1 else concrete, list(wire))
     record = _record(concrete, outputs, signature.method_name)
-    return Traced(signature, lambda tensors: outputs.eager(call(method, tensors)), concrete, own_trace, record)
+
+    def run(callee: Callable[..., Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
+        return outputs.eager(call(callee, tensors))
+
+    return Traced(signature, method, run, concrete, own_trace, record)
 
 
 def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
@@ -249,16 +239,16 @@ def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outpu
     own = concrete = function.get_concrete_function(*positional, **keywords)
     record = _record(concrete, None)
 
-    def call(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    def run(callee: Callable[..., Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
         flat = [tensors[name] for name in record.inputs]
         positional, keywords = tf.nest.pack_sequence_as(own.structured_input_signature, flat, expand_composites=True)
-        return outputs.eager(method(*positional, **keywords))
+        return outputs.eager(callee(*positional, **keywords))
 
     if outputs.changes(own.structured_outputs):
         specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in record.inputs.items()}
         concrete = _around(lambda tensors: outputs.named(own(**tensors)), specs)
     own_trace = _callable(own, list(record.inputs))
-    return Traced(signature, call, concrete, own_trace, _record(concrete, outputs, signature.method_name))
+    return Traced(signature, method, run, concrete, own_trace, _record(concrete, outputs, signature.method_name))
 
 
 def _callable(concrete: Any, names: list[str]) -> Any:

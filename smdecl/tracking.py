@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import usercode
+from smdecl import keras_state, usercode
 from smdecl.errors import ModelError, Problem
 from smdecl.object_graph import handle_of, reachable, tracked, variable_of
 from smdecl.tensors import is_variable, variable_record
@@ -15,18 +15,39 @@ from smdecl.tracing import Traced
 
 
 def require_initialized(obj: Any) -> None:
-    """Raises where a variable of the object has no value: it would be saved, and fail when it is loaded.
+    """Raises where a variable or a table of the object has no value: it would be saved, and fail when it is used.
 
     Raises:
-        ModelError: With every such variable.
+        ModelError: With every such variable and table.
     """
-    problems = []
-    for item in tracked(obj):
+    everything = tracked(obj)
+    layers = keras_state.layers_of(obj, everything)
+    lacking = [match.name for match in keras_state.lacking(layers)]
+    problems = [Problem(("model",), f"{name} has no value yet; {_GIVES}") for name in lacking]
+    for item in everything:
         if isinstance(item, tf.Variable) and not tf.raw_ops.VarIsInitializedOp(resource=item.handle):
             message = f"the variable {variable_record(item).name} has no value yet; takes a model that initializes it"
             problems.append(Problem(("model",), message))
+        if not lacking and isinstance(item, tf.lookup.StaticHashTable) and not _is_initialized(item):
+            message = f"the table {item.name} is never initialized; expected a model that gives it an initializer"
+            problems.append(Problem(("model",), message))
     if problems:
         raise ModelError(problems)
+
+
+_GIVES = "expected its constructor, adapt() in the model's own code, or weights of format keras to give it one"
+
+
+def _is_initialized(table: Any) -> bool:
+    if tf.is_symbolic_tensor(table.resource_handle):  # made in a graph, which initializes it as it is loaded
+        return True
+    keys = tf.constant([], table.key_dtype)
+    default = tf.zeros([], table.value_dtype)
+    try:
+        tf.raw_ops.LookupTableFindV2(table_handle=table.resource_handle, keys=keys, default_value=default)
+    except tf.errors.FailedPreconditionError:
+        return False
+    return True
 
 
 def untracked(obj: Any, traced: Mapping[str, Traced]) -> list[Problem]:

@@ -38,7 +38,8 @@ _CONSTRUCTORS = re.compile(
     r"|distribute\.(MirroredStrategy|OneDeviceStrategy))"
 )
 _VOCABULARY = dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary")
-_READS = {"Asset": "path", "TextFileInitializer": "filename", **_VOCABULARY}
+LOAD_KERAS = "smdecl.models.load_keras"
+_READS = {"load_keras": "path", "Asset": "path", "TextFileInitializer": "filename", **_VOCABULARY}
 # Functions that these namespaces hold beside their constructors; each makes objects out of data.
 _DESERIALIZERS = ("deserialize", "get", "serialize")
 _FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
@@ -247,10 +248,17 @@ def _interpolations(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str, d
 def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Yields place and name of the files that a framework's constructor reads: their contents go into the release."""
     keyword = _READS.get(target.rpartition(".")[2])
-    if keyword is None or target.partition(".")[0] not in _FRAMEWORKS:
+    if keyword is None or (target != LOAD_KERAS and target.partition(".")[0] not in _FRAMEWORKS):
         return
     given = [((keyword,), node.get(keyword)), *((("_args_", i), item) for i, item in enumerate(node.get("_args_", ())))]
     yield from ((place, name) for place, name in given if isinstance(name, str))
+
+
+def model_files(value: Any) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and name of the files of whole models in a config: inputs of a release, as weights are."""
+    for path, target, node in targets(value):
+        if target == LOAD_KERAS:
+            yield from (((*path[:-1], *place), name) for place, name in files(target, node))
 
 
 def refuse_file(name: str, project: Project) -> str | None:
