@@ -185,7 +185,7 @@ def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     changes = compatibility.changes(before, made.saved)
     breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
     if breaking:
-        hint = "takes false where callers are to change"
+        hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
         raise ContractError(
             [Problem(_COMPATIBLE, f"would break callers of {name}: {text}; {hint}") for text in breaking]
         )

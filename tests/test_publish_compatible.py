@@ -25,7 +25,7 @@ def refused(project, *overrides):
 
 
 def breaks(base):
-    hint = "takes false where callers are to change"
+    hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
     return [
         f"publish.compatible: would break callers of {base}: signatures serving_default.{place}: was float32 [], and is"
         f" float64 []; {hint}"
