@@ -39,6 +39,16 @@ _GIVES = "expected its constructor, adapt() in the model's own code, or weights 
 
 
 def _is_initialized(table: Any) -> bool:
+    if _answers(table):
+        return True
+    try:
+        table._initialize()  # what loading calls, also for a table that was made while a function was traced
+    except Exception:  # of any initializer; where it fails here, saving and loading say so
+        return True
+    return _answers(table)
+
+
+def _answers(table: Any) -> bool:
     if tf.is_symbolic_tensor(table.resource_handle):  # made in a graph, which initializes it as it is loaded
         return True
     keys = tf.constant([], table.key_dtype)
