@@ -109,10 +109,15 @@ def exposed(built: Built, traced: Mapping[str, Traced], functions: Mapping[str, 
     with contextlib.ExitStack() as stack:
         if added or lists:
             stack.enter_context(keras_models.attribute_set(kind, "_trackable_children", children))
-        if lists:
+        if lists or _has_lists(obj):
             view = trackable_view.TrackableView
             stack.enter_context(keras_models.attribute_set(view, "_descendants_with_paths", _descendants_with_paths))
         yield
+
+
+def _has_lists(obj: Any) -> bool:
+    """Tells whether an object is one that was loaded from the export of a Keras model."""
+    return any(isinstance(_own(obj, name), tf.__internal__.tracking.Trackable) for name in VARIABLE_LISTS)
 
 
 def used_resources(traced: Mapping[str, Traced]) -> set[int]:
