@@ -329,6 +329,9 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
     # Before any thread is started, for that would not be confined.
     is_confined = task.confinement is not None and confining.confine(task.confinement, Path(tempfile.gettempdir()))
+    if is_confined:
+        # tf_keras reads its settings in the home directory when it is imported, and fails where it may not.
+        os.environ["KERAS_HOME"] = tempfile.gettempdir()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     sender.send(None)  # from here on, what ends this process is the function's doing
     outcome = _outcome(task.function, task.args)

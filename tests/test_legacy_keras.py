@@ -51,6 +51,13 @@ class Subclass(tf_keras.Model):
     def call(self, features, training=False):
         return {"logits": self.dense(features)}
 """
+CONVOLUTION = """
+_target_: tf_keras.Sequential
+layers:
+  - {_target_: tf_keras.layers.Input, shape: [8, 8, 3], name: x}
+  - {_target_: tf_keras.layers.Dropout, rate: 0.5}
+  - {_target_: tf_keras.layers.Conv2D, filters: 2, kernel_size: 3, kernel_initializer: ones, name: out}
+"""
 SAVE = """
 import sys, mynet
 model = mynet.functional()
@@ -135,8 +142,12 @@ def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, c
     assert output.shape == shape
 
 
-def test_functions_within_its_layers_are_no_findings(net):
-    release = net.export("model._target_=mynet.convolution", "signatures=none", "audit=strict")
+def test_functions_within_its_layers_are_no_findings(project, monkeypatch):
+    project.write("conf/model/convolution.yaml", CONVOLUTION)
+    project.write("home/.keras/keras.json", "{}")  # which a process that is confined may not read
+    monkeypatch.setenv("HOME", str(project.root / "home"))
+
+    release = project.export("model=convolution", "signatures=none", "audit=strict")
 
     served = serve(release.path, "serving_default", x=np.ones([1, 8, 8, 3], np.float32))
     assert np.unique(served["out"]).tolist() == [27]
