@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Without the program's name; by default the process's own.
     """
+    _open_standard_streams()
+    mask = os.umask(0)
+    os.umask(mask & ~stat.S_IRWXU)  # whoever runs smdecl can read and remove what it makes
     for number in _INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
             signal.signal(number, _interrupt)
@@ -59,8 +64,28 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _run(parse(argv))
     except SmdeclError as error:
-        reporting.error(error)
-        return error.exit_code
+        failure = error
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        failure = UsageError(f"too many open files: {error}; expected a higher limit, such as ulimit -n 256")
+    reporting.error(failure)
+    return failure.exit_code
+
+
+def _open_standard_streams() -> None:
+    """Opens the null device in the place of standard streams that are closed.
+
+    A file that is opened later would get the number of a closed stream, and what is printed would end up in it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: PTH123, SIM115
 
 
 def _interrupt(number: int, _frame: Any) -> None:

@@ -193,7 +193,7 @@ def _run(server: Server, task: _Task, failure: type[SmdeclError], doing: str) ->
     process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=environment)))
     try:
         with _children:
-            _start_process(process)
+            _start_process(process, failure)
         for ours in (sender, waiter, stderr):
             ours.close()
         go.send(None)
@@ -216,15 +216,17 @@ class _Task:
     confinement: Confinement | None
 
 
-def _start_process(process: Child) -> None:
+def _start_process(process: Child, failure: type[SmdeclError]) -> None:
     _require_wanted()
     try:
         with _no_interrupts():
             process.start()
     except (EOFError, OSError) as error:
         _require_wanted()
-        reason = f"{type(error).__name__}: {error}"
-        raise InternalError(f"the server process that TensorFlow is imported in cannot be reached: {reason}") from error
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        message = f"the process that imports TensorFlow has ended: {type(error).__name__}: {error}"
+        raise failure(Problem((), f"{message}; the system kills processes when memory runs out")) from error
     _running.add(process)
 
 
@@ -260,7 +262,7 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
         process.join()
     exitcode = process.exitcode or 0
     if not begun:
-        return InternalError(f"a process ended with status {exitcode} before it began {doing}")
+        return failure(Problem((), f"the process that was to begin {doing} {_describe_exit(exitcode)}"))
     return failure(Problem((), f"the process that was {doing} {_describe_exit(exitcode)}"))
 
 

@@ -1,0 +1,60 @@
+"""Somebody starts smdecl in surroundings that make it fail after it has published, or leave a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from smdecl import isolating
+from smdecl.errors import VerificationError
+from tests.conftest import ROOT
+
+SMDECL = f"{sys.executable} -m smdecl"
+
+
+def shell(command, cwd):
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_an_export_without_standard_streams_publishes_once_and_succeeds(tmp_path, closed):
+    done = shell(f"{SMDECL} model=adder verify.generate=1 {closed}", tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert os.listdir(tmp_path / "exports" / "adder") == ["1"]
+
+
+def test_too_few_open_files_are_an_error_with_a_way_out(tmp_path):
+    done = shell(f"ulimit -n 12; {SMDECL} model=adder", tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("smdecl: error: too many open files")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "exports").exists()
+
+
+def test_a_mask_that_takes_every_right_leaves_the_owner_his(tmp_path):
+    done = shell(f"umask 0777; {SMDECL} model=adder verify.generate=1", tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, "exports/adder/1\n"), done.stderr
+    assert (tmp_path / "exports/adder/1/saved_model.pb").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_process_that_is_killed_is_no_bug_of_smdecl():
+    server = isolating.run(os.getppid, failure=VerificationError, doing="loading")
+    os.kill(server, signal.SIGKILL)
+
+    try:
+        isolating.run(os.getppid, failure=VerificationError, doing="loading")
+    except VerificationError as error:  # it was killed so lately that it could still be asked
+        assert "the process that" in str(error)
+    assert isolating.run(os.getppid, failure=VerificationError, doing="loading") != server
