@@ -108,7 +108,8 @@ def _check_api(path: KeyPath, signature: Signature, record: SignatureRecord) -> 
 
 def _saving(options: Mapping[str, Any]) -> AbstractContextManager[None]:
     """Returns the context that `tf.saved_model.save` traces in, so that it finds these traces and makes none again."""
-    policy = options["experimental_variable_policy"]
+    named = options["experimental_variable_policy"]
+    policy = None if named == "none" else named  # TensorFlow lists it among its policies, and refuses it
     context: AbstractContextManager[None] = save_context.save_context(
         tf.saved_model.SaveOptions(experimental_variable_policy=policy)
     )
