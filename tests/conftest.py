@@ -214,3 +214,24 @@ def forge_file(release: Path, name: str) -> None:
     content = (release / name).read_bytes()
     entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
     forge_manifest(release, files={**manifest["files"], name: entry})
+
+
+@pytest.fixture
+def interruptible():
+    """Starts processes that signals end, and lets none outlive the test.
+
+    A shell's background job ignores SIGINT, and so does every process that it starts.
+    """
+    started = []
+
+    def start(arguments: Sequence[str | Path], **options) -> subprocess.Popen:
+        command = ["env", "--default-signal=INT,TERM,HUP", *map(str, arguments)]
+        process = subprocess.Popen(command, start_new_session=True, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

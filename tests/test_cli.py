@@ -289,17 +289,17 @@ def processes_with(marker):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", ["start", "import", "build"])
-def test_interrupted_it_leaves_nothing(project, number, after):
+def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
     project.write(
         "mynet.py",
         "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n",
     )
     marker = f"SMDECL_TEST_{time.monotonic_ns()}"
     scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
-    process = subprocess.Popen(
+    process = interruptible(
         [sys.executable, "-m", "smdecl", "model._target_=mynet.make"],
-        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"}, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     if after == "import":
         time.sleep(1.5)  # in the middle of it, on most machines

@@ -124,7 +124,7 @@ def gone(pid, within=300.0):
     "number",
     [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
 )
-def test_no_process_outlives_the_one_that_started_it(tmp_path, number):
+def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, number):
     script = tmp_path / "script.py"
     pids = tmp_path / "pids"
     script.write_text(
@@ -135,7 +135,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, number):
         isolating.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
         """)
     )
-    process = subprocess.Popen(
+    process = interruptible(
         [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
     )
     while not (pids.exists() and pids.read_text().count(" ")):

@@ -145,13 +145,13 @@ def test_variants_run_beside_each_other_and_are_told_in_their_order(waiting):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(waiting, number):
+def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(waiting, interruptible, number):
     marker = f"SMDECL_TEST_{os.getpid()}_{number}"
     scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
-    process = subprocess.Popen(
+    process = interruptible(
         [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,2,3.0"],
         cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: Path("built-3.0").exists())
     os.killpg(process.pid, number)  # as a terminal does
