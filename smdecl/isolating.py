@@ -261,6 +261,10 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
     with _children:
         process.join()
     exitcode = process.exitcode or 0
+    if process.is_lost():
+        return failure(
+            Problem((), f"the process that was {doing} was ended from outside, with the server it came from")
+        )
     if not begun:
         return failure(Problem((), f"the process that was to begin {doing} {_describe_exit(exitcode)}"))
     return failure(Problem((), f"the process that was {doing} {_describe_exit(exitcode)}"))

@@ -47,7 +47,7 @@ class Server(forkserver.ForkServer):
         """
         with self._starting:
             resource_tracker.ensure_running()
-            if self._process is not None and self._process.poll() is None:
+            if self.is_running():
                 return
             self._forget()
             with socket.socket(socket.AF_UNIX) as listener:
@@ -84,6 +84,10 @@ class Server(forkserver.ForkServer):
             self._forkserver_alive_fd = None  # type: ignore[assignment]
         self._forkserver_address = self._process = None
 
+    def is_running(self) -> bool:
+        """Tells whether the server runs; without it, the exit code of a child is not known."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """Ends the server at once, even in the middle of an import; its children notice by themselves."""
         server = self._process
@@ -118,6 +122,10 @@ class Child(process.BaseProcess):
     def __init__(self, server: Server, target: Callable[..., object], args: tuple[object, ...]) -> None:
         super().__init__(target=target, args=args)
         self._server = server
+
+    def is_lost(self) -> bool:
+        """Tells whether its server has ended before it."""
+        return not self._server.is_running()
 
     def __getstate__(self) -> dict[str, object]:
         """Returns what the child needs of this object."""

@@ -51,6 +51,18 @@ def test_a_process_that_exits_without_a_word_is_an_error():
         run(leave)
 
 
+def end_with_the_server():
+    """Does what a scheduler does that ends all processes of a job."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_whose_server_is_ended_is_not_blamed_on_the_model():
+    with pytest.raises(VerificationError, match="was ended from outside, with the server it came from"):
+        run(end_with_the_server)
+    assert run(say) == "result"
+
+
 def fail():
     try:
         raise OSError("disk")
