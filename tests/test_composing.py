@@ -129,7 +129,7 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
             ["modle=adder", "model.factr=1", "model=scaler"],
             [
                 "override 'modle=adder': modle: 'modle' is no key of the config; takes audit, devices, export_dir,"
-                " model, name, options, publish, release, seed, sha256, signatures, verify, weights; did you mean 'model'?",
+                " functions, model, name, options, publish, release, seed, sha256, signatures, verify, weights; did you mean 'model'?",
                 "override 'model.factr=1': model.factr: 'factr' is no key of model; takes _target_, factor; did you"
                 " mean 'factor'? (to add it, write '+model.factr=...')",
             ],
@@ -139,7 +139,7 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
         (["x={"], ["override 'x={': is no override: no viable alternative at input '{'; " + TAKES]),
         (["seed = 1"], ["override 'seed = 1': is no override: " + TAKES]),
         (["relese=mine"], ["override 'relese=mine': relese: 'relese' is no key of the config; takes audit, devices,"
-                           " export_dir, model, name, options, publish, release, seed, sha256, signatures, verify,"
+                           " export_dir, functions, model, name, options, publish, release, seed, sha256, signatures, verify,"
                            " weights; did you mean 'release'?"]),
         (["~model=scaler"], ["override '~model=scaler': model: Could not delete 'model=scaler'. No match in the defaults"
                              " list"]),
