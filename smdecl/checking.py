@@ -15,7 +15,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, digests, files, op_sets, paths, schema, signature_rules, signing, trust, verify_rules
+from smdecl import (
+    config,
+    digests,
+    files,
+    frameworks,
+    op_sets,
+    paths,
+    schema,
+    signature_rules,
+    signing,
+    trust,
+    verify_rules,
+)
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
 
@@ -141,9 +153,10 @@ def _check_trust(values: Mapping[str, Any], project: trust.Project) -> Iterator[
         elif ".applications." in target and node.get("weights", "imagenet") is not None:
             yield Problem(path, "would download weights; write weights: null beside it and restore them by weights=...")
         else:
-            for place, file in trust.files(target, node):
+            for place, file in frameworks.files(target, node):
                 if reason := trust.refuse_file(file, project):
                     yield Problem((*path[:-1], *place), reason)
+    yield from itertools.starmap(Problem, frameworks.refuse_arguments(dict(values)))
 
 
 def _check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:

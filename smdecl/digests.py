@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, trust
+from smdecl import files, frameworks, trust
 from smdecl.config import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 
@@ -51,7 +51,7 @@ def named(config: ExportConfig) -> Iterator[Path]:
     yield from of_weights(config.weights)
     parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}}
     for _, target, node in trust.targets(parts):
-        yield from (Path(name) for _, name in trust.files(target, node))
+        yield from (Path(name) for _, name in frameworks.files(target, node))
     for _, file in _files_of_examples(config):
         yield file
 

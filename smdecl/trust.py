@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smdecl import frameworks
 from smdecl.errors import KeyPath, UsageError, nearest
 
 if sys.version_info >= (3, 11):
@@ -25,23 +26,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
-_KERAS = (
-    r"(Model|Sequential|Input|Variable|models\.(Model|Sequential)|activations\.\w+|applications\.(\w+\.)?[A-Z]\w*"
-    r"|random\.SeedGenerator|(layers|initializers|regularizers|constraints|losses|metrics|optimizers"
-    r"|optimizers\.schedules|dtype_policies|quantizers)\.(?!TFSMLayer$|Lambda$)[A-Z]\w*)"
-)
-_CONSTRUCTORS = re.compile(
-    rf"(keras|tf_keras|tensorflow\.keras)\.{_KERAS}"
-    r"|tensorflow\.(Module|Variable|TensorSpec|TensorShape|DType|saved_model\.Asset|train\.Checkpoint"
-    r"|train\.experimental\.\w+|\w+_initializer|(initializers|lookup|lookup\.experimental)\.[A-Z]\w*"
-    r"|distribute\.(MirroredStrategy|OneDeviceStrategy))"
-)
-_VOCABULARY = dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary")
-LOAD_KERAS = "smdecl.models.load_keras"
-_READS = {"load_keras": "path", "Asset": "path", "TextFileInitializer": "filename", **_VOCABULARY}
-# Functions that these namespaces hold beside their constructors; each makes objects out of data.
-_DESERIALIZERS = ("deserialize", "get", "serialize")
 _FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
@@ -245,20 +229,11 @@ def _interpolations(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str, d
                 yield from _interpolations(item, (*path, key))
 
 
-def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yields place and name of the files that a framework's constructor reads: their contents go into the release."""
-    keyword = _READS.get(target.rpartition(".")[2])
-    if keyword is None or (target != LOAD_KERAS and target.partition(".")[0] not in _FRAMEWORKS):
-        return
-    given = [((keyword,), node.get(keyword)), *((("_args_", i), item) for i, item in enumerate(node.get("_args_", ())))]
-    yield from ((place, name) for place, name in given if isinstance(name, str))
-
-
 def model_files(value: Any) -> Iterator[tuple[KeyPath, str]]:
     """Yields key path and name of the files of whole models in a config: inputs of a release, as weights are."""
     for path, target, node in targets(value):
-        if target == LOAD_KERAS:
-            yield from (((*path[:-1], *place), name) for place, name in files(target, node))
+        if target == frameworks.LOAD_KERAS:
+            yield from (((*path[:-1], *place), name) for place, name in frameworks.files(target, node))
 
 
 def refuse_file(name: str, project: Project) -> str | None:
@@ -273,7 +248,7 @@ def refuse_file(name: str, project: Project) -> str | None:
 
 def is_framework(target: str) -> bool:
     """Tells whether a `_target_` is TensorFlow's, Keras's or smdecl's own, so that no code of a project runs."""
-    return target.partition(".")[0] in (*_FRAMEWORKS, "smdecl")
+    return frameworks.is_framework(target) or target.partition(".")[0] == "smdecl"
 
 
 def refuse_target(target: str, project: Project) -> str | None:
@@ -297,9 +272,8 @@ def _refuse_name(name: str, project: Project) -> str | None:
     package = name.partition(".")[0]
     if package == "smdecl":
         return None if name.startswith("smdecl.models.") else f"{name!r} is internal to smdecl"
-    if package in _FRAMEWORKS:
-        known = _CONSTRUCTORS.fullmatch(name) and name.rpartition(".")[2] not in _DESERIALIZERS
-        return None if known else f"{name!r} is none of the constructors of {package} that a config may name"
+    if frameworks.is_framework(name):
+        return frameworks.refuse_name(name)
     if package in project.trusted:
         return None
     if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
@@ -372,9 +346,9 @@ def refuse_object(found: Any, target: str, project: Project) -> str | None:
     """
     defined_in = str(getattr(found, "__module__", None) or type(found).__module__)
     package, named = defined_in.partition(".")[0], target.partition(".")[0]
-    if package in _FRAMEWORKS:
+    if package in frameworks.FRAMEWORKS:
         alias = f"{target!r} is an alias of {defined_in}.{_qualname(found)}; name the constructor itself"
-        return None if named in _FRAMEWORKS else alias
+        return None if named in frameworks.FRAMEWORKS else alias
     # Its own package too: what the process had imported already goes before a file of that name in the project.
     reason = _refuse_name(f"{defined_in}.{_qualname(found)}", project)
     return f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}" if reason else None
@@ -389,7 +363,7 @@ def refuse_method(method: Any, project: Project) -> str | None:
     function = _function_of(method)
     module = str(getattr(function, "__module__", None) or type(function).__module__)
     name = f"{module}.{_qualname(function)}"
-    if module.partition(".")[0] not in _FRAMEWORKS:
+    if module.partition(".")[0] not in frameworks.FRAMEWORKS:
         return _refuse_name(name, project)
     takes = f"takes a method of the project's own, or one of a framework's {', '.join(_FORWARD)}"
     return None if name.rpartition(".")[2] in _FORWARD else f"{name} is not for a signature to call; {takes}"

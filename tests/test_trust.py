@@ -454,7 +454,7 @@ def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
         ('[tool]\nsmdecl = "x"\n', "tool.smdecl: got 'x'; takes a table with the keys trust, environment"),
         (
             "[tool.smdecl]\ntrsut = []\n",
-            "tool.smdecl.trsut: is no key; takes trust, environment, custom_ops; did you mean 'trust'?",
+            "tool.smdecl.trsut: is no key; takes trust, environment, custom_ops, confine, reads, writes; did you mean",
         ),
     ],
 )

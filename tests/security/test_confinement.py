@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import confining, isolating, pipeline, trust
+from smdecl import confining, frameworks, isolating, pipeline
 from smdecl.confining import Confinement
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from tests.conftest import run_cli
@@ -119,7 +119,7 @@ DETOUR = "{_target_: tensorflow.saved_model.Asset, path: {_target_: keras.activa
 
 @needs_landlock
 def test_the_kernel_alone_keeps_a_file_out_of_a_release(project, outside, monkeypatch):
-    monkeypatch.setattr(trust, "files", lambda *_: ())
+    monkeypatch.setattr(frameworks, "refuse_arguments", lambda *_: ())
     project.write(
         "conf/model/leak.yaml",
         f"""
