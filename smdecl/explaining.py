@@ -116,7 +116,7 @@ def explain(error: Exception, culprit: Override | str | None, config: DictConfig
         if not isinstance(error, OverrideParseException):
             return _too_long(Origin(override=culprit))
         return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
-    if isinstance(error, hydra_sources.PackageError) and culprit is None:
+    if isinstance(error, hydra_sources.SearchPathError) and culprit is None:
         file = config_dirs.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
         return Problem(("hydra", "searchpath"), _text(error), _whole(file))
     return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)

@@ -70,8 +70,7 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
     for name in trust:
         if not name.isidentifier():
             raise UsageError(f"--trust: got {name!r}; takes the name of a top-level package")
-    directory = directory.resolve()
-    root = next((path for path in (directory, *directory.parents) if (path / "pyproject.toml").is_file()), directory)
+    root = project_root(directory)
     declared = _declared(root / "pyproject.toml")
     return Project(
         root,
@@ -82,6 +81,12 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
         reads=tuple(root / Path(place).expanduser() for place in declared["reads"]),
         writes=tuple(root / Path(place).expanduser() for place in declared["writes"]),
     )
+
+
+def project_root(directory: Path) -> Path:
+    """Returns the nearest directory upwards that has a pyproject.toml, or the directory itself."""
+    here = directory.resolve()
+    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
 
 
 def is_library(name: str) -> bool:
