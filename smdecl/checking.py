@@ -21,6 +21,7 @@ from smdecl import (
     files,
     frameworks,
     op_sets,
+    outside_values,
     paths,
     schema,
     signature_rules,
@@ -250,6 +251,8 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("weights", "path"), f"no file {f'{path}{end}'!r}; {takes}")
     elif reason := _refuse_content(Path(path), weights["format"]):
         yield Problem(("weights", "path"), reason)
+    elif leading_out := list(outside_values.refuse_members(Path(path))):
+        yield from (Problem(("weights", "path"), reason) for reason in leading_out)
     elif pinned := values.get("sha256"):
         # Who pins a release's files and then takes other weights has pinned what nothing reads.
         for file in _files_of_weights(values):
@@ -266,6 +269,8 @@ def _check_model_files(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(path, f"{name!r} is no .keras file of Keras 3")
         elif reason := _refuse_content(Path(name), "keras"):
             yield Problem(path, reason)
+        elif leading_out := list(outside_values.refuse_members(Path(name))):
+            yield from (Problem(path, reason) for reason in leading_out)
         elif values["sha256"] and name not in values["sha256"]:
             yield Problem(path, f"{name!r} has no digest in sha256, where others have; add its own")
 

@@ -14,12 +14,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from smdecl import custom_ops, digests
+from smdecl import custom_ops, digests, outside_values
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.records import CustomOpsRecord, ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 from smdecl.trust import Project
+
+if TYPE_CHECKING:
+    from smdecl.building import Built
 
 _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
 
@@ -61,11 +65,18 @@ class Made:
     custom_ops: tuple[CustomOpsRecord, ...] = ()
 
 
+def _build(config: ExportConfig, project: Project) -> Built:
+    from smdecl import building
+
+    outside_values.require_own_values(config)
+    return building.build(config, project)
+
+
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl import building, exposing, keras_models, tracing, tracking
+    from smdecl import exposing, keras_models, tracing, tracking
 
-    built = building.build(config, project)
+    built = _build(config, project)
     with keras_models.inference():
         traced = tracing.trace(built, config.signatures, config.devices, config.options)
         functions = exposing.resolve(built, traced, config.functions)
@@ -85,7 +96,6 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     """
     from smdecl import (
         auditing,
-        building,
         examples,
         exposing,
         inspecting,
@@ -99,7 +109,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
 
     clock = _Clock()
     before = frozenset(sys.modules)
-    built = building.build(config, project)
+    built = _build(config, project)
     clock.stop("build")
     with keras_models.inference():
         traced = tracing.trace(built, config.signatures, config.devices, config.options)

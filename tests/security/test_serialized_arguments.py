@@ -145,6 +145,7 @@ FILES = {
     "bytes": ["/etc/passwd"],
 }  # fmt: skip
 READERS = {
+    "smdecl.models.load_keras": "path",
     "tensorflow.saved_model.Asset": "path",
     "tensorflow.lookup.TextFileInitializer": "filename",
     "keras.layers.StringLookup": "vocabulary",
