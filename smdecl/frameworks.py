@@ -135,6 +135,7 @@ def _refuse_node(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath
     if node.get("_recursive_", True) is not True:
         # A nested target would stay a mapping, and reach the constructor as data.
         yield ("_recursive_",), f"got {node['_recursive_']!r}; expected true for what is in {target!r}"
+    given: list[tuple[KeyPath, Any]]
     given = [((key,), value) for key, value in node.items() if key not in ("_target_", "_args_")]
     if isinstance(positional, list):
         given += [(("_args_", index), value) for index, value in enumerate(positional)]
