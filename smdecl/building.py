@@ -64,9 +64,9 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
         _require_trackable(obj, config.model["_target_"])
         _require_methods(obj, config.signatures, project)
         build_layers(obj, config.signatures)
+        _require_eager()
         methods.require(obj, config.signatures)
         restored = restoring.restore(obj, config.weights)
-    _require_eager()
     return Built(obj, _describe(obj, restored), restored.reference)
 
 
