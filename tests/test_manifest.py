@@ -52,10 +52,10 @@ def recipe():
     return [line.replace("/tmp/files", "../files") for line in lines[start : start + 2]]
 
 
-def test_the_readme_has_the_commands_that_make_the_digest():
-    readme = (ROOT / "README.md").read_text()
+def test_the_docs_have_the_commands_that_make_the_digest():
+    page = (ROOT / "docs" / "reproduce-and-sign.md").read_text()
 
-    assert all(f"$ {line.replace('../files', '/tmp/files')}" in readme for line in recipe())
+    assert all(f"$ {line.replace('../files', '/tmp/files')}" in page for line in recipe())
 
 
 @pytest.mark.parametrize("name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"])
