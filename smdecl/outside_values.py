@@ -7,7 +7,9 @@ restore from such weights is to read those files into the release.
 from __future__ import annotations
 
 import math
+import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -91,16 +93,27 @@ def _refuse_size(unpacked: int, stored: int) -> str | None:
 def refuse_objects(path: Path) -> Iterator[str]:
     """Yields the objects of an HDF5 file, or of those in a zip archive, that lead to other files."""
     if zipfile.is_zipfile(path):
-        yield from refuse_members(path)
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                with archive.open(member) as file:
-                    is_hdf5 = file.read(len(_SIGNATURE)) == _SIGNATURE
-                if is_hdf5 or member.filename.endswith(_SUFFIXES):
-                    with archive.open(member) as file:
-                        yield from _refuse_hdf5(file, f"{path}:{member.filename}")
+        refused = list(refuse_members(path))
+        yield from refused
+        if not refused:
+            yield from _refuse_packed(path)
     with path.open("rb") as file:  # which may be both
         yield from _refuse_hdf5(file, str(path))
+
+
+def _refuse_packed(path: Path) -> Iterator[str]:
+    """Yields the objects that lead to other files of the HDF5 files in a zip archive."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as packed:
+                head = packed.read(len(_SIGNATURE))
+                if head != _SIGNATURE and not member.filename.endswith(_SUFFIXES):
+                    continue
+                # HDF5 reads back and forth, for which zipfile reads a member from its start each time.
+                with tempfile.TemporaryFile() as file:
+                    file.write(head)
+                    shutil.copyfileobj(packed, file)
+                    yield from _refuse_hdf5(file, f"{path}:{member.filename}")
 
 
 def _refuse_hdf5(file: IO[bytes], name: str) -> Iterator[str]:
