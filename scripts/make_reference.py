@@ -79,7 +79,7 @@ def _config_page() -> str:
     for key in groups:
         schema = config["properties"][key]
         lines += [f"## {key}", "", _sentence(schema["description"]), ""]
-        if rows := list(_below(key, schema, defaults.get(key, _NONE))):
+        if rows := list(_below("", schema, defaults.get(key, _NONE))):
             lines += [*_table(rows), ""]
         elif "additionalProperties" in schema:
             lines += [f"Each value is {_type(schema['additionalProperties'])}.", ""]
