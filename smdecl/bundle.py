@@ -29,6 +29,9 @@ from smdecl.varints import read_varint
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _CHECKSUM = 4  # bytes, between the lengths of texts and the texts
+_LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred
+_LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
+_HIGHEST_RANK = 254  # of a tensor in TensorFlow
 _SLICE = b"\0"  # what the key of a slice begins with
 _OF_OTHER_CHECKSUMS = ("variant", "resource")  # no value of them can be read here
 
@@ -112,7 +115,7 @@ def read(prefix: Path) -> list[Tensor]:
     """
     index = prefix.with_name(f"{prefix.name}.index")
     try:
-        entries = dict(sstables.entries(files.read_regular(index)))
+        entries = dict(sstables.entries(files.read_regular(index, _LARGEST_INDEX)))
         header = tensor_bundle_pb2.BundleHeaderProto.FromString(entries.pop(b""))
         tensors = [*_tensors(prefix, header.num_shards, sorted(entries.items()))]
     except FileNotFoundError as error:
@@ -124,10 +127,18 @@ def read(prefix: Path) -> list[Tensor]:
     variables = []
     for tensor in tensors:
         if tensor.name == OBJECT_GRAPH:
-            tensor.read()  # loaders read it, too
+            _require_object_graph(tensor)
         else:
             variables.append(tensor)
     return variables
+
+
+def _require_object_graph(tensor: Tensor) -> None:
+    """Raises where loaders cannot read the object graph."""
+    if tensor.size > _LARGEST_OBJECT_GRAPH:
+        most = f"expected at most {_LARGEST_OBJECT_GRAPH}"
+        raise ContractError(f"{tensor.file}: the object graph has {tensor.size} bytes; {most}")
+    tensor.read()
 
 
 def _require_data(tensors: list[Tensor]) -> None:
@@ -149,6 +160,21 @@ def _require_data(tensors: list[Tensor]) -> None:
             problems.append(Problem((), f"{file}: {message}"))
     if problems:
         raise ContractError(problems)
+    _require_apart(tensors)
+
+
+def _require_apart(tensors: list[Tensor]) -> None:
+    """Raises where tensors share bytes: many of them could take long to read from a small file."""
+    known: Tensor | None = None
+    for tensor in sorted(filter(_size, tensors), key=lambda each: (each.file, each.offset)):
+        if known is not None and known.file == tensor.file and tensor.offset < known.end:
+            message = f"{tensor.file}: {known.name!r} and {tensor.name!r} overlap"
+            raise ContractError(message)
+        known = tensor
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.size
 
 
 def _tensors(prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]) -> Iterator[Tensor]:
@@ -158,6 +184,8 @@ def _tensors(prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]) -> I
         if entry.slices:  # a variable in slices has no bytes beside them
             continue
         shape = tuple(int(dim.size) for dim in entry.shape.dim)
+        if len(shape) > _HIGHEST_RANK:
+            raise ValueError(f"{name} has {len(shape)} dims; expected at most {_HIGHEST_RANK}")
         if min(entry.offset, entry.size, *shape, 0) < 0:
             raise ValueError(f"{name} has a size below zero")
         yield Tensor(

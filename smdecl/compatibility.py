@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any
 
+from smdecl.budgets import Budget
 from smdecl.config import PREDICT
+from smdecl.errors import ContractError
 from smdecl.records import (
     ArgumentsRecord,
     Change,
@@ -17,35 +19,80 @@ from smdecl.records import (
     TraceRecord,
 )
 
+_MOST_COMPARED = 1_000_000  # tensors of pairs of traces
+_LONGEST_DEFAULT = 100  # characters of a value that may become a tensor
 BREAKING, ADDITIVE = "breaking", "additive"
 _Serves = Callable[[TensorRecord, TensorRecord], bool]
 
 
 def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
-    """Yields what a caller of the signatures, or of the restored functions, can tell."""
+    """Yields what a caller of the signatures, or of the restored functions, can tell.
+
+    Raises:
+        ContractError: Where there are more traces than can be compared.
+    """
     if old.tags != new.tags:
         yield Change("tags", "", f"were {', '.join(old.tags)}, and are {', '.join(new.tags)}", BREAKING)
     yield from _signatures(old.signatures, new.signatures)
+    budget = Budget(_MOST_COMPARED, "pairs of tensors in their traces")
     for name in sorted({*old.functions, *new.functions}):
         if name not in new.functions:
             yield Change("functions", name, "is gone from what tf.saved_model.load gives", BREAKING)
         elif name not in old.functions:
             yield Change("functions", name, "is new", ADDITIVE)
         else:
-            yield from _function(name, old.functions[name], new.functions[name])
+            yield from _function(name, old.functions[name], new.functions[name], budget)
 
 
-def _function(name: str, old: FunctionRecord, new: FunctionRecord) -> Iterator[Change]:
+def _function(name: str, old: FunctionRecord, new: FunctionRecord, budget: Budget) -> Iterator[Change]:
     if old.arguments and new.arguments and old.arguments != new.arguments:
         given = {*old.arguments.names}.union(*map(_given, old.traces))  # `**rest` takes others than it names
         verdict = ADDITIVE if _takes_on(old.arguments, new.arguments, given) else BREAKING
         yield Change("functions", name, f"took ({old.arguments}), and takes ({new.arguments})", verdict)
-    for trace in old.traces:
-        if not any(_serves(trace, other, new.arguments) for other in new.traces):
-            yield Change("functions", name, f"can no longer be called as {call(trace)}", BREAKING)
+    for trace in _unserved(old, new, budget):
+        yield Change("functions", name, f"can no longer be called as {call(trace)}", BREAKING)
+    for trace in _unserved(new, old, budget):
+        yield Change("functions", name, f"can be called as {call(trace)} now", ADDITIVE)
+
+
+def _unserved(old: FunctionRecord, new: FunctionRecord, budget: Budget) -> Iterator[TraceRecord]:
+    """Yields the traces of a function whose callers can call no trace of another one.
+
+    Traces are compared in pairs where one has what the other has, shapes and added arguments aside.
+    """
+    same = set(map(_content, new.traces))
+    # A caller gives the same arguments; the other trace may have more, with defaults.
+    added = new.arguments.defaults.keys() if new.arguments else set[str]()
+    likely: dict[Hashable, list[TraceRecord]] = {}
     for trace in new.traces:
-        if not any(_serves(trace, other, old.arguments) for other in old.traces):
-            yield Change("functions", name, f"can be called as {call(trace)} now", ADDITIVE)
+        likely.setdefault(_form(trace, added), []).append(trace)
+    for trace in old.traces:
+        if _content(trace) in same:
+            continue
+        others = likely.get(_form(trace, added), [])
+        _charge(budget, len(others) * (len(trace.inputs) + len(trace.outputs) + 1))
+        if not any(_serves(trace, other, new.arguments) for other in others):
+            yield trace
+
+
+def _charge(budget: Budget, amount: int) -> None:
+    try:
+        budget.spend(amount)
+    except ValueError as error:
+        raise ContractError(f"the SavedModels cannot be compared: {error}") from error
+
+
+def _content(trace: TraceRecord) -> Hashable:
+    """Returns what is the same in equal traces."""
+    parts = (trace.inputs, trace.outputs, trace.values, trace.nests, trace.returns)
+    return tuple(frozenset(part.items()) for part in parts)
+
+
+def _form(trace: TraceRecord, optional: Collection[str]) -> Hashable:
+    """Returns what a trace shares with all that can be called in its place: the types of inputs."""
+    inputs = trace.inputs.items()
+    required = ((place, _type(tensor)) for place, tensor in inputs if _argument(place) not in optional)
+    return frozenset(required)
 
 
 def _takes_on(old: ArgumentsRecord, new: ArgumentsRecord, given: Collection[str]) -> bool:
@@ -91,6 +138,8 @@ def _takes_default(trace: TraceRecord, name: str, default: str) -> bool:
         return False
     if default.startswith(f"{tensor.dtype} "):  # a tensor, whose value is told where it is a single one
         return _DIGEST not in default
+    if len(default) > _LONGEST_DEFAULT:
+        return False
     try:
         value = ast.literal_eval(default)
         return tensor.dtype in _BECOMES.get(type(value), ()) and (type(value) is not int or abs(value) < _INT32)
@@ -209,12 +258,22 @@ def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Pairs what is gone with what is new where each has just one like it."""
     gone = {name: value for name, value in old.items() if name not in new}
     come = {name: value for name, value in new.items() if name not in old}
-    pairs = {name: [other for other, value in come.items() if value == gone[name]] for name in gone}
-    return {
-        name: others[0]
-        for name, others in pairs.items()
-        if len(others) == 1 and list(pairs.values()).count(others) == 1
-    }
+    known, made = _by_content(gone), _by_content(come)
+    pairs = ((names, made.get(content, [])) for content, names in known.items())
+    renamed = {names[0]: others[0] for names, others in pairs if len(names) == len(others) == 1}
+    return {name: renamed[name] for name in gone if name in renamed}
+
+
+def _by_content(records: Mapping[str, TensorRecord | SignatureRecord]) -> dict[Hashable, list[str]]:
+    """Returns the names of records by what is the same in equal ones."""
+    found: dict[Hashable, list[str]] = {}
+    for name, record in records.items():
+        content: Hashable = record
+        if isinstance(record, SignatureRecord):
+            tensors = (frozenset(each.items()) for each in (record.inputs, record.outputs))
+            content = (*tensors, record.method_name)
+        found.setdefault(content, []).append(name)
+    return found
 
 
 def _takes(old: TensorRecord, new: TensorRecord) -> bool:

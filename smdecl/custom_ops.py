@@ -16,7 +16,8 @@ from typing import Any
 
 from smdecl import digests, usercode
 from smdecl.errors import Problem, UsageError
-from smdecl.records import CustomOpsRecord, printable
+from smdecl.printing import printable
+from smdecl.records import CustomOpsRecord
 from smdecl.trust import Project, is_library
 
 

@@ -6,18 +6,11 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from smdecl import base_paths, bundle, inspecting, manifest
+from smdecl import base_paths, bundle, files, inspecting, manifest
 from smdecl.errors import ContractError
+from smdecl.printing import printable
 from smdecl.protos import MetaGraphDef, SignatureDef, TensorInfo
-from smdecl.records import (
-    RESERVED_KEYS,
-    DescriptionRecord,
-    GraphRecord,
-    ReleaseRecord,
-    StoredRecord,
-    TensorNamesRecord,
-    printable,
-)
+from smdecl.records import RESERVED_KEYS, DescriptionRecord, GraphRecord, ReleaseRecord, StoredRecord, TensorNamesRecord
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
 # The collections of TensorFlow 1 that name what a loader runs first, and a training step.
@@ -107,9 +100,10 @@ def _stored(tensor: bundle.Tensor) -> StoredRecord:
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:
     try:
-        for path in sorted(directory.rglob("*")):
+        for name, _ in sorted(files.walk(directory), key=lambda found: found[0].split("/")):
+            path = directory / name
             if path.is_file():
-                yield printable(path.relative_to(directory).as_posix()), path.stat().st_size
+                yield printable(name), path.stat().st_size
     except OSError as error:
         raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
@@ -118,5 +112,6 @@ def _release(directory: Path) -> ReleaseRecord | None:
     if not (directory / manifest.FILE).is_file():
         return None
     made = manifest.read(directory)
+    smdecl = made["environment"].get("smdecl", "?")
     commit = (made["source"] or {}).get("commit")
-    return ReleaseRecord(made["name"], made["digest"], made["environment"]["smdecl"], commit)
+    return ReleaseRecord(made["name"], made["digest"], smdecl, commit)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,20 +13,10 @@ from smdecl import contract, converting, leaks, serving_apis, tf_examples, userc
 from smdecl.config import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
+from smdecl.stored_examples import Example
 from smdecl.tracing import Traced
 
 _Batches = list[tuple[dict[str, Any], bool]]  # inputs, and whether an unknown dim has the size 0 there
-FILE = "assets.extra/smdecl/examples.npz"
-_INDEX = "examples.json"
-
-
-@dataclass(frozen=True)
-class Example:
-    """Inputs of one call of a signature and the outputs expected of it, by name."""
-
-    signature: str
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
 
 
 def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
@@ -270,90 +256,3 @@ def _form(inputs: Mapping[str, Any]) -> str:
 
 def _shapes(inputs: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {tf.as_dtype(value.dtype).name} {list(value.shape)}" for name, value in inputs.items())
-
-
-def write(examples: Sequence[Example], directory: Path) -> None:
-    """Writes the examples into a SavedModel: one .npy a tensor, strings as their lengths and bytes; no pickles."""
-    path = directory / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    index = []
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for number, example in enumerate(examples):
-            entry: dict[str, Any] = {"signature": example.signature, "inputs": {}, "outputs": {}}
-            for kind, tensors in (("inputs", example.inputs), ("outputs", example.outputs)):
-                for position, (name, array) in enumerate(tensors.items()):
-                    place = f"{number}/{kind}/{position}"
-                    entry[kind][name] = {
-                        "file": place,
-                        "dtype": tf.as_dtype(array.dtype).name,
-                        "shape": list(array.shape),
-                    }
-                    _write_array(archive, place, array)
-            index.append(entry)
-        # ZipInfo's default date is fixed, so that the same examples make the same bytes.
-        archive.writestr(zipfile.ZipInfo(_INDEX), json.dumps(index, indent=1))
-
-
-def _write_array(archive: zipfile.ZipFile, place: str, array: Any) -> None:
-    if array.dtype == object:
-        values = [bytes(value) for value in array.ravel()]
-        _write_npy(archive, f"{place}.lengths.npy", np.array([len(value) for value in values], dtype=np.int64))
-        array = np.frombuffer(b"".join(values), dtype=np.uint8)
-    elif array.dtype.isbuiltin != 1:  # bfloat16 and the like, which .npy cannot name
-        array = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
-    _write_npy(archive, f"{place}.npy", np.ascontiguousarray(array))
-
-
-def _write_npy(archive: zipfile.ZipFile, name: str, array: Any) -> None:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, allow_pickle=False)
-    archive.writestr(zipfile.ZipInfo(name), buffer.getvalue())
-
-
-def read(directory: Path) -> list[Example]:
-    """Reads the examples of a release, which anybody may have written.
-
-    Raises:
-        VerificationError: Where they cannot be read.
-    """
-    path = directory / FILE
-    try:
-        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
-            index = json.loads(archive.read(_INDEX))
-            return [_read_example(arrays, **entry) for entry in _list(index)]
-    except Exception as error:  # what broken files make zipfile and NumPy raise is of many types
-        raise VerificationError(f"{path}: cannot be read: {usercode.summary(error)}") from error
-
-
-def _list(index: Any) -> list[Any]:
-    if not isinstance(index, list):
-        raise TypeError(f"{_INDEX} is no list")
-    return index
-
-
-def _read_example(
-    arrays: Any, signature: str, inputs: Mapping[str, Mapping[str, Any]], outputs: Mapping[str, Mapping[str, Any]]
-) -> Example:
-    if not isinstance(signature, str):
-        raise TypeError(f"{signature!r} is no signature")
-    return Example(
-        signature,
-        {name: _read_array(arrays, **tensor) for name, tensor in inputs.items()},
-        {name: _read_array(arrays, **tensor) for name, tensor in outputs.items()},
-    )
-
-
-def _read_array(arrays: Any, file: str, dtype: str, shape: list[int]) -> Any:
-    array = arrays[file]
-    if dtype == "string":
-        ends = np.cumsum(arrays[f"{file}.lengths"])
-        values = (
-            [array[start:end].tobytes() for start, end in zip([0, *ends[:-1]], ends, strict=True)] if len(ends) else []
-        )
-        array = np.array(values, dtype=object)
-    elif array.dtype != (kind := tf.as_dtype(dtype).as_numpy_dtype):
-        array = array.view(kind)
-    array = array.reshape(shape)
-    if list(array.shape) != shape:  # NumPy takes null, and -1 for a size
-        raise ValueError(f"{shape} is no shape")
-    return array

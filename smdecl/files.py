@@ -18,27 +18,39 @@ PATTERN = frozenset("*?[]\\")  # what TensorFlow takes a path for a pattern by
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
     """Opens a regular file to read.
 
+    Args:
+        path: Of the file.
+        most: Bytes that a file of its kind has; a sparse file claims many and takes up few.
+
     Raises:
-        OSError: Where it is none, or cannot be read.
+        OSError: If it is not a regular file, is larger, or cannot be read.
     """
     # To open a pipe would wait for somebody to write into it.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            reason = f"it has {size} bytes; expected at most {most}"
+            raise OSError(errno.EFBIG, reason, str(path))
         yield file
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path, most: int) -> bytes:
     """Returns the bytes of a regular file.
 
+    Args:
+        path: Of the file.
+        most: Bytes that a file of its kind has; a sparse file claims many and takes up few.
+
     Raises:
-        OSError: Where it is none, or cannot be read.
+        OSError: If it is not a regular file, is larger, or cannot be read.
     """
-    with open_regular(path) as file:
-        return file.read()
+    with open_regular(path, most) as file:
+        return file.read(os.fstat(file.fileno()).st_size)  # sets aside as much as it is asked for
 
 
 def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

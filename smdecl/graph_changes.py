@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from smdecl.inspecting import all_nodes
 from smdecl.protos import AttrValue, MetaGraphDef, NameAttrList, NodeDef, node_def_pb2
 from smdecl.records import Change, SavedModelRecord
 
+_Place: TypeAlias = tuple[str, str]
 _NAMED = 3  # nodes of a kind; the first ones say where to look
-_NUMBER = re.compile(r"_(\d+)$")
+_NUMBER = re.compile(r"_(\d{1,18})$")
 _DERIVED = "_output_shapes"  # follow from what a node computes and from its inputs
 _GRADIENT_OP = "_gradient_op_type"  # names a gradient in the process that made it
 _GRADIENT = re.compile(rb"-\d+$")
@@ -53,12 +54,13 @@ def _nodes(old_graph: MetaGraphDef, new_graph: MetaGraphDef) -> Iterator[Change]
     }
     for how, places in kinds.items():
         for place in places[:_NAMED]:
-            yield Change("nodes", place, how or _node(old[place], new[place]))
+            where = "/".join(filter(None, place))
+            yield Change("nodes", where, how or _node(old[place], new[place]))
         if len(places) > _NAMED:
             yield Change("nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}")
 
 
-def _by_place(graph: MetaGraphDef) -> dict[str, NodeDef]:
+def _by_place(graph: MetaGraphDef) -> dict[_Place, NodeDef]:
     """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
     names: dict[str, str] = {}
     stems: Counter[str] = Counter()
@@ -67,14 +69,15 @@ def _by_place(graph: MetaGraphDef) -> dict[str, NodeDef]:
         stem = _NUMBER.sub("", name.removeprefix("__inference_").removeprefix("__forward_"))
         stems[stem] += 1
         names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
-    found = {}
+    found: dict[_Place, NodeDef] = {}
     places = sorted(all_nodes(graph), key=lambda place: names.get(place[0], ""))
     for function, node in places:
-        place = f"{names[function]}/{node.name}" if function else node.name
-        found[place] = _unnumbered(node, names)
+        # Two parts: joined, many nodes of a function with a long name would take much memory.
+        found[names.get(function, ""), node.name] = _unnumbered(node, names)
     for function in graph.graph_def.library.function:
         results = [f"{name}={source}" for name, source in sorted(function.ret.items())]
-        found[f"{names[function.signature.name]}/return"] = node_def_pb2.NodeDef(op="return", input=results)
+        returned = node_def_pb2.NodeDef(op="return", input=results)
+        found[names[function.signature.name], "return"] = returned
     return found
 
 

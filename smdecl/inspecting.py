@@ -39,6 +39,8 @@ from smdecl.saved_functions import saved_functions
 from smdecl.structured_values import composite_spec, constant, shape
 
 SERVE = "serve"
+_LARGEST = (1 << 31) - 1  # bytes of a message, as protobuf takes them
+_LARGEST_TEXT = 1 << 25  # bytes; parsing takes a second for a million
 _ASSETS = "saved_model_assets"  # the collection of TensorFlow 1
 
 
@@ -53,11 +55,12 @@ def read(directory: Path) -> SavedModel:
         names = " and no ".join(base_paths.MODEL_FILES)
         raise ContractError(f"{str(directory)!r} holds no SavedModel: it has no {names}")
     try:
-        content = files.read_regular(path)
         if path.suffix == ".pbtxt":
-            message = text_format.Parse(content.decode(), saved_model_pb2.SavedModel())
+            text = files.read_regular(path, _LARGEST_TEXT).decode()
+            content = text_format.Parse(text, saved_model_pb2.SavedModel()).SerializeToString()
         else:
-            message = saved_model_pb2.SavedModel.FromString(content)
+            content = files.read_regular(path, _LARGEST)
+        message = saved_model_pb2.SavedModel.FromString(content)  # refuses deep nesting, too
     except Exception as error:  # OSError, or protobuf's own, whose place differs by implementation
         reason = getattr(error, "strerror", None) or error
         raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {reason}") from error
@@ -205,8 +208,9 @@ def all_nodes(graph: MetaGraphDef) -> Iterator[tuple[str, NodeDef]]:
     for node in graph.graph_def.node:
         yield "", node
     for function in graph.graph_def.library.function:
+        name = function.signature.name  # once: protobuf makes a new text of it each time
         for node in function.node_def:
-            yield function.signature.name, node
+            yield name, node
 
 
 def _variables(graph: MetaGraphDef) -> Iterator[VariableRecord]:

@@ -103,6 +103,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         reference,
         saving,
         sources,
+        stored_examples,
         tracing,
         warmup,
     )  # fmt: skip
@@ -130,7 +131,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         if config.weights is not None and built.reference is not None:
             reference.compare(built.reference, config.weights.path, traced, cases, config.verify)
     with disk_errors(directory):
-        examples.write(cases, directory)
+        stored_examples.write(cases, directory)
         if config.publish.warmup:
             method_names = {key: signature.signature.method_name for key, signature in traced.items()}
             warmup.write(cases, config.name, method_names, directory)

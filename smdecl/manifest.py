@@ -21,6 +21,8 @@ from smdecl.making import Made
 from smdecl.records import OPTIONAL
 
 FILE = "assets.extra/smdecl/manifest.json"
+_LARGEST = 1 << 24  # bytes
+_DEEPEST = 100  # a config is nested 64 deep at most
 _SIGNED_BY = (provenance.FILE, signing.FILE)  # what is made of the manifest is neither in it nor in the digest
 
 
@@ -146,8 +148,9 @@ def read(directory: Path) -> dict[str, Any]:
     base_paths.require_one(directory, "a release")
     path = directory / FILE
     try:
-        text = files.read_regular(path).decode()
+        text = files.read_regular(path, _LARGEST).decode()
         manifest: dict[str, Any] = json.loads(text)
+        _require_plain(manifest)
         intact = isinstance(manifest, dict) and _text(manifest) == text
         checksum = _checksum(manifest) if intact else None
     except FileNotFoundError as error:
@@ -162,14 +165,35 @@ def read(directory: Path) -> dict[str, Any]:
         raise VerificationError(f"{path}: was changed since the release was made: {error}") from error
     if checksum is None or checksum != manifest.get("checksum"):
         raise VerificationError(f"{path}: was changed since the release was made: its checksum is another")
-    if schema.problems("manifest", manifest):
-        made_by = manifest.get("environment", {}).get("smdecl", "another version")
-        raise VerificationError(f"{path}: is not as this version writes it; it was made by smdecl {made_by}")
+    if not schema.fits("manifest", manifest):
+        environment = manifest.get("environment")
+        made_by = environment.get("smdecl") if isinstance(environment, dict) else None
+        told = f"it was made by smdecl {made_by or 'another version'}"
+        raise VerificationError(f"{path}: is not as this version writes it; {told}")
     # Anybody can compute the checksum anew; the digest names the release, so it has to be that of its files.
-    if (digest := _digest(manifest["files"])) != manifest["digest"]:
+    try:
+        digest = _digest(manifest["files"])
+    except UnicodeEncodeError as error:
+        raise VerificationError(f"{path}: lists what no file is called: {error}") from error
+    if digest != manifest["digest"]:
         found = f"the digest of the files that it lists is {digest}"
         raise VerificationError(f"{path}: was changed since the release was made: {found}")
     return manifest
+
+
+def _require_plain(manifest: Any) -> None:
+    """Raises ValueError where a manifest is nested deeper than any."""
+    level, depth = [manifest], 0
+    while level:
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} deep")
+        level, depth = [item for value in level for item in _held(value)], depth + 1
+
+
+def _held(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
@@ -230,13 +254,22 @@ def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Pr
             yield Problem((), f"{path}: is missing, and {present[0]} is there; a signed release has both")
         elif path.is_symlink() or not path.is_file():
             yield Problem((), f"{path}: is no longer a regular file")
-        elif name == provenance.FILE and files.read_regular(path) != _provenance(manifest).encode():
+        elif name == provenance.FILE and not _is_provenance(path, manifest):
             yield Problem((), f"{path}: was changed: it is not what the manifest gives")
 
 
-def sha256_of_files(directory: Path) -> dict[str, str]:
-    """Returns the name of every file of a release that the manifest lists, with its sha256."""
-    return {name: digests.sha256(path) for name, path in _regular_files(directory)}
+def _is_provenance(path: Path, manifest: Mapping[str, Any]) -> bool:
+    expected = _provenance(manifest).encode()
+    return path.stat().st_size == len(expected) and path.read_bytes() == expected
+
+
+def listed_files(directory: Path) -> dict[str, Path]:
+    """Returns the name of every file of a release that the manifest lists, with its path.
+
+    Raises:
+        OSError: If a part of the directory cannot be read.
+    """
+    return dict(_regular_files(directory))
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from smdecl.errors import Problem, PublishError
 from smdecl.files import locked, read_regular
 
+_LARGEST = 1 << 24  # bytes
 _KEY = ("publish", "models_config")
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _ENTRY = re.compile(
@@ -62,7 +63,7 @@ def require_ours(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        text = read_regular(path).decode()
+        text = read_regular(path, _LARGEST).decode()
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

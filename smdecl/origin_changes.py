@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from smdecl.budgets import Budget
+from smdecl.errors import ContractError
 from smdecl.records import Change
 from smdecl.schema import text
 
 PARTS = ("config", "custom_ops", "environment", "inputs", "source")
+_MOST_KEYS = 1 << 26
 _DIGITS = 12  # of a digest or a commit; enough to tell it by
 
 
@@ -26,11 +29,24 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 
 def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     """Yields the keys of two configs that differ."""
-    flat_old, flat_new = dict(_leaves("", old)), dict(_leaves("", new))
+    flat_old, flat_new = _flat(old), _flat(new)
     for key in sorted({*flat_old, *flat_new}):
         if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
             was, now = (text(flat[key]) if key in flat else None for flat in (flat_old, flat_new))
             yield Change.of("config", key, was, now)
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a config by their whole keys."""
+    found: dict[str, Any] = {}
+    keys = Budget(_MOST_KEYS, "characters in the keys of its config")
+    try:
+        for key, value in _leaves("", config):
+            keys.spend(len(key))
+            found[key] = value
+    except ValueError as error:
+        raise ContractError(f"the manifest of a release cannot be compared: {error}") from error
+    return found
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from importlib import resources
 from pathlib import Path
@@ -12,12 +11,13 @@ from rich.filesize import decimal
 from smdecl import schema
 from smdecl.compatibility import call
 from smdecl.manifest import plain
-from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, printable, tensor_text
+from smdecl.printing import as_json, as_line
+from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, tensor_text
 
 
 def text(directory: Path, found: DescriptionRecord) -> str:
     """Returns a line for each thing that there is, by what it is."""
-    return "".join(f"{printable(line)}\n" for line in _lines(directory, found))
+    return "".join(f"{as_line(line)}\n" for line in _lines(directory, found))
 
 
 def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
@@ -87,7 +87,7 @@ def to_json(_directory: Path, found: DescriptionRecord) -> str:
     for graph in (record, *record["other_graphs"]):
         schema.require("saved_model", graph["saved_model"])
     schema.require("description", record)
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    return as_json(record)
 
 
 def html(directory: Path, found: DescriptionRecord) -> str:
@@ -105,13 +105,13 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         "asset": _asset,
         "bytes": decimal,
         "call": call,
-        "printable": printable,
+        "printable": as_line,
         "stored": _stored,
         "tags": _tags,
     }
     template = resources.files("smdecl").joinpath("description.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
-        directory=printable(str(directory)),
+        directory=as_line(str(directory)),
         found=found,
         summary=list(_summary(found)),
     )

@@ -29,7 +29,8 @@ from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify,
 from smdecl.confining import Confinement
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
-from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord, printable
+from smdecl.printing import printable
+from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
 from smdecl.trust import Project, find_project
 
 

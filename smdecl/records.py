@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from smdecl.printing import as_line
+
 # Signature keys of TensorFlow's own: what initialises tables, and what trains.
 RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
 
@@ -14,12 +16,6 @@ RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
 VALUE = "value "
 # Of a field that is left out of JSON where it is None: manifests that had none of it stay as they are.
 OPTIONAL = {"optional": True}
-
-
-def printable(text: str) -> str:
-    """Returns a text in which nothing ends a line, or speaks to a terminal: others may have written the names in it."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
 
 Shape: TypeAlias = tuple[int | None, ...] | None
 Dim: TypeAlias = int | str | None
@@ -266,7 +262,7 @@ class Change:
         return cls(part, where, f"is gone: {old}" if new is None else f"was {old}, and is {new}")
 
     def __str__(self) -> str:
-        return printable(f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}")
+        return as_line(f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}")
 
 
 @dataclass(frozen=True)

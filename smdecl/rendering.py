@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from smdecl import schema
 from smdecl.config import Signature, Spec, input_names, parts
 from smdecl.making import Plan
 from smdecl.manifest import plain
+from smdecl.printing import as_json
 from smdecl.records import DiffRecord, TensorRecord, VerificationRecord, tensor_text
 
 
@@ -52,7 +52,7 @@ def diff_json(found: DiffRecord) -> str:
     """Returns the record as JSON."""
     record = plain(found)
     schema.require("diff", record)
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    return as_json(record)
 
 
 _ADVICE = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl.errors import PublishError, SmdeclError
-from smdecl.records import printable
+from smdecl.printing import as_line
 
 if TYPE_CHECKING:  # what leads to Hydra is imported after TensorFlow has been started
     from smdecl.pipeline import Release
@@ -40,7 +40,7 @@ def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:
 def warn(warnings: Iterable[str], variant: str = "") -> None:
     """Prints warnings."""
     for warning in warnings:
-        _tell(printable(f"smdecl: {_named(variant)}warning: {warning}"))
+        _tell(as_line(f"smdecl: {_named(variant)}warning: {warning}"))
 
 
 def result(text: str) -> None:
@@ -66,10 +66,10 @@ def error(failure: SmdeclError, variant: str = "") -> None:
 def failed(exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = "") -> None:
     """Prints the problems of an error, after the part of the traceback that is the user's own."""
     if traceback_text:
-        _tell("\n".join(map(printable, traceback_text.rstrip().split("\n"))))
+        _tell("\n".join(map(as_line, traceback_text.rstrip().split("\n"))))
     bug = "this is a bug in smdecl: " if exit_code == 1 else ""
     for problem in errors:
-        _tell(printable(f"smdecl: {_named(variant)}error: {bug}{problem}"))
+        _tell(as_line(f"smdecl: {_named(variant)}error: {bug}{problem}"))
 
 
 def _tell(text: str) -> None:

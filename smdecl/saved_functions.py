@@ -6,9 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from smdecl import structured_values
+from smdecl.budgets import Budget
 from smdecl.object_graphs import is_function, named_objects
-from smdecl.protos import FunctionSpec, MetaGraphDef, SavedConcreteFunction, SavedObject
+from smdecl.protos import (
+    FunctionSpec,
+    MetaGraphDef,
+    SavedConcreteFunction,
+    SavedObject,
+    StructuredValue,
+)
 from smdecl.records import VALUE, ArgumentsRecord, FunctionRecord, TensorRecord, TraceRecord
+
+_MOST_TRACES = 30_000  # of all functions, under each of their names
+_MOST_PLACES = 1 << 26  # characters in the places of all arguments and results
+_MOST_SHARED = 4  # times the size of all traces, for traces that several functions have
+_SMALL = 1 << 18  # bytes
 
 
 def saved_functions(graph: MetaGraphDef) -> Iterator[tuple[str, FunctionRecord]]:
@@ -16,24 +28,48 @@ def saved_functions(graph: MetaGraphDef) -> Iterator[tuple[str, FunctionRecord]]
 
     Inputs of a trace are named as in Python, or by position where they have no name, and by the
     place in a nest: `x`, `batch.ids`, `2`.
+
+    Raises:
+        ValueError: Where the graph is malformed, or its functions are more than any file has.
+        IndexError, KeyError: Where it is malformed.
     """
     objects, known = graph.object_graph_def.nodes, dict[int, FunctionRecord]()
+    traces = _Traces(graph.object_graph_def.concrete_functions)
+    listed = Budget(_MOST_TRACES, "traces of its functions")
     for name, index in named_objects(graph.object_graph_def):
         if is_function(objects[index]):
             if index not in known:
-                traces = graph.object_graph_def.concrete_functions
                 known[index] = _function(objects[index], traces)
+            listed.spend(len(known[index].traces))
             yield name, known[index]
 
 
-def _function(node: SavedObject, traces: Mapping[str, SavedConcreteFunction]) -> FunctionRecord:
+class _Traces:
+    """The traces of a graph; those that several functions have are read within bounds."""
+
+    def __init__(self, traces: Mapping[str, SavedConcreteFunction]) -> None:
+        self._traces = traces
+        self._sizes = {name: trace.ByteSize() for name, trace in traces.items()}
+        most = max(_MOST_SHARED * sum(self._sizes.values()), _SMALL)
+        self._bytes = Budget(most, "bytes of traces that several functions have")
+        self._places = Budget(_MOST_PLACES, "characters in the places of arguments and results")
+
+    def read(self, name: str, arguments: tuple[str, ...]) -> TraceRecord:
+        """Returns a trace of a function with these positional arguments."""
+        if name not in self._sizes:
+            raise ValueError(f"a function has the trace {name!r}, which is not there")
+        self._bytes.spend(self._sizes[name])
+        return _trace(self._traces[name], arguments, self._places)
+
+
+def _function(node: SavedObject, traces: _Traces) -> FunctionRecord:
     if node.WhichOneof("kind") == "bare_concrete_function":
-        trace = traces[node.bare_concrete_function.concrete_function_name]
-        return FunctionRecord((_trace(trace, ()),), None)
+        trace = traces.read(node.bare_concrete_function.concrete_function_name, ())
+        return FunctionRecord((trace,), None)
     arguments = _arguments(node.function.function_spec)
     names = arguments.positional if arguments else ()
-    found = tuple(_trace(traces[name], names) for name in node.function.concrete_functions)
-    return FunctionRecord(found, arguments)
+    listed = dict.fromkeys(node.function.concrete_functions)
+    return FunctionRecord(tuple(traces.read(name, names) for name in listed), arguments)
 
 
 def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
@@ -53,27 +89,44 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
     )
 
 
-def _trace(function: SavedConcreteFunction, names: tuple[str, ...]) -> TraceRecord:
+_Leaves = dict[str, TensorRecord]
+
+
+def _leaves(value: StructuredValue, place: str, places: Budget) -> _Leaves:
+    found: _Leaves = {}
+    for name, record in structured_values.leaves(value, place):
+        places.spend(len(name))
+        found[name] = record
+    return found
+
+
+def _nests(value: StructuredValue, place: str, places: Budget) -> Iterator[tuple[str, str]]:
+    for name, kind in structured_values.nests(value, place):
+        places.spend(len(name))
+        yield name, kind
+
+
+def _trace(function: SavedConcreteFunction, names: tuple[str, ...], places: Budget) -> TraceRecord:
     signature = function.canonicalized_input_signature.tuple_value.values
     positional, keywords = (*signature, None, None)[:2]
     values = enumerate(positional.tuple_value.values if positional else ())
     given = {names[index] if index < len(names) else str(index): value for index, value in values}
     given |= dict(sorted(keywords.dict_value.fields.items())) if keywords else {}
-    leaves = {name: dict(structured_values.leaves(value, name)) for name, value in given.items()}
-    nests = (structured_values.nests(value, name) for name, value in given.items())
-    inputs: dict[str, TensorRecord] = {}
+    leaves = {name: _leaves(value, name, places) for name, value in given.items()}
+    nests = (_nests(value, name, places) for name, value in given.items())
+    inputs: _Leaves = {}
     for each in leaves.values():
         inputs |= each
     return TraceRecord(
         inputs=inputs,
-        outputs=_unnamed(dict(structured_values.leaves(function.output_signature, ""))),
+        outputs=_unnamed(_leaves(function.output_signature, "", places)),
         values={
             name: structured_values.text(given[name])
             for name, each in leaves.items()
             if all(leaf.dtype.startswith(VALUE) for leaf in each.values())
         },
         nests={place: kind for each in nests for place, kind in each},
-        returns=dict(structured_values.nests(function.output_signature, "")),
+        returns=dict(_nests(function.output_signature, "", places)),
     )
 
 

@@ -52,6 +52,11 @@ def problems(name: str, value: object) -> list[Problem]:
     return sorted(dict.fromkeys(found), key=lambda problem: [str(part) for part in problem.path])
 
 
+def fits(name: str, value: object) -> bool:
+    """Returns whether nothing in `value` breaks the schema `name`; takes less than naming it all."""
+    return bool(_Validator(load(name)).is_valid(value))
+
+
 def require(name: str, value: object) -> None:
     """Raises InternalError where a record that smdecl itself made breaks its schema.
 

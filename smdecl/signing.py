@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 FILE = "assets.extra/smdecl/model.sig"
+_LARGEST = 1 << 24  # bytes
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
 _PUBLIC = "takes the EC public key as PEM that belongs to the private key that signed"
@@ -98,7 +99,7 @@ def verify(directory: Path, key: Path) -> None:
     # A signature may itself say what it leaves out, and the library believes it.
     problems = list(_unsigned(directory, signed))
     if refusal is not None:
-        problems += _changed(directory, signed)
+        problems += changed(directory, signed)
         problems = problems or [Problem((), f"{path}: does not hold: {' '.join(str(refusal).split())}")]
     if problems:
         raise VerificationError(problems) from refusal
@@ -113,13 +114,29 @@ def _unsigned(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
 
 
-def _changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
+def changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
+    """Yields the files of a release that differ from what was signed, by name and digest."""
+    try:
+        found = dict(files.walk(directory))  # a signature may name files elsewhere, which are not to be read
+    except OSError:
+        return  # told already
     for name, digest in sorted(signed.items()):
         path = directory / name
-        if not path.is_file():
+        if name not in found or not found[name].is_file(follow_symlinks=False):
             yield Problem((), f"{path}: is missing, and was signed")
-        elif (sha256 := digests.sha256(path)) != digest:
-            yield Problem((), f"{path}: is not what was signed: its sha256 is {sha256}, and was {digest}")
+        else:
+            yield from _changed_file(path, digest)
+
+
+def _changed_file(path: Path, digest: str) -> Iterator[Problem]:
+    try:
+        sha256 = digests.sha256(path)
+    except OSError as error:
+        yield Problem((), f"{path}: cannot be read: {error.strerror}")
+        return
+    if sha256 != digest:
+        message = f"is not what was signed: its sha256 is {sha256}, and was {digest}"
+        yield Problem((), f"{path}: {message}")
 
 
 def _hashing() -> Any:
@@ -131,7 +148,7 @@ def _hashing() -> Any:
 def _read(path: Path) -> tuple[str, dict[str, str]]:
     """Returns which key a signature says that it is by, and name to digest of what it is over; neither is shown yet."""
     try:
-        bundle = json.loads(path.read_bytes())
+        bundle = json.loads(files.read_regular(path, _LARGEST))
         (signature,) = bundle["dsseEnvelope"]["signatures"]
         _decode(signature["sig"])
         statement = json.loads(_decode(bundle["dsseEnvelope"]["payload"]))

@@ -60,7 +60,8 @@ def _append_copy(content: bytearray, data: bytes, place: int, offset_size: int) 
         offset |= (tag >> 5) << 8
     if place + offset_size > len(data) or not 0 < offset <= len(content):
         raise ValueError("a Snappy block copies what it does not hold")
-    source = content[len(content) - offset :][:length]
+    start = len(content) - offset
+    source = content[start : start + length]
     repeats = -(-length // len(source))
     content += (source * repeats)[:length]
     return place + offset_size

@@ -17,7 +17,11 @@ _FOOTER = 48  # bytes: the handles of two blocks, padded, and the magic number
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _TRAILER = 5  # bytes after a block: how it is compressed, and the checksum of it and of that
 _UNCOMPRESSED, _SNAPPY = 0, 1
-_LONGEST_KEY = 1 << 16  # bytes; a key repeats the one before, so that a small file could claim many
+_LONGEST_KEY = 1 << 16  # bytes
+# Each sixteenth key is stored whole, so the keys of a block have at most this many times its bytes.
+_MOST_SHARED = 16
+_MOST_CONTENT = 1 << 28  # bytes of all keys and values
+_MOST_ENTRIES = 1 << 20
 
 
 def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -32,13 +36,34 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise ValueError("it does not end as a sorted table does")
     _, place = read_varint(footer, 0)  # the handle of the block about the others, which is empty
     _, place = read_varint(footer, place)
+    yield from _bounded(_entries_of_blocks(data, footer[place:]))
+
+
+def _entries_of_blocks(data: bytes, top: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the entries of every block that the top block lists."""
     end = 0
-    for _, handle in _entries_of_block(_block(data, footer[place:])):
-        start, _ = read_varint(handle, 0)
+    for _, handle in _entries_of_block(_block(data, top)):
+        start, place = read_varint(handle, 0)
+        size, _ = read_varint(handle, place)
         if start < end:
             raise ValueError("its blocks overlap")
-        end = start + 1
+        end = start + size + _TRAILER
         yield from _entries_of_block(_block(data, handle))
+
+
+def _bounded(found: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yields entries as long as they are in order and no more than a checkpoint has."""
+    last, content = None, 0
+    for count, (key, value) in enumerate(found):
+        if last is not None and key <= last:
+            raise ValueError("its keys are not in order")
+        content += len(key) + len(value)
+        if content > _MOST_CONTENT:
+            raise ValueError(f"its entries have more than {_MOST_CONTENT} bytes")
+        if count >= _MOST_ENTRIES:
+            raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
+        yield key, value
+        last = key
 
 
 def _block(data: bytes, handle: bytes) -> bytes:
@@ -63,12 +88,20 @@ def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yields keys and values; each key is stored as what it adds to the one before."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end, place, key = len(block) - 4 * (restarts + 1), 0, b""
+    if end < 0:
+        raise ValueError("a block is cut off")
+    left = _MOST_SHARED * len(block)
     while place < end:
         shared, place = read_varint(block, place)
         added, place = read_varint(block, place)
         length, place = read_varint(block, place)
         if shared > len(key) or shared + added > _LONGEST_KEY:
             raise ValueError("a key is longer than TensorFlow writes any")
+        left -= shared + added
+        if left < 0:
+            raise ValueError("its keys repeat each other more often than TensorFlow lets them")
+        if place + added + length > end:
+            raise ValueError("a block is cut off")
         key = key[:shared] + block[place : place + added]
         yield key, block[place + added : place + added + length]
         place += added + length

@@ -11,6 +11,7 @@ from smdecl.records import TYPE, VALUE, Shape, TensorRecord
 
 # Fields of a TensorProto that hold values as Python does; float16, for one, is stored in bits.
 _SINGLE = ("float_val", "double_val", "int_val", "int64_val", "bool_val", "string_val")
+_LONGEST_TEXT = 1000  # bytes; of a longer one, the digest is shown
 _BRACKETS = {
     "tuple_value": ("(", ")"),
     "list_value": ("[", "]"),
@@ -29,11 +30,12 @@ def shape(proto: TensorShapeProto) -> Shape:
 
 
 def constant(tensor: TensorProto) -> str:
-    """Returns the value of a TensorProto in text, or a digest of it where it has several."""
+    """Returns the value of a TensorProto in text, or a digest where it has several or is long."""
     held = [values for field, values in tensor.ListFields() if field.name in _SINGLE]
-    values = [*itertools.chain.from_iterable(held)]
-    if len(values) == 1 and not tensor.tensor_shape.dim:
-        return repr(values[0])
+    if sum(map(len, held)) == 1 and not tensor.tensor_shape.dim:
+        (value,) = itertools.chain.from_iterable(held)
+        if not isinstance(value, bytes) or len(value) <= _LONGEST_TEXT:
+            return repr(value)
     return f"sha256 {hashlib.sha256(tensor.SerializeToString(deterministic=True)).hexdigest()[:12]}"
 
 

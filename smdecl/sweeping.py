@@ -21,6 +21,7 @@ from rich.text import Text
 from smdecl import checking, composing, config_dirs, hydra_app, isolating, launching, pipeline, reporting, variants
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, InternalError, SmdeclError
+from smdecl.printing import as_line
 from smdecl.trust import Project
 from smdecl.variants import Variant
 
@@ -149,6 +150,7 @@ def _print_table(results: Sequence[Variant], directory: Path) -> None:
         style = "" if variant.exit_code == 0 else "red"
         outcome = variant.path or variant.errors[0]
         # As text: overrides and errors hold brackets, which would be markup.
-        table.add_row(Text(own), str(variant.exit_code), f"{variant.seconds:.1f}", Text(outcome), style=style)
+        told = Text(as_line(outcome))
+        table.add_row(Text(as_line(own)), str(variant.exit_code), f"{variant.seconds:.1f}", told, style=style)
     with contextlib.suppress(OSError):  # where standard error cannot be written, nobody can be told
         console.print(table)

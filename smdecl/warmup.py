@@ -12,7 +12,7 @@ import tensorflow as tf
 from smdecl import serving_apis
 from smdecl.config import PREDICT
 from smdecl.errors import ConfigError, Problem
-from smdecl.examples import Example
+from smdecl.stored_examples import Example
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 _MAX_RECORDS = 1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)

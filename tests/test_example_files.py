@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import checking, converting, examples, manifest, npy, tfrecords, trust, warmup
+from smdecl import checking, converting, manifest, npy, stored_examples, tfrecords, trust, warmup
 from smdecl.config import Spec
 from smdecl.errors import ConfigError, VerificationError
 
@@ -59,7 +59,7 @@ def export(net, method, inputs, example):
 
 
 def only(release):
-    (example,) = examples.read(release.path)
+    (example,) = stored_examples.read(release.path)
     return example
 
 
@@ -310,7 +310,7 @@ def test_what_a_decoder_needs_is_verified_recorded_and_warmed_up(net):
     assert [len(re.findall(lost, done.stderr)) for done in (checked, swept)] == [1, 2]
     assert (checked.returncode, swept.returncode) == (0, 0)
     assert "such as - inputs: {image_bytes: [{file: a.jpg}, {b64: TEXT}]}" in str(error.value)
-    first, second = examples.read(release.path)
+    first, second = stored_examples.read(release.path)
     assert first.inputs["image_bytes"].tolist() == second.inputs["image_bytes"].tolist() == encoded
     assert first.outputs["output_0"].tolist() == [[2, 2, 3], [1, 2, 3]]
     assert {"a.png", "b.png", "cut.npz"} <= set(manifest.read(release.path)["inputs"])

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import config, examples, tracing
+from smdecl import config, examples, stored_examples, tracing
 from smdecl.building import Built
 from smdecl.config import Devices, Verify
 from smdecl.errors import ConfigError, VerificationError
-from smdecl.examples import Example
 from smdecl.records import ObjectRecord
+from smdecl.stored_examples import Example
 
 DTYPES = [
     "bfloat16", "bool", "complex64", "complex128", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2",
@@ -245,8 +245,8 @@ def test_examples_of_every_dtype_are_generated_and_kept(tmp_path, dtype):
     for example in made:
         assert_same(example.outputs, example.inputs)
         assert {tf.as_dtype(array.dtype).name for array in example.inputs.values()} == {dtype}
-    examples.write(made, tmp_path)
-    for before, after in zip(made, examples.read(tmp_path), strict=True):
+    stored_examples.write(made, tmp_path)
+    for before, after in zip(made, stored_examples.read(tmp_path), strict=True):
         assert_same(after.inputs, before.inputs)
         assert_same(after.outputs, before.outputs)
 
@@ -536,8 +536,8 @@ ODD = [
 
 
 def test_odd_values_are_kept(tmp_path):
-    examples.write(ODD, tmp_path)
-    (read,) = examples.read(tmp_path)
+    stored_examples.write(ODD, tmp_path)
+    (read,) = stored_examples.read(tmp_path)
 
     assert read.signature == "odd"
     assert list(read.inputs) == list(ODD[0].inputs)
@@ -546,20 +546,20 @@ def test_odd_values_are_kept(tmp_path):
 
 
 def test_the_same_examples_make_the_same_bytes(tmp_path):
-    examples.write(ODD, tmp_path / "a")
-    examples.write(ODD, tmp_path / "b")
+    stored_examples.write(ODD, tmp_path / "a")
+    stored_examples.write(ODD, tmp_path / "b")
 
-    assert (tmp_path / "a" / examples.FILE).read_bytes() == (tmp_path / "b" / examples.FILE).read_bytes()
+    assert (tmp_path / "a" / stored_examples.FILE).read_bytes() == (tmp_path / "b" / stored_examples.FILE).read_bytes()
 
 
 def test_anyone_with_numpy_can_read_the_file_and_nothing_in_it_is_pickled(tmp_path):
-    examples.write(ODD, tmp_path)
+    stored_examples.write(ODD, tmp_path)
 
-    with np.load(tmp_path / examples.FILE, allow_pickle=False) as file:
+    with np.load(tmp_path / stored_examples.FILE, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if not name.endswith(".json")}
     assert arrays
     assert not [name for name, array in arrays.items() if array.dtype.hasobject]
-    with zipfile.ZipFile(tmp_path / examples.FILE) as archive:
+    with zipfile.ZipFile(tmp_path / stored_examples.FILE) as archive:
         assert archive.testzip() is None
 
 
@@ -619,11 +619,11 @@ PAIR = np.zeros(2, np.float32)
     ],
 )
 def test_examples_that_cannot_be_read_are_told_by_their_file(tmp_path, write):
-    path = tmp_path / examples.FILE
+    path = tmp_path / stored_examples.FILE
     path.parent.mkdir(parents=True)
     write(path)
 
     with pytest.raises(VerificationError) as error:
-        examples.read(tmp_path)
+        stored_examples.read(tmp_path)
 
     assert str(error.value).startswith(f"{path}: cannot be read: ")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import config, examples, loading, verifying
+from smdecl import config, loading, stored_examples, verifying
 from smdecl.config import Verify
-from smdecl.examples import Example
+from smdecl.stored_examples import Example
 
 INF, NAN = float("inf"), float("nan")
 
@@ -120,7 +120,7 @@ class Model:
             setattr(module, name, value)
         module.function = tf.function(function)
         tf.saved_model.save(module, str(directory), signatures=module.function.get_concrete_function(spec))
-        examples.write([Example("serving_default", *case) for case in cases], directory)
+        stored_examples.write([Example("serving_default", *case) for case in cases], directory)
         self.signature = config.parse_signature({"method": "function", "inputs": inputs, "outputs": outputs})
 
     def verify(self, *loaders, rtol=None):
