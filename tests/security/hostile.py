@@ -1,5 +1,6 @@
 """Builds SavedModels, checkpoints and releases as an attacker would: by their bytes, without TensorFlow."""
 
+import contextlib
 import hashlib
 import json
 import struct
@@ -113,35 +114,78 @@ def sparse(path: Path, size: int) -> Path:
     return path
 
 
-def release(directory: Path, **changed) -> Path:
-    """Writes a release whose manifest fits: of one file, without a model that computes anything."""
-    message, graph, _ = saved_model()
-    signature(graph)
+def release(directory: Path, message=None, variables=None, **changed) -> Path:
+    """Writes a release whose manifest fits: of a model that computes nothing.
+
+    Args:
+        directory: To write into.
+        message: The SavedModel; one with a signature by default.
+        variables: Name to bytes.
+        changed: Values of the manifest that are to be others.
+    """
+    if message is None:
+        message, graph, _ = saved_model()
+        signature(graph)
     write(message, directory)
-    files = {path.relative_to(directory).as_posix(): entry(path) for path in directory.rglob("*") if path.is_file()}
-    names = sorted(files, key=lambda name: f"./{name}".encode())
-    lines = "".join(f"{files[name]['sha256']}  ./{name}\n" for name in names)
-    made = {
-        "manifest_version": 1, "name": "net", "digest": hashlib.sha256(lines.encode()).hexdigest(), "config": {},
-        "signatures": {}, "files": files, "inputs": {}, "environment": {"smdecl": "1", "tensorflow": "2"},
-        "source": None,
-    }  # fmt: skip
-    write_manifest(directory, {**made, **changed})
+    write_variables(directory, variables or {})
+    write_manifest(directory, {**_MANIFEST, "files": entries(directory), **changed})
     return directory
 
 
-def entry(path: Path):
-    content = path.read_bytes()
-    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+_MANIFEST = {
+    "manifest_version": 1, "name": "net", "config": {"seed": 0}, "signatures": {}, "inputs": {}, "source": None,
+    "environment": {"smdecl": "1", "tensorflow": "2"},
+}  # fmt: skip
+_OWN = ("manifest.json", "provenance.json", "model.sig")
 
 
-def write_manifest(directory: Path, manifest) -> None:
-    """Writes a manifest with the checksum that fits."""
+def write_variables(directory: Path, variables) -> None:
+    """Writes a checkpoint of floats."""
+    data, rows = b"", [(0, b"", header())]
+    for name, content in sorted(variables.items()):
+        made = tensor_bundle_pb2.BundleEntryProto(dtype=FLOAT, offset=len(data), size=len(content))
+        made.shape.dim.add(size=len(content) // 4)
+        made.crc32c = masked(crc32c(content))
+        rows.append((0, name.encode(), made.SerializeToString()))
+        data += content
+    (directory / "variables" / "variables.index").write_bytes(table([rows]))
+    (directory / "variables" / "variables.data-00000-of-00001").write_bytes(data)
+
+
+def entries(directory: Path):
+    """Returns what a manifest lists: the regular files of a release but those that are made of it."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        is_own = path.parent.name == "smdecl" and path.name in _OWN
+        if path.is_file() and not path.is_symlink() and not is_own and path.stat().st_size < 1 << 24:
+            content = path.read_bytes()
+            entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            found[path.relative_to(directory).as_posix()] = entry
+    return found
+
+
+def fit_manifest(directory: Path) -> None:
+    """Makes the manifest of a changed release anew where it still has one."""
+    write_manifest(directory, {**_MANIFEST, "files": entries(directory)})
+
+
+def write_manifest(directory: Path, manifest, digest=True) -> None:
+    """Writes a manifest with the checksum that fits, and with the digest where one can be made."""
     path = directory / "assets.extra/smdecl/manifest.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     manifest = {key: value for key, value in manifest.items() if key != "checksum"}
+    if digest:
+        with contextlib.suppress(AttributeError, KeyError, TypeError, UnicodeEncodeError):
+            manifest["digest"] = _digest(manifest["files"])
     checksum = hashlib.sha256(_json(manifest).encode()).hexdigest()
-    path.write_text(_json({**manifest, "checksum": checksum}))
+    if path.is_file() or (not path.exists() and not path.is_symlink()):
+        path.write_text(_json({**manifest, "checksum": checksum}))
+
+
+def _digest(files) -> str:
+    names = sorted(files, key=lambda name: f"./{name}".encode())
+    lines = "".join(f"{files[name]['sha256']}  ./{name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _json(manifest) -> str:
