@@ -10,9 +10,9 @@ import tensorflow as tf
 from smdecl import usercode, verifying
 from smdecl.config import Verify
 from smdecl.errors import Problem, VerificationError
-from smdecl.examples import Example
 from smdecl.loading import to_array
 from smdecl.specs import find_method
+from smdecl.stored_examples import Example
 from smdecl.tracing import Traced
 
 _PATH = ("weights", "path")

@@ -388,7 +388,7 @@ def nest(depth):
 
 @pytest.mark.parametrize("depth", [150, 900, 100_000])
 def test_a_manifest_that_is_nested_deep_is_refused(limited, tmp_path, depth):
-    release = hostile.release(tmp_path / "1")
+    release = hostile.release(tmp_path / "1", config={})
     path = release / RULES / "manifest.json"
     text = path.read_text()
     path.write_text(text.replace('"config": {}', '"config": ' + '{"x":' * depth + "1" + "}" * depth))
