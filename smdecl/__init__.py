@@ -5,11 +5,11 @@
 Importing smdecl imports no TensorFlow; an export runs it in processes of its own.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from smdecl import errors
-
+# Nothing is imported here: `python -m smdecl` comes by with the current directory first on its path, where a file may
+# have the name of any module. Type checkers take this name for true.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from smdecl import errors
     from smdecl.api import Composition, Release, compose, export
 
 __version__ = "0.2.0.dev0"
@@ -17,10 +17,11 @@ __version__ = "0.2.0.dev0"
 __all__ = ["Composition", "Release", "__version__", "compose", "errors", "export"]
 
 
-def __getattr__(name: str) -> Any:
-    # Hydra takes a while to import, and the command line has TensorFlow to start before that.
-    if name in ("Composition", "Release", "compose", "export"):
-        from smdecl import api
+def __getattr__(name: str) -> object:
+    import importlib
 
-        return getattr(api, name)
+    if name == "errors":
+        return importlib.import_module("smdecl.errors")
+    if name in ("Composition", "Release", "compose", "export"):
+        return getattr(importlib.import_module("smdecl.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from smdecl import composing, isolating, pipeline, trust
+from smdecl import composing, isolating, pipeline
 from smdecl.config import Composition
 from smdecl.errors import UsageError
 from smdecl.pipeline import Release
+from smdecl.project import find_project
 
 __all__ = ["Composition", "Release", "compose", "export"]
 
@@ -49,7 +50,7 @@ def export(config: Composition, *, trust_packages: Sequence[str] = ()) -> Releas
     """
     _require_eager()
     isolating.start()
-    return pipeline.export(config, trust.find_project(Path.cwd(), trust_packages))
+    return pipeline.export(config, find_project(Path.cwd(), trust_packages))
 
 
 def _require_eager() -> None:

@@ -21,6 +21,7 @@ from hydra.errors import InstantiationException
 from smdecl import keras_models, keras_state, matching, methods, object_graph, restoring, trust, usercode
 from smdecl.config import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
+from smdecl.project import Project, make_importable
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import is_variable, variable_record
@@ -44,7 +45,7 @@ class Built:
     reference: Any = None
 
 
-def build(config: ExportConfig, project: trust.Project) -> Built:
+def build(config: ExportConfig, project: Project) -> Built:
     """Instantiates the model under the config's devices and restores its weights.
 
     Raises:
@@ -53,6 +54,7 @@ def build(config: ExportConfig, project: trust.Project) -> Built:
             arguments that the object does not have, or the weights do not match.
         ModelError: Where the model's own code fails.
     """
+    make_importable()
     _seed(config.seed)
     keras_models.use_defaults()  # before the model's own modules, which may set others
     _show_devices(config.devices)
@@ -150,7 +152,7 @@ def _devices_of(strategy: Any) -> list[str]:
     return [spec.to_string() if spec.job not in (None, "localhost") else _short(spec) for spec in specs]
 
 
-def _require_targets(config: ExportConfig, project: trust.Project) -> None:
+def _require_targets(config: ExportConfig, project: Project) -> None:
     """Resolves every `_target_` and judges what it leads to, before any of them is called."""
     parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}, "options": config.options}
     problems: list[Problem] = []
@@ -321,7 +323,7 @@ def _require_trackable(obj: Any, target: str) -> None:
         )
 
 
-def _require_methods(obj: Any, signatures: dict[str, Signature], project: trust.Project) -> None:
+def _require_methods(obj: Any, signatures: dict[str, Signature], project: Project) -> None:
     """Judges what the signatures lead to, before any of it is called; a function is traced, and was built to be."""
     methods = {key: find_method(obj, signature.method) for key, signature in signatures.items()}
     problems = [

@@ -31,6 +31,7 @@ from smdecl import (
 )
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
+from smdecl.project import Project
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"
@@ -38,7 +39,7 @@ _DEVICE = re.compile(
 _PHYSICAL_DEVICE = re.compile(r"(CPU|GPU|TPU):\d+")
 
 
-def check(composition: Composition, project: trust.Project) -> ExportConfig:
+def check(composition: Composition, project: Project) -> ExportConfig:
     """Returns the export that a composed config describes.
 
     Raises:
@@ -147,7 +148,7 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _check_trust(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+def _check_trust(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
     for path, target, node in trust.targets(dict(values)):
         if reason := trust.refuse_target(target, project):
             yield Problem(path, reason)
@@ -202,7 +203,7 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from error.problems
 
 
-def _check_sha256(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+def _check_sha256(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
     """Compares the digests that a config asks for: a file that is another one is no input of this release."""
     for name, wanted in values["sha256"].items():
         if paths.refuse_path(name) or not Path(name).is_file():

@@ -40,9 +40,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in _INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
             signal.signal(number, _interrupt)
-    # A console script, unlike `python -m`, does not have the user's directory on the path.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except _Interrupted as interrupted:
@@ -53,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs the command line without taking over the process: no signal handlers, no change to `sys.path`.
+    """Runs the command line without taking over the process: no signal handlers, no other mask.
 
     Args:
         argv: Without the program's name.
@@ -101,7 +98,7 @@ def _end_by(number: int) -> NoReturn:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from smdecl import trust
+    from smdecl.project import find_project
 
     if arguments.verb in _ON_DIRECTORIES:
         return _ON_DIRECTORIES[arguments.verb](arguments)
@@ -114,10 +111,10 @@ def _run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         if arguments.shell_completion:
             _prepare_completion(arguments)
-        return hydra_app.show(arguments, trust.find_project(Path.cwd(), arguments.trust))
+        return hydra_app.show(arguments, find_project(Path.cwd(), arguments.trust))
     if arguments.verb != "check":
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
-    project = trust.find_project(Path.cwd(), arguments.trust)
+    project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         from smdecl import sweeping
 
@@ -190,9 +187,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     if not arguments.environment:
         isolating.start()
-    from smdecl import reproducing, trust
+    from smdecl import reproducing
+    from smdecl.project import find_project
 
-    directory, project = arguments.directory, trust.find_project(Path.cwd(), arguments.trust)
+    directory, project = arguments.directory, find_project(Path.cwd(), arguments.trust)
     if arguments.environment:
         reproducing.compare_environment(directory)
         reporting.result(f"{directory}: made in the same environment\n")

@@ -17,8 +17,8 @@ from typing import Any
 from smdecl import digests, usercode
 from smdecl.errors import Problem, UsageError
 from smdecl.printing import printable
+from smdecl.project import Project, is_library, make_importable
 from smdecl.records import CustomOpsRecord
-from smdecl.trust import Project, is_library
 
 
 def load(project: Project) -> dict[str, str]:
@@ -32,6 +32,7 @@ def load(project: Project) -> dict[str, str]:
     """
     if not project.custom_ops:
         return {}
+    make_importable()
     providers: dict[str, str] = {}
     problems = []
     known = _registered()

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from smdecl import composing, config_dirs, resources, trust
 from smdecl.errors import ConfigError, Problem, TrustError
 from smdecl.hydra_scope import scope
-from smdecl.trust import Project
+from smdecl.project import Project
 
 
 def refuse_settings(

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from smdecl import trust
+from smdecl import project
 
 PROVIDER = "smdecl"
 user_directories: ContextVar[tuple[Path, ...]] = ContextVar("user_directories", default=())
@@ -53,7 +53,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
         if os.path.normpath(config_path).startswith("..") or Path(config_path).is_absolute():
             raise HydraException(f"{config_path!r} lies outside of the config directories")
         file = Path(os.path.realpath(Path(self.path, self._normalize_file_name(config_path))))
-        places = (*user_directories.get(), trust.project_root(Path.cwd()))
+        places = (*user_directories.get(), project.project_root(Path.cwd()))
         # An installer may link the built-in ones to its cache.
         if self.provider == PROVIDER and not any(file.is_relative_to(place) for place in places):
             raise HydraException(f"{config_path!r} is a symbolic link to {str(file)!r}, outside of the project")

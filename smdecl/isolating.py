@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from smdecl import confining
 from smdecl.confining import Confinement
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.server import Child, Server
+from smdecl.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
 
@@ -74,7 +74,7 @@ def start() -> None:
 
 
 def _start(server: Server) -> None:
-    multiprocessing.resource_tracker.ensure_running()  # before, for it would unblock the interrupt again
+    ensure_tracker()  # before, for it would unblock the interrupt again
     with _children, _no_interrupts():
         _require_wanted()
         _require_scratch()

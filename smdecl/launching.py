@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import composing, config_dirs, hydra_app, pipeline, variants
 from smdecl.errors import ConfigError, Problem
-from smdecl.trust import Project
+from smdecl.project import Project
 from smdecl.variants import Variant
 
 _LAUNCHER = ("hydra", "launcher")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from smdecl import custom_ops, digests, outside_values
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
+from smdecl.project import Project
 from smdecl.records import CustomOpsRecord, ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
-from smdecl.trust import Project
 
 if TYPE_CHECKING:
     from smdecl.building import Built

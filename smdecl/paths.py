@@ -11,7 +11,7 @@ from typing import Any
 from smdecl import files, schema
 from smdecl.config import Composition
 from smdecl.errors import Problem, disk_errors
-from smdecl.trust import Project
+from smdecl.project import Project
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
 _LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
@@ -80,7 +80,8 @@ def _refuse_written(file: str, suffix: str, project: Project, *, anywhere: bool)
     if not file.endswith(suffix):
         return f"expected a file whose name ends in {suffix}, got {file!r}"
     real = Path(os.path.realpath(file))
-    allowed = [Path(os.path.realpath(place)) for place in (project.root, *project.writes)]
+    own = (project.root,) if project.is_project else ()
+    allowed = [Path(os.path.realpath(place)) for place in (*own, *project.writes)]
     place = next((place for place in allowed if real.is_relative_to(place)), None)
     if place is None and not anywhere:
         return (

@@ -30,8 +30,8 @@ from smdecl.confining import Confinement
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.making import Made, Plan
 from smdecl.printing import printable
+from smdecl.project import Project, find_project
 from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
-from smdecl.trust import Project, find_project
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confi
         return None
     reads = [*digests.named(config)]
     if not is_frameworks:
-        reads += [project.root, *project.reads]
+        reads += [*project.reads, *((project.root,) if project.is_project else ())]
     lists = {file.parent for file in digests.of_weights(config.weights)}
     return Confinement(tuple(reads), writes, tuple(lists))
 

@@ -15,8 +15,8 @@ from smdecl import checking, making, manifest, origin_changes, pipeline, resolvi
 from smdecl.config import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.hydra_scope import scope
+from smdecl.project import Project
 from smdecl.records import Change
-from smdecl.trust import Project
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
 

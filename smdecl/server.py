@@ -17,7 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver, popen_forkserver, process, reduction, resource_tracker
 from multiprocessing.connection import arbitrary_address  # type: ignore[attr-defined]
 from multiprocessing.context import set_spawning_popen
-from multiprocessing.util import Finalize, _args_from_interpreter_flags, close_fds  # type: ignore[attr-defined]
+from multiprocessing.util import (  # type: ignore[attr-defined]
+    Finalize,
+    _args_from_interpreter_flags,
+    close_fds,
+    spawnv_passfds,
+)
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +51,7 @@ class Server(forkserver.ForkServer):
             OSError: If its socket cannot be made.
         """
         with self._starting:
-            resource_tracker.ensure_running()
+            ensure_tracker()
             if self.is_running():
                 return
             self._forget()
@@ -60,7 +65,7 @@ class Server(forkserver.ForkServer):
     def _start(self, listener: int) -> None:
         # Every client holds the write end; when the last of them ends, so does the server.
         alive, write_end = os.pipe()
-        path = [place for place in sys.path if place]
+        path = [place for place in _search_path() if place]
         command = _COMMAND.format(path=path, fds=f"{listener}, {alive}", preload=self._preload)
         arguments = [sys.executable, *_args_from_interpreter_flags(), "-c", command]
         try:
@@ -106,6 +111,34 @@ class Server(forkserver.ForkServer):
     def _stop_if_owner(self, owner: int) -> None:
         if os.getpid() == owner:  # a fork of this process leaves the server to it
             self.stop()
+
+
+def ensure_tracker() -> None:
+    """Starts multiprocessing's resource tracker, which runs none of the files in the current directory.
+
+    The standard library starts it by `python -c`, which has that directory first on its path.
+    """
+    tracker: Any = resource_tracker._resource_tracker
+    with tracker._lock:
+        if tracker._fd is None:
+            reads, writes = os.pipe()
+            command = f"from multiprocessing.resource_tracker import main; main({reads})"
+            arguments = [sys.executable, "-I", "-c", command]
+            try:
+                tracker._pid = spawnv_passfds(os.fsencode(sys.executable), arguments, [2, reads])
+            except BaseException:
+                os.close(writes)
+                raise
+            finally:
+                os.close(reads)
+            tracker._fd = writes
+    resource_tracker.ensure_running()
+
+
+def _search_path() -> list[str]:
+    """Returns the path that this process finds modules by, smdecl's own among them."""
+    own = str(Path(__file__).resolve().parent.parent)
+    return [*sys.path, own] if own not in sys.path else list(sys.path)
 
 
 class Child(process.BaseProcess):
@@ -166,7 +199,7 @@ def _preparation(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "authkey": process.current_process().authkey,
-        "sys_path": [place or here for place in sys.path],
+        "sys_path": [place or here for place in _search_path()],
         "sys_argv": sys.argv,
         "orig_dir": process.ORIGINAL_DIR,  # type: ignore[attr-defined]
         "dir": here,

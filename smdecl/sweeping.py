@@ -22,7 +22,7 @@ from smdecl import checking, composing, config_dirs, hydra_app, isolating, launc
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, InternalError, SmdeclError
 from smdecl.printing import as_line
-from smdecl.trust import Project
+from smdecl.project import Project
 from smdecl.variants import Variant
 
 _HYDRAS = "hydra._internal.core_plugins."

@@ -13,138 +13,19 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from smdecl import frameworks
-from smdecl.errors import KeyPath, UsageError, nearest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from smdecl.errors import KeyPath, nearest
+from smdecl.project import Project
 
 _FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
 _INTERPOLATION = "${"
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
-
-
-@dataclass(frozen=True)
-class Project:
-    """The project that smdecl is run from.
-
-    Attributes:
-        root: The nearest directory upwards that has a pyproject.toml, or the directory itself.
-        trusted: Packages outside it that a config may name.
-        environment: Environment variables that a config may read.
-        custom_ops: Packages, and library files relative to `root`, that register ops for whoever loads a release.
-        confine: Whether the kernel confines the project's own code while it builds a model.
-        reads: Files and directories outside of `root` that this code may read then.
-        writes: Directories outside of `root` that a config may name files in, to be written.
-    """
-
-    root: Path
-    trusted: frozenset[str] = frozenset()
-    environment: frozenset[str] = frozenset()
-    custom_ops: tuple[str, ...] = ()
-    confine: bool = False
-    reads: tuple[Path, ...] = ()
-    writes: tuple[Path, ...] = ()
-
-    @property
-    def file(self) -> Path:
-        """The file that declares these settings."""
-        return self.root / "pyproject.toml"
-
-
-def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
-    """Returns the project of `directory`, its `[tool.smdecl]` read and `trust` added.
-
-    Raises:
-        UsageError: Where its pyproject.toml cannot be read, or what is trusted is no name of a package.
-    """
-    for name in trust:
-        if not name.isidentifier():
-            raise UsageError(f"--trust: got {name!r}; takes the name of a top-level package")
-    root = project_root(directory)
-    declared = _declared(root / "pyproject.toml")
-    return Project(
-        root,
-        trusted=frozenset([*declared["trust"], *trust]),
-        environment=frozenset(declared["environment"]),
-        custom_ops=tuple(dict.fromkeys(declared["custom_ops"])),
-        confine=declared["confine"],
-        reads=tuple(root / Path(place).expanduser() for place in declared["reads"]),
-        writes=tuple(root / Path(place).expanduser() for place in declared["writes"]),
-    )
-
-
-def project_root(directory: Path) -> Path:
-    """Returns the nearest directory upwards that has a pyproject.toml, or the directory itself."""
-    here = directory.resolve()
-    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
-
-
-def is_library(name: str) -> bool:
-    """Tells whether an entry of custom_ops is a library file, and not a package."""
-    return "/" in name or _LIBRARY.search(name) is not None
-
-
-def _is_custom_op(name: str) -> bool:
-    if is_library(name):
-        return not name.startswith(("/", "~"))  # a release holds no path of one machine
-    return all(part.isidentifier() for part in name.split("."))
-
-
-_LIBRARY = re.compile(r"\.so(\.\d+)*$")
-
-
-def _lists(fits: Callable[[str], bool]) -> Callable[[Any], bool]:
-    """Returns the test of a setting that is a list of strings, each of which fits."""
-    return lambda value: isinstance(value, list) and all(isinstance(item, str) and fits(item) for item in value)
-
-
-@dataclass(frozen=True)
-class _Setting:
-    fits: Callable[[Any], bool]
-    takes: str
-    default: Any
-
-
-_SETTINGS = {
-    "trust": _Setting(_lists(str.isidentifier), "a list of top-level package names", ()),
-    "environment": _Setting(_lists(str.isidentifier), "a list of names of environment variables", ()),
-    "custom_ops": _Setting(
-        _lists(_is_custom_op), "a list of packages and library files in the project, such as ops/libmine.so", ()
-    ),
-    "confine": _Setting(lambda value: isinstance(value, bool), "true or false", False),
-    "reads": _Setting(_lists(bool), "a list of files and directories", ()),
-    "writes": _Setting(_lists(bool), "a list of directories", ()),
-}
-
-
-def _declared(pyproject: Path) -> dict[str, Any]:
-    if not pyproject.is_file():
-        return {key: setting.default for key, setting in _SETTINGS.items()}
-    try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{pyproject}: cannot be read: {error}") from error
-    declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
-    keys = ", ".join(_SETTINGS)
-    if not isinstance(declared, dict):
-        raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}")
-    for key in declared:
-        if key not in _SETTINGS:
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _SETTINGS)}")
-    for key, setting in _SETTINGS.items():
-        if key in declared and not setting.fits(declared[key]):
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {declared[key]!r}; takes {setting.takes}")
-    return {key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()}
 
 
 def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -> Iterator[tuple[KeyPath, str]]:
@@ -246,8 +127,8 @@ def refuse_file(name: str, project: Project) -> str | None:
     if "\0" in name:
         return f"{name!r} is no name of a file"
     # Not by pathlib, which raises at a loop of links and at a name that is longer than a file can have.
-    if "://" in name or not Path(os.path.realpath(name)).is_relative_to(project.root.resolve()):
-        return f"{name!r} lies outside of the project, {str(project.root)!r}"
+    if "://" in name or not project.owns(Path(os.path.realpath(name))):
+        return f"{name!r} lies outside of the project, {str(project.root)!r}{_no_project(project)}"
     return None if os.path.isfile(name) else f"no file {name!r}"  # noqa: PTH113
 
 
@@ -282,7 +163,7 @@ def _refuse_name(name: str, project: Project) -> str | None:
     if package in project.trusted:
         return None
     if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
-        return f"{name!r} is not defined in the project {project.root}"
+        return f"{name!r} is not defined in the project {project.root}{_shadowed(package)}"
     return _refuse_package(package, project) or _refuse_submodule(name, project)
 
 
@@ -292,10 +173,44 @@ def _refuse_package(package: str, project: Project) -> str | None:
         return f"no module {package!r} in the current directory or on sys.path{_meant(package, project)}"
     if _is_within(spec, project):
         return None
-    return (
-        f"{package!r} is not defined in the project {project.root}; to trust it, pass --trust {package} or add it to"
-        " trust under [tool.smdecl] in the project's pyproject.toml"
-    )
+    reason = f"{package!r} is not defined in the project {project.root}"
+    if hint := _shadowed(package) or _no_project(project):
+        return f"{reason}{hint}"
+    trusting = "add it to trust under [tool.smdecl] in the project's pyproject.toml"
+    return f"{reason}; to trust it, pass --trust {package} or {trusting}"
+
+
+def _no_project(project: Project) -> str:
+    if project.is_project:
+        return ""
+    return "; that is no project: run smdecl in a directory of its own, or put a pyproject.toml there"
+
+
+def _shadowed(package: str) -> str:
+    """Tells of a module in the current directory that a module of Python or an installed package goes before."""
+    here = Path.cwd()
+    for path in (here / f"{package}.py", here / package / "__init__.py"):
+        if path.is_file() and _goes_before(package, path):
+            kind = "Python's own module" if package in sys.stdlib_module_names else "an installed package"
+            return f"; {path.relative_to(here)} has the name of {kind}, which goes before it: rename it"
+    return ""
+
+
+def shadowed_modules() -> Iterator[str]:
+    """Yields the modules in the current directory that a module of Python or an installed package goes before."""
+    here = Path.cwd()
+    for path in sorted([*here.glob("*.py"), *here.glob("*/__init__.py")]):
+        name = path.stem if path.parent == here else path.parent.name
+        if _goes_before(name, path):
+            yield name
+
+
+def _goes_before(name: str, path: Path) -> bool:
+    """Tells whether a name leads to another module than to that in a file."""
+    spec = _find_spec(name)
+    origin = None if spec is None else spec.origin
+    is_elsewhere = origin is not None and Path(origin).resolve() != path.resolve()
+    return name in sys.stdlib_module_names or is_elsewhere
 
 
 def _meant(package: str, project: Project) -> str:
@@ -319,7 +234,7 @@ def _refuse_submodule(name: str, project: Project) -> str | None:
     for index, part in enumerate(parts):
         stems = [stem for directory in directories for stem in (directory / part, directory / part / "__init__")]
         found = [path for stem in stems for suffix in ("", *_SUFFIXES) if (path := Path(f"{stem}{suffix}")).exists()]
-        if not all(_inside(path, project.root) for path in found):
+        if not all(_inside(path, project) for path in found):
             return f"{'.'.join([package, *parts[: index + 1]])!r} is not defined in the project {project.root}"
         directories = [path for path in found if path.is_dir()]
     return None
@@ -327,20 +242,22 @@ def _refuse_submodule(name: str, project: Project) -> str | None:
 
 def _is_within(spec: Any, project: Project) -> bool:
     places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.has_location else [])]
-    return bool(places) and all(_inside(Path(place), project.root) for place in places)
+    return bool(places) and all(_inside(Path(place), project) for place in places)
 
 
 def _find_spec(package: str) -> Any:
     try:
-        return importlib.util.find_spec(package)
+        found = importlib.util.find_spec(package)
     except ValueError:  # a module in sys.modules that has no spec, such as __main__
         return None
+    # The process that builds has the current directory on its path, after all else; this one has not.
+    return found or importlib.machinery.PathFinder.find_spec(package, [str(Path.cwd())])
 
 
-def _inside(place: Path, root: Path) -> bool:
+def _inside(place: Path, project: Project) -> bool:
     # A virtual environment often lies in the project; what is installed there is not the project's.
     place = place.resolve()
-    return place.is_relative_to(root) and not {"site-packages", "dist-packages"} & set(place.parts)
+    return project.owns(place) and not {"site-packages", "dist-packages"} & set(place.parts)
 
 
 def refuse_object(found: Any, target: str, project: Project) -> str | None:

@@ -8,6 +8,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from smdecl import trust
 from smdecl.errors import KeyPath, ModelError, Problem
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -80,4 +81,9 @@ def source_line(frames: traceback.StackSummary) -> str | None:
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
     """Returns the error that says that the model's own code failed, with its part of the traceback."""
-    return ModelError(Problem(path, f"{doing} failed: {summary(error)}"), traceback_text(error))
+    message = f"{doing} failed: {summary(error)}"
+    shadowed = [name for name in trust.shadowed_modules() if re.search(rf"\b{re.escape(name)}\b", message)]
+    if shadowed:
+        other = "a module of Python or of an installed package"
+        message += f"; {', '.join(shadowed)} in the current directory has the name of {other}, which goes before it"
+    return ModelError(Problem(path, message), traceback_text(error))

@@ -11,6 +11,7 @@ from typing import Any
 
 from smdecl import config, npy, tfrecords, trust
 from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.project import Project
 
 
 def check(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -75,7 +76,7 @@ def _told(value: float) -> str:
     return str(value) if _is_held(value) else "an integer that no float holds"
 
 
-def check_files(values: Mapping[str, Any], project: trust.Project) -> Iterator[Problem]:
+def check_files(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
     """Checks the files of examples, which go into the release."""
     signatures = values["signatures"] if isinstance(values.get("signatures"), dict) else {}
     inputs = {key: _known_inputs(signature) or {} for key, signature in signatures.items()}
@@ -111,7 +112,7 @@ def _require_string(path: KeyPath, spec: config.Spec | None) -> Iterator[Problem
 
 
 def _check_file(
-    path: KeyPath, value: Mapping[str, Any], spec: config.Spec | None, project: trust.Project
+    path: KeyPath, value: Mapping[str, Any], spec: config.Spec | None, project: Project
 ) -> Iterator[Problem]:
     file, key = Path(value["file"]), value.get("key")
     if reason := trust.refuse_file(value["file"], project):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import building, checking, isolating, trust
+from smdecl import building, checking, isolating
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
+from smdecl.project import find_project
 
 NET = """
 import tensorflow as tf
@@ -112,7 +113,7 @@ def conf(project, text):
 
 def described(project, *overrides):
     """Returns the description of what a config builds, in a process of its own as an export does it."""
-    here = trust.find_project(project.root)
+    here = find_project(project.root)
     config = checking.check(project.compose("verify=load", *overrides), here)
     return isolating.run(_record, config, here, failure=ModelError, doing="building")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import checking, signature_rules, trust
+from smdecl import checking, signature_rules
 from smdecl.errors import ConfigError, TrustError
+from smdecl.project import find_project
 from tests.conftest import ROOT
 
 INVALID = Path(__file__).parent / "invalid"
@@ -18,14 +19,14 @@ def test_an_invalid_config_is_refused_with_all_that_is_wrong(name, golden, monke
     monkeypatch.chdir(ROOT)
     with pytest.raises(ConfigError) as error:
         composition = smdecl.compose([f"release={name}"], config_dir=INVALID)
-        checking.check(composition, trust.find_project(Path.cwd()))
+        checking.check(composition, find_project(Path.cwd()))
 
     assert error.value.exit_code == 2
     golden(INVALID / f"{name}.errors.txt", f"{error.value}\n".replace(f"{ROOT}", "ROOT"))
 
 
 def check(*overrides):
-    return checking.check(smdecl.compose(overrides), trust.find_project(Path.cwd()))
+    return checking.check(smdecl.compose(overrides), find_project(Path.cwd()))
 
 
 @pytest.mark.parametrize("more", [[], ["publish.version=v2"], ["+model.x={_target_: nomodule.Net}"]])
@@ -99,7 +100,7 @@ def test_device_strings_are_taken_as_tensorflow_takes_them(device):
 
 def told(project, *overrides):
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose(*overrides), trust.find_project(Path.cwd()))
+        checking.check(project.compose(*overrides), find_project(Path.cwd()))
     return str(error.value).splitlines()
 
 
@@ -121,7 +122,7 @@ def test_a_primary_config_without_the_defaults_is_told_how_it_gets_them(project)
     project.write("conf/based.yaml", "defaults:\n  - export\n  - override /model: net\n  - _self_\nseed: 1\n")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(smdecl.compose(config_dir="conf", config_name="mine"), trust.find_project(project.root))
+        checking.check(smdecl.compose(config_dir="conf", config_name="mine"), find_project(project.root))
 
     assert str(error.value).splitlines() == [
         "the primary config lacks audit, devices, export_dir, name, publish, sha256, signatures, verify, weights; begin"
@@ -129,7 +130,7 @@ def test_a_primary_config_without_the_defaults_is_told_how_it_gets_them(project)
         'conf/options/mine.yaml:1: options.extra_tags: got "gpu" (a string); takes a list or null',
         'conf/mine.yaml:7: seed: got "x" (a string); takes an integer',
     ]
-    based = checking.check(smdecl.compose(config_dir="conf", config_name="based"), trust.find_project(project.root))
+    based = checking.check(smdecl.compose(config_dir="conf", config_name="based"), find_project(project.root))
     assert (based.seed, based.name) == (1, "net")
 
 

@@ -13,9 +13,10 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, digests, imports, making, manifest, reproducing, trust
+from smdecl import checking, digests, imports, making, manifest, reproducing
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.models import Scaler, dense
+from smdecl.project import find_project
 from tests.conftest import ROOT
 
 TABLE = """
@@ -99,7 +100,7 @@ def sha256(path):
 
 def inputs(project, *overrides):
     composition = project.compose(*overrides)
-    return digests.inputs(checking.check(composition, trust.find_project(project.root)), composition.recorded)
+    return digests.inputs(checking.check(composition, find_project(project.root)), composition.recorded)
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)
@@ -125,7 +126,7 @@ def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifes
         name: sha256(ready.root / name) for name in ("mynet.py", "vocabulary.txt", "x.json", "y.json")
     }
     assert text["config"]["sha256"] == {"vocabulary.txt": text["inputs"]["vocabulary.txt"]}
-    assert reproducing.reproduce(release.path, trust.find_project(ready.root))[0] == release.digest
+    assert reproducing.reproduce(release.path, find_project(ready.root))[0] == release.digest
 
 
 def test_without_files_of_ones_own_nothing_is_written_down(project):
@@ -159,7 +160,7 @@ def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
 
     with pytest.raises(ConfigError) as error:
         given = ready.compose("release=pinned", "weights=keras", "weights.path=../model.keras")
-        checking.check(given, trust.find_project(ready.root))
+        checking.check(given, find_project(ready.root))
 
     assert [problem.message for problem in error.value.problems] == [
         f"'../model.keras' is another file than the one with this digest; takes {wanted}",
@@ -182,7 +183,7 @@ def test_what_has_no_digest_is_told(ready, name, told):
     pin(ready, **{name: "a" * 64})
 
     with pytest.raises(ConfigError) as error:
-        checking.check(ready.compose("release=pinned"), trust.find_project(ready.root))
+        checking.check(ready.compose("release=pinned"), find_project(ready.root))
 
     (problem,) = error.value.problems
     assert (problem.path, problem.message) == (("sha256", name), told)
@@ -193,7 +194,7 @@ def test_what_is_no_digest_is_told(ready, value):
     pin(ready, **{"vocabulary.txt": value})
 
     with pytest.raises(ConfigError) as error:
-        checking.check(ready.compose("release=pinned"), trust.find_project(ready.root))
+        checking.check(ready.compose("release=pinned"), find_project(ready.root))
 
     assert {problem.path for problem in error.value.problems} == {("sha256", "vocabulary.txt")}
 
@@ -223,11 +224,11 @@ def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
     save()
     release = ready.export(f"model={model}", f"signatures={signatures}", f"weights={fmt}", f"weights.path={path}").path
     before = manifest.read(release)["inputs"]
-    assert reproducing.reproduce(release, trust.find_project(ready.root))
+    assert reproducing.reproduce(release, find_project(ready.root))
     save()
 
     with pytest.raises(VerificationError) as error:
-        reproducing.reproduce(release, trust.find_project(ready.root))
+        reproducing.reproduce(release, find_project(ready.root))
 
     told = [problem.message.removeprefix(f"{release}: ") for problem in error.value.problems]
     changed = [name for name in before if sha256(ready.root / name) != before[name]]

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import checking, converting, manifest, npy, stored_examples, tfrecords, trust, warmup
+from smdecl import checking, converting, manifest, npy, stored_examples, tfrecords, warmup
 from smdecl.config import Spec
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.project import find_project
 
 NET = """
 import tensorflow as tf
@@ -221,7 +222,7 @@ def test_check_tells_of_bytes_that_cannot_be_taken(contents, value, dtype, shape
     composition = smdecl.compose(["signatures=none", signature, "verify=mine"], config_dir="conf")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, trust.find_project(contents))
+        checking.check(composition, find_project(contents))
 
     texts = [f"{problem.key}: {problem.message}" for problem in error.value.problems]
     assert any(text.startswith("verify.examples.s[0].inputs.x") and message in text for text in texts), texts
@@ -239,7 +240,7 @@ def test_binary_of_yaml_is_told_the_form_for_bytes(project):
     project.write("conf/verify/mine.yaml", "examples: {serving_default: [{inputs: {x: !!binary QQ==}}]}\n")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose("verify=mine"), trust.find_project(project.root))
+        checking.check(project.compose("verify=mine"), find_project(project.root))
 
     assert str(error.value) == (
         "conf/verify/mine.yaml:1: verify.examples.serving_default[0].inputs.x: is !!binary; write it as {b64: TEXT}"
@@ -361,10 +362,10 @@ def test_check_looks_into_files_of_arrays(net, file, message):
     composition = net.compose("signatures=none", f"+signatures.s={{inputs: {SQUARE}}}", "verify=mine")
 
     if message is None:
-        checking.check(composition, trust.find_project(net.root))
+        checking.check(composition, find_project(net.root))
         return
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, trust.find_project(net.root))
+        checking.check(composition, find_project(net.root))
 
     assert str(error.value) == f"conf/verify/mine.yaml:5: verify.examples.s[0].inputs.x{message}"
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 import pytest
 
 from smdecl import frameworks, trust
+from smdecl.project import find_project
 
 LAYERS = [
     "activations", "applications", "constraints", "dtype_policies", "initializers", "layers",
@@ -122,4 +123,4 @@ def test_the_arguments_that_name_files_are_where_the_rules_look_for_them():
     ],
 )
 def test_a_constructor_that_does_more_than_compute_is_refused_with_what_it_does(project, target, reason):
-    assert trust.refuse_target(target, trust.find_project(project.root)).endswith(reason)
+    assert trust.refuse_target(target, find_project(project.root)).endswith(reason)

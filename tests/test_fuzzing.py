@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import checking, isolating, pipeline, trust
+from smdecl import checking, isolating, pipeline
 from smdecl.config import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
+from smdecl.project import find_project
 from tests.conftest import ROOT
 
 OVERRIDES = ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving", "audit=strict", "verify=default", "publish=next"]  # fmt: skip
@@ -123,7 +124,7 @@ def checked(composition, values):
     """Checks a mutant, which passes or is told what is wrong, without a computation that has no end."""
     started = time.thread_time()
     try:
-        assert isinstance(checking.check(with_values(composition, values), trust.find_project(ROOT)), ExportConfig)
+        assert isinstance(checking.check(with_values(composition, values), find_project(ROOT)), ExportConfig)
     except ConfigError as error:
         assert error.exit_code == 2
         assert error.problems
@@ -174,7 +175,7 @@ def test_what_no_export_could_take_is_refused(composition, key, value):
     parent[last] = value
 
     with pytest.raises(ConfigError) as error:
-        checking.check(with_values(composition, values), trust.find_project(ROOT))
+        checking.check(with_values(composition, values), find_project(ROOT))
 
     require_told(error.value.problems[0])
     assert any(problem.key.startswith(key) for problem in error.value.problems)
@@ -242,7 +243,7 @@ def left_in(directory):
 def exported(composition, values):
     """Exports a mutant; what is left are complete releases, or nothing where it failed as it may."""
     try:
-        release = pipeline.export(with_values(composition, values), trust.find_project(Path.cwd()))
+        release = pipeline.export(with_values(composition, values), find_project(Path.cwd()))
     except SmdeclError as error:
         assert error.exit_code in (2, 3, 4, 5), f"{error}\n{error.traceback_text}"
         assert error.problems

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, isolating, making, manifest, trust
+from smdecl import checking, isolating, making, manifest
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
+from smdecl.project import find_project
 from tests.conftest import ROOT
 
 NETS = """
@@ -128,7 +129,7 @@ def restored(fmt, path, expect="full"):
 
 def planned(project, *overrides):
     """Builds, restores and traces, in a process of its own as an export does it."""
-    here = trust.find_project(project.root)
+    here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
     return isolating.run(making.plan, checked, here, failure=ModelError, doing="building")
 
@@ -272,7 +273,7 @@ def test_a_saved_model_of_keras_is_the_model(ready):
 
 
 def check(project, *overrides):
-    checking.check(project.compose(*overrides), trust.find_project(project.root))
+    checking.check(project.compose(*overrides), find_project(project.root))
 
 
 def test_the_file_of_a_saved_model_is_judged_as_weights_are(project, tmp_path):

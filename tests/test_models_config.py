@@ -8,8 +8,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from smdecl import models_config, pipeline, trust
+from smdecl import models_config, pipeline
 from smdecl.errors import ConfigError, PublishError
+from smdecl.project import find_project
 from tests.conftest import ROOT
 
 
@@ -133,7 +134,7 @@ def test_variants_of_a_sweep_that_have_one_name_have_entries_of_their_own(projec
     option = "publish.models_config=serving/models.config"
     production = project.export(option).path.parent
     for variant in ("seed=1", "seed=2"):
-        pipeline.export(project.compose(option, variant), trust.find_project(project.root), variant)
+        pipeline.export(project.compose(option, variant), find_project(project.root), variant)
 
     assert served(project.root / "serving" / "models.config") == {
         "adder": str(production.absolute()),

@@ -19,9 +19,10 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import checking, isolating, making, manifest, pipeline, reproducing, settling, trust, verifying
+from smdecl import checking, isolating, making, manifest, pipeline, reproducing, settling, verifying
 from smdecl.config import parse_signature, parse_verify
 from smdecl.errors import ModelError
+from smdecl.project import find_project
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
 
@@ -248,7 +249,7 @@ def make_unsettled(overrides, place, directory):
     os.chdir(place)
     sys.path.insert(0, str(place))
     settling.settle = lambda _directory: None
-    project = trust.find_project(place)
+    project = find_project(place)
     config = checking.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
     making.make(config, project, directory, {})
@@ -288,7 +289,7 @@ def test_a_release_of_any_kind_is_verified_and_made_again(here, releases, kind):
 
     assert report.loaders == ("python", "cpp")
     assert sum(report.examples.values()) > 0
-    assert reproducing.reproduce(releases[kind], trust.find_project(here.root))[0] == released["digest"]
+    assert reproducing.reproduce(releases[kind], find_project(here.root))[0] == released["digest"]
 
 
 def variables_of(loaded):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import building, checking, isolating, trust
+from smdecl import building, checking, isolating
 from smdecl.errors import ConfigError, ModelError
 from smdecl.models import Scaler
+from smdecl.project import find_project
 from tests.conftest import run_script
 
 NETS = """
@@ -194,7 +195,7 @@ def overrides(model, fmt, path, expect="full", **arguments):
 
 def described(project, *given):
     """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
-    here = trust.find_project(project.root)
+    here = find_project(project.root)
     config = checking.check(project.compose(*given), here)
     return isolating.run(_record, config, here, failure=ModelError, doing="building")
 
@@ -500,7 +501,7 @@ def test_a_file_of_keras_that_is_none_is_told_before_anything_is_built(project, 
     project.write("conf/weights/mine.yaml", f"format: {fmt}\nexpect: full\npath: {path}\n")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose("weights=mine"), trust.find_project(project.root))
+        checking.check(project.compose("weights=mine"), find_project(project.root))
 
     assert str(error.value) == f"conf/weights/mine.yaml:3: weights.path: '{path}' {message}"
 

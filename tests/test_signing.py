@@ -20,8 +20,9 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement, statement_pb2
 
 import smdecl
-from smdecl import manifest, pipeline, provenance, reproducing, signing, trust
+from smdecl import manifest, pipeline, provenance, reproducing, signing
 from smdecl.errors import ConfigError, UsageError, VerificationError
+from smdecl.project import find_project
 from tests.conftest import ROOT, forge_file, tree
 
 PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
@@ -536,7 +537,7 @@ def test_no_other_verb_takes_a_public_key(project, verb):
 def test_a_signed_release_is_made_again(project, keys):
     release = project.export("model=scaler", f"publish.sign={keys / 'release.pem'}")
 
-    assert reproducing.reproduce(release.path, trust.find_project(project.root))[0] == release.digest
+    assert reproducing.reproduce(release.path, find_project(project.root))[0] == release.digest
 
 
 def test_what_replaces_and_what_is_kept_is_signed(project, keys, public):

@@ -8,6 +8,7 @@ import pytest
 
 from smdecl import trust
 from smdecl.errors import ConfigError, ModelError, TrustError, UsageError
+from smdecl.project import Project, find_project, is_library
 from tests.conftest import ROOT
 
 NET = """
@@ -92,14 +93,14 @@ def refused(project, *overrides, **options):
     ],
 )
 def test_a_target_that_nobody_chose_is_refused_by_its_name(project, target, reason):
-    assert reason in trust.refuse_target(target, trust.find_project(project.root))
+    assert reason in trust.refuse_target(target, find_project(project.root))
 
 
 @pytest.mark.parametrize(
     "target", ["builtins.open", "subprocess.Popen", "tensorflow.io.write_file", "keras.layers.Lambda"]
 )
 def test_a_refused_target_ends_the_export_before_anything_has_run(project, target):
-    reason = trust.refuse_target(target, trust.find_project(project.root))
+    reason = trust.refuse_target(target, find_project(project.root))
 
     assert refused(project, f"model._target_={target}") == {"model._target_": reason}
 
@@ -123,7 +124,7 @@ def test_a_refused_target_ends_the_export_before_anything_has_run(project, targe
     ],
 )
 def test_constructors_may_be_named(project, target):
-    assert trust.refuse_target(target, trust.find_project(project.root)) is None
+    assert trust.refuse_target(target, find_project(project.root)) is None
 
 
 @pytest.mark.parametrize("target", ["mynet.tf.io.gfile.rmtree", "mynet.tf.keras.layers.Lambda"])
@@ -344,7 +345,7 @@ def test_what_was_imported_already_is_not_taken_for_a_project_file_of_its_name(p
     # By its name alone numpy.load could be the project's, were it not that numpy has been imported from elsewhere.
     project.write("numpy.py", NET)
 
-    reason = trust.refuse_object(np.load, "numpy.load", trust.find_project(project.root))
+    reason = trust.refuse_object(np.load, "numpy.load", find_project(project.root))
 
     assert "'numpy' is not defined in the project" in reason
 
@@ -415,20 +416,20 @@ def test_the_project_is_the_nearest_directory_upwards_that_has_a_pyproject(proje
     below = project.root / "a/b"
     below.mkdir(parents=True)
 
-    assert trust.find_project(below) == trust.Project(project.root, frozenset(["somewhere"]))
-    assert trust.find_project(below, ["more"]).trusted == {"somewhere", "more"}
+    assert find_project(below) == Project(project.root, frozenset(["somewhere"]))
+    assert find_project(below, ["more"]).trusted == {"somewhere", "more"}
 
 
 def test_packages_and_libraries_with_custom_ops_are_declared_in_the_order_they_load_in(project):
     names = ["tensorflow_text", "mine.ops", "ops/libmine.so", "libmine.so.2"]
     project.write("pyproject.toml", f"[tool.smdecl]\ncustom_ops = {names}\n")
 
-    assert trust.find_project(project.root).custom_ops == tuple(names)
-    assert [trust.is_library(name) for name in names] == [False, False, True, True]
+    assert find_project(project.root).custom_ops == tuple(names)
+    assert [is_library(name) for name in names] == [False, False, True, True]
 
 
 def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
-    assert trust.find_project(tmp_path) == trust.Project(tmp_path)
+    assert find_project(tmp_path) == Project(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -479,7 +480,7 @@ def test_a_pyproject_that_is_no_text_is_told(project):
 def test_a_tool_that_is_no_table_trusts_nothing(project):
     project.write("pyproject.toml", "tool = 3\n")
 
-    assert trust.find_project(project.root).trusted == frozenset()
+    assert find_project(project.root).trusted == frozenset()
 
 
 @pytest.mark.parametrize("name", ["a.b", "", "*", "scikit-learn"])

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 import smdecl
-from smdecl import manifest, pipeline, reproducing, trust
+from smdecl import manifest, pipeline, reproducing
 from smdecl.errors import VerificationError
+from smdecl.project import find_project
 from tests.conftest import ROOT, forge_file, forge_manifest
 
 
@@ -49,7 +50,7 @@ def test_a_tampered_release_that_keeps_its_digest_is_not_verified(release):
 def test_a_tampered_release_that_keeps_its_digest_is_not_reproduced(release):
     tamper(release)
 
-    (found,) = refusals(lambda: reproducing.reproduce(release, trust.find_project(ROOT)))
+    (found,) = refusals(lambda: reproducing.reproduce(release, find_project(ROOT)))
     assert "the digest of the files that it lists is" in found
 
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from smdecl import checking, frameworks, trust
+from smdecl import checking, frameworks
 from smdecl.errors import TrustError, dotted
+from smdecl.project import find_project
 
 EVIL = {"module": "evilpkg", "class_name": "Evil", "config": {}}
 FUNCTION = {"class_name": "function", "config": "evil", "registered_name": "evil"}
@@ -191,4 +192,4 @@ def test_files_of_the_project_may_be_named_by_plain_text(project):
     model = {"_target_": "tensorflow.train.Checkpoint", "a": table, "b": lookup, "c": layer("StringLookup")}
     project.write("conf/model/ours.yaml", json.dumps(model))
 
-    checking.check(project.compose("model=ours"), trust.find_project(project.root))
+    checking.check(project.compose("model=ours"), find_project(project.root))

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from smdecl import checking, outside_values, trust
+from smdecl import checking, outside_values
 from smdecl.errors import ConfigError
+from smdecl.project import find_project
 from tests.conftest import tree
 
 PLACE = "layers/dense/vars"
@@ -153,7 +154,7 @@ def test_weights_that_fill_memory_are_refused_by_check(project):
     composition = project.compose("model=dense", "weights=keras", "weights.path=w.keras")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, trust.find_project(project.root))
+        checking.check(composition, find_project(project.root))
 
     (problem,) = error.value.problems
     assert (problem.key, error.value.exit_code) == ("weights.path", 2)

@@ -1,0 +1,115 @@
+"""An attacker puts files into the directory that somebody runs smdecl in, under the names of modules."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import smdecl
+from smdecl import checking
+from smdecl.errors import ModelError, TrustError
+from smdecl.project import find_project
+from tests.conftest import ROOT
+
+# `python -m` itself imports some from the current directory, before smdecl begins; the installed command imports none.
+BY_PYTHON = ("collections", "contextlib", "functools", "runpy", "types")
+NAMES = (
+    "argparse", "dataclasses", "google", "hydra", "jinja2", "json", "keras", "multiprocessing", "numpy", "rich",
+    "signal", "subprocess", "tensorflow", "threading", "tomllib", "typing", "yaml", "zipfile",
+)  # fmt: skip
+TRAP = "import pathlib; pathlib.Path(__file__).with_suffix('.ran').write_text(''); raise SystemExit(0)\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    base = tmp_path_factory.mktemp("made")
+    overrides = ["model=adder", "signatures=scalar_float", "verify.generate=1", f"export_dir={base}"]
+    return smdecl.export(smdecl.compose(overrides)).path
+
+
+@pytest.fixture
+def trapped(tmp_path):
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text(TRAP)
+    return tmp_path
+
+
+def run(cwd, *arguments):
+    """Runs the installed command, which has no current directory on its path."""
+    for name in BY_PYTHON:
+        (cwd / f"{name}.py").write_text(TRAP)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    program = f"import sys; sys.path.append({str(ROOT)!r}); from smdecl.cli import main; sys.exit(main())"
+    command = [sys.executable, "-I", "-c", program, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_as_module(cwd, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "smdecl", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def ran(directory):
+    return sorted(path.stem for path in directory.glob("*.ran"))
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "diff"])
+def test_files_beside_a_release_do_not_run(made, trapped, verb):
+    arguments = [made, made] if verb == "diff" else [made]
+    done = run_as_module(trapped, verb, *arguments)
+
+    assert (done.returncode, ran(trapped)) == (0, []), done.stderr
+
+
+def test_files_in_the_current_directory_do_not_run_for_what_builds_no_model(trapped):
+    assert run_as_module(trapped, "check", "model=adder").returncode == 0
+    assert run_as_module(trapped, "--help").returncode == 0
+    assert run(trapped, "init", "mine").returncode == 0
+    assert ran(trapped) == []
+
+
+def test_a_project_may_have_modules_of_any_name(trapped):
+    (trapped / "pyproject.toml").write_text("")
+    (trapped / "mynet.py").write_text(
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function(input_signature=[tf.TensorSpec([], name='x')])\n"
+        "    def __call__(self, x):\n"
+        "        return {'y': x}\n"
+    )
+    done = run(trapped, "model._target_=mynet.Net", "signatures=none", "verify.generate=1", "export_dir=out")
+
+    assert (done.returncode, done.stdout, ran(trapped)) == (0, "out/1\n", []), done.stderr
+
+
+@pytest.mark.parametrize(("name", "kind"), [("signal", "Python's own module"), ("yaml", "an installed package")])
+def test_a_module_that_another_goes_before_is_told_by_its_name(project, name, kind):
+    project.write(f"{name}.py", "class Net: ...")
+    with pytest.raises(TrustError) as error:
+        checking.check(project.compose(f"model._target_={name}.Net"), find_project(project.root))
+
+    assert f"{name}.py has the name of {kind}, which goes before it: rename it" in str(error.value)
+
+
+def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
+    project.write("queue.py", "BATCH = 4")
+    project.write("mynet.py", "import queue\nBATCH = queue.BATCH\n")
+    with pytest.raises(ModelError) as error:
+        project.export("model._target_=mynet.Net")
+
+    assert "queue in the current directory has the name of a module of Python" in str(error.value)
+
+
+def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mynet.py").write_text("class Net: ...")
+    (tmp_path / "secret").write_text("")
+
+    with pytest.raises(TrustError, match="that is no project: run smdecl in a directory of its own"):
+        checking.check(smdecl.compose(["model._target_=mynet.Net"]), find_project(tmp_path))
+
+    (tmp_path / "pyproject.toml").write_text("")
+    assert find_project(tmp_path).is_project
