@@ -45,7 +45,8 @@ class Project:
 
     def owns(self, place: Path) -> bool:
         """Tells whether a place lies in the project, all links followed."""
-        return self.is_project and place.resolve().is_relative_to(self.root)
+        # Not by Path.resolve, which raises at a loop of links.
+        return self.is_project and Path(os.path.realpath(place)).is_relative_to(self.root)
 
     @property
     def file(self) -> Path:

@@ -256,7 +256,7 @@ def _find_spec(package: str) -> Any:
 
 def _inside(place: Path, project: Project) -> bool:
     # A virtual environment often lies in the project; what is installed there is not the project's.
-    place = place.resolve()
+    place = Path(os.path.realpath(place))
     return project.owns(place) and not {"site-packages", "dist-packages"} & set(place.parts)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 import smdecl
 from smdecl import custom_ops
 from smdecl.errors import UsageError, VerificationError
-from smdecl.trust import Project
+from smdecl.project import Project
 from tests import conftest
 
 SOURCE = """

@@ -297,7 +297,7 @@ def variables_of(loaded):
 
 
 def read_as_checkpoint(directory):
-    """Returns the values that `variables/` has, and those that a loaded release has which was zeroed and read it."""
+    """Zeroes a loaded release and reads `variables/` into it; returns whether it was zero, what was read, what it has."""
     prefix = str(directory / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     values = [reader.get_tensor(name) for name in reader.get_variable_to_dtype_map() if name.endswith("VARIABLE_VALUE")]
@@ -306,20 +306,24 @@ def read_as_checkpoint(directory):
         variable.assign(tf.zeros_like(variable))
     zeroed = [variable.numpy() for variable in variables_of(loaded)]
     tf.train.Checkpoint(loaded).read(prefix).assert_existing_objects_matched()
-    return values, zeroed, [variable.numpy() for variable in variables_of(loaded)]
+    restored = [variable.numpy() for variable in variables_of(loaded)]
+    is_zeroed = not any(np.any(value) for value in zeroed)
+    return is_zeroed, as_bytes(values), as_bytes(restored)
+
+
+def as_bytes(values):
+    return sorted(np.asarray(value).tobytes() for value in values)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_variables_of_any_kind_are_a_checkpoint(releases, kind):
-    values, zeroed, restored = isolating.run(
+    is_zeroed, values, restored = isolating.run(
         read_as_checkpoint, releases[kind], failure=ModelError, doing="reading a checkpoint"
     )
 
-    assert sorted(map(np.ndarray.tobytes, map(np.asarray, values))) == sorted(
-        map(np.ndarray.tobytes, map(np.asarray, restored))
-    )
-    assert not any(np.any(value) for value in zeroed)
+    assert is_zeroed
+    assert values == restored
 
 
 def save_again(directory, again):
