@@ -68,7 +68,6 @@ VERIFY = """
 import os, sys
 from pathlib import Path
 from smdecl import manifest
-from smdecl.project import find_project
 if os.geteuid() == 0:
     os.seteuid(65534)
 release = Path(sys.argv[1])
