@@ -133,7 +133,7 @@ def release(directory: Path, message=None, variables=None, **changed) -> Path:
 
 
 _MANIFEST = {
-    "manifest_version": 1, "name": "net", "config": {"seed": 0}, "signatures": {}, "inputs": {}, "source": None,
+    "manifest_version": 1, "digest": "0" * 64, "name": "net", "config": {"seed": 0}, "signatures": {}, "inputs": {}, "source": None,
     "environment": {"smdecl": "1", "tensorflow": "2"},
 }  # fmt: skip
 _OWN = ("manifest.json", "provenance.json", "model.sig")
