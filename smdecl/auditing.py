@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tensorflow.core.framework import types_pb2
 
 from smdecl import keras_models, op_sets, outside_ops, seeds
 from smdecl.config import Audit
+from smdecl.function_uses import CALLS, Functions, source
 from smdecl.inspecting import all_nodes
 from smdecl.records import Finding
 from smdecl.saved_functions import saved_functions
@@ -99,7 +99,7 @@ def _without_text(pinned: list[Any]) -> list[Any]:
     nodes = {node.name: node for node in pinned}
     neighbours: dict[str, set[str]] = {name: set() for name in nodes}
     for node in pinned:
-        for name in map(_source, node.input):
+        for name in map(source, node.input):
             if name in nodes:
                 neighbours[node.name].add(name)
                 neighbours[name].add(node.name)
@@ -112,11 +112,6 @@ def _without_text(pinned: list[Any]) -> list[Any]:
 def _is_text(node: Any) -> bool:
     types = {kind for value in node.attr.values() for kind in (value.type, *value.list.type)}
     return types_pb2.DT_STRING in types or _TEXT_OP.search(node.op) is not None
-
-
-def _source(reference: str) -> str:
-    """Returns the name of the node that an input such as `^noop` or `mul:z:0` comes from."""
-    return reference.removeprefix("^").split(":")[0]
 
 
 def _strategy(graph: Any) -> Iterator[Finding]:
@@ -277,8 +272,8 @@ def _large_constants(graph: Any) -> Iterator[Finding]:
 
 
 def _unused_inputs(graph: Any) -> Iterator[Finding]:
-    functions = _Functions(graph.graph_def.library)
-    calls = {node.name: node for node in graph.graph_def.node if node.op in _CALLS}
+    functions = Functions(graph.graph_def.library)
+    calls = {node.name: node for node in graph.graph_def.node if node.op in CALLS}
     for key, signature in graph.signature_def.items():
         # Every output of a signature comes from one call of the function that was traced for it.
         outputs = [tensor.name.partition(":") for tensor in signature.outputs.values()]
@@ -286,83 +281,11 @@ def _unused_inputs(graph: Any) -> Iterator[Finding]:
         if call is None:
             continue
         needed = functions.needed(call, [int(index or 0) for name, _, index in outputs if name == call.name])
-        used = {_source(call.input[position]) for position in needed}
+        used = {source(call.input[position]) for position in needed}
         for name, tensor in sorted(signature.inputs.items()):
-            node = _source(tensor.name)
-            if node in map(_source, call.input) and node not in used:
+            node = source(tensor.name)
+            if node in map(source, call.input) and node not in used:
                 yield Finding("unused_inputs", f"signatures.{key}.inputs.{name}", "no output depends on it")
-
-
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
-_LOOPS = ("While", "StatelessWhile")
-
-
-@dataclass(frozen=True)
-class _Uses:
-    """The positions of the arguments that each return value of a function, and what it does besides, depend on."""
-
-    outputs: list[set[int]]
-    effects: set[int]
-
-    def of(self, outputs: Iterable[int]) -> set[int]:
-        return self.effects.union(*(self.outputs[index] for index in outputs))
-
-
-class _Functions:
-    """The functions of a graph and what their results depend on, through calls, branches and loops."""
-
-    def __init__(self, library: Any) -> None:
-        self._bodies = {function.signature.name: function for function in library.function}
-        self._uses: dict[str, _Uses] = {}
-
-    def needed(self, node: Any, outputs: Iterable[int]) -> set[int]:
-        """Returns the positions of the inputs of a node that some of its outputs, and its effects, depend on."""
-        outputs = set(outputs)
-        if node.op in _CALLS:
-            return self._of(node.attr["f"].func.name).of(outputs)
-        if node.op in _BRANCHES:
-            branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
-            if node.op.endswith("Case"):
-                branches = list(node.attr["branches"].list.func)
-            arguments = set[int]().union(*(self._of(branch.name).of(outputs) for branch in branches))
-            return {0, *(1 + position for position in arguments)}
-        if node.op in _LOOPS:
-            condition, body = self._of(node.attr["cond"].func.name), self._of(node.attr["body"].func.name)
-            found = outputs | condition.of([0]) | body.effects
-            while (more := found | body.of(found)) != found:
-                found = more
-            return found
-        return {index for index, name in enumerate(node.input) if not name.startswith("^")}
-
-    def _of(self, name: str) -> _Uses:
-        if name not in self._uses:
-            body = self._bodies[name]
-            nodes = {node.name: node for node in body.node_def}
-            positions = {argument.name: index for index, argument in enumerate(body.signature.input_arg)}
-            returned = [body.ret[argument.name] for argument in body.signature.output_arg]
-            self._uses[name] = _Uses(
-                [self._reached(nodes, positions, [reference]) for reference in returned],
-                self._reached(nodes, positions, [f"^{node}" for node in body.control_ret.values()]),
-            )
-        return self._uses[name]
-
-    def _reached(self, nodes: Mapping[str, Any], positions: Mapping[str, int], references: list[str]) -> set[int]:
-        pending, seen, found = list(references), set[str](), set[int]()
-        while pending:
-            reference = pending.pop()
-            if reference in seen:
-                continue
-            seen.add(reference)
-            name = _source(reference)
-            if name in positions:
-                found.add(positions[name])
-            else:
-                node = nodes[name]
-                outputs = [] if reference.startswith("^") else [int(reference.rpartition(":")[2])]
-                pending += [node.input[position] for position in self.needed(node, outputs)]
-                pending += [control for control in node.input if control.startswith("^")]
-        return found
 
 
 _UNTRACED = "was never traced: nobody can call it after loading; give it a signature, or an input_signature"

@@ -8,6 +8,7 @@ from tensorflow.compiler.tf2xla.python import xla
 from smdecl import auditing, inspecting, isolating
 from smdecl.config import Audit
 from smdecl.errors import InternalError
+from smdecl.protos import SavedModel
 
 RULES = [
     "baked_devices", "strategy", "py_function", "absolute_paths", "large_constants", "unused_inputs",
@@ -530,3 +531,25 @@ def test_an_op_that_no_release_has_is_told_once(find):
     assert [finding.message for finding in findings] == [
         "TensorFlow 2.16 lacks SentencepieceOp, which no release has",
     ]
+
+
+@pytest.mark.parametrize(
+    "called", [lambda number: number, lambda number: min(number + 1, 2999)], ids=["itself", "in a chain"]
+)
+def test_functions_that_call_themselves_or_deep_chains_use_all_their_inputs(called):
+    message = SavedModel()
+    graph = message.meta_graphs.add()
+    for number in range(3000):
+        function = graph.graph_def.library.function.add()
+        function.signature.name = f"f{number}"
+        function.signature.input_arg.add(name="x")
+        function.signature.output_arg.add(name="y")
+        node = function.node_def.add(name="call", op="PartitionedCall", input=["x"])
+        node.attr["f"].func.name = f"f{called(number)}"
+        function.ret["y"] = "call:output:0"
+    node = graph.graph_def.node.add(name="call", op="PartitionedCall", input=["x"])
+    node.attr["f"].func.name = "f0"
+    graph.signature_def["s"].inputs["x"].name = "x:0"
+    graph.signature_def["s"].outputs["y"].name = "call:0"
+
+    assert auditing.audit(message, levels(["unused_inputs"])) == ()
