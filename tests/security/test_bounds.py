@@ -239,6 +239,13 @@ def test_many_graphs_are_compared(limited, tmp_path):
     assert done(limited("diff", tmp_path / "a", tmp_path / "b")).count("the graph is gone") == 4000
 
 
+def test_a_graph_without_tags_is_described(limited, tmp_path):
+    message, graph, _ = hostile.saved_model()
+    graph.meta_info_def.ClearField("tags")
+
+    assert "tags -" in done(limited("inspect", hostile.write(message, tmp_path)))
+
+
 def test_nodes_of_a_function_with_a_long_name_are_compared(limited, tmp_path):
     for name in ("a", "b"):
         message, graph, _ = hostile.saved_model()
