@@ -20,6 +20,7 @@ from smdecl import (
 from smdecl.bundle import Tensor
 from smdecl.compatibility import ADDITIVE, BREAKING
 from smdecl.errors import ContractError, Problem
+from smdecl.manifest_versions import config_of
 from smdecl.protos import MetaGraphDef, SavedModel
 from smdecl.records import Change, DiffRecord, SavedModelRecord
 
@@ -147,4 +148,5 @@ def _origin(before: Path, after: Path) -> Iterator[Change]:
     """Compares what the manifests say; a SavedModel that smdecl has not made has none."""
     if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
         return
-    yield from origin_changes.changes(manifest.read(before), manifest.read(after))
+    old, new = manifest.read(before), manifest.read(after)
+    yield from origin_changes.changes(old | {"config": config_of(old)}, new | {"config": config_of(new)})

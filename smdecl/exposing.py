@@ -95,7 +95,8 @@ def exposed(built: Built, traced: Mapping[str, Traced], functions: Mapping[str, 
     for name, key in functions.items():
         if not isinstance(_own(obj, name), tf.types.experimental.GenericFunction):
             added[name] = traced[key].callable
-    lists = keras_models.variable_lists(obj, used_resources(traced))
+    # A config that leaves out every function leaves out the lists, too: then nothing is there to be called with them.
+    lists = keras_models.variable_lists(obj, used_resources(traced)) if functions else {}
     own_children = kind._trackable_children
 
     def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:

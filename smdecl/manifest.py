@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smdecl import base_paths, digests, files, provenance, schema, signing
+from smdecl import base_paths, digests, files, manifest_versions, provenance, schema, signing
 from smdecl.errors import Problem, VerificationError
 from smdecl.making import Made
 from smdecl.records import OPTIONAL
@@ -47,7 +47,7 @@ def write(
         name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _regular_files(directory)
     }
     manifest = {
-        "manifest_version": 1,
+        "manifest_version": manifest_versions.CURRENT,
         "name": recorded["name"],
         "digest": _digest(listed),
         # A release that is moved, or published twice, is the same release.
@@ -121,7 +121,7 @@ _NOT_FINITE = {text: f"${{oc.decode:'{text}'}}" for text in ("inf", "-inf", "nan
 
 def settings(manifest: Mapping[str, Any], key: str) -> Any:
     """Returns what a key of a release's config was, with what JSON cannot hold as it was."""
-    return _finite(manifest["config"].get(key))
+    return _finite(manifest_versions.config_of(manifest).get(key))
 
 
 def _finite(value: Any) -> Any:

@@ -15,6 +15,7 @@ from smdecl import checking, making, manifest, origin_changes, pipeline, resolvi
 from smdecl.config import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.hydra_scope import scope
+from smdecl.manifest_versions import config_of
 from smdecl.project import Project
 from smdecl.records import Change
 
@@ -95,7 +96,7 @@ def _composition(released: Mapping[str, Any]) -> Composition:
     """Returns the config of a release, as it was composed; where it lands is not part of it."""
     publish = Publish(version=None, replace=False, warmup=_WARMUP in released["files"])
     try:
-        config = OmegaConf.create({**released["config"], "export_dir": "reproduced", "publish": asdict(publish)})
+        config = OmegaConf.create({**config_of(released), "export_dir": "reproduced", "publish": asdict(publish)})
         with scope():
             values, recorded, environment, problems = resolving.resolve(config)
     except OmegaConfBaseException as error:
