@@ -7,7 +7,7 @@ import re
 
 _LONGEST_LINE = 20_000  # characters; a function of many arguments has thousands
 _LONGEST_WORD = 500
-_ENDLESS = re.compile(r"\S{1000,}")
+_ENDLESS = re.compile(r"\S{2000,}")  # an override is cut at half of that
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
