@@ -68,6 +68,14 @@ def test_a_sparse_provenance_is_not_read(limited, tmp_path):
     assert "provenance.json: was changed" in done(limited("manifest", release))
 
 
+def test_a_manifest_that_no_provenance_can_be_made_of_is_told(limited, tmp_path):
+    release = hostile.release(tmp_path / "1", environment={"smdecl": "1", "tensorflow": "2", "\ud800": "1"})
+    (release / RULES / "provenance.json").write_text("{}")
+    (release / RULES / "model.sig").write_text("")
+
+    assert "provenance.json: was changed" in done(limited("manifest", release))
+
+
 def test_a_sparse_signature_is_not_read(limited, tmp_path, public_key):
     hostile.sparse(tmp_path / "1" / RULES / "model.sig", GIBIBYTES)
 
