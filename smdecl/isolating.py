@@ -197,7 +197,10 @@ def _run(server: Server, task: _Task, failure: type[SmdeclError], doing: str) ->
         for ours in (sender, waiter, stderr):
             ours.close()
         go.send(None)
-        return _receive(receiver, process, failure, doing)
+        outcome = _receive(receiver, process, failure, doing)
+        if process.is_lost():
+            server.await_end()
+        return outcome
     finally:
         # A child that was never told to go ends by itself where this end of its pipe is closed.
         for connection in (sender, waiter, stderr, receiver, go):

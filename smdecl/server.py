@@ -9,13 +9,14 @@ from __future__ import annotations
 import atexit
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver, popen_forkserver, process, reduction, resource_tracker
-from multiprocessing.connection import arbitrary_address  # type: ignore[attr-defined]
+from multiprocessing.connection import arbitrary_address, wait  # type: ignore[attr-defined]
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.util import (  # type: ignore[attr-defined]
     Finalize,
@@ -99,6 +100,12 @@ class Server(forkserver.ForkServer):
         if server is not None:
             server.kill()
 
+    def await_end(self) -> None:
+        """Waits for a server that has been killed, so that the next call starts it anew."""
+        with self._starting:
+            if self._process is not None:
+                self._process.wait()
+
     def stop(self) -> None:
         """Ends the server and waits for its end."""
         server = self._process
@@ -113,6 +120,9 @@ class Server(forkserver.ForkServer):
             self.stop()
 
 
+_NOT_FOR_TRACKER = (signal.SIGINT, signal.SIGTERM)  # it ignores them once it has begun
+
+
 def ensure_tracker() -> None:
     """Starts multiprocessing's resource tracker, which runs none of the files in the current directory.
 
@@ -122,6 +132,7 @@ def ensure_tracker() -> None:
     with tracker._lock:
         if tracker._fd is None:
             reads, writes = os.pipe()
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_TRACKER)
             command = f"from multiprocessing.resource_tracker import main; main({reads})"
             arguments = [sys.executable, "-I", "-c", command]
             try:
@@ -131,6 +142,7 @@ def ensure_tracker() -> None:
                 raise
             finally:
                 os.close(reads)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             tracker._fd = writes
     resource_tracker.ensure_running()
 
@@ -157,8 +169,9 @@ class Child(process.BaseProcess):
         self._server = server
 
     def is_lost(self) -> bool:
-        """Tells whether its server has ended before it."""
-        return not self._server.is_running()
+        """Tells of a process that has ended whether its server ended first, so that its exit code is not known."""
+        popen = self._popen  # type: ignore[attr-defined]
+        return popen is not None and bool(popen.is_lost)
 
     def __getstate__(self) -> dict[str, object]:
         """Returns what the child needs of this object."""
@@ -173,6 +186,17 @@ class _Popen(popen_forkserver.Popen):
     """Sends a child to its own server, with no script to run first and no start method to set."""
 
     _fds: list[int]
+    is_lost = False
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """Returns the exit code; None if the process runs. Of a process whose server has ended, none is known."""
+        if self.returncode is None and wait([self.sentinel], 0 if flag == os.WNOHANG else None):
+            try:
+                self.returncode = forkserver.read_signed(self.sentinel)
+            except (OSError, EOFError):
+                self.is_lost = True
+                self.returncode = 255
+        return self.returncode
 
     def _launch(self, process_obj: Any) -> None:
         buffer = io.BytesIO()

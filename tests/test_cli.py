@@ -152,7 +152,7 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["--nothing"], "unrecognized arguments: --nothing; see smdecl --help\n"),
         (["--confg-dir", "conf"], "--confg-dir; see smdecl --help; did you mean '--config-dir'?\n"),
         (["--model=adder"], "--model=adder; see smdecl --help; an override has no dashes: model=adder\n"),
-        (["-m", "seed=1," + "9" * 4301], "...': holds an integer of more than 4300 digits; takes fewer\n"),
+        (["-m", "seed=1," + "9" * 4301], " holds an integer of more than 4300 digits; takes fewer\n"),
         (["--config-dir", "nowhere"], "--config-dir: no directory"),
         (["plan", "-m", "seed=1,2"], "-m runs a sweep of exports or checks; plan takes one variant"),
         (["--shell-completion"], "takes install=bash or uninstall=bash"),

@@ -248,7 +248,7 @@ def make_unsettled(overrides, place, directory):
     """Makes what TensorFlow itself writes, in a project at a place."""
     os.chdir(place)
     sys.path.insert(0, str(place))
-    settling.settle = lambda _directory: None
+    settling.settle = lambda _directory, _method_names: None
     project = find_project(place)
     config = checking.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
