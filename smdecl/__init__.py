@@ -10,18 +10,68 @@ Importing smdecl imports no TensorFlow; an export runs it in processes of its ow
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from smdecl import errors
-    from smdecl.api import Composition, Release, compose, export
+    from smdecl.api import (
+        check,
+        compose,
+        diff,
+        export,
+        inspect,
+        plan,
+        reproduce,
+        verify,
+    )
+    from smdecl.config import Composition
+    from smdecl.making import Plan
+    from smdecl.outcomes import Checked, Reproduction, Verified
+    from smdecl.pipeline import Release
+    from smdecl.records import DescriptionRecord, DiffRecord
 
 __version__ = "0.2.0.dev0"
 
-__all__ = ["Composition", "Release", "__version__", "compose", "errors", "export"]
+__all__ = [
+    "Checked",
+    "Composition",
+    "DescriptionRecord",
+    "DiffRecord",
+    "Plan",
+    "Release",
+    "Reproduction",
+    "Verified",
+    "__version__",
+    "check",
+    "compose",
+    "diff",
+    "errors",
+    "export",
+    "inspect",
+    "plan",
+    "reproduce",
+    "verify",
+]
+
+# Module of each name that is neither here nor in smdecl.api.
+_MODULES = {
+    "Checked": "outcomes",
+    "Composition": "config",
+    "DescriptionRecord": "records",
+    "DiffRecord": "records",
+    "Plan": "making",
+    "Release": "pipeline",
+    "Reproduction": "outcomes",
+    "Verified": "outcomes",
+}
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
     if name == "errors":
         return importlib.import_module("smdecl.errors")
-    if name in ("Composition", "Release", "compose", "export"):
-        return getattr(importlib.import_module("smdecl.api"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"smdecl.{_MODULES.get(name, 'api')}")
+    return getattr(module, name)

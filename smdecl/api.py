@@ -1,63 +1,271 @@
-"""The Python API: the command line's main verb as two functions."""
+"""The Python API: a function for each verb, which returns what the command line prints."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from smdecl import composing, isolating, pipeline
 from smdecl.config import Composition
 from smdecl.errors import UsageError
-from smdecl.pipeline import Release
-from smdecl.project import find_project
+from smdecl.outcomes import Checked, Reproduction, Verified
+from smdecl.project import Project, find_project
 
-__all__ = ["Composition", "Release", "compose", "export"]
+if TYPE_CHECKING:  # each verb imports only what it needs
+    from smdecl.making import Plan
+    from smdecl.pipeline import Release
+    from smdecl.records import DescriptionRecord, DiffRecord
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+Config: TypeAlias = "Composition | Mapping[str, object]"
+
+_PRIMARY = "export"
 
 
 def compose(
-    overrides: Sequence[str] = (), *, config_dir: str | Path | None = None, config_name: str = composing.PRIMARY
+    overrides: Sequence[str] = (),
+    *,
+    config_dir: StrPath | Sequence[StrPath] | None = None,
+    config_name: str = _PRIMARY,
 ) -> Composition:
     """Composes an export config, as the command line does.
 
     Args:
         overrides: Hydra's override grammar, such as `["model=adder", "seed=1"]`.
-        config_dir: Your own configs; they win over the built-in ones of the same name.
+        config_dir: One or more directories of your own configs. They win over the built-in ones of
+            the same name, and the first over those that follow.
         config_name: The primary config.
 
     Raises:
+        errors.UsageError: If `overrides` is a lone string, or a directory does not exist.
         errors.ConfigError: With every override and interpolation that cannot be taken.
     """
-    directories = [] if config_dir is None else [config_dir]
-    return composing.compose(overrides, directories=directories, config_name=config_name)
+    from smdecl import composing
+
+    return composing.compose(
+        _strings("overrides", overrides), directories=_directories(config_dir), config_name=config_name
+    )
 
 
-def export(config: Composition, *, trust_packages: Sequence[str] = ()) -> Release:
+def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
+    """Checks what a config describes, without TensorFlow.
+
+    Args:
+        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
+        trust_packages: Further packages that the config may name.
+
+    Returns:
+        The checked config, and what may be wrong with it.
+
+    Raises:
+        errors.ConfigError: With every problem.
+    """
+    from smdecl import checking
+
+    project = _project(trust_packages)
+    composition = _composition(config)
+    checked = checking.check(composition, project)
+    return Checked(checked, tuple(checking.located_warnings(checked, composition)))
+
+
+def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:
+    """Builds and traces what a config describes, and writes nothing.
+
+    Args:
+        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
+        trust_packages: Further packages that the config may name.
+
+    Returns:
+        The object and the signatures that an export would save.
+
+    Raises:
+        errors.UsageError: If it is called from within a `tf.function` or in graph mode.
+        errors.SmdeclError: Of the type that says which stage failed.
+    """
+    _start("plan")
+    from smdecl import pipeline
+
+    project = _project(trust_packages)
+    return pipeline.plan(_composition(config), project)
+
+
+def export(config: Config, *, trust_packages: Sequence[str] = ()) -> Release:
     """Exports what a config describes: builds, traces, saves, verifies and publishes it, in processes of their own.
 
     The project whose code the config may name is that of the current directory.
 
     Args:
-        config: From `compose`.
+        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
         trust_packages: Further packages that the config may name.
 
     Returns:
         The release: path, version, digest and signatures as saved.
 
     Raises:
-        errors.UsageError: Where it is called from within a `tf.function` or in graph mode.
+        errors.UsageError: If it is called from within a `tf.function` or in graph mode.
         errors.SmdeclError: Of the type that says which stage failed; nothing is left behind then.
     """
-    _require_eager()
-    isolating.start()
-    return pipeline.export(config, find_project(Path.cwd(), trust_packages))
+    _start("export")
+    from smdecl import pipeline
+
+    project = _project(trust_packages)
+    return pipeline.export(_composition(config), project)
 
 
-def _require_eager() -> None:
+def verify(directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[str] = ()) -> Verified:
+    """Compares every file of a release with its manifest, loads it and runs its examples.
+
+    Args:
+        directory: Of the release.
+        key: File of the public key that the release is to be signed by.
+        allow_ops: Ops that may reach into files, the network or Python though no signature is checked.
+
+    Returns:
+        What was compared and run.
+
+    Raises:
+        errors.UsageError: If there is no release, or no public key.
+        errors.VerificationError: With every difference.
+    """
+    path, public = _local(directory), None if key is None else Path(key)
+    ops = _strings("allow_ops", allow_ops)
+    _start("verify")
+    from smdecl import pipeline, signing
+
+    manifest, report = pipeline.verify(path, public, allow_ops=ops)
+    return Verified(
+        path=path,
+        digest=manifest["digest"],
+        files=tuple(manifest["files"]),
+        loaders=report.loaders,
+        examples=report.examples,
+        is_signed=signing.is_signed(path),
+        key=public,
+    )
+
+
+def inspect(directory: StrPath) -> DescriptionRecord:
+    """Describes any SavedModel from its files, without TensorFlow.
+
+    Args:
+        directory: Of the SavedModel.
+
+    Returns:
+        Its signatures, variables, functions and files. `damage` has what is missing or malformed
+        in its checkpoint.
+
+    Raises:
+        errors.UsageError: If there is no such directory, or it is a base path.
+        errors.ContractError: If it holds no SavedModel that can be read.
+        errors.VerificationError: If it is a release whose manifest was changed.
+    """
+    from smdecl import describing
+
+    return describing.describe(_local(directory))
+
+
+def diff(before: StrPath, after: StrPath) -> DiffRecord:
+    """Compares two SavedModels, without TensorFlow.
+
+    Args:
+        before: Directory of the SavedModel that callers know.
+        after: Directory of the one that follows it.
+
+    Returns:
+        The verdict for callers (same, additive or breaking), and every change.
+
+    Raises:
+        errors.UsageError: If there is no such directory, or it is a base path.
+        errors.ContractError: With all in them that is missing or malformed.
+        errors.VerificationError: If one is a release whose manifest was changed.
+    """
+    from smdecl import diffing
+
+    return diffing.diff(_local(before), _local(after))
+
+
+def reproduce(directory: StrPath, config: Config | None = None, *, trust_packages: Sequence[str] = ()) -> Reproduction:
+    """Makes a release again, and compares the bytes.
+
+    Args:
+        directory: Of the release.
+        config: To make it of; by default what its manifest has.
+        trust_packages: Further packages that the config may name.
+
+    Returns:
+        The digest that both have, and what differs without changing a byte.
+
+    Raises:
+        errors.VerificationError: If the release was changed, or the new one differs.
+        errors.SmdeclError: Of the type that says why it cannot be made again.
+    """
+    path = _local(directory)
+    _start("reproduce")
+    from smdecl import reproducing
+
+    project = _project(trust_packages)
+    composition = None if config is None else _composition(config)
+    digest, changes = reproducing.reproduce(path, project, composition)
+    return Reproduction(path, digest, changes)
+
+
+def _composition(config: Config) -> Composition:
+    if isinstance(config, Composition):
+        return config
+    raise UsageError(f"config: expected what smdecl.compose returns, got {_kind(config)}")
+
+
+def _project(trust_packages: Sequence[str]) -> Project:
+    return find_project(Path.cwd(), _strings("trust_packages", trust_packages))
+
+
+def _directories(config_dir: StrPath | Sequence[StrPath] | None) -> Sequence[str | Path]:
+    if config_dir is None:
+        return ()
+    if isinstance(config_dir, (str, os.PathLike)):
+        return (Path(config_dir),)
+    return [Path(directory) for directory in config_dir]
+
+
+def _strings(name: str, values: Sequence[str]) -> list[str]:
+    """Returns the strings of an argument; a lone string is a sequence of its characters.
+
+    Raises:
+        UsageError: If it is a lone string, or has something else in it.
+    """
+    if isinstance(values, (str, bytes)):
+        raise UsageError(f"{name}: expected a list of strings, got the string {values!r}; write [{values!r}]")
+    found = list(values)
+    for value in found:
+        if not isinstance(value, str):
+            raise UsageError(f"{name}: expected a list of strings, got {_kind(value)} in it")
+    return found
+
+
+def _local(directory: StrPath) -> Path:
+    text = os.fspath(directory)
+    if "://" in text:
+        raise UsageError(f"{text!r} is a URL; expected a local directory that it was fetched to")
+    return Path(text)
+
+
+def _kind(value: object) -> str:
+    return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
+
+
+def _start(verb: str) -> None:
+    """Begins to import TensorFlow for the children of this process.
+
+    Raises:
+        UsageError: Where a call would run only once, when a function is traced.
+    """
     tf = sys.modules.get("tensorflow")
-    if tf is None:
-        return
-    if tf.inside_function():
-        raise UsageError("smdecl.export was called from within the body of a tf.function; call it outside")
-    if not tf.executing_eagerly():
-        raise UsageError("smdecl.export was called in graph mode; call it where TensorFlow executes eagerly")
+    if tf is not None and tf.inside_function():
+        raise UsageError(f"smdecl.{verb} was called from within the body of a tf.function; call it outside")
+    if tf is not None and not tf.executing_eagerly():
+        raise UsageError(f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly")
+    from smdecl import isolating
+
+    isolating.start()

@@ -11,11 +11,14 @@ import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from smdecl import __version__, isolating, reporting
 from smdecl.arguments import VERBS, parse
 from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
+
+if TYPE_CHECKING:
+    from smdecl.config import Composition
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -119,7 +122,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from smdecl import sweeping
 
         return (sweeping.check if arguments.verb == "check" else sweeping.sweep)(arguments, project)
-    return _OF_CONFIG[arguments.verb](_compose(arguments), project)
+    return _OF_CONFIG[arguments.verb](_compose(arguments), arguments.trust)
 
 
 def _version(arguments: argparse.Namespace) -> int:
@@ -131,7 +134,7 @@ def _version(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compose(arguments: argparse.Namespace) -> Any:
+def _compose(arguments: argparse.Namespace) -> Composition:
     from smdecl import composing
 
     return composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
@@ -152,61 +155,59 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
         os.environ["COMP_LINE"] = " ".join([program, *kept])
 
 
-def _export(composition: Any, project: Any) -> int:
-    from smdecl import pipeline
+def _export(config: Composition, trust: Sequence[str]) -> int:
+    from smdecl import api
 
-    reporting.release(pipeline.export(composition, project))
+    reporting.release(api.export(config, trust_packages=trust))
     return 0
 
 
-def _check(composition: Any, project: Any) -> int:
-    from smdecl import checking
+def _check(config: Composition, trust: Sequence[str]) -> int:
+    from smdecl import api
 
-    checked = checking.check(composition, project)
-    reporting.warn(map(str, checking.located_warnings(checked, composition)))
+    reporting.warn(map(str, api.check(config, trust_packages=trust).warnings))
     return 0
 
 
-def _plan(composition: Any, project: Any) -> int:
-    from smdecl import pipeline, rendering
+def _plan(config: Composition, trust: Sequence[str]) -> int:
+    from smdecl import api, rendering
 
-    reporting.result(rendering.plan(pipeline.plan(composition, project)))
+    reporting.result(rendering.plan(api.plan(config, trust_packages=trust)))
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     isolating.start()
-    from smdecl import pipeline, rendering, signing
+    from smdecl import api, rendering
 
-    directory, key = arguments.directory, arguments.key
-    verified = pipeline.verify(directory, key, allow_ops=arguments.allow_ops)
-    reporting.result(rendering.verified(directory, *verified, signed=signing.is_signed(directory), key=key) + "\n")
+    verified = api.verify(arguments.directory, arguments.key, arguments.allow_ops)
+    reporting.result(rendering.verified(verified) + "\n")
     return 0
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    if not arguments.environment:
-        isolating.start()
-    from smdecl import reproducing
-    from smdecl.project import find_project
-
-    directory, project = arguments.directory, find_project(Path.cwd(), arguments.trust)
+    directory = arguments.directory
     if arguments.environment:
+        from smdecl import reproducing
+
         reproducing.compare_environment(directory)
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
-    composition = _compose(arguments) if arguments.composes else None
-    digest, changes = reproducing.reproduce(directory, project, composition)
-    reporting.warn(f"{directory}: {change}; the bytes are the same" for change in changes)
-    reporting.result(f"{directory}: made again, the same bytes: {digest}\n")
+    isolating.start()
+    from smdecl import api
+
+    config = _compose(arguments) if arguments.composes else None
+    found = api.reproduce(directory, config, trust_packages=arguments.trust)
+    reporting.warn(f"{directory}: {change}; the bytes are the same" for change in found.changes)
+    reporting.result(f"{directory}: made again, the same bytes: {found.digest}\n")
     return 0
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from smdecl import describing, pages
+    from smdecl import api, pages
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl inspect | head` ends quietly
-    found = describing.describe(arguments.directory)
+    found = api.inspect(arguments.directory)
     reporting.result(pages.FORMATS[arguments.format](arguments.directory, found))
     if found.damage:
         raise ContractError([Problem((), message) for message in found.damage])
@@ -214,11 +215,11 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from smdecl import diffing, rendering
+    from smdecl import api, diffing, rendering
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl diff | head` ends quietly
     try:
-        found = diffing.diff(arguments.before, arguments.after)
+        found = api.diff(arguments.before, arguments.after)
     except UsageError as error:
         if arguments.exit_code:  # its own code would say that something breaks
             raise ContractError(error.problems) from error
@@ -241,7 +242,7 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_OF_CONFIG: dict[str, Callable[[Any, Any], int]] = {"export": _export, "check": _check, "plan": _plan}
+_OF_CONFIG: dict[str, Callable[[Composition, Sequence[str]], int]] = {"export": _export, "check": _check, "plan": _plan}
 _ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": _inspect,
     "verify": _verify,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from smdecl import schema
 from smdecl.config import Signature, Spec, input_names, parts
 from smdecl.making import Plan
 from smdecl.manifest import plain
+from smdecl.outcomes import Verified
 from smdecl.printing import as_json
-from smdecl.records import DiffRecord, TensorRecord, VerificationRecord, tensor_text
+from smdecl.records import DiffRecord, TensorRecord, tensor_text
 
 
 def plan(planned: Plan) -> str:
@@ -31,15 +30,13 @@ def plan(planned: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def verified(
-    directory: Path, manifest: Mapping[str, Any], report: VerificationRecord, signed: bool, key: Path | None
-) -> str:
-    """Returns a line on a release that was found to be as it was made; `key` is what its signature was checked with."""
-    examples = sum(report.examples.values())
-    ran = f"{examples} examples with the loaders {', '.join(report.loaders)}" if examples else "no example to run"
-    unchecked = ", the signature not checked (--key PUBLIC.pem checks it)" if signed else ""
-    signature = unchecked if key is None else f", signed with the key of {key}"
-    return f"{directory}: {len(manifest['files'])} files as they were made, {ran}{signature}"
+def verified(found: Verified) -> str:
+    """Returns a line on a release that is as it was made."""
+    examples = sum(found.examples.values())
+    ran = f"{examples} examples with the loaders {', '.join(found.loaders)}" if examples else "no example to run"
+    unchecked = ", the signature not checked (--key PUBLIC.pem checks it)" if found.is_signed else ""
+    signature = unchecked if found.key is None else f", signed with the key of {found.key}"
+    return f"{found.path}: {len(found.files)} files as they were made, {ran}{signature}"
 
 
 def diff_text(found: DiffRecord) -> str:

@@ -1,15 +1,17 @@
-"""The Python API: what the command line does, as two functions."""
+"""The Python API: what the command line does, as functions."""
 
 import concurrent.futures
+import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl.errors import UsageError
+from smdecl.errors import UsageError, VerificationError
 from tests.conftest import ROOT
 
 
@@ -22,6 +24,74 @@ def test_an_export_returns_what_was_published(project):
     assert release.warnings == ()
     with pytest.raises(AttributeError):
         release.version = 2
+
+
+VERBS = ["check", "compose", "diff", "export", "inspect", "plan", "reproduce", "verify"]
+
+
+def test_a_name_is_listed_has_a_docstring_and_is_what_type_checkers_see():
+    assert set(VERBS) <= set(dir(smdecl))
+    assert dir(smdecl) == sorted(smdecl.__all__, key=smdecl.__all__.index)
+    for name in VERBS:
+        assert inspect.getdoc(getattr(smdecl, name))
+    for name in smdecl.__all__:
+        assert getattr(smdecl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'exprot'"):
+        smdecl.exprot  # noqa: B018
+
+
+def test_each_verb_returns_the_record_that_the_command_line_prints(project):
+    config = smdecl.compose(["model=scaler"])
+
+    checked = smdecl.check(config)
+    planned = smdecl.plan(config)
+    assert (checked.config.name, checked.warnings) == ("scaler", ())
+    assert planned.signatures["serving_default"].inputs["x"].dtype == "float32"
+    assert not Path("exports").exists()
+
+    release = smdecl.export(config)
+    verified = smdecl.verify(str(release.path))
+    again = smdecl.reproduce(release.path)
+    assert (verified.path, verified.digest, verified.examples) == (release.path, release.digest, {"serving_default": 3})
+    assert "saved_model.pb" in verified.files
+    assert (verified.is_signed, verified.key) == (False, None)
+    assert (again.path, again.digest, again.changes) == (release.path, release.digest, ())
+    assert smdecl.inspect(release.path).release.digest == release.digest
+    assert smdecl.diff(str(release.path), release.path).verdict == "same"
+
+    with pytest.raises(VerificationError, match="model.factor"):
+        smdecl.reproduce(release.path, smdecl.compose(["model=scaler", "model.factor=5"]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: smdecl.compose("model=adder"), "overrides: expected a list of strings, got the string 'model=adder'"),
+        (lambda: smdecl.compose(["seed=1", 2]), "overrides: expected a list of strings, got int in it"),
+        (lambda: smdecl.compose(config_dir=["here", "nowhere"]), "no directory '.*nowhere'"),
+        (lambda: smdecl.export("model=adder"), "config: expected .*, got the string 'model=adder'"),
+        (lambda: smdecl.check(["model=adder"]), "config: expected .*, got list"),
+        (lambda: smdecl.check(smdecl.compose(), trust_packages="net"), "trust_packages: expected a list of strings"),
+        (lambda: smdecl.verify("exports", allow_ops="ReadFile"), "allow_ops: expected a list of strings"),
+        (lambda: smdecl.inspect("gs://models/1"), "'gs://models/1' is a URL; expected a local directory"),
+        (lambda: smdecl.diff("nowhere", Path("here")), "nowhere"),
+    ],
+)
+def test_a_slip_in_a_call_is_a_usage_error(project, call, message):
+    Path("here").mkdir()
+    with pytest.raises(UsageError, match=message):
+        call()
+
+
+def test_of_several_config_directories_the_first_wins(project):
+    for name, seed in (("one", 1), ("two", 2)):
+        project.write(f"{name}/release/mine.yaml", f"# @package _global_\nseed: {seed}\n")
+    project.write("two/model/other.yaml", "_target_: smdecl.models.Adder\n")
+
+    config = smdecl.compose(["release=mine", "model=other"], config_dir=["one", Path("two")])
+
+    assert (config.values["seed"], config.values["name"]) == (1, "other")
+    assert smdecl.compose(["release=mine"], config_dir=Path("two")).values["seed"] == 2
 
 
 def test_within_a_tf_function_it_says_so(project):
