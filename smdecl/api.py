@@ -214,7 +214,11 @@ def reproduce(directory: StrPath, config: Config | None = None, *, trust_package
 def _composition(config: Config) -> Composition:
     if isinstance(config, Composition):
         return config
-    raise UsageError(f"config: expected what smdecl.compose returns, got {_kind(config)}")
+    if isinstance(config, Mapping):
+        from smdecl import composing
+
+        return composing.compose_mapping(config)
+    raise UsageError(f"config: expected what smdecl.compose returns, or a mapping, got {_kind(config)}")
 
 
 def _project(trust_packages: Sequence[str]) -> Project:

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import config_dirs, explaining, hydra_sources, resolving
+from smdecl import config_dirs, explaining, hydra_sources, mapped_configs, resolving
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, Origin, Problem
 from smdecl.hydra_scope import scope
@@ -70,7 +70,30 @@ def compose(
         if job is not None:
             _tell(config, job)
         HydraConfig.instance().set_config(config)
-        return _resolve(config, config_name, taken, problems)
+        return _resolve(config, _locator(config_name, taken), problems)
+
+
+def compose_mapping(values: Mapping[str, object]) -> Composition:
+    """Lays a mapping over the defaults of the built-in primary config.
+
+    Args:
+        values: Keys of the primary config. Each replaces what is there; for the groups whose keys
+            are fixed, such as `publish`, a mapping may have some of them.
+
+    Raises:
+        ConfigError: With every value that no config can hold, and every interpolation that leads nowhere.
+    """
+    given = mapped_configs.plain(values)
+    config_dirs.use(())
+    with config_dirs.session():
+        config = hydra_compose(PRIMARY, return_hydra_config=True)
+        mapped_configs.lay(given, config)
+        HydraConfig.instance().set_config(config)
+        return _resolve(config, Locator(PRIMARY, (), (), frozenset(given)), [])
+
+
+def _locator(config_name: str, overrides: Sequence[str]) -> Locator:
+    return Locator(config_name, tuple(overrides), hydra_sources.user_directories.get())
 
 
 def _tell(config: DictConfig, job: Job) -> None:
@@ -144,7 +167,7 @@ def from_job(config: DictConfig) -> Composition:
     config_dirs.use([Path(source.path) for source in job.runtime.config_sources if source.provider == provider])
     with scope():
         HydraConfig.instance().cfg = outer  # the scope has singletons of its own
-        return _resolve(config, str(job.job.config_name), list(job.overrides.task), [])
+        return _resolve(config, _locator(str(job.job.config_name), job.overrides.task), [])
 
 
 # Hydra looks at some of what it is given only by using it.
@@ -172,10 +195,8 @@ def _compose_what_can_be(
             remaining.remove(culprit if isinstance(culprit, str) else str(culprit.input_line))
 
 
-def _resolve(
-    config: DictConfig, config_name: str, overrides: Sequence[str], problems: Sequence[Problem]
-) -> Composition:
-    locate = Locator(config_name, tuple(overrides), hydra_sources.user_directories.get())
+def _resolve(config: DictConfig, locate: Locator, problems: Sequence[Problem]) -> Composition:
+    config_name, overrides = locate.config_name, locate.overrides
     if "~weights" in overrides and not any(override.lstrip("+").startswith("weights.") for override in overrides):
         # Hydra takes the group's option away, and leaves what a release file says below the key.
         OmegaConf.update(config, "weights", None, force_add=True)
@@ -205,7 +226,7 @@ def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]
     pins = _pins(declared)
     if not pins:
         return []
-    locate = Locator(config_name, others, hydra_sources.user_directories.get())
+    locate = _locator(config_name, others)
     kept = _pins(config)
     dropped = [pin for pin in pins if pin not in kept] or pins
     place = locate(("sha256", pins[0]))

@@ -19,11 +19,19 @@ from smdecl.errors import KeyPath, Origin
 
 @dataclass(frozen=True)
 class Locator:
-    """Finds the line or the override that a value came from; reads the files anew, for only errors need it."""
+    """Finds the line or the override that a value came from; reads the files anew, for only errors need it.
+
+    Attributes:
+        config_name: The primary config.
+        overrides: Of the composition.
+        directories: The user's own configs.
+        given: Keys that a program passed as a mapping, which has no lines.
+    """
 
     config_name: str
     overrides: tuple[str, ...]
     directories: tuple[Path, ...]
+    given: frozenset[str] = frozenset()
 
     def __call__(self, path: KeyPath) -> Origin | None:
         """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
@@ -31,6 +39,8 @@ class Locator:
         An override of something below `path` goes before the file that holds the rest of it, and one of a whole list
         before the file that holds the items of another.
         """
+        if self.given.intersection(path[:1]):
+            return None
         best: tuple[int, Origin | None] = (0, None)
         for place, origin in self._places:
             below = origin.override is not None and place[: len(path)] == path != ()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from omegaconf import OmegaConf
 
 import smdecl
 from smdecl.errors import UsageError, VerificationError
@@ -60,7 +61,7 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
     assert smdecl.diff(str(release.path), release.path).verdict == "same"
 
     with pytest.raises(VerificationError, match="model.factor"):
-        smdecl.reproduce(release.path, smdecl.compose(["model=scaler", "model.factor=5"]))
+        smdecl.reproduce(release.path, {**MAPPING, "name": "scaler"})
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,52 @@ def test_of_several_config_directories_the_first_wins(project):
 
     assert (config.values["seed"], config.values["name"]) == (1, "other")
     assert smdecl.compose(["release=mine"], config_dir=Path("two")).values["seed"] == 2
+
+
+MAPPING = {
+    "model": {"_target_": "smdecl.models.Scaler", "factor": 2.0},
+    "signatures": {"serving_default": {"method": "add", "inputs": {"x": {"shape": (), "dtype": "float32"}}}},
+}
+
+
+def test_a_mapping_is_laid_over_the_defaults():
+    config = smdecl.check({**MAPPING, "audit": {"consumer": {"tensorflow": "2.16"}}, "export_dir": Path("out")}).config
+
+    assert (config.name, config.export_dir, config.seed) == ("Scaler", "out", 0)
+    assert list(config.signatures) == ["serving_default"]
+    assert config.signatures["serving_default"].inputs["x"].shape == ()
+    assert (config.audit.consumer, config.audit.levels["consumer"]) == ("2.16", "error")
+    assert smdecl.check({}).config == smdecl.check(smdecl.compose()).config
+    assert smdecl.check(OmegaConf.create({"name": "n", "export_dir": "to/${name}"})).config.export_dir == "to/n"
+    assert smdecl.check({"name": "n", "export_dir": "to/${name}"}).config.export_dir == "to/n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"modle": {}, "seed": "x"}, "modle.*did you mean 'model'"),
+        (
+            {"model": "adder"},
+            r'^model: expected a mapping, got the string .adder.; smdecl.compose\(\["model=adder"\]\)',
+        ),
+        ({"seed": object()}, "^seed: expected text, a number, a list or a mapping, got object"),
+        ({"hydra": {"run": {}}}, "^hydra: expected no settings of Hydra"),
+        ({"name": "${nowhere}"}, "^name: Interpolation key 'nowhere' not found"),
+        ({"model": {"_target_": "os.system", "command": "true"}}, "^model._target_: "),
+        (OmegaConf.create({"name": "???"}), "Missing mandatory value: name"),
+    ],
+)
+def test_a_mapping_that_is_no_config_is_told_by_its_keys(mapping, message):
+    with pytest.raises(smdecl.errors.ConfigError, match=message):
+        smdecl.check(mapping)
+
+
+def test_a_mapping_that_holds_itself_is_a_config_error():
+    model = {"_target_": "smdecl.models.Scaler"}
+    model["factor"] = model
+
+    with pytest.raises(smdecl.errors.ConfigError, match="nested more than 64 deep"):
+        smdecl.check({"model": model})
 
 
 def test_within_a_tf_function_it_says_so(project):
