@@ -208,7 +208,8 @@ def inference() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(attribute_set(keras.layers.Layer, "_get_call_context", context_of))
         legacy = sys.modules.get("tf_keras")
-        if legacy is not None:
+        # Where no layer of it was made, nothing needs the phase, and to set it would shift the numbers of functions.
+        if legacy is not None and legacy.src.backend.PER_GRAPH_OBJECT_NAME_UIDS:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it is deprecated, without anything in its place
                 stack.enter_context(legacy.backend.learning_phase_scope(0))

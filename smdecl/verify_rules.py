@@ -199,9 +199,9 @@ def _known_inputs(values: Any) -> dict[str, config.Spec] | None:
         return None
     try:
         inputs = config.parse_signature(values).inputs or {}
+        return {name: spec for _, name, spec in config.input_names(inputs) if name is not None}
     except (AttributeError, KeyError, TypeError):  # the schema has said so already
         return None
-    return {name: spec for _, name, spec in config.input_names(inputs) if name is not None}
 
 
 def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: Collection[str] | None) -> Iterator[Problem]:

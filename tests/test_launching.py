@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
+import os
 import re
 
 import pytest
 
-from tests.conftest import tree
+from tests.conftest import ROOT, tree
 
 LAUNCHERS = {
     "joblib": "hydra_joblib_launcher",
@@ -108,14 +109,20 @@ ConfigStore.instance().store(
 
 @pytest.fixture
 def launcher(project):
-    project.write("hydra_plugins/mine.py", LAUNCHER)
+    project.write("plugins/hydra_plugins/mine.py", LAUNCHER)
     return ["hydra/launcher=mine", "-m", "model=adder,addr,scaler"]
+
+
+def spawn_with_plugins(project, *arguments):
+    """Plugins are found where packages are installed, and not in the current directory."""
+    path = os.pathsep.join((str(ROOT), str(project.root / "plugins")))
+    return project.spawn(*arguments, env={"PYTHONPATH": path})
 
 
 @pytest.mark.slow
 def test_a_launcher_runs_where_it_is_trusted_and_its_settings_may_interpolate(project, launcher):
-    refused = project.spawn(*launcher)
-    done = project.spawn("--trust", "hydra_plugins", *launcher)
+    refused = spawn_with_plugins(project, *launcher)
+    done = spawn_with_plugins(project, "--trust", "hydra_plugins", *launcher)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "'hydra_plugins.mine.Mine' may not run" in refused.stderr
@@ -125,9 +132,9 @@ def test_a_launcher_runs_where_it_is_trusted_and_its_settings_may_interpolate(pr
 
 @pytest.mark.slow
 def test_a_launcher_that_fails_leaves_a_record_of_every_variant(project, launcher):
-    project.write("hydra_plugins/mine.py", LAUNCHER.replace("runs = [", "runs = not self.fails and ["))
+    project.write("plugins/hydra_plugins/mine.py", LAUNCHER.replace("runs = [", "runs = not self.fails and ["))
 
-    done = project.spawn("--trust", "hydra_plugins", "hydra.launcher.fails=true", *launcher)
+    done = spawn_with_plugins(project, "--trust", "hydra_plugins", "hydra.launcher.fails=true", *launcher)
 
     (path,) = project.root.glob("sweeps/*/*/sweep.json")
     reason = "hydra.launcher: the launcher failed before the variant was done: RuntimeError: the queue is closed"
@@ -142,7 +149,7 @@ def test_a_launcher_that_fails_leaves_a_record_of_every_variant(project, launche
 def test_a_launchers_settings_cannot_make_a_target(project, launcher, setting):
     arguments = ["hydra.verbose='${model}'", f"hydra.launcher.folder={setting}"]
 
-    done = project.spawn("--trust", "hydra_plugins", *arguments, *launcher)
+    done = spawn_with_plugins(project, "--trust", "hydra_plugins", *arguments, *launcher)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert not (project.root / "exports").exists()
