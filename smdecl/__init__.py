@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         inspect,
         plan,
         reproduce,
+        sweep,
         verify,
     )
     from smdecl.config import Composition
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from smdecl.outcomes import Checked, Reproduction, Verified
     from smdecl.pipeline import Release
     from smdecl.records import DescriptionRecord, DiffRecord
+    from smdecl.variants import Variant
 
 __version__ = "0.2.0.dev0"
 
@@ -36,6 +38,7 @@ __all__ = [
     "Plan",
     "Release",
     "Reproduction",
+    "Variant",
     "Verified",
     "__version__",
     "check",
@@ -46,6 +49,7 @@ __all__ = [
     "inspect",
     "plan",
     "reproduce",
+    "sweep",
     "verify",
 ]
 
@@ -58,6 +62,7 @@ _MODULES = {
     "Plan": "making",
     "Release": "pipeline",
     "Reproduction": "outcomes",
+    "Variant": "variants",
     "Verified": "outcomes",
 }
 

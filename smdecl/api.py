@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # each verb imports only what it needs
     from smdecl.making import Plan
     from smdecl.pipeline import Release
     from smdecl.records import DescriptionRecord, DiffRecord
+    from smdecl.variants import Variant
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 Config: TypeAlias = "Composition | Mapping[str, object]"
@@ -209,6 +210,45 @@ def reproduce(directory: StrPath, config: Config | None = None, *, trust_package
     composition = None if config is None else _composition(config)
     digest, changes = reproducing.reproduce(path, project, composition)
     return Reproduction(path, digest, changes)
+
+
+def sweep(
+    overrides: Sequence[str],
+    *,
+    config_dir: StrPath | Sequence[StrPath] | None = None,
+    config_name: str = _PRIMARY,
+    trust_packages: Sequence[str] = (),
+    jobs: int | None = None,
+) -> tuple[Variant, ...]:
+    """Exports every variant that the overrides make, several at a time; one that fails stops no other.
+
+    Nothing is printed. The records are also in `sweep.json`, in the directory `hydra.sweep.dir`.
+
+    Args:
+        overrides: In Hydra's sweep syntax, such as `["model=adder,scaler", "seed=range(3)"]`.
+        config_dir: One or more directories of your own configs; the first wins.
+        config_name: The primary config.
+        trust_packages: Further packages that the config may name.
+        jobs: How many variants run at a time; by default as many as there are cores.
+
+    Returns:
+        What became of each variant, in their order: overrides, exit code, errors, and the path and
+        digest of its release.
+
+    Raises:
+        errors.UsageError: If an argument is not one of these, or as `export` does.
+        errors.ConfigError: If the overrides make no sweep.
+        errors.PublishError: If the records of the sweep cannot be written.
+    """
+    given, directories = _strings("overrides", overrides), _directories(config_dir)
+    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+        raise UsageError(f"jobs: expected an integer of at least 1, got {jobs!r}")
+    _start("sweep")
+    from smdecl import sweeping, variants
+
+    request = variants.Request(given, directories, config_name, jobs)
+    _, results = sweeping.sweep(request, _project(trust_packages))
+    return tuple(results)
 
 
 def _composition(config: Config) -> Composition:

@@ -19,6 +19,7 @@ from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
 
 if TYPE_CHECKING:
     from smdecl.config import Composition
+    from smdecl.project import Project
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -119,10 +120,19 @@ def _run(arguments: argparse.Namespace) -> int:
         isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
-        from smdecl import sweeping
-
-        return (sweeping.check if arguments.verb == "check" else sweeping.sweep)(arguments, project)
+        return _multirun(arguments, project)
     return _OF_CONFIG[arguments.verb](_compose(arguments), arguments.trust)
+
+
+def _multirun(arguments: argparse.Namespace, project: Project) -> int:
+    from smdecl import sweeping, variants
+
+    request = variants.Request(arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs)
+    if arguments.verb == "check":
+        return sweeping.check(request, project)
+    directory, results = sweeping.sweep(request, project, variants.tell)
+    sweeping.print_table(results, directory)
+    return max((variant.exit_code for variant in results), default=0)
 
 
 def _version(arguments: argparse.Namespace) -> int:

@@ -18,15 +18,13 @@ from smdecl.hydra_scope import scope
 from smdecl.project import Project
 
 
-def refuse_settings(
-    variants: Sequence[Sequence[str]], arguments: argparse.Namespace, project: Project
-) -> list[Mapping[str, Any]]:
+def refuse_settings(variants: Sequence[Sequence[str]], config_name: str, project: Project) -> list[Mapping[str, Any]]:
     """Raises where Hydra's own settings would have it run code, before it reads them itself; returns them.
 
     Raises:
         TrustError: With every such setting.
     """
-    found = [composing.hydra_settings(overrides, config_name=arguments.config_name) for overrides in variants]
+    found = [composing.hydra_settings(overrides, config_name=config_name) for overrides in variants]
     refused = {refusal: None for settings in found for refusal in trust.refuse_hydra(settings, project)}
     if refused:
         raise TrustError([Problem(path, reason) for path, reason in refused])
@@ -49,7 +47,7 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
     flags += ["--info", arguments.info] if arguments.info else []
     flags += ["--shell-completion"] if arguments.shell_completion else []
     if not arguments.shell_completion:
-        refuse_settings([arguments.overrides], arguments, project)
+        refuse_settings([arguments.overrides], arguments.config_name, project)
     try:
         run([*flags, *arguments.overrides], lambda _: None)
     except (HydraException, OmegaConfBaseException, TypeError, AttributeError, KeyError) as error:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from smdecl import confining
+from smdecl.abandoning import Group, current, require_wanted
 from smdecl.confining import Confinement
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
 from smdecl.server import Child, Server, ensure_tracker
@@ -50,8 +51,6 @@ _PINNED = {
 }
 # The standard library's book of children is the whole process's: each start looks after all of them.
 _children = threading.Lock()
-_running: set[Child] = set()
-_abandoned = False
 _PATIENCE = 0.5  # seconds; other starts take a hundredth
 _INSIDE = "SMDECL_INSIDE"  # set in every child, and in what a child starts
 
@@ -76,7 +75,7 @@ def start() -> None:
 def _start(server: Server) -> None:
     ensure_tracker()  # before, for it would unblock the interrupt again
     with _children, _no_interrupts():
-        _require_wanted()
+        require_wanted()
         _require_scratch()
         try:
             server.ensure_running()
@@ -122,18 +121,13 @@ def leave() -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-class AbandonedError(Exception):
-    """What was run is not wanted any more."""
-
-
-def abandon() -> None:
-    """Kills what other threads run, for good: whoever waits for it, or begins anew, gets an AbandonedError."""
-    global _abandoned  # noqa: PLW0603 - the process is about to end
-    _abandoned = True
+def abandon(group: Group) -> None:
+    """Kills what the threads of a group run: each gets an AbandonedError, as does one that begins anew."""
+    group.is_abandoned = True
     if not _children.acquire(timeout=_PATIENCE):
         stop()  # a start waits for the server, which imports TensorFlow, and none is running yet
         _children.acquire()
-    for process in _running:
+    for process in group.running:
         _kill(process)
     _children.release()
 
@@ -161,7 +155,7 @@ def run(
     Raises:
         SmdeclError: What the function raised, or `failure`.
         UsageError: If this process is itself one that smdecl started.
-        AbandonedError: Where `abandon` has been called.
+        AbandonedError: If the group of this thread was abandoned.
     """
     with _server_for(fresh) as server:
         outcome = _run(server, _Task(function, args, {}, confinement), failure, doing)
@@ -220,22 +214,17 @@ class _Task:
 
 
 def _start_process(process: Child, failure: type[SmdeclError]) -> None:
-    _require_wanted()
+    require_wanted()
     try:
         with _no_interrupts():
             process.start()
     except (EOFError, OSError) as error:
-        _require_wanted()
+        require_wanted()
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             raise
         message = f"the process that imports TensorFlow has ended: {type(error).__name__}: {error}"
         raise failure(Problem((), f"{message}; the system kills processes when memory runs out")) from error
-    _running.add(process)
-
-
-def _require_wanted() -> None:
-    if _abandoned:
-        raise AbandonedError
+    current().running.add(process)
 
 
 @contextmanager
@@ -260,7 +249,7 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
             pass
         except Exception as error:  # any pickle may be in it
             return failure(Problem((), f"the process that was {doing} returned no result: {error}"))
-    _require_wanted()
+    require_wanted()
     with _children:
         process.join()
     exitcode = process.exitcode or 0
@@ -308,7 +297,7 @@ def _end(process: Child) -> None:
     if process.pid is None:  # it was never started
         return
     with _children:
-        _running.discard(process)
+        current().running.discard(process)
         _kill(process)
         process.join()
         process.close()

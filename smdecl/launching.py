@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -23,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from smdecl import composing, config_dirs, hydra_app, pipeline, variants
 from smdecl.errors import ConfigError, Problem
 from smdecl.project import Project
-from smdecl.variants import Variant
+from smdecl.variants import Request, Tell, Variant
 
 _LAUNCHER = ("hydra", "launcher")
 
@@ -32,9 +31,10 @@ def launch(
     swept: Sequence[Sequence[str]],
     directory: Path,
     hydra: Sequence[str],
-    arguments: argparse.Namespace,
+    request: Request,
     project: Project,
     results: list[Variant],
+    tell: Tell,
 ) -> None:
     """Runs every variant, and then prints what became of each, in their order.
 
@@ -42,22 +42,23 @@ def launch(
         swept: The overrides of each variant.
         directory: Of the sweep.
         hydra: The overrides of Hydra's own settings; the directory is one of them.
-        arguments: Of the command line.
+        request: What was asked for.
         project: Whose code the config may name.
         results: Gets the variants that are done, even if the launcher fails or is interrupted.
+        tell: Prints what became of a variant, or nothing.
 
     Raises:
         ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
     """
-    settings = hydra_app.refuse_settings([[*overrides, *hydra] for overrides in swept], arguments, project)
-    unfit = _refuse(swept, directory, arguments)
+    settings = hydra_app.refuse_settings([[*overrides, *hydra] for overrides in swept], request.config_name, project)
+    unfit = _refuse(swept, directory, request)
     job = Job(project, Path.cwd(), tuple(sys.path), frozenset(unfit))
     try:
         # A launcher may print what its workers print.
         with contextlib.redirect_stdout(sys.stderr):
             if len(unfit) < len(swept):
                 sweeper = next(found["sweeper"] for found in settings if found)
-                _launch(_in_place_of(unfit, swept), sweeper, hydra, arguments, job)
+                _launch(_in_place_of(unfit, swept), sweeper, hydra, request, job)
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, str(error).partition("\n")[0])) from error
@@ -65,15 +66,15 @@ def launch(
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         _require_results(swept, directory, f"the launcher failed before the variant was done: {reason}")
     finally:
-        results += [variants.tell(variant) for variant in variants.read(directory)]
+        results += [tell(variant) for variant in variants.read(directory)]
 
 
-def _refuse(swept: Sequence[Sequence[str]], directory: Path, arguments: argparse.Namespace) -> list[int]:
+def _refuse(swept: Sequence[Sequence[str]], directory: Path, request: Request) -> list[int]:
     """Writes the records of the variants that cannot be composed; returns their numbers."""
     unfit = []
     for number, overrides in enumerate(swept):
         try:
-            composing.compose(overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+            composing.compose(overrides, directories=request.config_dir, config_name=request.config_name)
         except ConfigError as error:
             variants.export(number, overrides, directory / str(number), variants.failing(error))
             unfit.append(number)
@@ -102,17 +103,17 @@ def _launch(
     swept: Sequence[Sequence[str]],
     sweeper: Mapping[str, object],
     hydra: Sequence[str],
-    arguments: argparse.Namespace,
+    request: Request,
     job: Job,
 ) -> None:
     if sweeper["_target_"] != f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}":
-        flags = ["--multirun", "--config-name", arguments.config_name]
-        hydra_app.run([*flags, *arguments.overrides, *hydra], job.__call__)
+        flags = ["--multirun", "--config-name", request.config_name]
+        hydra_app.run([*flags, *request.overrides, *hydra], job.__call__)
         return
     with config_dirs.session():
         application = GlobalHydra.instance().hydra
         assert application is not None
-        config = application.compose_config(arguments.config_name, list(hydra), RunMode.MULTIRUN)
+        config = application.compose_config(request.config_name, list(hydra), RunMode.MULTIRUN)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(config_loader=application.config_loader, callbacks=Callbacks()),
             task_function=job,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import os
@@ -18,57 +17,75 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smdecl import checking, composing, config_dirs, hydra_app, isolating, launching, pipeline, reporting, variants
+from smdecl import (
+    abandoning,
+    checking,
+    composing,
+    config_dirs,
+    hydra_app,
+    isolating,
+    launching,
+    pipeline,
+    reporting,
+    variants,
+)
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, InternalError, SmdeclError
 from smdecl.printing import as_line
 from smdecl.project import Project
-from smdecl.variants import Variant
+from smdecl.variants import Request, Tell, Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
 _SUMMARY = "sweep.json"
 
 
-def sweep(arguments: argparse.Namespace, project: Project) -> int:
-    """Runs every variant, prints the paths of the releases and a table, and returns the highest exit code.
+def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tuple[Path, list[Variant]]:
+    """Runs every variant, and writes the records of the sweep.
+
+    Args:
+        request: What to run.
+        project: Whose code the config may name.
+        tell: Prints what became of a variant, in their order; by default nothing is printed.
+
+    Returns:
+        The directory of the records, and what became of each variant.
 
     Raises:
-        ConfigError: Where the overrides make no sweep.
-        PublishError: Where its records cannot be written.
+        ConfigError: If the overrides make no sweep.
+        PublishError: If its records cannot be written.
     """
-    config_dirs.use(arguments.config_dir)
-    swept = variants.expand(arguments.overrides)
-    hydra = variants.hydra_overrides(arguments.overrides)
-    first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], arguments, project)
+    config_dirs.use(request.config_dir)
+    swept = variants.expand(request.overrides)
+    hydra = variants.hydra_overrides(request.overrides)
+    first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], request.config_name, project)
     settings = first or own  # where the first variant cannot be composed
-    directory = composing.sweep_dir([*swept[0], *hydra], config_name=arguments.config_name)
+    directory = composing.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
     variants.write(directory / _SUMMARY, [])  # before anything is exported that could not be told of
-    hydra += [*variants.without_shared(arguments.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
+    hydra += [*variants.without_shared(request.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
     results: list[Variant] = []
     try:
         if _is_plain(settings):
-            _Sweep(directory, hydra, arguments, project).run(swept, results)
+            _Sweep(directory, hydra, request, project, tell).run(swept, results)
         else:
-            launching.launch(swept, directory, hydra, arguments, project, results)
+            launching.launch(swept, directory, hydra, request, project, results, tell)
     finally:  # where it is interrupted, of what was done
         variants.write(directory / _SUMMARY, [asdict(variant) for variant in results])
-    _print_table(results, directory)
-    return max((variant.exit_code for variant in results), default=0)
+    return directory, results
 
 
-def check(arguments: argparse.Namespace, project: Project) -> int:
+def check(request: Request, project: Project) -> int:
     """Checks every variant, prints what is wrong, and returns the highest exit code.
 
     Raises:
         ConfigError: Where the overrides make no sweep.
     """
-    config_dirs.use(arguments.config_dir)
-    hydra = variants.hydra_overrides(arguments.overrides)
+    config_dirs.use(request.config_dir)
+    hydra = variants.hydra_overrides(request.overrides)
     cache: dict[str, Any] = defaultdict(dict)
     highest = 0
-    for number, overrides in enumerate(variants.expand(arguments.overrides)):
+    for number, overrides in enumerate(variants.expand(request.overrides)):
         try:
-            composition = _compose([*overrides, *hydra], arguments, composing.Job(number, cache))
+            composition = _compose([*overrides, *hydra], request, composing.Job(number, cache))
             checked = checking.check(composition, project)
             warned = checking.located_warnings(checked, composition)
             reporting.warn(map(str, warned), " ".join(overrides))
@@ -78,8 +95,8 @@ def check(arguments: argparse.Namespace, project: Project) -> int:
     return highest
 
 
-def _compose(overrides: Sequence[str], arguments: argparse.Namespace, job: composing.Job) -> Composition:
-    return composing.compose(overrides, directories=arguments.config_dir, config_name=arguments.config_name, job=job)
+def _compose(overrides: Sequence[str], request: Request, job: composing.Job) -> Composition:
+    return composing.compose(overrides, directories=request.config_dir, config_name=request.config_name, job=job)
 
 
 def _quoted(path: Path) -> str:
@@ -97,8 +114,9 @@ def _is_plain(settings: Mapping[str, Any]) -> bool:
 class _Sweep:
     directory: Path
     hydra: Sequence[str]
-    arguments: argparse.Namespace
+    request: Request
     project: Project
+    tell: Tell
     cache: dict[str, Any] = field(default_factory=lambda: defaultdict(dict))
 
     def run(self, swept: Sequence[Sequence[str]], results: list[Variant]) -> None:
@@ -108,20 +126,22 @@ class _Sweep:
         """
         # First of all: while the server is started, the environment of this process is not what it was.
         prepared = [self._prepare(number, overrides) for number, overrides in enumerate(swept)]
-        pool = ThreadPoolExecutor(self.arguments.jobs or len(os.sched_getaffinity(0)))
+        group = abandoning.Group()
+        jobs = self.request.jobs or len(os.sched_getaffinity(0))
+        pool = ThreadPoolExecutor(jobs, initializer=abandoning.join, initargs=(group,))
         pending = [
             pool.submit(variants.export, number, overrides, *prepared[number]) for number, overrides in enumerate(swept)
         ]
         try:
             while pending:
-                results.append(variants.tell(pending[0].result()))
+                results.append(self.tell(pending[0].result()))
                 del pending[0]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            isolating.abandon()
+            isolating.abandon(group)
             pool.shutdown()
             done = [one for one in pending if not one.cancelled() and one.exception() is None]
-            results += [variants.tell(one.result()) for one in done]
+            results += [self.tell(one.result()) for one in done]
             raise
         finally:
             pool.shutdown()
@@ -129,7 +149,7 @@ class _Sweep:
     def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
         try:
-            composition = _compose([*overrides, *self.hydra], self.arguments, composing.Job(number, self.cache))
+            composition = _compose([*overrides, *self.hydra], self.request, composing.Job(number, self.cache))
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
         except Exception as error:  # a bug, which is to end no other variant
@@ -140,7 +160,8 @@ class _Sweep:
         return Path(composition.hydra["runtime"]["output_dir"]), make
 
 
-def _print_table(results: Sequence[Variant], directory: Path) -> None:
+def print_table(results: Sequence[Variant], directory: Path) -> None:
+    """Prints a line for each variant to standard error."""
     console = Console(stderr=True)
     console.width = max(console.width, 120)
     table = Table("variant", "exit", "seconds", "release", title=Text(f"{directory}/{_SUMMARY}"), title_justify="left")

@@ -17,10 +17,28 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import config_dirs, explaining, isolating, pipeline, reporting
+from smdecl import config_dirs, explaining, pipeline, reporting
+from smdecl.abandoning import AbandonedError
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 
 _RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep to run.
+
+    Attributes:
+        overrides: Of all variants, in Hydra's sweep syntax.
+        config_dir: Directories of the user's own configs.
+        config_name: The primary config.
+        jobs: How many variants run at a time; None is as many as there are cores.
+    """
+
+    overrides: Sequence[str]
+    config_dir: Sequence[str | Path]
+    config_name: str
+    jobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +137,7 @@ def export(number: int, overrides: Sequence[str], directory: Path, make: Callabl
         variant = _published(variant, make())
     except SmdeclError as error:
         variant = _failed(variant, error)
-    except isolating.AbandonedError:
+    except AbandonedError:
         raise
     except Exception as error:
         variant = _failed(variant, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
@@ -153,6 +171,14 @@ def _failed(variant: Variant, error: SmdeclError) -> Variant:
         warnings=(*variant.warnings, *map(str, error.warnings)),
         traceback=error.traceback_text,
     )
+
+
+Tell = Callable[[Variant], Variant]
+
+
+def keep(variant: Variant) -> Variant:
+    """Returns a variant, and prints nothing."""
+    return variant
 
 
 def tell(variant: Variant) -> Variant:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import inspect
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 import smdecl
 from smdecl.errors import UsageError, VerificationError
 from tests.conftest import ROOT
+from tests.test_cli import wait_for
 
 
 def test_an_export_returns_what_was_published(project):
@@ -27,7 +29,7 @@ def test_an_export_returns_what_was_published(project):
         release.version = 2
 
 
-VERBS = ["check", "compose", "diff", "export", "inspect", "plan", "reproduce", "verify"]
+VERBS = ["check", "compose", "diff", "export", "inspect", "plan", "reproduce", "sweep", "verify"]
 
 
 def test_a_name_is_listed_has_a_docstring_and_is_what_type_checkers_see():
@@ -73,6 +75,8 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
         (lambda: smdecl.export("model=adder"), "config: expected .*, got the string 'model=adder'"),
         (lambda: smdecl.check(["model=adder"]), "config: expected .*, got list"),
         (lambda: smdecl.check(smdecl.compose(), trust_packages="net"), "trust_packages: expected a list of strings"),
+        (lambda: smdecl.sweep("model=adder,scaler"), "overrides: expected a list of strings"),
+        (lambda: smdecl.sweep(["model=adder,scaler"], jobs=0), "jobs: expected an integer of at least 1, got 0"),
         (lambda: smdecl.verify("exports", allow_ops="ReadFile"), "allow_ops: expected a list of strings"),
         (lambda: smdecl.inspect("gs://models/1"), "'gs://models/1' is a URL; expected a local directory"),
         (lambda: smdecl.diff("nowhere", Path("here")), "nowhere"),
@@ -93,6 +97,37 @@ def test_of_several_config_directories_the_first_wins(project):
 
     assert (config.values["seed"], config.values["name"]) == (1, "other")
     assert smdecl.compose(["release=mine"], config_dir=Path("two")).values["seed"] == 2
+
+
+def test_a_sweep_returns_what_became_of_each_variant_and_prints_nothing(project, capfd):
+    found = smdecl.sweep(["model=adder,scaler,addr"], jobs=2)
+
+    assert [variant.overrides for variant in found] == [("model=adder",), ("model=scaler",), ("model=addr",)]
+    assert [variant.exit_code for variant in found] == [0, 0, 2]
+    assert [variant.path for variant in found] == ["exports/adder/model=adder/1", "exports/scaler/model=scaler/1", None]
+    assert smdecl.inspect(found[0].path).release.digest == found[0].digest
+    assert "did you mean 'adder'" in found[2].errors[0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_after_an_interrupted_sweep_the_process_exports_all_the_same(project, interruptible):
+    project.write(
+        "mynet.py", "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n"
+    )
+    script = project.write(
+        "script.py",
+        "import smdecl\n"
+        "try: smdecl.sweep(['model._target_=mynet.make', 'seed=1,2'])\n"
+        "except KeyboardInterrupt: print(smdecl.export(smdecl.compose()).path)\n",
+    )
+    process = interruptible(
+        [sys.executable, script], cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(Path("building").exists)
+    process.send_signal(signal.SIGINT)
+
+    assert process.communicate(timeout=300)[0] == "exports/adder/1\n"
 
 
 MAPPING = {
