@@ -251,9 +251,44 @@ def test_the_models_code_sees_the_environment_of_the_call(project, monkeypatch):
     assert len(digests) == 2
 
 
+MODEL = ROOT / "tests/saved_models/half_plus_two/00000123"
+
+ASYNC = """
+import asyncio
+import tensorflow as tf
+import smdecl
+
+assert tf.constant(1) + 1 == 2  # TensorFlow's runtime is in use
+
+
+async def main():
+    config = smdecl.compose(["model=scaler"])
+    first = smdecl.export(config)
+    others = await asyncio.gather(*(asyncio.to_thread(smdecl.export, config) for _ in range(2)))
+    print(sorted([first.version, *(release.version for release in others)]))
+    print((await asyncio.to_thread(smdecl.sweep, ["model=adder"]))[0].path)
+
+
+asyncio.run(main())
+assert tf.constant(1) + 1 == 2
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_that_has_used_tensorflow_calls_it_in_its_event_loop(project):
+    # As in a notebook, the code is in no file.
+    done = subprocess.run(
+        [sys.executable], input=ASYNC, cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "[1, 2, 3]\nexports/adder/1\n", done.stderr
+
+
 HOST = """
 import logging, os, signal, sys, threading, warnings
 import multiprocessing
+import numpy  # its import adds filters of warnings, whoever imports it
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -307,8 +342,20 @@ def app(config):
         smdecl.compose(["model=scaller"])
     except smdecl.errors.ConfigError as error:
         assert "did you mean 'scaler'" in str(error)
+    assert smdecl.check(composition).config.name == "n"
+    assert smdecl.check({"name": "m"}).config.name == "m"
+    assert smdecl.inspect(os.environ["MODEL"]).damage == ()
+    assert smdecl.diff(os.environ["MODEL"], os.environ["MODEL"]).verdict == "same"
     if "--export" in os.environ["WHAT"]:
-        print(smdecl.export(composition).path)
+        release = smdecl.export(composition)
+        print(release.path)
+        smdecl.plan(composition)
+        smdecl.verify(release.path)
+        smdecl.reproduce(release.path)
+        (variant,) = smdecl.sweep(["model=scaler"])
+        assert variant.exit_code == 0, variant.errors
+        (variant,) = smdecl.sweep(["model=scaler", "hydra.output_subdir=.hydra", "hydra.sweep.dir=other"])
+        assert variant.exit_code == 0, variant.errors
     after = state()
     changed = [key for key in before if before[key] != after[key]]
     assert not changed, [(key, after[key]) for key in changed]
@@ -373,11 +420,13 @@ def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
         project.write(f"dir{number}/release/mine.yaml", f"# @package _global_\nseed: {number + 10}\n")
     done = subprocess.run(
         [sys.executable, script, "hydra.run.dir=out", "hydra.output_subdir=null"],
-        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "WHAT": what}, capture_output=True, text=True,
+        cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "WHAT": what, "MODEL": str(MODEL)},
+        capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
 
-    assert done.stdout == ("exports/n/1\n" if "export" in what else "") + "done\n", done.stderr
+    printed = [line for line in done.stdout.splitlines() if not line.startswith("[")]  # the host's own log
+    assert printed == (["exports/n/1"] if "export" in what else []) + ["done"], done.stderr
 
 
 def test_a_program_that_has_not_used_hydra_yet_finds_it_unused():
