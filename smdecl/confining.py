@@ -1,9 +1,10 @@
 """Confines a process by the kernel, whatever code comes to run in it.
 
 Landlock (Linux 5.13 and later) limits the files that it reads and writes, the TCP connections that it makes and the
-signals that it sends; a seccomp filter takes sockets away altogether, for Landlock does not know those of UDP and of
-the file system. Neither needs privileges, and neither can be undone. Both hold for the calling thread and for what it
-starts, so a process confines itself before it starts others.
+signals that it sends. A seccomp filter takes away what Landlock does not judge: sockets of any kind, the rights, owners
+and times of files, memory that processes share by a number, and typing into the terminal. Neither needs privileges, and
+neither can be undone. Both hold for the calling thread and for what it starts, so a process confines itself before it
+starts others.
 
 See https://docs.kernel.org/userspace-api/landlock.html for the names and numbers.
 """
@@ -50,10 +51,36 @@ _SYSTEM = (
 )  # fmt: skip
 _DEVICES = ("null", "nvidia")  # in /dev; written to as well
 
-# Machine: its number in the kernel's audit, and that of the system call socket.
-_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-_IO_URING_SETUP = 425  # makes sockets that no filter sees
+
+@dataclass(frozen=True)
+class _Machine:
+    """Numbers of a machine: in the kernel's audit, of ioctl, and of the system calls that are refused."""
+
+    audit: int
+    ioctl: int
+    refused: tuple[int, ...]
+
+
+# On every machine: io_uring_setup, which makes sockets that no filter sees, and fchmodat2.
+_EVERYWHERE = (425, 452)
+_MACHINES = {
+    "x86_64": _Machine(0xC000003E, 16, (
+        41,  # socket
+        109, 112,  # setpgid, setsid: a process that left the group would outlive its end
+        90, 91, 92, 93, 94, 260, 268,  # chmod, fchmod, chown, fchown, lchown, fchownat, fchmodat
+        132, 235, 261, 280,  # utime, utimes, futimesat, utimensat
+        188, 189, 190, 197, 198, 199,  # setxattr, lsetxattr, fsetxattr, and those that remove
+        29, 30, 64, 68,  # shmget, shmat, semget, msgget
+        141, 248, 249, 250,  # setpriority, add_key, request_key, keyctl
+        *_EVERYWHERE,
+    )),
+    "aarch64": _Machine(0xC00000B7, 29, (
+        198, 154, 157, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, 194, 196, 190, 186, 140, 217, 218, 219, *_EVERYWHERE,
+    )),
+}  # fmt: skip
 _X32 = 0x40000000  # x86_64 has a second set of numbers from here
+# Requests of ioctl that type into the terminal that standard error is.
+_TYPES = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 
 
 @dataclass(frozen=True)
@@ -123,7 +150,7 @@ def confine(confinement: Confinement, scratch: Path) -> bool:
         _call("syscall", _RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
-    _refuse_sockets()
+    _filter_calls()
     return True
 
 
@@ -199,25 +226,28 @@ class _Program(ctypes.Structure):
 
 
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # of classic BPF
-_NUMBER, _ARCHITECTURE = 0, 4  # offsets in what the filter is shown of a call
+# Offsets in what the filter is shown of a call; of the second argument the lower half, which is what ioctl reads.
+_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24
 _ALLOWED, _REFUSED = 0x7FFF0000, 0x00050000 | errno.EACCES
 
 
-def _refuse_sockets() -> None:
-    """Makes every `socket` fail with EACCES; pairs of connected sockets are still to be had."""
-    if platform.machine() not in _MACHINES:
+def _filter_calls() -> None:
+    """Makes system calls that Landlock does not judge fail with EACCES: sockets, the rights and times of files, ...
+
+    Pairs of connected sockets are still to be had.
+    """
+    machine = _MACHINES.get(platform.machine())
+    if machine is None:
         return
-    architecture, socket = _MACHINES[platform.machine()]
-    lines = (
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_IF_EQUAL, 0, 5, architecture),
-        (_LOAD, 0, 0, _NUMBER),
-        (_IF_AT_LEAST, 3, 0, _X32),
-        (_IF_EQUAL, 2, 0, socket),
-        (_IF_EQUAL, 1, 0, _IO_URING_SETUP),
-        (_RETURN, 0, 0, _ALLOWED),
-        (_RETURN, 0, 0, _REFUSED),
-    )
+    allow, refuse = (_RETURN, 0, 0, _ALLOWED), (_RETURN, 0, 0, _REFUSED)
+    lines = [(_LOAD, 0, 0, _ARCHITECTURE), (_IF_EQUAL, 1, 0, machine.audit), refuse, (_LOAD, 0, 0, _NUMBER)]
+    lines += [(_IF_AT_LEAST, 0, 1, _X32), refuse]
+    for number in machine.refused:
+        lines += [(_IF_EQUAL, 0, 1, number), refuse]
+    lines += [(_IF_EQUAL, 1, 0, machine.ioctl), allow, (_LOAD, 0, 0, _SECOND_ARGUMENT)]
+    for request in _TYPES:
+        lines += [(_IF_EQUAL, 0, 1, request), refuse]
+    lines.append(allow)
     instructions = (_Instruction * len(lines))(*[_Instruction(*line) for line in lines])
     program = _Program(len(lines), instructions)
     _call("prctl", _SET_SECCOMP, _FILTER_MODE, ctypes.byref(program), 0, 0)

@@ -8,7 +8,6 @@ project that smdecl runs in decides what is loaded.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from smdecl.errors import Problem, UsageError
 from smdecl.printing import printable
 from smdecl.project import Project, is_library, make_importable
 from smdecl.records import CustomOpsRecord
+from smdecl.trust import find_spec
 
 
 def load(project: Project) -> dict[str, str]:
@@ -69,7 +69,7 @@ def places(project: Project) -> Iterator[Path]:
         if is_library(name):
             yield project.root / name
             continue
-        spec = importlib.util.find_spec(name.partition(".")[0])
+        spec = find_spec(name.partition(".")[0])
         if spec is not None:
             yield from map(Path, spec.submodule_search_locations or [str(spec.origin)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ def sha256(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with files.open_regular(path) as file:
-        while block := file.read(_BLOCK):
+        rest = os.fstat(file.fileno()).st_size  # files of the kernel that say they are empty have no end
+        while rest and (block := file.read(min(rest, _BLOCK))):
             digest.update(block)
+            rest -= len(block)
     return digest.hexdigest()
 
 

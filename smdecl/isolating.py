@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import multiprocessing
+import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
@@ -21,7 +22,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -272,16 +273,19 @@ class _Results(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] in _OF_RESULTS and "." not in name:
+        if (module, name) in _PATHS:
+            return super().find_class(module, name)
+        if module in _OF_RESULTS and name.isidentifier() and not name.startswith("_"):
             found = super().find_class(module, name)
-            is_defined_there = isinstance(found, type) and found.__module__ == module
-            if is_defined_there and (module != "builtins" or found in _BUILTINS):
+            is_record = is_dataclass(found) or (isinstance(found, type) and issubclass(found, Exception))
+            if isinstance(found, type) and found.__module__ == module and is_record:
                 return found
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no stage returns")
 
 
-_OF_RESULTS = ("smdecl", "builtins", "pathlib")
-_BUILTINS = (set, frozenset, complex, bytearray, range, slice)
+# Where the records and errors are that stages return; to make one of them does nothing else.
+_OF_RESULTS = ("smdecl.config", "smdecl.errors", "smdecl.making", "smdecl.records")
+_PATHS = (("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"))
 
 
 def _describe_exit(exitcode: int) -> str:
@@ -325,6 +329,8 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
     os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
+    if task.confinement is not None:
+        _close_pipes_to_others()
     # Before any thread is started, for that would not be confined.
     is_confined = task.confinement is not None and confining.confine(task.confinement, Path(tempfile.gettempdir()))
     if is_confined:
@@ -340,6 +346,17 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(0)  # TensorFlow's own shutdown takes time and has nothing to add
+
+
+def _close_pipes_to_others() -> None:
+    """Closes the pipe to the resource tracker, which removes what it is told to, and that which keeps the server."""
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker
+    server: Any = multiprocessing.forkserver._forkserver
+    for holder, name in ((tracker, "_fd"), (server, "_forkserver_alive_fd")):
+        descriptor = getattr(holder, name)
+        if descriptor is not None:
+            os.close(descriptor)
+            setattr(holder, name, None)
 
 
 def _told_of_confinement(error: SmdeclError) -> SmdeclError:

@@ -8,7 +8,9 @@ from smdecl.protos import MetaGraphDef, SavedModel
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 # InitializeTableFromTextFile is not among them: the file that it reads is an asset of the SavedModel.
 FILES = (
-    "CSVDataset", "CSVDatasetV2", "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetToTFRecord",
+    "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "CalibrationStatisticsSaver",
+    "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall", "XlaCustomCallV2",
+    "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetToTFRecord",
     "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary",
     "DebugNumericSummaryV2", "DistributedSave", "DumpTensor", "ExperimentalDatasetToTFRecord",
     "ExperimentalLMDBDataset", "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset",
@@ -26,7 +28,14 @@ FILES = (
 NETWORK = (
     "ConfigureDistributedTPU", "DataServiceDataset", "DataServiceDatasetV2", "DataServiceDatasetV3",
     "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2", "RemoteCall",
+    "RpcCall", "RpcClient", "RpcServer",
 )  # fmt: skip
+# Ops that read a file only where an attribute names one.
+_BY_ATTRIBUTE = {
+    "DecodeProtoV2": "descriptor_source",
+    "EncodeProto": "descriptor_source",
+    "FixedUnigramCandidateSampler": "vocab_file",
+}
 # What TensorFlow itself saves and restores the variables by.
 _SAVER = ("MergeV2Checkpoints", "RestoreV2", "SaveV2")
 
@@ -42,7 +51,8 @@ def find(message: SavedModel) -> dict[str, str]:
         savers = saver_functions(graph)
         for function, node in all_nodes(graph):
             is_saver = function in savers and node.op in _SAVER
-            if node.op in kinds and not is_saver:
+            reads = node.op in _BY_ATTRIBUTE and node.attr[_BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
+            if (node.op in kinds and not is_saver) or reads:
                 found.setdefault(node.op, f"{function}/{node.name}" if function else node.name)
     return found
 

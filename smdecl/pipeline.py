@@ -13,10 +13,12 @@ from smdecl import (
     checking,
     custom_ops,
     digests,
+    files,
     isolating,
     making,
     manifest,
     models_config,
+    provenance,
     publishing,
     run_records,
     schema,
@@ -158,9 +160,26 @@ def make_release(
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made", fresh)
     with disk_errors(stage):
+        _require_plain_files(stage / "made")
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
         manifest.write(directory, composition.recorded, made, inputs, project.root)
     return directory, made
+
+
+def _require_plain_files(directory: Path) -> None:
+    """Refuses what the model's code has put beside the SavedModel that would lead elsewhere when it is read."""
+    own = (manifest.FILE, provenance.FILE, signing.FILE)
+    problems = []
+    for name, entry in files.walk(directory):
+        is_directory = entry.is_dir(follow_symlinks=False)
+        is_file = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
+        if name in own or not (is_directory or is_file):
+            message = (
+                f"the model's code has put {printable(name)!r} into the release, which is no plain file of a model"
+            )
+            problems.append(Problem(("model",), message))
+    if problems:
+        raise ModelError(problems)
 
 
 def _require_reproducible(

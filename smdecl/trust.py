@@ -151,7 +151,7 @@ def refuse_target(target: str, project: Project) -> str | None:
 def is_absent(target: str) -> bool:
     """Tells whether a `_target_` names a module that is not there, which nobody has to trust."""
     package = target.partition(".")[0]
-    return bool(_DOTTED_PATH.fullmatch(target)) and package != "__main__" and _find_spec(package) is None
+    return bool(_DOTTED_PATH.fullmatch(target)) and package != "__main__" and find_spec(package) is None
 
 
 def _refuse_name(name: str, project: Project) -> str | None:
@@ -168,7 +168,7 @@ def _refuse_name(name: str, project: Project) -> str | None:
 
 
 def _refuse_package(package: str, project: Project) -> str | None:
-    spec = _find_spec(package)
+    spec = find_spec(package)
     if spec is None:
         return f"no module {package!r} in the current directory or on sys.path{_meant(package, project)}"
     if _is_within(spec, project):
@@ -207,7 +207,7 @@ def shadowed_modules() -> Iterator[str]:
 
 def _goes_before(name: str, path: Path) -> bool:
     """Tells whether a name leads to another module than to that in a file."""
-    spec = _find_spec(name)
+    spec = find_spec(name)
     origin = None if spec is None else spec.origin
     is_elsewhere = origin is not None and Path(origin).resolve() != path.resolve()
     return name in sys.stdlib_module_names or is_elsewhere
@@ -230,7 +230,7 @@ def _meant(package: str, project: Project) -> str:
 def _refuse_submodule(name: str, project: Project) -> str | None:
     """Says which module on the way to a name lies elsewhere, by a symbolic link; imports none of them."""
     package, *parts = name.split(".")
-    directories = [Path(place) for place in _find_spec(package).submodule_search_locations or ()]
+    directories = [Path(place) for place in find_spec(package).submodule_search_locations or ()]
     for index, part in enumerate(parts):
         stems = [stem for directory in directories for stem in (directory / part, directory / part / "__init__")]
         found = [path for stem in stems for suffix in ("", *_SUFFIXES) if (path := Path(f"{stem}{suffix}")).exists()]
@@ -245,7 +245,8 @@ def _is_within(spec: Any, project: Project) -> bool:
     return bool(places) and all(_inside(Path(place), project) for place in places)
 
 
-def _find_spec(package: str) -> Any:
+def find_spec(package: str) -> Any:
+    """Returns the spec of a top-level module as the process that builds finds it; None if there is none."""
     try:
         found = importlib.util.find_spec(package)
     except ValueError:  # a module in sys.modules that has no spec, such as __main__
