@@ -174,9 +174,7 @@ def _require_plain_files(directory: Path) -> None:
         is_directory = entry.is_dir(follow_symlinks=False)
         is_file = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
         if name in own or not (is_directory or is_file):
-            message = (
-                f"the model's code has put {printable(name)!r} into the release, which is no plain file of a model"
-            )
+            message = f"the model's code has put {printable(name)!r} into the release; expected plain files of a model"
             problems.append(Problem(("model",), message))
     if problems:
         raise ModelError(problems)

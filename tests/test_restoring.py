@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import smdecl
 from smdecl import building, checking, isolating
 from smdecl.errors import ConfigError, ModelError
 from smdecl.models import Scaler
@@ -567,3 +568,40 @@ def test_a_restored_value_is_what_the_model_answers_eagerly_and_served(ready):
     loaded = tf.saved_model.load(str(release.path))
     assert loaded.signatures["serving_default"](x=tf.constant(2.0))["output_0"].numpy() == np.float32(25)
     assert loaded.factor.numpy() == np.float32(12.5)
+
+
+def test_a_checkpoint_of_two_objects_that_fit_alike_is_not_guessed_from(project):
+    project.write(
+        "mynet.py",
+        """
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([], name="x")])
+    def __call__(self, x):
+        return {"y": self.w * x}
+""",
+    )
+    project.write(
+        "train.py",
+        """
+import tensorflow as tf
+from mynet import Net
+
+ema, model = Net(), Net()
+ema.w.assign(1.0)
+model.w.assign(2.0)
+tf.train.Checkpoint(ema=ema, model=model).write("two")
+tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
+""",
+    )
+    run_script((project.root / "train.py").read_text())
+    overrides = ["model._target_=mynet.Net", "signatures=none"]
+
+    with pytest.raises(ConfigError, match="holds 'ema' and 'model', which fit the model alike"):
+        smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=two"))
+    assert smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=one")).obj.restored

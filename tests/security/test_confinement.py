@@ -1,8 +1,13 @@
 """An attacker has code running in a process that builds or loads a model, and wants out of it."""
 
+import contextlib
+import ctypes
+import fcntl
+import multiprocessing.resource_tracker
 import os
 import socket
 import subprocess
+import termios
 import threading
 from pathlib import Path
 
@@ -10,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import confining, frameworks, isolating, pipeline
+from smdecl import confining, frameworks, isolating, loading, pipeline
 from smdecl.confining import Confinement
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from tests.conftest import run_cli
@@ -230,3 +235,90 @@ def test_the_version_says_what_the_kernel_confines(tmp_path):
     done = run_cli("--version", "--verbose", cwd=tmp_path)
 
     assert done.stdout.splitlines() == [f"smdecl {smdecl.__version__}", confining.describe()]
+
+
+def call(name, *arguments):
+    """Calls a function of the C library; raises what it fails with."""
+    result = ctypes.CDLL(None, use_errno=True)[name](*arguments)
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def gaps(victim):
+    """Tries what Landlock does not judge; returns what was not refused."""
+    tried = {
+        "change rights": lambda: Path(victim).chmod(0o777),
+        "change times": lambda: os.utime(victim, (0, 0)),
+        "change attributes": lambda: os.setxattr(victim, "user.a", b"b"),
+        "leave the group": os.setsid,
+        "share memory": lambda: call("shmget", 1234, 4096, 0o1666),
+        "slow others down": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+        "type into the terminal": lambda: fcntl.ioctl(2, termios.TIOCSTI, b"x"),
+        "have the tracker remove a file": lambda: os.write(
+            multiprocessing.resource_tracker._resource_tracker._fd, b"REGISTER:/victim:shared_memory\n"
+        ),
+    }
+    done = set()
+    for name, attempt in tried.items():
+        with contextlib.suppress(OSError, TypeError):
+            attempt()
+            done.add(name)
+    return done
+
+
+@needs_landlock
+def test_a_confined_process_changes_nothing_that_landlock_does_not_judge(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("")
+    before = victim.stat()
+
+    assert run(gaps, str(victim), confinement=Confinement(reads=(victim,))) == set()
+    assert (victim.stat().st_mode, victim.stat().st_mtime) == (before.st_mode, before.st_mtime)
+
+
+def session(directory):
+    return Call(loading._Session, (directory, ("serve",)))
+
+
+class Call:
+    def __init__(self, function, arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def test_a_result_makes_no_object_that_does_something_when_it_is_made(tmp_path):
+    with pytest.raises(VerificationError, match=r"it names smdecl.loading._Session, which no stage returns"):
+        run(session, str(tmp_path), confinement=Confinement())
+
+
+LINKING = """
+import os, tensorflow as tf
+
+class Net(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+    def __call__(self, x):
+        return {"y": x}
+
+save = tf.saved_model.save
+
+def planting(obj, export_dir, *args, **keywords):
+    save(obj, export_dir, *args, **keywords)
+    os.makedirs(f"{export_dir}/assets.extra/smdecl", exist_ok=True)
+    os.symlink("VICTIM", f"{export_dir}/PLACE")
+
+tf.saved_model.save = planting
+"""
+
+
+@pytest.mark.parametrize("place", ["assets.extra/smdecl/manifest.json", "assets/vocabulary.txt"])
+def test_a_link_that_the_model_leaves_is_neither_written_nor_read_through(project, outside, place):
+    project.write("linking.py", LINKING.replace("VICTIM", str(outside)).replace("PLACE", place))
+
+    with pytest.raises(ModelError, match="expected plain files of a model"):
+        project.export("model._target_=linking.Net", "signatures=none", "verify.generate=1")
+
+    assert outside.read_text() == "secret\n"
+    assert not list((project.root / "exports").rglob("saved_model.pb"))
