@@ -25,6 +25,7 @@ def restore_weights(obj: Any, weights: Weights) -> Outcome:
     _require_keras(obj, weights)
     matches = list(_load_weights(obj, weights.path))
     matches += keras_state.uncarried_assets(obj, weights.path)
+    matches += keras_state.kept_vocabularies(keras_state.layers_of(obj))
     return Outcome([*matches, *_finish(obj, weights.path)])
 
 

@@ -102,6 +102,14 @@ def lacking(layers: Sequence[Any]) -> Iterator[Match]:
             yield _lacking(layer, "bin_boundaries")
 
 
+def kept_vocabularies(layers: Sequence[Any]) -> Iterator[Match]:
+    """Yields the vocabularies that layers have of their constructors, where weights of the format hold none."""
+    inner = {id(lookup_of(layer)) for layer in layers if lookup_of(layer) is not layer}
+    for layer in layers:
+        if id(layer) not in inner and vocabulary_of(layer) is not None:
+            yield Match(f"{layer.name}/vocabulary", is_kept=True)
+
+
 def _lacking(layer: Any, part: str) -> Match:
     name = f"{layer.name}/{part}"
     return Match(name, f"has no value for {name}: {_LACKING[part]}", is_needed=True)

@@ -38,11 +38,13 @@ class Match:
         name: Such as `hidden/kernel` or `words/vocabulary`; None for what only the weights have.
         problem: None where it was restored.
         is_needed: Whether a partial restore is no remedy: nothing computes without it, or the config contradicts it.
+        is_kept: Whether it has the value that it was built with, because the format holds none: a warning.
     """
 
     name: str | None
     problem: str | None = None
     is_needed: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,13 @@ class Outcome:
     @property
     def record(self) -> Restored:
         """The names of what matched and of what did not."""
-        named = [(match.name, match.problem) for match in self.matches if match.name is not None]
-        return Restored(
-            tuple(name for name, problem in named if problem is None),
-            tuple(name for name, problem in named if problem is not None),
-            self.reference,
-        )
+        matched: list[str] = []
+        unmatched: list[str] = []
+        for match in self.matches:
+            if match.name is not None:
+                is_restored = match.problem is None and not match.is_kept
+                (matched if is_restored else unmatched).append(match.name)
+        return Restored(tuple(matched), tuple(unmatched), self.reference)
 
 
 def read(path: str, reader: Callable[..., Result], *args: Any) -> Result:

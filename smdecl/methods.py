@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import keras_models
-from smdecl.config import Signature
+from smdecl.config import Nest, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
 from smdecl.specs import argument_problems, concrete_inputs, find_method, graph_of, parameters
 
@@ -57,9 +57,27 @@ def _problems(obj: Any, path: KeyPath, signature: Signature) -> list[Problem]:
         has = ", ".join(known) or "none; a dotted path leads to those of an attribute, such as model.__call__"
         return [Problem((*path, "method"), f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}")]
     if signature.inputs is not None:
-        return argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
+        problems = argument_problems((*path, "inputs"), f"{kind}.{name}", method, signature.inputs)
+        return problems or _input_problems((*path, "inputs"), method, signature.inputs)
     known_inputs = (getattr(method, "input_signature", None), graph_of(method), concrete_inputs(method))
     if all(known is None for known in known_inputs) and parameters(method, {}):
         message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
         return [Problem((*path, "inputs"), message)]
     return []
+
+
+def _input_problems(path: KeyPath, method: Any, inputs: Mapping[str, Nest]) -> list[Problem]:
+    """Says which declared inputs are text where a Keras Input is not, or the reverse: every call would fail.
+
+    Keras casts numbers of other dtypes.
+    """
+    graph = graph_of(method)
+    problems = []
+    for name, declared in inputs.items():
+        own = None if graph is None else graph.inputs.get(name)
+        if not isinstance(own, Spec) or not isinstance(declared, Spec):
+            continue
+        if own.dtype != declared.dtype and "string" in (own.dtype, declared.dtype):
+            message = f"expected {own.dtype}, as the Input {name!r} has it; got {declared.dtype}"
+            problems.append(Problem((*path, name, "dtype"), message))
+    return problems

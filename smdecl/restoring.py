@@ -43,7 +43,7 @@ def restore(obj: Any, weights: Weights | None) -> Restored:
 
 
 def _worded(match: Match, has_matches: bool) -> str:
-    hint = "; weights.expect=partial restores what matches and warns of the rest"
+    hint = "; ++weights.expect=partial restores what matches and warns of the rest"
     return f"{match.problem}{hint if has_matches and not match.is_needed else ''}"
 
 
@@ -99,7 +99,10 @@ def _from_checkpoint(obj: Any, weights: Weights) -> Outcome:
     if not other_shapes or weights.expect == "partial":
         matches += keras_state.finalize(obj, prefix)
     matches += keras_state.uncarried_assets(obj, prefix)
-    matches += keras_state.lacking(keras_state.layers_of(obj))
+    layers = keras_state.layers_of(obj)
+    matches += keras_state.lacking(layers)
+    # A checkpoint of the legacy tf_keras holds its tables.
+    matches += keras_state.kept_vocabularies([one for one in layers if not keras_models.is_legacy_layer(one)])
     return Outcome(matches)
 
 

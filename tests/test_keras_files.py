@@ -13,7 +13,7 @@ import tensorflow as tf
 from smdecl import checking, isolating, making, manifest
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 from smdecl.project import find_project
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_script
 
 NETS = """
 import keras
@@ -227,7 +227,7 @@ def test_a_vocabulary_in_the_config_must_be_that_of_a_whole_model(ready):
 
 def test_variables_that_a_checkpoint_does_not_track_are_told(ready):
     expected = "TensorFlow does not track it; expected weights of format keras or keras_weights"
-    hint = "weights.expect=partial restores what matches and warns of the rest"
+    hint = "++weights.expect=partial restores what matches and warns of the rest"
 
     assert refusals(ready, *config("Stack", ROWS, restored("checkpoint", "stack"))) == [
         ("weights.path", f"has no value for stack/second/{name}: {expected}; {hint}")
@@ -350,3 +350,33 @@ def test_every_format_restores_the_trained_model_or_is_refused(tmp_path, package
     expected = {f"{name} {fmt}" for name, formats in RESTORED_BY[package].items() for fmt in formats}
     assert {key for key, verdict in found.items() if verdict == "equal"} == expected
     assert len(found) == len(RESTORED) * len(EVERY)
+
+
+def test_a_vocabulary_that_the_weights_do_not_hold_is_told(project):
+    project.write(
+        "words.py",
+        """
+import keras
+
+def make(vocabulary):
+    i = keras.Input((1,), dtype="string", name="text")
+    ids = keras.layers.StringLookup(vocabulary=vocabulary, name="ids")(i)
+    return keras.Model(i, keras.layers.Embedding(10, 2, name="vectors")(ids))
+""",
+    )
+    run_script("import words; words.make(['A', 'B', 'C']).save_weights('w.weights.h5')")
+    overrides = [
+        "model._target_=words.make", "+model.vocabulary=[p,q,r]", "signatures=none",
+        "weights=keras_weights", "weights.path=w.weights.h5",
+    ]  # fmt: skip
+
+    release = project.export(*overrides)
+
+    message = "had no value for ids/vocabulary, which keeps the one that it was built with"
+    assert [warning.message for warning in release.warnings] == [message]
+    declared = "{serving_default: {inputs: {text: {shape: [b, 1], dtype: int64}}}}"
+    with pytest.raises(ConfigError) as error:
+        project.export(*overrides, f"+signatures={declared}", "verify=load")
+    (problem,) = error.value.problems
+    assert problem.key == "signatures.serving_default.inputs.text.dtype"
+    assert problem.message == "expected string, as the Input 'text' has it; got int64"

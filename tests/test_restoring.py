@@ -291,7 +291,7 @@ def test_variables_that_a_checkpoint_does_not_have_are_told(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "net", deep="true", fill="0.5") == [
         (
             "weights.path",
-            "has no value for layers.0.v []; weights.expect=partial restores what matches and warns of the rest",
+            "has no value for layers.0.v []; ++weights.expect=partial restores what matches and warns of the rest",
         )
     ]
 
@@ -307,7 +307,7 @@ def test_a_variable_of_another_shape_is_told_with_both_shapes(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
         (
             "weights.path",
-            "w is [3, 2] in the model and [3, 5] in the weights; weights.expect=partial restores what matches and warns of the rest",
+            "w is [3, 2] in the model and [3, 5] in the weights; ++weights.expect=partial restores what matches and warns of the rest",
         )
     ]
 
@@ -343,7 +343,7 @@ def test_a_checkpoint_by_variable_names_is_told_apart(ready):
 def test_a_keras_layer_of_another_size_is_told_and_left_out_of_a_partial_restore(ready, fmt, path):
     found = problems(ready, "mykeras.functional", fmt, path)
 
-    hint = "; weights.expect=partial restores what matches and warns of the rest"
+    hint = "; ++weights.expect=partial restores what matches and warns of the rest"
     assert sorted(found) == [
         ("weights.path", f"out/bias is [2] in the model and [5] in the weights{hint}"),
         ("weights.path", f"out/kernel is [4, 2] in the model and [4, 5] in the weights{hint}"),
