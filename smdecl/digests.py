@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -23,10 +24,12 @@ def sha256(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with files.open_regular(path) as file:
-        rest = os.fstat(file.fileno()).st_size  # files of the kernel that say they are empty have no end
+        rest = os.fstat(file.fileno()).st_size
         while rest and (block := file.read(min(rest, _BLOCK))):
             digest.update(block)
             rest -= len(block)
+        if file.read(1):  # some files of the kernel have no end, and say that they are empty
+            raise OSError(errno.EFBIG, "holds more than its size", str(path))
     return digest.hexdigest()
 
 

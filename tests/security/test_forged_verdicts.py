@@ -68,10 +68,11 @@ VERIFY = """
 import os, sys
 from pathlib import Path
 from smdecl import manifest
+release = Path(sys.argv[1])
+listed = manifest.read(release)
 if os.geteuid() == 0:
     os.seteuid(65534)
-release = Path(sys.argv[1])
-print(*manifest.compare(release, manifest.read(release)), sep="\\n")
+print(*manifest.compare(release, listed), sep="\\n")
 """
 
 
