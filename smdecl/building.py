@@ -104,12 +104,12 @@ def _require_devices(wanted: Mapping[str, Collection[str]]) -> None:
     listed = tf.config.list_logical_devices() if any(wanted.values()) else []
     here = [tf.DeviceSpec.from_string(device.name) for device in listed]
     takes = ", ".join(_short(device) for device in here)
-    problems = [
-        Problem(("devices", key), f"no device {name!r} here; takes {takes}")
-        for key, names in wanted.items()
-        for name in names
-        if not any(_covers(tf.DeviceSpec.from_string(name), device) for device in here)
-    ]
+    problems = []
+    for key, names in wanted.items():
+        for name in names:
+            spec = tf.DeviceSpec.from_string(name)
+            if not any(_covers(spec, device) for device in here):
+                problems.append(Problem(("devices", key), f"no device {name!r} here; takes {takes}"))
     if problems:
         raise ConfigError(problems)
 

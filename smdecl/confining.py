@@ -160,7 +160,7 @@ def _readable(reads: Iterable[Path]) -> list[Path]:
     own = [resources.conf_dir(), resources.schema_dir(), resources.start_dir()]
     places = [*map(Path, _SYSTEM), *_python(), *libraries, *own, *reads]
     real = {Path(os.path.realpath(place)) for place in places}
-    return [place for place in sorted(real) if not any(parent in real for parent in place.parents)]
+    return [place for place in sorted(real) if real.isdisjoint(place.parents)]
 
 
 def _python() -> Iterator[Path]:
@@ -181,13 +181,11 @@ def _devices() -> Iterator[Path]:
 
 
 def _create_ruleset(version: int, handled: int) -> int:
-    tcp = _TCP if version >= _TCP_SINCE else 0
-    scopes = _SIGNALS_AND_ABSTRACT_SOCKETS if version >= _SCOPES_SINCE else 0
     fields = [handled]
     if version >= _TCP_SINCE:
-        fields.append(tcp)
+        fields.append(_TCP)
     if version >= _SCOPES_SINCE:
-        fields.append(scopes)
+        fields.append(_SIGNALS_AND_ABSTRACT_SOCKETS)
     attribute = (ctypes.c_uint64 * len(fields))(*fields)
     size = ctypes.c_size_t(ctypes.sizeof(attribute))
     return _call("syscall", _CREATE_RULESET, ctypes.byref(attribute), size, 0)

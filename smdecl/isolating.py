@@ -258,9 +258,8 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
         return failure(
             Problem((), f"the process that was {doing} was ended from outside, with the server it came from")
         )
-    if not begun:
-        return failure(Problem((), f"the process that was to begin {doing} {_describe_exit(exitcode)}"))
-    return failure(Problem((), f"the process that was {doing} {_describe_exit(exitcode)}"))
+    was = "was" if begun else "was to begin"
+    return failure(Problem((), f"the process that {was} {doing} {_describe_exit(exitcode)}"))
 
 
 _LARGEST_RESULT = 1 << 30  # bytes
@@ -360,7 +359,7 @@ def _close_pipes_to_others() -> None:
 
 
 def _told_of_confinement(error: SmdeclError) -> SmdeclError:
-    """Adds to what the kernel has refused where it is allowed."""
+    """Adds to the kernel's refusals what a confined process may do, and which setting allows more."""
     problems = []
     for problem in error.problems:
         is_refusal = any(refused in problem.message for refused in _REFUSED)
@@ -372,8 +371,8 @@ def _told_of_confinement(error: SmdeclError) -> SmdeclError:
 
 
 _CONFINED = (
-    "the process is confined to the files that the config names;"
-    " a project allows others by reads under [tool.smdecl] in its pyproject.toml"
+    "the process is confined to the files that the config names: it writes only below TMPDIR and opens no socket;"
+    " a project names more files to read by reads under [tool.smdecl] in its pyproject.toml"
 )
 
 

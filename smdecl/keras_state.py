@@ -93,21 +93,26 @@ def bins_of(layer: Any) -> list[float] | None:
 
 def lacking(layers: Sequence[Any]) -> Iterator[Match]:
     """Yields the vocabularies and bins that layers need and do not have, whatever was to give them."""
-    inner = {id(lookup_of(layer)) for layer in layers if lookup_of(layer) is not layer}
-    for layer in layers:
-        is_lookup = lookup_of(layer) is not None and id(layer) not in inner
-        if is_lookup and vocabulary_of(layer) is None:
+    for layer in _lookups(layers):
+        if vocabulary_of(layer) is None:
             yield _lacking(layer, "vocabulary")
+    for layer in layers:
         if keras_models.is_a(layer, "Discretization") and bins_of(layer) is None:
             yield _lacking(layer, "bin_boundaries")
 
 
 def kept_vocabularies(layers: Sequence[Any]) -> Iterator[Match]:
-    """Yields the vocabularies that layers have of their constructors, where weights of the format hold none."""
-    inner = {id(lookup_of(layer)) for layer in layers if lookup_of(layer) is not layer}
-    for layer in layers:
-        if id(layer) not in inner and vocabulary_of(layer) is not None:
+    """Yields the vocabularies that constructors gave to layers, for a format whose weights hold none."""
+    for layer in _lookups(layers):
+        if vocabulary_of(layer) is not None:
             yield Match(f"{layer.name}/vocabulary", is_kept=True)
+
+
+def _lookups(layers: Sequence[Any]) -> list[Any]:
+    """Returns the lookup layers, without those that a TextVectorization holds."""
+    lookups = [layer for layer in layers if lookup_of(layer) is not None]
+    inner = {id(lookup_of(layer)) for layer in lookups if lookup_of(layer) is not layer}
+    return [layer for layer in lookups if id(layer) not in inner]
 
 
 def _lacking(layer: Any, part: str) -> Match:

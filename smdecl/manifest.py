@@ -330,5 +330,8 @@ def _trusted(root: Path) -> Iterator[str]:
     somebody else has put above a project is none of it.
     """
     top = next((place for place in (root, *root.parents) if os.path.lexists(place / ".git")), root)
-    if os.path.lexists(top / ".git") and {top.stat().st_uid, (top / ".git").lstat().st_uid} == {root.stat().st_uid}:
+    if not os.path.lexists(top / ".git"):
+        return
+    owners = {top.stat().st_uid, (top / ".git").lstat().st_uid}
+    if owners == {root.stat().st_uid}:
         yield from ("-c", f"safe.directory={top}")

@@ -66,7 +66,8 @@ def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Chan
 
 def _custom_ops(old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]) -> Iterator[Change]:
     """Yields what registers ops for those who load the one release and not the other, or is another version of it."""
-    before, after = ({entry["name"]: _version(entry) for entry in entries} for entries in (old, new))
+    before = {entry["name"]: _version(entry) for entry in old}
+    after = {entry["name"]: _version(entry) for entry in new}
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             yield Change.of("custom_ops", name, before.get(name), after.get(name))

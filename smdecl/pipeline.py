@@ -331,14 +331,13 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
 
     found = outside_ops.find(inspecting.read(directory))
     refused = {op: place for op, place in found.items() if op not in allowed}
-    problems = [
-        Problem((), f"{directory}: {printable(place)}: {op} reaches into files, the network or Python")
-        for op, place in refused.items()
-    ]
+    hint = f"expected a signature to check by --key, or --allow-ops {','.join(refused)}"
+    problems = []
+    for op, place in refused.items():
+        message = f"{directory}: {printable(place)}: {op} reaches into files, the network or Python; {hint}"
+        problems.append(Problem((), message))
     if problems:
-        names = ",".join(refused)
-        hint = f"expected a release whose signature is checked by --key, or --allow-ops {names}"
-        raise VerificationError([*problems[:-1], replace(problems[-1], message=f"{problems[-1].message}; {hint}")])
+        raise VerificationError(problems)
 
 
 def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> VerificationRecord:

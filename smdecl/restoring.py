@@ -113,7 +113,7 @@ def _root_name(obj: Any, graph: Any) -> str | None:
     children = {child.local_name: graph.nodes[child.node_id] for child in graph.nodes[0].children}
     if own & set(children):
         return None
-    shared = {name: len(own & {child.local_name for child in node.children}) for name, node in children.items()}
+    shared = {name: len(own & _names_in(node)) for name, node in children.items()}
     most = max(shared.values(), default=0)
     best = sorted(name for name, count in shared.items() if count == most and most > 0)
     if len(best) > 1:
@@ -122,6 +122,10 @@ def _root_name(obj: Any, graph: Any) -> str | None:
         hint = "expected a checkpoint with one such object, written by tf.train.Checkpoint(model=net)"
         raise ConfigError(Problem(PATH, f"holds {found}, which fit the model alike; {hint}"))
     return best[0] if best else None
+
+
+def _names_in(node: Any) -> set[str]:
+    return {child.local_name for child in node.children}
 
 
 def _node_id(graph: Any, root: str | None) -> int:

@@ -109,23 +109,27 @@ def _nests(value: StructuredValue, place: str, places: Budget) -> Iterator[tuple
 def _trace(function: SavedConcreteFunction, names: tuple[str, ...], places: Budget) -> TraceRecord:
     signature = function.canonicalized_input_signature.tuple_value.values
     positional, keywords = (*signature, None, None)[:2]
-    values = enumerate(positional.tuple_value.values if positional else ())
-    given = {names[index] if index < len(names) else str(index): value for index, value in values}
-    given |= dict(sorted(keywords.dict_value.fields.items())) if keywords else {}
+    given: dict[str, StructuredValue] = {}
+    for index, value in enumerate(positional.tuple_value.values if positional else ()):
+        name = names[index] if index < len(names) else str(index)
+        given[name] = value
+    if keywords:
+        given |= dict(sorted(keywords.dict_value.fields.items()))
     leaves = {name: _leaves(value, name, places) for name, value in given.items()}
-    nests = (_nests(value, name, places) for name, value in given.items())
     inputs: _Leaves = {}
-    for each in leaves.values():
+    values: dict[str, str] = {}
+    nests: dict[str, str] = {}
+    for name, each in leaves.items():
         inputs |= each
+        if all(leaf.dtype.startswith(VALUE) for leaf in each.values()):
+            values[name] = structured_values.text(given[name])
+    for name, value in given.items():
+        nests |= dict(_nests(value, name, places))
     return TraceRecord(
         inputs=inputs,
         outputs=_unnamed(_leaves(function.output_signature, "", places)),
-        values={
-            name: structured_values.text(given[name])
-            for name, each in leaves.items()
-            if all(leaf.dtype.startswith(VALUE) for leaf in each.values())
-        },
-        nests={place: kind for each in nests for place, kind in each},
+        values=values,
+        nests=nests,
         returns=dict(_nests(function.output_signature, "", places)),
     )
 

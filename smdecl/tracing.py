@@ -99,10 +99,8 @@ def trace(
 
 def _check_api(path: KeyPath, signature: Signature, record: SignatureRecord) -> Iterator[Problem]:
     """Yields where the traced tensors are not those of the API; what is declared was checked before."""
-    inputs, outputs = (
-        {name: ((*path, kind), tensor) for name, tensor in tensors.items()}
-        for kind, tensors in (("inputs", record.inputs), ("outputs", record.outputs))
-    )
+    inputs = {name: ((*path, "inputs"), tensor) for name, tensor in record.inputs.items()}
+    outputs = {name: ((*path, "outputs"), tensor) for name, tensor in record.outputs.items()}
     yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
@@ -315,12 +313,9 @@ class _Outputs:
     def eager(self, structure: Any) -> dict[str, Any]:
         """Does as `named` for what a method returns eagerly: a function makes tensors of numbers, and so does this."""
         parts = structures.named_parts(structure)
-        return self.named(
-            tf.nest.map_structure(
-                lambda leaf: leaf if _is_composite(leaf) else tf.convert_to_tensor(leaf),
-                structure if parts is None else parts,
-            )
-        )
+        if parts is not None:
+            structure = parts
+        return self.named(tf.nest.map_structure(_as_tensor, structure))
 
     def named(self, structure: Any) -> dict[str, Any]:
         """Returns the dense tensors of a structure by the names that a client gets."""
@@ -368,3 +363,7 @@ def _is_dense(value: Any) -> bool:
 
 def _is_composite(value: Any) -> bool:
     return isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.RaggedTensorSpec, tf.SparseTensorSpec))
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return leaf if _is_composite(leaf) else tf.convert_to_tensor(leaf)

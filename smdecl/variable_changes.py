@@ -21,7 +21,8 @@ def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Chang
     Raises:
         ContractError: With every variable that cannot be read or differs from its checksum.
     """
-    old, new = ({tensor.name: tensor for tensor in tensors} for tensors in (before, after))
+    old = {tensor.name: tensor for tensor in before}
+    new = {tensor.name: tensor for tensor in after}
     problems: list[Problem] = []
     for name in sorted({*old, *new}):
         change = _change(name, old.get(name), new.get(name), problems)
