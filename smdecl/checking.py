@@ -210,7 +210,7 @@ def _check_sha256(values: Mapping[str, Any], project: Project) -> Iterator[Probl
             yield Problem(("sha256", name), f"no file {name!r}")
             continue
         try:
-            found = digests.sha256(Path(name))
+            found = files.sha256(Path(name))
         except OSError as error:
             yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
             continue

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from smdecl import digests, usercode
+from smdecl import files, usercode
 from smdecl.errors import Problem, UsageError
 from smdecl.printing import printable
 from smdecl.project import Project, is_library, make_importable
@@ -91,7 +91,7 @@ def _record(name: str, project: Project) -> CustomOpsRecord:
     if not is_library(name):
         return CustomOpsRecord(name, version=_version(name.partition(".")[0]))
     path = project.root / name
-    return CustomOpsRecord(name, sha256=digests.sha256(path) if path.is_file() else None)
+    return CustomOpsRecord(name, sha256=files.sha256(path) if path.is_file() else None)
 
 
 def _version(package: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from smdecl import (
     base_paths,
     compatibility,
-    digests,
+    files,
     graph_changes,
     inspecting,
     manifest,
@@ -141,7 +141,7 @@ def _have_same_bytes(old: Path, new: Path) -> bool:
     """Reads files of the same size only: a sparse file may claim to be of any."""
     if old.stat().st_size != new.stat().st_size:
         return False
-    return digests.sha256(old) == digests.sha256(new)
+    return files.sha256(old) == files.sha256(new)
 
 
 def _origin(before: Path, after: Path) -> Iterator[Change]:

@@ -1,10 +1,7 @@
-"""The digests of files: of those that a release is made of, and of those that it consists of."""
+"""The files that a config names, and their digests."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,25 +9,6 @@ from typing import Any
 from smdecl import files, frameworks, trust
 from smdecl.config import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
-
-_BLOCK = 1 << 20
-
-
-def sha256(path: Path) -> str:
-    """Returns the sha256 of a regular file, in hexadecimal digits as `sha256sum` prints it.
-
-    Raises:
-        OSError: Where it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with files.open_regular(path) as file:
-        rest = os.fstat(file.fileno()).st_size
-        while rest and (block := file.read(min(rest, _BLOCK))):
-            digest.update(block)
-            rest -= len(block)
-        if file.read(1):  # some files of the kernel have no end, and say that they are empty
-            raise OSError(errno.EFBIG, "holds more than its size", str(path))
-    return digest.hexdigest()
 
 
 def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
@@ -43,13 +21,13 @@ def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         ConfigError: Where one of them cannot be read.
     """
-    files = dict(_files_of_weights(config.weights, recorded))
-    files.update((_recorded(recorded, path), file) for path, file in _files_of_examples(config))
-    files.update((_recorded(recorded, path), Path(name)) for path, name in trust.model_files({"model": config.model}))
+    named = dict(_files_of_weights(config.weights, recorded))
+    named.update((_recorded(recorded, path), file) for path, file in _files_of_examples(config))
+    named.update((_recorded(recorded, path), Path(name)) for path, name in trust.model_files({"model": config.model}))
     for index, name in enumerate(config.sha256):
         is_read = isinstance(recorded["sha256"], str)
-        files[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)
-    return {name: _of_input(files[name]) for name in sorted(files)}
+        named[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)
+    return {name: _of_input(named[name]) for name in sorted(named)}
 
 
 def named(config: ExportConfig) -> Iterator[Path]:
@@ -86,7 +64,7 @@ def _recorded(recorded: Any, path: KeyPath) -> str:
 
 def _of_input(path: Path) -> str:
     try:
-        return sha256(path)
+        return files.sha256(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PATTERN = frozenset("*?[]\\")  # what TensorFlow takes a path for a pattern by
+_BLOCK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -51,6 +53,23 @@ def read_regular(path: Path, most: int) -> bytes:
     """
     with open_regular(path, most) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # sets aside as much as it is asked for
+
+
+def sha256(path: Path) -> str:
+    """Returns the sha256 of a regular file, in hexadecimal digits as `sha256sum` prints it.
+
+    Raises:
+        OSError: Where it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        rest = os.fstat(file.fileno()).st_size
+        while rest and (block := file.read(min(rest, _BLOCK))):
+            digest.update(block)
+            rest -= len(block)
+        if file.read(1):  # some files of the kernel have no end, and say that they are empty
+            raise OSError(errno.EFBIG, "holds more than its size", str(path))
+    return digest.hexdigest()
 
 
 def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

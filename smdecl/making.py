@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smdecl import custom_ops, digests, outside_values
+from smdecl import custom_ops, files, outside_values
 from smdecl.config import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
 from smdecl.project import Project
@@ -146,9 +146,9 @@ def _code(before: frozenset[str], project: Project) -> tuple[dict[str, str], dic
     from smdecl import imports
 
     brought = imports.brought(before)
-    files = {**imports.outside(brought, project.root), **imports.modules(project.root)}
-    packages = imports.distributions(brought | imports.imported(files.values()), known=_PACKAGES)
-    return environment(project, packages), {name: digests.sha256(path) for name, path in files.items()}
+    modules = {**imports.outside(brought, project.root), **imports.modules(project.root)}
+    packages = imports.distributions(brought | imports.imported(modules.values()), known=_PACKAGES)
+    return environment(project, packages), {name: files.sha256(path) for name, path in modules.items()}
 
 
 class _Clock:

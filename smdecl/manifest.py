@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smdecl import base_paths, digests, files, manifest_versions, provenance, schema, signing
+from smdecl import base_paths, files, manifest_versions, provenance, schema, signing
 from smdecl.errors import Problem, VerificationError
 from smdecl.making import Made
 from smdecl.records import OPTIONAL
@@ -44,7 +44,7 @@ def write(
         project_root: Where the source commit is looked up.
     """
     listed = {
-        name: {"size": path.stat().st_size, "sha256": digests.sha256(path)} for name, path in _regular_files(directory)
+        name: {"size": path.stat().st_size, "sha256": files.sha256(path)} for name, path in _regular_files(directory)
     }
     manifest = {
         "manifest_version": manifest_versions.CURRENT,
@@ -228,7 +228,7 @@ def _difference(path: Path, entry: Mapping[str, Any]) -> str | None:
         size = path.stat().st_size
         if size != entry["size"]:
             return f"was changed: it has {size} bytes, and had {entry['size']}"
-        sha256 = digests.sha256(path)
+        sha256 = files.sha256(path)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if sha256 != entry["sha256"]:

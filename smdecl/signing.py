@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdecl import digests, files
+from smdecl import files
 from smdecl.errors import ConfigError, Problem, UsageError, VerificationError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
 
 def _changed_file(path: Path, digest: str) -> Iterator[Problem]:
     try:
-        sha256 = digests.sha256(path)
+        sha256 = files.sha256(path)
     except OSError as error:
         yield Problem((), f"{path}: cannot be read: {error.strerror}")
         return
