@@ -162,9 +162,9 @@ def inspect(directory: StrPath) -> DescriptionRecord:
         errors.ContractError: If it holds no SavedModel that can be read.
         errors.VerificationError: If it is a release whose manifest was changed.
     """
-    from smdecl import describing
+    from smdecl import release_describing
 
-    return describing.describe(_local(directory))
+    return release_describing.describe(_local(directory))
 
 
 def diff(before: StrPath, after: StrPath) -> DiffRecord:
@@ -182,9 +182,9 @@ def diff(before: StrPath, after: StrPath) -> DiffRecord:
         errors.ContractError: With all in them that is missing or malformed.
         errors.VerificationError: If one is a release whose manifest was changed.
     """
-    from smdecl import diffing
+    from smdecl import release_diffing
 
-    return diffing.diff(_local(before), _local(after))
+    return release_diffing.diff(_local(before), _local(after))
 
 
 def reproduce(directory: StrPath, config: Config | None = None, *, trust_packages: Sequence[str] = ()) -> Reproduction:

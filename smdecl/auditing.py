@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from tensorflow.core.framework import types_pb2
-
-from smdecl import keras_models, op_sets, outside_ops, seeds
-from smdecl.config import Audit
+from smdecl import op_sets, outside_ops, seeds
 from smdecl.function_uses import CALLS, Functions, source
 from smdecl.inspecting import all_nodes
+from smdecl.names import LEGACY_KERAS_FUNCTIONS
+from smdecl.protos import types_pb2
 from smdecl.records import Finding
 from smdecl.saved_functions import saved_functions
 
@@ -30,7 +28,7 @@ _RANDOM = (
     "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt",
     "StatefulUniformInt", "ThreadUnsafeUnigramCandidateSampler", "TruncatedNormal", "UniformCandidateSampler",
 )  # fmt: skip
-# TensorFlow's own that tf.raw_ops leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
+# TensorFlow's own that the table leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.
 _HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
 _COLLECTIVE_OPS = ("Collective", "Nccl", "TPUReplicate")
 _REPLICA = re.compile(r"(^|/)replica_[1-9]\d*/")
@@ -39,20 +37,26 @@ _ANY_CPU = re.compile(r"(?i)^/?(device:)?CPU(:0|:\*)?$")
 _TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
 
 
-def audit(message: Any, rules: Audit, providers: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+def audit(
+    message: Any,
+    levels: Mapping[str, str | None],
+    consumer: str | None = None,
+    providers: Mapping[str, str] | None = None,
+) -> tuple[Finding, ...]:
     """Returns the findings of every rule that is not off, in the order of the rules.
 
     Args:
         message: The SavedModel.
-        rules: Which rules apply.
+        levels: Rule to its level: error, warn, off, or None where the signatures decide.
+        consumer: The version of TensorFlow that is going to serve it, if it is known.
         providers: Op to the entry of the project's custom_ops that registers it.
     """
     graph = message.meta_graphs[0]
-    found = [finding for rule, find in _RULES.items() if rules.levels[rule] != "off" for finding in find(graph)]
-    if rules.levels["custom_ops"] != "off":
+    found = [finding for rule, find in _RULES.items() if levels[rule] != "off" for finding in find(graph)]
+    if levels["custom_ops"] != "off":
         found += _custom_ops(graph, providers or {})
-    if rules.consumer is not None and rules.levels["consumer"] != "off":
-        found += _consumer(graph, rules.consumer, providers or {})
+    if consumer is not None and levels["consumer"] != "off":
+        found += _consumer(graph, consumer, providers or {})
     return tuple(found)
 
 
@@ -150,7 +154,7 @@ def _training_traces(graph: Any) -> set[str]:
     # What a release offers as a model's `__call__` hides Keras's own there, but not in `keras_api`.
     apis = [objects[child.node_id] for layer in layers for child in layer.children if child.local_name == "keras_api"]
     held = [child for holder in (*layers, *apis) for child in holder.children]
-    children = [child for child in held if child.local_name in keras_models.LEGACY_FUNCTIONS]
+    children = [child for child in held if child.local_name in LEGACY_KERAS_FUNCTIONS]
     roots = {name for child in children for name in objects[child.node_id].function.concrete_functions}
     others = _callees(graph.graph_def.node)
     for node in objects:
@@ -186,7 +190,7 @@ def _random_ops(graph: Any) -> Iterator[Finding]:
 def _custom_ops(graph: Any, providers: Mapping[str, str]) -> Iterator[Finding]:
     known = {function.signature.name for function in graph.graph_def.library.function}
     for function, node in _nodes(graph):
-        if node.op in known or hasattr(tf.raw_ops, node.op) or node.op.startswith(_HIDDEN_OPS):
+        if node.op in known or op_sets.has(node.op) or node.op.startswith(_HIDDEN_OPS):
             continue
         known.add(node.op)  # one finding for each op says all
         provider = providers.get(node.op)

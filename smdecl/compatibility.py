@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import Any
 
 from smdecl.budgets import Budget
-from smdecl.config import PREDICT
 from smdecl.errors import ContractError
+from smdecl.names import PREDICT
 from smdecl.records import (
     ArgumentsRecord,
     Change,

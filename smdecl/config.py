@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from smdecl.errors import KeyPath, Origin, SmdeclError
+from smdecl.names import PREDICT
 
 Dim = int | str | None
-PREDICT = "tensorflow/serving/predict"
 
 
 @dataclass(frozen=True)

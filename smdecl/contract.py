@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import PREDICT, Dim, Signature, Spec, input_names, parts
-from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.records import SignatureRecord, TensorRecord, tensor_text
+from smdecl.config import Dim, Signature, Spec, input_names, parts
+from smdecl.errors import ContractError, KeyPath, Problem, nearest
+from smdecl.names import PREDICT
+from smdecl.records import SavedModelRecord, SignatureRecord, TensorRecord, tensor_text
+
+
+def require_same(
+    declared: Mapping[str, Signature], traced: Mapping[str, SignatureRecord], saved: SavedModelRecord
+) -> None:
+    """Compares what was saved with what was declared and traced.
+
+    Raises:
+        ContractError: With every difference.
+    """
+    problems: list[Problem] = []
+    for key, signature in declared.items():
+        path = ("signatures", key)
+        if key not in saved.signatures:
+            problems.append(Problem(path, "is declared, but the SavedModel does not have it"))
+            continue
+        found = saved.signatures[key]
+        problems += compare_inputs(path, signature, found.inputs)
+        problems += compare_outputs(path, signature, found.outputs, refined=True)
+        problems += compare_signatures(path, traced[key], found)
+    problems += [
+        Problem(("signatures",), f"the SavedModel has the signature {key!r}, which is not declared")
+        for key in saved.signatures
+        if declared and key not in declared
+    ]
+    if problems:
+        raise ContractError(problems)
 
 
 def compare_outputs(

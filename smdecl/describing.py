@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from smdecl import base_paths, bundle, files, inspecting, manifest
+from smdecl import base_paths, bundle, files, inspecting
 from smdecl.errors import ContractError
+from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
 from smdecl.protos import MetaGraphDef, SignatureDef, TensorInfo
-from smdecl.records import RESERVED_KEYS, DescriptionRecord, GraphRecord, ReleaseRecord, StoredRecord, TensorNamesRecord
+from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, TensorNamesRecord
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
 # The collections of TensorFlow 1 that name what a loader runs first, and a training step.
@@ -27,7 +28,6 @@ def describe(directory: Path) -> DescriptionRecord:
     Raises:
         UsageError: Where it is no directory, or a base path.
         ContractError: Where it holds no SavedModel that can be read.
-        VerificationError: Where it is a release whose manifest was changed.
     """
     base_paths.require_one(directory, "a SavedModel")
     message = inspecting.read(directory)
@@ -44,7 +44,7 @@ def describe(directory: Path) -> DescriptionRecord:
         other_graphs=tuple(others),
         stored=tuple(_stored(tensor) for tensor in tensors),
         files=dict(_files(directory)),
-        release=_release(directory),
+        release=None,
         damage=tuple(damage),
     )
 
@@ -106,12 +106,3 @@ def _files(directory: Path) -> Iterator[tuple[str, int]]:
                 yield printable(name), path.stat().st_size
     except OSError as error:
         raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
-
-
-def _release(directory: Path) -> ReleaseRecord | None:
-    if not (directory / manifest.FILE).is_file():
-        return None
-    made = manifest.read(directory)
-    smdecl = made["environment"].get("smdecl", "?")
-    commit = (made["source"] or {}).get("commit")
-    return ReleaseRecord(made["name"], made["digest"], smdecl, commit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -13,14 +13,11 @@ from smdecl import (
     files,
     graph_changes,
     inspecting,
-    manifest,
-    origin_changes,
     variable_changes,
 )
 from smdecl.bundle import Tensor
 from smdecl.compatibility import ADDITIVE, BREAKING
 from smdecl.errors import ContractError, Problem
-from smdecl.manifest_versions import config_of
 from smdecl.protos import MetaGraphDef, SavedModel
 from smdecl.records import Change, DiffRecord, SavedModelRecord
 
@@ -31,29 +28,53 @@ _ORDER = (BREAKING, ADDITIVE, "internal")
 
 
 def diff(before: Path, after: Path) -> DiffRecord:
-    """Returns how the SavedModel in `after` differs from that in `before`, without TensorFlow.
+    """Compares the SavedModel in `after` with the one in `before`, without TensorFlow.
 
     Raises:
-        UsageError: Where one of them is no directory, or a base path.
-        ContractError: With all in them that is missing, malformed or differs from its checksum.
-        VerificationError: Where one is a release whose manifest was changed.
+        UsageError: If one of them is not a directory, or is a base path.
+        ContractError: With everything in them that is missing, malformed or differs from its checksum.
+    """
+    return record(changes(before, after))
+
+
+def changes(before: Path, after: Path, ignored: Collection[str] = ()) -> list[Change]:
+    """Returns how the SavedModel in `after` differs from the one in `before`.
+
+    Args:
+        before: Directory of the SavedModel that callers know.
+        after: Directory of the one that follows it.
+        ignored: Files that are no part of the comparison.
+
+    Raises:
+        UsageError: If one of them is not a directory, or is a base path.
+        ContractError: With everything in them that is missing, malformed or differs from its checksum.
     """
     for directory in (before, after):
         base_paths.require_one(directory, "a SavedModel")
     old, new = inspecting.read(before), inspecting.read(after)
-    found = [
-        *_origin(before, after),
+    return [
         *_graphs(before, old, after, new),
         *variable_changes.changes(*_checkpoints(before, old, after, new)),
-        *_files(before, after),
+        *_files(before, after, ignored),
     ]
-    found.sort(key=lambda change: _ORDER.index(change.verdict))
+
+
+def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord:
+    """Returns the record of all changes, with what they mean for a caller.
+
+    Args:
+        found: Changes of the SavedModel.
+        origin: Changes of what it was made from. They do not call for another version: the bytes may be the same.
+    """
     verdicts = {change.verdict for change in found}
-    verdict = BREAKING if BREAKING in verdicts else ADDITIVE if ADDITIVE in verdicts else "same"
-    # What a caller of the same bytes cannot tell calls for no other version.
-    inside = any(change.part not in origin_changes.PARTS for change in found)
-    advice = {BREAKING: "major", ADDITIVE: "minor", "same": "patch" if inside else "none"}[verdict]
-    return DiffRecord(verdict, advice, tuple(found))
+    if BREAKING in verdicts:
+        verdict, advice = BREAKING, "major"
+    elif ADDITIVE in verdicts:
+        verdict, advice = ADDITIVE, "minor"
+    else:
+        verdict, advice = "same", "patch" if found else "none"
+    ordered = sorted([*origin, *found], key=lambda change: _ORDER.index(change.verdict))
+    return DiffRecord(verdict, advice, tuple(ordered))
 
 
 def _checkpoints(before: Path, old: SavedModel, after: Path, new: SavedModel) -> list[list[Tensor]]:
@@ -123,10 +144,10 @@ def _listed(tags: _Tags) -> str:
     return ", ".join(tags)
 
 
-def _files(before: Path, after: Path) -> Iterator[Change]:
+def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Change]:
     try:
-        old, new = manifest.listed_files(before), manifest.listed_files(after)
-        for name in sorted({*old, *new}):
+        old, new = _regular_files(before), _regular_files(after)
+        for name in sorted({*old, *new} - {*ignored}):
             if name not in new:
                 yield Change("files", name, "is gone")
             elif name not in old:
@@ -137,16 +158,12 @@ def _files(before: Path, after: Path) -> Iterator[Change]:
         raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
+def _regular_files(directory: Path) -> dict[str, Path]:
+    return {name: directory / name for name, entry in files.walk(directory) if entry.is_file()}
+
+
 def _have_same_bytes(old: Path, new: Path) -> bool:
     """Reads files of the same size only: a sparse file may claim to be of any."""
     if old.stat().st_size != new.stat().st_size:
         return False
     return files.sha256(old) == files.sha256(new)
-
-
-def _origin(before: Path, after: Path) -> Iterator[Change]:
-    """Compares what the manifests say; a SavedModel that smdecl has not made has none."""
-    if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
-        return
-    old, new = manifest.read(before), manifest.read(after)
-    yield from origin_changes.changes(old | {"config": config_of(old)}, new | {"config": config_of(new)})

@@ -11,9 +11,9 @@ from typing import Any
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from smdecl import base_paths, bundle, contract, files
-from smdecl.config import PREDICT, Signature
+from smdecl import base_paths, bundle, files
 from smdecl.errors import ConfigError, ContractError, Problem
+from smdecl.names import PREDICT, RESERVED_KEYS
 from smdecl.object_graphs import named_objects
 from smdecl.protos import (
     AssetFileDef,
@@ -27,7 +27,6 @@ from smdecl.protos import (
     saved_model_pb2,
 )
 from smdecl.records import (
-    RESERVED_KEYS,
     TYPE,
     Finding,
     SavedModelRecord,
@@ -150,31 +149,6 @@ def _record(graph: MetaGraphDef) -> SavedModelRecord:
         devices=tuple(sorted({node.device for _, node in nodes if node.device})),
         ops=dict(sorted(Counter(node.op for _, node in nodes).items())),
     )
-
-
-def compare(declared: Mapping[str, Signature], traced: Mapping[str, SignatureRecord], saved: SavedModelRecord) -> None:
-    """Compares what was saved with what was declared and traced.
-
-    Raises:
-        ContractError: With every difference.
-    """
-    problems: list[Problem] = []
-    for key, signature in declared.items():
-        path = ("signatures", key)
-        if key not in saved.signatures:
-            problems.append(Problem(path, "is declared, but the SavedModel does not have it"))
-            continue
-        found = saved.signatures[key]
-        problems += contract.compare_inputs(path, signature, found.inputs)
-        problems += contract.compare_outputs(path, signature, found.outputs, refined=True)
-        problems += contract.compare_signatures(path, traced[key], found)
-    problems += [
-        Problem(("signatures",), f"the SavedModel has the signature {key!r}, which is not declared")
-        for key in saved.signatures
-        if declared and key not in declared
-    ]
-    if problems:
-        raise ContractError(problems)
 
 
 def require_options(message: SavedModel, options: Mapping[str, Any], loaders: Collection[str]) -> None:

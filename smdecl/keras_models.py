@@ -14,10 +14,10 @@ import keras
 import tensorflow as tf
 
 from smdecl.config import Nest, Spec
+from smdecl.names import LEGACY_KERAS_FUNCTIONS
 from smdecl.object_graphs import VARIABLE_LISTS
 
 # What tf_keras calls the functions of a layer, and of a model, that it exports.
-LEGACY_FUNCTIONS = ("__call__", "call_and_return_conditional_losses", "call_and_return_all_conditional_losses")
 _NUMBER = re.compile(r"_\d+$")
 
 
@@ -175,7 +175,7 @@ def is_inner_function(obj: Any, path: str) -> bool:
     holder = obj
     for name in names:
         holder = _child(holder, name)
-    if is_layer(holder) and last in LEGACY_FUNCTIONS and not isinstance(holder, keras.layers.Layer):
+    if is_layer(holder) and last in LEGACY_KERAS_FUNCTIONS and not isinstance(holder, keras.layers.Layer):
         return True
     function = _child(holder, last)
     defined = getattr(function, "python_function", function)

@@ -96,6 +96,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     """
     from smdecl import (
         auditing,
+        contract,
         examples,
         exposing,
         inspecting,
@@ -121,9 +122,11 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     message = inspecting.read(directory)
     inspecting.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
-    findings = sources.locate(auditing.audit(message, config.audit, providers), traced, built.obj)
+    found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
+    found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
+    findings = sources.locate(found, traced, built.obj)
     saved = inspecting.inspect(message, findings)
-    inspecting.compare(config.signatures, records, saved)
+    contract.require_same(config.signatures, records, saved)
     exposing.require(functions, saved)
     clock.stop("inspect")
     with keras_models.inference():

@@ -23,7 +23,9 @@ from smdecl.records import OPTIONAL
 FILE = "assets.extra/smdecl/manifest.json"
 _LARGEST = 1 << 24  # bytes
 _DEEPEST = 100  # a config is nested 64 deep at most
-_SIGNED_BY = (provenance.FILE, signing.FILE)  # what is made of the manifest is neither in it nor in the digest
+_SIGNED_BY = (provenance.FILE, signing.FILE)
+# The manifest itself and what is made of it: neither in its list nor in the digest.
+UNLISTED = (FILE, *_SIGNED_BY)
 
 
 def write(
@@ -266,15 +268,6 @@ def _is_provenance(path: Path, manifest: Mapping[str, Any]) -> bool:
     return path.stat().st_size == len(expected) and path.read_bytes() == expected
 
 
-def listed_files(directory: Path) -> dict[str, Path]:
-    """Returns the name of every file of a release that the manifest lists, with its path.
-
-    Raises:
-        OSError: If a part of the directory cannot be read.
-    """
-    return dict(_regular_files(directory))
-
-
 def plain(value: Any) -> Any:
     """Returns a record as JSON has it: tuples as lists, and without the optional fields that it has nothing in."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -296,7 +289,7 @@ def _regular_files(directory: Path) -> Iterator[tuple[str, Path]]:
         OSError: If a part of the directory cannot be read.
     """
     found = {name for name, entry in files.walk(directory) if entry.is_file()}
-    for name in _as_sha256sum_lists(found - {FILE, *_SIGNED_BY}):
+    for name in _as_sha256sum_lists(found.difference(UNLISTED)):
         yield name, directory / name
 
 

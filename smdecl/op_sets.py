@@ -15,6 +15,11 @@ def releases() -> tuple[str, ...]:
     return tuple(_table()["releases"])
 
 
+def has(op: str) -> bool:
+    """Returns whether any release in the table has an op."""
+    return op in _table()["ops"]
+
+
 def lacks(release: str, op: str, attributes: frozenset[str]) -> str | None:
     """Says what of an op and the attributes that it is given a release does not know; None where it knows all.
 

@@ -18,7 +18,6 @@ from smdecl import (
     making,
     manifest,
     models_config,
-    provenance,
     publishing,
     run_records,
     schema,
@@ -168,12 +167,11 @@ def make_release(
 
 def _require_plain_files(directory: Path) -> None:
     """Refuses what the model's code has put beside the SavedModel that would lead elsewhere when it is read."""
-    own = (manifest.FILE, provenance.FILE, signing.FILE)
     problems = []
     for name, entry in files.walk(directory):
         is_directory = entry.is_dir(follow_symlinks=False)
         is_file = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
-        if name in own or not (is_directory or is_file):
+        if name in manifest.UNLISTED or not (is_directory or is_file):
             message = f"the model's code has put {printable(name)!r} into the release; expected plain files of a model"
             problems.append(Problem(("model",), message))
     if problems:
@@ -187,9 +185,9 @@ def _require_reproducible(
         (stage / "again").mkdir()
     again, _ = make_release(config, composition, project, stage / "again", fresh=True)
     if manifest.read(again)["digest"] != manifest.read(directory)["digest"]:
-        from smdecl import diffing
+        from smdecl import release_diffing
 
-        changes = diffing.diff(directory, again).changes
+        changes = release_diffing.diff(directory, again).changes
         raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
 
 

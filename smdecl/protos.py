@@ -43,7 +43,7 @@ with _without_runtime():
         tensor_bundle_pb2,
     )
 
-__all__ = ["dtype_name", "node_def_pb2", "saved_model_pb2", "tensor_bundle_pb2"]
+__all__ = ["dtype_name", "node_def_pb2", "saved_model_pb2", "tensor_bundle_pb2", "types_pb2"]
 
 AttrValue: TypeAlias = attr_value_pb2.AttrValue
 NameAttrList: TypeAlias = attr_value_pb2.NameAttrList

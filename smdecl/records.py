@@ -8,10 +8,6 @@ from typing import TypeAlias
 
 from smdecl.printing import as_line
 
-# Signature keys of TensorFlow's own: what initialises tables, and what trains.
-RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
-
-
 # What a Python value has before it that stands in the place of a dtype.
 VALUE = "value "
 # Of a field that is left out of JSON where it is None: manifests that had none of it stay as they are.

@@ -70,9 +70,9 @@ def _make_again(
     ):
         config = checking.check(composition, project)
         again, _ = pipeline.make_release(config, composition, project, Path(stage))
-        from smdecl import diffing
+        from smdecl import release_diffing
 
-        changes = diffing.diff(directory, again).changes
+        changes = release_diffing.diff(directory, again).changes
         # Files with files: both lists were compared with, or made of, what is on the disk.
         if manifest.read(again)["files"] == released["files"]:
             return released["digest"], changes

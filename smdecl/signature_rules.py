@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from smdecl import config, serving_apis
 from smdecl.config import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.records import RESERVED_KEYS
+from smdecl.names import RESERVED_KEYS
 
 # What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
 _INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import serving_apis
-from smdecl.config import PREDICT
 from smdecl.errors import ConfigError, Problem
+from smdecl.names import PREDICT
 from smdecl.stored_examples import Example
 
 FILE = "assets.extra/tf_serving_warmup_requests"

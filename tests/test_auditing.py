@@ -6,7 +6,6 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from smdecl import auditing, inspecting, isolating
-from smdecl.config import Audit
 from smdecl.errors import InternalError
 from smdecl.protos import SavedModel
 
@@ -21,8 +20,8 @@ INDEX = tf.TensorSpec([], tf.int32, "i")
 TEXT = tf.TensorSpec([None], tf.string, "x")
 
 
-def levels(rules=RULES, consumer=None):
-    return Audit({rule: "warn" if rule in rules else "off" for rule in [*RULES, "consumer"]}, consumer)
+def levels(rules=RULES):
+    return {rule: "warn" if rule in rules else "off" for rule in [*RULES, "consumer"]}
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def find(tmp_path):
         message = inspecting.read(tmp_path)
         if edit is not None:
             edit(message.meta_graphs[0].graph_def)
-        return auditing.audit(message, levels(rules, consumer), providers)
+        return auditing.audit(message, levels(rules), consumer, providers)
 
     return save_and_audit
 

@@ -5,7 +5,7 @@ import collections
 import pytest
 import tensorflow as tf
 
-from smdecl import diffing
+from smdecl import release_diffing
 
 ROWS, ROW = ("float32", [None, 3]), ("float32", [1, 3])
 ANY, TEXT, IDS = ("float32", None), ("string", [None]), ("int64", [None])
@@ -192,7 +192,7 @@ TABLE = {
 def test_a_change_of_signatures_has_a_verdict_and_is_told(tmp_path, row):
     before, after, (verdict, advice), lines = TABLE[row]
 
-    found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
+    found = release_diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, lines)
 
@@ -201,7 +201,7 @@ def test_the_same_signatures_are_the_same_whatever_the_order_that_they_were_made
     before = {"a": ({"x": ROWS, "y": IDS}, {"p": ROWS, "q": IDS}), "b": ({"x": TEXT}, {"y": IDS})}
     after = {"b": before["b"], "a": tuple(dict(reversed(side.items())) for side in before["a"])}
 
-    found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
+    found = release_diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
     assert (found.verdict, told(found)) == ("same", [])
 
@@ -210,14 +210,14 @@ def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
     before = save(tmp_path / "before", functions=["ask", "embed"])
     after = save(tmp_path / "after", functions=["ask", "rank"])
 
-    found = diffing.diff(before, after)
+    found = release_diffing.diff(before, after)
 
     assert (found.verdict, found.advice) == BREAKING
     assert told(found) == [
         "functions embed: is gone from what tf.saved_model.load gives",
         "functions rank: is new",
     ]
-    found = diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
+    found = release_diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
     assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: is new"])
 
 
@@ -233,27 +233,27 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
     some, any_, whole = (
         tf.TensorSpec(shape, dtype) for shape, dtype in (([3], "float32"), ([None], "float32"), ([3], "int64"))
     )
-    found = diffing.diff(module("some", some), module("any", any_))
+    found = release_diffing.diff(module("some", some), module("any", any_))
     assert (found.verdict, told(found)) == (
         "additive",
         ["functions ask: can be called as (x: float32 [?], training: value False) -> y: float32 [?] now"],
     )
-    found = diffing.diff(tmp_path / "any", tmp_path / "some")
+    found = release_diffing.diff(tmp_path / "any", tmp_path / "some")
     assert (found.verdict, told(found)) == (
         "breaking",
         ["functions ask: can no longer be called as (x: float32 [?], training: value False) -> y: float32 [?]"],
     )
-    found = diffing.diff(module("one", some), module("two", some, whole))
+    found = release_diffing.diff(module("one", some), module("two", some, whole))
     assert (found.verdict, told(found)) == (
         "additive",
         ["functions ask: can be called as (x: int64 [3], training: value False) -> y: int64 [3] now"],
     )
-    found = diffing.diff(tmp_path / "two", tmp_path / "one")
+    found = release_diffing.diff(tmp_path / "two", tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
         ["functions ask: can no longer be called as (x: int64 [3], training: value False) -> y: int64 [3]"],
     )
-    found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
+    found = release_diffing.diff(module("eval", some, training=True), tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
         [
@@ -369,7 +369,7 @@ FUNCTIONS = {
 def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_told(tmp_path, row):
     before, after, verdict, first = FUNCTIONS[row]
 
-    found = diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
+    found = release_diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
 
     assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
 
@@ -401,7 +401,7 @@ def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becom
         setattr(plain, place, tf.function(lambda x: x))
         getattr(plain, place).get_concrete_function(NUMBER)
 
-    found = diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
+    found = release_diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
 
     assert SPECS.keys() - {change.where for change in found.changes if change.verdict == "breaking"} == additive
     loaded = tf.saved_model.load(str(tmp_path / "net"))
@@ -431,7 +431,7 @@ def test_a_function_is_known_by_each_of_its_names(tmp_path):
     one = saved(tmp_path / "one", a_net(f=f, net=net))
     more = saved(tmp_path / "more", a_net(f=f, predict=f, net=net, a=net))
 
-    gone, come = diffing.diff(more, one), diffing.diff(one, more)
+    gone, come = release_diffing.diff(more, one), release_diffing.diff(one, more)
 
     names = ("a.block.f", "predict")
     assert (gone.verdict, told(gone)) == (
@@ -474,7 +474,7 @@ def test_what_an_input_is_where_it_is_left_out_is_told(tmp_path, row):
     for name, serve in (("before", before), ("after", after)):
         tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=serve)
 
-    found = diffing.diff(tmp_path / "before", tmp_path / "after")
+    found = release_diffing.diff(tmp_path / "before", tmp_path / "after")
 
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, [line])
 
@@ -489,6 +489,6 @@ def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):
             builder.add_meta_graph_and_variables(session, tags, {"serving_default": signature})
             builder.save()
 
-    found = diffing.diff(tmp_path / "before", tmp_path / "after")
+    found = release_diffing.diff(tmp_path / "before", tmp_path / "after")
 
     assert ((found.verdict, found.advice), told(found)) == (BREAKING, ["tags: were serve, and are gpu, serve"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import describing, exposing, inspecting, signature_rules
+from smdecl import exposing, inspecting, release_describing, signature_rules
 from smdecl.config import Signature
 from smdecl.errors import ConfigError
 from tests.test_objects import KERAS, bodies
@@ -84,7 +84,7 @@ def test_a_keras_model_is_loaded_as_one_of_its_own_export_is(project):
     graph = inspecting.read(release.path).meta_graphs[0]
     called = {node.attr["f"].func.name for _, node in inspecting.all_nodes(graph) if "f" in node.attr}
     assert {function.signature.name for function in graph.graph_def.library.function} <= called
-    described = describing.describe(release.path)
+    described = release_describing.describe(release.path)
     assert [stored.name for stored in described.stored] == ["_operations/1/_kernel", "_operations/1/bias"]
     assert [variable.name for variable in described.saved_model.variables] == [
         "_operations.1._kernel",

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import inspecting, manifest, schema
+from smdecl import contract, inspecting, manifest, schema
 from smdecl.config import Signature, Spec
 from smdecl.errors import ContractError
 from smdecl.records import SignatureRecord, TensorRecord, VariableRecord
@@ -179,7 +179,7 @@ def test_what_was_saved_otherwise_than_declared_is_told(saved):
         "three": Signature("call", {"x": x}, None),
     }
     with pytest.raises(ContractError) as error:
-        inspecting.compare(declared, {"one": CALL}, saved)
+        contract.require_same(declared, {"one": CALL}, saved)
 
     assert [str(problem) for problem in error.value.problems] == [
         "signatures.one.outputs.n: declared int64 [2], but it is int32 [2]",

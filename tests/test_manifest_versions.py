@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from smdecl import describing, diffing, pipeline, reproducing
+from smdecl import pipeline, release_describing, release_diffing, reproducing
 from smdecl.errors import VerificationError
 from smdecl.manifest_versions import CURRENT, config_of
 from smdecl.project import find_project
@@ -26,12 +26,12 @@ def test_there_is_a_release_of_each_version():
 
 @pytest.mark.parametrize("release", NAMES, indirect=True)
 def test_a_release_of_an_older_version_is_described_compared_and_verified(release):
-    described = describing.describe(release)
+    described = release_describing.describe(release)
     _, report = pipeline.verify(release)
 
     assert described.release is not None
     assert list(described.saved_model.signatures) == ["serving_default"]
-    assert diffing.diff(release, release).changes == ()
+    assert release_diffing.diff(release, release).changes == ()
     assert report.failures == ()
 
 
@@ -44,7 +44,7 @@ def test_a_release_of_an_older_version_is_made_again(release):
 
     digest, _ = reproducing.reproduce(release, find_project(ROOT))
 
-    assert digest == describing.describe(release).release.digest
+    assert digest == release_describing.describe(release).release.digest
 
 
 def test_a_key_that_a_version_did_not_have_is_what_its_releases_were_made_by():

@@ -52,18 +52,18 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl import describing, inspecting, outside_ops, pages
+    from smdecl import inspecting, outside_ops, pages, release_describing
 
-    found = describing.describe(directory)
+    found = release_describing.describe(directory)
     outside_ops.find(inspecting.read(directory))
     pages.html(directory, found)
     return pages.to_json(directory, found) and pages.text(directory, found)
 
 
 def _diff(before: Path, after: Path) -> str:
-    from smdecl import diffing, rendering
+    from smdecl import release_diffing, rendering
 
-    found = diffing.diff(before, after)
+    found = release_diffing.diff(before, after)
     return rendering.diff_json(found) and rendering.diff_text(found)
 
 
@@ -135,7 +135,7 @@ def _child(write_end: int, verb: str, paths: list[str]) -> None:
 
 def _serve() -> None:
     # What the verbs import, so that no child does.
-    from smdecl import describing, diffing, pages, rendering, signing, stored_examples  # noqa: F401
+    from smdecl import pages, release_describing, release_diffing, rendering, signing, stored_examples  # noqa: F401
 
     for line in sys.stdin:
         verb, *paths = json.loads(line)
