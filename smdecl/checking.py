@@ -24,8 +24,8 @@ from smdecl import (
     outside_values,
     paths,
     schema,
+    sign_keys,
     signature_rules,
-    signing,
     trust,
     verify_rules,
 )
@@ -198,7 +198,7 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("publish", "run_record"), f"{place}; takes a place outside of it")
     if publish["sign"] is not None:
         try:
-            signing.require_key(Path(publish["sign"]))
+            sign_keys.require_key(Path(publish["sign"]))
         except ConfigError as error:
             yield from error.problems
 

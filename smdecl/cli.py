@@ -125,13 +125,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
-    from smdecl import sweeping, variants
+    from smdecl import sweep_reporting, sweeping, variants
 
     request = variants.Request(arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs)
     if arguments.verb == "check":
-        return sweeping.check(request, project)
-    directory, results = sweeping.sweep(request, project, variants.tell)
-    sweeping.print_table(results, directory)
+        return sweep_reporting.tell_checked(sweeping.check(request, project))
+    directory, results = sweeping.sweep(request, project, sweep_reporting.tell)
+    sweep_reporting.print_table(results, directory)
     return max((variant.exit_code for variant in results), default=0)
 
 

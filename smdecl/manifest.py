@@ -10,15 +10,14 @@ import json
 import math
 import os
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from smdecl import base_paths, files, manifest_versions, provenance, schema, signing
 from smdecl.errors import Problem, VerificationError
-from smdecl.making import Made
-from smdecl.records import OPTIONAL
+from smdecl.records import OPTIONAL, CustomOpsRecord, SignatureRecord
 
 FILE = "assets.extra/smdecl/manifest.json"
 _LARGEST = 1 << 24  # bytes
@@ -28,8 +27,29 @@ _SIGNED_BY = (provenance.FILE, signing.FILE)
 UNLISTED = (FILE, *_SIGNED_BY)
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a release was made from.
+
+    Attributes:
+        inputs: File that the config names to its sha256.
+        modules: Module of the project that was imported to its sha256, by its path.
+        environment: Package to its version.
+        custom_ops: What registered ops beside TensorFlow's.
+    """
+
+    inputs: Mapping[str, str]
+    modules: Mapping[str, str]
+    environment: Mapping[str, str]
+    custom_ops: Sequence[CustomOpsRecord] = ()
+
+
 def write(
-    directory: Path, recorded: Mapping[str, Any], made: Made, inputs: Mapping[str, str], project_root: Path
+    directory: Path,
+    recorded: Mapping[str, Any],
+    signatures: Mapping[str, SignatureRecord],
+    sources: Sources,
+    project_root: Path,
 ) -> None:
     """Writes the manifest of the release in `directory`.
 
@@ -41,8 +61,8 @@ def write(
     Args:
         directory: Of the release; all its other files are there.
         recorded: The resolved config, what was read from the environment left unresolved.
-        made: What was saved, and with what.
-        inputs: The files that the config names, each with its sha256; the project's modules come beside them.
+        signatures: As saved.
+        sources: What it was made from.
         project_root: Where the source commit is looked up.
     """
     listed = {
@@ -54,14 +74,14 @@ def write(
         "digest": _digest(listed),
         # A release that is moved, or published twice, is the same release.
         "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
-        "signatures": plain(made.saved.signatures),
+        "signatures": plain(dict(signatures)),
         "files": listed,
-        "inputs": {**inputs, **made.modules},
-        "environment": made.environment,
-        "source": _source(project_root, made.modules),
+        "inputs": {**sources.inputs, **sources.modules},
+        "environment": dict(sources.environment),
+        "source": _source(project_root, sources.modules),
     }
-    if made.custom_ops:
-        manifest["custom_ops"] = plain(made.custom_ops)
+    if sources.custom_ops:
+        manifest["custom_ops"] = plain(sources.custom_ops)
     manifest["checksum"] = _checksum(manifest)
     schema.require("manifest", manifest)
     path = directory / FILE

@@ -21,6 +21,7 @@ from smdecl import (
     publishing,
     run_records,
     schema,
+    sign_keys,
     signature_rules,
     signing,
     trust,
@@ -161,7 +162,8 @@ def make_release(
     with disk_errors(stage):
         _require_plain_files(stage / "made")
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
-        manifest.write(directory, composition.recorded, made, inputs, project.root)
+        sources = manifest.Sources(inputs, made.modules, made.environment, made.custom_ops)
+        manifest.write(directory, composition.recorded, made.saved.signatures, sources, project.root)
     return directory, made
 
 
@@ -312,7 +314,7 @@ def verify(
             or with every example that differs.
     """
     if key is not None:
-        signing.require_public_key(key)
+        sign_keys.require_public_key(key)
     released = manifest.read(directory)
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from smdecl import (
     abandoning,
@@ -26,17 +21,15 @@ from smdecl import (
     isolating,
     launching,
     pipeline,
-    reporting,
     variants,
 )
 from smdecl.config import Composition
-from smdecl.errors import ConfigError, InternalError, SmdeclError
-from smdecl.printing import as_line
+from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
 from smdecl.project import Project
 from smdecl.variants import Request, Tell, Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
-_SUMMARY = "sweep.json"
+SUMMARY = "sweep.json"
 
 
 def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tuple[Path, list[Variant]]:
@@ -60,7 +53,7 @@ def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tup
     first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], request.config_name, project)
     settings = first or own  # where the first variant cannot be composed
     directory = composing.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
-    variants.write(directory / _SUMMARY, [])  # before anything is exported that could not be told of
+    variants.write(directory / SUMMARY, [])  # before anything is exported that could not be told of
     hydra += [*variants.without_shared(request.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
     results: list[Variant] = []
     try:
@@ -69,30 +62,43 @@ def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tup
         else:
             launching.launch(swept, directory, hydra, request, project, results, tell)
     finally:  # where it is interrupted, of what was done
-        variants.write(directory / _SUMMARY, [asdict(variant) for variant in results])
+        variants.write(directory / SUMMARY, [asdict(variant) for variant in results])
     return directory, results
 
 
-def check(request: Request, project: Project) -> int:
-    """Checks every variant, prints what is wrong, and returns the highest exit code.
+@dataclass(frozen=True)
+class CheckedVariant:
+    """What the check of a variant found.
+
+    Attributes:
+        overrides: Its own.
+        warnings: What may be wrong with it.
+        error: What is wrong with it; None if it passed.
+    """
+
+    overrides: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+    error: SmdeclError | None = None
+
+
+def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
+    """Checks every variant, one after the other.
 
     Raises:
-        ConfigError: Where the overrides make no sweep.
+        ConfigError: If the overrides make no sweep.
     """
     config_dirs.use(request.config_dir)
     hydra = variants.hydra_overrides(request.overrides)
     cache: dict[str, Any] = defaultdict(dict)
-    highest = 0
     for number, overrides in enumerate(variants.expand(request.overrides)):
+        own = tuple(overrides)
         try:
             composition = _compose([*overrides, *hydra], request, composing.Job(number, cache))
             checked = checking.check(composition, project)
-            warned = checking.located_warnings(checked, composition)
-            reporting.warn(map(str, warned), " ".join(overrides))
         except SmdeclError as error:
-            reporting.error(error, " ".join(overrides))
-            highest = max(highest, error.exit_code)
-    return highest
+            yield CheckedVariant(own, error=error)
+        else:
+            yield CheckedVariant(own, tuple(checking.located_warnings(checked, composition)))
 
 
 def _compose(overrides: Sequence[str], request: Request, job: composing.Job) -> Composition:
@@ -158,20 +164,3 @@ class _Sweep:
         name = variants.subdirectory(composition.hydra["job"]["override_dirname"])
         make = functools.partial(pipeline.export, composition, self.project, name)
         return Path(composition.hydra["runtime"]["output_dir"]), make
-
-
-def print_table(results: Sequence[Variant], directory: Path) -> None:
-    """Prints a line for each variant to standard error."""
-    console = Console(stderr=True)
-    console.width = max(console.width, 120)
-    table = Table("variant", "exit", "seconds", "release", title=Text(f"{directory}/{_SUMMARY}"), title_justify="left")
-    shared = set.intersection(*(set(variant.overrides) for variant in results)) if len(results) > 1 else set()
-    for variant in results:
-        own = " ".join(override for override in variant.overrides if override not in shared)
-        style = "" if variant.exit_code == 0 else "red"
-        outcome = variant.path or variant.errors[0]
-        # As text: overrides and errors hold brackets, which would be markup.
-        told = Text(as_line(outcome))
-        table.add_row(Text(as_line(own)), str(variant.exit_code), f"{variant.seconds:.1f}", told, style=style)
-    with contextlib.suppress(OSError):  # where standard error cannot be written, nobody can be told
-        console.print(table)

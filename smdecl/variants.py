@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import config_dirs, explaining, pipeline, reporting
+from smdecl import config_dirs, explaining, pipeline
 from smdecl.abandoning import AbandonedError
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 
@@ -136,16 +136,16 @@ def export(number: int, overrides: Sequence[str], directory: Path, make: Callabl
     try:
         variant = _published(variant, make())
     except SmdeclError as error:
-        variant = _failed(variant, error)
+        variant = failed(variant, error)
     except AbandonedError:
         raise
     except Exception as error:
-        variant = _failed(variant, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        variant = failed(variant, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
     variant = replace(variant, seconds=round(time.monotonic() - started, 3))
     try:
         write(directory / _RESULT, asdict(variant))
     except PublishError as error:
-        variant = _failed(variant, error)
+        variant = failed(variant, error)
     return variant
 
 
@@ -163,7 +163,8 @@ def _published(variant: Variant, release: pipeline.Release) -> Variant:
     return replace(variant, path=str(release.path), digest=release.digest, warnings=warnings)
 
 
-def _failed(variant: Variant, error: SmdeclError) -> Variant:
+def failed(variant: Variant, error: SmdeclError) -> Variant:
+    """Returns a variant with what made it fail."""
     return replace(
         variant,
         exit_code=error.exit_code,
@@ -178,21 +179,6 @@ Tell = Callable[[Variant], Variant]
 
 def keep(variant: Variant) -> Variant:
     """Returns a variant, and prints nothing."""
-    return variant
-
-
-def tell(variant: Variant) -> Variant:
-    """Prints the path of a variant's release, or its errors; returns the variant as it stands then."""
-    name = " ".join(variant.overrides)
-    if variant.exit_code == 0 and variant.path is not None:
-        try:
-            reporting.result_of(variant.path, variant.warnings, name)
-        except SmdeclError as error:  # standard output is gone; the other variants go on
-            variant = _failed(variant, error)
-            reporting.error(error, name)
-    else:
-        reporting.warn(variant.warnings, name)
-        reporting.failed(variant.exit_code, variant.errors, variant.traceback, name)
     return variant
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from smdecl import inspecting, manifest, pipeline, provenance, signing
 from smdecl.errors import UsageError, VerificationError
-from smdecl.making import Made
 from tests.conftest import ROOT, forge_file, tree
 
 
@@ -61,11 +60,11 @@ def test_the_docs_have_the_commands_that_make_the_digest():
 @pytest.mark.parametrize("name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"])
 def test_the_digest_can_be_made_again_by_sha256sum(release, tmp_path, name):
     if name is not None:
-        made = Made(None, inspecting.load(release)[1], {}, {}, None)
+        signatures = inspecting.load(release)[1].signatures
         (release / "assets" / name).write_text("")
         config = manifest.read(release)["config"]
         (release / manifest.FILE).unlink()
-        manifest.write(release, config, made, {}, tmp_path)
+        manifest.write(release, config, signatures, manifest.Sources({}, {}, {}), tmp_path)
     for made_of_it in (provenance.FILE, signing.FILE):
         (release / made_of_it).write_text("")
     find, digest = recipe()
