@@ -1,0 +1,13 @@
+"""What several tests of attacks need."""
+
+import pytest
+
+from tests.security.limits import Limited
+
+
+@pytest.fixture(scope="session")
+def limited():
+    """A process that runs calls with little processor time and memory."""
+    process = Limited()
+    yield process
+    process.close()
