@@ -1,5 +1,7 @@
 """Every audit rule finds what it is for, in the bytes of SavedModels that are made here, and nothing else."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,55 +9,12 @@ from tensorflow.compiler.tf2xla.python import xla
 
 from smdecl import auditing, inspecting, isolating
 from smdecl.errors import InternalError
-from smdecl.protos import SavedModel
-
-RULES = [
-    "baked_devices", "strategy", "py_function", "absolute_paths", "large_constants", "unused_inputs",
-    "untraced_functions", "random_ops", "io_ops", "custom_ops",
-]  # fmt: skip
-X = tf.TensorSpec([None], tf.float32, "x")
-Y = tf.TensorSpec([None], tf.float32, "y")
-SCALAR = tf.TensorSpec([], tf.float32, "x")
-INDEX = tf.TensorSpec([], tf.int32, "i")
-TEXT = tf.TensorSpec([None], tf.string, "x")
-
-
-def levels(rules=RULES):
-    return {rule: "warn" if rule in rules else "off" for rule in [*RULES, "consumer"]}
+from tests.audits import SCALAR, TEXT, X, Y, levels, nodes, places, rules_of, save_and_audit
 
 
 @pytest.fixture
 def find(tmp_path):
-    """Saves a function as a signature and returns what the rules find, as (rule, function or node, message)."""
-
-    def save_and_audit(function, *specs, rules=RULES, consumer=None, edit=None, providers=None, **attributes):
-        module = tf.Module()
-        for name, value in attributes.items():
-            setattr(module, name, value)
-        module.function = tf.function(function)
-        tf.saved_model.save(module, str(tmp_path), signatures=module.function.get_concrete_function(*specs))
-        message = inspecting.read(tmp_path)
-        if edit is not None:
-            edit(message.meta_graphs[0].graph_def)
-        return auditing.audit(message, levels(rules), consumer, providers)
-
-    return save_and_audit
-
-
-def rules_of(findings):
-    return {finding.rule for finding in findings}
-
-
-def places(findings):
-    return {finding.where for finding in findings}
-
-
-def nodes(findings):
-    """Returns the places without the numbers that TensorFlow gives to functions."""
-    return {finding.where.partition("/")[2] or finding.where for finding in findings}
-
-
-# What is clean.
+    return functools.partial(save_and_audit, tmp_path)
 
 
 def conditional(x):
@@ -132,9 +91,6 @@ def test_a_rule_that_is_off_finds_nothing(find):
 
     assert rules_of(find(function, X)) == {"random_ops", "io_ops"}
     assert rules_of(find(function, X, rules=["io_ops"])) == {"io_ops"}
-
-
-# What each rule is for.
 
 
 @pytest.mark.parametrize("device", ["/GPU:0", "/CPU:1", "/job:localhost/device:CPU:0", "/job:worker/task:1"])
@@ -319,236 +275,3 @@ def test_a_large_constant_is_found_captured_or_in_a_functions_body(find):
     assert nodes(inside) == {"big"}
     assert places(outside) == {"Const"}
     assert "holds 2.0 MiB" in outside[0].message
-
-
-def call_one(x, y):
-    both = tf.function(lambda a, b: (a * 2, b * 3))
-    return both(x, y)[0]
-
-
-def loop(x, y):
-    return tf.while_loop(lambda i, *_: i < 3, lambda i, a, b: (i + 1, a * 2, b + 1), [0, x, y])[1]
-
-
-def branch_of_a_call(x, y):
-    ignore = tf.function(lambda a, b: a)
-    return tf.cond(x[0] > 0, lambda: ignore(x, y), lambda: x)
-
-
-def swapped(x, y):
-    return tf.while_loop(lambda i, *_: i < 3, lambda i, a, b: (i + 1, b, a), [0, x, y])[1]
-
-
-def condition(x, y):
-    return tf.while_loop(lambda a, b: a[0] < b[0], lambda a, b: (a + 1, b), [x, y])[0]
-
-
-def asserted(x, y):
-    tf.debugging.assert_positive(y)
-    return x * 2
-
-
-def asserted_within(x, y):
-    return tf.cond(x[0] > 0, lambda: asserted(x, y), lambda: x)
-
-
-def chosen(x, y):
-    return tf.switch_case(tf.cast(x[0], tf.int32), [lambda: x, lambda: y])
-
-
-@pytest.mark.parametrize("function", [lambda x, y: x * 2, call_one, loop, branch_of_a_call])
-def test_an_input_that_no_output_depends_on_is_found(find, function):
-    (finding,) = find(function, X, Y)
-
-    assert (finding.rule, finding.where) == ("unused_inputs", "signatures.serving_default.inputs.y")
-
-
-@pytest.mark.parametrize("function", [lambda x, y: x + y, swapped, condition, asserted, asserted_within, chosen])
-def test_an_input_that_something_depends_on_is_not_found(find, function):
-    assert find(function, X, Y) == ()
-
-
-def test_unused_inputs_are_told_of_each_signature(tmp_path):
-    module = tf.Module()
-    module.first = tf.function(lambda x, y: x)
-    module.second = tf.function(lambda x, y: y)
-    signatures = {key: getattr(module, key).get_concrete_function(X, Y) for key in ("first", "second")}
-    tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-
-    findings = auditing.audit(inspecting.read(tmp_path), levels())
-
-    assert places(findings) == {"signatures.first.inputs.y", "signatures.second.inputs.x"}
-
-
-def test_a_function_that_was_never_traced_is_found(find):
-    findings = find(lambda x: x, X, forgotten=tf.function(lambda x: x))
-
-    assert [(finding.rule, finding.where) for finding in findings] == [("untraced_functions", "forgotten")]
-
-
-def test_a_function_of_several_names_is_found_once(find):
-    function = tf.function(lambda x: x)
-
-    findings = find(lambda x: x, X, forgotten=function, holder=tf.train.Checkpoint(again=function))
-
-    assert [(finding.rule, finding.where) for finding in findings] == [("untraced_functions", "forgotten")]
-
-
-@pytest.mark.parametrize(
-    ("noise", "op"),
-    [
-        (lambda: tf.random.normal([1]), "RandomStandardNormal"),
-        (lambda: tf.random.uniform([1]), "RandomUniform"),
-        (lambda: tf.random.shuffle([1.0, 2.0]), "RandomShuffle"),
-        (lambda: tf.cast(tf.random.categorical([[0.0, 1.0]], 1), tf.float32)[0], "Multinomial"),
-        (lambda: tf.random.truncated_normal([1]), "TruncatedNormal"),
-    ],
-)
-def test_what_gives_other_values_at_each_call_is_found(find, noise, op):
-    findings = find(lambda x: x + noise(), X)
-
-    assert rules_of(findings) == {"random_ops"}
-    assert {finding.message for finding in findings} == {f"{op} gives other values at each call"}
-
-
-def test_a_seed_in_a_variable_that_each_call_changes_is_found(find):
-    seed = tf.Variable([1, 2], name="seed")
-
-    def function(x):
-        noise = tf.random.stateless_uniform([1], seed)
-        seed.assign_add([0, 1])
-        return x + noise
-
-    findings = find(function, X, seed=seed)
-
-    assert rules_of(findings) == {"random_ops"}
-    assert {finding.message.split()[0] for finding in findings} == {"StatelessRandomUniformV2"}
-
-
-def test_a_generator_that_goes_on_at_each_call_is_found(find):
-    generator = tf.random.Generator.from_seed(1)
-
-    findings = find(lambda x: x + generator.normal([1]), X, generator=generator)
-
-    assert rules_of(findings) == {"random_ops"}
-    assert {finding.message.split()[0] for finding in findings} == {"RngReadAndSkip"}
-
-
-@pytest.mark.parametrize(
-    ("touch", "op"),
-    [
-        (tf.print, "PrintV2"),
-        (lambda x: tf.io.write_file("name", x[0]), "WriteFile"),
-        (lambda x: tf.io.read_file(x[0]), "ReadFile"),
-        (tf.io.matching_files, "MatchingFiles"),
-        (lambda x: tf.data.TextLineDataset(x).reduce(0, lambda a, _: a + 1), "TextLineDataset"),
-        (lambda x: tf.raw_ops.RestoreV2(prefix=x[0], tensor_names=["a"], shape_and_slices=[""], dtypes=[tf.float32]),
-         "RestoreV2"),
-    ],
-)  # fmt: skip
-def test_what_reads_or_writes_outside_of_the_model_is_found(find, touch, op):
-    def function(x):
-        touch(x)
-        return x
-
-    findings = find(function, TEXT)
-
-    assert op in {finding.message.split()[0] for finding in findings}
-    assert rules_of(findings) == {"io_ops"}
-
-
-def test_an_op_of_someone_elses_is_found(find):
-    def rename(graph_def):
-        for function in graph_def.library.function:
-            for node in function.node_def:
-                if node.op == "Exp":
-                    node.op = "SentencepieceOp"
-
-    findings = find(lambda x: tf.exp(x, name="foreign"), X, edit=rename)
-
-    assert rules_of(findings) == {"custom_ops"}
-    assert nodes(findings) == {"foreign"}
-    assert findings[0].message.startswith("SentencepieceOp is not an op of TensorFlow itself: the server must load")
-    assert "custom_ops in [tool.smdecl]" in findings[0].message
-
-
-def test_an_op_that_the_project_declares_is_found_with_what_registers_it(find):
-    def rename(graph_def):
-        for function in graph_def.library.function:
-            for node in function.node_def:
-                if node.op == "Exp":
-                    node.op = "SentencepieceOp"
-
-    findings = find(tf.exp, X, edit=rename, consumer="2.15", providers={"SentencepieceOp": "text_ops"})
-
-    assert rules_of(findings) == {"custom_ops"}, "the consumer's release need not have what it loads"
-    assert [(finding.provider, finding.message) for finding in findings] == [
-        (
-            "text_ops",
-            "SentencepieceOp is not an op of TensorFlow itself: text_ops registers it, and the server must load that too",
-        )
-    ]
-
-
-def test_what_the_consumers_release_lacks_is_found(find):
-    def largest(x):
-        return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int64)[1]
-
-    (finding,) = find(largest, X, rules=["consumer"], consumer="2.12")
-
-    assert finding.rule == "consumer"
-    assert finding.message == "TensorFlow 2.12 lacks TopKV2's attribute index_type, which is there from 2.13 on"
-    assert nodes([finding]) == {"TopKV2"}
-    assert find(largest, X, rules=["consumer"], consumer="2.13") == ()
-    assert find(largest, X, rules=[], consumer="2.12") == ()
-
-
-def test_a_default_that_the_consumers_release_does_not_know_is_stripped(find):
-    def largest(x):
-        return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int32)[1]
-
-    assert find(largest, X, rules=["consumer"], consumer="2.12") == ()
-
-
-def test_the_variables_of_today_are_told_to_a_consumer_that_cannot_read_them(find):
-    variable = tf.Variable(1.0, name="v")
-
-    (finding,) = find(lambda x: x * variable, X, rules=["consumer"], consumer="2.14", variable=variable)
-
-    assert finding.message == "TensorFlow 2.14 lacks VarHandleOp's attribute debug_name, which is there from 2.15 on"
-
-
-def test_an_op_that_no_release_has_is_told_once(find):
-    def rename(graph_def):
-        for function in graph_def.library.function:
-            for node in function.node_def:
-                if node.op == "Exp":
-                    node.op = "SentencepieceOp"
-
-    findings = find(lambda x: tf.exp(tf.exp(x)), X, rules=["consumer"], consumer="2.16", edit=rename)
-
-    assert [finding.message for finding in findings] == [
-        "TensorFlow 2.16 lacks SentencepieceOp, which no release has",
-    ]
-
-
-@pytest.mark.parametrize(
-    "called", [lambda number: number, lambda number: min(number + 1, 2999)], ids=["itself", "in a chain"]
-)
-def test_functions_that_call_themselves_or_deep_chains_use_all_their_inputs(called):
-    message = SavedModel()
-    graph = message.meta_graphs.add()
-    for number in range(3000):
-        function = graph.graph_def.library.function.add()
-        function.signature.name = f"f{number}"
-        function.signature.input_arg.add(name="x")
-        function.signature.output_arg.add(name="y")
-        node = function.node_def.add(name="call", op="PartitionedCall", input=["x"])
-        node.attr["f"].func.name = f"f{called(number)}"
-        function.ret["y"] = "call:output:0"
-    node = graph.graph_def.node.add(name="call", op="PartitionedCall", input=["x"])
-    node.attr["f"].func.name = "f0"
-    graph.signature_def["s"].inputs["x"].name = "x:0"
-    graph.signature_def["s"].outputs["y"].name = "call:0"
-
-    assert auditing.audit(message, levels(["unused_inputs"])) == ()
