@@ -13,11 +13,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import yaml
 
-import smdecl
-from smdecl.errors import ConfigError, PublishError, SmdeclError, TrustError
-from tests.conftest import ROOT, run_script, tree
+from smdecl.errors import ConfigError, PublishError, SmdeclError
+from tests.conftest import run_script, tree
+from tests.ways_around import ran, refused, write_evilpkg
 
 # What runs leaves a file whose name begins with ran: a hostile target makes it, or a package when it is imported.
 NET = """
@@ -35,7 +34,6 @@ class Net(tf.Module):
         return x + x
 class Deep(keras.Model): ...
 """
-EVIL = "import pathlib\npathlib.Path('ran_import').write_text('')\nclass Evil: ...\ndef evil(x): return x\n"
 
 
 def run_lambda(x):
@@ -43,29 +41,9 @@ def run_lambda(x):
     return x
 
 
-def ran(project):
-    return [path.name for path in project.root.rglob("ran*")]
-
-
-def refused(project, *overrides, kind=TrustError):
-    """Exports what must be refused before anything has run; returns the text of the error."""
-    with pytest.raises(kind) as error:
-        project.export(*overrides)
-    assert error.value.exit_code == 2
-    assert ran(project) == []
-    assert not (project.root / "exports").exists()
-    return str(error.value)
-
-
 @pytest.fixture
 def evilpkg(tmp_path, monkeypatch):
-    """A package outside of the project that nobody trusts; returns the environment that finds it."""
-    package = tmp_path / "elsewhere" / "evilpkg"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(EVIL)
-    (package.parent / "far.yaml").write_text("_target_: smdecl.models.Scaler\n")
-    monkeypatch.syspath_prepend(package.parent)
-    return {"PYTHONPATH": f"{ROOT}:{package.parent}"}
+    return write_evilpkg(tmp_path, monkeypatch)
 
 
 # Refused by their names, before anything is imported.
@@ -230,95 +208,6 @@ def test_what_keras_would_make_of_an_argument_runs_nothing(project, evilpkg, fra
     assert ran(project) == []
 
 
-SETTINGS = {
-    "a callback": "callbacks: {x: {_target_: os.mkdir, path: ran}}",
-    "a callback of a framework": "callbacks: {x: {_target_: tensorflow.io.write_file, filename: ran, contents: x}}",
-    "a launcher": "launcher: {_target_: os.mkdir, path: ran}",
-    "a sweeper": "sweeper: {_target_: os.mkdir, path: ran}",
-    "a factory in the logging": "hydra_logging: {version: 1, filters: {x: {(): os.mkdir, path: ran}}}",
-    "a factory in a job's logging": "job_logging: {version: 1, filters: {x: {(): os.mkdir, path: ran}}}",
-    "a class of a formatter": "job_logging: {version: 1, formatters: {x: {class: evilpkg.Evil}}}",
-    "a handler": "hydra_logging: {version: 1, handlers: {x: {class: logging.FileHandler, filename: ran}}}",
-    "a handler of a job": "job_logging: {version: 1, handlers: {x: {class: logging.FileHandler, filename: ran}}}",
-    "an object for a handler": "hydra_logging: {version: 1, handlers: {x: {class: logging.StreamHandler, stream: 'ext://evilpkg.Evil'}}}",
-    "a package of configs": "searchpath: ['pkg://evilpkg']",
-    "overrides of a sweeper": "sweeper: {params: {seed: '1,2'}}",
-    "the environment": "job: {env_set: {PATH: bin}}",
-}  # fmt: skip
-
-
-def as_override(setting):
-    ((key, value),) = yaml.safe_load(setting).items()
-    text = re.sub(r'"(\w+)":', r"\1:", json.dumps(value).replace('"()"', r"\(\)").replace(": ", ":"))
-    return f"{'' if key == 'searchpath' else '++'}hydra.{key}={text}"
-
-
-SWEEP = ["-m", "model=adder,scaler"]
-RUNS = [
-    ("file", SWEEP),
-    pytest.param("override", SWEEP, marks=pytest.mark.slow),
-    *(pytest.param(where, [], marks=pytest.mark.soak) for where in ("file", "override")),
-]
-SHOWS = [pytest.param("file", flags, marks=pytest.mark.soak) for flags in (["--cfg", "all"], ["--help"], ["--info"])]
-
-
-@pytest.mark.parametrize(("where", "flags"), [*RUNS, *SHOWS])
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-def test_what_hydra_itself_would_run_is_refused(project, evilpkg, setting, where, flags):
-    project.write("bin/git", "#!/bin/sh\necho > ran_git\n").chmod(0o755)
-    project.write("conf/release/evil.yaml", f"# @package _global_\nhydra:\n  {setting}\n")
-    hostile = ["--config-dir", "conf", "release=evil"] if where == "file" else [as_override(setting)]
-
-    done = project.run(*flags, *hostile, env=evilpkg)
-
-    assert ran(project) == []
-    assert "Traceback" not in done.stderr
-    assert not (project.root / "exports").exists()
-    if flags[:1] in ([], ["-m"]):
-        assert (done.returncode, done.stdout) == (2, ""), done.stderr
-
-
-@pytest.mark.parametrize(("name", "text"), [
-    ("mine", "hydra: {searchpath: [pkg://evilpkg]}"), ("mine.yaml", "hydra: {searchpath: [pkg://evilpkg]}"), ("mine", 'hydra: {searchpath: ["p\\x6bg://evilpkg"]}'),
-    ("mine", 'hydra: {"search\\x70ath": [pkg://evilpkg/conf]}'), ("mine", "k: pk\nhydra: {searchpath: ['${k}g://evilpkg']}"),
-])  # fmt: skip
-def test_a_package_of_configs_is_not_imported_however_it_is_written(project, evilpkg, name, text):
-    project.write("conf/mine.yaml", f"defaults: [export, _self_]\n{text}\n")
-
-    with pytest.raises(ConfigError) as error:
-        smdecl.compose(config_dir="conf", config_name=name)
-
-    assert ran(project) == []
-    assert str(error.value).startswith("conf/mine.yaml: hydra.searchpath: ")
-
-
-def test_completion_imports_no_package_of_configs(project, evilpkg):
-    project.write("conf/mine.yaml", "defaults: [export, _self_]\nhydra: {searchpath: [pkg://evilpkg]}\n")
-    line = "smdecl model=a"
-
-    done = project.run("--config-dir", "conf", "--config-name", "mine", "--shell-completion", "query=bash",
-                       env={**evilpkg, "COMP_LINE": line, "COMP_POINT": str(len(line))})  # fmt: skip
-
-    assert ran(project) == []
-    assert (done.returncode, done.stdout) == (2, "")
-
-
-@pytest.mark.parametrize("defaults", ["override /model: ../../../elsewhere/far", "/../../elsewhere/far@model", "../../../elsewhere/far@_global_.model"])  # fmt: skip
-def test_a_defaults_list_reads_nothing_outside_of_the_config_directories(project, evilpkg, defaults):
-    project.write("conf/release/far.yaml", f"# @package _global_\ndefaults:\n  - {defaults}\nname: mine\n")
-
-    assert refused(project, "release=far", kind=ConfigError)
-
-
-@pytest.mark.parametrize("place", ["../../elsewhere/far", "/../../elsewhere/far", "ROOT/elsewhere/far"])
-def test_an_option_or_a_primary_config_outside_of_them_is_refused(project, evilpkg, tmp_path, place):
-    project.write("conf/model/mine.yaml", "_target_: smdecl.models.Adder\n")
-    place = place.replace("ROOT", str(tmp_path))
-    assert refused(project, f"model=../{place}", "name=mine", kind=ConfigError)
-    with pytest.raises(ConfigError):
-        smdecl.compose(config_dir="conf", config_name=place)
-
-
 class Pickled:
     def __reduce__(self):
         return (Path.mkdir, (Path("ran_pickle"),))
@@ -412,95 +301,3 @@ def test_a_link_in_the_place_of_a_version_is_not_followed(project, tmp_path):
         with contextlib.suppress(PublishError, ConfigError):
             project.export("export_dir=exports", *overrides)
     assert tree(kept) == before
-
-
-SECRET = "s3cr3t-9f41"
-TAKES = """
-from smdecl.models import Scaler
-def make(token, size=1, url=None):
-    return Scaler(float(size))
-def fail(token, size=1):
-    raise ValueError(f"{token} is refused by the server")
-"""
-
-
-@pytest.fixture
-def secretive(project, monkeypatch):
-    """A project whose configs may read a secret from the environment."""
-    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SECRET", "LIST", "WHICH"]\n')
-    project.write("mynet.py", TAKES)
-    project.write("conf/model/make.yaml", "_target_: mynet.make\nsize: 1\ntoken: ${oc.env:SECRET}\nurl: null\n")
-    for name, value in {"SECRET": SECRET, "LIST": f"{{a: {SECRET}}}", "WHICH": "SECRET"}.items():
-        monkeypatch.setenv(name, value)
-    return project
-
-
-def told(project, *streams):
-    """Returns where in a project or in what was printed the secret stands."""
-    text = [stream for stream in streams if SECRET in stream]
-    files = [path for path in project.root.rglob("*") if SECRET in path.name]
-    written = [path for path in project.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    return [*text, *files, *written]
-
-
-@pytest.mark.parametrize("overrides", [
-    [], ["model.url='http://${model.token}@x'"], ["model.token='${oc.env:${oc.env:WHICH}}'", "model.url='http://${model.token}@x'"], ["model.token='${oc.${model.url}:SECRET}'", "model.url=env"],
-    ["model.token='${oc.decode:${oc.env:LIST}}'"], ["model.token='${oc.create:{a:${oc.env:SECRET}}}'", "model.url='${model.token.a}'"],
-])  # fmt: skip
-def test_a_secret_is_in_no_file_of_a_release(secretive, overrides):
-    with contextlib.suppress(ConfigError):  # to refuse a way of reading it is as good
-        release = secretive.export("model=make", *overrides)
-        manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
-        assert "${" in str(manifest["config"]["model"])
-    assert told(secretive) == []
-
-
-@pytest.mark.parametrize("overrides", [
-    ["seed=${oc.env:SECRET}"], ["seed='${oc.${name}:SECRET}'", "name=env"], ["publish.version=${oc.env:SECRET}", "name='${oc.env:SECRET}/..'"],
-    ["model._target_=${oc.env:SECRET}", "weights=checkpoint", "weights.path=${oc.env:SECRET}"], ["model._target_=mynet.make", "+model._convert_=${oc.env:SECRET}", "+model.token=1"],
-    ["model._target_=mynet.make", "+model.token=1", "+model.size=${oc.env:SECRET}"], ["model._target_=mynet.fail", "+model.token=${oc.env:SECRET}"],
-    ["signatures.serving_default.method='x ${oc.env:SECRET}'", "devices.build=${oc.env:SECRET}"],
-])  # fmt: skip
-def test_a_secret_is_in_no_error(secretive, overrides):
-    with pytest.raises(SmdeclError) as error:
-        secretive.export(*overrides)
-
-    assert told(secretive, str(error.value), error.value.traceback_text) == []
-
-
-@pytest.mark.parametrize("secret", ['hunter"2\\secret', "hunter'2secret", "hunter2\nsecret\n", "grüß hunter2 secret", "hunter2secret" * 30])  # fmt: skip
-def test_a_secret_is_in_no_error_however_it_is_quoted_there(secretive, monkeypatch, secret):
-    monkeypatch.setenv("SECRET", secret)
-
-    with pytest.raises(SmdeclError) as error:
-        secretive.export("seed=${oc.env:SECRET}", "export_dir=${oc.env:SECRET}/\\\\*", "name=[x,${oc.env:SECRET}]")
-
-    assert "hunter" not in str(error.value)
-    assert "secret" not in str(error.value).replace("SECRET", "")
-
-
-def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(secretive):
-    secretive.write("conf/release/read.yaml", "# @package _global_\ndefaults:\n  - override /model: ${oc.env:SECRET}\n")
-    with pytest.raises(ConfigError) as error:
-        smdecl.compose(["release=read"], config_dir="conf")
-    assert str(error.value).startswith("conf/release/read.yaml:3: model: '${oc.env:SECRET}' is no option of model")
-
-    done = secretive.run("-m", "model=adder,scaler", "hydra.sweep.dir='sweeps/${oc.env:SECRET}'")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "hydra.sweep: reads the environment" in done.stderr
-    shown = secretive.run("--cfg", "job", "--resolve", "--config-dir", "conf", "model=make")
-    assert "token: ${oc.env:SECRET}" in shown.stdout
-    assert told(secretive, done.stderr, shown.stdout, shown.stderr) == []
-
-
-@pytest.mark.parametrize("token", [
-    pytest.param([], marks=pytest.mark.slow), pytest.param(["model.token=${oc.env:SECRET}"], marks=pytest.mark.soak),
-    ["model.token=${oc.env:SECRET},${model.size}"],
-])  # fmt: skip
-def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
-    arguments = ["-m", "--config-dir", "conf", "model=make", "model.size=1,word", "hydra.output_subdir=.hydra"]
-    done = secretive.spawn(*arguments, *token)
-
-    assert done.returncode == 3, done.stderr
-    assert len(done.stdout.splitlines()) == (2 if "," in str(token) else 1)
-    assert told(secretive, done.stdout, done.stderr) == []
