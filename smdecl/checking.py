@@ -239,6 +239,9 @@ def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
     if reason := paths.refuse_path(weights["path"]):
         yield Problem(("weights", "path"), reason)
         return
+    if weights.get("root") is not None and weights["format"] in ("keras", "keras_weights"):
+        message = f"got {weights['root']!r} beside the format {weights['format']}"
+        yield Problem(("weights", "root"), f"{message}; expected null: only checkpoints and SavedModels have a root")
     path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
     suffix = suffixes.get(weights["format"], "")
     end = {"checkpoint": ".index", "saved_model": "/saved_model.pb"}.get(weights["format"], "")

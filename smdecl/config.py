@@ -63,11 +63,19 @@ class Signature:
 
 @dataclass(frozen=True)
 class Weights:
-    """What to restore into the built object."""
+    """What to restore into the built object.
+
+    Attributes:
+        format: What the path leads to.
+        path: The file, the directory, or the prefix of a checkpoint.
+        expect: Whether everything needs a value.
+        root: The name that a checkpoint holds the object under; None finds it.
+    """
 
     format: Literal["checkpoint", "keras", "keras_weights", "saved_model"]
     path: str
     expect: Literal["full", "partial"] = "full"
+    root: str | None = None
 
 
 @dataclass(frozen=True)

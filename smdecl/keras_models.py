@@ -46,6 +46,14 @@ def is_legacy_layer(layer: Any) -> bool:
     return any(isinstance(layer, package.layers.Layer) for package in _packages() if package is not keras)
 
 
+def is_optimizer(obj: Any) -> bool:
+    """Tells whether an object is an optimizer of Keras."""
+    packages = _packages()
+    legacy = [package.optimizers.legacy for package in packages if package is not keras]
+    kinds = [package.optimizers.Optimizer for package in packages] + [package.Optimizer for package in legacy]
+    return isinstance(obj, tuple(kinds))
+
+
 def is_a(layer: Any, *names: str) -> bool:
     """Tells whether a layer is one of the classes that some names stand for in the `layers` of its Keras."""
     return any(isinstance(layer, getattr(package.layers, name)) for package in _packages() for name in names)

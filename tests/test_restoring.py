@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import building, checking, isolating
+from smdecl import building, checking, isolating, manifest
 from smdecl.errors import ConfigError, ModelError
 from smdecl.models import Scaler
 from smdecl.project import find_project
@@ -605,3 +605,10 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
     with pytest.raises(ConfigError, match="holds 'ema' and 'model', which fit the model alike"):
         smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=two"))
     assert smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=one")).obj.restored
+    release = project.export(*overrides, "weights=checkpoint", "weights.path=two", "weights.root=model")
+    assert tf.saved_model.load(str(release.path))(tf.constant(3.0))["y"].numpy() == 6
+    assert manifest.read(release.path)["config"]["weights"]["root"] == "model"
+    with pytest.raises(ConfigError, match=r"weights.root: got 'model' beside the format keras; expected null"):
+        checking.check(
+            project.compose("weights=keras", "weights.path=x.keras", "++weights.root=model"), find_project(project.root)
+        )
