@@ -1,12 +1,14 @@
 """Functions run in pristine processes, and what becomes of those that die."""
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,28 @@ def test_every_process_begins_alike():
 
     assert first == second
     assert first[0] == "dense"
+
+
+def frozen():
+    return gc.get_freeze_count()
+
+
+def test_what_the_server_imported_is_ignored_by_the_collector_of_a_child():
+    assert run(frozen) > 100_000
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+def living(cycles):
+    references = [weakref.ref(Cycle()) for _ in range(cycles)]
+    return sum(reference() is not None for reference in references)
+
+
+def test_garbage_of_a_long_build_is_collected():
+    assert run(living, 200_000) < 100_000
 
 
 def crash():
