@@ -227,10 +227,11 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
 
 
 def _audit(values: Mapping[str, Any]) -> Audit:
-    levels = {**values, "consumer": values["consumer"]["level"]}
-    # YAML reads an unquoted off as false.
-    read = {rule: "off" if level is False else level for rule, level in levels.items()}
-    return Audit(read, values["consumer"]["tensorflow"])
+    levels = {}
+    for rule, value in values.items():
+        level = value["level"] if isinstance(value, Mapping) else value
+        levels[rule] = "off" if level is False else level  # YAML reads an unquoted off as false
+    return Audit(levels, values["consumer"]["tensorflow"])
 
 
 def parse_verify(values: Mapping[str, Any]) -> Verify:

@@ -4,10 +4,7 @@ import tensorflow as tf
 
 from smdecl import auditing, inspecting
 
-RULES = [
-    "baked_devices", "strategy", "py_function", "absolute_paths", "large_constants", "unused_inputs",
-    "untraced_functions", "random_ops", "io_ops", "custom_ops",
-]  # fmt: skip
+RULES = [rule.name for rule in auditing.RULES]
 X = tf.TensorSpec([None], tf.float32, "x")
 Y = tf.TensorSpec([None], tf.float32, "y")
 SCALAR = tf.TensorSpec([], tf.float32, "x")
@@ -16,7 +13,7 @@ TEXT = tf.TensorSpec([None], tf.string, "x")
 
 
 def levels(rules=RULES):
-    return {rule: "warn" if rule in rules else "off" for rule in [*RULES, "consumer"]}
+    return {rule: "warn" if rule in rules else "off" for rule in RULES}
 
 
 def save_and_audit(directory, function, *specs, rules=RULES, consumer=None, edit=None, providers=None, **attributes):

@@ -53,3 +53,10 @@ def test_a_key_that_a_version_did_not_have_is_what_its_releases_were_made_by():
 
     assert old == {"functions": {"__call__": None, "serve": None}, "seed": 0}
     assert new == {"seed": 0}
+
+
+def test_an_audit_rule_that_is_younger_than_a_release_did_not_apply_to_it():
+    config = config_of({"manifest_version": CURRENT, "config": {"audit": {"strategy": "error"}}})
+
+    assert config["audit"]["strategy"] == "error"
+    assert config["audit"]["random_ops"] == "off"

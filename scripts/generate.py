@@ -1,0 +1,127 @@
+"""Writes everything that is generated from a table or a schema; tests compare.
+
+A table is the rows of a module, such as `RULES` of smdecl/auditing.py. What its rows say is written
+between markers or in whole files: into schemas/config.schema.json, conf/ and docs/. The schemas of
+config files and the reference are made of that afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import make_file_schemas  # noqa: E402
+import make_reference  # noqa: E402
+
+from smdecl.auditing import RULES, Rule  # noqa: E402
+
+Schema = dict[str, Any]
+
+_CONFIG = "schemas/config.schema.json"
+_LEVELS = ["error", "warn", "off", False]
+_HEAD = "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
+_BY_SIGNATURES = "error if no signature is declared, else warn"
+
+
+def main() -> None:
+    """Writes the files."""
+    for name, text in texts().items():
+        (ROOT / name).write_text(text, encoding="utf-8")
+    make_file_schemas.main()
+    make_reference.main()
+
+
+def texts() -> dict[str, str]:
+    """Returns the text of each file that is made of a table, by its path."""
+    return {
+        _CONFIG: json.dumps(_config_schema(), indent=2) + "\n",
+        "conf/audit/strict.yaml": _all_at("Every finding stops the export.", "error"),
+        "conf/audit/off.yaml": _all_at("Looks for nothing.", "off"),
+        "conf/export.yaml": _between("conf/export.yaml", "  # {} audit rules", _defaults()),
+        "docs/audit.md": _between("docs/audit.md", "<!-- {} audit rules -->", _rows_of_docs()),
+    }
+
+
+def _config_schema() -> Schema:
+    config: Schema = json.loads(_read(_CONFIG))
+    group = config["properties"]["audit"]
+    group["properties"] = {rule.name: _key_of_rule(rule, group["properties"]) for rule in RULES}
+    group["required"] = sorted(group["properties"])
+    return config
+
+
+def _key_of_rule(rule: Rule, known: Schema) -> Schema:
+    """Returns the schema of the level of a rule; a rule with settings beside it keeps those."""
+    settings: Schema = known.get(rule.name, {})
+    if settings.get("type") == "object":
+        return {**settings, "description": _plain(rule.finds)}
+    if rule.level is not None:
+        return {
+            "enum": _LEVELS,
+            "x-takes": "error, warn or off",
+            "description": _plain(rule.finds),
+        }
+    return {
+        "enum": [*_LEVELS, None],
+        "x-takes": "error, warn, off or null",
+        "description": f"{_plain(rule.finds)}; null means {_BY_SIGNATURES}",
+    }
+
+
+def _plain(markdown: str) -> str:
+    return markdown.replace("`", "")
+
+
+def _settings(rule: Rule) -> Schema:
+    """Returns the schemas of what a rule asks for beside its level."""
+    known: Schema = json.loads(_read(_CONFIG))["properties"]["audit"]["properties"].get(rule.name, {})
+    return {name: each for name, each in known.get("properties", {}).items() if name != "level"}
+
+
+def _all_at(title: str, level: str) -> str:
+    lines = [f"{rule.name}: {{level: {level}}}" if _settings(rule) else f"{rule.name}: {level}" for rule in RULES]
+    return _HEAD.format("audit", title) + "".join(f"{line}\n" for line in lines)
+
+
+def _defaults() -> Iterator[str]:
+    for rule in RULES:
+        settings = _settings(rule)
+        if settings:
+            yield f"  {rule.name}:"
+            yield from (f"    {name}: null # {each['description']}" for name, each in settings.items())
+            yield f"    level: {rule.level}"
+        elif rule.level is None:
+            yield f"  {rule.name}: null # {_BY_SIGNATURES}"
+        else:
+            yield f"  {rule.name}: {rule.level}"
+
+
+def _rows_of_docs() -> Iterator[str]:
+    yield ""
+    yield "| rule | default | finds | how to mend it |"
+    yield "| --- | --- | --- | --- |"
+    for rule in RULES:
+        yield f"| `{rule.name}` | {rule.level or 'see below'} | {rule.finds} | {rule.mend} |"
+    yield ""
+
+
+def _between(name: str, marker: str, lines: Iterator[str]) -> str:
+    """Returns a file with these lines between its two markers."""
+    begin, end = marker.format("generated:"), marker.format("end of")
+    before, rest = _read(name).split(f"{begin}\n")
+    _, after = rest.split(f"{end}\n")
+    return "\n".join([f"{before}{begin}", *lines, f"{end}\n"]) + after
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What an audit rule gets to look at, and how it says where something is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from smdecl import outside_ops
+from smdecl.inspecting import all_nodes
+from smdecl.protos import MetaGraphDef, NodeDef
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The graph that is audited, and what else rules compare it with.
+
+    Attributes:
+        graph: The first MetaGraph of the SavedModel.
+        providers: Op to the entry of the project's custom_ops that registers it.
+        consumer: The oldest TensorFlow release that has to load the graph; None if the config names none.
+    """
+
+    graph: MetaGraphDef
+    providers: Mapping[str, str] = field(default_factory=dict)
+    consumer: str | None = None
+
+    def nodes(self) -> Iterator[tuple[str, NodeDef]]:
+        """Yields function and node of the user's code, without the functions that save and restore variables.
+
+        The function of a node of the graph itself is an empty text.
+        """
+        savers = outside_ops.saver_functions(self.graph)
+        for function, node in all_nodes(self.graph):
+            if function not in savers:
+                yield function, node
+
+
+def place(function: str, node: NodeDef) -> str:
+    """Returns how a finding names a node."""
+    return f"{function}/{node.name}" if function else str(node.name)

@@ -1,0 +1,61 @@
+"""Finds nodes that the user's code pins to a device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from smdecl import outside_ops
+from smdecl.audit_subject import Subject, place
+from smdecl.function_uses import source
+from smdecl.protos import NodeDef, types_pb2
+from smdecl.records import Finding
+
+_CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
+_ANY_CPU = re.compile(r"(?i)^/?(device:)?CPU(:0|:\*)?$")
+_TEXT_OP = re.compile("String|Regex|Unicode|Lookup|HashTable")
+_LEAVE_OUT = "leave tf.device out of the body of a function"
+
+
+def find(subject: Subject) -> Iterator[Finding]:
+    """Yields each node that is pinned, those on other devices than CPUs first."""
+    # The nodes of the graph itself are the variables and what saves them; what users trace is in functions.
+    # TensorFlow itself pins what runs Python, which has a rule of its own.
+    bodies: dict[str, list[NodeDef]] = {}
+    for function, node in subject.nodes():
+        if function and node.device and node.op not in outside_ops.PYTHON:
+            bodies.setdefault(function, []).append(node)
+    for function, pinned in bodies.items():
+        elsewhere = [node for node in pinned if not _CPU.search(node.device)]
+        on_cpu = _without_text([node for node in pinned if _CPU.search(node.device)])
+        yield from (_pinned(place(function, node), node.device) for node in (*elsewhere, *on_cpu))
+
+
+def _pinned(where: str, device: str) -> Finding:
+    if _ANY_CPU.match(device):
+        # Every server has one, so that it runs all the same; libraries pin what a GPU has no kernel for.
+        return Finding("baked_devices", where, f"is pinned to a CPU; {_LEAVE_OUT} that is yours", most="warn")
+    return Finding("baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}")
+
+
+def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
+    """Leaves out nodes that are connected with text or tables.
+
+    Only the CPU has kernels for text and tables, so that a pin there moves nothing; Keras pins its text layers itself.
+    """
+    nodes = {node.name: node for node in pinned}
+    neighbours: dict[str, set[str]] = {name: set() for name in nodes}
+    for node in pinned:
+        for name in map(source, node.input):
+            if name in nodes:
+                neighbours[node.name].add(name)
+                neighbours[name].add(node.name)
+    pending = [node.name for node in pinned if _is_text(node)]
+    while pending:
+        pending += neighbours.pop(pending.pop(), set())
+    return [node for node in pinned if node.name in neighbours]
+
+
+def _is_text(node: NodeDef) -> bool:
+    types = {kind for value in node.attr.values() for kind in (value.type, *value.list.type)}
+    return types_pb2.DT_STRING in types or _TEXT_OP.search(node.op) is not None
