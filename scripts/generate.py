@@ -20,6 +20,7 @@ import make_file_schemas  # noqa: E402
 import make_reference  # noqa: E402
 
 from smdecl.auditing import RULES, Rule  # noqa: E402
+from smdecl.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 
 Schema = dict[str, Any]
 
@@ -44,7 +45,9 @@ def texts() -> dict[str, str]:
         "conf/audit/strict.yaml": _all_at("Every finding stops the export.", "error"),
         "conf/audit/off.yaml": _all_at("Looks for nothing.", "off"),
         "conf/export.yaml": _between("conf/export.yaml", "  # {} audit rules", _defaults()),
-        "docs/audit.md": _between("docs/audit.md", "<!-- {} audit rules -->", _rows_of_docs()),
+        "docs/audit.md": _between("docs/audit.md", "<!-- {} audit rules -->", _rules_of_docs()),
+        "docs/weights.md": _between("docs/weights.md", "<!-- {} formats -->", _formats_of_docs()),
+        **{f"conf/weights/{row.name}.yaml": _option_of_format(row) for row in FORMATS.values()},
     }
 
 
@@ -53,6 +56,10 @@ def _config_schema() -> Schema:
     group = config["properties"]["audit"]
     group["properties"] = {rule.name: _key_of_rule(rule, group["properties"]) for rule in RULES}
     group["required"] = sorted(group["properties"])
+    formats = config["properties"]["weights"]["properties"]["format"]
+    formats["enum"] = sorted(FORMATS)
+    paths = [f"{name}: {_plain(row.path)}" for name, row in sorted(FORMATS.items())]
+    formats["description"] = "; ".join(paths)
     return config
 
 
@@ -80,13 +87,18 @@ def _plain(markdown: str) -> str:
 
 def _settings(rule: Rule) -> Schema:
     """Returns the schemas of what a rule asks for beside its level."""
-    known: Schema = json.loads(_read(_CONFIG))["properties"]["audit"]["properties"].get(rule.name, {})
-    return {name: each for name, each in known.get("properties", {}).items() if name != "level"}
+    rules = json.loads(_read(_CONFIG))["properties"]["audit"]["properties"]
+    settings: Schema = dict(rules.get(rule.name, {}).get("properties", {}))
+    settings.pop("level", None)
+    return settings
 
 
 def _all_at(title: str, level: str) -> str:
-    lines = [f"{rule.name}: {{level: {level}}}" if _settings(rule) else f"{rule.name}: {level}" for rule in RULES]
-    return _HEAD.format("audit", title) + "".join(f"{line}\n" for line in lines)
+    text = _HEAD.format("audit", title)
+    for rule in RULES:
+        value = f"{{level: {level}}}" if _settings(rule) else level
+        text += f"{rule.name}: {value}\n"
+    return text
 
 
 def _defaults() -> Iterator[str]:
@@ -94,7 +106,8 @@ def _defaults() -> Iterator[str]:
         settings = _settings(rule)
         if settings:
             yield f"  {rule.name}:"
-            yield from (f"    {name}: null # {each['description']}" for name, each in settings.items())
+            for name, each in settings.items():
+                yield f"    {name}: null # {each['description']}"
             yield f"    level: {rule.level}"
         elif rule.level is None:
             yield f"  {rule.name}: null # {_BY_SIGNATURES}"
@@ -102,12 +115,26 @@ def _defaults() -> Iterator[str]:
             yield f"  {rule.name}: {rule.level}"
 
 
-def _rows_of_docs() -> Iterator[str]:
+def _rules_of_docs() -> Iterator[str]:
     yield ""
     yield "| rule | default | finds | how to mend it |"
     yield "| --- | --- | --- | --- |"
     for rule in RULES:
         yield f"| `{rule.name}` | {rule.level or 'see below'} | {rule.finds} | {rule.mend} |"
+    yield ""
+
+
+def _option_of_format(row: WeightsFormat) -> str:
+    root = "root: null\n" if row.has_root else ""
+    return f"{_HEAD.format('weights', row.about)}format: {row.name}\npath: ???\nexpect: full\n{root}"
+
+
+def _formats_of_docs() -> Iterator[str]:
+    yield ""
+    yield "| `format` | `path` | models |"
+    yield "| --- | --- | --- |"
+    for row in FORMATS.values():
+        yield f"| `{row.name}` | {row.path} | {'Keras' if row.is_keras else 'any'} |"
     yield ""
 
 

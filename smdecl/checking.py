@@ -5,29 +5,24 @@ First the JSON Schema, then plain functions for what a schema cannot say. No Ten
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import os
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from smdecl import (
     config,
-    digests,
     files,
     frameworks,
     op_sets,
-    outside_values,
     paths,
     schema,
     sign_keys,
     signature_rules,
     trust,
     verify_rules,
+    weights_rules,
 )
 from smdecl.config import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
@@ -228,108 +223,12 @@ def _check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("audit", "consumer", "tensorflow"), f"got {release!r}; {takes}")
 
 
-def _files_of_weights(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from map(str, digests.of_weights(config.Weights(**values["weights"]) if values["weights"] else None))
-
-
-def _check_weights(values: Mapping[str, Any]) -> Iterator[Problem]:
-    weights = values["weights"]
-    if weights is None:
-        return
-    if reason := paths.refuse_path(weights["path"]):
-        yield Problem(("weights", "path"), reason)
-        return
-    if weights.get("root") is not None and weights["format"] in ("keras", "keras_weights"):
-        message = f"got {weights['root']!r} beside the format {weights['format']}"
-        yield Problem(("weights", "root"), f"{message}; expected null: only checkpoints and SavedModels have a root")
-    path, suffixes = weights["path"], {"keras": ".keras", "keras_weights": ".weights.h5"}
-    suffix = suffixes.get(weights["format"], "")
-    end = {"checkpoint": ".index", "saved_model": "/saved_model.pb"}.get(weights["format"], "")
-    is_there = os.path.isfile(f"{path}{end}")  # noqa: PTH113 - the end may make a name longer than a file can have
-    near = "" if is_there and path.endswith(suffix) else _nearest_weights(path, suffix, end)
-    if not path.endswith(suffix):
-        takes = f"takes a file that ends in {suffix}{near if is_there else ''}"
-        yield Problem(("weights", "path"), f"{path!r} is no {weights['format']}; {takes}")
-    if not is_there:
-        takes = f"takes the {_WEIGHTS[weights['format']]}{near}"
-        yield Problem(("weights", "path"), f"no file {f'{path}{end}'!r}; {takes}")
-    elif reason := _refuse_content(Path(path), weights["format"]):
-        yield Problem(("weights", "path"), reason)
-    elif leading_out := list(outside_values.refuse_members(Path(path))):
-        yield from (Problem(("weights", "path"), reason) for reason in leading_out)
-    elif pinned := values.get("sha256"):
-        # Who pins a release's files and then takes other weights has pinned what nothing reads.
-        for file in _files_of_weights(values):
-            if file not in pinned:
-                yield Problem(("weights", "path"), f"{file!r} has no digest in sha256, where others have; add its own")
-
-
-def _check_model_files(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Checks the files of whole models as those of weights are: by name, first bytes and pinned digest."""
-    for path, name in trust.model_files({"model": values["model"]}):
-        if not os.path.isfile(name):  # noqa: PTH113 - a name may be longer than a file can have
-            continue  # its trust says so
-        if not name.endswith(".keras"):
-            yield Problem(path, f"{name!r} is no .keras file of Keras 3")
-        elif reason := _refuse_content(Path(name), "keras"):
-            yield Problem(path, reason)
-        elif leading_out := list(outside_values.refuse_members(Path(name))):
-            yield from (Problem(path, reason) for reason in leading_out)
-        elif values["sha256"] and name not in values["sha256"]:
-            yield Problem(path, f"{name!r} has no digest in sha256, where others have; add its own")
-
-
-def _nearest_weights(path: str, suffix: str, end: str) -> str:
-    """Tells of the weights in the same directory that may have been meant."""
-    parent, near = Path(path).parent, []
-    with suppress(OSError, ValueError):
-        entries = itertools.islice(parent.iterdir(), _MOST_ENTRIES)
-        names = [entry.name.removesuffix(end) for entry in entries if entry.name.endswith(suffix)]
-        names = [name for name in names if Path(f"{parent / name}{end}").is_file()]
-        near = difflib.get_close_matches(Path(path).name, names, n=1)
-    return f"; did you mean {str(parent / near[0])!r}?" if near else ""
-
-
-_MOST_ENTRIES = 1000
-
-
-_WEIGHTS = {
-    "checkpoint": "prefix of a checkpoint, without .index",
-    "saved_model": "directory of a SavedModel",
-    "keras": "path of a .keras file",
-    "keras_weights": "path of a .weights.h5 file",
-}
-
-
-def _refuse_content(path: Path, kind: str) -> str | None:
-    """Says why a file of Keras is none, by its first bytes and, of a zip archive, its last: Keras does not say it."""
-    if kind not in ("keras", "keras_weights"):
-        return None
-    try:
-        with files.open_regular(path) as file:
-            head = file.read(len(_HDF5))
-            is_archive = zipfile.is_zipfile(file)
-    except OSError as error:
-        return f"{str(path)!r} cannot be read: {error.strerror}"
-    if not head:
-        return f"{str(path)!r} is empty"
-    # The legacy tf_keras takes HDF5 under either name.
-    if head == _HDF5 or (kind == "keras" and is_archive):
-        return None
-    if kind == "keras":
-        return f"{str(path)!r} is no zip archive, as a .keras file is, or is cut off"
-    return f"{str(path)!r} is no HDF5 file, as a .weights.h5 file is"
-
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-
-
 _RULES: Iterable[tuple[KeyPath, Any]] = (
     (("devices",), _check_devices),
     (("options",), _check_options),
     (("audit",), _check_consumer),
-    (("weights",), _check_weights),
-    (("model",), _check_model_files),
+    (("weights",), weights_rules.check),
+    (("model",), weights_rules.check_models),
     (("verify",), verify_rules.check),
     (("publish",), _check_publish),
     (("export_dir",), paths.check_export_dir),

@@ -66,13 +66,13 @@ class Weights:
     """What to restore into the built object.
 
     Attributes:
-        format: What the path leads to.
+        format: What the path leads to, the name of a row of `weights_formats.FORMATS`.
         path: The file, the directory, or the prefix of a checkpoint.
         expect: Whether everything needs a value.
         root: The name that a checkpoint holds the object under; None finds it.
     """
 
-    format: Literal["checkpoint", "keras", "keras_weights", "saved_model"]
+    format: str
     path: str
     expect: Literal["full", "partial"] = "full"
     root: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from smdecl import files, frameworks, trust
 from smdecl.config import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
+from smdecl.weights_formats import FORMATS
 
 
 def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
@@ -73,12 +74,4 @@ def of_weights(weights: Weights | None) -> Iterator[Path]:
     """Yields the files that weights are read from."""
     if weights is None:
         return
-    path = Path(weights.path)
-    if weights.format in ("keras", "keras_weights"):
-        yield path
-        return
-    prefix = path / "variables" / "variables" if weights.format == "saved_model" else path
-    yield prefix.with_name(f"{prefix.name}.index")
-    # Not by a pattern: a name may hold what a pattern is made of.
-    there = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
-    yield from (file for file in there if file.name.startswith(f"{prefix.name}.data-"))
+    yield from FORMATS[weights.format].files(Path(weights.path))

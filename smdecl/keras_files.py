@@ -18,6 +18,7 @@ from smdecl.config import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.matching import PATH, Match, Outcome, name_of, no_value, other_shape
 from smdecl.tensors import is_variable
+from smdecl.weights_formats import FORMATS
 
 
 def restore_weights(obj: Any, weights: Weights) -> Outcome:
@@ -59,8 +60,9 @@ def restore_model(obj: Any, weights: Weights) -> Outcome:
 
 def _require_keras(obj: Any, weights: Weights) -> None:
     if not keras_models.is_model(obj):
-        takes = "takes format checkpoint or saved_model for anything but a Keras model"
-        raise ConfigError(Problem(("weights", "format"), f"{weights.format} for a {type(obj).__name__}; {takes}"))
+        others = " or ".join(row.name for row in FORMATS.values() if not row.is_keras)
+        message = f"{weights.format} is for Keras models, and this is a {type(obj).__name__}; expected {others}"
+        raise ConfigError(Problem(("weights", "format"), message))
 
 
 def _finish(obj: Any, path: str) -> Iterator[Match]:

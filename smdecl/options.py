@@ -14,7 +14,7 @@ from smdecl.specs import find_method
 _SHARDING = "experimental_sharding_callback"
 _IO_DEVICE = "experimental_io_device"
 # The first release of TensorFlow that has a field; what is not here, each release has that smdecl runs with.
-_SINCE = {"extra_tags": "2.17"}
+SINCE = {"extra_tags": "2.17"}
 
 
 def save_options(obj: Any, options: Mapping[str, Any]) -> Any:
@@ -55,7 +55,7 @@ def save_options(obj: Any, options: Mapping[str, Any]) -> Any:
 def _unknown(given: Mapping[str, Any], defaults: Any) -> Iterator[Problem]:
     for name in given:
         if not hasattr(defaults, name):
-            since = f"; TensorFlow {_SINCE[name]} does" if name in _SINCE else ""
+            since = f"; TensorFlow {SINCE[name]} does" if name in SINCE else ""
             message = f"TensorFlow {tf.__version__}, which is installed, does not have it{since}; takes its default"
             yield Problem(("options", name), message)
 

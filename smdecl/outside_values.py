@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING
 from smdecl import trust
 from smdecl.config import ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem
+from smdecl.weights_formats import FORMATS
 
 if TYPE_CHECKING:
     import h5py
@@ -51,7 +52,7 @@ def require_own_values(config: ExportConfig) -> None:
 
 def _files(config: ExportConfig) -> Iterator[tuple[KeyPath, str]]:
     weights = config.weights
-    if weights is not None and weights.format in ("keras", "keras_weights"):
+    if weights is not None and FORMATS[weights.format].is_keras:
         yield ("weights", "path"), weights.path
     yield from trust.model_files({"model": config.model})
 

@@ -23,7 +23,7 @@ def restore(obj: Any, weights: Weights | None) -> Restored:
         return Restored()
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
         raise ConfigError(Problem(("model", "_target_"), f"{type(obj).__name__} {_UNBUILT}"))
-    outcome = _FORMATS[weights.format](obj, weights)
+    outcome = RESTORERS[weights.format](obj, weights)
     record = outcome.record
     problems = [match for match in outcome.matches if match.problem is not None]
     # Of a Keras model, the states that its layers draw by have the same shape in every file.
@@ -47,7 +47,8 @@ _UNBUILT = (
 )
 
 
-_FORMATS: dict[str, Callable[[Any, Weights], Outcome]] = {
+# How each row of `weights_formats.FORMATS` is restored.
+RESTORERS: dict[str, Callable[[Any, Weights], Outcome]] = {
     "checkpoint": checkpoints.restore,
     "saved_model": checkpoints.restore,
     "keras_weights": keras_files.restore_weights,

@@ -176,20 +176,20 @@ def test_a_package_below_src_is_told_with_how_it_is_installed(project, module, m
     ("kind", "path", "expected"),
     [
         ("keras_weights", "of/net.weihgts.h5", [
-            "'of/net.weihgts.h5' is no keras_weights; takes a file that ends in .weights.h5",
-            "no file 'of/net.weihgts.h5'; takes the path of a .weights.h5 file; did you mean 'of/net.weights.h5'?",
+            "'of/net.weihgts.h5' is not of the format keras_weights; expected a name that ends in .weights.h5",
+            "no such file: 'of/net.weihgts.h5'; expected a .weights.h5 file of Model.save_weights; did you mean 'of/net.weights.h5'?",
         ]),
         ("keras_weights", "of/net.h5", [
-            "'of/net.h5' is no keras_weights; takes a file that ends in .weights.h5; did you mean 'of/net.weights.h5'?",
+            "'of/net.h5' is not of the format keras_weights; expected a name that ends in .weights.h5; did you mean 'of/net.weights.h5'?",
             "'of/net.h5' is empty",
         ]),
         ("checkpoint", "of/ckpt", [
-            "no file 'of/ckpt.index'; takes the prefix of a checkpoint, without .index; did you mean 'of/ckpt-1'?",
+            "no such file: 'of/ckpt.index'; expected the prefix of a tf.train.Checkpoint, such as ckpt/model-5; did you mean 'of/ckpt-1'?",
         ]),
         ("saved_model", "of/savd", [
-            "no file 'of/savd/saved_model.pb'; takes the directory of a SavedModel; did you mean 'of/saved'?",
+            "no such file: 'of/savd/saved_model.pb'; expected the directory of a SavedModel; did you mean 'of/saved'?",
         ]),
-        ("keras", "nowhere/net.keras", ["no file 'nowhere/net.keras'; takes the path of a .keras file"]),
+        ("keras", "nowhere/net.keras", ["no such file: 'nowhere/net.keras'; expected a .keras file, loaded in safe mode (HDF5 for tf_keras)"]),
     ],
 )  # fmt: skip
 def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind, path, expected):

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import checking, isolating, pipeline
+from smdecl import auditing, checking, isolating, pipeline, schema
 from smdecl.config import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.project import find_project
+from smdecl.weights_formats import FORMATS
 from tests.conftest import ROOT
 
 OVERRIDES = ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving", "audit=strict", "verify=default", "publish=next"]  # fmt: skip
@@ -33,9 +34,11 @@ TEXTS = [
     *("__saved_model_init_op", "train_op", "/device:CPU:0", "/device:CPU:99", "CPU:1", "GPU:0", "float32", "float64"),
     *("smdecl.models.Scaler", "smdecl.models.Adder", "smdecl.models.dense", "smdecl.models.Nothing", "os.system"),
     *("tensorflow.Module", "tensorflow.Variable", "keras.layers.Dense", "nomodule.Net", "2.15", "1.0", "error", "warn"),
+    *FORMATS,
     *("add", "factor", "__class__", "ragged", "sparse", "string", "int32", "file:///x", "s3://x/y", "vector"),
 ]
 KEYS = ["name", "shape", "dtype", "value", "kind", "ragged_rank", "inputs", "outputs", "method", "file", "_args_"]
+KEYS += [*(rule.name for rule in auditing.RULES), *schema.load("config")["properties"]["options"]["properties"]]
 NODES = [
     {"shape": [2], "dtype": "float32", "kind": "ragged", "ragged_rank": 2**62},
     {"shape": [None, None], "dtype": "float32", "kind": "ragged"},

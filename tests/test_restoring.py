@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import building, checking, isolating, manifest
+from smdecl import building, checking, isolating, manifest, restoring
 from smdecl.errors import ConfigError, ModelError
 from smdecl.models import Scaler
 from smdecl.project import find_project
+from smdecl.weights_formats import FORMATS
 from tests.conftest import run_script
 
 NETS = """
@@ -410,7 +411,7 @@ def test_a_keras_file_without_a_layer_leaves_that_layer_fresh(ready):
 @pytest.mark.parametrize(("fmt", "path"), [("keras", "model.keras"), ("keras_weights", "model.weights.h5")])
 def test_formats_of_keras_are_for_keras_models(ready, fmt, path):
     assert problems(ready, "mynet.Net", fmt, path) == [
-        ("weights.format", f"{fmt} for a Net; takes format checkpoint or saved_model for anything but a Keras model")
+        ("weights.format", f"{fmt} is for Keras models, and this is a Net; expected checkpoint or saved_model")
     ]
 
 
@@ -612,3 +613,7 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
         checking.check(
             project.compose("weights=keras", "weights.path=x.keras", "++weights.root=model"), find_project(project.root)
         )
+
+
+def test_every_format_can_be_restored():
+    assert restoring.RESTORERS.keys() == FORMATS.keys()

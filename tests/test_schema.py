@@ -1,14 +1,16 @@
 """The JSON Schemas are valid themselves, and what breaks one is worded."""
 
 import importlib.util
+import inspect
 import json
+import re
 
 import jsonschema
 import pytest
 import yaml
 
 import smdecl
-from smdecl import resources, schema
+from smdecl import options, resources, schema
 from smdecl.errors import InternalError
 from tests.conftest import ROOT
 
@@ -40,9 +42,18 @@ def test_each_is_a_schema(name):
 def test_the_save_options_are_those_of_tensorflow():
     import tensorflow as tf
 
-    fields = {name for name in dir(tf.saved_model.SaveOptions()) if not name.startswith("_")}
-    assert set(schema.load("config")["$defs"]) >= {"spec", "signature", "target"}
-    assert set(schema.load("config")["properties"]["options"]["properties"]) == fields
+    signature = inspect.signature(tf.saved_model.SaveOptions).parameters
+    own = {name: parameter.default for name, parameter in signature.items()}
+    defaults = yaml.safe_load((ROOT / "conf" / "export.yaml").read_text())["options"]
+    described = schema.load("config")["properties"]["options"]
+    page = (ROOT / "docs" / "reference" / "config.md").read_text().partition("\n## options\n")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `(\w+)`", page, re.MULTILINE)
+
+    assert own.keys() - described["properties"].keys() == set(), "add it to schemas/config.schema.json"
+    # The installed TensorFlow may be an older one.
+    assert described["properties"].keys() - own.keys() <= options.SINCE.keys(), "TensorFlow does not have it"
+    assert {name: defaults.get(name, "missing") for name in own} == own, "set it in conf/export.yaml"
+    assert defaults.keys() == described["properties"].keys() == set(described["required"]) == set(documented)
 
 
 def test_the_dtypes_are_all_that_tensorflow_can_name():
