@@ -1,6 +1,7 @@
 """What several test files need: a project of one's own to export from, and files to compare with."""
 
 import contextlib
+import gc
 import hashlib
 import io
 import json
@@ -25,6 +26,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write what was got where a golden file differs")
+
+
+def pytest_configure():
+    gc.disable()  # imports make much to search and almost no garbage
+
+
+def pytest_collection_finish():
+    gc.freeze()  # as the process that exports are forked from does: see smdecl.preloading
+    gc.enable()
 
 
 @pytest.fixture
