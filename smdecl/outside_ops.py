@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
+from smdecl.asset_paths import AssetPaths
 from smdecl.inspecting import all_nodes
-from smdecl.protos import MetaGraphDef, SavedModel
+from smdecl.protos import MetaGraphDef, NodeDef, SavedModel
 
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
-# InitializeTableFromTextFile is not among them: the file that it reads is an asset of the SavedModel.
+# InitializeTableFromTextFile is not among them: the file that it reads should be an asset of the SavedModel.
 FILES = (
     "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "CalibrationStatisticsSaver",
     "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall", "XlaCustomCallV2",
     "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetToTFRecord",
     "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary",
-    "DebugNumericSummaryV2", "DistributedSave", "DumpTensor", "ExperimentalDatasetToTFRecord",
+    "DebugNumericSummaryV2", "DTensorRestoreV2", "DistributedSave", "DumpTensor", "ExperimentalDatasetToTFRecord",
     "ExperimentalLMDBDataset", "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset",
     "FileSystemSetConfiguration", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2",
     "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "ImmutableConst", "LMDBDataset", "LMDBReader",
@@ -31,11 +35,13 @@ NETWORK = (
     "RpcCall", "RpcClient", "RpcServer",
 )  # fmt: skip
 # Ops that read a file only where an attribute names one.
-_BY_ATTRIBUTE = {
+BY_ATTRIBUTE = {
     "DecodeProtoV2": "descriptor_source",
     "EncodeProto": "descriptor_source",
     "FixedUnigramCandidateSampler": "vocab_file",
 }
+# Ops that read an asset, and the position of the input that is its path.
+BY_ASSET = {"InitializeTableFromTextFile": 1, "InitializeTableFromTextFileV2": 1}
 # What TensorFlow itself saves and restores the variables by.
 _SAVER = ("MergeV2Checkpoints", "RestoreV2", "SaveV2")
 
@@ -49,12 +55,22 @@ def find(message: SavedModel) -> dict[str, str]:
     found: dict[str, str] = {}
     for graph in message.meta_graphs:
         savers = saver_functions(graph)
+        assets = functools.cache(functools.partial(AssetPaths, graph))
         for function, node in all_nodes(graph):
             is_saver = function in savers and node.op in _SAVER
-            reads = node.op in _BY_ATTRIBUTE and node.attr[_BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
-            if (node.op in kinds and not is_saver) or reads:
+            if (node.op in kinds and not is_saver) or _reads_a_file(function, node, assets):
                 found.setdefault(node.op, f"{function}/{node.name}" if function else node.name)
     return found
+
+
+def _reads_a_file(function: str, node: NodeDef, assets: Callable[[], AssetPaths]) -> bool:
+    """Tells whether an op that may read a file does, and one that is no asset."""
+    if node.op in BY_ATTRIBUTE:
+        return node.attr[BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
+    if node.op not in BY_ASSET:
+        return False
+    position = BY_ASSET[node.op]
+    return position >= len(node.input) or not assets().is_asset(function, node.input[position])
 
 
 def saver_functions(graph: MetaGraphDef) -> set[str]:
