@@ -101,8 +101,22 @@ def _tell(config: DictConfig, job: Job) -> None:
     with open_dict(config.hydra):
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.job.num, config.hydra.job.id = job.number, str(job.number)
-        config.hydra.runtime.output_dir = str(Path(config.hydra.sweep.dir, str(config.hydra.sweep.subdir)))
+        subdirectory = _sweep_setting(config, "subdir")
+        config.hydra.runtime.output_dir = str(Path(_sweep_setting(config, "dir"), subdirectory))
     config._metadata.resolver_cache = job.cache  # OmegaConf's own set_cache would copy it
+
+
+def _sweep_setting(config: DictConfig, key: str) -> str:
+    """Returns a setting of `hydra.sweep` as text.
+
+    Raises:
+        ConfigError: If its interpolations lead nowhere.
+    """
+    try:
+        return str(config.hydra.sweep[key])
+    except OmegaConfBaseException as error:
+        message = resolving.interpolation_error(error)
+        raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
 
 
 def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:
@@ -157,7 +171,7 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
             config, _, failures = _compose_what_can_be(PRIMARY, [])
         if config is None:
             raise ConfigError([explaining.explain(error, culprit, config, PRIMARY) for error, culprit in failures])
-        return Path(str(config.hydra.sweep.dir))
+        return Path(_sweep_setting(config, "dir"))
 
 
 def from_job(config: DictConfig) -> Composition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from smdecl import config_dirs, hydra_sources, locating, resources, schema
+from smdecl import bounded_yaml, config_dirs, files, hydra_sources, locating, resources, schema
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 _GLOBAL = "# @package _global_"
@@ -32,6 +33,8 @@ def culprit(error: Exception, overrides: Sequence[str]) -> Override | str | None
     """Returns the override that Hydra's error is about, as text where it cannot be parsed; None for a file."""
     if isinstance(error, OverrideParseException):
         return error.override
+    if isinstance(error, (hydra_sources.DefaultsError, bounded_yaml.UnfitError)):
+        return None
     if (unread := _unread(overrides)) is not None:
         return unread
     parsed: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
@@ -214,6 +217,8 @@ def _group_options(group: str) -> list[str]:
 def _explain_file(error: Exception) -> Problem:
     if isinstance(error, MissingConfigException):
         return _explain_missing_option(error, (), None)
+    if isinstance(error, hydra_sources.DefaultsError):
+        return Problem((), str(error), _whole(error.file))
     if (unreadable := _unreadable(error)) is not None:
         return unreadable
     text = _text(error)
@@ -227,11 +232,14 @@ def _explain_file(error: Exception) -> Problem:
 def _unreadable(error: Exception) -> Problem | None:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return Problem((), f"is no YAML: {error.problem}", Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
+        is_yaml = isinstance(error, bounded_yaml.UnfitError)
+        message = str(error.problem) if is_yaml else f"is no YAML: {error.problem}"
+        return Problem((), message, Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
     if isinstance(error, UnicodeDecodeError):
         return Problem((), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable())
     if isinstance(error, OSError):
-        return Problem((), f"{error.filename!r} cannot be read: {error.strerror}")
+        file = _whole(Path(error.filename)) if error.filename else None
+        return Problem((), f"cannot be read: {error.strerror}", file)
     if "int_max_str_digits" in str(error):
         return _too_long(_line_where(_LONG))
     broken = re.match(r"(?:no viable alternative at input|missing \S+ at) '(.+)'$", _text(error))
@@ -305,17 +313,22 @@ def _lines_where(pattern: str, folder: str = "") -> Iterator[Origin]:
 
 
 def _lines_in(file: Path, pattern: str) -> Iterator[Origin]:
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    try:
+        text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode(errors="replace")
+    except OSError:
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
         if re.search(pattern, line):
             yield Origin(config_dirs.shown(file), number)
 
 
 def _undecodable() -> Origin | None:
     for file in _files():
-        try:
-            file.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            return Origin(config_dirs.shown(file))
+        with contextlib.suppress(OSError):
+            try:
+                files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
+            except UnicodeDecodeError:
+                return Origin(config_dirs.shown(file))
     return None
 
 

@@ -22,7 +22,7 @@ from hydra.plugins.plugin import Plugin
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from smdecl import hydra_sources, resolving
+from smdecl import bounded_interpolations, hydra_sources, resolving
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -91,7 +91,7 @@ def _own_state() -> Iterator[None]:
     registry.types = _sources(plugins)
     # What is stored there comes from modules, which are imported once; smdecl stores nothing.
     own: dict[type, Any] = {ConfigStore: ConfigStore.instance(), Plugins: plugins, SourcesRegistry: registry}
-    with _singletons(own), _resolvers():
+    with _singletons(own), _resolvers(), bounded_interpolations.bounded():
         OmegaConf.register_new_resolver("oc.env", resolving.oc_env, replace=True)
         yield
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.default_element import InputDefault
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from smdecl import project
+from smdecl import bounded_yaml, files, project
 
 PROVIDER = "smdecl"
+_HEADER = 512  # characters that Hydra looks for `# @package` in
+_MOST_USES = 300  # configs that the defaults lists of one composition lead to, and their entries
 user_directories: ContextVar[tuple[Path, ...]] = ContextVar("user_directories", default=())
 
 
@@ -42,13 +48,16 @@ class FileConfigSource(file_config_source.FileConfigSource):
             message = f"'hydra.searchpath' adds the directory {path!r}; expected none: name it by --config-dir"
             raise SearchPathError(message)
         super().__init__(provider=provider, path=path)
+        self._uses = 0  # Hydra copies the source for each composition
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Loads a config, as Hydra's own does.
+        """Loads a config, as Hydra's own does, within limits.
 
         Raises:
             HydraException: If the path leads out of the directory, or a symbolic link out of the
                 caller's directories and the project.
+            OSError: If it is no regular file, or has more bytes than a config.
+            UnfitError: If its contents exceed what a config may be.
         """
         if os.path.normpath(config_path).startswith("..") or Path(config_path).is_absolute():
             raise HydraException(f"{config_path!r} lies outside of the config directories")
@@ -57,7 +66,53 @@ class FileConfigSource(file_config_source.FileConfigSource):
         # An installer may link the built-in ones to its cache.
         if self.provider == PROVIDER and not any(file.is_relative_to(place) for place in places):
             raise HydraException(f"{config_path!r} is a symbolic link to {str(file)!r}, outside of the project")
-        return super().load_config(config_path)
+        text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
+        result = _Result(
+            provider=self.provider,
+            path=f"{self.scheme()}://{self.path}",
+            config=bounded_yaml.load(text, str(file)),
+            header=self._get_header_dict(text[:_HEADER]),
+        )
+        result.use = lambda entries: self._use(file, entries)
+        return result
+
+    def _use(self, file: Path, entries: int) -> None:
+        self._uses += 1 + entries
+        if self._uses > _MOST_USES:
+            raise DefaultsError(file)
+
+
+class _Result(ConfigResult):
+    """A config whose defaults list reports each use; Hydra copies the list for each place that the config has."""
+
+    use: Callable[[int], None]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "defaults_list" and value is not None:
+            value = _Defaults(value, self.use)
+        super().__setattr__(name, value)
+
+
+class _Defaults(list[InputDefault]):
+    def __init__(self, entries: Iterable[InputDefault], use: Callable[[int], None]) -> None:
+        super().__init__(entries)
+        self._use = use
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> list[InputDefault]:
+        self._use(len(self))
+        return [copy.deepcopy(entry, memo) for entry in self]
+
+
+class DefaultsError(HydraException):
+    """Defaults lists lead to more configs than a composition may have: two entries of each double them.
+
+    Attributes:
+        file: The config that exceeds the limit.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"defaults lists lead to more than {_MOST_USES} configs; expected fewer")
+        self.file = file
 
 
 class SearchPathError(HydraException):

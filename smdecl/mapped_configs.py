@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import schema
+from smdecl import bounded_yaml, schema
 from smdecl.errors import ConfigError, KeyPath, Problem
 
 # As an option file of these groups does, a mapping may set some of their keys.
 _MERGED = ("audit", "devices", "options", "publish", "verify")
-_DEEPEST = 64
 
 
 def plain(values: Mapping[str, object]) -> dict[str, Any]:
     """Returns a mapping as dicts, lists and scalars; paths become text.
 
     Raises:
-        ConfigError: With every value that no config can hold, and every key that is none of its.
+        ConfigError: With every value that no config can hold, and every key that is none of its;
+            or if there are more values than a config may have.
     """
     problems = [*_misplaced(values)]
     try:
-        found = {key: _plain(value, (str(key),), problems) for key, value in values.items()}
+        numbers = itertools.count()
+        found = {key: _plain(value, (str(key),), problems, numbers) for key, value in values.items()}
     except OmegaConfBaseException as error:  # of a program's own config
         raise ConfigError(str(error).partition("\n")[0]) from error
     if problems:
@@ -67,18 +69,20 @@ def _misplaced(values: Mapping[str, object]) -> list[Problem]:
     return problems
 
 
-def _plain(value: object, path: KeyPath, problems: list[Problem]) -> Any:
-    if len(path) > _DEEPEST:
-        problems.append(Problem(path[:3], f"is nested more than {_DEEPEST} deep"))
+def _plain(value: object, path: KeyPath, problems: list[Problem], numbers: Iterator[int]) -> Any:
+    if next(numbers) >= bounded_yaml.MOST_NODES:  # a value that two others share is one for each
+        raise ConfigError(Problem(path[:1], f"more than {bounded_yaml.MOST_NODES} values; expected fewer"))
+    if len(path) > bounded_yaml.DEEPEST:
+        problems.append(Problem(path[:3], f"is nested more than {bounded_yaml.DEEPEST} deep"))
         return None
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item, (*path, str(key)), problems) for key, item in value.items()}
+        return {key: _plain(item, (*path, str(key)), problems, numbers) for key, item in value.items()}
     if value is None or isinstance(value, (str, bytes, int, float)):
         return value
     if isinstance(value, Sequence):
-        return [_plain(item, (*path, index), problems) for index, item in enumerate(value)]
+        return [_plain(item, (*path, index), problems, numbers) for index, item in enumerate(value)]
     expected = "expected text, a number, a list or a mapping"
     problems.append(Problem(path, f"{expected}, got {type(value).__name__}"))
     return None

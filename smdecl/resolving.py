@@ -10,6 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from smdecl import bounded_interpolations, bounded_yaml
+from smdecl.bounded_interpolations import Budget
 from smdecl.errors import KeyPath, Problem, dotted
 
 _NOT_GIVEN = object()
@@ -61,13 +63,13 @@ def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], Environ
 
     OmegaConf itself would raise at the first interpolation that leads nowhere.
     """
-    raw = OmegaConf.to_container(config, resolve=False)
-    resolver = _Resolver([], Environment())
-    pairs = {
-        str(key): resolver.resolve(config, key, raw[key], (str(key),))  # type: ignore[index]
-        for key in config
-        if key != "hydra"
-    }
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    pairs: dict[str, Resolved] = {}
+    with bounded_interpolations.shared_budget() as budget:
+        resolver = _Resolver([], Environment(), budget)
+        for key in config:
+            if key != "hydra" and not budget.excess:
+                pairs[str(key)] = resolver.resolve(config, key, raw[key], (str(key),))
     values = {key: pair.value for key, pair in pairs.items()}
     recorded = {key: pair.recorded for key, pair in pairs.items()}
     return values, recorded, resolver.environment, resolver.problems
@@ -77,8 +79,14 @@ def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], Environ
 class _Resolver:
     problems: list[Problem]
     environment: Environment
+    budget: Budget
 
     def resolve(self, node: DictConfig | ListConfig, key: Any, raw: Any, path: KeyPath) -> Resolved:
+        if self.budget.excess:  # it is reported, and whatever follows would exceed it too
+            return Resolved(None, None)
+        if len(path) > bounded_yaml.DEEPEST:
+            self.problems.append(Problem(path[:3], f"nested more than {bounded_yaml.DEEPEST} deep; expected less"))
+            return Resolved(None, None)
         if raw == "???":
             self.problems.append(Problem(path, f"must be given: write {dotted(path)}=..."))
             return Resolved(None, None)
@@ -87,7 +95,8 @@ class _Resolver:
         try:
             value = node[key]
         except OmegaConfBaseException as error:
-            self.problems.append(Problem(path, _interpolation_error(error)))
+            message = self.budget.excess or interpolation_error(error)
+            self.problems.append(Problem(path, message))
             return Resolved(None, None)
         finally:
             _read.reset(token)
@@ -110,7 +119,8 @@ class _Resolver:
         )
 
 
-def _interpolation_error(error: OmegaConfBaseException) -> str:
+def interpolation_error(error: OmegaConfBaseException) -> str:
+    """Returns why OmegaConf could not resolve a value, without what it says of its own types."""
     text = str(error).splitlines()[0]
     text = text.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
     name = f"oc.{text.rpartition(' ')[2]}"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import traceback
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
 from smdecl import config_dirs, explaining, pipeline
@@ -22,6 +24,9 @@ from smdecl.abandoning import AbandonedError
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 
 _RESULT = "result.json"
+_MOST_VARIANTS = 10_000
+_ENDLESS = -1  # the length of a range that never ends
+_UNTOLD = 10**18  # variants; their number is not told beyond
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,52 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             raise ConfigError(problem) from error
         except ValueError as error:
             raise ConfigError(explaining.require_read(overrides)) from error
+        _require_bounded(parsed)
         try:
-            empty = [override for override in _own(parsed) if not BasicSweeper.split_arguments([override], None)[0]]
-            variants: list[list[str]] = BasicSweeper.split_arguments(_own(parsed), None)[0]
+            return BasicSweeper.split_arguments(_own(parsed), None)[0]
         except HydraException as error:
             raise ConfigError(str(error)) from error
-    if empty:
+
+
+def _require_bounded(parsed: Sequence[Override]) -> None:
+    """Raises if the overrides make no variant, or too many; makes none of them."""
+    counts = [(override, _count(override)) for override in _own(parsed)]
+    if empty := [override for override, count in counts if count == 0]:
         message = "is a sweep over nothing; takes a range or a pattern with something in it"
-        raise ConfigError([Problem((), message, Origin(override=override.input_line)) for override in empty])
-    return variants
+        raise ConfigError([Problem((), message, _origin(override)) for override in empty])
+    if endless := [override for override, count in counts if count == _ENDLESS]:
+        message = "is a range without an end; expected finite bounds, and a step other than 0"
+        raise ConfigError([Problem((), message, _origin(override)) for override in endless])
+    variants = math.prod(count for _, count in counts)
+    if variants > _MOST_VARIANTS:
+        widest, _ = max(counts, key=lambda counted: counted[1])
+        shown = str(variants) if variants < _UNTOLD else f"more than {_UNTOLD}"
+        message = f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
+        raise ConfigError(Problem((), message, _origin(widest)))
+
+
+def _origin(override: Override) -> Origin:
+    return Origin(override=override.input_line)
+
+
+def _count(override: Override) -> int:
+    """Returns how many values an override takes in turn; 1 for those that Hydra's sweeper refuses."""
+    swept = override.value()
+    if isinstance(swept, RangeSweep):
+        return _length(swept)
+    if isinstance(swept, ChoiceSweep):
+        return len(swept.list)
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        return sum(1 for _ in override.sweep_iterator())
+    return 1
+
+
+def _length(swept: RangeSweep) -> int:
+    bounds = [swept.start or 0, swept.stop or 0, swept.step]
+    if swept.step == 0 or not all(isinstance(bound, int) or math.isfinite(bound) for bound in bounds):
+        return _ENDLESS
+    start, stop, step = map(Fraction, bounds)
+    return max(0, math.ceil((stop - start) / step))
 
 
 def hydra_overrides(overrides: Sequence[str]) -> list[str]:
