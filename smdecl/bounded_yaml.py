@@ -16,12 +16,13 @@ from omegaconf._utils import get_yaml_loader
 MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
 DEEPEST = 64
+_PARSED = 8  # characters of a text with interpolations that count as a node
 
 
 class UnfitError(yaml.MarkedYAMLError):
     """A file is YAML, and more than a config may be: too many nodes, nested too deeply, or no mapping."""
 
-    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 
@@ -64,9 +65,11 @@ class _Counter:
         elif isinstance(event, yaml.CollectionEndEvent):
             self._close()
         elif isinstance(event, yaml.ScalarEvent):
-            self._nodes += 1
+            # OmegaConf parses a text with interpolations slowly.
+            nodes = 1 + len(event.value) // _PARSED if "${" in event.value else 1
+            self._nodes += nodes
             if event.anchor is not None:
-                self._anchored[event.anchor] = _Anchored(1, 0)
+                self._anchored[event.anchor] = _Anchored(nodes, 0)
         elif isinstance(event, yaml.AliasEvent):
             self._repeat(event)
         self._require_bounded(event)
@@ -80,7 +83,7 @@ class _Counter:
 
     def _repeat(self, event: yaml.AliasEvent) -> None:
         # The parser itself refuses an alias of an anchor that does not exist.
-        anchored = self._anchored.get(event.anchor, _Anchored(1, 0))
+        anchored = self._anchored.get(str(event.anchor), _Anchored(1, 0))
         if anchored is None:
             raise UnfitError(f"the alias *{event.anchor} repeats what contains it", event.start_mark)
         self._nodes += anchored.nodes
@@ -119,7 +122,7 @@ def load(text: str, name: str) -> DictConfig | ListConfig:
         return OmegaConf.create()
     if isinstance(found, (dict, list)):
         return OmegaConf.create(found)
-    start = yaml.Mark(name, 0, 0, 0, None, None)
+    start = yaml.Mark(name, 0, 0, 0, None, 0)
     raise UnfitError(f"expected a mapping, got {found!r}", start)
 
 

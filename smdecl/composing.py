@@ -25,6 +25,7 @@ from smdecl import config_dirs, explaining, hydra_sources, mapped_configs, resol
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, Origin, Problem
 from smdecl.hydra_scope import scope
+from smdecl.interrupting import interrupts_first
 from smdecl.locating import Locator
 
 PRIMARY = "export"
@@ -152,8 +153,9 @@ def _settings(config: Any) -> dict[str, Any]:
 def _resolved(node: DictConfig, key: Any, raw: Any) -> Any:
     """Returns a setting with its interpolations resolved; unresolved if that is not possible outside of a job."""
     try:
-        value = node[key]
-        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        with interrupts_first():
+            value = node[key]
+            return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException:
         return raw
 
@@ -187,7 +189,7 @@ def from_job(config: DictConfig) -> Composition:
 # Hydra looks at some of what it is given only by using it.
 _HYDRAS = (
     *(HydraException, OmegaConfBaseException, yaml.YAMLError),
-    *(ValueError, AssertionError, TypeError, AttributeError, KeyError, OSError),
+    *(ValueError, AssertionError, TypeError, AttributeError, KeyError, OSError, RecursionError),
 )
 _Failure = tuple[Exception, "Override | str | None"]
 
@@ -200,7 +202,8 @@ def _compose_what_can_be(
     failures: list[_Failure] = []
     while True:
         try:
-            return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
+            with interrupts_first():
+                return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
         except _HYDRAS as error:
             culprit = explaining.culprit(error, remaining)
             failures.append((error, culprit))

@@ -35,8 +35,12 @@ def culprit(error: Exception, overrides: Sequence[str]) -> Override | str | None
         return error.override
     if isinstance(error, (hydra_sources.DefaultsError, bounded_yaml.UnfitError)):
         return None
-    if (unread := _unread(overrides)) is not None:
-        return unread
+    if isinstance(error, RecursionError):
+        return next((override for override in overrides if _nesting(override) > bounded_yaml.DEEPEST), None)
+    return _unread(overrides) or _subject(error, overrides)
+
+
+def _subject(error: Exception, overrides: Sequence[str]) -> Override | None:
     parsed: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
@@ -79,11 +83,21 @@ def _unfit(error: Exception, override: Override) -> str:
 def _unread(overrides: Sequence[str]) -> str | None:
     """Returns an override that holds an integer which is longer than Python reads."""
     for override in overrides:
-        try:
-            OverridesParser.create().parse_override(override)
-        except ValueError:
-            return override
+        with contextlib.suppress(RecursionError):
+            try:
+                OverridesParser.create().parse_override(override)
+            except ValueError:
+                return override
     return None
+
+
+def _nesting(text: str) -> int:
+    """Returns how deep the brackets of a text are nested, at most: some may be quoted."""
+    depth = deepest = 0
+    for character in text:
+        depth += (character in "[{(") - (character in "]})")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def require_read(overrides: Sequence[str]) -> list[Problem]:
@@ -115,6 +129,10 @@ def explain(error: Exception, culprit: Override | str | None, config: DictConfig
         config: What could be composed without it; None where nothing could.
         config_name: The primary config.
     """
+    if isinstance(error, RecursionError):
+        deepest = rf"[\[{{(]{{{bounded_yaml.DEEPEST}}}"
+        origin = _line_where(deepest) if culprit is None else Origin(override=str(culprit))
+        return Problem((), f"nested more than {bounded_yaml.DEEPEST} deep; expected less", origin)
     if isinstance(culprit, str):
         if not isinstance(error, OverrideParseException):
             return _too_long(Origin(override=culprit))

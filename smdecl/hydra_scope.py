@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
 from smdecl import bounded_interpolations, hydra_sources, resolving
+from smdecl.interrupting import interrupts_first
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -43,7 +44,7 @@ def scope() -> Iterator[None]:
             return
         _entered = True
         try:
-            with _own_state():
+            with interrupts_first(), _own_state():
                 yield
         finally:
             _entered = False

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from smdecl import files
 from smdecl.errors import UsageError, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_MOST_BYTES = 1 << 20  # of a pyproject.toml
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,9 @@ def _declared(pyproject: Path) -> dict[str, Any]:
     if not pyproject.is_file():
         return {key: setting.default for key, setting in _SETTINGS.items()}
     try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        text = files.read_regular(pyproject, _MOST_BYTES).decode()
+        tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
     declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
     keys = ", ".join(_SETTINGS)

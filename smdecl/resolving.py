@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from smdecl import bounded_interpolations, bounded_yaml
 from smdecl.bounded_interpolations import Budget
 from smdecl.errors import KeyPath, Problem, dotted
+from smdecl.interrupting import interrupts_first
 
 _NOT_GIVEN = object()
 _read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
@@ -93,7 +94,8 @@ class _Resolver:
         read: dict[str, str] = {}
         token = _read.set(read)
         try:
-            value = node[key]
+            with interrupts_first():
+                value = node[key]
         except OmegaConfBaseException as error:
             message = self.budget.excess or interpolation_error(error)
             self.problems.append(Problem(path, message))

@@ -93,7 +93,22 @@ def _checkpoint(prefix: Path) -> str:
     return "\n".join(tensor.name for tensor in bundle.read(prefix))
 
 
+def _compose(directory: Path, *overrides: Path) -> str:
+    from smdecl import composing
+
+    found = composing.compose(list(map(str, overrides)), directories=[directory])
+    return json.dumps(found.values)
+
+
+def _sweep(*overrides: Path) -> str:
+    from smdecl import variants
+
+    return json.dumps(variants.expand(list(map(str, overrides))))
+
+
 VERBS = {
+    "compose": _compose,
+    "sweep": _sweep,
     "inspect": _inspect,
     "diff": _diff,
     "manifest": _manifest,
