@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Iterator, Set
 from importlib import metadata
 from pathlib import Path
 
+from smdecl.resources import PACKAGE
 from smdecl.usercode import is_users
 
-_PACKAGE = Path(__file__).resolve().parent
 _SITES = ("site-packages", "dist-packages")
 
 
@@ -59,7 +59,7 @@ def outside(names: Iterable[str], root: Path) -> dict[str, Path]:
     return {
         _called(name, path): path
         for name, path in sorted(found.items())
-        if not path.is_relative_to(_PACKAGE) and not path.resolve().is_relative_to(root)
+        if not path.is_relative_to(PACKAGE) and not path.resolve().is_relative_to(root)
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+# The directory of smdecl's own code.
+PACKAGE = Path(__file__).resolve().parent
 
 
 def _find(name: str) -> Path:
     # A wheel carries the folder inside the package; a checkout and an editable install have it beside the package.
-    inside = _PACKAGE / Path(name).name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    inside = PACKAGE / Path(name).name
+    return inside if inside.is_dir() else PACKAGE.parent / name
 
 
 def conf_dir() -> Path:

@@ -27,6 +27,8 @@ from multiprocessing.util import (  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
+from smdecl.resources import PACKAGE
+
 _COMMAND = "import sys; sys.path[:] = {path!r}; from multiprocessing.forkserver import main; main({fds}, {preload!r})"
 
 
@@ -149,7 +151,7 @@ def ensure_tracker() -> None:
 
 def _search_path() -> list[str]:
     """Returns the path that this process finds modules by, smdecl's own among them."""
-    own = str(Path(__file__).resolve().parent.parent)
+    own = str(PACKAGE.parent)
     return [*sys.path, own] if own not in sys.path else list(sys.path)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from smdecl import trust
 from smdecl.errors import KeyPath, ModelError, Problem
+from smdecl.resources import PACKAGE
 
-_PACKAGE = Path(__file__).resolve().parent
 _INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 
@@ -65,7 +65,7 @@ def traceback_text(error: BaseException) -> str:
 def is_users(filename: str) -> bool:
     """Tells whether a file of source is the user's own: not smdecl's, not installed, not made by AutoGraph."""
     path = Path(filename)
-    if path.is_relative_to(_PACKAGE) and path.name != "models.py":
+    if path.is_relative_to(PACKAGE) and path.name != "models.py":
         return False
     # AutoGraph runs functions from temporary copies, whose lines are not the user's.
     return (
