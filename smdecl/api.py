@@ -310,6 +310,6 @@ def _start(verb: str) -> None:
         raise UsageError(f"smdecl.{verb} was called from within the body of a tf.function; call it outside")
     if tf is not None and not tf.executing_eagerly():
         raise UsageError(f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly")
-    from smdecl import isolating
+    from smdecl.isolation import processes
 
-    isolating.start()
+    processes.start()

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from smdecl import __version__, isolating, reporting
+from smdecl import __version__, reporting
 from smdecl.arguments import VERBS, parse
 from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
+from smdecl.isolation import processes
 
 if TYPE_CHECKING:
     from smdecl.config import Composition
@@ -47,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except _Interrupted as interrupted:
-        isolating.leave()
+        processes.leave()
         _end_by(interrupted.number)
     finally:
-        isolating.stop()
+        processes.stop()
 
 
 def run(argv: Sequence[str]) -> int:
@@ -117,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
             _prepare_completion(arguments)
         return hydra_app.show(arguments, find_project(Path.cwd(), arguments.trust))
     if arguments.verb != "check":
-        isolating.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
+        processes.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         return _multirun(arguments, project)
@@ -138,9 +139,9 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
 def _version(arguments: argparse.Namespace) -> int:
     reporting.result(f"smdecl {__version__}\n")
     if arguments.verbose:
-        from smdecl import confining
+        from smdecl.isolation import confine
 
-        reporting.result(f"{confining.describe()}\n")
+        reporting.result(f"{confine.describe()}\n")
     return 0
 
 
@@ -187,7 +188,7 @@ def _plan(config: Composition, trust: Sequence[str]) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    isolating.start()
+    processes.start()
     from smdecl import api, rendering
 
     verified = api.verify(arguments.directory, arguments.key, arguments.allow_ops)
@@ -203,7 +204,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproducing.compare_environment(directory)
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
-    isolating.start()
+    processes.start()
     from smdecl import api
 
     config = _compose(arguments) if arguments.composes else None

@@ -14,7 +14,6 @@ from smdecl import (
     custom_ops,
     digests,
     files,
-    isolating,
     making,
     manifest,
     models_config,
@@ -26,10 +25,11 @@ from smdecl import (
     signing,
     trust,
     uploading,
-)  # fmt: skip
+)
 from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
-from smdecl.confining import Confinement
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
+from smdecl.isolation import processes  # fmt: skip
+from smdecl.isolation.confine import Confinement
 from smdecl.making import Made, Plan
 from smdecl.printing import printable
 from smdecl.project import Project, find_project
@@ -60,7 +60,7 @@ def plan(composition: Composition, project: Project) -> Plan:
     """Runs the line through trace; writes nothing."""
     with located(composition):
         config = checking.check(composition, project)
-        planned = isolating.run(
+        planned = processes.run(
             making.plan, config, project, failure=ModelError, doing="building and tracing",
             confinement=_confinement(config, project),
         )  # fmt: skip
@@ -226,8 +226,8 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     if project.custom_ops:
         # Not where the model is built: TensorFlow gives the ops of a library only to the code that first loads it.
         doing = "loading the project's custom_ops"
-        providers = isolating.run(custom_ops.load, project, failure=ModelError, doing=doing)
-    made = isolating.run(
+        providers = processes.run(custom_ops.load, project, failure=ModelError, doing=doing)
+    made = processes.run(
         making.make, config, project, directory, providers,
         failure=ModelError, doing="building and saving", fresh=fresh,
         confinement=_confinement(config, project, directory),
@@ -364,7 +364,7 @@ def _in_manifest(directory: Path, problem: Problem) -> Problem:
 def _verify(
     directory: Path, signatures: Mapping[str, Signature], options: Verify, project: Project
 ) -> VerificationRecord:
-    report = isolating.run(
+    report = processes.run(
         making.verify, directory, signatures, options, project,
         failure=VerificationError, doing="loading and running the export",
         confinement=Confinement((directory, *custom_ops.places(project))),

@@ -12,19 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smdecl import (
-    abandoning,
-    checking,
-    composing,
-    config_dirs,
-    hydra_app,
-    isolating,
-    launching,
-    pipeline,
-    variants,
-)
+from smdecl import checking, composing, config_dirs, hydra_app, launching, pipeline, variants
 from smdecl.config import Composition
 from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
+from smdecl.isolation import groups, processes
 from smdecl.project import Project
 from smdecl.variants import Request, Tell, Variant
 
@@ -132,9 +123,9 @@ class _Sweep:
         """
         # First of all: while the server is started, the environment of this process is not what it was.
         prepared = [self._prepare(number, overrides) for number, overrides in enumerate(swept)]
-        group = abandoning.Group()
+        group = groups.Group()
         jobs = self.request.jobs or len(os.sched_getaffinity(0))
-        pool = ThreadPoolExecutor(jobs, initializer=abandoning.join, initargs=(group,))
+        pool = ThreadPoolExecutor(jobs, initializer=groups.join, initargs=(group,))
         pending = [
             pool.submit(variants.export, number, overrides, *prepared[number]) for number, overrides in enumerate(swept)
         ]
@@ -144,7 +135,7 @@ class _Sweep:
                 del pending[0]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            isolating.abandon(group)
+            processes.abandon(group)
             pool.shutdown()
             done = [one for one in pending if not one.cancelled() and one.exception() is None]
             results += [self.tell(one.result()) for one in done]

@@ -20,8 +20,8 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, 
 from hydra.errors import HydraException, OverrideParseException
 
 from smdecl import config_dirs, explaining, pipeline
-from smdecl.abandoning import AbandonedError
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
+from smdecl.isolation.groups import AbandonedError
 
 _RESULT = "result.json"
 _MOST_VARIANTS = 10_000

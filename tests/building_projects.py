@@ -5,8 +5,9 @@ import textwrap
 import pytest
 import tensorflow as tf
 
-from smdecl import building, checking, isolating
+from smdecl import building, checking
 from smdecl.errors import ConfigError, ModelError
+from smdecl.isolation import processes
 from smdecl.project import find_project
 
 NET = """
@@ -115,7 +116,7 @@ def described(project, *overrides):
     """Returns the description of what a config builds, in a process of its own as an export does it."""
     here = find_project(project.root)
     config = checking.check(project.compose("verify=load", *overrides), here)
-    return isolating.run(_record, config, here, failure=ModelError, doing="building")
+    return processes.run(_record, config, here, failure=ModelError, doing="building")
 
 
 def _record(config, project):

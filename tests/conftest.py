@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import cli, isolating
+from smdecl import cli
 from smdecl.errors import ModelError
+from smdecl.isolation import processes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -153,7 +154,7 @@ def _text(file: io.BufferedRandom) -> str:
 
 def run_script(code: str, *arguments: str) -> None:
     """Runs a script in a new process that has imported TensorFlow, in the current directory."""
-    isolating.run(_run_script, code, arguments, failure=ModelError, doing="running a script")
+    processes.run(_run_script, code, arguments, failure=ModelError, doing="running a script")
 
 
 def _run_script(code: str, arguments: Sequence[str]) -> None:

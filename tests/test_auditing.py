@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from smdecl import auditing, inspecting, isolating
+from smdecl import auditing, inspecting
 from smdecl.errors import InternalError
+from smdecl.isolation import processes
 from tests.audits import SCALAR, TEXT, X, Y, levels, nodes, places, rules_of, save_and_audit
 
 
@@ -160,7 +161,7 @@ def test_a_users_function_is_audited_whatever_its_name(find):
 
 
 def test_what_a_strategy_leaves_in_the_bytes_is_found():
-    replicas, variables, plain = isolating.run(
+    replicas, variables, plain = processes.run(
         strategy_findings, failure=InternalError, doing="tracing under a strategy"
     )
 

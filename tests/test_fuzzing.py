@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import auditing, checking, isolating, pipeline, schema
+from smdecl import auditing, checking, pipeline, schema
 from smdecl.config import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
+from smdecl.isolation import processes
 from smdecl.project import find_project
 from smdecl.weights_formats import FORMATS
 from tests.conftest import ROOT
@@ -259,7 +260,7 @@ def exported(composition, values):
 
 @several(15, 200, pytest.mark.soak)
 def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(composition, monkeypatch, tmp_path, examples):
-    isolating.start()
+    processes.start()
     multiprocessing.util.get_temp_dir()  # which outlives the test
     scratch, place = tmp_path / "scratch", tmp_path / "place"
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import isolating
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
+from smdecl.isolation import processes
 from tests.conftest import ROOT
 
 
 def run(function, *args):
-    return isolating.run(function, *args, failure=VerificationError, doing="testing")
+    return processes.run(function, *args, failure=VerificationError, doing="testing")
 
 
 def name_of_a_layer():
@@ -165,10 +165,10 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, nu
     pids = tmp_path / "pids"
     script.write_text(
         textwrap.dedent(f"""
-        from smdecl import isolating
+        from smdecl.isolation import processes
         from smdecl.errors import ModelError
         from tests.test_isolating import sleep_beside_a_child
-        isolating.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
+        processes.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
         """)
     )
     process = interruptible(

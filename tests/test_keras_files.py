@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, isolating, making, manifest
+from smdecl import checking, making, manifest
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
+from smdecl.isolation import processes
 from smdecl.project import find_project
 from tests.conftest import ROOT, run_script
 
@@ -131,7 +132,7 @@ def planned(project, *overrides):
     """Builds, restores and traces, in a process of its own as an export does it."""
     here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
-    return isolating.run(making.plan, checked, here, failure=ModelError, doing="building")
+    return processes.run(making.plan, checked, here, failure=ModelError, doing="building")
 
 
 def refusals(project, *overrides, kind=ConfigError):

@@ -19,9 +19,10 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import checking, isolating, making, manifest, pipeline, reproducing, settling, verifying
+from smdecl import checking, making, manifest, pipeline, reproducing, settling, verifying
 from smdecl.config import parse_signature, parse_verify
 from smdecl.errors import ModelError
+from smdecl.isolation import processes
 from smdecl.project import find_project
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
@@ -267,7 +268,7 @@ def test_what_tensorflow_itself_writes_is_another_elsewhere(original, tmp_path, 
     moved = shutil.copytree(original.root, tmp_path / "moved", ignore=shutil.ignore_patterns("exports*", "sweeps"))
     made = [tmp_path / "first", tmp_path / "second"]
     for place, directory in zip((original.root, moved), made, strict=True):
-        isolating.run(make_unsettled, [f"release={kind}"], place, directory, failure=ModelError, doing="saving")
+        processes.run(make_unsettled, [f"release={kind}"], place, directory, failure=ModelError, doing="saving")
 
     assert {name for name in differences(*made) if "." in name} == files
 
@@ -318,7 +319,7 @@ def as_bytes(values):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_variables_of_any_kind_are_a_checkpoint(releases, kind):
-    is_zeroed, values, restored = isolating.run(
+    is_zeroed, values, restored = processes.run(
         read_as_checkpoint, releases[kind], failure=ModelError, doing="reading a checkpoint"
     )
 
@@ -335,12 +336,12 @@ def save_again(directory, again):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     again = tmp_path / "again"
-    isolating.run(save_again, releases[kind], again, failure=ModelError, doing="saving again")
+    processes.run(save_again, releases[kind], again, failure=ModelError, doing="saving again")
     shutil.copytree(releases[kind] / "assets.extra", again / "assets.extra")
     config = manifest.read(releases[kind])["config"]
     signatures = {key: parse_signature(value) for key, value in config["signatures"].items()}
 
-    report = isolating.run(
+    report = processes.run(
         verifying.verify, again, signatures, parse_verify(config["verify"]), failure=ModelError, doing="verifying"
     )
 

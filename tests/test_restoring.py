@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import building, checking, isolating, manifest, restoring
+from smdecl import building, checking, manifest, restoring
 from smdecl.errors import ConfigError, ModelError
+from smdecl.isolation import processes
 from smdecl.models import Scaler
 from smdecl.project import find_project
 from smdecl.weights_formats import FORMATS
@@ -199,7 +200,7 @@ def described(project, *given):
     """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
     here = find_project(project.root)
     config = checking.check(project.compose(*given), here)
-    return isolating.run(_record, config, here, failure=ModelError, doing="building")
+    return processes.run(_record, config, here, failure=ModelError, doing="building")
 
 
 def _record(config, project):

@@ -57,7 +57,7 @@ FOREIGN = [
     "keras.saving.deserialize_keras_object", "keras.Model.load_weights",
     "tensorflow.io.write_file", "tensorflow.raw_ops.WriteFile",
     "tensorflow.raw_ops.EagerPyFunc", "tensorflow.py_function", "tensorflow.compat.v1.py_func",
-    "tensorflow.function", "keras.layers.get", "smdecl.isolating.os.system",
+    "tensorflow.function", "keras.layers.get", "smdecl.isolation.processes.os.system",
     "smdecl.project.find_project",
 ]  # fmt: skip
 # Of modules that may be imported; what they are is seen then.

@@ -15,16 +15,17 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import confining, frameworks, isolating, loading, pipeline
-from smdecl.confining import Confinement
+from smdecl import frameworks, loading, pipeline
 from smdecl.errors import ModelError, SmdeclError, VerificationError
+from smdecl.isolation import confine, processes
+from smdecl.isolation.confine import Confinement
 from tests.conftest import run_cli
 
-needs_landlock = pytest.mark.skipif(confining.abi() == 0, reason="this kernel has no Landlock")
+needs_landlock = pytest.mark.skipif(confine.abi() == 0, reason="this kernel has no Landlock")
 
 
 def run(function, *args, confinement):
-    return isolating.run(function, *args, failure=VerificationError, doing="trying", confinement=confinement)
+    return processes.run(function, *args, failure=VerificationError, doing="trying", confinement=confinement)
 
 
 def attempts(allowed, secret, parent, port):
@@ -234,7 +235,7 @@ def test_a_graph_that_reaches_outside_is_not_run_unless_its_ops_are_named(printi
 def test_the_version_says_what_the_kernel_confines(tmp_path):
     done = run_cli("--version", "--verbose", cwd=tmp_path)
 
-    assert done.stdout.splitlines() == [f"smdecl {smdecl.__version__}", confining.describe()]
+    assert done.stdout.splitlines() == [f"smdecl {smdecl.__version__}", confine.describe()]
 
 
 def call(name, *arguments):

@@ -28,11 +28,11 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from smdecl import confining
-from smdecl.abandoning import Group, current, require_wanted
-from smdecl.confining import Confinement
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.server import Child, Server, ensure_tracker
+from smdecl.isolation import confine
+from smdecl.isolation.confine import Confinement
+from smdecl.isolation.groups import Group, current, require_wanted
+from smdecl.isolation.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
 
@@ -336,7 +336,7 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     if task.confinement is not None:
         _close_pipes_to_others()
     # Before any thread is started, for that would not be confined.
-    is_confined = task.confinement is not None and confining.confine(task.confinement, Path(tempfile.gettempdir()))
+    is_confined = task.confinement is not None and confine.confine(task.confinement, Path(tempfile.gettempdir()))
     if is_confined:
         # tf_keras reads its settings in the home directory when it is imported, and fails where it may not.
         os.environ["KERAS_HOME"] = tempfile.gettempdir()

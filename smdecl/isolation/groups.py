@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from smdecl.server import Child
+from smdecl.isolation.server import Child
 
 
 class AbandonedError(Exception):

@@ -1,0 +1,1 @@
+"""Runs functions in processes of their own, confined by the kernel where that is asked for."""
