@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         sweep,
         verify,
     )
-    from smdecl.config import Composition
+    from smdecl.config.settings import Composition
     from smdecl.making import Plan
     from smdecl.outcomes import Checked, Reproduction, Verified
     from smdecl.pipeline import Release
@@ -56,7 +56,7 @@ __all__ = [
 # Module of each name that is neither here nor in smdecl.api.
 _MODULES = {
     "Checked": "outcomes",
-    "Composition": "config",
+    "Composition": "config.settings",
     "DescriptionRecord": "records",
     "DiffRecord": "records",
     "Plan": "making",

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from smdecl.config import Composition
+from smdecl.config.project import Project, find_project
+from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
 from smdecl.outcomes import Checked, Reproduction, Verified
-from smdecl.project import Project, find_project
 
 if TYPE_CHECKING:  # each verb imports only what it needs
     from smdecl.making import Plan
@@ -43,7 +43,7 @@ def compose(
         errors.UsageError: If `overrides` is a lone string, or a directory does not exist.
         errors.ConfigError: With every override and interpolation that cannot be taken.
     """
-    from smdecl import composing
+    from smdecl.config import compose as composing
 
     return composing.compose(
         _strings("overrides", overrides), directories=_directories(config_dir), config_name=config_name
@@ -255,7 +255,7 @@ def _composition(config: Config) -> Composition:
     if isinstance(config, Composition):
         return config
     if isinstance(config, Mapping):
-        from smdecl import composing
+        from smdecl.config import compose as composing
 
         return composing.compose_mapping(config)
     raise UsageError(f"config: expected what smdecl.compose returns, or a mapping, got {_kind(config)}")

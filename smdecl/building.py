@@ -18,10 +18,11 @@ import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 
-from smdecl import keras_models, keras_state, matching, methods, object_graph, restoring, trust, usercode
-from smdecl.config import Devices, ExportConfig, Signature
+from smdecl import keras_models, keras_state, matching, methods, object_graph, restoring, usercode
+from smdecl.config import trust
+from smdecl.config.project import Project, make_importable
+from smdecl.config.settings import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
-from smdecl.project import Project, make_importable
 from smdecl.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import is_variable, variable_record

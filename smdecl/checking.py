@@ -11,22 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import (
-    config,
-    files,
-    frameworks,
-    op_sets,
-    paths,
-    schema,
-    sign_keys,
-    signature_rules,
-    trust,
-    verify_rules,
-    weights_rules,
-)
-from smdecl.config import Composition, ExportConfig
+from smdecl import files, op_sets, paths, schema, sign_keys, signature_rules, verify_rules, weights_rules
+from smdecl.config import frameworks, settings, trust
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
-from smdecl.project import Project
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"
@@ -50,7 +39,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     found = [problem for path, rule in _RULES if path not in broken_parts for problem in rule(values)]
     for key, value in _mapping(values, "signatures").items():
         if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
-            found += signature_rules.check(("signatures", key), config.parse_signature(value))
+            found += signature_rules.check(("signatures", key), settings.parse_signature(value))
     if ("functions",) not in broken_parts and ("signatures",) not in broken_paths:
         keys = _mapping(values, "signatures")
         found += signature_rules.check_functions(_mapping(values, "functions"), keys)
@@ -67,7 +56,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
         absent = {path for path, target, _ in trust.targets(dict(values)) if trust.is_absent(target)}
         kind = TrustError if {problem.path for problem in refused} - absent else ConfigError
         raise composition.masked(kind(problems))
-    return config.parse(values)
+    return settings.parse(values)
 
 
 def _shortened(broken: list[Problem], values: Mapping[str, Any]) -> list[Problem]:

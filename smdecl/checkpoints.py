@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from smdecl import keras_state, matching
 from smdecl.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
-from smdecl.config import Weights
+from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, nearest
 from smdecl.matching import PATH, Match, Outcome, name_of, no_value, other_shape
 from smdecl.tensors import is_variable

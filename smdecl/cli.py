@@ -19,8 +19,8 @@ from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
 from smdecl.isolation import processes
 
 if TYPE_CHECKING:
-    from smdecl.config import Composition
-    from smdecl.project import Project
+    from smdecl.config.project import Project
+    from smdecl.config.settings import Composition
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -103,7 +103,7 @@ def _end_by(number: int) -> NoReturn:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from smdecl.project import find_project
+    from smdecl.config.project import find_project
 
     if arguments.verb in _ON_DIRECTORIES:
         return _ON_DIRECTORIES[arguments.verb](arguments)
@@ -111,7 +111,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _version(arguments)
     shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
     if shows:
-        from smdecl import hydra_app
+        from smdecl.config import hydra_app
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
         if arguments.shell_completion:
@@ -146,9 +146,9 @@ def _version(arguments: argparse.Namespace) -> int:
 
 
 def _compose(arguments: argparse.Namespace) -> Composition:
-    from smdecl import composing
+    from smdecl.config import compose
 
-    return composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+    return compose.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
 
 
 def _prepare_completion(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config import Dim, Signature, Spec, input_names, parts
+from smdecl.config.settings import Dim, Signature, Spec, input_names, parts
 from smdecl.errors import ContractError, KeyPath, Problem, nearest
 from smdecl.names import PREDICT
 from smdecl.records import SavedModelRecord, SignatureRecord, TensorRecord, tensor_text

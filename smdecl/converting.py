@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import tfrecords, usercode
-from smdecl.config import Spec, shape_text
+from smdecl.config.settings import Spec, shape_text
 from smdecl.errors import ConfigError, KeyPath, Problem
 
 _BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels

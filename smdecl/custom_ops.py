@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files, usercode
+from smdecl.config.project import Project, is_library, make_importable
+from smdecl.config.trust import find_spec
 from smdecl.errors import Problem, UsageError
 from smdecl.printing import printable
-from smdecl.project import Project, is_library, make_importable
 from smdecl.records import CustomOpsRecord
-from smdecl.trust import find_spec
 
 
 def load(project: Project) -> dict[str, str]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, frameworks, trust
-from smdecl.config import ExportConfig, Weights, example_contents
+from smdecl import files
+from smdecl.config import frameworks, trust
+from smdecl.config.settings import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 from smdecl.weights_formats import FORMATS
 

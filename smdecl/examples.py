@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import contract, converting, leaks, serving_apis, tf_examples, usercode
-from smdecl.config import Spec, Verify, input_names, parts
+from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array
 from smdecl.stored_examples import Example

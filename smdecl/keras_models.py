@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from smdecl.config import Nest, Spec
+from smdecl.config.settings import Nest, Spec
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
 from smdecl.object_graphs import VARIABLE_LISTS
 

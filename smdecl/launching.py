@@ -19,9 +19,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import composing, config_dirs, hydra_app, pipeline, variants
+from smdecl import pipeline, variants
+from smdecl.config import compose, hydra_app, search_path
+from smdecl.config.project import Project
 from smdecl.errors import ConfigError, Problem
-from smdecl.project import Project
 from smdecl.variants import Request, Tell, Variant
 
 _LAUNCHER = ("hydra", "launcher")
@@ -74,7 +75,7 @@ def _refuse(swept: Sequence[Sequence[str]], directory: Path, request: Request) -
     unfit = []
     for number, overrides in enumerate(swept):
         try:
-            composing.compose(overrides, directories=request.config_dir, config_name=request.config_name)
+            compose.compose(overrides, directories=request.config_dir, config_name=request.config_name)
         except ConfigError as error:
             variants.export(number, overrides, directory / str(number), variants.failing(error))
             unfit.append(number)
@@ -110,7 +111,7 @@ def _launch(
         flags = ["--multirun", "--config-name", request.config_name]
         hydra_app.run([*flags, *request.overrides, *hydra], job.__call__)
         return
-    with config_dirs.session():
+    with search_path.session():
         application = GlobalHydra.instance().hydra
         assert application is not None
         config = application.compose_config(request.config_name, list(hydra), RunMode.MULTIRUN)
@@ -153,6 +154,6 @@ class Job:
         name = variants.subdirectory(hydra.job.override_dirname)
 
         def make() -> pipeline.Release:
-            return pipeline.export(composing.from_job(config), self.project, name)
+            return pipeline.export(compose.from_job(config), self.project, name)
 
         variants.export(number, list(hydra.overrides.task), Path(hydra.runtime.output_dir), make)

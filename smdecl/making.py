@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl import custom_ops, files, outside_values
-from smdecl.config import ExportConfig, Signature, Verify
+from smdecl.config.project import Project
+from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
-from smdecl.project import Project
 from smdecl.records import CustomOpsRecord, ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
 
 if TYPE_CHECKING:

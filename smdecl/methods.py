@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import keras_models
-from smdecl.config import Nest, Signature, Spec
+from smdecl.config.settings import Nest, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
 from smdecl.specs import argument_problems, concrete_inputs, find_method, graph_of, parameters
 

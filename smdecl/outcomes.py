@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdecl.config import ExportConfig
+from smdecl.config.settings import ExportConfig
 from smdecl.errors import Problem
 from smdecl.records import Change
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from smdecl import trust
-from smdecl.config import ExportConfig
+from smdecl.config import trust
+from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem
 from smdecl.weights_formats import FORMATS
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files, schema
-from smdecl.config import Composition
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition
 from smdecl.errors import Problem, disk_errors
-from smdecl.project import Project
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
 _LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below

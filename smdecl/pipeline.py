@@ -23,16 +23,16 @@ from smdecl import (
     sign_keys,
     signature_rules,
     signing,
-    trust,
     uploading,
 )
-from smdecl.config import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
+from smdecl.config import trust
+from smdecl.config.project import Project, find_project
+from smdecl.config.settings import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
 from smdecl.making import Made, Plan
 from smdecl.printing import printable
-from smdecl.project import Project, find_project
 from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from smdecl import base_paths
 from smdecl.base_paths import HIGHEST, complete, versions
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
 

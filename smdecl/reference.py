@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import usercode, verifying
-from smdecl.config import Verify
+from smdecl.config.settings import Verify
 from smdecl.errors import Problem, VerificationError
 from smdecl.loading import to_array
 from smdecl.specs import find_method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from smdecl import schema
-from smdecl.config import Signature, Spec, input_names, parts
+from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.making import Plan
 from smdecl.manifest import plain
 from smdecl.outcomes import Verified

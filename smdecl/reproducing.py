@@ -11,12 +11,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import checking, making, manifest, origin_changes, pipeline, resolving
-from smdecl.config import Composition, Publish
+from smdecl import checking, making, manifest, origin_changes, pipeline
+from smdecl.config import resolve
+from smdecl.config.hydra_scope import scope
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
-from smdecl.hydra_scope import scope
 from smdecl.manifest_versions import config_of
-from smdecl.project import Project
 from smdecl.records import Change
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -98,7 +99,7 @@ def _composition(released: Mapping[str, Any]) -> Composition:
     try:
         config = OmegaConf.create({**config_of(released), "export_dir": "reproduced", "publish": asdict(publish)})
         with scope():
-            values, recorded, environment, problems = resolving.resolve(config)
+            values, recorded, environment, problems = resolve.resolve(config)
     except OmegaConfBaseException as error:
         raise VerificationError(f"the config in the manifest is none that smdecl writes: {error}") from error
     if problems:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smdecl import checkpoints, keras_files, keras_models
-from smdecl.config import Weights
+from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.matching import PATH, Match, Outcome, Restored
 

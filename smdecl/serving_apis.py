@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from smdecl.config import Dim, Spec
+from smdecl.config.settings import Dim, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import PREDICT
 from smdecl.records import TensorRecord

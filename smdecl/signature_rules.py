@@ -8,8 +8,9 @@ import keyword
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from smdecl import config, serving_apis
-from smdecl.config import Signature, Spec
+from smdecl import serving_apis
+from smdecl.config import settings
+from smdecl.config.settings import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import RESERVED_KEYS
 
@@ -55,7 +56,7 @@ def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     """Yields everything that is wrong with the signature at a key path."""
     if path[-1] in RESERVED_KEYS:
         yield Problem(path, f"{path[-1]!r} is reserved by TensorFlow; choose another signature key")
-    specs = [(("inputs", *place), spec) for place, _, spec in config.input_names(signature.inputs or {})]
+    specs = [(("inputs", *place), spec) for place, _, spec in settings.input_names(signature.inputs or {})]
     specs += [(("outputs", name), spec) for name, spec in (signature.outputs or {}).items()]
     for place, spec in specs:
         yield from _check_spec((*path, *place), spec)
@@ -69,7 +70,7 @@ def _check_api(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     inputs: serving_apis.Tensors | None = None
     outputs: serving_apis.Tensors | None = None
     if signature.inputs is not None:
-        named = config.input_names(signature.inputs)
+        named = settings.input_names(signature.inputs)
         inputs = {str(name): ((*path, "inputs", *place), spec) for place, name, spec in named}
     if signature.outputs is not None:
         outputs = {spec.name or own: ((*path, "outputs", own), spec) for own, spec in signature.outputs.items()}
@@ -91,9 +92,9 @@ def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
 def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     whole: dict[str, tuple[str, str]] = {}
-    for _, name, spec in config.input_names(signature.inputs or {}):
-        whole |= {part: (str(name), spec.kind) for part in [*config.parts(str(name), spec)][1:]}
-    for place, name, _ in config.input_names(signature.inputs or {}):
+    for _, name, spec in settings.input_names(signature.inputs or {}):
+        whole |= {part: (str(name), spec.kind) for part in [*settings.parts(str(name), spec)][1:]}
+    for place, name, _ in settings.input_names(signature.inputs or {}):
         where = (*path, *place)
         if name is None:
             yield Problem(
@@ -112,7 +113,7 @@ def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]
 def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     seen: set[str] = set()
     for own, spec in (signature.outputs or {}).items():
-        names = set(config.parts(spec.name or own, spec))
+        names = set(settings.parts(spec.name or own, spec))
         if taken := sorted(names & seen):
             place = (*path, own, "name") if spec.name is not None else (*path, own)
             yield Problem(place, f"{taken[0]!r} is taken by another output")
@@ -168,7 +169,7 @@ def _check_output_dims(path: KeyPath, signature: Signature) -> Iterator[Problem]
     if signature.inputs is None:
         return
     known = {
-        dim for _, _, spec in config.input_names(signature.inputs) for dim in spec.shape or () if isinstance(dim, str)
+        dim for _, _, spec in settings.input_names(signature.inputs) for dim in spec.shape or () if isinstance(dim, str)
     }
     for name, spec in (signature.outputs or {}).items():
         for index, dim in enumerate(spec.shape or ()):

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl import keras_models, structures
-from smdecl.config import Nest, Spec
+from smdecl.config.settings import Nest, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl.config import Nest, Spec, Value
+from smdecl.config.settings import Nest, Spec, Value
 from smdecl.errors import KeyPath, Problem, nearest
 
 Key = str | int

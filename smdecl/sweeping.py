@@ -12,11 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smdecl import checking, composing, config_dirs, hydra_app, launching, pipeline, variants
-from smdecl.config import Composition
+from smdecl import checking, launching, pipeline, variants
+from smdecl.config import compose, hydra_app, search_path
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
 from smdecl.isolation import groups, processes
-from smdecl.project import Project
 from smdecl.variants import Request, Tell, Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
@@ -38,12 +39,12 @@ def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tup
         ConfigError: If the overrides make no sweep.
         PublishError: If its records cannot be written.
     """
-    config_dirs.use(request.config_dir)
+    search_path.use(request.config_dir)
     swept = variants.expand(request.overrides)
     hydra = variants.hydra_overrides(request.overrides)
     first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], request.config_name, project)
     settings = first or own  # where the first variant cannot be composed
-    directory = composing.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
+    directory = compose.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
     variants.write(directory / SUMMARY, [])  # before anything is exported that could not be told of
     hydra += [*variants.without_shared(request.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
     results: list[Variant] = []
@@ -78,13 +79,13 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
     Raises:
         ConfigError: If the overrides make no sweep.
     """
-    config_dirs.use(request.config_dir)
+    search_path.use(request.config_dir)
     hydra = variants.hydra_overrides(request.overrides)
     cache: dict[str, Any] = defaultdict(dict)
     for number, overrides in enumerate(variants.expand(request.overrides)):
         own = tuple(overrides)
         try:
-            composition = _compose([*overrides, *hydra], request, composing.Job(number, cache))
+            composition = _compose([*overrides, *hydra], request, compose.Job(number, cache))
             checked = checking.check(composition, project)
         except SmdeclError as error:
             yield CheckedVariant(own, error=error)
@@ -92,8 +93,8 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
             yield CheckedVariant(own, tuple(checking.located_warnings(checked, composition)))
 
 
-def _compose(overrides: Sequence[str], request: Request, job: composing.Job) -> Composition:
-    return composing.compose(overrides, directories=request.config_dir, config_name=request.config_name, job=job)
+def _compose(overrides: Sequence[str], request: Request, job: compose.Job) -> Composition:
+    return compose.compose(overrides, directories=request.config_dir, config_name=request.config_name, job=job)
 
 
 def _quoted(path: Path) -> str:
@@ -146,7 +147,7 @@ class _Sweep:
     def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
         try:
-            composition = _compose([*overrides, *self.hydra], self.request, composing.Job(number, self.cache))
+            composition = _compose([*overrides, *self.hydra], self.request, compose.Job(number, self.cache))
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
         except Exception as error:  # a bug, which is to end no other variant

@@ -16,7 +16,7 @@ from tensorflow.python.saved_model import save_context
 
 from smdecl import contract, keras_models, leaks, serving_apis, signature_rules, structures, usercode
 from smdecl.building import Built
-from smdecl.config import Devices, Nest, Signature, Spec, input_names, parts
+from smdecl.config.settings import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
 from smdecl.names import PREDICT
 from smdecl.records import SignatureRecord

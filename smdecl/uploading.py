@@ -16,7 +16,7 @@ from typing import Any
 
 from smdecl import manifest
 from smdecl.base_paths import version_of
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
 from smdecl.publishing import following
 

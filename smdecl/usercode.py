@@ -8,7 +8,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from smdecl import trust
+from smdecl.config import trust
 from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.resources import PACKAGE
 

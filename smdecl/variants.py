@@ -19,7 +19,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import config_dirs, explaining, pipeline
+from smdecl import pipeline
+from smdecl.config import explain, search_path
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 from smdecl.isolation.groups import AbandonedError
 
@@ -79,7 +80,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     Raises:
         ConfigError: Where the overrides make no sweep.
     """
-    with config_dirs.session():
+    with search_path.session():
         loader = GlobalHydra.instance().config_loader()
         try:
             parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
@@ -87,7 +88,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
             raise ConfigError(problem) from error
         except ValueError as error:
-            raise ConfigError(explaining.require_read(overrides)) from error
+            raise ConfigError(explain.require_read(overrides)) from error
         _require_bounded(parsed)
         try:
             return BasicSweeper.split_arguments(_own(parsed), None)[0]

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import config, npy, tfrecords, trust
+from smdecl import npy, tfrecords
+from smdecl.config import settings, trust
+from smdecl.config.project import Project
 from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.project import Project
 
 
 def check(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -80,7 +81,7 @@ def check_files(values: Mapping[str, Any], project: Project) -> Iterator[Problem
     """Checks the files of examples, which go into the release."""
     signatures = values["signatures"] if isinstance(values.get("signatures"), dict) else {}
     inputs = {key: _known_inputs(signature) or {} for key, signature in signatures.items()}
-    for path, content in config.example_contents(values["verify"]["examples"]):
+    for path, content in settings.example_contents(values["verify"]["examples"]):
         _, _, key, _, part, name, *indices = path
         spec = inputs.get(str(key), {}).get(str(name)) if part == "inputs" else None
         spec = None if spec is None else _of_item(spec, len(indices))
@@ -90,7 +91,7 @@ def check_files(values: Mapping[str, Any], project: Project) -> Iterator[Problem
             yield from _check_file(path, content, spec, project)
 
 
-def _of_item(spec: config.Spec, depth: int) -> config.Spec | None:
+def _of_item(spec: settings.Spec, depth: int) -> settings.Spec | None:
     """Returns the spec of an item so many lists deep in a value; None if it is unknown."""
     if depth and spec.kind == "ragged":
         return None
@@ -98,7 +99,7 @@ def _of_item(spec: config.Spec, depth: int) -> config.Spec | None:
     return dataclasses.replace(spec, shape=shape)
 
 
-def _check_base64(path: KeyPath, text: str, spec: config.Spec | None) -> Iterator[Problem]:
+def _check_base64(path: KeyPath, text: str, spec: settings.Spec | None) -> Iterator[Problem]:
     try:
         base64.b64decode(text, validate=True)
     except ValueError as error:
@@ -106,13 +107,13 @@ def _check_base64(path: KeyPath, text: str, spec: config.Spec | None) -> Iterato
     yield from _require_string(path, spec)
 
 
-def _require_string(path: KeyPath, spec: config.Spec | None) -> Iterator[Problem]:
+def _require_string(path: KeyPath, spec: settings.Spec | None) -> Iterator[Problem]:
     if spec is not None and spec.dtype != "string":
         yield Problem(path, f"holds bytes; takes {spec.dtype}")
 
 
 def _check_file(
-    path: KeyPath, value: Mapping[str, Any], spec: config.Spec | None, project: Project
+    path: KeyPath, value: Mapping[str, Any], spec: settings.Spec | None, project: Project
 ) -> Iterator[Problem]:
     file, key = Path(value["file"]), value.get("key")
     if reason := trust.refuse_file(value["file"], project):
@@ -132,9 +133,9 @@ def _check_file(
         yield from _require_string(path, spec)
 
 
-def lost_zeros(examples: config.Examples) -> Iterator[Problem]:
+def lost_zeros(examples: settings.Examples) -> Iterator[Problem]:
     """Yields the arrays of bytes whose trailing zeros NumPy may have cut off."""
-    for path, content in config.example_contents(examples):
+    for path, content in settings.example_contents(examples):
         file = Path(content.get("file", ""))
         if file.suffix not in npy.SUFFIXES:
             continue
@@ -153,7 +154,7 @@ def _only_key(file: Path, key: str | None) -> str | None:
     return known[0] if key is None else key
 
 
-def _check_array(path: KeyPath, file: Path, key: str | None, spec: config.Spec | None) -> Iterator[Problem]:
+def _check_array(path: KeyPath, file: Path, key: str | None, spec: settings.Spec | None) -> Iterator[Problem]:
     """Compares what a file of NumPy's says of an array with the spec that it is for; dense ones alone say it all."""
     known = npy.keys(file)
     if known is None:
@@ -171,7 +172,7 @@ def _check_array(path: KeyPath, file: Path, key: str | None, spec: config.Spec |
         yield from _compare(path, found, spec)
 
 
-def _compare(path: KeyPath, found: npy.Header, spec: config.Spec) -> Iterator[Problem]:
+def _compare(path: KeyPath, found: npy.Header, spec: settings.Spec) -> Iterator[Problem]:
     holds = _KINDS.get(found.kind)  # of what is none of these, building says how it fits
     if 0 not in found.shape and holds not in (None, *_taken(spec.dtype)):
         yield Problem(path, f"holds {holds}; takes {spec.dtype}")
@@ -179,7 +180,7 @@ def _compare(path: KeyPath, found: npy.Header, spec: config.Spec) -> Iterator[Pr
         len(spec.shape) != len(found.shape)
         or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.shape, found.shape, strict=True))
     ):
-        yield Problem(path, f"got a value of shape {list(found.shape)}; takes {config.shape_text(spec.shape)}")
+        yield Problem(path, f"got a value of shape {list(found.shape)}; takes {settings.shape_text(spec.shape)}")
 
 
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex", "S": "text", "U": "text"}
@@ -194,12 +195,12 @@ def _taken(dtype: str) -> tuple[str, ...]:
     return ("integers", "floats") if "float" in dtype else ("integers",)
 
 
-def _known_inputs(values: Any) -> dict[str, config.Spec] | None:
+def _known_inputs(values: Any) -> dict[str, settings.Spec] | None:
     if not isinstance(values, dict) or not isinstance(values.get("inputs"), dict):
         return None
     try:
-        inputs = config.parse_signature(values).inputs or {}
-        return {name: spec for _, name, spec in config.input_names(inputs) if name is not None}
+        inputs = settings.parse_signature(values).inputs or {}
+        return {name: spec for _, name, spec in settings.input_names(inputs) if name is not None}
     except (AttributeError, KeyError, TypeError):  # the schema has said so already
         return None
 

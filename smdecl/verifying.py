@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import contract, inspecting, loading, stored_examples, usercode
-from smdecl.config import Signature, Verify, input_names, parts
+from smdecl.config.settings import Signature, Verify, input_names, parts
 from smdecl.records import Failure, VerificationRecord
 from smdecl.stored_examples import Example
 

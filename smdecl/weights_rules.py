@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smdecl import outside_values, paths, trust
+from smdecl import outside_values, paths
+from smdecl.config import trust
 from smdecl.errors import Problem
 from smdecl.weights_formats import FORMATS, WeightsFormat, refuse_keras
 

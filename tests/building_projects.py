@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from smdecl import building, checking
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.isolation import processes
-from smdecl.project import find_project
 
 NET = """
 import tensorflow as tf

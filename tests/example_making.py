@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
-from smdecl import config, examples, tracing
+from smdecl import examples, tracing
 from smdecl.building import Built
-from smdecl.config import Devices, Verify
+from smdecl.config import settings
+from smdecl.config.settings import Devices, Verify
 from smdecl.records import ObjectRecord
 
 
@@ -12,7 +13,7 @@ def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", 
     """Traces a function as the method of an object and makes the examples of its signature."""
     module = tf.Module()
     module.method = function if isinstance(function, tf.types.experimental.GenericFunction) else tf.function(function)
-    signatures = {key: config.parse_signature({"method": "method", "inputs": inputs})}
+    signatures = {key: settings.parse_signature({"method": "method", "inputs": inputs})}
     built = Built(module, ObjectRecord("Module", (), {}))
     traced = tracing.trace(built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None})
     verify = {part: {key: values} for part, values in verify.items()}

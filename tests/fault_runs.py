@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smdecl import publishing
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
 from tests.faults import NEXT, Calls, PartialVersionError, digest, publish, served, versions
 

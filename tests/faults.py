@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from smdecl import manifest, publishing
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import SmdeclError
 
 NEXT = Publish(version="next", replace=False)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import building, restoring, tracking
-from smdecl.config import Signature, Spec, Weights
+from smdecl.config.settings import Signature, Spec, Weights
 from smdecl.errors import SmdeclError
 from smdecl.specs import argument_names
 from smdecl.tensors import is_variable

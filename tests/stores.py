@@ -5,7 +5,7 @@ import contextlib
 import fsspec
 
 from smdecl import uploading
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 
 NEXT = Publish(version="next", replace=False)
 FILES = ("assets.extra/smdecl/manifest.json", "assets/words", "fingerprint.pb", "saved_model.pb", "variables/data")

@@ -7,8 +7,8 @@ import pytest
 
 import smdecl
 from smdecl import checking, signature_rules
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, TrustError
-from smdecl.project import find_project
 from tests.conftest import ROOT
 
 INVALID = Path(__file__).parent / "invalid"

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import restoring
-from smdecl.config import Weights
+from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import smdecl
 from smdecl import arguments, rendering
-from smdecl.config import Signature, Spec
+from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.making import Plan
 from smdecl.records import ObjectRecord, SignatureRecord, TensorRecord

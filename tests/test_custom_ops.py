@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import smdecl
 from smdecl import custom_ops
+from smdecl.config.project import Project
 from smdecl.errors import UsageError, VerificationError
-from smdecl.project import Project
 from tests import conftest
 
 SOURCE = """

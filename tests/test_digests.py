@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 
 from smdecl import checking, digests, imports, making, manifest, reproducing
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.models import Scaler, dense
-from smdecl.project import find_project
 from tests.conftest import ROOT
 
 TABLE = """

@@ -3,7 +3,7 @@
 import pytest
 
 from smdecl import uploading
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
 from tests.conftest import tree
 from tests.stores import FILES, NEXT, made, memory_store, upload, uploaded

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import smdecl
 from smdecl import checking, converting, manifest, npy, stored_examples, tfrecords, warmup
-from smdecl.config import Spec
+from smdecl.config.project import find_project
+from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError
-from smdecl.project import find_project
 
 NET = """
 import tensorflow as tf

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import config, stored_examples
+from smdecl import stored_examples
+from smdecl.config import settings
 from smdecl.errors import ConfigError, VerificationError
 from tests.example_making import assert_same, identity, make, ragged
 
@@ -181,7 +182,7 @@ def test_ragged_examples_are_generated_in_the_parts_that_they_are_sent_as(inputs
     made = make(lambda x: {"values": x.flat_values, "lengths": x.row_lengths()}, inputs, generate=3)
 
     assert len(made) == 3
-    spec = config.parse_signature({"inputs": inputs}).inputs["x"]
+    spec = settings.parse_signature({"inputs": inputs}).inputs["x"]
     for example in made:
         values, *splits = example.inputs.values()
         assert list(example.inputs) == ["x", *(f"x_{index}" for index in range(1, rank + 1))]

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import exposing, inspecting, release_describing, signature_rules
-from smdecl.config import Signature
+from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
 from tests.test_objects import KERAS, bodies
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 
 import pytest
 
-from smdecl import frameworks, trust
-from smdecl.project import find_project
+from smdecl.config import frameworks, trust
+from smdecl.config.project import find_project
 
 LAYERS = [
     "activations", "applications", "constraints", "dtype_policies", "initializers", "layers",

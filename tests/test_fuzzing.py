@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
 from smdecl import auditing, checking, pipeline, schema
-from smdecl.config import ExportConfig
+from smdecl.config.project import find_project
+from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.isolation import processes
-from smdecl.project import find_project
 from smdecl.weights_formats import FORMATS
 from tests.conftest import ROOT
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from smdecl import contract, inspecting, manifest, schema
-from smdecl.config import Signature, Spec
+from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
 from smdecl.records import SignatureRecord, TensorRecord, VariableRecord
 

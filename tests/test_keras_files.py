@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from smdecl import checking, making, manifest
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 from smdecl.isolation import processes
-from smdecl.project import find_project
 from tests.conftest import ROOT, run_script
 
 NETS = """

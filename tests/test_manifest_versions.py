@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from smdecl import pipeline, release_describing, release_diffing, reproducing
+from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
 from smdecl.manifest_versions import CURRENT, config_of
-from smdecl.project import find_project
 from tests.conftest import ROOT
 
 RELEASES = ROOT / "tests" / "releases"

@@ -9,8 +9,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from smdecl import models_config, pipeline
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, PublishError
-from smdecl.project import find_project
 from tests.conftest import ROOT
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import object_graph, restoring
-from smdecl.config import Weights
+from smdecl.config.settings import Weights
 from smdecl.errors import ModelError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from smdecl import base_paths, errors, publishing
-from smdecl.config import Publish
+from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
 from tests.conftest import ROOT, tree
 
@@ -115,7 +115,7 @@ def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
 
 def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from smdecl import publishing; from smdecl.config import Publish\n"
+        "import os, sys; from pathlib import Path; from smdecl import publishing; from smdecl.config.settings import Publish\n"
         "with publishing.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
         "    (d / 'x').write_text('x'); os.kill(os.getpid(), 9)\n"
     )

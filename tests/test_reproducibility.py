@@ -20,10 +20,10 @@ from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
 from smdecl import checking, making, manifest, pipeline, reproducing, settling, verifying
-from smdecl.config import parse_signature, parse_verify
+from smdecl.config.project import find_project
+from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.isolation import processes
-from smdecl.project import find_project
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import smdecl
 from smdecl import manifest, pipeline, reproducing
+from smdecl.config.project import find_project
 from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
-from smdecl.project import find_project
 from tests.conftest import forge_manifest, tree
 
 NET = """

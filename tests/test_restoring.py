@@ -9,10 +9,10 @@ import tensorflow as tf
 
 import smdecl
 from smdecl import building, checking, manifest, restoring
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.isolation import processes
 from smdecl.models import Scaler
-from smdecl.project import find_project
 from smdecl.weights_formats import FORMATS
 from tests.conftest import run_script
 

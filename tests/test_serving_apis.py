@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from smdecl import compatibility, inspecting, serving_apis, signature_rules, tf_examples, warmup
-from smdecl.config import Signature, Spec
+from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
 from tests.conftest import tree
 

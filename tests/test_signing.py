@@ -21,8 +21,8 @@ from in_toto_attestation.v1 import statement, statement_pb2
 
 import smdecl
 from smdecl import manifest, pipeline, provenance, reproducing, sign_keys, signing
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, UsageError, VerificationError
-from smdecl.project import find_project
 from tests.conftest import ROOT, forge_file, tree
 
 PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl import structures
-from smdecl.config import Spec, Value
+from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, ModelError
 from tests.test_pipeline import serve
 

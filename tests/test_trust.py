@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 
-from smdecl import trust
-from smdecl.project import find_project
+from smdecl.config import trust
+from smdecl.config.project import find_project
 from tests.untrusted import NET, conf, refused
 
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from smdecl import trust
+from smdecl.config import trust
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError
-from smdecl.project import find_project
 from tests.conftest import ROOT
 from tests.untrusted import NET, refused
 

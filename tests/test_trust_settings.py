@@ -2,8 +2,8 @@
 
 import pytest
 
+from smdecl.config.project import Project, find_project, is_library
 from smdecl.errors import UsageError
-from smdecl.project import Project, find_project, is_library
 
 
 def test_the_project_is_the_nearest_directory_upwards_that_has_a_pyproject(project, monkeypatch):

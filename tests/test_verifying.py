@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import config, loading, stored_examples, verifying
-from smdecl.config import Verify
+from smdecl import loading, stored_examples, verifying
+from smdecl.config import settings
+from smdecl.config.settings import Verify
 from smdecl.stored_examples import Example
 
 INF, NAN = float("inf"), float("nan")
@@ -121,7 +122,7 @@ class Model:
         module.function = tf.function(function)
         tf.saved_model.save(module, str(directory), signatures=module.function.get_concrete_function(spec))
         stored_examples.write([Example("serving_default", *case) for case in cases], directory)
-        self.signature = config.parse_signature({"method": "function", "inputs": inputs, "outputs": outputs})
+        self.signature = settings.parse_signature({"method": "function", "inputs": inputs, "outputs": outputs})
 
     def verify(self, *loaders, rtol=None):
         options = Verify({}, 0, rtol, None, loaders or ("python", "cpp"))

@@ -94,9 +94,9 @@ def _checkpoint(prefix: Path) -> str:
 
 
 def _compose(directory: Path, *overrides: Path) -> str:
-    from smdecl import composing
+    from smdecl.config import compose
 
-    found = composing.compose(list(map(str, overrides)), directories=[directory])
+    found = compose.compose(list(map(str, overrides)), directories=[directory])
     return json.dumps(found.values)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import smdecl
-from smdecl import project
+from smdecl.config import project
 from smdecl.errors import ConfigError, UsageError
 from tests.security import hostile
 

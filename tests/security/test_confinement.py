@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import frameworks, loading, pipeline
+from smdecl import loading, pipeline
+from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement

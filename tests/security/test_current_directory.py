@@ -8,8 +8,8 @@ import pytest
 
 import smdecl
 from smdecl import checking
+from smdecl.config.project import find_project
 from smdecl.errors import ModelError, TrustError
-from smdecl.project import find_project
 from tests.conftest import ROOT
 
 # `python -m` itself imports some from the current directory, before smdecl begins; the installed command imports none.

@@ -9,8 +9,8 @@ import pytest
 
 import smdecl
 from smdecl import manifest, pipeline, reproducing
+from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
-from smdecl.project import find_project
 from tests.conftest import ROOT, forge_file, forge_manifest
 
 

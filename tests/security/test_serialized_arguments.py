@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from smdecl import checking, frameworks
+from smdecl import checking
+from smdecl.config import frameworks
+from smdecl.config.project import find_project
 from smdecl.errors import TrustError, dotted
-from smdecl.project import find_project
 
 EVIL = {"module": "evilpkg", "class_name": "Evil", "config": {}}
 FUNCTION = {"class_name": "function", "config": "evil", "registered_name": "evil"}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from smdecl import checking, outside_values
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
-from smdecl.project import find_project
 from tests.conftest import tree
 
 PLACE = "layers/dense/vars"

@@ -3,8 +3,8 @@
 import pytest
 
 from smdecl import checking
+from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
-from smdecl.project import find_project
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import frameworks
+from smdecl.config import frameworks
+from smdecl.config.project import Project
 from smdecl.errors import KeyPath, nearest
-from smdecl.project import Project
 
 _FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")

@@ -16,7 +16,8 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from smdecl import bounded_yaml, files, project
+from smdecl import bounded_yaml, files
+from smdecl.config import project
 
 PROVIDER = "smdecl"
 _HEADER = 512  # characters that Hydra looks for `# @package` in

@@ -22,7 +22,8 @@ from hydra.plugins.plugin import Plugin
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from smdecl import bounded_interpolations, hydra_sources, resolving
+from smdecl import bounded_interpolations
+from smdecl.config import config_sources, resolve
 from smdecl.interrupting import interrupts_first
 
 Key = TypeVar("Key")
@@ -93,7 +94,7 @@ def _own_state() -> Iterator[None]:
     # What is stored there comes from modules, which are imported once; smdecl stores nothing.
     own: dict[type, Any] = {ConfigStore: ConfigStore.instance(), Plugins: plugins, SourcesRegistry: registry}
     with _singletons(own), _resolvers(), bounded_interpolations.bounded():
-        OmegaConf.register_new_resolver("oc.env", resolving.oc_env, replace=True)
+        OmegaConf.register_new_resolver("oc.env", resolve.oc_env, replace=True)
         yield
 
 
@@ -128,7 +129,7 @@ def _sources(plugins: Plugins) -> dict[str, type[ConfigSource]]:
     for source in plugins.class_name_to_class.values():
         if issubclass(source, ConfigSource):
             found[source.scheme()] = source
-    for own in (hydra_sources.FileConfigSource, hydra_sources.ImportlibResourcesConfigSource):
+    for own in (config_sources.FileConfigSource, config_sources.ImportlibResourcesConfigSource):
         found[own.scheme()] = own
     return found
 
@@ -141,7 +142,7 @@ def _plugins() -> Plugins:
     plugins.plugin_type_to_subclass_list = {kind: [] for kind in PLUGIN_TYPES}
     plugins.class_name_to_class = {}
     installed = [found for found in known.discover(Plugin) if found.__module__.startswith(_PACKAGES)]
-    for found in [*installed, hydra_sources.UserConfigs]:
+    for found in [*installed, config_sources.UserConfigs]:
         _register(plugins, found)
     return plugins
 

@@ -13,7 +13,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from smdecl import config_dirs
+from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
 
@@ -52,15 +52,15 @@ class Locator:
 
     @functools.cached_property
     def _places(self) -> list[tuple[KeyPath, Origin]]:
-        config_dirs.use(self.directories)
+        search_path.use(self.directories)
         places: list[tuple[KeyPath, Origin]] = []
-        with config_dirs.session():
+        with search_path.session():
             loader = GlobalHydra.instance().config_loader()
             parsed = OverridesParser.create().parse_overrides(list(self.overrides))
             groups = [o for o in parsed if loader.get_group_options(o.key_or_group, ObjectType.CONFIG)]
             defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
             for default in defaults.defaults:
-                file = config_dirs.find(default.config_path)
+                file = search_path.find(default.config_path)
                 if file is not None:
                     places += lines(file, default.package or "")
         for override in parsed:
@@ -72,7 +72,7 @@ class Locator:
 def lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
     """Yields each key path that a config file has something at, and the line."""
     prefix: KeyPath = tuple(package.split(".")) if package else ()
-    shown = config_dirs.shown(file)
+    shown = search_path.shown(file)
     if prefix:
         yield prefix, Origin(shown, 1)
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

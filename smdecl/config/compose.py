@@ -21,12 +21,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import config_dirs, explaining, hydra_sources, mapped_configs, resolving
-from smdecl.config import Composition
+from smdecl.config import config_sources, explain, mappings, resolve, search_path
+from smdecl.config.hydra_scope import scope
+from smdecl.config.locate import Locator
+from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Origin, Problem
-from smdecl.hydra_scope import scope
 from smdecl.interrupting import interrupts_first
-from smdecl.locating import Locator
 
 PRIMARY = "export"
 
@@ -62,10 +62,10 @@ def compose(
     Raises:
         ConfigError: With every override and interpolation that Hydra could not take.
     """
-    config_dirs.use(directories)
-    with config_dirs.session():
+    search_path.use(directories)
+    with search_path.session():
         config, taken, failures = _compose_what_can_be(config_name, overrides)
-        problems = [explaining.explain(error, culprit, config, config_name) for error, culprit in failures]
+        problems = [explain.explain(error, culprit, config, config_name) for error, culprit in failures]
         if config is None:
             raise ConfigError(problems) from failures[-1][0]
         if job is not None:
@@ -84,17 +84,17 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
     Raises:
         ConfigError: With every value that no config can hold, and every interpolation that leads nowhere.
     """
-    given = mapped_configs.plain(values)
-    config_dirs.use(())
-    with config_dirs.session():
+    given = mappings.plain(values)
+    search_path.use(())
+    with search_path.session():
         config = hydra_compose(PRIMARY, return_hydra_config=True)
-        mapped_configs.lay(given, config)
+        mappings.lay(given, config)
         HydraConfig.instance().set_config(config)
         return _resolve(config, Locator(PRIMARY, (), (), frozenset(given)), [])
 
 
 def _locator(config_name: str, overrides: Sequence[str]) -> Locator:
-    return Locator(config_name, tuple(overrides), hydra_sources.user_directories.get())
+    return Locator(config_name, tuple(overrides), config_sources.user_directories.get())
 
 
 def _tell(config: DictConfig, job: Job) -> None:
@@ -116,7 +116,7 @@ def _sweep_setting(config: DictConfig, key: str) -> str:
     try:
         return str(config.hydra.sweep[key])
     except OmegaConfBaseException as error:
-        message = resolving.interpolation_error(error)
+        message = resolve.interpolation_error(error)
         raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
 
 
@@ -128,13 +128,13 @@ def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> M
     Raises:
         ConfigError: Where a setting is none that Hydra takes.
     """
-    with config_dirs.session():
+    with search_path.session():
         config, _, failures = _compose_what_can_be(config_name, overrides)
         own = [failure for failure in failures if str(getattr(failure[1], "key_or_group", "")).startswith("hydra")]
         if config is None and any("hydra." in override.partition("=")[0] for override in overrides):
             own = failures
         if own:
-            raise ConfigError([explaining.explain(error, culprit, config, config_name) for error, culprit in own])
+            raise ConfigError([explain.explain(error, culprit, config, config_name) for error, culprit in own])
         if config is None:
             return {}
         HydraConfig.instance().set_config(config)  # an interpolation may lead to it
@@ -166,21 +166,21 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
     Raises:
         ConfigError: Where no variant could be composed, for the primary config cannot be.
     """
-    with config_dirs.session():
+    with search_path.session():
         config, _, _ = _compose_what_can_be(config_name, overrides)
         failures: list[_Failure] = []
         if config is None:
             config, _, failures = _compose_what_can_be(PRIMARY, [])
         if config is None:
-            raise ConfigError([explaining.explain(error, culprit, config, PRIMARY) for error, culprit in failures])
+            raise ConfigError([explain.explain(error, culprit, config, PRIMARY) for error, culprit in failures])
         return Path(_sweep_setting(config, "dir"))
 
 
 def from_job(config: DictConfig) -> Composition:
     """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
     job, outer = HydraConfig.get(), HydraConfig.instance().cfg
-    provider = hydra_sources.PROVIDER
-    config_dirs.use([Path(source.path) for source in job.runtime.config_sources if source.provider == provider])
+    provider = config_sources.PROVIDER
+    search_path.use([Path(source.path) for source in job.runtime.config_sources if source.provider == provider])
     with scope():
         HydraConfig.instance().cfg = outer  # the scope has singletons of its own
         return _resolve(config, _locator(str(job.job.config_name), job.overrides.task), [])
@@ -205,7 +205,7 @@ def _compose_what_can_be(
             with interrupts_first():
                 return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
         except _HYDRAS as error:
-            culprit = explaining.culprit(error, remaining)
+            culprit = explain.culprit(error, remaining)
             failures.append((error, culprit))
             if culprit is None:
                 return None, remaining, failures
@@ -218,7 +218,7 @@ def _resolve(config: DictConfig, locate: Locator, problems: Sequence[Problem]) -
         # Hydra takes the group's option away, and leaves what a release file says below the key.
         OmegaConf.update(config, "weights", None, force_add=True)
     _complete_weights(config)
-    values, recorded, environment, found = resolving.resolve(config)
+    values, recorded, environment, found = resolve.resolve(config)
     settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
     composition = Composition(values, recorded, locate, tuple(environment.reads), environment.values, settings)
     if found := [*problems, *_dropped_pins(config, config_name, overrides), *found]:
@@ -238,7 +238,7 @@ def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]
     if not dropping:
         return []
     others = tuple(str(override.input_line) for override in parsed if override not in own)
-    with config_dirs.session():
+    with search_path.session():
         declared, _, _ = _compose_what_can_be(config_name, others)
     pins = _pins(declared)
     if not pins:

@@ -17,7 +17,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from smdecl import bounded_yaml, config_dirs, files, hydra_sources, locating, resources, schema
+from smdecl import bounded_yaml, files, resources, schema
+from smdecl.config import config_sources, locate, search_path
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 _GLOBAL = "# @package _global_"
@@ -33,7 +34,7 @@ def culprit(error: Exception, overrides: Sequence[str]) -> Override | str | None
     """Returns the override that Hydra's error is about, as text where it cannot be parsed; None for a file."""
     if isinstance(error, OverrideParseException):
         return error.override
-    if isinstance(error, (hydra_sources.DefaultsError, bounded_yaml.UnfitError)):
+    if isinstance(error, (config_sources.DefaultsError, bounded_yaml.UnfitError)):
         return None
     if isinstance(error, RecursionError):
         return next((override for override in overrides if _nesting(override) > bounded_yaml.DEEPEST), None)
@@ -137,8 +138,8 @@ def explain(error: Exception, culprit: Override | str | None, config: DictConfig
         if not isinstance(error, OverrideParseException):
             return _too_long(Origin(override=culprit))
         return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
-    if isinstance(error, hydra_sources.SearchPathError) and culprit is None:
-        file = config_dirs.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
+    if isinstance(error, config_sources.SearchPathError) and culprit is None:
+        file = search_path.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
         return Problem(("hydra", "searchpath"), _text(error), _whole(file))
     return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)
 
@@ -235,13 +236,13 @@ def _group_options(group: str) -> list[str]:
 def _explain_file(error: Exception) -> Problem:
     if isinstance(error, MissingConfigException):
         return _explain_missing_option(error, (), None)
-    if isinstance(error, hydra_sources.DefaultsError):
+    if isinstance(error, config_sources.DefaultsError):
         return Problem((), str(error), _whole(error.file))
     if (unreadable := _unreadable(error)) is not None:
         return unreadable
     text = _text(error)
     named = re.match(r"(?:Invalid defaults list in|In) '([^']+)'", str(error))
-    file = config_dirs.find(named.group(1)) if named else None
+    file = search_path.find(named.group(1)) if named else None
     if file is not None and named is not None and (problem := _misplaced_list(file, named.group(1), text)):
         return problem
     return _explain_defaults(text, file)
@@ -252,7 +253,7 @@ def _unreadable(error: Exception) -> Problem | None:
         mark = error.problem_mark
         is_yaml = isinstance(error, bounded_yaml.UnfitError)
         message = str(error.problem) if is_yaml else f"is no YAML: {error.problem}"
-        return Problem((), message, Origin(config_dirs.shown(Path(mark.name)), mark.line + 1))
+        return Problem((), message, Origin(search_path.shown(Path(mark.name)), mark.line + 1))
     if isinstance(error, UnicodeDecodeError):
         return Problem((), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable())
     if isinstance(error, OSError):
@@ -270,7 +271,7 @@ def _explain_defaults(text: str, file: Path | None) -> Problem:
     """Words what is wrong with an entry of a defaults list."""
 
     def at(pattern: str) -> Origin | None:
-        return next(_lines_in(file, pattern), Origin(config_dirs.shown(file))) if file is not None else None
+        return next(_lines_in(file, pattern), Origin(search_path.shown(file))) if file is not None else None
 
     if below := re.search(r"Could not override '([\w/]+)@(\S+)\.\1'\. Did you mean", text):
         message = f"the first line {_GLOBAL!r} is missing; without it, all below lands in the key {below.group(2)!r}"
@@ -290,7 +291,7 @@ def _explain_defaults(text: str, file: Path | None) -> Problem:
 
 
 def _whole(file: Path | None) -> Origin | None:
-    return Origin(config_dirs.shown(file)) if file is not None else None
+    return Origin(search_path.shown(file)) if file is not None else None
 
 
 def _absolute(group: str) -> str:
@@ -305,8 +306,8 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
     package = "" if lines.startswith(_GLOBAL) else ".".join(config_path.split("/")[:-1])
     value = yaml.safe_load(lines)
     if isinstance(value, list):
-        return Problem((), "is a list; takes a mapping of keys to values", Origin(config_dirs.shown(file), 1))
-    places = dict(locating.lines(file, package))
+        return Problem((), "is a list; takes a mapping of keys to values", Origin(search_path.shown(file), 1))
+    places = dict(locate.lines(file, package))
     for part in reversed(package.split(".") if package else ()):
         value = {part: value}
     for problem in schema.problems("config", value):
@@ -316,7 +317,7 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
 
 
 def _files(folder: str = "") -> Iterator[Path]:
-    for directory in config_dirs.directories():
+    for directory in search_path.directories():
         yield from (file for file in sorted((directory / folder).rglob("*.yaml")) if file.is_file())
 
 
@@ -337,7 +338,7 @@ def _lines_in(file: Path, pattern: str) -> Iterator[Origin]:
         return
     for number, line in enumerate(text.splitlines(), start=1):
         if re.search(pattern, line):
-            yield Origin(config_dirs.shown(file), number)
+            yield Origin(search_path.shown(file), number)
 
 
 def _undecodable() -> Origin | None:
@@ -346,7 +347,7 @@ def _undecodable() -> Origin | None:
             try:
                 files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
             except UnicodeDecodeError:
-                return Origin(config_dirs.shown(file))
+                return Origin(search_path.shown(file))
     return None
 
 
@@ -384,9 +385,9 @@ def _elsewhere(missing: str) -> str:
     """Tells of a file that must have been meant, and is not read."""
     if os.path.isfile(f"conf/{missing}.yaml"):  # noqa: PTH113 - a name may be longer than a file can have
         return f"; conf/{missing}.yaml is read with --config-dir conf"
-    files = [path / f"{missing}.yml" for path in config_dirs.directories()]
+    files = [path / f"{missing}.yml" for path in search_path.directories()]
     found = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
-    return f"; {config_dirs.shown(found)} is read where its name ends in .yaml" if found else ""
+    return f"; {search_path.shown(found)} is read where its name ends in .yaml" if found else ""
 
 
 def _line_that_names(group: str, option: str, parent: str | None) -> Origin | None:
@@ -394,4 +395,4 @@ def _line_that_names(group: str, option: str, parent: str | None) -> Origin | No
     chooses = rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
     if (origin := _line_where(chooses)) is not None:
         return origin
-    return _whole(config_dirs.find(parent))
+    return _whole(search_path.find(parent))

@@ -12,9 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from smdecl import resources
+from smdecl.config.config_sources import user_directories
+from smdecl.config.hydra_scope import scope
 from smdecl.errors import UsageError
-from smdecl.hydra_scope import scope
-from smdecl.hydra_sources import user_directories
 
 
 def use(directories: Sequence[str | Path]) -> None:

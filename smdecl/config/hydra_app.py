@@ -12,10 +12,11 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import composing, config_dirs, resources, trust
+from smdecl import resources
+from smdecl.config import compose, search_path, trust
+from smdecl.config.hydra_scope import scope
+from smdecl.config.project import Project
 from smdecl.errors import ConfigError, Problem, TrustError
-from smdecl.hydra_scope import scope
-from smdecl.project import Project
 
 
 def refuse_settings(variants: Sequence[Sequence[str]], config_name: str, project: Project) -> list[Mapping[str, Any]]:
@@ -24,7 +25,7 @@ def refuse_settings(variants: Sequence[Sequence[str]], config_name: str, project
     Raises:
         TrustError: With every such setting.
     """
-    found = [composing.hydra_settings(overrides, config_name=config_name) for overrides in variants]
+    found = [compose.hydra_settings(overrides, config_name=config_name) for overrides in variants]
     refused = {refusal: None for settings in found for refusal in trust.refuse_hydra(settings, project)}
     if refused:
         raise TrustError([Problem(path, reason) for path, reason in refused])
@@ -37,7 +38,7 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
     Raises:
         ConfigError: Where the config cannot be composed.
     """
-    config_dirs.use(arguments.config_dir)
+    search_path.use(arguments.config_dir)
     flags = ["--config-name", arguments.config_name]
     flags += ["--help"] if arguments.help else []
     flags += ["--hydra-help"] if arguments.hydra_help else []
@@ -52,7 +53,7 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
         run([*flags, *arguments.overrides], lambda _: None)
     except (HydraException, OmegaConfBaseException, TypeError, AttributeError, KeyError) as error:
         # smdecl words the same fault better, and finds the others; where it finds none, Hydra's words it is.
-        composing.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+        compose.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
         if isinstance(error, (TypeError, AttributeError, KeyError)):
             raise
         raise ConfigError(str(error)) from error
@@ -65,7 +66,7 @@ def run(argv: Sequence[str], task: Callable[[Any], Any]) -> None:
     Raises:
         HydraException, OmegaConfBaseException: As Hydra has them.
     """
-    application = hydra.main(config_path=str(resources.conf_dir()), config_name=composing.PRIMARY, version_base="1.3")
+    application = hydra.main(config_path=str(resources.conf_dir()), config_name=compose.PRIMARY, version_base="1.3")
     before, os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR"), "1"
     own_argv, sys.argv = sys.argv, ["smdecl", *argv]
     try:
