@@ -1,6 +1,6 @@
 """Writes everything that is generated from a table or a schema; tests compare.
 
-A table is the rows of a module, such as `RULES` of smdecl/auditing.py. What its rows say is written
+A table is the rows of a module, such as `RULES` of smdecl/savedmodel/auditing.py. What its rows say is written
 between markers or in whole files: into schemas/config.schema.json, conf/ and docs/. The schemas of
 config files and the reference are made of that afterwards.
 """
@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import make_file_schemas  # noqa: E402
 import make_reference  # noqa: E402
 
-from smdecl.auditing import RULES, Rule  # noqa: E402
+from smdecl.savedmodel.auditing import RULES, Rule  # noqa: E402
 from smdecl.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 
 Schema = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Writes smdecl/op_sets.json: which TensorFlow releases know which ops and which of their attributes.
+"""Writes smdecl/savedmodel/op_sets.json: which TensorFlow releases know which ops and which of their attributes.
 
 Run it when a new minor release is out; it takes the release's wheel from the package index, and asks the
 shared library in it for the ops that it registers, which needs no installation and no matching Python:
@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-TABLE = Path(__file__).parents[1] / "smdecl" / "op_sets.json"
+TABLE = Path(__file__).parents[1] / "smdecl" / "savedmodel" / "op_sets.json"
 RELEASES = tuple(f"2.{minor}" for minor in range(12, 22))
 LIBRARIES = ("tensorflow/libtensorflow_framework.so.2", "tensorflow/libtensorflow_cc.so.2")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from smdecl.making import Plan
     from smdecl.outcomes import Checked, Reproduction, Verified
     from smdecl.pipeline import Release
-    from smdecl.records import DescriptionRecord, DiffRecord
+    from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
     from smdecl.variants import Variant
 
 __version__ = "0.2.0.dev0"
@@ -57,8 +57,8 @@ __all__ = [
 _MODULES = {
     "Checked": "outcomes",
     "Composition": "config.settings",
-    "DescriptionRecord": "records",
-    "DiffRecord": "records",
+    "DescriptionRecord": "savedmodel.records",
+    "DiffRecord": "savedmodel.records",
     "Plan": "making",
     "Release": "pipeline",
     "Reproduction": "outcomes",

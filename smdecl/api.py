@@ -16,7 +16,7 @@ from smdecl.outcomes import Checked, Reproduction, Verified
 if TYPE_CHECKING:  # each verb imports only what it needs
     from smdecl.making import Plan
     from smdecl.pipeline import Release
-    from smdecl.records import DescriptionRecord, DiffRecord
+    from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
     from smdecl.variants import Variant
 
 StrPath: TypeAlias = "str | os.PathLike[str]"

@@ -23,7 +23,7 @@ from smdecl.config import trust
 from smdecl.config.project import Project, make_importable
 from smdecl.config.settings import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
-from smdecl.records import ObjectRecord, VariableRecord
+from smdecl.savedmodel.records import ObjectRecord, VariableRecord
 from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.tensors import is_variable, variable_record
 

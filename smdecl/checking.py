@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, op_sets, paths, schema, sign_keys, signature_rules, verify_rules, weights_rules
+from smdecl import files, paths, schema, sign_keys, signature_rules, verify_rules, weights_rules
 from smdecl.config import frameworks, settings, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
+from smdecl.savedmodel import op_sets
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?(/?(device:)?(CPU|GPU|TPU|cpu|gpu|tpu|XLA_\w+|TPU_SYSTEM):(\d+|\*))?"

@@ -226,7 +226,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from smdecl import api, diffing, rendering
+    from smdecl import api, rendering
+    from smdecl.savedmodel import diffing
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl diff | head` ends quietly
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from smdecl.config.settings import Dim, Signature, Spec, input_names, parts
 from smdecl.errors import ContractError, KeyPath, Problem, nearest
 from smdecl.names import PREDICT
-from smdecl.records import SavedModelRecord, SignatureRecord, TensorRecord, tensor_text
+from smdecl.savedmodel.records import SavedModelRecord, SignatureRecord, TensorRecord, tensor_text
 
 
 def require_same(

@@ -18,7 +18,7 @@ from smdecl.config.project import Project, is_library, make_importable
 from smdecl.config.trust import find_spec
 from smdecl.errors import Problem, UsageError
 from smdecl.printing import printable
-from smdecl.records import CustomOpsRecord
+from smdecl.savedmodel.records import CustomOpsRecord
 
 
 def load(project: Project) -> dict[str, str]:

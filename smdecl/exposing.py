@@ -18,8 +18,8 @@ from tensorflow.python.util import object_identity
 from smdecl import keras_models
 from smdecl.building import Built
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
-from smdecl.object_graphs import VARIABLE_LISTS
-from smdecl.records import SavedModelRecord
+from smdecl.savedmodel.object_graph import VARIABLE_LISTS
+from smdecl.savedmodel.records import SavedModelRecord
 from smdecl.tracing import Traced
 
 _DEFAULT = "serving_default"

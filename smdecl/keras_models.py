@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from smdecl.config.settings import Nest, Spec
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
-from smdecl.object_graphs import VARIABLE_LISTS
+from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 
 # What tf_keras calls the functions of a layer, and of a model, that it exports.
 _NUMBER = re.compile(r"_\d+$")

@@ -20,7 +20,13 @@ from smdecl import custom_ops, files, outside_values
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
-from smdecl.records import CustomOpsRecord, ObjectRecord, SavedModelRecord, SignatureRecord, VerificationRecord
+from smdecl.savedmodel.records import (
+    CustomOpsRecord,
+    ObjectRecord,
+    SavedModelRecord,
+    SignatureRecord,
+    VerificationRecord,
+)
 
 if TYPE_CHECKING:
     from smdecl.building import Built
@@ -95,11 +101,9 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         providers: From `custom_ops.load`.
     """
     from smdecl import (
-        auditing,
         contract,
         examples,
         exposing,
-        inspecting,
         keras_models,
         reference,
         saving,
@@ -107,7 +111,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         stored_examples,
         tracing,
         warmup,
-    )  # fmt: skip
+    )
+    from smdecl.savedmodel import auditing, inspection  # fmt: skip
 
     clock = _Clock()
     before = frozenset(sys.modules)
@@ -119,13 +124,13 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         clock.stop("trace")
         saving.save(built, traced, functions, config.options, directory)
         clock.stop("save")
-    message = inspecting.read(directory)
-    inspecting.require_options(message, config.options, config.verify.loaders)
+    message = inspection.read(directory)
+    inspection.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
     found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
     found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
     findings = sources.locate(found, traced, built.obj)
-    saved = inspecting.inspect(message, findings)
+    saved = inspection.inspect(message, findings)
     contract.require_same(config.signatures, records, saved)
     exposing.require(functions, saved)
     clock.stop("inspect")

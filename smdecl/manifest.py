@@ -15,9 +15,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smdecl import base_paths, files, manifest_versions, provenance, schema, signing
+from smdecl import files, manifest_versions, provenance, schema, signing
 from smdecl.errors import Problem, VerificationError
-from smdecl.records import OPTIONAL, CustomOpsRecord, SignatureRecord
+from smdecl.savedmodel import base_path
+from smdecl.savedmodel.records import OPTIONAL, CustomOpsRecord, SignatureRecord
 
 FILE = "assets.extra/smdecl/manifest.json"
 _LARGEST = 1 << 24  # bytes
@@ -167,7 +168,7 @@ def read(directory: Path) -> dict[str, Any]:
         UsageError: Where `directory` is none, or a base path.
         VerificationError: Where the manifest is missing or was changed.
     """
-    base_paths.require_one(directory, "a release")
+    base_path.require_one(directory, "a release")
     path = directory / FILE
     try:
         text = files.read_regular(path, _LARGEST).decode()

@@ -7,7 +7,7 @@ from typing import Any
 
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
-from smdecl.records import Change
+from smdecl.savedmodel.records import Change
 from smdecl.schema import text
 
 PARTS = ("config", "custom_ops", "environment", "inputs", "source")

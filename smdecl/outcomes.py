@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import Problem
-from smdecl.records import Change
+from smdecl.savedmodel.records import Change
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from smdecl import schema
-from smdecl.compatibility import call
 from smdecl.manifest import plain
 from smdecl.printing import as_json, as_line
-from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, tensor_text
+from smdecl.savedmodel.compatibility import call
+from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord, tensor_text
 
 
 def text(directory: Path, found: DescriptionRecord) -> str:

@@ -33,7 +33,7 @@ from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
 from smdecl.making import Made, Plan
 from smdecl.printing import printable
-from smdecl.records import Failure, Finding, SignatureRecord, VerificationRecord
+from smdecl.savedmodel.records import Failure, Finding, SignatureRecord, VerificationRecord
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,10 @@ def _require_reproducible(
 def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     if newest is None:
         return
-    from smdecl import compatibility, inspecting
+    from smdecl.savedmodel import compatibility, inspection
 
     name, directory = newest
-    _, before = inspecting.load(directory)
+    _, before = inspection.load(directory)
     changes = compatibility.changes(before, made.saved)
     breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
     if breaking:
@@ -327,9 +327,9 @@ def verify(
 
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
     """Refuses to run a graph of whoever made it where it reaches outside of itself."""
-    from smdecl import inspecting, outside_ops  # they import NumPy, which an export does without here
+    from smdecl.savedmodel import inspection, outside_ops  # they import NumPy, which an export does without here
 
-    found = outside_ops.find(inspecting.read(directory))
+    found = outside_ops.find(inspection.read(directory))
     refused = {op: place for op, place in found.items() if op not in allowed}
     hint = f"expected a signature to check by --key, or --allow-ops {','.join(refused)}"
     problems = []

@@ -18,11 +18,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from smdecl import base_paths
-from smdecl.base_paths import HIGHEST, complete, versions
 from smdecl.config.settings import Publish
 from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
+from smdecl.savedmodel import base_path
+from smdecl.savedmodel.base_path import HIGHEST, complete, versions
 
 _ATTEMPTS = 100  # to make a directory that others remove
 # Locks on a network file system may count on one host alone, so that each sweeps only what it left itself.
@@ -102,7 +102,7 @@ def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path]
         if publish.version is None:
             found = export_dir if (export_dir / "saved_model.pb").is_file() else None
         else:
-            found = base_paths.newest(export_dir)
+            found = base_path.newest(export_dir)
     return None if found is None else (str(found), found)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from smdecl import describing, manifest
-from smdecl.records import DescriptionRecord, ReleaseRecord
+from smdecl import manifest
+from smdecl.savedmodel import description as describing
+from smdecl.savedmodel.records import DescriptionRecord, ReleaseRecord
 
 
 def describe(directory: Path) -> DescriptionRecord:

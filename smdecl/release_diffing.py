@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl import diffing, manifest, origin_changes
+from smdecl import manifest, origin_changes
 from smdecl.manifest_versions import config_of
-from smdecl.records import Change, DiffRecord
+from smdecl.savedmodel import diffing
+from smdecl.savedmodel.records import Change, DiffRecord
 
 
 def diff(before: Path, after: Path) -> DiffRecord:

@@ -10,7 +10,7 @@ from smdecl.making import Plan
 from smdecl.manifest import plain
 from smdecl.outcomes import Verified
 from smdecl.printing import as_json
-from smdecl.records import DiffRecord, TensorRecord, tensor_text
+from smdecl.savedmodel.records import DiffRecord, TensorRecord, tensor_text
 
 
 def plan(planned: Plan) -> str:

@@ -18,7 +18,7 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.manifest_versions import config_of
-from smdecl.records import Change
+from smdecl.savedmodel.records import Change
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from smdecl.config.settings import Dim, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import PREDICT
-from smdecl.records import TensorRecord
+from smdecl.savedmodel.records import TensorRecord
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from smdecl import keras_models, usercode
-from smdecl.records import Finding
+from smdecl.savedmodel.records import Finding
 from smdecl.tracing import Traced
 
 _NUMBER = re.compile(r"_\d+$")

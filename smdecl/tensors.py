@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from smdecl.records import TensorRecord, VariableRecord
+from smdecl.savedmodel.records import TensorRecord, VariableRecord
 
 
 def tensor_record(dtype: Any, shape: Any) -> TensorRecord:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl.protos import NodeDef
+from smdecl.savedmodel.protos import NodeDef
 
 _PARSER = "ParseExampleV2"
 _VALUES = 2  # of a feature of any number of values

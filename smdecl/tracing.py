@@ -19,7 +19,7 @@ from smdecl.building import Built
 from smdecl.config.settings import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
 from smdecl.names import PREDICT
-from smdecl.records import SignatureRecord
+from smdecl.savedmodel.records import SignatureRecord
 from smdecl.specs import (
     arguments,
     concrete_inputs,

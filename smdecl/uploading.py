@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import manifest
-from smdecl.base_paths import version_of
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
 from smdecl.publishing import following
+from smdecl.savedmodel.base_path import version_of
 
 _FIRST, _LAST = manifest.FILE, "saved_model.pb"
 _RETRIES = 10  # of the next version, which others take meanwhile

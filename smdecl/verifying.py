@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, inspecting, loading, stored_examples, usercode
+from smdecl import contract, loading, stored_examples, usercode
 from smdecl.config.settings import Signature, Verify, input_names, parts
-from smdecl.records import Failure, VerificationRecord
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.records import Failure, VerificationRecord
 from smdecl.stored_examples import Example
 
 _LOADERS = {"python": loading.load_python, "cpp": loading.load_cpp, "session": loading.load_session}
@@ -33,7 +34,7 @@ _TOLERANCES = {
 
 def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
     """Loads a SavedModel with each loader and runs its examples."""
-    graph = inspecting.read(directory).meta_graphs[0]
+    graph = inspection.read(directory).meta_graphs[0]
     cases = stored_examples.read(directory)
     loaders = tuple("session" if name == "cpp" and not loading.has_c_api() else name for name in options.loaders)
     with loading.plain_path(directory) as place:

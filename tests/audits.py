@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from smdecl import auditing, inspecting
+from smdecl.savedmodel import auditing, inspection
 
 RULES = [rule.name for rule in auditing.RULES]
 X = tf.TensorSpec([None], tf.float32, "x")
@@ -23,7 +23,7 @@ def save_and_audit(directory, function, *specs, rules=RULES, consumer=None, edit
         setattr(module, name, value)
     module.function = tf.function(function)
     tf.saved_model.save(module, str(directory), signatures=module.function.get_concrete_function(*specs))
-    message = inspecting.read(directory)
+    message = inspection.read(directory)
     if edit is not None:
         edit(message.meta_graphs[0].graph_def)
     return auditing.audit(message, levels(rules), consumer, providers)

@@ -6,7 +6,7 @@ from smdecl import examples, tracing
 from smdecl.building import Built
 from smdecl.config import settings
 from smdecl.config.settings import Devices, Verify
-from smdecl.records import ObjectRecord
+from smdecl.savedmodel.records import ObjectRecord
 
 
 def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", **verify):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting
+from smdecl.savedmodel import inspection
 from tests.conftest import tree
 from tests.test_pipeline import serve
 
@@ -278,7 +278,7 @@ def test_two_vocabularies_of_one_name_are_both_kept(tables):
     )
 
     assert sorted(assets(release).values()) == [b"a\nb\nc\n", b"c\nb\na\n"]
-    graph = inspecting.read(release.path).meta_graphs[0]
+    graph = inspection.read(release.path).meta_graphs[0]
     names = [node.attr["shared_name"].s for node in graph.graph_def.node if node.op == "HashTableV2"]
     assert len(set(names)) == 2  # though they differ in the path of their vocabulary alone
     for creator in graph.graph_def.library.function:

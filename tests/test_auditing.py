@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from smdecl import auditing, inspecting
 from smdecl.errors import InternalError
 from smdecl.isolation import processes
+from smdecl.savedmodel import auditing, inspection
 from tests.audits import SCALAR, TEXT, X, Y, levels, nodes, places, rules_of, save_and_audit
 
 
@@ -73,7 +73,7 @@ def test_a_keras_model_that_was_trained_has_no_findings(tmp_path):
     call = tf.function(model).get_concrete_function(tf.TensorSpec([None, 8, 8, 3], tf.float32, "x"))
     tf.saved_model.save(model, str(tmp_path), signatures=call)
 
-    assert auditing.audit(inspecting.read(tmp_path), levels()) == ()
+    assert auditing.audit(inspection.read(tmp_path), levels()) == ()
 
 
 @pytest.mark.parametrize("layer", ["StringLookup", "TextVectorization"])
@@ -82,7 +82,7 @@ def test_keras_text_layers_that_pin_themselves_to_the_cpu_are_no_findings(tmp_pa
     call = tf.function(model).get_concrete_function(TEXT)
     tf.saved_model.save(model, str(tmp_path), signatures=call)
 
-    assert auditing.audit(inspecting.read(tmp_path), levels()) == ()
+    assert auditing.audit(inspection.read(tmp_path), levels()) == ()
 
 
 def test_a_rule_that_is_off_finds_nothing(find):
@@ -196,7 +196,7 @@ def strategy_findings():
                 signatures=module.function.get_concrete_function(SCALAR),
                 options=tf.saved_model.SaveOptions(**options),
             )
-            return auditing.audit(inspecting.read(Path(directory)), levels())
+            return auditing.audit(inspection.read(Path(directory)), levels())
 
     def run(weight, x):
         replicas = strategy.run(lambda y: tf.multiply(y, weight, name="pinned"), (x,))

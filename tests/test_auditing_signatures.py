@@ -5,8 +5,8 @@ import functools
 import pytest
 import tensorflow as tf
 
-from smdecl import auditing, inspecting
-from smdecl.protos import SavedModel
+from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel.protos import SavedModel
 from tests.audits import X, Y, levels, places, save_and_audit
 
 
@@ -69,7 +69,7 @@ def test_unused_inputs_are_told_of_each_signature(tmp_path):
     signatures = {key: getattr(module, key).get_concrete_function(X, Y) for key in ("first", "second")}
     tf.saved_model.save(module, str(tmp_path), signatures=signatures)
 
-    findings = auditing.audit(inspecting.read(tmp_path), levels())
+    findings = auditing.audit(inspection.read(tmp_path), levels())
 
     assert places(findings) == {"signatures.first.inputs.y", "signatures.second.inputs.x"}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import base_paths
 from smdecl.errors import UsageError
+from smdecl.savedmodel import base_path
 from tests.conftest import run_cli
 
 GIVEN = {
@@ -35,14 +35,14 @@ def models(project):
 @pytest.mark.parametrize("given", GIVEN)
 def test_what_is_no_directory_of_one_saved_model_is_told_with_the_one_that_is_nearest(models, given):
     with pytest.raises(UsageError) as error:
-        base_paths.require_one(Path(given), "a release")
+        base_path.require_one(Path(given), "a release")
 
     assert str(error.value) == f"{given!r} {GIVEN[given]}"
 
 
 @pytest.mark.parametrize("given", ["models/net/2", "models/net/12"])
 def test_a_directory_of_one_or_none_is_for_others_to_judge(models, given):
-    base_paths.require_one(models / given, "a release")
+    base_path.require_one(models / given, "a release")
 
 
 @pytest.mark.parametrize("verb", ["verify", "reproduce", "diff"])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import bundle
 from smdecl.errors import ContractError
+from smdecl.savedmodel import checkpoint
 
 DTYPES = [
     "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
@@ -47,7 +47,7 @@ def test_every_dtype_and_shape_is_read_as_tensorflow_reads_it(written):
     reader = tf.train.load_checkpoint(str(written))
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
 
-    tensors = bundle.read(written)
+    tensors = checkpoint.read(written)
 
     assert [tensor.name for tensor in tensors] == sorted(shapes)
     assert {tensor.name: (tensor.dtype, list(tensor.shape)) for tensor in tensors} == {
@@ -68,7 +68,7 @@ def test_every_dtype_and_shape_is_read_as_tensorflow_reads_it(written):
 
 
 def test_dtypes_that_numpy_lacks_are_those_of_ml_dtypes(written):
-    (found,) = (tensor for tensor in bundle.read(written) if tensor.name == "bfloat16/4")
+    (found,) = (tensor for tensor in checkpoint.read(written) if tensor.name == "bfloat16/4")
 
     assert found.read().dtype == ml_dtypes.bfloat16
     assert found.read().astype(int).tolist() == [[1, 2, 3], [4, 5, 6]]
@@ -80,22 +80,22 @@ def test_many_names_that_share_their_beginnings_are_all_read(tmp_path):
     values = [tf.constant(float(number)) for number in range(3000)]
     tf.raw_ops.SaveV2(prefix=path, tensor_names=names, shape_and_slices=[""] * 3000, tensors=values)
 
-    tensors = {tensor.name: tensor for tensor in bundle.read(tmp_path / "ckpt")}
+    tensors = {tensor.name: tensor for tensor in checkpoint.read(tmp_path / "ckpt")}
 
     assert len(tensors) == len(tf.train.list_variables(path))
     assert [float(tensors[f"layers/{number}"].read()) for number in (0, 1234, 2999)] == [0, 1234, 2999]
 
 
 def test_an_index_that_is_missing_or_cut_anywhere_is_told(written, tmp_path):
-    assert not bundle.exists(tmp_path / "ckpt")
+    assert not checkpoint.exists(tmp_path / "ckpt")
     with pytest.raises(ContractError, match=r"ckpt\.index: no such file"):
-        bundle.read(tmp_path / "ckpt")
+        checkpoint.read(tmp_path / "ckpt")
     data = written.with_name("ckpt.index").read_bytes()
     for size in range(0, len(data), 97):
         (tmp_path / "ckpt.index").write_bytes(data[:size])
         with pytest.raises(ContractError, match="cannot be read as the index of a checkpoint"):
-            bundle.read(tmp_path / "ckpt")
-    assert bundle.exists(tmp_path / "ckpt")
+            checkpoint.read(tmp_path / "ckpt")
+    assert checkpoint.exists(tmp_path / "ckpt")
 
 
 def copied(written, directory):
@@ -111,7 +111,7 @@ def test_every_data_file_that_lacks_bytes_is_told(written, tmp_path):
     second.write_bytes(second.read_bytes()[:10])
 
     with pytest.raises(ContractError) as error:
-        bundle.read(prefix)
+        checkpoint.read(prefix)
 
     missing, cut = map(str, error.value.problems)
     assert missing.startswith(f"{first}: no such file; it holds '")
@@ -120,7 +120,7 @@ def test_every_data_file_that_lacks_bytes_is_told(written, tmp_path):
 
 def test_a_changed_byte_of_any_tensor_is_told_by_its_name(written, tmp_path):
     prefix = copied(written, tmp_path)
-    for tensor in bundle.read(prefix):
+    for tensor in checkpoint.read(prefix):
         if not tensor.size:
             continue
         data = tensor.file.read_bytes()
@@ -142,13 +142,13 @@ def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_pa
     index.write_bytes(data)
 
     with pytest.raises(ContractError, match="content of the block at byte 0 differs from its checksum"):
-        bundle.read(prefix)
+        checkpoint.read(prefix)
 
 
 def test_reading_imports_no_tensorflow_and_leaves_it_to_be_imported():
     code = """
 import sys
-from smdecl import bundle, inspecting
+from smdecl.savedmodel import checkpoint, inspecting
 assert "tensorflow" not in sys.modules
 import tensorflow as tf
 assert tf.constant(1).numpy() == 1

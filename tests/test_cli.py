@@ -17,7 +17,7 @@ from smdecl import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.making import Plan
-from smdecl.records import ObjectRecord, SignatureRecord, TensorRecord
+from smdecl.savedmodel.records import ObjectRecord, SignatureRecord, TensorRecord
 from tests.conftest import ROOT, run_cli, spawn_cli
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from smdecl.crc32c import crc32c, masked
+from smdecl.savedmodel.crc32c import crc32c, masked
 
 # From RFC 3720, B.4.
 KNOWN = {

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import graph_changes, inspecting, release_diffing
+from smdecl import release_diffing
 from smdecl.errors import ContractError
+from smdecl.savedmodel import diff_graph, inspection
 
 VECTOR = tf.TensorSpec([None], tf.float32, name="x")
 
@@ -302,11 +303,11 @@ def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
 
 def test_to_compare_graphs_changes_none_of_them(tmp_path):
     tf.saved_model.save(Named(), str(tmp_path / "a"))
-    message = inspecting.read(tmp_path / "a")
+    message = inspection.read(tmp_path / "a")
     before = message.SerializeToString(deterministic=True)
-    (graph,), record = message.meta_graphs, inspecting.inspect(message)
+    (graph,), record = message.meta_graphs, inspection.inspect(message)
 
-    assert list(graph_changes.changes(record, record, graph, graph)) == []
+    assert list(diff_graph.changes(record, record, graph, graph)) == []
     assert message.SerializeToString(deterministic=True) == before
 
 

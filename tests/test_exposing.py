@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import exposing, inspecting, release_describing, signature_rules
+from smdecl import exposing, release_describing, signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
+from smdecl.savedmodel import inspection
 from tests.test_objects import KERAS, bodies
 
 
@@ -81,8 +82,8 @@ def test_a_keras_model_is_loaded_as_one_of_its_own_export_is(project):
     assert (len(loaded.trainable_variables), len(loaded.non_trainable_variables)) == (2, 0)
     # Nothing was traced once more, and variables have the names of their layers.
     assert bodies(release)["MatMul"] == 1
-    graph = inspecting.read(release.path).meta_graphs[0]
-    called = {node.attr["f"].func.name for _, node in inspecting.all_nodes(graph) if "f" in node.attr}
+    graph = inspection.read(release.path).meta_graphs[0]
+    called = {node.attr["f"].func.name for _, node in inspection.all_nodes(graph) if "f" in node.attr}
     assert {function.signature.name for function in graph.graph_def.library.function} <= called
     described = release_describing.describe(release.path)
     assert [stored.name for stored in described.stored] == ["_operations/1/_kernel", "_operations/1/bias"]

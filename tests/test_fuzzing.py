@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import auditing, checking, pipeline, schema
+from smdecl import checking, pipeline, schema
 from smdecl.config.project import find_project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.isolation import processes
+from smdecl.savedmodel import auditing
 from smdecl.weights_formats import FORMATS
 from tests.conftest import ROOT
 

@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import bundle, release_diffing
-from smdecl.crc32c import crc32c, masked
+from smdecl import release_diffing
 from smdecl.errors import ContractError, SmdeclError
+from smdecl.savedmodel import checkpoint
+from smdecl.savedmodel.crc32c import crc32c, masked
 
 
 class Net(tf.Module):
@@ -181,7 +182,7 @@ def test_an_index_that_would_take_for_ever_is_told(tmp_path, data, told):
     (tmp_path / "variables.index").write_bytes(data)
 
     with pytest.raises(ContractError, match=told):
-        bundle.read(tmp_path / "variables")
+        checkpoint.read(tmp_path / "variables")
 
 
 def test_a_variable_that_is_kept_in_slices_is_read_by_them(tmp_path):
@@ -192,7 +193,7 @@ def test_a_variable_that_is_kept_in_slices_is_read_by_them(tmp_path):
             tensors=[values[:3], values[3:]],
         )  # fmt: skip
 
-    tensors = {name: bundle.read(tmp_path / name) for name in ("one", "two")}
+    tensors = {name: checkpoint.read(tmp_path / name) for name in ("one", "two")}
 
     for found in tensors.values():
         assert [(each.name, each.shape) for each in found] == [
@@ -208,11 +209,11 @@ def test_two_equal_variables_are_compared_without_copies_of_them(tmp_path):
     code = """
 import resource
 import numpy as np
-from smdecl import variable_changes
+from smdecl.savedmodel import diff_variables
 old, new = (np.zeros(1 << 26, np.float32) for _ in range(2))
 old[0] = new[0] = 1
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert variable_changes.difference(old, new) is None
+assert diff_variables.difference(old, new) is None
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

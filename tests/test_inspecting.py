@@ -4,10 +4,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import contract, inspecting, manifest, schema
+from smdecl import contract, manifest, schema
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
-from smdecl.records import SignatureRecord, TensorRecord, VariableRecord
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.records import SignatureRecord, TensorRecord, VariableRecord
 
 
 class Net(tf.Module):
@@ -32,7 +33,7 @@ def saved(tmp_path):
     vocabulary.write_text("a\n")
     net = Net(str(vocabulary))
     tf.saved_model.save(net, str(tmp_path / "m"), signatures={"one": net.call, "two": net.call})
-    return inspecting.inspect(inspecting.read(tmp_path / "m"))
+    return inspection.inspect(inspection.read(tmp_path / "m"))
 
 
 CALL = SignatureRecord(
@@ -57,7 +58,7 @@ def test_everything_is_read_from_the_bytes(saved):
 
 def inspected(module, path, signatures=None):
     tf.saved_model.save(module, str(path), signatures=signatures)
-    return inspecting.inspect(inspecting.read(path))
+    return inspection.inspect(inspection.read(path))
 
 
 def test_a_function_has_all_its_names_and_a_variable_its_first(tmp_path):
@@ -147,7 +148,7 @@ def test_the_serving_graph_is_found_by_its_tags():
         message.meta_graphs.add().meta_info_def.tags.extend(tags)
 
     def tags():
-        return list(inspecting.serving_graph(message).meta_info_def.tags)
+        return list(inspection.serving_graph(message).meta_info_def.tags)
 
     assert tags() == ["serve"]
     del message.meta_graphs[2]
@@ -169,7 +170,7 @@ def test_what_is_no_saved_model_is_told(tmp_path, content, message):
         (tmp_path / "saved_model.pb").write_bytes(content)
 
     with pytest.raises(ContractError, match=message):
-        inspecting.read(tmp_path)
+        inspection.read(tmp_path)
 
 
 def test_what_was_saved_otherwise_than_declared_is_told(saved):

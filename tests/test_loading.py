@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting, loading
+from smdecl import loading
 from smdecl.loading import LoaderError
+from smdecl.savedmodel import inspection
 
 
 def save(directory, function, *specs, **attributes):
@@ -22,7 +23,7 @@ def save(directory, function, *specs, **attributes):
 
 
 def load(loader, directory, tags=("serve",)):
-    return loader(directory, tags, inspecting.read(directory).meta_graphs[0].signature_def)
+    return loader(directory, tags, inspection.read(directory).meta_graphs[0].signature_def)
 
 
 def text(*values):
@@ -170,7 +171,7 @@ def test_a_missing_directory_is_told(tmp_path):
 
 
 def test_an_operation_that_the_graph_lacks_is_told(doubler):
-    graph = inspecting.read(doubler).meta_graphs[0]
+    graph = inspection.read(doubler).meta_graphs[0]
     graph.signature_def["serving_default"].outputs["output_0"].name = "nothing:0"
 
     run = loading.load_cpp(doubler, ["serve"], graph.signature_def)
@@ -180,7 +181,7 @@ def test_an_operation_that_the_graph_lacks_is_told(doubler):
 
 
 def test_an_output_that_the_operation_lacks_is_told(doubler):
-    graph = inspecting.read(doubler).meta_graphs[0]
+    graph = inspection.read(doubler).meta_graphs[0]
     graph.signature_def["serving_default"].outputs["output_0"].name = "StatefulPartitionedCall:7"
 
     run = loading.load_cpp(doubler, ["serve"], graph.signature_def)

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from smdecl import inspecting, manifest, pipeline, provenance, signing
+from smdecl import manifest, pipeline, provenance, signing
 from smdecl.errors import UsageError, VerificationError
+from smdecl.savedmodel import inspection
 from tests.conftest import ROOT, forge_file, tree
 
 
@@ -60,7 +61,7 @@ def test_the_docs_have_the_commands_that_make_the_digest():
 @pytest.mark.parametrize("name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"])
 def test_the_digest_can_be_made_again_by_sha256sum(release, tmp_path, name):
     if name is not None:
-        signatures = inspecting.load(release)[1].signatures
+        signatures = inspection.load(release)[1].signatures
         (release / "assets" / name).write_text("")
         config = manifest.read(release)["config"]
         (release / manifest.FILE).unlink()

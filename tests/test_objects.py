@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting
 from smdecl.errors import ConfigError, ContractError, ModelError
+from smdecl.savedmodel import inspection
 from tests.test_pipeline import serve
 
 MODULES = """
@@ -146,8 +146,8 @@ def answers(release, key="serving_default", **inputs):
 
 def bodies(release):
     """Returns how often each op is in the functions of an export."""
-    graph = inspecting.read(release.path).meta_graphs[0]
-    return Counter(node.op for function, node in inspecting.all_nodes(graph) if function)
+    graph = inspection.read(release.path).meta_graphs[0]
+    return Counter(node.op for function, node in inspection.all_nodes(graph) if function)
 
 
 def test_a_method_of_a_module_of_its_base_and_of_a_module_in_it_is_a_signature(mine):
@@ -253,7 +253,7 @@ def test_a_subclassed_model_that_was_never_called_is_built_by_its_specs(mine):
         found = answers(release, features=np.repeat(ROW, batch, axis=0))["output_0"]
         np.testing.assert_allclose(found, [[10, 10]] * batch)
     # Kernel and bias; gamma, beta, moving mean and variance.
-    assert len(inspecting.inspect(inspecting.read(release.path)).variables) == 6
+    assert len(inspection.inspect(inspection.read(release.path)).variables) == 6
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_keras_model_is_traced_once(mine, target, overrides, products):
     (name,) = release.signatures["serving_default"].inputs
     (found,) = answers(release, **{name: ROW}).values()
     assert found[0][0].round(4) == (50 if target == "nested" else 10)
-    library = inspecting.read(release.path).meta_graphs[0].graph_def.library
+    library = inspection.read(release.path).meta_graphs[0].graph_def.library
     assert "serving_default" not in "".join(function.signature.name for function in library.function)
     assert bodies(release)["MatMul"] == products
 

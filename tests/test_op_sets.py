@@ -6,7 +6,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from smdecl import op_sets
+from smdecl.savedmodel import op_sets
 from tests.conftest import ROOT
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting, loading, saving
+from smdecl import loading, saving
 from smdecl.errors import ConfigError
+from smdecl.savedmodel import inspection
 from tests.conftest import tree
 from tests.test_pipeline import serve
 
@@ -131,11 +132,11 @@ def ask(release, x):
 
 
 def meta_graph(release):
-    return inspecting.read(release.path).meta_graphs[0]
+    return inspection.read(release.path).meta_graphs[0]
 
 
 def ops(release):
-    return {node.op for _, node in inspecting.all_nodes(meta_graph(release))}
+    return {node.op for _, node in inspection.all_nodes(meta_graph(release))}
 
 
 @pytest.mark.parametrize("allowed", ["null", "[Other,Namespace]"])
@@ -324,12 +325,12 @@ def test_attributes_of_default_value_are_stripped(net):
 
     assert graph.meta_info_def.stripped_default_attrs
     known = {op.name: {attr.name: attr for attr in op.attr} for op in graph.meta_info_def.stripped_op_list.op}
-    for _, node in inspecting.all_nodes(graph):
+    for _, node in inspection.all_nodes(graph):
         for name, value in node.attr.items():
             definition = known[node.op].get(name)
             if definition is not None:
                 assert value != definition.default_value, f"{node.op} keeps {name}"
-    multiplications = [node for _, node in inspecting.all_nodes(graph) if node.op == "MatMul"]
+    multiplications = [node for _, node in inspection.all_nodes(graph) if node.op == "MatMul"]
     assert multiplications
     assert all(node.attr["transpose_b"].b and "transpose_a" not in node.attr for node in multiplications)
 

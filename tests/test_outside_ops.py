@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.framework import op_def_pb2, types_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from smdecl import inspecting, outside_ops
+from smdecl.savedmodel import inspection, outside_ops
 
 READER = "InitializeTableFromTextFileV2"
 WHOLE_LINE, LINE_NUMBER = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
@@ -54,7 +54,7 @@ def words(tmp_path):
 
 def saved(obj, directory):
     tf.saved_model.save(obj, str(directory), signatures=obj.__call__)
-    return inspecting.read(directory)
+    return inspection.read(directory)
 
 
 def test_a_table_of_an_asset_reads_nothing_outside(words, tmp_path):
@@ -63,7 +63,7 @@ def test_a_table_of_an_asset_reads_nothing_outside(words, tmp_path):
     assert outside_ops.find(saved(Words(words), once)) == {}
     loaded = tf.saved_model.load(str(once))
     tf.saved_model.save(loaded, str(again), signatures=loaded.signatures)
-    assert outside_ops.find(inspecting.read(again)) == {}
+    assert outside_ops.find(inspection.read(again)) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting, loading, reporting
+from smdecl import loading, reporting
 from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
+from smdecl.savedmodel import inspection
 from tests.conftest import tree
 
 
 def serve(path, key, **inputs):
     """Runs a signature through the C++ loader."""
-    graph = inspecting.read(path).meta_graphs[0]
+    graph = inspection.read(path).meta_graphs[0]
     return loading.load_cpp(path, sorted(graph.meta_info_def.tags), graph.signature_def)(key, inputs)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import base_paths, errors, publishing
+from smdecl import errors, publishing
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
+from smdecl.savedmodel import base_path
 from tests.conftest import ROOT, tree
 
 NEXT = Publish(version="next", replace=False)
@@ -132,7 +133,7 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
     before = os.umask(0o027)
     try:
         with publishing.stage(tmp_path, NEXT) as directory:
-            assert base_paths.version_of(directory.name) is None
+            assert base_path.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
         os.umask(before)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting
 from smdecl.errors import ContractError, PublishError
+from smdecl.savedmodel import inspection
 from tests.test_pipeline import serve
 
 
 def meta_graph(release):
-    return inspecting.read(release.path).meta_graphs[0]
+    return inspection.read(release.path).meta_graphs[0]
 
 
 def test_variable_devices_are_saved_where_the_policy_says(project):

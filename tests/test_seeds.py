@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting, seeds
+from smdecl.savedmodel import inspection, seeds
 
 X = tf.TensorSpec([None], tf.float32, "x")
 
@@ -21,7 +21,7 @@ def find(tmp_path):
         module.functions = [tf.function(function) for function in functions]
         signatures = {f"s{i}": function.get_concrete_function(X) for i, function in enumerate(module.functions)}
         tf.saved_model.save(module, str(tmp_path), signatures=signatures)
-        found = seeds.draws(inspecting.read(tmp_path).meta_graphs[0])
+        found = seeds.draws(inspection.read(tmp_path).meta_graphs[0])
         return {(draw.node.op, *draw.variables) for draw in found}
 
     return save_and_find

@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smdecl import compatibility, inspecting, serving_apis, signature_rules, tf_examples, warmup
+from smdecl import serving_apis, signature_rules, tf_examples, warmup
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
+from smdecl.savedmodel import compatibility, inspection
 from tests.conftest import tree
 
 EXAMPLES = Spec(("batch",), "string", name="inputs")
@@ -117,9 +118,9 @@ def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_
     path = releases[0].path
 
     assert tree(path) == tree(releases[1].path)
-    names = {key: signature.method_name for key, signature in inspecting.load(path)[1].signatures.items()}
+    names = {key: signature.method_name for key, signature in inspection.load(path)[1].signatures.items()}
     assert names == {"c": serving_apis.CLASSIFY, "r": serving_apis.REGRESS, "p": None}
-    assert list(compatibility.changes(*(inspecting.load(release.path)[1] for release in releases))) == []
+    assert list(compatibility.changes(*(inspection.load(release.path)[1] for release in releases))) == []
     text = sorter.run("plan", *declared).stdout
     assert "signature c: tensorflow/serving/classify\n" in text and "signature p\n" in text
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / warmup.FILE))]
@@ -135,7 +136,7 @@ def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_
 def test_examples_are_generated_of_the_features_that_the_method_parses(sorter):
     release = sorter.export(*overrides(), "verify.generate=2", "publish.warmup=true")
 
-    assert inspecting.load(release.path)[1].signatures["s"].method_name == serving_apis.CLASSIFY
+    assert inspection.load(release.path)[1].signatures["s"].method_name == serving_apis.CLASSIFY
     (record,) = (record.numpy() for record in tf.data.TFRecordDataset(str(release.path / warmup.FILE)).take(1))
     request = prediction_log_pb2.PredictionLog.FromString(record).classify_log.request
     (example, *_) = request.input.example_list.examples
@@ -188,10 +189,10 @@ def test_an_unknown_method_name_is_refused_with_those_that_there_are(sorter):
 
 
 def test_another_method_name_breaks_callers():
-    record = inspecting.SignatureRecord({}, {})
-    classify = inspecting.SignatureRecord({}, {}, method_name=serving_apis.CLASSIFY)
+    record = inspection.SignatureRecord({}, {})
+    classify = inspection.SignatureRecord({}, {}, method_name=serving_apis.CLASSIFY)
     old, new = (
-        inspecting.SavedModelRecord(("serve",), {"s": signature}, (), {}, (), (), {})
+        inspection.SavedModelRecord(("serve",), {"s": signature}, (), {}, (), (), {})
         for signature in (record, classify)
     )
 

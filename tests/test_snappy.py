@@ -2,7 +2,7 @@
 
 import pytest
 
-from smdecl import snappy
+from smdecl.savedmodel import snappy
 
 
 def literal(data):

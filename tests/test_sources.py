@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from smdecl import sources
 from smdecl.errors import ContractError
-from smdecl.records import Finding
+from smdecl.savedmodel.records import Finding
 
 NET = """import tensorflow as tf
 

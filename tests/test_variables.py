@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import inspecting
+from smdecl.savedmodel import inspection
 from tests.test_objects import answers, export, signature
 
 MODULES = """
@@ -118,7 +118,7 @@ def mine(project):
 
 def saved(release):
     """Returns the names of the variables of an export, as its bytes have them."""
-    return [variable.name for variable in inspecting.inspect(inspecting.read(release.path)).variables]
+    return [variable.name for variable in inspection.inspect(inspection.read(release.path)).variables]
 
 
 def prefix(release):
@@ -157,7 +157,7 @@ def test_a_variable_under_several_attributes_is_saved_once(mine):
 
     assert len(saved(release)) == 2
     assert sorted(value.shape for value in values(release).values()) == [(2,), (2, 2)]
-    handles = [n.op for n in inspecting.read(release.path).meta_graphs[0].graph_def.node if n.op == "VarHandleOp"]
+    handles = [n.op for n in inspection.read(release.path).meta_graphs[0].graph_def.node if n.op == "VarHandleOp"]
     assert len(handles) == 2
     assert answers(release, x=np.ones([1, 2], np.float32))["output_0"].tolist() == [[7, 10]]
     loaded = tf.saved_model.load(str(release.path))

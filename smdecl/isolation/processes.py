@@ -287,7 +287,7 @@ class _Results(pickle.Unpickler):
 
 
 # Where the records and errors are that stages return; to make one of them does nothing else.
-_OF_RESULTS = ("smdecl.config.settings", "smdecl.errors", "smdecl.making", "smdecl.records")
+_OF_RESULTS = ("smdecl.config.settings", "smdecl.errors", "smdecl.making", "smdecl.savedmodel.records")
 _PATHS = (("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"))
 
 

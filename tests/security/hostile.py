@@ -7,8 +7,8 @@ import struct
 import zipfile
 from pathlib import Path
 
-from smdecl.crc32c import crc32c, masked
-from smdecl.protos import saved_model_pb2, tensor_bundle_pb2
+from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.protos import saved_model_pb2, tensor_bundle_pb2
 
 FLOAT = 1
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)

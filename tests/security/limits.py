@@ -52,10 +52,11 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl import inspecting, outside_ops, pages, release_describing
+    from smdecl import pages, release_describing
+    from smdecl.savedmodel import inspection, outside_ops
 
     found = release_describing.describe(directory)
-    outside_ops.find(inspecting.read(directory))
+    outside_ops.find(inspection.read(directory))
     pages.html(directory, found)
     return pages.to_json(directory, found) and pages.text(directory, found)
 
@@ -88,9 +89,9 @@ def _examples(directory: Path) -> str:
 
 
 def _checkpoint(prefix: Path) -> str:
-    from smdecl import bundle
+    from smdecl.savedmodel import checkpoint
 
-    return "\n".join(tensor.name for tensor in bundle.read(prefix))
+    return "\n".join(tensor.name for tensor in checkpoint.read(prefix))
 
 
 def _compose(directory: Path, *overrides: Path) -> str:

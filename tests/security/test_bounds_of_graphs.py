@@ -2,7 +2,7 @@
 
 import pytest
 
-from smdecl.protos import saved_model_pb2
+from smdecl.savedmodel.protos import saved_model_pb2
 from tests.security import hostile
 from tests.security.bounds import done, refused
 

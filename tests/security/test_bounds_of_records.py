@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from smdecl.protos import tensor_bundle_pb2
+from smdecl.savedmodel.protos import tensor_bundle_pb2
 from tests.security import hostile
 from tests.security.bounds import RULES, refused
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import DecodeError, Message
 
-from smdecl import inspecting, manifest, outside_ops, pages, release_describing, release_diffing, rendering, signing
+from smdecl import manifest, pages, release_describing, release_diffing, rendering, signing
 from smdecl.errors import SmdeclError
-from smdecl.protos import saved_model_pb2
+from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel.protos import saved_model_pb2
 from tests.security import hostile
 
 MODEL = "saved_model.pb"
@@ -280,7 +281,7 @@ def check(made, release, forms):
     if described is not None:
         texts = [form(release, described) for form in forms]
         assert all(line.isprintable() for line in texts[1].splitlines())
-    attempt(lambda: outside_ops.find(inspecting.read(release)))
+    attempt(lambda: outside_ops.find(inspection.read(release)))
     for pair in ((made, release), (release, made)):
         found = attempt(lambda pair=pair: release_diffing.diff(*pair))
         if found is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from smdecl import snappy
-from smdecl.crc32c import crc32c, masked
-from smdecl.varints import read_varint
+from smdecl.savedmodel import snappy
+from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.varint import read_varint
 
 _FOOTER = 48  # bytes: the handles of two blocks, padded, and the magic number
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)

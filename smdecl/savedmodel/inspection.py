@@ -11,11 +11,13 @@ from typing import Any
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from smdecl import base_paths, bundle, files
+from smdecl import files
 from smdecl.errors import ConfigError, ContractError, Problem
 from smdecl.names import PREDICT, RESERVED_KEYS
-from smdecl.object_graphs import named_objects
-from smdecl.protos import (
+from smdecl.savedmodel import base_path, checkpoint
+from smdecl.savedmodel.functions import saved_functions
+from smdecl.savedmodel.object_graph import named_objects
+from smdecl.savedmodel.protos import (
     AssetFileDef,
     GraphDef,
     MetaGraphDef,
@@ -26,7 +28,7 @@ from smdecl.protos import (
     dtype_name,
     saved_model_pb2,
 )
-from smdecl.records import (
+from smdecl.savedmodel.records import (
     TYPE,
     Finding,
     SavedModelRecord,
@@ -34,8 +36,7 @@ from smdecl.records import (
     TensorRecord,
     VariableRecord,
 )
-from smdecl.saved_functions import saved_functions
-from smdecl.structured_values import composite_spec, constant, shape
+from smdecl.savedmodel.structured_value import composite_spec, constant, shape
 
 SERVE = "serve"
 _LARGEST = (1 << 31) - 1  # bytes of a message, as protobuf takes them
@@ -49,9 +50,9 @@ def read(directory: Path) -> SavedModel:
     Raises:
         ContractError: Where there is none, or it cannot be parsed.
     """
-    path = base_paths.model_file(directory)
+    path = base_path.model_file(directory)
     if path is None:
-        names = " and no ".join(base_paths.MODEL_FILES)
+        names = " and no ".join(base_path.MODEL_FILES)
         raise ContractError(f"{str(directory)!r} holds no SavedModel: it has no {names}")
     try:
         if path.suffix == ".pbtxt":
@@ -104,20 +105,20 @@ def inspect_graph(directory: Path, graph: MetaGraphDef) -> SavedModelRecord:
     try:
         return _record(graph)
     except (IndexError, KeyError, ValueError, DecodeError) as error:
-        path = base_paths.model_file(directory)
+        path = base_path.model_file(directory)
         raise ContractError(f"{path}: cannot be read as a SavedModel: {error}") from error
 
 
-def tensors(directory: Path, message: SavedModel) -> list[bundle.Tensor]:
+def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
     """Returns what the checkpoint of a SavedModel holds; nothing where it has and needs none.
 
     Raises:
         ContractError: With every file of it that is missing, cut off or malformed.
     """
     prefix = directory / "variables" / "variables"
-    if not bundle.exists(prefix) and not any(map(_restores, message.meta_graphs)):
+    if not checkpoint.exists(prefix) and not any(map(_restores, message.meta_graphs)):
         return []
-    return bundle.read(prefix)
+    return checkpoint.read(prefix)
 
 
 def _restores(graph: MetaGraphDef) -> bool:

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from smdecl.budgets import Budget
-from smdecl.protos import SavedObject, SavedObjectGraph
+from smdecl.savedmodel.protos import SavedObject, SavedObjectGraph
 
 # What a Keras model has of all its variables; `tf.saved_model.load` gives these lists of its export.
 VARIABLE_LISTS = ("variables", "trainable_variables", "non_trainable_variables")

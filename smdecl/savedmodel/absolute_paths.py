@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl.audit_subject import Subject, place
-from smdecl.protos import NodeDef
-from smdecl.records import Finding
+from smdecl.savedmodel.audit_subject import Subject, place
+from smdecl.savedmodel.protos import NodeDef
+from smdecl.savedmodel.records import Finding
 
 
 def find(subject: Subject) -> Iterator[Finding]:

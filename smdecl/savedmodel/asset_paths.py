@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePosixPath
 
-from smdecl.function_uses import CALLS, source
-from smdecl.inspecting import all_nodes
-from smdecl.protos import AttrValue, MetaGraphDef, NodeDef
+from smdecl.savedmodel.dataflow import CALLS, source
+from smdecl.savedmodel.inspection import all_nodes
+from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NodeDef
 
 _USES_OF_A_VARIABLE = ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp")
 Place = tuple[str, str]

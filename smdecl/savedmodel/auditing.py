@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from smdecl import absolute_paths, op_sets, outside_ops, pinned_devices, random_ops
-from smdecl.audit_subject import Subject, place
-from smdecl.function_uses import CALLS, Functions, source
-from smdecl.inspecting import all_nodes
-from smdecl.protos import SavedModel
-from smdecl.records import Finding
-from smdecl.saved_functions import saved_functions
+from smdecl.savedmodel import absolute_paths, op_sets, outside_ops, pinned_devices, random_ops
+from smdecl.savedmodel.audit_subject import Subject, place
+from smdecl.savedmodel.dataflow import CALLS, Functions, source
+from smdecl.savedmodel.functions import saved_functions
+from smdecl.savedmodel.inspection import all_nodes
+from smdecl.savedmodel.protos import SavedModel
+from smdecl.savedmodel.records import Finding
 
 _LARGE_CONSTANT = 1 << 20  # bytes
 # TensorFlow's own that the table leaves out: what tf.function rewrites to, XLA's, and what calibrates a quantization.

@@ -20,11 +20,12 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from smdecl import files, sstables
-from smdecl.crc32c import crc32c, masked
+from smdecl import files
 from smdecl.errors import ContractError, Problem
-from smdecl.protos import dtype_name, tensor_bundle_pb2
-from smdecl.varints import read_varint
+from smdecl.savedmodel import sstable
+from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.protos import dtype_name, tensor_bundle_pb2
+from smdecl.savedmodel.varint import read_varint
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -115,7 +116,7 @@ def read(prefix: Path) -> list[Tensor]:
     """
     index = prefix.with_name(f"{prefix.name}.index")
     try:
-        entries = dict(sstables.entries(files.read_regular(index, _LARGEST_INDEX)))
+        entries = dict(sstable.entries(files.read_regular(index, _LARGEST_INDEX)))
         header = tensor_bundle_pb2.BundleHeaderProto.FromString(entries.pop(b""))
         tensors = [*_tensors(prefix, header.num_shards, sorted(entries.items()))]
     except FileNotFoundError as error:

@@ -7,19 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from smdecl import (
-    base_paths,
-    compatibility,
-    files,
-    graph_changes,
-    inspecting,
-    variable_changes,
-)
-from smdecl.bundle import Tensor
-from smdecl.compatibility import ADDITIVE, BREAKING
+from smdecl import files
 from smdecl.errors import ContractError, Problem
-from smdecl.protos import MetaGraphDef, SavedModel
-from smdecl.records import Change, DiffRecord, SavedModelRecord
+from smdecl.savedmodel import base_path, compatibility, diff_graph, diff_variables, inspection
+from smdecl.savedmodel.checkpoint import Tensor
+from smdecl.savedmodel.compatibility import ADDITIVE, BREAKING
+from smdecl.savedmodel.protos import MetaGraphDef, SavedModel
+from smdecl.savedmodel.records import Change, DiffRecord, SavedModelRecord
 
 _Tags: TypeAlias = tuple[str, ...]
 _Pair: TypeAlias = tuple[_Tags, _Tags | None]
@@ -50,11 +44,11 @@ def changes(before: Path, after: Path, ignored: Collection[str] = ()) -> list[Ch
         ContractError: With everything in them that is missing, malformed or differs from its checksum.
     """
     for directory in (before, after):
-        base_paths.require_one(directory, "a SavedModel")
-    old, new = inspecting.read(before), inspecting.read(after)
+        base_path.require_one(directory, "a SavedModel")
+    old, new = inspection.read(before), inspection.read(after)
     return [
         *_graphs(before, old, after, new),
-        *variable_changes.changes(*_checkpoints(before, old, after, new)),
+        *diff_variables.changes(*_checkpoints(before, old, after, new)),
         *_files(before, after, ignored),
     ]
 
@@ -83,7 +77,7 @@ def _checkpoints(before: Path, old: SavedModel, after: Path, new: SavedModel) ->
     problems: list[Problem] = []
     for directory, message in ((before, old), (after, new)):
         try:
-            found.append(inspecting.tensors(directory, message))
+            found.append(inspection.tensors(directory, message))
         except ContractError as error:
             problems += error.problems
     if problems:
@@ -100,8 +94,8 @@ def _graphs(before: Path, old: SavedModel, after: Path, new: SavedModel) -> Iter
             yield Change("tags", _listed(old_tags), "the graph is gone", BREAKING)
             continue
         old_graph, new_graph = old_graphs[old_tags], new_graphs[new_tags]
-        old_record = inspecting.inspect_graph(before, old_graph)
-        new_record = inspecting.inspect_graph(after, new_graph)
+        old_record = inspection.inspect_graph(before, old_graph)
+        new_record = inspection.inspect_graph(after, new_graph)
         is_serving = old_tags == next(iter(old_graphs))
         for change in _changes(old_graph, new_graph, old_record, new_record):
             where = f"{change.where} (graph {_listed(old_tags)})".lstrip()
@@ -113,7 +107,7 @@ def _graphs(before: Path, old: SavedModel, after: Path, new: SavedModel) -> Iter
 def _by_tags(message: SavedModel) -> dict[_Tags, MetaGraphDef]:
     """Returns the first MetaGraph of each set of tags, as loaders do, the serving one first."""
     found: dict[_Tags, MetaGraphDef] = {}
-    for graph in (inspecting.serving_graph(message), *message.meta_graphs):
+    for graph in (inspection.serving_graph(message), *message.meta_graphs):
         found.setdefault(tuple(sorted(graph.meta_info_def.tags)), graph)
     return found
 
@@ -137,7 +131,7 @@ def _changes(
     old: MetaGraphDef, new: MetaGraphDef, old_record: SavedModelRecord, new_record: SavedModelRecord
 ) -> Iterator[Change]:
     yield from compatibility.changes(old_record, new_record)
-    yield from graph_changes.changes(old_record, new_record, old, new)
+    yield from diff_graph.changes(old_record, new_record, old, new)
 
 
 def _listed(tags: _Tags) -> str:

@@ -6,8 +6,8 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 
-from smdecl.protos import StructuredValue, TensorProto, TensorShapeProto, TypeSpecProto, dtype_name
-from smdecl.records import TYPE, VALUE, Shape, TensorRecord
+from smdecl.savedmodel.protos import StructuredValue, TensorProto, TensorShapeProto, TypeSpecProto, dtype_name
+from smdecl.savedmodel.records import TYPE, VALUE, Shape, TensorRecord
 
 # Fields of a TensorProto that hold values as Python does; float16, for one, is stored in bits.
 _SINGLE = ("float_val", "double_val", "int_val", "int64_val", "bool_val", "string_val")

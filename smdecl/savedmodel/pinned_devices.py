@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from smdecl import outside_ops
-from smdecl.audit_subject import Subject, place
-from smdecl.function_uses import source
-from smdecl.protos import NodeDef, types_pb2
-from smdecl.records import Finding
+from smdecl.savedmodel import outside_ops
+from smdecl.savedmodel.audit_subject import Subject, place
+from smdecl.savedmodel.dataflow import source
+from smdecl.savedmodel.protos import NodeDef, types_pb2
+from smdecl.savedmodel.records import Finding
 
 _CPU = re.compile(r"(?i)(^|/|device:)CPU:(\d+|\*)$")
 _ANY_CPU = re.compile(r"(?i)^/?(device:)?CPU(:0|:\*)?$")

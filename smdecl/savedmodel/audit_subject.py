@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from smdecl import outside_ops
-from smdecl.inspecting import all_nodes
-from smdecl.protos import MetaGraphDef, NodeDef
+from smdecl.savedmodel import outside_ops
+from smdecl.savedmodel.inspection import all_nodes
+from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
 
 
 @dataclass(frozen=True)

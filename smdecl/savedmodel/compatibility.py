@@ -9,7 +9,7 @@ from typing import Any
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
 from smdecl.names import PREDICT
-from smdecl.records import (
+from smdecl.savedmodel.records import (
     ArgumentsRecord,
     Change,
     FunctionRecord,

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from smdecl.inspecting import all_nodes
-from smdecl.protos import AttrValue, MetaGraphDef, NameAttrList, NodeDef, node_def_pb2
-from smdecl.records import Change, SavedModelRecord
+from smdecl.savedmodel.inspection import all_nodes
+from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NameAttrList, NodeDef, node_def_pb2
+from smdecl.savedmodel.records import Change, SavedModelRecord
 
 _Place: TypeAlias = tuple[str, str]
 _NAMED = 3  # nodes of a kind; the first ones say where to look

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from smdecl import structured_values
 from smdecl.budgets import Budget
-from smdecl.object_graphs import is_function, named_objects
-from smdecl.protos import (
+from smdecl.savedmodel import structured_value
+from smdecl.savedmodel.object_graph import is_function, named_objects
+from smdecl.savedmodel.protos import (
     FunctionSpec,
     MetaGraphDef,
     SavedConcreteFunction,
     SavedObject,
     StructuredValue,
 )
-from smdecl.records import VALUE, ArgumentsRecord, FunctionRecord, TensorRecord, TraceRecord
+from smdecl.savedmodel.records import VALUE, ArgumentsRecord, FunctionRecord, TensorRecord, TraceRecord
 
 _MOST_TRACES = 30_000  # of all functions, under each of their names
 _MOST_PLACES = 1 << 26  # characters in the places of all arguments and results
@@ -85,7 +85,7 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
     return ArgumentsRecord(
         tuple(positional[1:] if function_spec.is_method else positional),
         tuple(sorted(keyword_only)),
-        {name: structured_values.text(value) for name, value in sorted(defaults.items())},
+        {name: structured_value.text(value) for name, value in sorted(defaults.items())},
     )
 
 
@@ -94,14 +94,14 @@ _Leaves = dict[str, TensorRecord]
 
 def _leaves(value: StructuredValue, place: str, places: Budget) -> _Leaves:
     found: _Leaves = {}
-    for name, record in structured_values.leaves(value, place):
+    for name, record in structured_value.leaves(value, place):
         places.spend(len(name))
         found[name] = record
     return found
 
 
 def _nests(value: StructuredValue, place: str, places: Budget) -> Iterator[tuple[str, str]]:
-    for name, kind in structured_values.nests(value, place):
+    for name, kind in structured_value.nests(value, place):
         places.spend(len(name))
         yield name, kind
 
@@ -122,7 +122,7 @@ def _trace(function: SavedConcreteFunction, names: tuple[str, ...], places: Budg
     for name, each in leaves.items():
         inputs |= each
         if all(leaf.dtype.startswith(VALUE) for leaf in each.values()):
-            values[name] = structured_values.text(given[name])
+            values[name] = structured_value.text(given[name])
     for name, value in given.items():
         nests |= dict(_nests(value, name, places))
     return TraceRecord(

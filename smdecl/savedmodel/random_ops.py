@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from smdecl import seeds
-from smdecl.audit_subject import Subject, place
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
-from smdecl.protos import MetaGraphDef, NodeDef
-from smdecl.records import Finding
+from smdecl.savedmodel import seeds
+from smdecl.savedmodel.audit_subject import Subject, place
+from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
+from smdecl.savedmodel.records import Finding
 
 _RANDOM = (
     "AllCandidateSampler", "AnonymousRandomSeedGenerator", "AnonymousSeedGenerator", "FixedUnigramCandidateSampler",

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from smdecl import base_paths, bundle, files, inspecting
+from smdecl import files
 from smdecl.errors import ContractError
 from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
-from smdecl.protos import MetaGraphDef, SignatureDef, TensorInfo
-from smdecl.records import DescriptionRecord, GraphRecord, StoredRecord, TensorNamesRecord
+from smdecl.savedmodel import base_path, checkpoint, inspection
+from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef, TensorInfo
+from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord, TensorNamesRecord
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
 # The collections of TensorFlow 1 that name what a loader runs first, and a training step.
@@ -29,14 +30,14 @@ def describe(directory: Path) -> DescriptionRecord:
         UsageError: Where it is no directory, or a base path.
         ContractError: Where it holds no SavedModel that can be read.
     """
-    base_paths.require_one(directory, "a SavedModel")
-    message = inspecting.read(directory)
-    serving = inspecting.serving_graph(message)
+    base_path.require_one(directory, "a SavedModel")
+    message = inspection.read(directory)
+    serving = inspection.serving_graph(message)
     first = _graph(directory, serving)
     others = [_graph(directory, graph) for graph in message.meta_graphs if graph is not serving]
-    tensors, damage = list[bundle.Tensor](), list[str]()
+    tensors, damage = list[checkpoint.Tensor](), list[str]()
     try:
-        tensors = inspecting.tensors(directory, message)
+        tensors = inspection.tensors(directory, message)
     except ContractError as error:
         damage += [str(problem) for problem in error.problems]
     return DescriptionRecord(
@@ -50,7 +51,7 @@ def describe(directory: Path) -> DescriptionRecord:
 
 
 def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
-    saved_model = inspecting.inspect_graph(directory, graph)
+    saved_model = inspection.inspect_graph(directory, graph)
     signatures = {key: graph.signature_def[key] for key in saved_model.signatures}
     return GraphRecord(
         saved_model=saved_model,
@@ -94,7 +95,7 @@ def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | No
     return None
 
 
-def _stored(tensor: bundle.Tensor) -> StoredRecord:
+def _stored(tensor: checkpoint.Tensor) -> StoredRecord:
     return StoredRecord(tensor.name, tensor.dtype, tensor.shape, tensor.size)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smdecl.bundle import Tensor
 from smdecl.errors import ContractError, Problem
-from smdecl.records import Change, tensor_text
+from smdecl.savedmodel.checkpoint import Tensor
+from smdecl.savedmodel.records import Change, tensor_text
 
 _BLOCK = 1 << 20  # numbers to compare at a time
 

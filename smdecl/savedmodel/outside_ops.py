@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from smdecl.asset_paths import AssetPaths
-from smdecl.inspecting import all_nodes
-from smdecl.protos import MetaGraphDef, NodeDef, SavedModel
+from smdecl.savedmodel.asset_paths import AssetPaths
+from smdecl.savedmodel.inspection import all_nodes
+from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 # InitializeTableFromTextFile is not among them: the file that it reads should be an asset of the SavedModel.

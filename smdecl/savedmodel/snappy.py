@@ -6,7 +6,7 @@ came before.
 
 from __future__ import annotations
 
-from smdecl.varints import read_varint
+from smdecl.savedmodel.varint import read_varint
 
 _MOST_PER_BYTE = 32  # an element of 3 bytes makes at most 64
 _LITERAL = 0
