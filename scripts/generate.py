@@ -19,8 +19,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import make_file_schemas  # noqa: E402
 import make_reference  # noqa: E402
 
+from smdecl.checks.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 from smdecl.savedmodel.auditing import RULES, Rule  # noqa: E402
-from smdecl.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 
 Schema = dict[str, Any]
 

@@ -63,7 +63,7 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
     Raises:
         errors.ConfigError: With every problem.
     """
-    from smdecl import checking
+    from smdecl.checks import check as checking
 
     project = _project(trust_packages)
     composition = _composition(config)

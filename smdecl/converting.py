@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import tfrecords, usercode
+from smdecl import usercode
+from smdecl.checks import tfrecord
 from smdecl.config.settings import Spec, shape_text
 from smdecl.errors import ConfigError, KeyPath, Problem
 
@@ -71,7 +72,7 @@ def _read_file(path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Seque
     try:
         if file.suffix in (".npz", ".npy"):
             return _read_numpy(file, value.get("key"))
-        if file.suffix == tfrecords.SUFFIX:
+        if file.suffix == tfrecord.SUFFIX:
             return [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
         content = file.read_bytes()
         if file.suffix == ".json":

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, converting, leaks, serving_apis, tf_examples, usercode
+from smdecl import contract, converting, leaks, tf_examples, usercode
+from smdecl.checks import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.loading import to_array

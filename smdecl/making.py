@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smdecl import custom_ops, files, outside_values
+from smdecl import custom_ops, files
+from smdecl.checks import outside_values
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import (
-    checking,
     custom_ops,
-    digests,
     files,
     making,
     manifest,
@@ -20,11 +18,10 @@ from smdecl import (
     publishing,
     run_records,
     schema,
-    sign_keys,
-    signature_rules,
     signing,
     uploading,
 )
+from smdecl.checks import check, named_files, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
@@ -59,7 +56,7 @@ class Release:
 def plan(composition: Composition, project: Project) -> Plan:
     """Runs the line through trace; writes nothing."""
     with located(composition):
-        config = checking.check(composition, project)
+        config = check.check(composition, project)
         planned = processes.run(
             making.plan, config, project, failure=ModelError, doing="building and tracing",
             confinement=_confinement(config, project),
@@ -82,7 +79,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
     """
     with located(composition):
         started = time.perf_counter()
-        config = checking.check(composition, project)
+        config = check.check(composition, project)
         options = config.publish
         _require_ours(options)
         # Both publish by functions of the same names.
@@ -155,7 +152,7 @@ def make_release(
     config: ExportConfig, composition: Composition, project: Project, stage: Path, *, fresh: bool = False
 ) -> tuple[Path, Made]:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
-    inputs = digests.inputs(config, composition.recorded)
+    inputs = named_files.inputs(config, composition.recorded)
     with disk_errors(stage):
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made", fresh)
@@ -246,10 +243,10 @@ def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confi
     is_frameworks = all(trust.is_framework(target) for _, target, _ in trust.targets(parts))
     if not is_frameworks and not project.confine:
         return None
-    reads = [*digests.named(config)]
+    reads = [*named_files.named(config)]
     if not is_frameworks:
         reads += [*project.reads, *((project.root,) if project.is_project else ())]
-    lists = {file.parent for file in digests.of_weights(config.weights)}
+    lists = {file.parent for file in named_files.of_weights(config.weights)}
     return Confinement(tuple(reads), writes, tuple(lists))
 
 
@@ -271,7 +268,7 @@ def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
     yield from signature_rules.misspelt_default(made.saved.signatures)
-    yield from checking.warnings(config)
+    yield from check.warnings(config)
 
 
 def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:
@@ -314,7 +311,7 @@ def verify(
             or with every example that differs.
     """
     if key is not None:
-        sign_keys.require_public_key(key)
+        sign_key.require_public_key(key)
     released = manifest.read(directory)
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)

@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import checking, making, manifest, origin_changes, pipeline
+from smdecl import making, manifest, origin_changes, pipeline
+from smdecl.checks import check
 from smdecl.config import resolve
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
@@ -69,7 +70,7 @@ def _make_again(
         pipeline.located(composition),
         tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
     ):
-        config = checking.check(composition, project)
+        config = check.check(composition, project)
         again, _ = pipeline.make_release(config, composition, project, Path(stage))
         from smdecl import release_diffing
 

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdecl import files, sign_keys
+from smdecl import files
+from smdecl.checks import sign_key
 from smdecl.errors import Problem, VerificationError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def sign(directory: Path, key: Path) -> None:
         ConfigError: Where the key cannot be taken.
         OSError: Where the file system refuses.
     """
-    sign_keys.require_key(key)
+    sign_key.require_key(key)
     from model_signing import signing
 
     signer = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(_hashing())
@@ -53,10 +54,10 @@ def verify(directory: Path, key: Path) -> None:
         UsageError: Where the public key cannot be taken.
         VerificationError: Where it is not.
     """
-    sign_keys.require_public_key(key)
+    sign_key.require_public_key(key)
     path = directory / FILE
     hint, signed = _read(path)
-    if hint != _hint(sign_keys.public_key(key)):
+    if hint != _hint(sign_key.public_key(key)):
         raise VerificationError(f"{path}: was made with another key than that of {str(key)!r}")
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smdecl import checking, launching, pipeline, variants
+from smdecl import launching, pipeline, variants
+from smdecl.checks import check as checking
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition

@@ -14,8 +14,9 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import contract, keras_models, leaks, serving_apis, signature_rules, structures, usercode
+from smdecl import contract, keras_models, leaks, structures, usercode
 from smdecl.building import Built
+from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
 from smdecl.names import PREDICT

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import serving_apis
+from smdecl.checks import serving_apis
 from smdecl.errors import ConfigError, Problem
 from smdecl.names import PREDICT
 from smdecl.stored_examples import Example

@@ -5,7 +5,8 @@ import textwrap
 import pytest
 import tensorflow as tf
 
-from smdecl import building, checking
+from smdecl import building
+from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.isolation import processes
@@ -115,7 +116,7 @@ def conf(project, text):
 def described(project, *overrides):
     """Returns the description of what a config builds, in a process of its own as an export does it."""
     here = find_project(project.root)
-    config = checking.check(project.compose("verify=load", *overrides), here)
+    config = check.check(project.compose("verify=load", *overrides), here)
     return processes.run(_record, config, here, failure=ModelError, doing="building")
 
 

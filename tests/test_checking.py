@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import checking, signature_rules
+from smdecl.checks import check as checking
+from smdecl.checks import signature_rules
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, TrustError
 from tests.conftest import ROOT

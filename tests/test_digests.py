@@ -13,7 +13,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, digests, imports, making, manifest, reproducing
+from smdecl import imports, making, manifest, reproducing
+from smdecl.checks import check, named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.models import Scaler, dense
@@ -100,7 +101,7 @@ def sha256(path):
 
 def inputs(project, *overrides):
     composition = project.compose(*overrides)
-    return digests.inputs(checking.check(composition, find_project(project.root)), composition.recorded)
+    return named_files.inputs(check.check(composition, find_project(project.root)), composition.recorded)
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)
@@ -160,7 +161,7 @@ def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
 
     with pytest.raises(ConfigError) as error:
         given = ready.compose("release=pinned", "weights=keras", "weights.path=../model.keras")
-        checking.check(given, find_project(ready.root))
+        check.check(given, find_project(ready.root))
 
     assert [problem.message for problem in error.value.problems] == [
         f"'../model.keras' is another file than the one with this digest; takes {wanted}",
@@ -183,7 +184,7 @@ def test_what_has_no_digest_is_told(ready, name, told):
     pin(ready, **{name: "a" * 64})
 
     with pytest.raises(ConfigError) as error:
-        checking.check(ready.compose("release=pinned"), find_project(ready.root))
+        check.check(ready.compose("release=pinned"), find_project(ready.root))
 
     (problem,) = error.value.problems
     assert (problem.path, problem.message) == (("sha256", name), told)
@@ -194,7 +195,7 @@ def test_what_is_no_digest_is_told(ready, value):
     pin(ready, **{"vocabulary.txt": value})
 
     with pytest.raises(ConfigError) as error:
-        checking.check(ready.compose("release=pinned"), find_project(ready.root))
+        check.check(ready.compose("release=pinned"), find_project(ready.root))
 
     assert {problem.path for problem in error.value.problems} == {("sha256", "vocabulary.txt")}
 

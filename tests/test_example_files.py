@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import checking, converting, manifest, npy, stored_examples, tfrecords, warmup
+from smdecl import converting, manifest, stored_examples, warmup
+from smdecl.checks import check, npy_header, tfrecord
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError
@@ -222,7 +223,7 @@ def test_check_tells_of_bytes_that_cannot_be_taken(contents, value, dtype, shape
     composition = smdecl.compose(["signatures=none", signature, "verify=mine"], config_dir="conf")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, find_project(contents))
+        check.check(composition, find_project(contents))
 
     texts = [f"{problem.key}: {problem.message}" for problem in error.value.problems]
     assert any(text.startswith("verify.examples.s[0].inputs.x") and message in text for text in texts), texts
@@ -231,7 +232,7 @@ def test_check_tells_of_bytes_that_cannot_be_taken(contents, value, dtype, shape
 def test_a_record_that_was_changed_is_told(contents):
     damaged(contents / "of.tfrecord", 13)
 
-    tfrecords.require(contents / "of.tfrecord")
+    tfrecord.require(contents / "of.tfrecord")
     with pytest.raises(ConfigError, match="x.file: 'of.tfrecord' cannot be read: DataLossError: corrupted record at "):
         converting.to_arrays(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
 
@@ -240,7 +241,7 @@ def test_binary_of_yaml_is_told_the_form_for_bytes(project):
     project.write("conf/verify/mine.yaml", "examples: {serving_default: [{inputs: {x: !!binary QQ==}}]}\n")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose("verify=mine"), find_project(project.root))
+        check.check(project.compose("verify=mine"), find_project(project.root))
 
     assert str(error.value) == (
         "conf/verify/mine.yaml:1: verify.examples.serving_default[0].inputs.x: is !!binary; write it as {b64: TEXT}"
@@ -272,8 +273,8 @@ def test_arrays_that_may_have_lost_zeros_are_found(tmp_path, values, cut):
     np.save(tmp_path / "x.npy", np.array(values))
     np.savez(tmp_path / "x.npz", a=np.array(values), b=np.array(0))
 
-    assert npy.may_be_cut(tmp_path / "x.npy", None) is cut
-    assert npy.may_be_cut(tmp_path / "x.npz", "a") is cut
+    assert npy_header.may_be_cut(tmp_path / "x.npy", None) is cut
+    assert npy_header.may_be_cut(tmp_path / "x.npz", "a") is cut
 
 
 DECODER = """
@@ -362,10 +363,10 @@ def test_check_looks_into_files_of_arrays(net, file, message):
     composition = net.compose("signatures=none", f"+signatures.s={{inputs: {SQUARE}}}", "verify=mine")
 
     if message is None:
-        checking.check(composition, find_project(net.root))
+        check.check(composition, find_project(net.root))
         return
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, find_project(net.root))
+        check.check(composition, find_project(net.root))
 
     assert str(error.value) == f"conf/verify/mine.yaml:5: verify.examples.s[0].inputs.x{message}"
 

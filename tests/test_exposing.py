@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import exposing, release_describing, signature_rules
+from smdecl import exposing, release_describing
+from smdecl.checks import signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
 from smdecl.savedmodel import inspection

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import checking, pipeline, schema
+from smdecl import pipeline, schema
+from smdecl.checks import check as checking
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.isolation import processes
 from smdecl.savedmodel import auditing
-from smdecl.weights_formats import FORMATS
 from tests.conftest import ROOT
 
 OVERRIDES = ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving", "audit=strict", "verify=default", "publish=next"]  # fmt: skip

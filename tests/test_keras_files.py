@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from smdecl import checking, making, manifest
+from smdecl import making, manifest
+from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 from smdecl.isolation import processes

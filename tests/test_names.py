@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import signature_rules
+from smdecl.checks import signature_rules
 from smdecl.errors import ConfigError
 from tests.test_pipeline import serve
 

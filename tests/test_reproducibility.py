@@ -19,7 +19,8 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import checking, making, manifest, pipeline, reproducing, settling, verifying
+from smdecl import making, manifest, pipeline, reproducing, settling, verifying
+from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
@@ -251,7 +252,7 @@ def make_unsettled(overrides, place, directory):
     sys.path.insert(0, str(place))
     settling.settle = lambda _directory, _method_names: None
     project = find_project(place)
-    config = checking.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
+    config = check.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
     making.make(config, project, directory, {})
 

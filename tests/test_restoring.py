@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import building, checking, manifest, restoring
+from smdecl import building, manifest, restoring
+from smdecl.checks import check
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.isolation import processes
 from smdecl.models import Scaler
-from smdecl.weights_formats import FORMATS
 from tests.conftest import run_script
 
 NETS = """
@@ -199,7 +200,7 @@ def overrides(model, fmt, path, expect="full", **arguments):
 def described(project, *given):
     """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
     here = find_project(project.root)
-    config = checking.check(project.compose(*given), here)
+    config = check.check(project.compose(*given), here)
     return processes.run(_record, config, here, failure=ModelError, doing="building")
 
 
@@ -504,7 +505,7 @@ def test_a_file_of_keras_that_is_none_is_told_before_anything_is_built(project, 
     project.write("conf/weights/mine.yaml", f"format: {fmt}\nexpect: full\npath: {path}\n")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose("weights=mine"), find_project(project.root))
+        check.check(project.compose("weights=mine"), find_project(project.root))
 
     assert str(error.value) == f"conf/weights/mine.yaml:3: weights.path: '{path}' {message}"
 
@@ -611,7 +612,7 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
     assert tf.saved_model.load(str(release.path))(tf.constant(3.0))["y"].numpy() == 6
     assert manifest.read(release.path)["config"]["weights"]["root"] == "model"
     with pytest.raises(ConfigError, match=r"weights.root: got 'model' beside the format keras; expected null"):
-        checking.check(
+        check.check(
             project.compose("weights=keras", "weights.path=x.keras", "++weights.root=model"), find_project(project.root)
         )
 

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smdecl import serving_apis, signature_rules, tf_examples, warmup
+from smdecl import tf_examples, warmup
+from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
 from smdecl.savedmodel import compatibility, inspection

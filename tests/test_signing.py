@@ -20,7 +20,8 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement, statement_pb2
 
 import smdecl
-from smdecl import manifest, pipeline, provenance, reproducing, sign_keys, signing
+from smdecl import manifest, pipeline, provenance, reproducing, signing
+from smdecl.checks import sign_key
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, UsageError, VerificationError
 from tests.conftest import ROOT, forge_file, tree
@@ -453,7 +454,7 @@ def test_a_key_that_may_not_be_read_is_told(project, monkeypatch):
     monkeypatch.setattr(type(path), "read_bytes", refuse)  # root may read all that there is
 
     with pytest.raises(ConfigError) as error:
-        sign_keys.require_key(path)
+        sign_key.require_key(path)
 
     assert str(error.value) == f"publish.sign: '{path}' cannot be read: Permission denied; {PRIVATE}"
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import smdecl
-from smdecl import checking
+from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError, TrustError
 from tests.conftest import ROOT
@@ -88,7 +88,7 @@ def test_a_project_may_have_modules_of_any_name(trapped):
 def test_a_module_that_another_goes_before_is_told_by_its_name(project, name, kind):
     project.write(f"{name}.py", "class Net: ...")
     with pytest.raises(TrustError) as error:
-        checking.check(project.compose(f"model._target_={name}.Net"), find_project(project.root))
+        check.check(project.compose(f"model._target_={name}.Net"), find_project(project.root))
 
     assert f"{name}.py has the name of {kind}, which goes before it: rename it" in str(error.value)
 
@@ -109,7 +109,7 @@ def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("")
 
     with pytest.raises(TrustError, match="that is no project: run smdecl in a directory of its own"):
-        checking.check(smdecl.compose(["model._target_=mynet.Net"]), find_project(tmp_path))
+        check.check(smdecl.compose(["model._target_=mynet.Net"]), find_project(tmp_path))
 
     (tmp_path / "pyproject.toml").write_text("")
     assert find_project(tmp_path).is_project

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from smdecl import checking
+from smdecl.checks import check
 from smdecl.config import frameworks
 from smdecl.config.project import find_project
 from smdecl.errors import TrustError, dotted
@@ -193,4 +193,4 @@ def test_files_of_the_project_may_be_named_by_plain_text(project):
     model = {"_target_": "tensorflow.train.Checkpoint", "a": table, "b": lookup, "c": layer("StringLookup")}
     project.write("conf/model/ours.yaml", json.dumps(model))
 
-    checking.check(project.compose("model=ours"), find_project(project.root))
+    check.check(project.compose("model=ours"), find_project(project.root))

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from smdecl import checking, outside_values
+from smdecl.checks import check, outside_values
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 from tests.conftest import tree
@@ -154,7 +154,7 @@ def test_weights_that_fill_memory_are_refused_by_check(project):
     composition = project.compose("model=dense", "weights=keras", "weights.path=w.keras")
 
     with pytest.raises(ConfigError) as error:
-        checking.check(composition, find_project(project.root))
+        check.check(composition, find_project(project.root))
 
     (problem,) = error.value.problems
     assert (problem.key, error.value.exit_code) == ("weights.path", 2)

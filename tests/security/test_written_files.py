@@ -2,7 +2,7 @@
 
 import pytest
 
-from smdecl import checking
+from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 
@@ -20,7 +20,7 @@ def refusal(project, text):
     """Returns why a config with these values is refused."""
     project.write("conf/release/theirs.yaml", f"# @package _global_\n{text}")
     with pytest.raises(ConfigError) as error:
-        checking.check(project.compose("release=theirs"), find_project(project.root))
+        check.check(project.compose("release=theirs"), find_project(project.root))
     (problem,) = error.value.problems
     return problem.key, problem.message
 
@@ -52,11 +52,11 @@ def test_a_config_writes_where_the_project_has_its_files(project, home, file, to
 
 def test_a_project_and_the_command_line_name_other_places(project, home):
     override = f"publish.run_record={home}/runs.jsonl"
-    checking.check(project.compose(override), find_project(project.root))
+    check.check(project.compose(override), find_project(project.root))
 
     project.write("pyproject.toml", f"[tool.smdecl]\nwrites = ['{home}']\n")
     project.write("conf/release/ours.yaml", f"# @package _global_\npublish: {{run_record: {home}/logs/runs.jsonl}}")
-    checking.check(project.compose("release=ours"), find_project(project.root))
+    check.check(project.compose("release=ours"), find_project(project.root))
 
 
 @pytest.mark.parametrize("name", ["$(touch x)", "`touch x`", "a\\nb", "\\u202Egpj"])

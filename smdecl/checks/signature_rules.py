@@ -8,7 +8,7 @@ import keyword
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from smdecl import serving_apis
+from smdecl.checks import serving_apis
 from smdecl.config import settings
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest

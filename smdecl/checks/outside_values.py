@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.config import trust
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem
-from smdecl.weights_formats import FORMATS
 
 if TYPE_CHECKING:
     import h5py

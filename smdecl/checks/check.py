@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, paths, schema, sign_keys, signature_rules, verify_rules, weights_rules
+from smdecl import files, schema
+from smdecl.checks import paths, sign_key, signature_rules, verify_rules, weights_rules
 from smdecl.config import frameworks, settings, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
@@ -183,7 +184,7 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("publish", "run_record"), f"{place}; takes a place outside of it")
     if publish["sign"] is not None:
         try:
-            sign_keys.require_key(Path(publish["sign"]))
+            sign_key.require_key(Path(publish["sign"]))
         except ConfigError as error:
             yield from error.problems
 

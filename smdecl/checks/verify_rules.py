@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import npy, tfrecords
+from smdecl.checks import npy_header, tfrecord
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
 from smdecl.errors import KeyPath, Problem, nearest
@@ -118,18 +118,18 @@ def _check_file(
     file, key = Path(value["file"]), value.get("key")
     if reason := trust.refuse_file(value["file"], project):
         yield Problem((*path, "file"), reason)
-    elif key is not None and file.suffix not in npy.SUFFIXES:
+    elif key is not None and file.suffix not in npy_header.SUFFIXES:
         yield Problem((*path, "key"), f"got {key!r} for {value['file']!r}; only an .npz file takes one")
-    elif file.suffix in (*npy.SUFFIXES, tfrecords.SUFFIX):
+    elif file.suffix in (*npy_header.SUFFIXES, tfrecord.SUFFIX):
         try:
-            if file.suffix == tfrecords.SUFFIX:
-                tfrecords.require(file)
+            if file.suffix == tfrecord.SUFFIX:
+                tfrecord.require(file)
             else:
                 yield from _check_array(path, file, key, spec)
         except Exception as error:  # what broken archives make zipfile raise is of many types
             told = f"{value['file']!r} is no {file.suffix} file, or is cut off: {error}"
             yield Problem((*path, "file"), told)
-    if file.suffix in (".bin", tfrecords.SUFFIX):
+    if file.suffix in (".bin", tfrecord.SUFFIX):
         yield from _require_string(path, spec)
 
 
@@ -137,9 +137,9 @@ def lost_zeros(examples: settings.Examples) -> Iterator[Problem]:
     """Yields the arrays of bytes whose trailing zeros NumPy may have cut off."""
     for path, content in settings.example_contents(examples):
         file = Path(content.get("file", ""))
-        if file.suffix not in npy.SUFFIXES:
+        if file.suffix not in npy_header.SUFFIXES:
             continue
-        if npy.may_be_cut(file, _only_key(file, content.get("key"))):
+        if npy_header.may_be_cut(file, _only_key(file, content.get("key"))):
             told = f"NumPy's fixed-width strings in {str(file)!r} may have lost trailing zero bytes"
             yield Problem(path, f"{told}; {_KEEP_ZEROS} keep them")
 
@@ -148,7 +148,7 @@ _KEEP_ZEROS = "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files
 
 
 def _only_key(file: Path, key: str | None) -> str | None:
-    known = npy.keys(file)
+    known = npy_header.keys(file)
     if known is None:
         return None
     return known[0] if key is None else key
@@ -156,7 +156,7 @@ def _only_key(file: Path, key: str | None) -> str | None:
 
 def _check_array(path: KeyPath, file: Path, key: str | None, spec: settings.Spec | None) -> Iterator[Problem]:
     """Compares what a file of NumPy's says of an array with the spec that it is for; dense ones alone say it all."""
-    known = npy.keys(file)
+    known = npy_header.keys(file)
     if known is None:
         key = None
     elif key is None and len(known) == 1:
@@ -165,14 +165,14 @@ def _check_array(path: KeyPath, file: Path, key: str | None, spec: settings.Spec
         got = "is missing" if key is None else f"{key!r} is no array in {str(file)!r}"
         yield Problem((*path, "key"), f"{got}; takes {', '.join(known) or 'no key'}{nearest(key or '', known)}")
         return
-    found = npy.header(file, key)
+    found = npy_header.header(file, key)
     if found.kind == "O":
         yield Problem((*path, "file"), f"{str(file)!r} holds Python objects, which are not unpickled")
     elif spec is not None and spec.kind != "ragged":
         yield from _compare(path, found, spec)
 
 
-def _compare(path: KeyPath, found: npy.Header, spec: settings.Spec) -> Iterator[Problem]:
+def _compare(path: KeyPath, found: npy_header.Header, spec: settings.Spec) -> Iterator[Problem]:
     holds = _KINDS.get(found.kind)  # of what is none of these, building says how it fits
     if 0 not in found.shape and holds not in (None, *_taken(spec.dtype)):
         yield Problem(path, f"holds {holds}; takes {spec.dtype}")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.config import frameworks, trust
 from smdecl.config.settings import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
-from smdecl.weights_formats import FORMATS
 
 
 def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:

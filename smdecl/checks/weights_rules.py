@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from smdecl import outside_values, paths
+from smdecl.checks import outside_values, paths
+from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
 from smdecl.config import trust
 from smdecl.errors import Problem
-from smdecl.weights_formats import FORMATS, WeightsFormat, refuse_keras
 
 _PATH = ("weights", "path")
 _MOST_ENTRIES = 1000
