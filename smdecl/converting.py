@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import usercode
 from smdecl.checks import tfrecord
 from smdecl.config.settings import Spec, shape_text
 from smdecl.errors import ConfigError, KeyPath, Problem
+from smdecl.exporting import user_code
 
 _BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels
 
@@ -89,7 +89,7 @@ def _read_file(path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Seque
     except json.JSONDecodeError as error:
         raise ConfigError(Problem((*path, "file"), f"{value['file']!r} is no JSON: {error}")) from error
     except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
-        message = f"{value['file']!r} cannot be read: {usercode.summary(error)}"
+        message = f"{value['file']!r} cannot be read: {user_code.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error
 
 

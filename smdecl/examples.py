@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, converting, leaks, tf_examples, usercode
+from smdecl import converting, tf_examples
 from smdecl.checks import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
+from smdecl.exporting import contract, leaks, user_code
+from smdecl.exporting.trace import Traced
 from smdecl.loading import to_array
 from smdecl.stored_examples import Example
-from smdecl.tracing import Traced
 
 _Batches = list[tuple[dict[str, Any], bool]]  # inputs, and whether an unknown dim has the size 0 there
 
@@ -237,10 +238,10 @@ def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dic
             raise leaked from error
         problem = Problem(
             ("verify", "examples", key, index),
-            f"the object in memory fails on this example, {_shapes(inputs)}: {usercode.summary(error)}; give examples"
+            f"the object in memory fails on this example, {_shapes(inputs)}: {user_code.summary(error)}; give examples"
             f" that it takes under verify.examples.{key}{_form(inputs)}",
         )
-        raise VerificationError(problem, usercode.traceback_text(error)) from error
+        raise VerificationError(problem, user_code.traceback_text(error)) from error
     finally:
         tf.config.run_functions_eagerly(False)
     return {name: to_array(value) for name, value in outputs.items()}

@@ -16,11 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smdecl import custom_ops, files
+from smdecl import files
 from smdecl.checks import outside_values
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.errors import disk_errors
+from smdecl.exporting import custom_ops
 from smdecl.savedmodel.records import (
     CustomOpsRecord,
     ObjectRecord,
@@ -30,7 +31,7 @@ from smdecl.savedmodel.records import (
 )
 
 if TYPE_CHECKING:
-    from smdecl.building import Built
+    from smdecl.exporting.build import Built
 
 _PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
 
@@ -73,21 +74,21 @@ class Made:
 
 
 def _build(config: ExportConfig, project: Project) -> Built:
-    from smdecl import building
+    from smdecl.exporting import build
 
     outside_values.require_own_values(config)
-    return building.build(config, project)
+    return build.build(config, project)
 
 
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl import exposing, keras_models, tracing, tracking
+    from smdecl.exporting import expose, keras_models, trace, untracked
 
     built = _build(config, project)
     with keras_models.inference():
-        traced = tracing.trace(built, config.signatures, config.devices, config.options)
-        functions = exposing.resolve(built, traced, config.functions)
-    tracking.require_initialized(built.obj)
+        traced = trace.trace(built, config.signatures, config.devices, config.options)
+        functions = expose.resolve(built, traced, config.functions)
+    untracked.require_initialized(built.obj)
     records = {key: signature.record for key, signature in traced.items()}
     return Plan(built.record, records, config.signatures, functions)
 
@@ -101,18 +102,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         directory: To save into; empty.
         providers: From `custom_ops.load`.
     """
-    from smdecl import (
-        contract,
-        examples,
-        exposing,
-        keras_models,
-        reference,
-        saving,
-        sources,
-        stored_examples,
-        tracing,
-        warmup,
-    )
+    from smdecl import examples, reference, stored_examples, warmup
+    from smdecl.exporting import contract, expose, keras_models, save, source_lines, trace
     from smdecl.savedmodel import auditing, inspection  # fmt: skip
 
     clock = _Clock()
@@ -120,20 +111,20 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     built = _build(config, project)
     clock.stop("build")
     with keras_models.inference():
-        traced = tracing.trace(built, config.signatures, config.devices, config.options)
-        functions = exposing.resolve(built, traced, config.functions)
+        traced = trace.trace(built, config.signatures, config.devices, config.options)
+        functions = expose.resolve(built, traced, config.functions)
         clock.stop("trace")
-        saving.save(built, traced, functions, config.options, directory)
+        save.save(built, traced, functions, config.options, directory)
         clock.stop("save")
     message = inspection.read(directory)
     inspection.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
     found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
     found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
-    findings = sources.locate(found, traced, built.obj)
+    findings = source_lines.locate(found, traced, built.obj)
     saved = inspection.inspect(message, findings)
     contract.require_same(config.signatures, records, saved)
-    exposing.require(functions, saved)
+    expose.require(functions, saved)
     clock.stop("inspect")
     with keras_models.inference():
         cases = examples.make(traced, config.verify, config.seed)
@@ -152,7 +143,7 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
 
 def _code(before: frozenset[str], project: Project) -> tuple[dict[str, str], dict[str, str]]:
     """Returns the versions of the packages, and the digests of the modules, that were imported since `before`."""
-    from smdecl import imports
+    from smdecl.exporting import imports
 
     brought = imports.brought(before)
     modules = {**imports.outside(brought, project.root), **imports.modules(project.root)}

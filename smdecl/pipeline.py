@@ -9,23 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smdecl import (
-    custom_ops,
-    files,
-    making,
-    manifest,
-    models_config,
-    publishing,
-    run_records,
-    schema,
-    signing,
-    uploading,
-)
+from smdecl import files, making, manifest, models_config, publishing, run_records, schema, signing, uploading
 from smdecl.checks import check, named_files, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
+from smdecl.exporting import custom_ops
 from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
 from smdecl.making import Made, Plan

@@ -7,13 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import usercode, verifying
+from smdecl import verifying
 from smdecl.config.settings import Verify
 from smdecl.errors import Problem, VerificationError
+from smdecl.exporting import user_code
+from smdecl.exporting.specs import find_method
+from smdecl.exporting.trace import Traced
 from smdecl.loading import to_array
-from smdecl.specs import find_method
 from smdecl.stored_examples import Example
-from smdecl.tracing import Traced
 
 _PATH = ("weights", "path")
 
@@ -49,7 +50,7 @@ def _differences(signature: Traced, method: Any, case: Example, verify: Verify) 
     try:
         outputs = signature.run(method, tensors)
     except Exception as error:  # the code of the model, of which the object's own takes the same example
-        yield f"the model fails: {usercode.summary(error)}"
+        yield f"the model fails: {user_code.summary(error)}"
         return
     finally:
         tf.config.run_functions_eagerly(False)

@@ -14,8 +14,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from smdecl import files, usercode
+from smdecl import files
 from smdecl.errors import VerificationError
+from smdecl.exporting import user_code
 
 FILE = "assets.extra/smdecl/examples.npz"
 _INDEX = "examples.json"
@@ -89,7 +90,7 @@ def read(directory: Path) -> list[Example]:
             index = json.loads(arrays.read(_INDEX, _LARGEST_INDEX))
             return [_read_example(arrays, **entry) for entry in _list(index)]
     except Exception as error:  # what broken files make zipfile and NumPy raise is of many types
-        raise VerificationError(f"{path}: cannot be read: {usercode.summary(error)}") from error
+        raise VerificationError(f"{path}: cannot be read: {user_code.summary(error)}") from error
 
 
 class _Arrays:

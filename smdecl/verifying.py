@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import contract, loading, stored_examples, usercode
+from smdecl import loading, stored_examples
 from smdecl.config.settings import Signature, Verify, input_names, parts
+from smdecl.exporting import contract, user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.records import Failure, VerificationRecord
 from smdecl.stored_examples import Example
@@ -57,7 +58,7 @@ def _verify_with(
         try:
             outputs = run(case.signature, case.inputs)
         except Exception as error:  # likewise
-            yield Failure(name, case.signature, number, f"fails: {usercode.summary(error)}")
+            yield Failure(name, case.signature, number, f"fails: {user_code.summary(error)}")
             continue
         for message in _differences(case, outputs, signatures.get(case.signature), options):
             yield Failure(name, case.signature, number, message)
@@ -66,7 +67,7 @@ def _verify_with(
 def _reason(error: Exception) -> str:
     unknown = _UNKNOWN_OP.search(str(error))
     if unknown is None:
-        return usercode.summary(error)
+        return user_code.summary(error)
     declare = "name the package or library that registers it under custom_ops in [tool.smdecl] of pyproject.toml"
     return f"nothing registers the op {unknown[1]!r}; {declare}"
 

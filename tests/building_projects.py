@@ -5,10 +5,10 @@ import textwrap
 import pytest
 import tensorflow as tf
 
-from smdecl import building
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
+from smdecl.exporting import build
 from smdecl.isolation import processes
 
 NET = """
@@ -121,7 +121,7 @@ def described(project, *overrides):
 
 
 def _record(config, project):
-    return building.build(config, project).record
+    return build.build(config, project).record
 
 
 def problems(project, *overrides, kind=ConfigError):

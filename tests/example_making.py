@@ -2,10 +2,11 @@
 
 import tensorflow as tf
 
-from smdecl import examples, tracing
-from smdecl.building import Built
+from smdecl import examples
 from smdecl.config import settings
 from smdecl.config.settings import Devices, Verify
+from smdecl.exporting import trace
+from smdecl.exporting.build import Built
 from smdecl.savedmodel.records import ObjectRecord
 
 
@@ -15,7 +16,7 @@ def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", 
     module.method = function if isinstance(function, tf.types.experimental.GenericFunction) else tf.function(function)
     signatures = {key: settings.parse_signature({"method": "method", "inputs": inputs})}
     built = Built(module, ObjectRecord("Module", (), {}))
-    traced = tracing.trace(built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None})
+    traced = trace.trace(built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None})
     verify = {part: {key: values} for part, values in verify.items()}
     options = Verify({key: list(given)} if given else {}, generate, None, None, ("python",), **verify)
     return examples.make(traced, options, seed)

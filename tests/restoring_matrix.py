@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from smdecl import building, restoring, tracking
 from smdecl.config.settings import Signature, Spec, Weights
 from smdecl.errors import SmdeclError
-from smdecl.specs import argument_names
-from smdecl.tensors import is_variable
+from smdecl.exporting import build, restore, untracked
+from smdecl.exporting.specs import argument_names
+from smdecl.exporting.tensors import is_variable
 
 k = importlib.import_module(sys.argv[1])
 NUMBERS = np.array([[0.5, 2.0], [30.0, -1.0]], np.float32)
@@ -60,7 +60,7 @@ def textual(make_layer, data=TRAINING, given=None, dtype="string"):
 def traced(model, sample):
     """Makes the variables of a model as an export does, by a trace."""
     spec = Spec((None, *sample.shape[1:]), tf.as_dtype(sample.dtype).name, name="x")
-    building.build_layers(model, {"serving_default": Signature("__call__", {argument_names(model)[0]: spec}, None)})
+    build.build_layers(model, {"serving_default": Signature("__call__", {argument_names(model)[0]: spec}, None)})
 
 
 def weighted(make_model, sample=NUMBERS):
@@ -262,8 +262,8 @@ def outcome(name, make, sample, fmt, expected):
     k.backend.clear_session()
     fresh = make(False)
     try:
-        restoring.restore(fresh, Weights(fmt, PATHS[fmt].format(name)))
-        tracking.require_initialized(fresh)
+        restore.restore(fresh, Weights(fmt, PATHS[fmt].format(name)))
+        untracked.require_initialized(fresh)
     except SmdeclError as error:
         return f"refused: {error}"
     got = np.asarray(fresh(tf.constant(sample)))

@@ -4,9 +4,9 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import restoring
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
+from smdecl.exporting import restore
 
 
 class Net(tf.Module):
@@ -47,7 +47,7 @@ def prefix(tmp_path):
 
 
 def restored(obj, prefix, **options):
-    record = restoring.restore(obj, Weights("checkpoint", prefix, **options))
+    record = restore.restore(obj, Weights("checkpoint", prefix, **options))
     return sorted(record.matched), sorted(record.unmatched)
 
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import custom_ops
 from smdecl.config.project import Project
 from smdecl.errors import UsageError, VerificationError
+from smdecl.exporting import custom_ops
 from tests import conftest
 
 SOURCE = """

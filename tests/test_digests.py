@@ -13,10 +13,11 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import imports, making, manifest, reproducing
+from smdecl import making, manifest, reproducing
 from smdecl.checks import check, named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.exporting import imports
 from smdecl.models import Scaler, dense
 from tests.conftest import ROOT
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import exposing, release_describing
+from smdecl import release_describing
 from smdecl.checks import signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
+from smdecl.exporting import expose
 from smdecl.savedmodel import inspection
 from tests.test_objects import KERAS, bodies
 
@@ -43,7 +44,7 @@ class Net(tf.Module):
 
 def resolve(obj, declared, *keys, method="add"):
     traced = {key: types.SimpleNamespace(signature=Signature(method, None, None)) for key in keys}
-    return exposing.resolve(types.SimpleNamespace(obj=obj), traced, declared)
+    return expose.resolve(types.SimpleNamespace(obj=obj), traced, declared)
 
 
 def test_a_keras_model_has_serve_and_call_by_default_and_other_objects_have_none():

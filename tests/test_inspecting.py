@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import contract, manifest, schema
+from smdecl import manifest, schema
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
+from smdecl.exporting import contract
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord, VariableRecord
 

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from smdecl import leaks
 from smdecl.errors import ModelError
+from smdecl.exporting import leaks
 
 NET = """
 import tensorflow as tf

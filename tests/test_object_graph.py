@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import object_graph, restoring
 from smdecl.config.settings import Weights
 from smdecl.errors import ModelError
+from smdecl.exporting import objects, restore
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,7 +27,7 @@ def place(attribute):
     variable = tf.Variable([1.0], name="w")
     module = tf.Module(name="net")
     module.held = attribute(variable)
-    return object_graph.places(module, [variable]).get(id(variable))
+    return objects.places(module, [variable]).get(id(variable))
 
 
 def averages(variable):
@@ -42,7 +42,7 @@ def test_the_shadow_of_a_variable_is_found_in_the_helper_of_tensorflow_that_aver
     module.ema = averages(variable)
     shadow = module.ema.average(variable)
 
-    assert object_graph.places(module, [shadow]) == {id(shadow): "Module.ema._averages['w']"}
+    assert objects.places(module, [shadow]) == {id(shadow): "Module.ema._averages['w']"}
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_what_holds_a_variable_is_found(attribute, expected):
 
 
 def test_a_variable_of_a_class_is_found():
-    assert object_graph.places(Shared(), [Shared.table]) == {id(Shared.table): "Shared.table"}
+    assert objects.places(Shared(), [Shared.table]) == {id(Shared.table): "Shared.table"}
 
 
 def test_a_variable_is_known_by_its_handle_wherever_it_is():
     variable = tf.Variable(1.0)
 
-    assert object_graph.variable_of(variable.handle) is variable
-    assert object_graph.variable_of(object()) is None
+    assert objects.variable_of(variable.handle) is variable
+    assert objects.variable_of(object()) is None
 
 
 def replaced(items):
@@ -95,7 +95,7 @@ def test_a_list_that_was_changed_otherwise_than_by_appending_is_told_by_its_attr
     change(module.blocks["first"])
 
     with pytest.raises(ModelError) as error:
-        object_graph.tracked(module)
+        objects.tracked(module)
 
     assert [str(problem) for problem in error.value.problems] == [
         f"model: Module.blocks['first'] {LIST}; TensorFlow saves a list that was only appended to: build it first, then"
@@ -112,7 +112,7 @@ def test_every_dict_that_cannot_be_saved_is_told_by_its_attribute():
     module.kept["a"] = tf.Variable(2.0)
 
     with pytest.raises(ModelError) as error:
-        object_graph.tracked(module)
+        objects.tracked(module)
 
     assert [str(problem) for problem in error.value.problems] == [
         "model: Module.numbered is a dict with the key 1; TensorFlow saves a dict of variables by keys that are"
@@ -129,4 +129,4 @@ def test_a_list_that_cannot_be_saved_is_told_before_a_checkpoint_is_restored_int
     module.blocks.insert(0, tf.Variable(3.0))
 
     with pytest.raises(ModelError, match="Module.blocks is a list of which an element"):
-        restoring.restore(module, Weights("checkpoint", saved))
+        restore.restore(module, Weights("checkpoint", saved))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import loading, saving
+from smdecl import loading
 from smdecl.errors import ConfigError
+from smdecl.exporting import save
 from smdecl.savedmodel import inspection
 from tests.conftest import tree
 from tests.test_pipeline import serve
@@ -344,7 +345,7 @@ def test_an_option_that_an_older_tensorflow_lacks_is_told_with_the_release_that_
     monkeypatch.setattr(tf.saved_model, "SaveOptions", older)
 
     with pytest.raises(ConfigError) as error:
-        saving.save(types.SimpleNamespace(obj=tf.Module()), {}, {}, {option: value}, net.root)
+        save.save(types.SimpleNamespace(obj=tf.Module()), {}, {}, {option: value}, net.root)
 
     assert [problem.key for problem in error.value.problems] == [f"options.{option}"]
     assert release in str(error.value)

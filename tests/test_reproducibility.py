@@ -19,11 +19,12 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import making, manifest, pipeline, reproducing, settling, verifying
+from smdecl import making, manifest, pipeline, reproducing, verifying
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
+from smdecl.exporting import canonical
 from smdecl.isolation import processes
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
@@ -250,7 +251,7 @@ def make_unsettled(overrides, place, directory):
     """Makes what TensorFlow itself writes, in a project at a place."""
     os.chdir(place)
     sys.path.insert(0, str(place))
-    settling.settle = lambda _directory, _method_names: None
+    canonical.settle = lambda _directory, _method_names: None
     project = find_project(place)
     config = check.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
@@ -280,7 +281,7 @@ def test_debug_info_names_sources_as_they_are_imported(releases):
         (releases["debugged"] / "debug" / "saved_model_debug_info.pb").read_bytes()
     )
 
-    assert {"zoo.py", "smdecl/tracing.py"} <= set(info.files)
+    assert {"zoo.py", "smdecl/exporting/trace.py"} <= set(info.files)
     assert not [name for name in info.files if name.startswith("/")]
 
 

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import building, manifest, restoring
+from smdecl import manifest
 from smdecl.checks import check
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
+from smdecl.exporting import build, restore
 from smdecl.isolation import processes
 from smdecl.models import Scaler
 from tests.conftest import run_script
@@ -205,7 +206,7 @@ def described(project, *given):
 
 
 def _record(config, project):
-    return building.build(config, project).record
+    return build.build(config, project).record
 
 
 def restored(project, *args, **options):
@@ -618,4 +619,4 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
 
 
 def test_every_format_can_be_restored():
-    assert restoring.RESTORERS.keys() == FORMATS.keys()
+    assert restore.RESTORERS.keys() == FORMATS.keys()

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 import smdecl
-from smdecl import options, resources, schema
+from smdecl import resources, schema
 from smdecl.errors import InternalError
+from smdecl.exporting import options
 from tests.conftest import ROOT
 
 NAMES = (

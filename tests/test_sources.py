@@ -4,8 +4,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import sources
 from smdecl.errors import ContractError
+from smdecl.exporting import source_lines
 from smdecl.savedmodel.records import Finding
 
 NET = """import tensorflow as tf
@@ -53,7 +53,7 @@ def test_a_warning_names_it_too(project):
 
 
 def told(findings, obj=None):
-    return [str(finding) for finding in sources.locate(findings, {}, obj or tf.Module())]
+    return [str(finding) for finding in source_lines.locate(findings, {}, obj or tf.Module())]
 
 
 def test_findings_of_one_cause_are_told_once_with_their_number():
@@ -77,7 +77,7 @@ def test_a_finding_names_the_layer_that_made_the_node():
     places = ["net_1/flip_1/mul", "net_1/flip_1_2/mul", "net_1/turn_1/inner/mul", "net_1/other_1/mul", "mul"]
     findings = [Finding("random_ops", f"f_1/{place}", str(place)) for place in places]
 
-    found = [finding.layer for finding in sources.locate(findings, {}, model)]
+    found = [finding.layer for finding in source_lines.locate(findings, {}, model)]
 
     assert found == ["flip", "flip_1", "turn", None, None]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import structures
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, ModelError
+from smdecl.exporting import structures
 from tests.test_pipeline import serve
 
 SPEC = Spec((None,), "float32")

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from smdecl import usercode
+from smdecl.exporting import user_code
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def test_an_error_in_a_graph_says_what_failed_and_in_which_node(loaded):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         loaded.pick(7)
 
-    summary = usercode.summary(error.value)
+    summary = user_code.summary(error.value)
     assert summary.startswith("InvalidArgumentError: ")
     assert "7 is not in [0, 2)" in summary
     assert "GatherV2" in summary or "Gather" in summary
@@ -40,4 +40,4 @@ def test_an_error_in_a_graph_says_what_failed_and_in_which_node(loaded):
     ],
 )
 def test_the_line_that_tells_is_taken(text, summary):
-    assert usercode.summary(ValueError(text)) == summary
+    assert user_code.summary(ValueError(text)) == summary

@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_models, structures
 from smdecl.config.settings import Nest, Spec
 from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.exporting import keras_models, structures
 
 
 def find_method(obj: Any, dotted_path: str) -> Any:

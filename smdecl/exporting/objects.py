@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import usercode
 from smdecl.errors import ModelError, Problem
-from smdecl.tensors import is_variable, variable_record
+from smdecl.exporting import user_code
+from smdecl.exporting.tensors import is_variable, variable_record
 
 _MAX_LOOKED_AT = 100_000  # objects; in a larger model some holders stay unknown
 _DATA_STRUCTURES = "tensorflow.python.trackable.data_structures"
@@ -34,7 +34,7 @@ def tracked(obj: Any) -> list[Any]:
     except ValueError as error:
         problems = list(_not_saveable(obj))
         if not problems:
-            raise usercode.failure(("model",), "tracking its attributes", error) from error
+            raise user_code.failure(("model",), "tracking its attributes", error) from error
         raise ModelError(problems) from error
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import exposing, keras_models, options, settling, tracking, usercode
-from smdecl.building import Built
 from smdecl.errors import ModelError, PublishError, disk_errors
-from smdecl.tracing import Traced
+from smdecl.exporting import canonical, expose, keras_models, options, untracked, user_code
+from smdecl.exporting.build import Built
+from smdecl.exporting.trace import Traced
 
 
 def save(
@@ -31,14 +31,14 @@ def save(
         ModelError: Where TensorFlow cannot save the object: a signature uses what nothing tracks, or a variable has no
             value.
     """
-    tracking.require_initialized(built.obj)
+    untracked.require_initialized(built.obj)
     signatures = {key: signature.function for key, signature in traced.items()}
     save_options = options.save_options(built.obj, values)
     try:
-        used = exposing.used_resources(traced)
+        used = expose.used_resources(traced)
         with (
             keras_models.saved_as_documented(used),
-            exposing.exposed(built, traced, functions),
+            expose.exposed(built, traced, functions),
             disk_errors(directory),
         ):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
@@ -46,7 +46,7 @@ def save(
     except PublishError:
         raise
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types
-        if problems := tracking.untracked(built.obj, traced):
+        if problems := untracked.untracked(built.obj, traced):
             raise ModelError(problems) from error
-        raise usercode.failure(("model",), "saving", error) from error
-    settling.settle(directory, {key: signature.signature.method_name for key, signature in traced.items()})
+        raise user_code.failure(("model",), "saving", error) from error
+    canonical.settle(directory, {key: signature.signature.method_name for key, signature in traced.items()})

@@ -15,12 +15,12 @@ from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.trackable import base
 from tensorflow.python.util import object_identity
 
-from smdecl import keras_models
-from smdecl.building import Built
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
+from smdecl.exporting import keras_models
+from smdecl.exporting.build import Built
+from smdecl.exporting.trace import Traced
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
-from smdecl.tracing import Traced
 
 _DEFAULT = "serving_default"
 _OF_KERAS = ("serve", "__call__")  # what Keras's own export gives, and what `loaded(x)` calls

@@ -13,12 +13,12 @@ from typing import Any
 
 import h5py
 
-from smdecl import keras_models, keras_state, matching
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
-from smdecl.matching import PATH, Match, Outcome, name_of, no_value, other_shape
-from smdecl.tensors import is_variable
+from smdecl.exporting import keras_models, keras_state, matching
+from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
+from smdecl.exporting.tensors import is_variable
 
 
 def restore_weights(obj: Any, weights: Weights) -> Outcome:

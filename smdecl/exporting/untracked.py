@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_state, usercode
 from smdecl.errors import ModelError, Problem
-from smdecl.object_graph import handle_of, reachable, tracked, variable_of
-from smdecl.tensors import is_variable, variable_record
-from smdecl.tracing import Traced
+from smdecl.exporting import keras_state, user_code
+from smdecl.exporting.objects import handle_of, reachable, tracked, variable_of
+from smdecl.exporting.tensors import is_variable, variable_record
+from smdecl.exporting.trace import Traced
 
 
 def require_initialized(obj: Any) -> None:
@@ -87,6 +87,6 @@ def _told(obj: Any, signature: Traced, resource: Any) -> str:
 def _used_at(signature: Traced, resource: Any) -> str:
     """Returns the line of the user's code that uses a resource, for one that nothing known holds."""
     inner = next((inside for outside, inside in signature.function.graph.captures if outside is resource), None)
-    lines = [usercode.source_line(operation.traceback) for operation in inner.consumers()] if inner is not None else []
+    lines = [user_code.source_line(operation.traceback) for operation in inner.consumers()] if inner is not None else []
     line = next((line for line in lines if line is not None), None)
     return f", used at {line}" if line is not None else ""

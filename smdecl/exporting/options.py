@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import building
 from smdecl.errors import ConfigError, Problem
-from smdecl.specs import find_method
+from smdecl.exporting import build
+from smdecl.exporting.specs import find_method
 
 _SHARDING = "experimental_sharding_callback"
 _IO_DEVICE = "experimental_io_device"
@@ -85,7 +85,7 @@ def _check_aliases(obj: Any, paths: Mapping[str, str], found: Mapping[str, Any])
 
 
 def _sharding(node: dict[str, Any]) -> Any:
-    callback = building.instantiate(node, ("options", _SHARDING))
+    callback = build.instantiate(node, ("options", _SHARDING))
     if not isinstance(callback, tf.train.experimental.ShardingCallback):
         made = f"{node['_target_']} made a {type(callback).__name__}"
         takes = "takes a tf.train.experimental.ShardingCallback"

@@ -8,12 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_state, matching
-from smdecl.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, nearest
-from smdecl.matching import PATH, Match, Outcome, name_of, no_value, other_shape
-from smdecl.tensors import is_variable
+from smdecl.exporting import keras_state, matching
+from smdecl.exporting.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
+from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
+from smdecl.exporting.tensors import is_variable
 
 _ROOT = ("weights", "root")
 # Such as those of layers in a list or a dict of a subclass of Keras 3.

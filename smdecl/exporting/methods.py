@@ -9,10 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import keras_models
 from smdecl.config.settings import Nest, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
-from smdecl.specs import argument_problems, concrete_inputs, find_method, graph_of, parameters
+from smdecl.exporting import keras_models
+from smdecl.exporting.specs import argument_problems, concrete_inputs, find_method, graph_of, parameters
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "abc", "typing", "collections")
 

@@ -13,10 +13,10 @@ from tensorflow.python.checkpoint import functional_saver, saveable_compat
 from tensorflow.python.trackable import trackable_utils
 from tensorflow.python.training.saving import saveable_object_util
 
-from smdecl import keras_models, keras_state, matching, object_graph
 from smdecl.errors import ConfigError, Problem
-from smdecl.matching import PATH
-from smdecl.tensors import is_variable
+from smdecl.exporting import keras_models, keras_state, matching, objects
+from smdecl.exporting.matching import PATH
+from smdecl.exporting.tensors import is_variable
 
 Trackable = Any
 """A `tf.__internal__.tracking.Trackable`; TensorFlow ships no types."""
@@ -134,7 +134,7 @@ class TrackedObjects:
         Raises:
             ModelError: If it holds a list or mapping in a state that TensorFlow cannot save.
         """
-        object_graph.tracked(obj)
+        objects.tracked(obj)
         self._obj = obj
         self._view = tf.train.TrackableView(obj)
         self._known: dict[int, dict[str, Trackable]] = {}

@@ -11,8 +11,8 @@ from collections.abc import Container, Iterable, Iterator, Set
 from importlib import metadata
 from pathlib import Path
 
+from smdecl.exporting.user_code import is_users
 from smdecl.resources import PACKAGE
-from smdecl.usercode import is_users
 
 _SITES = ("site-packages", "dist-packages")
 

@@ -18,14 +18,14 @@ import numpy as np
 import tensorflow as tf
 from hydra.errors import InstantiationException
 
-from smdecl import keras_models, keras_state, matching, methods, object_graph, restoring, usercode
 from smdecl.config import trust
 from smdecl.config.project import Project, make_importable
 from smdecl.config.settings import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
+from smdecl.exporting import keras_models, keras_state, matching, methods, objects, restore, user_code
+from smdecl.exporting.specs import argument_names, argument_problems, arguments, find_method, type_spec
+from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.savedmodel.records import ObjectRecord, VariableRecord
-from smdecl.specs import argument_names, argument_problems, arguments, find_method, type_spec
-from smdecl.tensors import is_variable, variable_record
 
 _HYDRA_KEYS = ("_target_", "_args_", "_partial_", "_convert_", "_recursive_")
 _FULL_KEY = re.compile(r"full_key: (\S+)\s*$")
@@ -69,7 +69,7 @@ def build(config: ExportConfig, project: Project) -> Built:
         build_layers(obj, config.signatures)
         _require_eager()
         methods.require(obj, config.signatures)
-        restored = restoring.restore(obj, config.weights)
+        restored = restore.restore(obj, config.weights)
     return Built(obj, _describe(obj, restored), restored.reference)
 
 
@@ -194,7 +194,7 @@ def _has(found: Any, name: str, path: KeyPath) -> bool:
     try:
         return hasattr(found, name)
     except Exception as error:  # a module's own __getattr__, or a property of an object in it
-        raise usercode.failure(path, f"looking up {name!r}", error) from error
+        raise user_code.failure(path, f"looking up {name!r}", error) from error
 
 
 class _NoModuleError(ConfigError):
@@ -209,11 +209,11 @@ def _import(name: str, path: KeyPath) -> ModuleType:
             raise _NoModuleError(
                 Problem(path, f"no module {name!r} in the current directory or on sys.path")
             ) from error
-        raise usercode.failure(path, f"importing {name!r}", error) from error
+        raise user_code.failure(path, f"importing {name!r}", error) from error
     except UsageError:  # a script that calls smdecl as it is imported
         raise
     except Exception as error:
-        raise usercode.failure(path, f"importing {name!r}", error) from error
+        raise user_code.failure(path, f"importing {name!r}", error) from error
 
 
 def _check_hydra_keys(node: dict[str, Any], path: KeyPath) -> list[Problem]:
@@ -280,7 +280,7 @@ def instantiate(node: dict[str, Any], path: KeyPath) -> Any:
     except InstantiationException as error:
         cause = error.__cause__ or error
         place, target = _failed_target(node, path, str(error))
-        raise usercode.failure(place, f"building {target}", cause) from cause
+        raise user_code.failure(place, f"building {target}", cause) from cause
 
 
 def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[KeyPath, str]:
@@ -351,7 +351,7 @@ def build_layers(obj: Any, signatures: dict[str, Signature]) -> None:
         try:
             _trace_once(obj, method, signature)
         except Exception as error:
-            raise usercode.failure(("signatures", key), f"calling {signature.method}", error) from error
+            raise user_code.failure(("signatures", key), f"calling {signature.method}", error) from error
 
 
 def _trace_once(obj: Any, method: Any, signature: Signature) -> None:
@@ -396,7 +396,7 @@ def _variables(obj: Any) -> Iterator[VariableRecord]:
     if not keras_models.is_model(obj):
         # What a tf.Module lists has no variables of the Keras 3 layers that it holds.
         seen = {id(variable) for variable in known}
-        tracked = object_graph.tracked(obj)
+        tracked = objects.tracked(obj)
         known += [item for item in tracked if is_variable(item) and id(item) not in seen]
     for variable in known:
         yield variable_record(variable)

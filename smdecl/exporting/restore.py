@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from smdecl import checkpoints, keras_files, keras_models
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
-from smdecl.matching import PATH, Match, Outcome, Restored
+from smdecl.exporting import checkpoints, keras_files, keras_models
+from smdecl.exporting.matching import PATH, Match, Outcome, Restored
 
 
 def restore(obj: Any, weights: Weights | None) -> Restored:

@@ -14,14 +14,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl import contract, keras_models, leaks, structures, usercode
-from smdecl.building import Built
 from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Devices, Nest, Signature, Spec, input_names, parts
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
-from smdecl.names import PREDICT
-from smdecl.savedmodel.records import SignatureRecord
-from smdecl.specs import (
+from smdecl.exporting import contract, keras_models, leaks, structures, user_code
+from smdecl.exporting.build import Built
+from smdecl.exporting.specs import (
     arguments,
     concrete_inputs,
     find_method,
@@ -31,7 +29,9 @@ from smdecl.specs import (
     parameters,
     type_spec,
 )  # fmt: skip
-from smdecl.tensors import tensor_record
+from smdecl.exporting.tensors import tensor_record
+from smdecl.names import PREDICT
+from smdecl.savedmodel.records import SignatureRecord
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
 logging.getLogger("absl").addFilter(
@@ -167,12 +167,12 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     except Exception as error:
         if "Already in a SaveContext" in str(error):
             message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
-            raise ModelError(Problem(path, message), usercode.traceback_text(error)) from error
+            raise ModelError(Problem(path, message), user_code.traceback_text(error)) from error
         doing = f"tracing {signature.method} with the declared inputs"
         if leaked := leaks.failure(obj, path, doing, error):
             raise leaked from error
-        failure = usercode.failure(path, doing, error)
-        if _PLAIN_NEST.search(usercode.summary(error)):
+        failure = user_code.failure(path, doing, error)
+        if _PLAIN_NEST.search(user_code.summary(error)):
             message = f"{failure.problems[0].message}; {_ANNOTATE}"
             raise ModelError(Problem(path, message), failure.traceback_text) from error
         raise failure from error

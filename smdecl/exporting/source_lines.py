@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from smdecl import keras_models, usercode
+from smdecl.exporting import keras_models, user_code
+from smdecl.exporting.trace import Traced
 from smdecl.savedmodel.records import Finding
-from smdecl.tracing import Traced
 
 _NUMBER = re.compile(r"_\d+$")
 _PLACES = 5  # of others of a kind; all of them are still counted
@@ -80,4 +80,4 @@ def _operations(name: str, graph: Any, seen: set[str]) -> Iterator[tuple[str, An
 
 def _source(operation: Any) -> str | None:
     # What was imported as a GraphDef has no traceback.
-    return None if operation is None or not operation.traceback else usercode.source_line(operation.traceback)
+    return None if operation is None or not operation.traceback else user_code.source_line(operation.traceback)

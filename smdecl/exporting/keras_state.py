@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import keras_models, matching, object_graph, usercode
-from smdecl.matching import Match
-from smdecl.tensors import is_variable
+from smdecl.exporting import keras_models, matching, objects, user_code
+from smdecl.exporting.matching import Match
+from smdecl.exporting.tensors import is_variable
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
 _SHOWN = 3  # tokens of a vocabulary in a message
@@ -35,7 +35,7 @@ def layers_of(obj: Any, tracked: Iterable[Any] | None = None) -> list[Any]:
     """
     if keras_models.is_layer(obj):
         return list(obj._flatten_layers())
-    everything = object_graph.tracked(obj) if tracked is None else tracked
+    everything = objects.tracked(obj) if tracked is None else tracked
     found: dict[int, Any] = {}
     for item in everything:
         if keras_models.is_layer(item):
@@ -263,7 +263,7 @@ def copy_vocabulary(layer: Any, vocabulary: Sequence[Any] | None, idf_weights: A
         try:
             lookup.set_vocabulary(*([whole] if idf_weights is None else [whole, idf_weights]))
         except Exception as error:  # a vocabulary that max_tokens has no room for, or of a different dtype
-            yield Match(name, f"cannot restore {name}: {usercode.summary(error)}")
+            yield Match(name, f"cannot restore {name}: {user_code.summary(error)}")
             return
     yield Match(name)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from smdecl import usercode
 from smdecl.errors import ConfigError, Problem
-from smdecl.tensors import variable_record
+from smdecl.exporting import user_code
+from smdecl.exporting.tensors import variable_record
 
 PATH = ("weights", "path")
 Result = TypeVar("Result")
@@ -77,9 +77,9 @@ def read(path: str, reader: Callable[..., Result], *args: Any) -> Result:
         return reader(*args)
     except Exception as error:  # what a broken file makes TensorFlow, Keras or h5py raise is of many types
         frames = traceback.extract_tb(error.__traceback__)
-        if any(usercode.is_users(frame.filename) for frame in frames):
-            raise usercode.failure(PATH, f"restoring {path!r}", error) from error
-        raise ConfigError(Problem(PATH, f"{path!r} cannot be read: {usercode.summary(error)}")) from error
+        if any(user_code.is_users(frame.filename) for frame in frames):
+            raise user_code.failure(PATH, f"restoring {path!r}", error) from error
+        raise ConfigError(Problem(PATH, f"{path!r} cannot be read: {user_code.summary(error)}")) from error
 
 
 def name_of(variable: Any) -> str:

@@ -13,10 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, usercode
+from smdecl import files
 from smdecl.config.project import Project, is_library, make_importable
 from smdecl.config.trust import find_spec
 from smdecl.errors import Problem, UsageError
+from smdecl.exporting import user_code
 from smdecl.printing import printable
 from smdecl.savedmodel.records import CustomOpsRecord
 
@@ -41,7 +42,7 @@ def load(project: Project) -> dict[str, str]:
             _load(name, project)
         except Exception as error:  # a package's own code and TensorFlow's loader raise many types
             where = f"{project.file}: tool.smdecl.custom_ops[{index}]"
-            problems.append(Problem((), f"{where}: {name!r} cannot be loaded: {usercode.summary(error)}"))
+            problems.append(Problem((), f"{where}: {name!r} cannot be loaded: {user_code.summary(error)}"))
             continue
         now = _registered()
         providers.update(dict.fromkeys(now - known, name))

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import object_graph, usercode
 from smdecl.errors import KeyPath, ModelError, Problem
+from smdecl.exporting import objects, user_code
 
 _OUT_OF_SCOPE = "is out of scope and cannot be used here"
 _HINT = "keep the value in a tf.Variable that is an attribute of the model, and assign to that"
@@ -26,7 +26,7 @@ def captured(obj: Any, methods: Mapping[str, str], functions: Mapping[str, Any])
     used = [(key, tensor) for key, tensor in used if tf.is_symbolic_tensor(tensor)]
     if not used:
         return
-    places = object_graph.places(obj, [tensor for _, tensor in used])
+    places = objects.places(obj, [tensor for _, tensor in used])
     makers = {id(function.graph): methods[key] for key, function in functions.items()}
     for key, tensor in used:
         place = places.get(id(tensor), tensor.name)
@@ -48,7 +48,7 @@ def failure(obj: Any, path: KeyPath, doing: str, error: BaseException) -> ModelE
     """
     if _OUT_OF_SCOPE not in str(error):
         return None
-    kept = [place for item, place in object_graph.reachable(obj) if tf.is_symbolic_tensor(item)]
+    kept = [place for item, place in objects.reachable(obj) if tf.is_symbolic_tensor(item)]
     named = f", one of {', '.join(kept)}" if len(kept) > 1 else "".join(f", {place}" for place in kept)
     message = f"{doing} failed: it uses a tensor that was kept in Python from another call{named}"
-    return ModelError(Problem(path, f"{message}; {_HINT}"), usercode.traceback_text(error))
+    return ModelError(Problem(path, f"{message}; {_HINT}"), user_code.traceback_text(error))
