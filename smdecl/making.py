@@ -102,9 +102,9 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         directory: To save into; empty.
         providers: From `custom_ops.load`.
     """
-    from smdecl import examples, reference, stored_examples, warmup
     from smdecl.exporting import contract, expose, keras_models, save, source_lines, trace
     from smdecl.savedmodel import auditing, inspection  # fmt: skip
+    from smdecl.verification import examples, reference, stored_examples, warmup
 
     clock = _Clock()
     before = frozenset(sys.modules)
@@ -163,7 +163,7 @@ class _Clock:
 
 def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify, project: Project) -> VerificationRecord:
     """Loads the project's custom ops and what is in `directory`, and runs its examples."""
-    from smdecl import verifying
+    from smdecl.verification import verify as verifying
 
     custom_ops.load(project)
     return verifying.verify(directory, signatures, how)

@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from smdecl import examples
 from smdecl.config import settings
 from smdecl.config.settings import Devices, Verify
 from smdecl.exporting import trace
 from smdecl.exporting.build import Built
 from smdecl.savedmodel.records import ObjectRecord
+from smdecl.verification import examples
 
 
 def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", **verify):

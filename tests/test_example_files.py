@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import converting, manifest, stored_examples, warmup
+from smdecl import manifest
 from smdecl.checks import check, npy_header, tfrecord
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.verification import example_values, stored_examples, warmup
 
 NET = """
 import tensorflow as tf
@@ -87,7 +88,7 @@ def test_a_value_is_read_from_a_file(net, method, inputs, value, expected):
 def taken(file, dtype, shape):
     """Returns the value that a file is taken for, by a spec."""
     path = ("verify", "examples", "s", 0, "inputs", "x")
-    return converting.to_arrays(path, {"file": str(file)}, Spec(tuple(shape), dtype))
+    return example_values.to_arrays(path, {"file": str(file)}, Spec(tuple(shape), dtype))
 
 
 @pytest.mark.parametrize(
@@ -166,14 +167,16 @@ def b64(content):
 def test_bytes_are_given_by_files_and_by_base64(contents, value, shape, expected):
     spec = Spec(None if shape is None else tuple(shape), "string")
 
-    assert converting.to_arrays((), value, spec).tolist() == expected
+    assert example_values.to_arrays((), value, spec).tolist() == expected
 
 
 def test_rows_of_bytes_are_ragged_and_images_of_several_files_a_batch(contents):
-    flat, splits = converting.to_arrays(
+    flat, splits = example_values.to_arrays(
         (), [[{"file": "a.jpg"}, b64(BYTES[1])], []], Spec(("batch", None), "string", kind="ragged")
     )
-    images = converting.to_arrays((), [{"file": "x.png"}, {"file": "y.png"}], Spec(("batch", None, None, 1), "uint8"))
+    images = example_values.to_arrays(
+        (), [{"file": "x.png"}, {"file": "y.png"}], Spec(("batch", None, None, 1), "uint8")
+    )
 
     assert (flat.tolist(), splits.tolist()) == (BYTES[:2], [0, 2, 2])
     assert (images.shape, images[:, 0, 0, 0].tolist()) == ((2, 2, 2, 1), [1, 2])
@@ -234,7 +237,7 @@ def test_a_record_that_was_changed_is_told(contents):
 
     tfrecord.require(contents / "of.tfrecord")
     with pytest.raises(ConfigError, match="x.file: 'of.tfrecord' cannot be read: DataLossError: corrupted record at "):
-        converting.to_arrays(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
+        example_values.to_arrays(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
 
 
 def test_binary_of_yaml_is_told_the_form_for_bytes(project):
@@ -250,7 +253,7 @@ def test_binary_of_yaml_is_told_the_form_for_bytes(project):
 
 def test_several_contents_are_asked_for_where_one_is_of_too_few_dims(contents):
     with pytest.raises(ConfigError) as error:
-        converting.to_arrays(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
+        example_values.to_arrays(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
 
     assert str(error.value) == (
         "x: got a value of shape []; takes [null, 2], in brackets, such as [{file: a.jpg}, {file: b.jpg}]"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import stored_examples
 from smdecl.config import settings
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.verification import stored_examples
 from tests.example_making import assert_same, identity, make, ragged
 
 DTYPES = [

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import loading
-from smdecl.loading import LoaderError
 from smdecl.savedmodel import inspection
+from smdecl.verification import load as loading
+from smdecl.verification.load import LoaderError
 
 
 def save(directory, function, *specs, **attributes):

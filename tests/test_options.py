@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import loading
 from smdecl.errors import ConfigError
 from smdecl.exporting import save
 from smdecl.savedmodel import inspection
+from smdecl.verification import load
 from tests.conftest import tree
 from tests.test_pipeline import serve
 
@@ -209,7 +209,7 @@ def test_assertions_are_stripped_from_functions_branches_and_loops(net):
     assert "Assert" in ops(kept)
     assert "Assert" not in ops(stripped)
     five = np.zeros([5], np.float32)
-    with pytest.raises(loading.LoaderError, match="assertion failed"):
+    with pytest.raises(load.LoaderError, match="assertion failed"):
         serve(kept.path, "s", x=five)
     assert ask(stripped, five) == [2] * 5
 
@@ -317,8 +317,8 @@ def test_with_extra_tags_every_tag_has_to_be_asked_for(net):
     assert ask(release, 1) == 3
     with pytest.raises((RuntimeError, ValueError), match="tags"):
         tf.saved_model.load(str(release.path), tags=["serve"])
-    with pytest.raises(loading.LoaderError, match="Could not find meta graph"):
-        loading.load_cpp(release.path, ["serve"], {})
+    with pytest.raises(load.LoaderError, match="Could not find meta graph"):
+        load.load_cpp(release.path, ["serve"], {})
 
 
 def test_attributes_of_default_value_are_stripped(net):

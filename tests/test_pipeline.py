@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import loading, reporting
+from smdecl import reporting
 from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
 from smdecl.savedmodel import inspection
+from smdecl.verification import load
 from tests.conftest import tree
 
 
 def serve(path, key, **inputs):
     """Runs a signature through the C++ loader."""
     graph = inspection.read(path).meta_graphs[0]
-    return loading.load_cpp(path, sorted(graph.meta_info_def.tags), graph.signature_def)(key, inputs)
+    return load.load_cpp(path, sorted(graph.meta_info_def.tags), graph.signature_def)(key, inputs)
 
 
 def test_adder_is_exported_and_served(project):

@@ -19,13 +19,14 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import making, manifest, pipeline, reproducing, verifying
+from smdecl import making, manifest, pipeline, reproducing
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
 from smdecl.isolation import processes
+from smdecl.verification import verify
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
 
@@ -344,7 +345,7 @@ def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     signatures = {key: parse_signature(value) for key, value in config["signatures"].items()}
 
     report = processes.run(
-        verifying.verify, again, signatures, parse_verify(config["verify"]), failure=ModelError, doing="verifying"
+        verify.verify, again, signatures, parse_verify(config["verify"]), failure=ModelError, doing="verifying"
     )
 
     assert report.failures == ()

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smdecl import tf_examples, warmup
 from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
 from smdecl.savedmodel import compatibility, inspection
+from smdecl.verification import tf_examples, warmup
 from tests.conftest import tree
 
 EXAMPLES = Spec(("batch",), "string", name="inputs")

@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from smdecl import stored_examples
 from smdecl.errors import VerificationError
-from smdecl.stored_examples import Example
+from smdecl.verification import stored_examples
+from smdecl.verification.stored_examples import Example
 from tests.example_making import assert_same
 
 ODD = [

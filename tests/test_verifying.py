@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import loading, stored_examples, verifying
 from smdecl.config import settings
 from smdecl.config.settings import Verify
-from smdecl.stored_examples import Example
+from smdecl.verification import load, stored_examples, verify
+from smdecl.verification.stored_examples import Example
 
 INF, NAN = float("inf"), float("nan")
 
 
 def difference(expected, got, dtype=np.float32, rtol=None, atol=None):
-    return verifying.difference(np.array(expected, dtype), np.array(got, dtype), rtol, atol)
+    return verify.difference(np.array(expected, dtype), np.array(got, dtype), rtol, atol)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_given_tolerances_replace_those_of_the_dtype():
     ],
 )
 def test_another_shape_or_dtype_is_told(expected, got, told):
-    assert verifying.difference(expected, got, None, None) == told
+    assert verify.difference(expected, got, None, None) == told
 
 
 class Model:
@@ -126,7 +126,7 @@ class Model:
 
     def verify(self, *loaders, rtol=None):
         options = Verify({}, 0, rtol, None, loaders or ("python", "cpp"))
-        return verifying.verify(self.directory, {"serving_default": self.signature}, options)
+        return verify.verify(self.directory, {"serving_default": self.signature}, options)
 
     def messages(self, *loaders, **options):
         return [(f.loader, f.example, f.message) for f in self.verify(*loaders, **options).failures]
@@ -203,7 +203,7 @@ def scaler(tmp_path):
 
 
 def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(scaler, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "_library", lambda: tmp_path / "libtensorflow_cc.so.2")
+    monkeypatch.setattr(load, "_library", lambda: tmp_path / "libtensorflow_cc.so.2")
 
     record = scaler.verify()
     (data,) = (scaler.directory / "variables").glob("variables.data*")

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from smdecl import warmup
 from smdecl.errors import ConfigError
+from smdecl.verification import warmup
 from tests.conftest import tree
 from tests.test_pipeline import serve
 

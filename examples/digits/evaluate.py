@@ -7,8 +7,8 @@ import data
 import numpy as np
 import tensorflow as tf
 
-from smdecl import loading
 from smdecl.savedmodel import inspection
+from smdecl.verification import load
 
 directory = Path(sys.argv[1])
 _, test_x, _, test_y = data.load()
@@ -20,5 +20,5 @@ print(f"tf.saved_model.load: accuracy {np.mean(classes == test_y):.4f}")
 assert (np.argmax(scores, axis=-1) == classes).all()
 
 definitions = inspection.read(directory).meta_graphs[0].signature_def
-served = loading.load_cpp(directory, ["serve"], definitions)("classify", {"pixels": test_x})["class"]
+served = load.load_cpp(directory, ["serve"], definitions)("classify", {"pixels": test_x})["class"]
 print(f"C++ session loader:  accuracy {np.mean(served == test_y):.4f}")

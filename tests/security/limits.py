@@ -83,7 +83,7 @@ def _signature(directory: Path) -> str:
 
 
 def _examples(directory: Path) -> str:
-    from smdecl import stored_examples
+    from smdecl.verification import stored_examples
 
     return repr(stored_examples.read(directory))
 
@@ -151,7 +151,7 @@ def _child(write_end: int, verb: str, paths: list[str]) -> None:
 
 def _serve() -> None:
     # What the verbs import, so that no child does.
-    from smdecl import pages, release_describing, release_diffing, rendering, signing, stored_examples  # noqa: F401
+    from smdecl.verification import stored_examples  # noqa: F401
 
     for line in sys.stdin:
         verb, *paths = json.loads(line)

@@ -15,11 +15,12 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import loading, pipeline
+from smdecl import pipeline
 from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement
+from smdecl.verification import load
 from tests.conftest import run_cli
 
 needs_landlock = pytest.mark.skipif(confine.abi() == 0, reason="this kernel has no Landlock")
@@ -280,7 +281,7 @@ def test_a_confined_process_changes_nothing_that_landlock_does_not_judge(tmp_pat
 
 
 def session(directory):
-    return Call(loading._Session, (directory, ("serve",)))
+    return Call(load._Session, (directory, ("serve",)))
 
 
 class Call:
@@ -292,7 +293,7 @@ class Call:
 
 
 def test_a_result_makes_no_object_that_does_something_when_it_is_made(tmp_path):
-    with pytest.raises(VerificationError, match=r"it names smdecl.loading._Session, which no stage returns"):
+    with pytest.raises(VerificationError, match=r"it names smdecl.verification.load._Session, which no stage returns"):
         run(session, str(tmp_path), confinement=Confinement())
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import converting, tf_examples
 from smdecl.checks import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.exporting import contract, leaks, user_code
 from smdecl.exporting.trace import Traced
-from smdecl.loading import to_array
-from smdecl.stored_examples import Example
+from smdecl.verification import example_values, tf_examples
+from smdecl.verification.load import to_array
+from smdecl.verification.stored_examples import Example
 
 _Batches = list[tuple[dict[str, Any], bool]]  # inputs, and whether an unknown dim has the size 0 there
 
@@ -61,7 +61,7 @@ def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs:
     if problems:
         raise ConfigError(problems)
     for name, limits in verify.ranges.get(key, {}).items():
-        converting.to_arrays(("verify", "ranges", key, name), limits, Spec((2,), specs[name].dtype))
+        example_values.to_arrays(("verify", "ranges", key, name), limits, Spec((2,), specs[name].dtype))
 
 
 def _specs(traced: Traced) -> dict[str, Spec]:
@@ -86,7 +86,8 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
     if problems:
         raise ConfigError(problems)
     sent = {
-        name: _sent(name, spec, converting.to_arrays((*path, name), values[name], spec)) for name, spec in specs.items()
+        name: _sent(name, spec, example_values.to_arrays((*path, name), values[name], spec))
+        for name, spec in specs.items()
     }
     given = {name: array for arrays in sent.values() for name, array in arrays.items()}
     declared = {part: whole for name, spec in specs.items() for part, whole in parts(name, spec).items()}
@@ -114,7 +115,7 @@ def _given_outputs(
             takes = f"takes {', '.join(outputs)}{nearest(name, outputs)}"
             raise ConfigError(Problem((*path, name), f"{name!r} is no output; {takes}"))
         dtype, shape = tf.as_dtype(outputs[name].dtype).name, outputs[name].shape
-        yield name, converting.to_arrays((*path, name), value, Spec(tuple(shape), dtype))
+        yield name, example_values.to_arrays((*path, name), value, Spec(tuple(shape), dtype))
 
 
 def _generated(

@@ -7,14 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from smdecl import verifying
 from smdecl.config.settings import Verify
 from smdecl.errors import Problem, VerificationError
 from smdecl.exporting import user_code
 from smdecl.exporting.specs import find_method
 from smdecl.exporting.trace import Traced
-from smdecl.loading import to_array
-from smdecl.stored_examples import Example
+from smdecl.verification import verify as verifying
+from smdecl.verification.load import to_array
+from smdecl.verification.stored_examples import Example
 
 _PATH = ("weights", "path")
 

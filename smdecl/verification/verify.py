@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl import loading, stored_examples
 from smdecl.config.settings import Signature, Verify, input_names, parts
 from smdecl.exporting import contract, user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.records import Failure, VerificationRecord
-from smdecl.stored_examples import Example
+from smdecl.verification import load, stored_examples
+from smdecl.verification.stored_examples import Example
 
-_LOADERS = {"python": loading.load_python, "cpp": loading.load_cpp, "session": loading.load_session}
+_LOADERS = {"python": load.load_python, "cpp": load.load_cpp, "session": load.load_session}
 # How far two runs of one computation may lie apart, by the width of the dtype: graph and eager order sums otherwise.
 _TOLERANCES = {
     "float64": (1e-9, 1e-12),
@@ -37,8 +37,8 @@ def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify
     """Loads a SavedModel with each loader and runs its examples."""
     graph = inspection.read(directory).meta_graphs[0]
     cases = stored_examples.read(directory)
-    loaders = tuple("session" if name == "cpp" and not loading.has_c_api() else name for name in options.loaders)
-    with loading.plain_path(directory) as place:
+    loaders = tuple("session" if name == "cpp" and not load.has_c_api() else name for name in options.loaders)
+    with load.plain_path(directory) as place:
         found = [
             failure for name in loaders for failure in _verify_with(name, place, graph, cases, signatures, options)
         ]

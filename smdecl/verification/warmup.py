@@ -12,7 +12,7 @@ import tensorflow as tf
 from smdecl.checks import serving_apis
 from smdecl.errors import ConfigError, Problem
 from smdecl.names import PREDICT
-from smdecl.stored_examples import Example
+from smdecl.verification.stored_examples import Example
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 _MAX_RECORDS = 1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)
