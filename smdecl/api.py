@@ -133,7 +133,8 @@ def verify(directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[s
     path, public = _local(directory), None if key is None else Path(key)
     ops = _strings("allow_ops", allow_ops)
     _start("verify")
-    from smdecl import pipeline, signing
+    from smdecl import pipeline
+    from smdecl.release import signing
 
     manifest, report = pipeline.verify(path, public, allow_ops=ops)
     return Verified(
@@ -162,9 +163,9 @@ def inspect(directory: StrPath) -> DescriptionRecord:
         errors.ContractError: If it holds no SavedModel that can be read.
         errors.VerificationError: If it is a release whose manifest was changed.
     """
-    from smdecl import release_describing
+    from smdecl.release import description
 
-    return release_describing.describe(_local(directory))
+    return description.describe(_local(directory))
 
 
 def diff(before: StrPath, after: StrPath) -> DiffRecord:
@@ -182,9 +183,9 @@ def diff(before: StrPath, after: StrPath) -> DiffRecord:
         errors.ContractError: With all in them that is missing or malformed.
         errors.VerificationError: If one is a release whose manifest was changed.
     """
-    from smdecl import release_diffing
+    from smdecl.release import diffing
 
-    return release_diffing.diff(_local(before), _local(after))
+    return diffing.diff(_local(before), _local(after))
 
 
 def reproduce(directory: StrPath, config: Config | None = None, *, trust_packages: Sequence[str] = ()) -> Reproduction:

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from smdecl import schema
-from smdecl.manifest import plain
 from smdecl.printing import as_json, as_line
+from smdecl.release.manifest import plain
 from smdecl.savedmodel.compatibility import call
 from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord, tensor_text
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, making, manifest, models_config, publishing, run_records, schema, signing, uploading
+from smdecl import files, making, schema
 from smdecl.checks import check, named_files, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
@@ -20,6 +20,7 @@ from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
 from smdecl.making import Made, Plan
 from smdecl.printing import printable
+from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, signing
 from smdecl.savedmodel.records import Failure, Finding, SignatureRecord, VerificationRecord
 
 
@@ -73,7 +74,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         options = config.publish
         _require_ours(options)
         # Both publish by functions of the same names.
-        publisher: Any = uploading if uploading.is_remote(config.export_dir) else publishing
+        publisher: Any = publish_remote if publish_remote.is_remote(config.export_dir) else publish_local
         base = publisher.place(config.export_dir, subdirectory)
         publisher.refuse_early(base, options)
         with publisher.stage(base, options) as stage:
@@ -101,7 +102,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             published = {"name": config.name, "release": str(path), "version": version, "digest": digest}
             seconds["total"] = time.perf_counter() - started
             with _published(path, "run_record", options.run_record):
-                run_records.append(Path(options.run_record), published, seconds, made.usage.peak_memory)
+                run_record.append(Path(options.run_record), published, seconds, made.usage.peak_memory)
         warnings = [*_of_making(config, made), *_of_verifying(made, report)]
         told = tuple(problem.at(composition.locate(problem.path)) for problem in warnings)
         return Release(path, version, digest, made.saved.signatures, told)
@@ -112,7 +113,7 @@ def _require_ours(options: Publish) -> None:
     if options.models_config is not None:
         models_config.require_ours(Path(options.models_config))
     if options.run_record is not None:
-        run_records.require_ours(Path(options.run_record))
+        run_record.require_ours(Path(options.run_record))
 
 
 @contextmanager
@@ -174,9 +175,9 @@ def _require_reproducible(
         (stage / "again").mkdir()
     again, _ = make_release(config, composition, project, stage / "again", fresh=True)
     if manifest.read(again)["digest"] != manifest.read(directory)["digest"]:
-        from smdecl import release_diffing
+        from smdecl.release import diffing
 
-        changes = release_diffing.diff(directory, again).changes
+        changes = diffing.diff(directory, again).changes
         raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
 
 

@@ -11,14 +11,15 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import making, manifest, origin_changes, pipeline
+from smdecl import making, pipeline
 from smdecl.checks import check
 from smdecl.config import resolve
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
-from smdecl.manifest_versions import config_of
+from smdecl.release import diff_manifest, manifest
+from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel.records import Change
 
 _WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -72,9 +73,9 @@ def _make_again(
     ):
         config = check.check(composition, project)
         again, _ = pipeline.make_release(config, composition, project, Path(stage))
-        from smdecl import release_diffing
+        from smdecl.release import diffing
 
-        changes = release_diffing.diff(directory, again).changes
+        changes = diffing.diff(directory, again).changes
         # Files with files: both lists were compared with, or made of, what is on the disk.
         if manifest.read(again)["files"] == released["files"]:
             return released["digest"], changes
@@ -89,7 +90,7 @@ def compare_environment(directory: Path) -> None:
     """
     released = manifest.read(directory)["environment"]
     # What else the model's code would bring in, nobody knows who does not run it.
-    changes = origin_changes.environment(released, making.versions(released))
+    changes = diff_manifest.environment(released, making.versions(released))
     if problems := [Problem((), f"{directory}: {change}") for change in changes]:
         raise VerificationError(problems)
 

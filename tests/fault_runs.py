@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdecl import publishing
 from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
+from smdecl.release import publish_local
 from tests.faults import NEXT, Calls, PartialVersionError, digest, publish, served, versions
 
 
@@ -207,7 +207,7 @@ def race(root: Path, work: Callable[[Path], object], processes: int, times: int)
 
 
 def _fail_in_the_stage(base: Path) -> None:
-    with contextlib.suppress(ZeroDivisionError), publishing.stage(base, NEXT):
+    with contextlib.suppress(ZeroDivisionError), publish_local.stage(base, NEXT):
         raise ZeroDivisionError
 
 

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smdecl import manifest, publishing
 from smdecl.config.settings import Publish
 from smdecl.errors import SmdeclError
+from smdecl.release import manifest, publish_local
 
 NEXT = Publish(version="next", replace=False)
 # What Python tells an audit hook of, just before it asks the kernel. The events of shutil and glob are none of these:
@@ -108,12 +108,12 @@ def watched(calls: Calls, has_renameat2: bool = True) -> Iterator[Calls]:
 def publish(ready: Path, base: Path, options: Publish, calls: Calls | None = None, has_renameat2: bool = True) -> Path:
     """Publishes a copy of a ready-made release, by the calls that `pipeline.export` makes; the copying is not seen."""
     with watched(calls or Calls(base, 0, lambda *_: None), has_renameat2) as seen:
-        publishing.refuse_early(base, options)
-        with publishing.stage(base, options) as stage:
+        publish_local.refuse_early(base, options)
+        with publish_local.stage(base, options) as stage:
             seen.paused = True
             shutil.copytree(ready, stage / "moved")
             seen.paused = False
-            return publishing.publish(stage / "moved", base, options)[0]
+            return publish_local.publish(stage / "moved", base, options)[0]
 
 
 class PartialVersionError(Exception):

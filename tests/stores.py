@@ -4,8 +4,8 @@ import contextlib
 
 import fsspec
 
-from smdecl import uploading
 from smdecl.config.settings import Publish
+from smdecl.release import publish_remote
 
 NEXT = Publish(version="next", replace=False)
 FILES = ("assets.extra/smdecl/manifest.json", "assets/words", "fingerprint.pb", "saved_model.pb", "variables/data")
@@ -34,4 +34,4 @@ def made(directory, content, names=FILES):
 
 
 def upload(directory):
-    return uploading.publish(directory, "memory://models", NEXT)
+    return publish_remote.publish(directory, "memory://models", NEXT)

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from smdecl import release_diffing
+from smdecl.release import diffing
 from tests.comparing import ADDITIVE, BREAKING, NUMBER, ONE, ROW, ROWS, TWO, specs, told
 
 ANY, TEXT, IDS = ("float32", None), ("string", [None]), ("int64", [None])
@@ -180,7 +180,7 @@ TABLE = {
 def test_a_change_of_signatures_has_a_verdict_and_is_told(tmp_path, row):
     before, after, (verdict, advice), lines = TABLE[row]
 
-    found = release_diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
+    found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, lines)
 
@@ -189,7 +189,7 @@ def test_the_same_signatures_are_the_same_whatever_the_order_that_they_were_made
     before = {"a": ({"x": ROWS, "y": IDS}, {"p": ROWS, "q": IDS}), "b": ({"x": TEXT}, {"y": IDS})}
     after = {"b": before["b"], "a": tuple(dict(reversed(side.items())) for side in before["a"])}
 
-    found = release_diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
+    found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
     assert (found.verdict, told(found)) == ("same", [])
 
@@ -198,14 +198,14 @@ def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
     before = save(tmp_path / "before", functions=["ask", "embed"])
     after = save(tmp_path / "after", functions=["ask", "rank"])
 
-    found = release_diffing.diff(before, after)
+    found = diffing.diff(before, after)
 
     assert (found.verdict, found.advice) == BREAKING
     assert told(found) == [
         "functions embed: is gone from what tf.saved_model.load gives",
         "functions rank: is new",
     ]
-    found = release_diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
+    found = diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
     assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: is new"])
 
 
@@ -242,7 +242,7 @@ def test_what_an_input_is_where_it_is_left_out_is_told(tmp_path, row):
     for name, serve in (("before", before), ("after", after)):
         tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=serve)
 
-    found = release_diffing.diff(tmp_path / "before", tmp_path / "after")
+    found = diffing.diff(tmp_path / "before", tmp_path / "after")
 
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, [line])
 
@@ -257,6 +257,6 @@ def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):
             builder.add_meta_graph_and_variables(session, tags, {"serving_default": signature})
             builder.save()
 
-    found = release_diffing.diff(tmp_path / "before", tmp_path / "after")
+    found = diffing.diff(tmp_path / "before", tmp_path / "after")
 
     assert ((found.verdict, found.advice), told(found)) == (BREAKING, ["tags: were serve, and are gpu, serve"])

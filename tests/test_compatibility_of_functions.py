@@ -5,7 +5,7 @@ import collections
 import pytest
 import tensorflow as tf
 
-from smdecl import release_diffing
+from smdecl.release import diffing
 from tests.comparing import NUMBER, ONE, TWO, told
 
 
@@ -21,27 +21,27 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
     some, any_, whole = (
         tf.TensorSpec(shape, dtype) for shape, dtype in (([3], "float32"), ([None], "float32"), ([3], "int64"))
     )
-    found = release_diffing.diff(module("some", some), module("any", any_))
+    found = diffing.diff(module("some", some), module("any", any_))
     assert (found.verdict, told(found)) == (
         "additive",
         ["functions ask: can be called as (x: float32 [?], training: value False) -> y: float32 [?] now"],
     )
-    found = release_diffing.diff(tmp_path / "any", tmp_path / "some")
+    found = diffing.diff(tmp_path / "any", tmp_path / "some")
     assert (found.verdict, told(found)) == (
         "breaking",
         ["functions ask: can no longer be called as (x: float32 [?], training: value False) -> y: float32 [?]"],
     )
-    found = release_diffing.diff(module("one", some), module("two", some, whole))
+    found = diffing.diff(module("one", some), module("two", some, whole))
     assert (found.verdict, told(found)) == (
         "additive",
         ["functions ask: can be called as (x: int64 [3], training: value False) -> y: int64 [3] now"],
     )
-    found = release_diffing.diff(tmp_path / "two", tmp_path / "one")
+    found = diffing.diff(tmp_path / "two", tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
         ["functions ask: can no longer be called as (x: int64 [3], training: value False) -> y: int64 [3]"],
     )
-    found = release_diffing.diff(module("eval", some, training=True), tmp_path / "one")
+    found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
     assert (found.verdict, told(found)) == (
         "breaking",
         [
@@ -155,7 +155,7 @@ FUNCTIONS = {
 def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_told(tmp_path, row):
     before, after, verdict, first = FUNCTIONS[row]
 
-    found = release_diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
+    found = diffing.diff(a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after))
 
     assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
 
@@ -189,7 +189,7 @@ def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becom
         setattr(plain, place, tf.function(lambda x: x))
         getattr(plain, place).get_concrete_function(NUMBER)
 
-    found = release_diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
+    found = diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
 
     assert SPECS.keys() - {change.where for change in found.changes if change.verdict == "breaking"} == additive
     loaded = tf.saved_model.load(str(tmp_path / "net"))
@@ -219,7 +219,7 @@ def test_a_function_is_known_by_each_of_its_names(tmp_path):
     one = saved(tmp_path / "one", a_net(f=f, net=net))
     more = saved(tmp_path / "more", a_net(f=f, predict=f, net=net, a=net))
 
-    gone, come = release_diffing.diff(more, one), release_diffing.diff(one, more)
+    gone, come = diffing.diff(more, one), diffing.diff(one, more)
 
     names = ("a.block.f", "predict")
     assert (gone.verdict, told(gone)) == (

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import pages, release_describing, schema
+from smdecl import pages, schema
 from smdecl.errors import ContractError, VerificationError
+from smdecl.release import description
 from tests.conftest import ROOT, run_cli
 
 HALF_PLUS_TWO = ROOT / "tests" / "saved_models" / "half_plus_two" / "00000123"
@@ -40,7 +41,7 @@ def saved(tmp_path_factory):
 
 
 def test_what_tensorflow_alone_has_saved_is_told_a_line_each(saved):
-    told = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", release_describing.describe(saved)))
+    told = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", description.describe(saved)))
     lines = [line for line in told.splitlines() if not line.startswith(("op ", "device "))]
 
     assert lines == [
@@ -63,7 +64,7 @@ def test_what_tensorflow_alone_has_saved_is_told_a_line_each(saved):
 
 
 def test_json_has_the_sizes_in_bytes(saved):
-    found = json.loads(pages.to_json(saved, release_describing.describe(saved)))
+    found = json.loads(pages.to_json(saved, description.describe(saved)))
 
     assert found["stored"] == [{"name": "kernel", "dtype": "float32", "shape": [2, 2], "size": 16}]
     assert found["files"]["saved_model.pb"] == (saved / "saved_model.pb").stat().st_size
@@ -73,14 +74,14 @@ def test_json_has_the_sizes_in_bytes(saved):
 
 def test_a_release_is_told_by_its_manifest_which_is_to_be_as_it_was_made(project):
     release = project.export("model=scaler", "name=small")
-    found = release_describing.describe(release.path)
+    found = description.describe(release.path)
 
     assert (found.release.name, found.release.digest) == ("small", release.digest)
     assert pages.text(release.path, found).startswith(f"{release.path}: release small {release.digest[:12]} by smdecl ")
     manifest = release.path / "assets.extra" / "smdecl" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("small", "large"))
     with pytest.raises(VerificationError, match="was changed since the release was made"):
-        release_describing.describe(release.path)
+        description.describe(release.path)
 
 
 class Page(HTMLParser):
@@ -109,7 +110,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_stands_alone_and_has_what_the_text_has(saved):
-    page = Page(pages.html("net", release_describing.describe(saved)))
+    page = Page(pages.html("net", description.describe(saved)))
 
     assert (page.open, page.linked, page.tags.count("script")) == ([], [], 0)
     for told in ("serving_default", "float32 [?, 2]", "score", "ask(x)", "kernel", "float32 [2, 2]", "MatMul"):
@@ -122,7 +123,7 @@ def test_names_that_others_have_written_are_text_and_nothing_else(saved, tmp_pat
     signatures = message.meta_graphs[0].signature_def
     signatures["<script>alert(1)</script>\x1b[2J"].CopyFrom(signatures["serving_default"])
     (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
-    found = release_describing.describe(tmp_path)
+    found = description.describe(tmp_path)
 
     page = Page(pages.html("<b>", found))
     assert (page.tags.count("script"), page.tags.count("b")) == (0, 0)
@@ -161,7 +162,7 @@ def without_ops_and_files(text):
 
 
 def test_every_graph_of_a_model_of_tensorflow_1_is_told_the_one_that_serves_first(two_graphs):
-    text = pages.text("net", release_describing.describe(two_graphs))
+    text = pages.text("net", description.describe(two_graphs))
 
     summary, *lines = without_ops_and_files(text)
     assert f"saved by TensorFlow {tf.__version__}, tags serve, another graph with tags train, " in summary
@@ -189,7 +190,7 @@ def test_an_index_compressed_by_snappy_and_assets_in_a_collection_are_read(tmp_p
     message.meta_graphs[0].ClearField("asset_file_def")  # TensorFlow before 1.10 has the collection alone
     (tmp_path / "net" / "saved_model.pb").write_bytes(message.SerializeToString())
 
-    lines = without_ops_and_files(pages.text("net", release_describing.describe(tmp_path / "net")))
+    lines = without_ops_and_files(pages.text("net", description.describe(tmp_path / "net")))
 
     assert lines[0].startswith("net: saved by TensorFlow 1.14.0, tags serve, variables of 20 bytes, ")
     assert lines[1:4] == [
@@ -206,7 +207,7 @@ def test_an_index_compressed_by_snappy_and_assets_in_a_collection_are_read(tmp_p
 
 @pytest.mark.parametrize("form", pages.FORMATS)
 def test_each_format_has_every_graph_and_tensor(two_graphs, form):
-    page = pages.FORMATS[form]("net", release_describing.describe(two_graphs))
+    page = pages.FORMATS[form]("net", description.describe(two_graphs))
 
     if form == "json":
         record = json.loads(page)
@@ -230,7 +231,7 @@ def test_no_less_is_told_than_saved_model_cli_shows(request, model):
         [sys.executable, "-c", script, "show", "--all", "--dir", str(directory)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    text = pages.text("net", release_describing.describe(directory))
+    text = pages.text("net", description.describe(directory))
 
     shown = re.findall(r"(?:signature_def|inputs|outputs)\['(\w+)'\]|name: (\S+)|Method name is: (\S+)", done.stdout)
     shown += re.findall(r"Function Name: '(\w+)'|(\w+): TensorSpec|tag-set: '(\w+)'", done.stdout)
@@ -256,7 +257,7 @@ def test_what_is_missing_is_told_beside_what_there_is_with_exit_code_4(saved, tm
     assert lines[1:3] == [f"damaged: {missing}", "signature serving_default: tensorflow/serving/predict"]
     assert "asset words.txt: no such file" in lines
     for form in ("html", "json"):
-        page = pages.FORMATS[form](tmp_path / "net", release_describing.describe(tmp_path / "net"))
+        page = pages.FORMATS[form](tmp_path / "net", description.describe(tmp_path / "net"))
         assert "variables.index: no such file" in page
 
 
@@ -264,7 +265,7 @@ def test_what_is_no_saved_model_is_told(tmp_path):
     (tmp_path / "saved_model.pb").write_text("no protobuf")
 
     with pytest.raises(ContractError, match="cannot be read as a SavedModel"):
-        release_describing.describe(tmp_path)
+        description.describe(tmp_path)
     done = run_cli("inspect", "nowhere", cwd=tmp_path)
     told = "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
@@ -281,7 +282,7 @@ def test_the_command_line_imports_no_tensorflow(saved, form):
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stderr == "[]\n"
-    assert done.stdout == pages.FORMATS[form](saved, release_describing.describe(saved))
+    assert done.stdout == pages.FORMATS[form](saved, description.describe(saved))
 
 
 @pytest.mark.parametrize("form", pages.FORMATS)
@@ -290,7 +291,7 @@ def test_a_name_that_is_no_text_or_speaks_to_a_terminal_is_written_out(saved, tm
     shutil.copytree(saved, directory)
     (directory / os.fsdecode(b"more\xfe\x1b")).write_text("")
 
-    page = pages.FORMATS[form](directory, release_describing.describe(directory))
+    page = pages.FORMATS[form](directory, description.describe(directory))
 
     assert page.encode("utf-8")
     assert "\x1b" not in page

@@ -9,8 +9,9 @@ import sys
 import pytest
 import tensorflow as tf
 
-from smdecl import manifest, release_diffing, rendering, schema
+from smdecl import rendering, schema
 from smdecl.errors import VerificationError
+from smdecl.release import diffing, manifest
 from tests.conftest import ROOT, forge_manifest, run_cli
 
 
@@ -47,7 +48,7 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
     after = project.export("model=scaler", example, "verify.rtol=0.5", "+devices.strategy=null").path
     old, new = manifest.read(before), manifest.read(after)
 
-    found = release_diffing.diff(before, after)
+    found = diffing.diff(before, after)
 
     assert (found.verdict, found.advice) == ("same", "none")
     assert list(map(str, found.changes)) == [
@@ -58,7 +59,7 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
     assert rendering.diff_text(found).splitlines()[-1] == "same: the two serve the same bytes"
 
     other = changed(after, tmp_path, environment={**new["environment"], "numpy": "1.0", "own": "2"}, source=None)
-    assert list(map(str, release_diffing.diff(after, other).changes)) == [
+    assert list(map(str, diffing.diff(after, other).changes)) == [
         f"environment numpy: was {new['environment']['numpy']}, and is 1.0",
         "environment own: is new: 2",
         f"source: was commit {new['source']['commit'][:12]} with changes, and is of no commit",
@@ -70,7 +71,7 @@ def test_what_has_no_manifest_is_compared_by_what_it_is(project, tmp_path):
     shutil.copytree(release, tmp_path / "bare")
     shutil.rmtree(tmp_path / "bare" / "assets.extra")
 
-    found = release_diffing.diff(tmp_path / "bare", release)
+    found = diffing.diff(tmp_path / "bare", release)
 
     assert (found.verdict, found.advice) == ("same", "patch")
     assert list(map(str, found.changes)) == ["files assets.extra/smdecl/examples.npz: is new"]
@@ -82,7 +83,7 @@ def test_a_manifest_that_was_changed_is_told(project, tmp_path):
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
 
     with pytest.raises(VerificationError) as error:
-        release_diffing.diff(release, tmp_path / "changed")
+        diffing.diff(release, tmp_path / "changed")
 
     assert str(error.value) == f"{path}: was changed since the release was made: its checksum is another"
 
@@ -119,7 +120,7 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
     assert (done.returncode, done.stderr) == (1, "")
     record = json.loads(done.stdout)
     schema.require("diff", record)
-    found = release_diffing.diff(tmp_path / "one", tmp_path / "both")
+    found = diffing.diff(tmp_path / "one", tmp_path / "both")
     assert record == {"verdict": "additive", "advice": "minor", "changes": [vars(change) for change in found.changes]}
     assert len(record["changes"]) > 2
 

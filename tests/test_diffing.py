@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import release_diffing
 from smdecl.errors import ContractError
+from smdecl.release import diffing
 from smdecl.savedmodel import diff_graph, inspection
 
 VECTOR = tf.TensorSpec([None], tf.float32, name="x")
@@ -69,7 +69,7 @@ def test_other_values_of_a_variable_are_told_by_the_largest_difference(tmp_path,
         save(tmp_path / name, v=tf.Variable(value, dtype=dtype)) for name, value in (("a", before), ("b", after))
     )
 
-    found = release_diffing.diff(old, new)
+    found = diffing.diff(old, new)
 
     assert lines(found, "variables") == ([] if message is None else [f"variables v: {message}"])
     assert (found.verdict, found.advice) == ("same", "patch")  # a fingerprint is drawn each time
@@ -81,7 +81,7 @@ def test_a_difference_beyond_the_first_million_of_values_is_found(tmp_path):
     before = save(tmp_path / "a", v=tf.Variable(values))
     values[-1] = 7
 
-    assert lines(release_diffing.diff(before, save(tmp_path / "b", v=tf.Variable(values))), "variables") == [
+    assert lines(diffing.diff(before, save(tmp_path / "b", v=tf.Variable(values))), "variables") == [
         "variables v: has other values, by at most 7"
     ]
 
@@ -99,7 +99,7 @@ def test_variables_that_come_go_or_have_another_form_are_told(tmp_path):
         },
     )
 
-    found = release_diffing.diff(before, after)
+    found = diffing.diff(before, after)
 
     assert (found.verdict, found.advice) == ("same", "patch")
     assert lines(found, "variables") == [
@@ -189,7 +189,7 @@ GRAPHS = {
 def test_what_is_computed_otherwise_is_told_by_op_node_and_device(tmp_path, row):
     before, after, spec, told = GRAPHS[row]
 
-    found = release_diffing.diff(save(tmp_path / "a", before, spec), save(tmp_path / "b", after, spec))
+    found = diffing.diff(save(tmp_path / "a", before, spec), save(tmp_path / "b", after, spec))
 
     assert lines(found, "ops", "nodes", "devices") == told
     assert (found.verdict, found.advice) == ("same", "patch")
@@ -221,7 +221,7 @@ def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
             tf.function(lambda x: x).get_concrete_function(VECTOR)
         tf.saved_model.save(Named(), str(tmp_path / str(number)))
 
-        found = release_diffing.diff(tmp_path / "0", tmp_path / str(number))
+        found = diffing.diff(tmp_path / "0", tmp_path / str(number))
 
         # The bytes are others all the same: a release of them takes a version of its own.
         assert (found.verdict, found.advice) == ("same", "patch")
@@ -239,7 +239,7 @@ def test_assets_that_are_new_or_have_another_content_are_told(tmp_path):
     words.write_text("a\nc\n")
     after = save(tmp_path / "b", vocabulary=tf.saved_model.Asset(str(words)), more=tf.saved_model.Asset(str(more)))
 
-    found, back = release_diffing.diff(before, after), release_diffing.diff(after, before)
+    found, back = diffing.diff(before, after), diffing.diff(after, before)
 
     assert (found.verdict, found.advice) == ("same", "patch")
     assert lines(found, "files")[:2] == ["files assets/more.txt: is new", "files assets/words.txt: has other bytes"]
@@ -281,11 +281,11 @@ def test_the_serving_graph_is_compared_wherever_it_is(plain, tmp_path):
         message.meta_graphs[1].signature_def["serving_default"].inputs["x"].dtype = tf.float64.as_datatype_enum
 
     before = rewritten(plain, tmp_path / "a", put_second)
-    found = release_diffing.diff(before, rewritten(plain, tmp_path / "b", retype))
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", retype))
 
     assert of_callers(found) == ["signatures serving_default.inputs.x: was float32 [?], and is float64 [?]"]
     # Against the graph alone: the order of graphs is no change.
-    assert of_callers(release_diffing.diff(plain, before)) == ["tags train: the graph is new"]
+    assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph is new"]
 
 
 def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
@@ -294,7 +294,7 @@ def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
         signature.inputs["rows"].CopyFrom(signature.inputs.pop("x"))
 
     before = rewritten(plain, tmp_path / "a", lambda message: add_graph(message, "gpu", "train"))
-    found = release_diffing.diff(before, rewritten(plain, tmp_path / "b", rename))
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", rename))
 
     assert found.verdict == "breaking"
     renamed = "signatures serving_default.inputs.x (graph gpu, train): was renamed to 'rows'"
@@ -315,7 +315,7 @@ def test_functions_that_restore_tables_are_no_change_for_callers(plain, tmp_path
     keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
     after = save(tmp_path / "b", v=tf.Variable([1.0, 2.0]), table=tf.lookup.StaticHashTable(keys, 0))
 
-    assert release_diffing.diff(plain, after).verdict == release_diffing.diff(after, plain).verdict == "same"
+    assert diffing.diff(plain, after).verdict == diffing.diff(after, plain).verdict == "same"
 
 
 INDEX, DATA = "variables/variables.index", "variables/variables.data-00000-of-00001"
@@ -351,7 +351,7 @@ def test_a_damaged_checkpoint_is_an_error_whichever_has_it(plain, tmp_path, row)
 
     for before, after in ((plain, damaged), (damaged, plain), (damaged, damaged)):
         with pytest.raises(ContractError) as error:
-            release_diffing.diff(before, after)
+            diffing.diff(before, after)
         (problem,) = map(str, error.value.problems)
         assert problem.startswith(str(damaged))
         assert message in problem
@@ -363,7 +363,7 @@ def test_everything_that_is_damaged_is_told_at_once(plain, tmp_path):
     (second / DATA).unlink()
 
     with pytest.raises(ContractError) as error:
-        release_diffing.diff(first, second)
+        diffing.diff(first, second)
 
     assert [str(problem).split(": ")[0] for problem in error.value.problems] == [f"{first / INDEX}", f"{second / DATA}"]
 
@@ -373,6 +373,6 @@ def test_a_file_without_a_saved_model_is_told_by_its_name(plain, tmp_path):
     (broken / "saved_model.pb").write_bytes(b"no")
 
     with pytest.raises(ContractError) as error:
-        release_diffing.diff(plain, broken)
+        diffing.diff(plain, broken)
 
     assert f"{broken / 'saved_model.pb'}' cannot be read as a SavedModel: " in str(error.value)

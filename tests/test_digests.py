@@ -13,12 +13,13 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import making, manifest, reproducing
+from smdecl import making, reproducing
 from smdecl.checks import check, named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.exporting import imports
 from smdecl.models import Scaler, dense
+from smdecl.release import manifest
 from tests.conftest import ROOT
 
 TABLE = """

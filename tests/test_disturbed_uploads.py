@@ -2,9 +2,9 @@
 
 import pytest
 
-from smdecl import uploading
 from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
+from smdecl.release import publish_remote
 from tests.conftest import tree
 from tests.stores import FILES, NEXT, made, memory_store, upload, uploaded
 
@@ -58,7 +58,7 @@ def before_put(store, monkeypatch, number, act):
 
 def taking(store, monkeypatch, first, times):
     """Has another publisher take the version that was found free, so many times; returns which it has taken."""
-    find, taken = uploading._target, []
+    find, taken = publish_remote._target, []
 
     def slow(files, base, options):
         target, version = find(files, base, options)
@@ -67,7 +67,7 @@ def taking(store, monkeypatch, first, times):
             taken.append(version)
         return target, version
 
-    monkeypatch.setattr(uploading, "_target", slow)
+    monkeypatch.setattr(publish_remote, "_target", slow)
     return taken
 
 
@@ -88,7 +88,7 @@ def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch,
     taken = taking(store, monkeypatch, first, times=100)
 
     with pytest.raises(PublishError) as error:
-        uploading.publish(second, "memory://models", options)
+        publish_remote.publish(second, "memory://models", options)
 
     assert len(taken) == (1 if options.version == 1 else 11)
     assert (error.value.exit_code, str(error.value)) == (
@@ -198,7 +198,7 @@ def test_directories_that_were_there_stay(project, two):
     (two[0] / "variables" / "index").symlink_to("/proc/self/mem")  # a file that cannot be read
 
     with pytest.raises(PublishError):
-        uploading.publish(two[0], f"file://{base}", Publish(version=None, replace=False))
+        publish_remote.publish(two[0], f"file://{base}", Publish(version=None, replace=False))
 
     assert list(base.iterdir()) == []
 
@@ -231,7 +231,7 @@ def test_there_is_no_version_after_the_highest(store, two):
 
     message = "publish.version: no version follows 9223372036854775807"
     with pytest.raises(PublishError, match=message):
-        uploading.refuse_early("memory://models", NEXT)
+        publish_remote.refuse_early("memory://models", NEXT)
     with pytest.raises(PublishError, match=message):
         upload(two[0])
     assert uploaded(store) == before

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import manifest
 from smdecl.checks import check, npy_header, tfrecord
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.release import manifest
 from smdecl.verification import example_values, stored_examples, warmup
 
 NET = """

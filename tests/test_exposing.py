@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import release_describing
 from smdecl.checks import signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
 from smdecl.exporting import expose
+from smdecl.release import description
 from smdecl.savedmodel import inspection
 from tests.test_objects import KERAS, bodies
 
@@ -87,7 +87,7 @@ def test_a_keras_model_is_loaded_as_one_of_its_own_export_is(project):
     graph = inspection.read(release.path).meta_graphs[0]
     called = {node.attr["f"].func.name for _, node in inspection.all_nodes(graph) if "f" in node.attr}
     assert {function.signature.name for function in graph.graph_def.library.function} <= called
-    described = release_describing.describe(release.path)
+    described = description.describe(release.path)
     assert [stored.name for stored in described.stored] == ["_operations/1/_kernel", "_operations/1/bias"]
     assert [variable.name for variable in described.saved_model.variables] == [
         "_operations.1._kernel",

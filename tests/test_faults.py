@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import publishing
+from smdecl.release import publish_local
 from tests import fault_runs, faults
 from tests.conftest import ROOT, run_cli, tree
 
@@ -135,7 +135,7 @@ def test_a_stage_that_another_sweeps_before_it_is_held_is_made_anew(tmp_path, la
     base, swept = tmp_path / "deep" / "base", 0
     for number in itertools.count(1):
         base.mkdir(parents=True)
-        with faults.watched(Sweeper(base, number, lasts)) as sweeper, publishing.stage(base, faults.NEXT) as stage:
+        with faults.watched(Sweeper(base, number, lasts)) as sweeper, publish_local.stage(base, faults.NEXT) as stage:
             sweeper.sweep()
             sweeper.paused = True
             (stage / "file").write_text("it is there")

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import release_diffing
 from smdecl.errors import ContractError, SmdeclError
+from smdecl.release import diffing
 from smdecl.savedmodel import checkpoint
 from smdecl.savedmodel.crc32c import crc32c, masked
 
@@ -59,7 +59,7 @@ def test_bytes_that_are_flipped_anywhere_end_in_a_diff_or_in_an_error(saved, cop
                 data[drawn.randrange(len(data))] = drawn.randrange(256)
             (copy / name).write_bytes(data)
             try:
-                release_diffing.diff(saved, copy)
+                diffing.diff(saved, copy)
             except SmdeclError as error:
                 assert error.exit_code == 4
         (copy / name).write_bytes(before)
@@ -73,7 +73,7 @@ def test_a_dtype_of_a_later_tensorflow_is_told_by_its_number(saved, copy):
     rewrite(copy, change)
 
     assert "signatures serving_default.inputs.x: was float32 [?, 2], and is dtype 999 [?, 2]" in [
-        str(each) for each in release_diffing.diff(saved, copy).changes
+        str(each) for each in diffing.diff(saved, copy).changes
     ]
 
 
@@ -84,7 +84,7 @@ def test_an_object_that_is_not_there_is_told(saved, copy):
     rewrite(copy, change)
 
     with pytest.raises(ContractError, match=r"saved_model\.pb: cannot be read as a SavedModel: "):
-        release_diffing.diff(saved, copy)
+        diffing.diff(saved, copy)
 
 
 def test_what_a_function_returns_is_compared(saved, copy):
@@ -98,7 +98,7 @@ def test_what_a_function_returns_is_compared(saved, copy):
 
     rewrite(copy, change)
 
-    assert any("/return: return takes other inputs" in str(each) for each in release_diffing.diff(saved, copy).changes)
+    assert any("/return: return takes other inputs" in str(each) for each in diffing.diff(saved, copy).changes)
 
 
 def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(saved, copy):
@@ -110,12 +110,12 @@ def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(sav
 
     rewrite(copy, change)
 
-    found = [str(each) for each in release_diffing.diff(saved, copy).changes if each.verdict != "internal"]
+    found = [str(each) for each in diffing.diff(saved, copy).changes if each.verdict != "internal"]
     assert found == [
         "signatures serving_default.method_name: was tensorflow/serving/predict, and is tensorflow/serving/regress",
         "tags serve, train: the graph is new",
     ]
-    back = [str(each) for each in release_diffing.diff(copy, saved).changes if each.part == "tags"]
+    back = [str(each) for each in diffing.diff(copy, saved).changes if each.part == "tags"]
     assert back == ["tags serve, train: the graph is gone"]
 
 
@@ -123,7 +123,7 @@ def test_a_name_ends_no_line_and_speaks_to_no_terminal(saved, copy):
     (copy / "assets").mkdir(exist_ok=True)
     (copy / "assets" / "x\nsame: the two\x1b[2J").write_text("")
 
-    found = [str(each) for each in release_diffing.diff(saved, copy).changes if each.part == "files"]
+    found = [str(each) for each in diffing.diff(saved, copy).changes if each.part == "files"]
     assert found == ["files assets/x\\nsame: the two\\x1b[2J: is new"]
 
 
@@ -131,7 +131,7 @@ def test_a_name_that_is_no_text_is_told(saved, copy):
     (copy / "assets").mkdir(exist_ok=True)
     (copy / "assets" / os.fsdecode(b"\xff")).write_text("")
 
-    assert "files assets/\\udcff: is new" in [str(each) for each in release_diffing.diff(saved, copy).changes]
+    assert "files assets/\\udcff: is new" in [str(each) for each in diffing.diff(saved, copy).changes]
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
@@ -141,7 +141,7 @@ def test_what_is_no_regular_file_is_not_read(saved, copy, name, make):
     make(copy / name)
 
     with pytest.raises(ContractError, match="(no|not a) regular file|Invalid argument"):
-        release_diffing.diff(saved, copy)
+        diffing.diff(saved, copy)
 
 
 def varint(value):

@@ -4,10 +4,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import manifest, schema
+from smdecl import schema
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
 from smdecl.exporting import contract
+from smdecl.release import manifest
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord, VariableRecord
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from smdecl import making, manifest
+from smdecl import making
 from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 from smdecl.isolation import processes
+from smdecl.release import manifest
 from tests.conftest import ROOT, run_script
 
 NETS = """

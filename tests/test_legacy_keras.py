@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import manifest
 from smdecl.errors import ContractError
+from smdecl.release import manifest
 from tests.conftest import run_script
 from tests.test_pipeline import serve
 

@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from smdecl import manifest, pipeline, provenance, signing
+from smdecl import pipeline
 from smdecl.errors import UsageError, VerificationError
+from smdecl.release import manifest, provenance, signing
 from smdecl.savedmodel import inspection
 from tests.conftest import ROOT, forge_file, tree
 

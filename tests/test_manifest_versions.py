@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from smdecl import pipeline, release_describing, release_diffing, reproducing
+from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
-from smdecl.manifest_versions import CURRENT, config_of
+from smdecl.release import description, diffing
+from smdecl.release.manifest_versions import CURRENT, config_of
 from tests.conftest import ROOT
 
 RELEASES = ROOT / "tests" / "releases"
@@ -26,12 +27,12 @@ def test_there_is_a_release_of_each_version():
 
 @pytest.mark.parametrize("release", NAMES, indirect=True)
 def test_a_release_of_an_older_version_is_described_compared_and_verified(release):
-    described = release_describing.describe(release)
+    described = description.describe(release)
     _, report = pipeline.verify(release)
 
     assert described.release is not None
     assert list(described.saved_model.signatures) == ["serving_default"]
-    assert release_diffing.diff(release, release).changes == ()
+    assert diffing.diff(release, release).changes == ()
     assert report.failures == ()
 
 
@@ -44,7 +45,7 @@ def test_a_release_of_an_older_version_is_made_again(release):
 
     digest, _ = reproducing.reproduce(release, find_project(ROOT))
 
-    assert digest == release_describing.describe(release).release.digest
+    assert digest == description.describe(release).release.digest
 
 
 def test_a_key_that_a_version_did_not_have_is_what_its_releases_were_made_by():

@@ -8,9 +8,10 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from smdecl import models_config, pipeline
+from smdecl import pipeline
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, PublishError
+from smdecl.release import models_config
 from tests.conftest import ROOT
 
 
@@ -86,7 +87,7 @@ def test_a_base_path_without_versions_is_no_model_of_a_server(project):
 
 def test_processes_that_add_at_once_lose_no_model(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from smdecl import models_config\n"
+        "import sys; from pathlib import Path; from smdecl.release import models_config\n"
         "for number in range(20):\n"
         "    models_config.add(Path('serving/models.config'), f'{sys.argv[1]}{number}', Path('base'))\n"
     )

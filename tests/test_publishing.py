@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import errors, publishing
+from smdecl import errors
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
+from smdecl.release import publish_local
 from smdecl.savedmodel import base_path
 from tests.conftest import ROOT, tree
 
@@ -21,11 +22,11 @@ NEXT = Publish(version="next", replace=False)
 
 
 def release(export_dir, options=NEXT, content="new"):
-    with publishing.stage(export_dir, options) as directory:
+    with publish_local.stage(export_dir, options) as directory:
         (directory / "variables").mkdir()
         (directory / "variables" / "data").write_text(content)
         (directory / "saved_model.pb").write_text(content)
-        return publishing.publish(directory, export_dir, options)
+        return publish_local.publish(directory, export_dir, options)
 
 
 def test_versions_count_up_from_one(tmp_path):
@@ -53,13 +54,13 @@ def test_a_name_beyond_int64_is_no_version_for_a_server(tmp_path, name):
 
 def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
     release(tmp_path, Publish(version=2**63 - 2, replace=False))
-    publishing.refuse_early(tmp_path, NEXT)
+    publish_local.refuse_early(tmp_path, NEXT)
     assert release(tmp_path)[1] == 2**63 - 1
     before = tree(tmp_path)
 
     message = "publish.version: no version follows 9223372036854775807"
     with pytest.raises(PublishError, match=message):
-        publishing.refuse_early(tmp_path, NEXT)
+        publish_local.refuse_early(tmp_path, NEXT)
     with pytest.raises(PublishError, match=message):
         release(tmp_path)
     assert tree(tmp_path) == before
@@ -74,7 +75,7 @@ def test_a_given_version_is_published_once(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         options = Publish(version=number, replace=False)
         with pytest.raises(PublishError, match=rf"publish.version: version {number} exists: '{tmp_path / name}'"):
-            publishing.refuse_early(tmp_path, options)
+            publish_local.refuse_early(tmp_path, options)
         with pytest.raises(PublishError, match=f"version {number} exists"):
             release(tmp_path, options, "other")
     assert tree(tmp_path) == before
@@ -97,7 +98,7 @@ def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
     assert release(base, options) == (base, None)
     assert set(tree(base)) == {"saved_model.pb", "variables/data"}
     with pytest.raises(PublishError, match="is not empty"):
-        publishing.refuse_early(base, options)
+        publish_local.refuse_early(base, options)
     with pytest.raises(PublishError, match="is not empty"):
         release(base, options)
     release(base, Publish(version=None, replace=True), "newer")
@@ -107,7 +108,7 @@ def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
 
 def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
     base = tmp_path / "a" / "b"
-    with pytest.raises(ZeroDivisionError), publishing.stage(base, NEXT) as directory:
+    with pytest.raises(ZeroDivisionError), publish_local.stage(base, NEXT) as directory:
         (directory / "saved_model.pb").write_text("half")
         raise ZeroDivisionError
 
@@ -116,14 +117,14 @@ def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
 
 def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from smdecl import publishing; from smdecl.config.settings import Publish\n"
-        "with publishing.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
+        "import os, sys; from pathlib import Path; from smdecl.release import publish_local; from smdecl.config.settings import Publish\n"
+        "with publish_local.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
         "    (d / 'x').write_text('x'); os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, tmp_path], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     (dead,) = os.listdir(tmp_path)
-    with publishing.stage(tmp_path, NEXT) as live:
-        with publishing.stage(tmp_path, NEXT) as other:
+    with publish_local.stage(tmp_path, NEXT) as live:
+        with publish_local.stage(tmp_path, NEXT) as other:
             assert sorted(os.listdir(tmp_path)) == sorted([live.name, other.name])
             assert dead not in os.listdir(tmp_path)
         assert live.is_dir()
@@ -132,7 +133,7 @@ def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp
 def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_path):
     before = os.umask(0o027)
     try:
-        with publishing.stage(tmp_path, NEXT) as directory:
+        with publish_local.stage(tmp_path, NEXT) as directory:
             assert base_path.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
@@ -141,9 +142,9 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
 
 def test_a_rename_never_replaces_an_empty_directory(tmp_path):
     # os.rename would: another publisher, or a person, may have made it a moment ago.
-    with publishing.stage(tmp_path, NEXT) as directory:
+    with publish_local.stage(tmp_path, NEXT) as directory:
         (tmp_path / "1").mkdir()
-        assert publishing.publish(directory, tmp_path, NEXT)[1] == 2
+        assert publish_local.publish(directory, tmp_path, NEXT)[1] == 2
         assert os.listdir(tmp_path / "1") == []
 
 
@@ -180,7 +181,7 @@ def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
 def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(PublishError) as error, publishing.stage(file / "base", NEXT):
+    with pytest.raises(PublishError) as error, publish_local.stage(file / "base", NEXT):
         raise AssertionError("unreachable")
 
     assert error.value.exit_code == 5
@@ -207,7 +208,7 @@ def read_only(tmp_path):
 @pytest.mark.parametrize("base", ["base", "base/below"])
 def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, base, version):
     publish = Publish(version=version, replace=False)
-    with pytest.raises(PublishError) as error, publishing.stage(read_only / base, publish):
+    with pytest.raises(PublishError) as error, publish_local.stage(read_only / base, publish):
         raise AssertionError("unreachable")
 
     assert (error.value.exit_code, f"{error.value}") == (
@@ -281,7 +282,7 @@ def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
     options = Publish(version=version, replace=True)
 
     with pytest.raises(PublishError, match="is no SavedModel, and publish.replace swaps nothing else"):
-        publishing.refuse_early(base, options)
+        publish_local.refuse_early(base, options)
     with pytest.raises(PublishError, match="is no SavedModel"):
         release(base, options)
     assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
@@ -297,23 +298,23 @@ def test_the_current_directory_is_never_the_saved_model_itself(tmp_path, monkeyp
     if not replace:
         (cwd / "sub").rmdir()
 
-    base = publishing.place(export_dir.format(cwd=cwd), "")
+    base = publish_local.place(export_dir.format(cwd=cwd), "")
     with pytest.raises(ConfigError, match="export_dir: .* is the current directory, or holds it"):
-        publishing.refuse_early(base, Publish(version=None, replace=replace))
+        publish_local.refuse_early(base, Publish(version=None, replace=replace))
 
 
 def test_a_base_path_that_is_the_saved_model_ends_in_its_own_name(tmp_path):
     # Its stage would lie within it.
     (tmp_path / "base" / "sub").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"export_dir: .* ends in '\.\.'"):
-        publishing.refuse_early(tmp_path / "base" / "sub" / "..", Publish(version=None, replace=True))
+        publish_local.refuse_early(tmp_path / "base" / "sub" / "..", Publish(version=None, replace=True))
 
 
 def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for version, export_dir in enumerate([".", "", "sub/.."], start=1):
-        base = publishing.place(export_dir, "")
-        publishing.refuse_early(base, NEXT)
+        base = publish_local.place(export_dir, "")
+        publish_local.refuse_early(base, NEXT)
         assert release(base) == (base / str(version), version)
 
 
@@ -348,7 +349,7 @@ def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp
 
 def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
     release(tmp_path, NEXT)
-    (tmp_path / "1").rename(tmp_path / f"{errors.STAGE}{publishing._HOST}-1-abcd")
+    (tmp_path / "1").rename(tmp_path / f"{errors.STAGE}{publish_local._HOST}-1-abcd")
     release(tmp_path, NEXT)
 
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
@@ -373,7 +374,7 @@ def test_what_a_killed_publisher_was_retiring_is_swept_where_it_is_a_link(tmp_pa
     before = tree(elsewhere)
     base.mkdir()
     for number, target in enumerate([elsewhere / "1", tmp_path / "nowhere", Path("loop")]):
-        (base / f"{errors.STAGE}{publishing._HOST}-{number}-abcd").symlink_to(target)
+        (base / f"{errors.STAGE}{publish_local._HOST}-{number}-abcd").symlink_to(target)
     (base / "loop").symlink_to("loop")
 
     release(base)

@@ -19,13 +19,14 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import making, manifest, pipeline, reproducing
+from smdecl import making, pipeline, reproducing
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
 from smdecl.isolation import processes
+from smdecl.release import manifest
 from smdecl.verification import verify
 from tests import zoo
 from tests.conftest import ROOT, Project, run_cli

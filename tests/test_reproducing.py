@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import manifest, pipeline, reproducing
+from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
+from smdecl.release import manifest
 from tests.conftest import forge_manifest, tree
 
 NET = """

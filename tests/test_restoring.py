@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import manifest
 from smdecl.checks import check
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
@@ -16,6 +15,7 @@ from smdecl.errors import ConfigError, ModelError
 from smdecl.exporting import build, restore
 from smdecl.isolation import processes
 from smdecl.models import Scaler
+from smdecl.release import manifest
 from tests.conftest import run_script
 
 NETS = """

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from smdecl import run_records, schema
+from smdecl import schema
 from smdecl.errors import ConfigError, ContractError, PublishError, SmdeclError
+from smdecl.release import run_record
 from tests.conftest import ROOT, tree
 
 PUBLISHED = {"name": "adder", "release": "exports/adder/1", "version": 1, "digest": "0" * 64}
@@ -96,10 +97,10 @@ def test_the_lines_of_exports_side_by_side_do_not_mix(project):
 
 def test_long_lines_of_many_processes_do_not_mix(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from smdecl import run_records\n"
+        "import sys; from pathlib import Path; from smdecl.release import run_record\n"
         "for version in range(100):\n"
         "    published = {'name': sys.argv[1] * 20_000, 'release': 'r', 'version': version, 'digest': '0' * 64}\n"
-        "    run_records.append(Path('runs.jsonl'), published, {}, 1)\n"
+        "    run_record.append(Path('runs.jsonl'), published, {}, 1)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [subprocess.Popen([sys.executable, "-c", script, name], cwd=tmp_path, env=env) for name in "abc"]
@@ -144,7 +145,7 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
     make(tmp_path / "runs.jsonl")
 
     with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
-        run_records.append(tmp_path / "runs.jsonl", PUBLISHED, {}, 1)
+        run_record.append(tmp_path / "runs.jsonl", PUBLISHED, {}, 1)
 
     assert error.value.errno == code
 
@@ -181,7 +182,7 @@ def test_who_has_no_name_is_told_by_number(project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
 
-    run_records.append(project.root / "runs.jsonl", PUBLISHED, {}, 1)
+    run_record.append(project.root / "runs.jsonl", PUBLISHED, {}, 1)
 
     assert json.loads((project.root / "runs.jsonl").read_text())["user"] == "54321"
 
@@ -212,7 +213,7 @@ def test_lines_follow_what_stands_in_the_file(tmp_path):
     path = tmp_path / "runs.jsonl"
     published = {"name": "ä", "release": "exports/ä/1", "version": 1, "digest": "0" * 64}
     for seconds in (0.00049, 1.23456):
-        run_records.append(path, published, {"total": seconds}, 1)
+        run_record.append(path, published, {"total": seconds}, 1)
 
     assert [record["seconds"] for record in records(path)] == [{"total": 0.0}, {"total": 1.235}]
     assert {record["name"] for record in records(path)} == {"ä"}

@@ -20,10 +20,11 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement, statement_pb2
 
 import smdecl
-from smdecl import manifest, pipeline, provenance, reproducing, signing
+from smdecl import pipeline, reproducing
 from smdecl.checks import sign_key
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, UsageError, VerificationError
+from smdecl.release import manifest, provenance, signing
 from tests.conftest import ROOT, forge_file, tree
 
 PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"

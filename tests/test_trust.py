@@ -24,7 +24,7 @@ from tests.untrusted import NET, conf, refused
         ("hydra.utils.instantiate", "not defined in the project"),
         ("omegaconf.OmegaConf.load", "not defined in the project"),
         ("numpy.load", "pass --trust numpy or add it to trust"),
-        ("smdecl.publishing.publish", "internal to smdecl"),
+        ("smdecl.release.publish_local.publish", "internal to smdecl"),
         ("smdecl.api.export", "internal to smdecl"),
         ("tensorflow.io.write_file", "none of the constructors of tensorflow"),
         ("tensorflow.io.gfile.rmtree", "none of the constructors of tensorflow"),
@@ -113,7 +113,7 @@ LEADING_OUT = {
     "mynet.Decoder.decode": "json.decoder.JSONDecoder.decode",
     "mynet.Net.mro": "builtins.Net.mro",
     "mynet.Net.__class__": "builtins.type",
-    "mynet.publishing.publish": "smdecl.publishing.publish: 'smdecl.publishing.publish' is internal to smdecl",
+    "mynet.publishing.publish": "smdecl.release.publish_local.publish: 'smdecl.release.publish_local.publish' is internal to smdecl",
     "smdecl.models.annotations.__class__.__base__": "builtins.object",
 }
 
@@ -125,7 +125,7 @@ def test_every_name_in_a_project_module_that_leads_out_of_it_is_refused(project)
         + textwrap.dedent("""
             import functools, json, os
             import numpy as np
-            from smdecl import publishing
+            from smdecl.release import publish_local
 
             shell = os.system
             partly = functools.partial(os.system, "touch built.txt")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from smdecl import manifest, pipeline
+from smdecl import pipeline
 from smdecl.errors import ConfigError, PublishError
+from smdecl.release import manifest
 from tests.conftest import tree
 from tests.stores import memory_store, uploaded
 

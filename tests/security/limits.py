@@ -52,31 +52,33 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl import pages, release_describing
+    from smdecl import pages
+    from smdecl.release import description
     from smdecl.savedmodel import inspection, outside_ops
 
-    found = release_describing.describe(directory)
+    found = description.describe(directory)
     outside_ops.find(inspection.read(directory))
     pages.html(directory, found)
     return pages.to_json(directory, found) and pages.text(directory, found)
 
 
 def _diff(before: Path, after: Path) -> str:
-    from smdecl import release_diffing, rendering
+    from smdecl import rendering
+    from smdecl.release import diffing
 
-    found = release_diffing.diff(before, after)
+    found = diffing.diff(before, after)
     return rendering.diff_json(found) and rendering.diff_text(found)
 
 
 def _manifest(directory: Path) -> str:
-    from smdecl import manifest
+    from smdecl.release import manifest
 
     problems = manifest.compare(directory, manifest.read(directory))
     return "\n".join(map(str, problems))
 
 
 def _signature(directory: Path) -> str:
-    from smdecl import signing
+    from smdecl.release import signing
 
     signing.verify(directory, directory.parent / "key.pem")
     return "signed"

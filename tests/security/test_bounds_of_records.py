@@ -108,7 +108,7 @@ def test_a_config_of_long_keys_is_not_compared(limited, tmp_path):
 
 
 def test_a_signature_reads_no_file_that_is_not_in_the_release(tmp_path):
-    from smdecl import signing
+    from smdecl.release import signing
 
     (tmp_path / "secret").write_text("x")
     (tmp_path / "1").mkdir()

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 import smdecl
-from smdecl import manifest, pipeline, reproducing
+from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
+from smdecl.release import manifest
 from tests.conftest import ROOT, forge_file, forge_manifest
 
 
@@ -67,7 +68,7 @@ def test_an_empty_directory_that_was_added_is_found(release):
 VERIFY = """
 import os, sys
 from pathlib import Path
-from smdecl import manifest
+from smdecl.release import manifest
 release = Path(sys.argv[1])
 listed = manifest.read(release)
 if os.geteuid() == 0:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import DecodeError, Message
 
-from smdecl import manifest, pages, release_describing, release_diffing, rendering, signing
+from smdecl import pages, rendering
 from smdecl.errors import SmdeclError
+from smdecl.release import description, diffing, manifest, signing
 from smdecl.savedmodel import inspection, outside_ops
 from smdecl.savedmodel.protos import saved_model_pb2
 from tests.security import hostile
@@ -277,13 +278,13 @@ def check(made, release, forms):
     if signed and is_changed:
         # The form of a signature is not signed, and directories are the manifest's to tell.
         assert compared or only_signed_differs(made, release), "a changed release is signed"
-    described = attempt(lambda: release_describing.describe(release))
+    described = attempt(lambda: description.describe(release))
     if described is not None:
         texts = [form(release, described) for form in forms]
         assert all(line.isprintable() for line in texts[1].splitlines())
     attempt(lambda: outside_ops.find(inspection.read(release)))
     for pair in ((made, release), (release, made)):
-        found = attempt(lambda pair=pair: release_diffing.diff(*pair))
+        found = attempt(lambda pair=pair: diffing.diff(*pair))
         if found is not None:
             assert rendering.diff_json(found)
             assert all(line.isprintable() for line in rendering.diff_text(found).splitlines())

@@ -15,8 +15,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smdecl import files, manifest_versions, provenance, schema, signing
+from smdecl import files, schema
 from smdecl.errors import Problem, VerificationError
+from smdecl.release import manifest_versions, provenance, signing
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.records import OPTIONAL, CustomOpsRecord, SignatureRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from smdecl import manifest
+from smdecl.release import manifest
 from smdecl.savedmodel import description as describing
 from smdecl.savedmodel.records import DescriptionRecord, ReleaseRecord
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from smdecl import manifest
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
-from smdecl.publishing import following
+from smdecl.release import manifest
+from smdecl.release.publish_local import following
 from smdecl.savedmodel.base_path import version_of
 
 _FIRST, _LAST = manifest.FILE, "saved_model.pb"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl import manifest, origin_changes
-from smdecl.manifest_versions import config_of
+from smdecl.release import diff_manifest, manifest
+from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel import diffing
 from smdecl.savedmodel.records import Change, DiffRecord
 
@@ -28,4 +28,4 @@ def _origin(before: Path, after: Path) -> Iterator[Change]:
     if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
         return
     old, new = manifest.read(before), manifest.read(after)
-    yield from origin_changes.changes(old | {"config": config_of(old)}, new | {"config": config_of(new)})
+    yield from diff_manifest.changes(old | {"config": config_of(old)}, new | {"config": config_of(new)})

@@ -1,0 +1,1 @@
+"""Stage 8: a verified SavedModel becomes a published release. No TensorFlow here."""
