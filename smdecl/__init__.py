@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         verify,
     )
     from smdecl.config.settings import Composition
-    from smdecl.making import Plan
-    from smdecl.outcomes import Checked, Reproduction, Verified
-    from smdecl.pipeline import Release
+    from smdecl.pipeline.export import Release
+    from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
+    from smdecl.pipeline.variants import Variant
+    from smdecl.pipeline.worker import Plan
     from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
-    from smdecl.variants import Variant
 
 __version__ = "0.2.0.dev0"
 
@@ -55,15 +55,15 @@ __all__ = [
 
 # Module of each name that is neither here nor in smdecl.api.
 _MODULES = {
-    "Checked": "outcomes",
+    "Checked": "pipeline.outcomes",
     "Composition": "config.settings",
     "DescriptionRecord": "savedmodel.records",
     "DiffRecord": "savedmodel.records",
-    "Plan": "making",
-    "Release": "pipeline",
-    "Reproduction": "outcomes",
-    "Variant": "variants",
-    "Verified": "outcomes",
+    "Plan": "pipeline.worker",
+    "Release": "pipeline.export",
+    "Reproduction": "pipeline.outcomes",
+    "Variant": "pipeline.variants",
+    "Verified": "pipeline.outcomes",
 }
 
 

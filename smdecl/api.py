@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
-from smdecl.outcomes import Checked, Reproduction, Verified
+from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
 
 if TYPE_CHECKING:  # each verb imports only what it needs
-    from smdecl.making import Plan
-    from smdecl.pipeline import Release
+    from smdecl.pipeline.export import Release
+    from smdecl.pipeline.variants import Variant
+    from smdecl.pipeline.worker import Plan
     from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
-    from smdecl.variants import Variant
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 Config: TypeAlias = "Composition | Mapping[str, object]"
@@ -86,7 +86,7 @@ def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:
         errors.SmdeclError: Of the type that says which stage failed.
     """
     _start("plan")
-    from smdecl import pipeline
+    from smdecl.pipeline import export as pipeline
 
     project = _project(trust_packages)
     return pipeline.plan(_composition(config), project)
@@ -109,7 +109,7 @@ def export(config: Config, *, trust_packages: Sequence[str] = ()) -> Release:
         errors.SmdeclError: Of the type that says which stage failed; nothing is left behind then.
     """
     _start("export")
-    from smdecl import pipeline
+    from smdecl.pipeline import export as pipeline
 
     project = _project(trust_packages)
     return pipeline.export(_composition(config), project)
@@ -133,7 +133,7 @@ def verify(directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[s
     path, public = _local(directory), None if key is None else Path(key)
     ops = _strings("allow_ops", allow_ops)
     _start("verify")
-    from smdecl import pipeline
+    from smdecl.pipeline import export as pipeline
     from smdecl.release import signing
 
     manifest, report = pipeline.verify(path, public, allow_ops=ops)
@@ -205,7 +205,7 @@ def reproduce(directory: StrPath, config: Config | None = None, *, trust_package
     """
     path = _local(directory)
     _start("reproduce")
-    from smdecl import reproducing
+    from smdecl.pipeline import reproduce as reproducing
 
     project = _project(trust_packages)
     composition = None if config is None else _composition(config)
@@ -245,7 +245,8 @@ def sweep(
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise UsageError(f"jobs: expected an integer of at least 1, got {jobs!r}")
     _start("sweep")
-    from smdecl import sweeping, variants
+    from smdecl.pipeline import sweep as sweeping
+    from smdecl.pipeline import variants
 
     request = variants.Request(given, directories, config_name, jobs)
     _, results = sweeping.sweep(request, _project(trust_packages))

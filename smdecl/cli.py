@@ -126,12 +126,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
-    from smdecl import sweep_reporting, sweeping, variants
+    from smdecl import sweep_reporting
+    from smdecl.pipeline import sweep, variants
 
     request = variants.Request(arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs)
     if arguments.verb == "check":
-        return sweep_reporting.tell_checked(sweeping.check(request, project))
-    directory, results = sweeping.sweep(request, project, sweep_reporting.tell)
+        return sweep_reporting.tell_checked(sweep.check(request, project))
+    directory, results = sweep.sweep(request, project, sweep_reporting.tell)
     sweep_reporting.print_table(results, directory)
     return max((variant.exit_code for variant in results), default=0)
 
@@ -199,9 +200,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     directory = arguments.directory
     if arguments.environment:
-        from smdecl import reproducing
+        from smdecl.pipeline import reproduce
 
-        reproducing.compare_environment(directory)
+        reproduce.compare_environment(directory)
         reporting.result(f"{directory}: made in the same environment\n")
         return 0
     processes.start()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from smdecl import schema
 from smdecl.config.settings import Signature, Spec, input_names, parts
-from smdecl.making import Plan
-from smdecl.outcomes import Verified
+from smdecl.pipeline.outcomes import Verified
+from smdecl.pipeline.worker import Plan
 from smdecl.printing import as_json
 from smdecl.release.manifest import plain
 from smdecl.savedmodel.records import DiffRecord, TensorRecord, tensor_text

@@ -12,7 +12,7 @@ from smdecl.errors import PublishError, SmdeclError
 from smdecl.printing import as_line
 
 if TYPE_CHECKING:  # what leads to Hydra is imported after TensorFlow has been started
-    from smdecl.pipeline import Release
+    from smdecl.pipeline.export import Release
 
 
 def release(published: Release, variant: str = "") -> None:

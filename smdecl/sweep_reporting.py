@@ -12,9 +12,9 @@ from rich.text import Text
 
 from smdecl import reporting
 from smdecl.errors import SmdeclError
+from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
+from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
-from smdecl.sweeping import SUMMARY, CheckedVariant
-from smdecl.variants import Variant, failed
 
 
 def tell(variant: Variant) -> Variant:

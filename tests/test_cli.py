@@ -16,7 +16,7 @@ import smdecl
 from smdecl import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
-from smdecl.making import Plan
+from smdecl.pipeline.worker import Plan
 from smdecl.savedmodel.records import ObjectRecord, SignatureRecord, TensorRecord
 from tests.conftest import ROOT, run_cli, spawn_cli
 

@@ -13,12 +13,12 @@ import keras
 import pytest
 import tensorflow as tf
 
-from smdecl import making, reproducing
 from smdecl.checks import check, named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.exporting import imports
 from smdecl.models import Scaler, dense
+from smdecl.pipeline import reproduce, worker
 from smdecl.release import manifest
 from tests.conftest import ROOT
 
@@ -129,7 +129,7 @@ def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifes
         name: sha256(ready.root / name) for name in ("mynet.py", "vocabulary.txt", "x.json", "y.json")
     }
     assert text["config"]["sha256"] == {"vocabulary.txt": text["inputs"]["vocabulary.txt"]}
-    assert reproducing.reproduce(release.path, find_project(ready.root))[0] == release.digest
+    assert reproduce.reproduce(release.path, find_project(ready.root))[0] == release.digest
 
 
 def test_without_files_of_ones_own_nothing_is_written_down(project):
@@ -227,11 +227,11 @@ def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
     save()
     release = ready.export(f"model={model}", f"signatures={signatures}", f"weights={fmt}", f"weights.path={path}").path
     before = manifest.read(release)["inputs"]
-    assert reproducing.reproduce(release, find_project(ready.root))
+    assert reproduce.reproduce(release, find_project(ready.root))
     save()
 
     with pytest.raises(VerificationError) as error:
-        reproducing.reproduce(release, find_project(ready.root))
+        reproduce.reproduce(release, find_project(ready.root))
 
     told = [problem.message.removeprefix(f"{release}: ") for problem in error.value.problems]
     changed = [name for name in before if sha256(ready.root / name) != before[name]]
@@ -296,7 +296,7 @@ def test_what_the_models_code_brings_in_is_written_down(project):
     assert text["inputs"]["later.py"] == sha256(outside / "later.py")
     more = {name: version for name, version in text["environment"].items() if name not in plain["environment"]}
     assert more == {"scipy": metadata.version("scipy")}
-    assert {*plain["environment"]} == {*making._PACKAGES, "python"}
+    assert {*plain["environment"]} == {*worker._PACKAGES, "python"}
     assert plain["inputs"] == {}
 
 

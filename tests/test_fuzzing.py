@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import smdecl
-from smdecl import pipeline, schema
+from smdecl import schema
 from smdecl.checks import check as checking
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.isolation import processes
+from smdecl.pipeline import export as pipeline
 from smdecl.savedmodel import auditing
 from tests.conftest import ROOT
 

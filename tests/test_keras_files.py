@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from smdecl import making
 from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
 from smdecl.isolation import processes
+from smdecl.pipeline import worker
 from smdecl.release import manifest
 from tests.conftest import ROOT, run_script
 
@@ -134,7 +134,7 @@ def planned(project, *overrides):
     """Builds, restores and traces, in a process of its own as an export does it."""
     here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
-    return processes.run(making.plan, checked, here, failure=ModelError, doing="building")
+    return processes.run(worker.plan, checked, here, failure=ModelError, doing="building")
 
 
 def refusals(project, *overrides, kind=ConfigError):

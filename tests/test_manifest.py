@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from smdecl import pipeline
 from smdecl.errors import UsageError, VerificationError
+from smdecl.pipeline import export
 from smdecl.release import manifest, provenance, signing
 from smdecl.savedmodel import inspection
 from tests.conftest import ROOT, forge_file, tree
@@ -38,7 +38,7 @@ def problems(release):
 
 
 def test_a_release_is_as_it_was_made_wherever_it_is(release):
-    released, report = pipeline.verify(release)
+    released, report = export.verify(release)
 
     assert problems(release) == []
     assert sorted(released["files"]) == sorted(set(tree(release)) - {manifest.FILE})
@@ -190,7 +190,7 @@ def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(pr
     forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(release)
+        export.verify(release)
 
     assert [problem.key for problem in error.value.problems] == ["signatures.serving_default"] * 2
     assert "expected" in str(error.value)
@@ -201,7 +201,7 @@ def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recor
     forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(release)
+        export.verify(release)
 
     assert str(error.value) == f"{release / EXAMPLES}: cannot be read: BadZipFile: File is not a zip file"
 
@@ -209,7 +209,7 @@ def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recor
 def test_a_release_verifies_where_its_path_is_a_pattern_too(made, tmp_path):
     release = shutil.copytree(made, tmp_path / "a[b]*?\\c" / "7")
 
-    _, report = pipeline.verify(release)
+    _, report = export.verify(release)
 
     assert report.examples == {"serving_default": 3}
 
@@ -221,7 +221,7 @@ def test_an_output_may_have_tolerances_of_its_own(project):
 
     release = project.export(example, "+verify.tolerances.serving_default={output_0: {atol: 0.5}}")
 
-    pipeline.verify(release.path)
+    export.verify(release.path)
 
 
 def git(root, *commands):
@@ -266,6 +266,6 @@ def test_a_tolerance_that_was_read_from_the_environment_is_told_where_it_is_not_
     release = project.export("verify.rtol='${oc.decode:${oc.env:CLOSE}}'")
 
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(release.path)
+        export.verify(release.path)
 
     assert "its config cannot be verified by: verify.rtol: got " in str(error.value)

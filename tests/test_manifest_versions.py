@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
+from smdecl.pipeline import export, reproduce
 from smdecl.release import description, diffing
 from smdecl.release.manifest_versions import CURRENT, config_of
 from tests.conftest import ROOT
@@ -28,7 +28,7 @@ def test_there_is_a_release_of_each_version():
 @pytest.mark.parametrize("release", NAMES, indirect=True)
 def test_a_release_of_an_older_version_is_described_compared_and_verified(release):
     described = description.describe(release)
-    _, report = pipeline.verify(release)
+    _, report = export.verify(release)
 
     assert described.release is not None
     assert list(described.saved_model.signatures) == ["serving_default"]
@@ -39,11 +39,11 @@ def test_a_release_of_an_older_version_is_described_compared_and_verified(releas
 @pytest.mark.parametrize("release", NAMES, indirect=True)
 def test_a_release_of_an_older_version_is_made_again(release):
     try:
-        reproducing.compare_environment(release)
+        reproduce.compare_environment(release)
     except VerificationError as error:
         pytest.skip(f"it was made in another environment: {error}")
 
-    digest, _ = reproducing.reproduce(release, find_project(ROOT))
+    digest, _ = reproduce.reproduce(release, find_project(ROOT))
 
     assert digest == description.describe(release).release.digest
 

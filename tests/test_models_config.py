@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from smdecl import pipeline
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, PublishError
+from smdecl.pipeline import export
 from smdecl.release import models_config
 from tests.conftest import ROOT
 
@@ -135,7 +135,7 @@ def test_variants_of_a_sweep_that_have_one_name_have_entries_of_their_own(projec
     option = "publish.models_config=serving/models.config"
     production = project.export(option).path.parent
     for variant in ("seed=1", "seed=2"):
-        pipeline.export(project.compose(option, variant), find_project(project.root), variant)
+        export.export(project.compose(option, variant), find_project(project.root), variant)
 
     assert served(project.root / "serving" / "models.config") == {
         "adder": str(production.absolute()),

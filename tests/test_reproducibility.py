@@ -19,13 +19,13 @@ import yaml
 from tensorflow.core.framework import graph_debug_info_pb2
 
 import smdecl
-from smdecl import making, pipeline, reproducing
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
 from smdecl.isolation import processes
+from smdecl.pipeline import export, reproduce, worker
 from smdecl.release import manifest
 from smdecl.verification import verify
 from tests import zoo
@@ -257,7 +257,7 @@ def make_unsettled(overrides, place, directory):
     project = find_project(place)
     config = check.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()
-    making.make(config, project, directory, {})
+    worker.make(config, project, directory, {})
 
 
 @pytest.mark.parametrize(
@@ -290,11 +290,11 @@ def test_debug_info_names_sources_as_they_are_imported(releases):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_release_of_any_kind_is_verified_and_made_again(here, releases, kind):
-    released, report = pipeline.verify(releases[kind], allow_ops=["ReadFile"])  # of an asset
+    released, report = export.verify(releases[kind], allow_ops=["ReadFile"])  # of an asset
 
     assert report.loaders == ("python", "cpp")
     assert sum(report.examples.values()) > 0
-    assert reproducing.reproduce(releases[kind], find_project(here.root))[0] == released["digest"]
+    assert reproduce.reproduce(releases[kind], find_project(here.root))[0] == released["digest"]
 
 
 def variables_of(loaded):

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import ContractError, ModelError, SmdeclError, TrustError, VerificationError
+from smdecl.pipeline import export, reproduce
 from smdecl.release import manifest
 from tests.conftest import forge_manifest, tree
 
@@ -59,7 +59,7 @@ def release(net, made):
 
 def differences(net, release):
     with pytest.raises(VerificationError) as error:
-        reproducing.reproduce(release.path, find_project(net.root))
+        reproduce.reproduce(release.path, find_project(net.root))
     return [problem.message.removeprefix(f"{release.path}: ") for problem in error.value.problems]
 
 
@@ -76,7 +76,7 @@ def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
     release = net.export(*overrides)
     moved = shutil.move(release.path, net.root / "moved")
 
-    assert reproducing.reproduce(moved, find_project(net.root))[0] == release.digest
+    assert reproduce.reproduce(moved, find_project(net.root))[0] == release.digest
     assert sorted(path.name for path in net.root.iterdir() if not path.name.startswith((".", "__"))) == [
         "exports", "moved", "mynet.py", "pyproject.toml",
     ]  # fmt: skip
@@ -118,7 +118,7 @@ def test_another_weight_is_told_by_the_variable(net, release):
 def test_another_environment_is_told_by_the_package(net, release):
     environment = manifest.read(release.path)["environment"]
     forge_manifest(release.path, environment={**environment, "numpy": "1.0"})
-    assert reproducing.reproduce(release.path, find_project(net.root))[0] == release.digest  # it made no difference
+    assert reproduce.reproduce(release.path, find_project(net.root))[0] == release.digest  # it made no difference
 
     net.write("mynet.py", NET.replace("x + tf", "x - tf"))
     assert [text for text in differences(net, release) if text.startswith("environment numpy: was 1.0, and is ")]
@@ -137,7 +137,7 @@ def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net, release
     (other / "pyproject.toml").write_text("")
 
     with pytest.raises(TrustError) as error:
-        reproducing.reproduce(other / "release", find_project(other))
+        reproduce.reproduce(other / "release", find_project(other))
     assert (error.value.exit_code, [str(problem) for problem in error.value.problems]) == (
         2,
         [
@@ -164,7 +164,7 @@ def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(net, tm
 
     for path, others in ((release, ""), (more, " and 1 more")):
         with pytest.raises(VerificationError) as error:
-            reproducing.reproduce(net.root / path, find_project(tmp_path))
+            reproduce.reproduce(net.root / path, find_project(tmp_path))
         assert [str(problem) for problem in error.value.problems] == [
             "model._target_: no module 'mynet' in the current directory or on sys.path",
             f"{net.root / path}: {elsewhere(tmp_path, others)}",
@@ -307,7 +307,7 @@ def test_what_the_environment_holds_is_told_by_its_name(net):
             NET.replace("scale=2.0", "scale=2.0, token=None").replace("super().__init__()", "raise OSError(token)"),
         )
         with pytest.raises(ModelError) as error:
-            reproducing.reproduce(release.path, find_project(net.root))
+            reproduce.reproduce(release.path, find_project(net.root))
     finally:
         del os.environ["SMDECL_TEST_TOKEN"]
 
@@ -317,7 +317,7 @@ def test_what_the_environment_holds_is_told_by_its_name(net):
 
 def test_a_config_that_signs_is_compared_by_who_has_no_key(net, release):
     again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
-    assert reproducing.reproduce(release.path, find_project(net.root), again)[0] == release.digest
+    assert reproduce.reproduce(release.path, find_project(net.root), again)[0] == release.digest
 
 
 @pytest.mark.parametrize("arguments", [["seed=5"], ["--config-name", "other"], ["--config-dir", "conf"]])
@@ -344,11 +344,11 @@ def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
     forge_manifest(release.path, config={**config, **changed} if "name" in changed else changed)
 
     with pytest.raises(SmdeclError) as error:
-        reproducing.reproduce(release.path, find_project(net.root))
+        reproduce.reproduce(release.path, find_project(net.root))
     assert error.value.exit_code in (2, 4)
     if "name" not in changed:
         with pytest.raises(VerificationError, match="its config cannot be verified by: "):
-            pipeline.verify(release.path)
+            export.verify(release.path)
 
 
 SIGNATURES = """
@@ -365,7 +365,7 @@ def test_the_order_of_signatures_is_nothing_to_the_bytes(net):
     one, other = (net.export("model._target_=mynet.Net", f"signatures={name}") for name in ("one", "other"))
 
     assert tree(one.path) == tree(other.path)
-    assert reproducing.reproduce(one.path, find_project(net.root)) == (one.digest, ())
+    assert reproduce.reproduce(one.path, find_project(net.root)) == (one.digest, ())
 
 
 def test_the_order_of_what_a_model_is_given_is_kept(net):
@@ -375,7 +375,7 @@ def test_the_order_of_what_a_model_is_given_is_kept(net):
     )
     release = net.export("model._target_=mynet.Net", "+model.sizes={three: a, ab: b}")
 
-    assert reproducing.reproduce(release.path, find_project(net.root)) == (release.digest, ())
+    assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())
 
 
 PAIR = """
@@ -401,7 +401,7 @@ def test_the_order_of_inputs_is_nothing_to_the_bytes(net, given):
 
     assert tree(made[0].path) == tree(made[1].path)
     for release in made:
-        assert reproducing.reproduce(release.path, find_project(net.root)) == (release.digest, ())
+        assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())
 
 
 KEEPING = """
@@ -431,8 +431,8 @@ def test_what_json_has_no_number_for_is_the_same_when_it_is_made_again(net):
         raise AssertionError(text)
 
     json.loads((release.path / manifest.FILE).read_text(), parse_constant=refuse)
-    assert reproducing.reproduce(release.path, find_project(net.root)) == (release.digest, ())
-    pipeline.verify(release.path)
+    assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())
+    export.verify(release.path)
 
 
 @pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])
@@ -444,10 +444,10 @@ def test_what_a_release_was_made_of_and_is_gone_is_no_fault_of_who_asks(net, gon
     (net.root / gone).unlink()
 
     with pytest.raises(VerificationError, match=gone.partition(".")[0]) as error:
-        reproducing.reproduce(release.path, find_project(net.root))
+        reproduce.reproduce(release.path, find_project(net.root))
     assert error.value.exit_code == 4
     with pytest.raises(SmdeclError) as error:
-        reproducing.reproduce(release.path, find_project(net.root), net.compose(*config))
+        reproduce.reproduce(release.path, find_project(net.root), net.compose(*config))
     assert error.value.exit_code == 2
 
 
@@ -472,4 +472,4 @@ def test_another_place_of_the_weights_makes_the_release_again_and_is_not_told(ne
     assert str(places[0]).encode() not in b"".join(tree(release.path).values())
     monkeypatch.setenv("WDIR", str(places[1]))
     shutil.rmtree(places[0])
-    assert reproducing.reproduce(release.path, find_project(net.root)) == (release.digest, ())
+    assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())

@@ -20,10 +20,10 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement, statement_pb2
 
 import smdecl
-from smdecl import pipeline, reproducing
 from smdecl.checks import sign_key
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, UsageError, VerificationError
+from smdecl.pipeline import export, reproduce
 from smdecl.release import manifest, provenance, signing
 from tests.conftest import ROOT, forge_file, tree
 
@@ -120,7 +120,7 @@ def test_all_files_are_signed_and_the_release_is_loaded_as_any_other(release, pu
     assert names == set(tree(release)) - {signing.FILE}
     assert both(release, public) == [[], []]
     for key in (None, public):
-        assert pipeline.verify(release, key)[1].examples == {"serving_default": 3}
+        assert export.verify(release, key)[1].examples == {"serving_default": 3}
 
 
 def test_the_standard_command_line_verifies_it_too(release, keys, public):
@@ -226,7 +226,7 @@ def test_what_was_changed_with_all_that_needs_no_key_is_told_by_the_signature(re
     ]
     assert both(release, public) == [[], found]
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(release, public)
+        export.verify(release, public)
     assert [problem.message for problem in error.value.problems] == found
 
 
@@ -324,7 +324,7 @@ def test_a_release_that_is_not_signed_is_told(project, public):
     release = project.export()
 
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(release.path, public)
+        export.verify(release.path, public)
 
     assert str(error.value) == (
         f"{release.path / signing.FILE}: is missing: the release is not signed; publish.sign signs one"
@@ -539,7 +539,7 @@ def test_no_other_verb_takes_a_public_key(project, verb):
 def test_a_signed_release_is_made_again(project, keys):
     release = project.export("model=scaler", f"publish.sign={keys / 'release.pem'}")
 
-    assert reproducing.reproduce(release.path, find_project(project.root))[0] == release.digest
+    assert reproduce.reproduce(release.path, find_project(project.root))[0] == release.digest
 
 
 def test_what_replaces_and_what_is_kept_is_signed(project, keys, public):
@@ -559,7 +559,7 @@ def test_a_signature_is_uploaded(project, keys, public, tmp_path):
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
     store.store.clear()
 
-    pipeline.verify(tmp_path / "fetched", public)
+    export.verify(tmp_path / "fetched", public)
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import pytest
 
-from smdecl import pipeline
 from smdecl.errors import ConfigError, PublishError
+from smdecl.pipeline import export
 from smdecl.release import manifest
 from tests.conftest import tree
 from tests.stores import memory_store, uploaded
@@ -35,7 +35,7 @@ def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
 
     assert list(manifest.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
-    pipeline.verify(tmp_path / "fetched")
+    export.verify(tmp_path / "fetched")
 
 
 def test_saved_model_pb_comes_last(project, store, monkeypatch):

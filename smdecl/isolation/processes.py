@@ -61,7 +61,7 @@ _INSIDE = "SMDECL_INSIDE"  # set in every child, and in what a child starts
 
 
 def _make_server() -> Server:
-    return Server(["smdecl.preloading"], _PINNED)
+    return Server(["smdecl.pipeline.preload"], _PINNED)
 
 
 _server = _make_server()
@@ -287,7 +287,7 @@ class _Results(pickle.Unpickler):
 
 
 # Where the records and errors are that stages return; to make one of them does nothing else.
-_OF_RESULTS = ("smdecl.config.settings", "smdecl.errors", "smdecl.making", "smdecl.savedmodel.records")
+_OF_RESULTS = ("smdecl.config.settings", "smdecl.errors", "smdecl.pipeline.worker", "smdecl.savedmodel.records")
 _PATHS = (("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"))
 
 

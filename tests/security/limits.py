@@ -104,7 +104,7 @@ def _compose(directory: Path, *overrides: Path) -> str:
 
 
 def _sweep(*overrides: Path) -> str:
-    from smdecl import variants
+    from smdecl.pipeline import variants
 
     return json.dumps(variants.expand(list(map(str, overrides))))
 

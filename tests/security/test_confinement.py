@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import pipeline
 from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement
+from smdecl.pipeline import export
 from smdecl.verification import load
 from tests.conftest import run_cli
 
@@ -226,11 +226,11 @@ class Net(tf.Module):
 
 def test_a_graph_that_reaches_outside_is_not_run_unless_its_ops_are_named(printing):
     with pytest.raises(VerificationError) as error:
-        pipeline.verify(printing)
+        export.verify(printing)
     assert "PrintV2 reaches into files, the network or Python" in str(error.value)
     assert "--allow-ops PrintV2" in str(error.value)
 
-    _, report = pipeline.verify(printing, allow_ops=["PrintV2"])
+    _, report = export.verify(printing, allow_ops=["PrintV2"])
     assert report.examples == {"serving_default": 1}
 
 

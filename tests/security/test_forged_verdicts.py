@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import smdecl
-from smdecl import pipeline, reproducing
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
+from smdecl.pipeline import export, reproduce
 from smdecl.release import manifest
 from tests.conftest import ROOT, forge_file, forge_manifest
 
@@ -44,14 +44,14 @@ def refusals(call):
 def test_a_tampered_release_that_keeps_its_digest_is_not_verified(release):
     tamper(release)
 
-    (found,) = refusals(lambda: pipeline.verify(release))
+    (found,) = refusals(lambda: export.verify(release))
     assert found.startswith(f"{release / manifest.FILE}: was changed since the release was made: the digest")
 
 
 def test_a_tampered_release_that_keeps_its_digest_is_not_reproduced(release):
     tamper(release)
 
-    (found,) = refusals(lambda: reproducing.reproduce(release, find_project(ROOT)))
+    (found,) = refusals(lambda: reproduce.reproduce(release, find_project(ROOT)))
     assert "the digest of the files that it lists is" in found
 
 
@@ -59,7 +59,7 @@ def test_an_empty_directory_that_was_added_is_found(release):
     (release / "variables" / "deep").mkdir()
     (release / "more" / "and more").mkdir(parents=True)
 
-    assert refusals(lambda: pipeline.verify(release)) == [
+    assert refusals(lambda: export.verify(release)) == [
         f"{release / 'more/and more'}: was added",
         f"{release / 'variables/deep'}: was added",
     ]

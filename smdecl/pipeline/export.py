@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, making, schema
+from smdecl import files, schema
 from smdecl.checks import check, named_files, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
@@ -18,7 +18,8 @@ from smdecl.errors import ContractError, ModelError, Problem, PublishError, Smde
 from smdecl.exporting import custom_ops
 from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
-from smdecl.making import Made, Plan
+from smdecl.pipeline import worker
+from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, signing
 from smdecl.savedmodel.records import Failure, Finding, SignatureRecord, VerificationRecord
@@ -49,7 +50,7 @@ def plan(composition: Composition, project: Project) -> Plan:
     with located(composition):
         config = check.check(composition, project)
         planned = processes.run(
-            making.plan, config, project, failure=ModelError, doing="building and tracing",
+            worker.plan, config, project, failure=ModelError, doing="building and tracing",
             confinement=_confinement(config, project),
         )  # fmt: skip
         _require_schemas(planned)
@@ -216,7 +217,7 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
         doing = "loading the project's custom_ops"
         providers = processes.run(custom_ops.load, project, failure=ModelError, doing=doing)
     made = processes.run(
-        making.make, config, project, directory, providers,
+        worker.make, config, project, directory, providers,
         failure=ModelError, doing="building and saving", fresh=fresh,
         confinement=_confinement(config, project, directory),
     )  # fmt: skip
@@ -353,7 +354,7 @@ def _verify(
     directory: Path, signatures: Mapping[str, Signature], options: Verify, project: Project
 ) -> VerificationRecord:
     report = processes.run(
-        making.verify, directory, signatures, options, project,
+        worker.verify, directory, signatures, options, project,
         failure=VerificationError, doing="loading and running the export",
         confinement=Confinement((directory, *custom_ops.places(project))),
     )  # fmt: skip

@@ -19,10 +19,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl import pipeline
 from smdecl.config import explain, search_path
 from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
 from smdecl.isolation.groups import AbandonedError
+from smdecl.pipeline import export as pipeline
 
 _RESULT = "result.json"
 _MOST_VARIANTS = 10_000

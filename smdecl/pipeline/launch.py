@@ -19,11 +19,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import pipeline, variants
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.errors import ConfigError, Problem
-from smdecl.variants import Request, Tell, Variant
+from smdecl.pipeline import export, variants
+from smdecl.pipeline.variants import Request, Tell, Variant
 
 _LAUNCHER = ("hydra", "launcher")
 
@@ -153,7 +153,7 @@ class Job:
         sys.path[:] = dict.fromkeys([*self.path, *sys.path])
         name = variants.subdirectory(hydra.job.override_dirname)
 
-        def make() -> pipeline.Release:
-            return pipeline.export(compose.from_job(config), self.project, name)
+        def make() -> export.Release:
+            return export.export(compose.from_job(config), self.project, name)
 
         variants.export(number, list(hydra.overrides.task), Path(hydra.runtime.output_dir), make)

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smdecl import launching, pipeline, variants
 from smdecl.checks import check as checking
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
 from smdecl.isolation import groups, processes
-from smdecl.variants import Request, Tell, Variant
+from smdecl.pipeline import export, launch, variants
+from smdecl.pipeline.variants import Request, Tell, Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
@@ -53,7 +53,7 @@ def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tup
         if _is_plain(settings):
             _Sweep(directory, hydra, request, project, tell).run(swept, results)
         else:
-            launching.launch(swept, directory, hydra, request, project, results, tell)
+            launch.launch(swept, directory, hydra, request, project, results, tell)
     finally:  # where it is interrupted, of what was done
         variants.write(directory / SUMMARY, [asdict(variant) for variant in results])
     return directory, results
@@ -145,7 +145,7 @@ class _Sweep:
         finally:
             pool.shutdown()
 
-    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], pipeline.Release]]:
+    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], export.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
         try:
             composition = _compose([*overrides, *self.hydra], self.request, compose.Job(number, self.cache))
@@ -155,5 +155,5 @@ class _Sweep:
             bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
             return self.directory / str(number), variants.failing(bug)
         name = variants.subdirectory(composition.hydra["job"]["override_dirname"])
-        make = functools.partial(pipeline.export, composition, self.project, name)
+        make = functools.partial(export.export, composition, self.project, name)
         return Path(composition.hydra["runtime"]["output_dir"]), make

@@ -11,13 +11,13 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import making, pipeline
 from smdecl.checks import check
 from smdecl.config import resolve
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
+from smdecl.pipeline import export, worker
 from smdecl.release import diff_manifest, manifest
 from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel.records import Change
@@ -68,11 +68,11 @@ def _make_again(
     directory: Path, released: Mapping[str, Any], project: Project, composition: Composition
 ) -> tuple[str, tuple[Change, ...]]:
     with (
-        pipeline.located(composition),
+        export.located(composition),
         tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
     ):
         config = check.check(composition, project)
-        again, _ = pipeline.make_release(config, composition, project, Path(stage))
+        again, _ = export.make_release(config, composition, project, Path(stage))
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes
@@ -90,7 +90,7 @@ def compare_environment(directory: Path) -> None:
     """
     released = manifest.read(directory)["environment"]
     # What else the model's code would bring in, nobody knows who does not run it.
-    changes = diff_manifest.environment(released, making.versions(released))
+    changes = diff_manifest.environment(released, worker.versions(released))
     if problems := [Problem((), f"{directory}: {change}") for change in changes]:
         raise VerificationError(problems)
 

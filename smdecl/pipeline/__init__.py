@@ -1,0 +1,1 @@
+"""Drives the stages, in processes of their own: exports, sweeps, verifies and reproduces."""
