@@ -7,6 +7,6 @@ if __name__ == "__main__":
     # a model is built; here it would run for every verb, whoever has put it there.
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
         del sys.path[0]
-    from smdecl.cli import main
+    from smdecl.cli.main import main
 
     sys.exit(main())

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import smdecl
-from smdecl import cli
+from smdecl.cli import main
 from smdecl.errors import ModelError
 from smdecl.isolation import processes
 
@@ -98,7 +98,7 @@ def run_cli(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> su
 
 def _exit_code(arguments: Sequence[str]) -> int:
     try:
-        return cli.run(arguments)
+        return main.run(arguments)
     except SystemExit as end:
         assert end.code is None or isinstance(end.code, int)
         return end.code or 0

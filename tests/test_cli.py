@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import smdecl
-from smdecl import arguments, rendering
+from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.pipeline.worker import Plan
@@ -242,8 +242,8 @@ def test_completion_knows_groups_and_options(project, line, completions):
 )
 def test_what_builds_nothing_imports_no_tensorflow(tmp_path, arguments):
     script = (
-        "import sys; from smdecl import cli\n"
-        "try: cli.main(sys.argv[1:])\n"
+        "import sys; from smdecl.cli import main\n"
+        "try: main.main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('tensorflow', 'keras', 'numpy')],"
         " file=sys.stderr)\n"

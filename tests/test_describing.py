@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from smdecl import pages, schema
+from smdecl import schema
+from smdecl.cli import pages
 from smdecl.errors import ContractError, VerificationError
 from smdecl.release import description
 from tests.conftest import ROOT, run_cli
@@ -275,8 +276,8 @@ def test_what_is_no_saved_model_is_told(tmp_path):
 @pytest.mark.parametrize("form", ["text", "json", "html"])
 def test_the_command_line_imports_no_tensorflow(saved, form):
     script = (
-        "import sys\nfrom smdecl import cli\n"
-        f"assert cli.main(['inspect', {str(saved)!r}, '--format', {form!r}]) == 0\n"
+        "import sys\nfrom smdecl.cli import main\n"
+        f"assert main.main(['inspect', {str(saved)!r}, '--format', {form!r}]) == 0\n"
         "print(sorted({'tensorflow', 'keras', 'hydra'} & {*sys.modules}), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

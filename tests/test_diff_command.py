@@ -9,7 +9,8 @@ import sys
 import pytest
 import tensorflow as tf
 
-from smdecl import rendering, schema
+from smdecl import schema
+from smdecl.cli import rendering
 from smdecl.errors import VerificationError
 from smdecl.release import diffing, manifest
 from tests.conftest import ROOT, forge_manifest, run_cli
@@ -160,8 +161,8 @@ def test_to_compare_needs_no_tensorflow(tmp_path):
     for name in ("a", "b"):
         save(tmp_path / name, v=tf.Variable([name]))
     script = (
-        "import sys; from smdecl import cli\n"
-        "cli.main(['diff', 'a', 'b'])\n"
+        "import sys; from smdecl.cli import main\n"
+        "main.main(['diff', 'a', 'b'])\n"
         "print(sorted({'tensorflow', 'keras', 'hydra'} & {*sys.modules}), file=sys.stderr)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

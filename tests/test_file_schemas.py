@@ -8,7 +8,8 @@ import pytest
 import referencing
 import yaml
 
-from smdecl import initializing, resources
+from smdecl import resources
+from smdecl.cli import init
 from tests.conftest import ROOT
 
 LINE = re.compile(r"(?:# @package _global_\n)?# yaml-language-server: \$schema=(\S+)\n")
@@ -18,7 +19,7 @@ LINE = re.compile(r"(?:# @package _global_\n)?# yaml-language-server: \$schema=(
 def projects(tmp_path_factory):
     """Directories with configs, by the part of the path that a test names a file by."""
     new = tmp_path_factory.mktemp("new")
-    initializing.init(new)
+    init.init(new)
     return {"built-in": ROOT, "digits": ROOT / "examples" / "digits", "new": new}
 
 
@@ -121,7 +122,7 @@ def test_init_replaces_the_schemas_alone_where_it_is_asked(tmp_path):
     old.parent.mkdir(parents=True)
     old.write_text("{}")
 
-    assert initializing.refresh_schemas(tmp_path) == old.parent
+    assert init.refresh_schemas(tmp_path) == old.parent
 
     assert {path.name for path in old.parent.iterdir()} == {path.name for path in resources.file_schema_dir().iterdir()}
     assert old.read_bytes() == (resources.file_schema_dir() / old.name).read_bytes()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from smdecl import initializing
+from smdecl.cli import init
 from smdecl.errors import PublishError
 from tests.conftest import ROOT, run_cli
 
@@ -36,7 +36,7 @@ def test_a_new_project_exports_at_once(tmp_path):
 def test_a_directory_may_have_other_files(tmp_path):
     (tmp_path / "train.py").write_text("")
 
-    initializing.init(tmp_path)
+    init.init(tmp_path)
 
     assert names(tmp_path) == sorted([*FILES, "train.py"])
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, place, told):
     blocked.write_text("a file")
 
     with pytest.raises(PublishError) as error:
-        initializing.init(tmp_path / "new")
+        init.init(tmp_path / "new")
 
     assert str(error.value) == f"{tmp_path / 'new' / told}: Not a directory; takes a directory that can be written"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [blocked]
@@ -88,9 +88,9 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, place, told):
 
 def test_a_write_that_fails_names_the_directory(tmp_path):
     program = (
-        "import pathlib, resource, signal; from smdecl import initializing;"
+        "import pathlib, resource, signal; from smdecl.cli import init;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
-        "initializing.init(pathlib.Path('new'))"
+        "init.init(pathlib.Path('new'))"
     )
 
     done = subprocess.run(

@@ -14,7 +14,7 @@ from smdecl.errors import ConfigError
 INTERRUPTED = """
 import signal, sys
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from smdecl import cli
+from smdecl.cli import main
 
 def interrupted(*_, **__):
     try:
@@ -23,7 +23,7 @@ def interrupted(*_, **__):
         raise AttributeError("'NoneType' object has no attribute '_invalidate_flags_cache'")
 
 ConfigLoaderImpl._compose_config_from_defaults_list = interrupted
-sys.exit(cli.main(["check", *sys.argv[1:]]))
+sys.exit(main.main(["check", *sys.argv[1:]]))
 """
 
 

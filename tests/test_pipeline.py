@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from smdecl import reporting
+from smdecl.cli import report
 from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
 from smdecl.savedmodel import inspection
 from smdecl.verification import load
@@ -148,7 +148,7 @@ def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_
 
     with pytest.raises(VerificationError) as error:
         project.export("model._target_=mynet.Net", "verify=mine")
-    reporting.error(error.value)
+    report.error(error.value)
 
     warning, told = capsys.readouterr().err.splitlines()
     assert re.fullmatch(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smdecl import initializing
+from smdecl.cli import init
 from tests.conftest import ROOT, run_cli
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -54,7 +54,7 @@ def is_like(expected, got):
 def shell(tmp_path):
     """A shell in a project of `smdecl init`, which has the repository's examples beside its own files."""
     project = tmp_path / "mine"
-    initializing.init(project)
+    init.init(project)
     ignored = shutil.ignore_patterns("exports", "sweeps", "*.h5", "__pycache__")
     shutil.copytree(ROOT / "examples" / "digits", project / "examples" / "digits", ignore=ignored)
     return Shell(project)

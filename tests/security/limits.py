@@ -52,7 +52,7 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl import pages
+    from smdecl.cli import pages
     from smdecl.release import description
     from smdecl.savedmodel import inspection, outside_ops
 
@@ -63,7 +63,7 @@ def _inspect(directory: Path) -> str:
 
 
 def _diff(before: Path, after: Path) -> str:
-    from smdecl import rendering
+    from smdecl.cli import rendering
     from smdecl.release import diffing
 
     found = diffing.diff(before, after)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import DecodeError, Message
 
-from smdecl import pages, rendering
+from smdecl.cli import pages, rendering
 from smdecl.errors import SmdeclError
 from smdecl.release import description, diffing, manifest, signing
 from smdecl.savedmodel import inspection, outside_ops

@@ -109,7 +109,7 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         "stored": _stored,
         "tags": _tags,
     }
-    template = resources.files("smdecl").joinpath("description.html").read_text(encoding="utf-8")
+    template = resources.files("smdecl.cli").joinpath("description.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         directory=as_line(str(directory)),
         found=found,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smdecl import reporting
+from smdecl.cli import report
 from smdecl.errors import SmdeclError
 from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
@@ -22,13 +22,13 @@ def tell(variant: Variant) -> Variant:
     name = " ".join(variant.overrides)
     if variant.exit_code == 0 and variant.path is not None:
         try:
-            reporting.result_of(variant.path, variant.warnings, name)
+            report.result_of(variant.path, variant.warnings, name)
         except SmdeclError as error:  # standard output is gone; the other variants go on
             variant = failed(variant, error)
-            reporting.error(error, name)
+            report.error(error, name)
     else:
-        reporting.warn(variant.warnings, name)
-        reporting.failed(variant.exit_code, variant.errors, variant.traceback, name)
+        report.warn(variant.warnings, name)
+        report.failed(variant.exit_code, variant.errors, variant.traceback, name)
     return variant
 
 
@@ -37,9 +37,9 @@ def tell_checked(checked: Iterable[CheckedVariant]) -> int:
     highest = 0
     for variant in checked:
         name = " ".join(variant.overrides)
-        reporting.warn(map(str, variant.warnings), name)
+        report.warn(map(str, variant.warnings), name)
         if variant.error is not None:
-            reporting.error(variant.error, name)
+            report.error(variant.error, name)
             highest = max(highest, variant.error.exit_code)
     return highest
 

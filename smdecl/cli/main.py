@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from smdecl import __version__, reporting
-from smdecl.arguments import VERBS, parse
+from smdecl import __version__
+from smdecl.cli import report
+from smdecl.cli.arguments import VERBS, parse
 from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
 from smdecl.isolation import processes
 
@@ -71,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         failure = UsageError(f"too many open files: {error}; expected a higher limit, such as ulimit -n 256")
-    reporting.error(failure)
+    report.error(failure)
     return failure.exit_code
 
 
@@ -126,23 +127,23 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
-    from smdecl import sweep_reporting
+    from smdecl.cli import sweep_table
     from smdecl.pipeline import sweep, variants
 
     request = variants.Request(arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs)
     if arguments.verb == "check":
-        return sweep_reporting.tell_checked(sweep.check(request, project))
-    directory, results = sweep.sweep(request, project, sweep_reporting.tell)
-    sweep_reporting.print_table(results, directory)
+        return sweep_table.tell_checked(sweep.check(request, project))
+    directory, results = sweep.sweep(request, project, sweep_table.tell)
+    sweep_table.print_table(results, directory)
     return max((variant.exit_code for variant in results), default=0)
 
 
 def _version(arguments: argparse.Namespace) -> int:
-    reporting.result(f"smdecl {__version__}\n")
+    report.result(f"smdecl {__version__}\n")
     if arguments.verbose:
         from smdecl.isolation import confine
 
-        reporting.result(f"{confine.describe()}\n")
+        report.result(f"{confine.describe()}\n")
     return 0
 
 
@@ -170,30 +171,32 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
 def _export(config: Composition, trust: Sequence[str]) -> int:
     from smdecl import api
 
-    reporting.release(api.export(config, trust_packages=trust))
+    report.release(api.export(config, trust_packages=trust))
     return 0
 
 
 def _check(config: Composition, trust: Sequence[str]) -> int:
     from smdecl import api
 
-    reporting.warn(map(str, api.check(config, trust_packages=trust).warnings))
+    report.warn(map(str, api.check(config, trust_packages=trust).warnings))
     return 0
 
 
 def _plan(config: Composition, trust: Sequence[str]) -> int:
-    from smdecl import api, rendering
+    from smdecl import api
+    from smdecl.cli import rendering
 
-    reporting.result(rendering.plan(api.plan(config, trust_packages=trust)))
+    report.result(rendering.plan(api.plan(config, trust_packages=trust)))
     return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     processes.start()
-    from smdecl import api, rendering
+    from smdecl import api
+    from smdecl.cli import rendering
 
     verified = api.verify(arguments.directory, arguments.key, arguments.allow_ops)
-    reporting.result(rendering.verified(verified) + "\n")
+    report.result(rendering.verified(verified) + "\n")
     return 0
 
 
@@ -203,31 +206,33 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         from smdecl.pipeline import reproduce
 
         reproduce.compare_environment(directory)
-        reporting.result(f"{directory}: made in the same environment\n")
+        report.result(f"{directory}: made in the same environment\n")
         return 0
     processes.start()
     from smdecl import api
 
     config = _compose(arguments) if arguments.composes else None
     found = api.reproduce(directory, config, trust_packages=arguments.trust)
-    reporting.warn(f"{directory}: {change}; the bytes are the same" for change in found.changes)
-    reporting.result(f"{directory}: made again, the same bytes: {found.digest}\n")
+    report.warn(f"{directory}: {change}; the bytes are the same" for change in found.changes)
+    report.result(f"{directory}: made again, the same bytes: {found.digest}\n")
     return 0
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from smdecl import api, pages
+    from smdecl import api
+    from smdecl.cli import pages
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl inspect | head` ends quietly
     found = api.inspect(arguments.directory)
-    reporting.result(pages.FORMATS[arguments.format](arguments.directory, found))
+    report.result(pages.FORMATS[arguments.format](arguments.directory, found))
     if found.damage:
         raise ContractError([Problem((), message) for message in found.damage])
     return 0
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from smdecl import api, rendering
+    from smdecl import api
+    from smdecl.cli import rendering
     from smdecl.savedmodel import diffing
 
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl diff | head` ends quietly
@@ -237,18 +242,18 @@ def _diff(arguments: argparse.Namespace) -> int:
         if arguments.exit_code:  # its own code would say that something breaks
             raise ContractError(error.problems) from error
         raise
-    reporting.result(rendering.DIFF[arguments.format](found))
+    report.result(rendering.DIFF[arguments.format](found))
     return diffing.EXIT_CODES[found.verdict] if arguments.exit_code else 0
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from smdecl import initializing
+    from smdecl.cli import init
 
     if arguments.schemas:
-        reporting.result(f"{initializing.refresh_schemas(arguments.directory)}\n")
+        report.result(f"{init.refresh_schemas(arguments.directory)}\n")
         return 0
-    written, kept = initializing.init(arguments.directory)
-    reporting.result("".join(f"{path}\n" for path in written))
+    written, kept = init.init(arguments.directory)
+    report.result("".join(f"{path}\n" for path in written))
     if kept:
         print(f"kept as they were: {', '.join(map(str, kept))}", file=sys.stderr)
     print(f"next: cd {shlex.quote(str(arguments.directory))} && smdecl --config-dir conf release=net", file=sys.stderr)
