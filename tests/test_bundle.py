@@ -148,7 +148,7 @@ def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_pa
 def test_reading_imports_no_tensorflow_and_leaves_it_to_be_imported():
     code = """
 import sys
-from smdecl.savedmodel import checkpoint, inspecting
+from smdecl.savedmodel import checkpoint, inspection
 assert "tensorflow" not in sys.modules
 import tensorflow as tf
 assert tf.constant(1).numpy() == 1

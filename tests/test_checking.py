@@ -9,6 +9,7 @@ import smdecl
 from smdecl.checks import check as checking
 from smdecl.checks import signature_rules
 from smdecl.config.project import find_project
+from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, TrustError
 from tests.conftest import ROOT
 
@@ -66,9 +67,9 @@ def test_the_config_becomes_records():
     signature = config.signatures["nest"]
     assert signature.method == "add"
     assert signature.inputs == {
-        "x": (smdecl.config.Spec(("n", None), "int8", "a"), smdecl.config.Value(3)),
+        "x": (Spec(("n", None), "int8", "a"), Value(3)),
     }
-    assert config.signatures["serving_default"].outputs == {"output_0": smdecl.config.Spec((), "float32")}
+    assert config.signatures["serving_default"].outputs == {"output_0": Spec((), "float32")}
 
 
 @pytest.mark.parametrize("name", ["x", "X", "x.y", "x-y", "x/y", "1x", "x_", "inputs", "training", ".x", "9"])

@@ -27,7 +27,17 @@ from tests.conftest import ROOT
 
 OVERRIDES = ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving", "audit=strict", "verify=default", "publish=next"]  # fmt: skip
 # What a problem must not show: a traceback, or a Python object of smdecl's own.
-INTERNAL = ("Traceback", 'File "', "<smdecl", "smdecl.config", "Spec(", "Signature(", "Value(", "Problem(", " at 0x")
+INTERNAL = (
+    "Traceback",
+    'File "',
+    "<smdecl",
+    "smdecl.config.settings",
+    "Spec(",
+    "Signature(",
+    "Value(",
+    "Problem(",
+    " at 0x",
+)
 # Between 65536 and 2**62 lie sizes that a machine may try to allocate.
 NUMBERS = [0, 1, 2, -1, 7, 65536, 1.0, 0.5, -1e308, 1e-320, 2**62, 2**63 - 1, 2**63, 10**30, -(10**30)]
 TEXTS = [

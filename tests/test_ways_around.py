@@ -58,7 +58,7 @@ FOREIGN = [
     "tensorflow.io.write_file", "tensorflow.raw_ops.WriteFile",
     "tensorflow.raw_ops.EagerPyFunc", "tensorflow.py_function", "tensorflow.compat.v1.py_func",
     "tensorflow.function", "keras.layers.get", "smdecl.isolation.processes.os.system",
-    "smdecl.project.find_project",
+    "smdecl.config.project.find_project",
 ]  # fmt: skip
 # Of modules that may be imported; what they are is seen then.
 ALIASES = [

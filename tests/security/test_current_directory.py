@@ -40,7 +40,7 @@ def run(cwd, *arguments):
     for name in BY_PYTHON:
         (cwd / f"{name}.py").write_text(TRAP)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    program = f"import sys; sys.path.append({str(ROOT)!r}); from smdecl.cli import main; sys.exit(main())"
+    program = f"import sys; sys.path.append({str(ROOT)!r}); from smdecl.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-I", "-c", program, *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
