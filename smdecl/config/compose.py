@@ -23,10 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl.config import config_sources, explain, mappings, resolve, search_path
 from smdecl.config.hydra_scope import scope
+from smdecl.config.interrupting import interrupts_first
 from smdecl.config.locate import Locator
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Origin, Problem
-from smdecl.interrupting import interrupts_first
 
 PRIMARY = "export"
 

@@ -16,8 +16,8 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from smdecl import bounded_yaml, files
-from smdecl.config import project
+from smdecl import files
+from smdecl.config import bounded_yaml, project
 
 PROVIDER = "smdecl"
 _HEADER = 512  # characters that Hydra looks for `# @package` in

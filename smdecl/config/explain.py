@@ -17,8 +17,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from smdecl import bounded_yaml, files, resources, schema
-from smdecl.config import config_sources, locate, search_path
+from smdecl import files, resources, schema
+from smdecl.config import bounded_yaml, config_sources, locate, search_path
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 _GLOBAL = "# @package _global_"

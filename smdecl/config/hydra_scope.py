@@ -22,9 +22,8 @@ from hydra.plugins.plugin import Plugin
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 
-from smdecl import bounded_interpolations
-from smdecl.config import config_sources, resolve
-from smdecl.interrupting import interrupts_first
+from smdecl.config import bounded_interpolations, config_sources, resolve
+from smdecl.config.interrupting import interrupts_first
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import bounded_yaml, schema
+from smdecl import schema
+from smdecl.config import bounded_yaml
 from smdecl.errors import ConfigError, KeyPath, Problem
 
 # As an option file of these groups does, a mapping may set some of their keys.

@@ -10,10 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import bounded_interpolations, bounded_yaml
-from smdecl.bounded_interpolations import Budget
+from smdecl.config import bounded_interpolations, bounded_yaml
+from smdecl.config.bounded_interpolations import Budget
+from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import KeyPath, Problem, dotted
-from smdecl.interrupting import interrupts_first
 
 _NOT_GIVEN = object()
 _read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
