@@ -13,8 +13,9 @@ from smdecl.checks import check, npy_header, tfrecord
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError
+from smdecl.names import WARMUP_FILE
 from smdecl.release import manifest
-from smdecl.verification import example_values, stored_examples, warmup
+from smdecl.verification import example_values, stored_examples
 
 NET = """
 import tensorflow as tf
@@ -256,7 +257,7 @@ def test_several_contents_are_asked_for_where_one_is_of_too_few_dims(contents):
         example_values.to_arrays(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
 
     assert str(error.value) == (
-        "x: got a value of shape []; takes [null, 2], in brackets, such as [{file: a.jpg}, {file: b.jpg}]"
+        "x: got a value of shape []; takes [?, 2], in brackets, such as [{file: a.jpg}, {file: b.jpg}]"
     )
 
 
@@ -325,7 +326,7 @@ def test_what_a_decoder_needs_is_verified_recorded_and_warmed_up(net):
         " strings in 'cut.npz' may have lost trailing zero bytes; {file: of.tfrecord}, {b64: TEXT}, and lists of these"
         " and of files of single values keep them"
     )
-    requests = [record.numpy() for record in tf.data.TFRecordDataset(str(release.path / warmup.FILE))]
+    requests = [record.numpy() for record in tf.data.TFRecordDataset(str(release.path / WARMUP_FILE))]
     assert [all(image in request for image in encoded) for request in requests] == [True, True]
 
 

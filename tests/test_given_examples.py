@@ -56,7 +56,7 @@ def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
         ([[1], [2, 3]], "float32", [None, None], "cannot be made float32: got lists of different lengths or depths"),
         ([1, 2], "float32", [], "got a value of shape [2]; takes []"),
         ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [batch, 3]"),
-        (1, "float32", [None], "got a value of shape []; takes [null]"),
+        (1, "float32", [None], "got a value of shape []; takes [?]"),
     ],
 )
 def test_a_given_value_that_does_not_fit_is_told_by_its_key(value, dtype, shape, message):

@@ -8,8 +8,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
+from smdecl.names import WARMUP_FILE
 from smdecl.savedmodel import compatibility, inspection
-from smdecl.verification import tf_examples, warmup
+from smdecl.verification import tf_examples
 from tests.conftest import tree
 
 EXAMPLES = Spec(("batch",), "string", name="inputs")
@@ -124,7 +125,7 @@ def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_
     assert list(compatibility.changes(*(inspection.load(release.path)[1] for release in releases))) == []
     text = sorter.run("plan", *declared).stdout
     assert "signature c: tensorflow/serving/classify\n" in text and "signature p\n" in text
-    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / warmup.FILE))]
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     assert [log.SerializeToString(deterministic=True) for log in logs] == records
     assert [log.WhichOneof("log_type") for log in logs] == ["classify_log", "predict_log", "regress_log"]
@@ -138,7 +139,7 @@ def test_examples_are_generated_of_the_features_that_the_method_parses(sorter):
     release = sorter.export(*overrides(), "verify.generate=2", "publish.warmup=true")
 
     assert inspection.load(release.path)[1].signatures["s"].method_name == serving_apis.CLASSIFY
-    (record,) = (record.numpy() for record in tf.data.TFRecordDataset(str(release.path / warmup.FILE)).take(1))
+    (record,) = (record.numpy() for record in tf.data.TFRecordDataset(str(release.path / WARMUP_FILE)).take(1))
     request = prediction_log_pb2.PredictionLog.FromString(record).classify_log.request
     (example, *_) = request.input.example_list.examples
     assert len(example.features.feature["f"].float_list.value) == 2

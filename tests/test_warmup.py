@@ -5,14 +5,14 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from smdecl.errors import ConfigError
-from smdecl.verification import warmup
+from smdecl.names import WARMUP_FILE
 from tests.conftest import tree
 from tests.test_pipeline import serve
 
 
 def requests(path):
     """Returns the predict requests of a release, parsed without a field that the classes do not know."""
-    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / warmup.FILE))]
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     assert [log.SerializeToString(deterministic=True) for log in logs] == records
     assert {log.WhichOneof("log_type") for log in logs} == {"predict_log"}
@@ -68,11 +68,11 @@ def test_the_same_config_makes_the_same_requests(project):
     first, second = (project.export("publish.warmup=true") for _ in range(2))
 
     assert tree(first.path) == tree(second.path)
-    assert warmup.FILE in tree(first.path)
+    assert WARMUP_FILE in tree(first.path)
 
 
 def test_without_the_word_there_are_none(project):
-    assert warmup.FILE not in tree(project.export().path)
+    assert WARMUP_FILE not in tree(project.export().path)
 
 
 def test_nothing_to_warm_up_with_is_told(project):

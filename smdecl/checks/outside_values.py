@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.weights_formats import FORMATS, HDF5
 from smdecl.config import trust
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import h5py
 
 _SUFFIXES = (".h5", ".hdf5")
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _EXPECTED = "expected values in the file itself; save the weights again with Keras"
 # Keras compresses nothing. What claims to unpack to more than this could fill memory and disk.
 _MOST_UNPACKED = 64 << 20
@@ -107,8 +106,8 @@ def _refuse_packed(path: Path) -> Iterator[str]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as packed:
-                head = packed.read(len(_SIGNATURE))
-                if head != _SIGNATURE and not member.filename.endswith(_SUFFIXES):
+                head = packed.read(len(HDF5))
+                if head != HDF5 and not member.filename.endswith(_SUFFIXES):
                     continue
                 # HDF5 reads back and forth, for which zipfile reads a member from its start each time.
                 with tempfile.TemporaryFile() as file:

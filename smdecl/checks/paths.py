@@ -12,6 +12,7 @@ from smdecl import files, schema
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import Problem, disk_errors
+from smdecl.names import MESSAGE_FILE
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
 _LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
@@ -119,7 +120,7 @@ def check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     for part in (path, *path.parents):
         with disk_errors(part):
             is_file = part.exists() and not part.is_dir()
-            is_model = part.joinpath("saved_model.pb").is_file() and not (in_place and part == path)
+            is_model = part.joinpath(MESSAGE_FILE).is_file() and not (in_place and part == path)
         if is_model:
             yield Problem(key, f"{str(path)!r} lies in the SavedModel {str(part)!r}; takes another place")
             return

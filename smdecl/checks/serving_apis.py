@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from smdecl.config.settings import Dim, Spec
+from smdecl.config.settings import Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import PREDICT
 from smdecl.savedmodel.records import TensorRecord
+from smdecl.tensor_texts import Dim, tensor_text
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
@@ -30,7 +31,7 @@ class Form:
     shapes: tuple[tuple[Dim, ...], ...]
 
     def __str__(self) -> str:
-        return " or ".join(f"{self.dtype} [{', '.join(map(str, shape))}]" for shape in self.shapes)
+        return " or ".join(tensor_text(self.dtype, shape) for shape in self.shapes)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _compare(path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mappi
             message = f"the {api.name} API has no {kind} {name!r}; expected {either}{expected}{nearest(name, wanted)}"
             yield Problem(place, message)
         elif not _fits(tensor, wanted[name]):
-            yield Problem(place, f"expected {wanted[name]} for the {api.name} API, got {_text(tensor)}")
+            yield Problem(place, f"expected {wanted[name]} for the {api.name} API, got {tensor}")
     if not tensors:
         yield Problem(path, f"the {api.name} API needs an {kind}; expected {either}{expected}")
 
@@ -131,13 +132,5 @@ def _other_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Pro
     for place, tensor in outputs.values():
         size = (tensor.shape or (None,))[0]
         if isinstance(size, int) and size != batch:
-            message = f"expected a row for each example for the {api.name} API, got {_text(tensor)}"
+            message = f"expected a row for each example for the {api.name} API, got {tensor}"
             yield Problem(place, message)
-
-
-def _text(tensor: Tensor) -> str:
-    if tensor.shape is None:
-        return f"{tensor.dtype} (unknown rank)"
-    kind = _kind(tensor)
-    shape = ", ".join("?" if size is None else str(size) for size in tensor.shape)
-    return f"{'' if kind == 'dense' else f'{kind} '}{tensor.dtype} [{shape}]"

@@ -12,7 +12,7 @@ from smdecl.checks import serving_apis
 from smdecl.config import settings
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.names import RESERVED_KEYS
+from smdecl.names import DEFAULT_KEY, RESERVED_KEYS
 
 # What TensorFlow keeps as the name of an input; anything else it rewrites, or fails on with a misleading message.
 _INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
@@ -20,13 +20,10 @@ _INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
 def misspelt_default(keys: Iterable[str]) -> Iterator[Problem]:
     """Yields the signature key that was most likely to be the one that is asked for where a request names none."""
-    near = difflib.get_close_matches(_DEFAULT, keys, n=1, cutoff=0.85)
-    if near and not near[0].startswith(_DEFAULT):  # serving_default_v2 is no typing error
-        message = f"clients that name no signature ask for {_DEFAULT!r}, which is not there; did you mean it?"
+    near = difflib.get_close_matches(DEFAULT_KEY, keys, n=1, cutoff=0.85)
+    if near and not near[0].startswith(DEFAULT_KEY):  # serving_default_v2 is no typing error
+        message = f"clients that name no signature ask for {DEFAULT_KEY!r}, which is not there; did you mean it?"
         yield Problem(("signatures", near[0]), message)
-
-
-_DEFAULT = "serving_default"
 
 
 def check_functions(functions: Mapping[str, str | None], keys: Collection[str]) -> Iterator[Problem]:

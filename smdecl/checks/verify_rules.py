@@ -13,13 +13,15 @@ from smdecl.checks import npy_header, tfrecord
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
 from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.names import DEFAULT_KEY
+from smdecl.tensor_texts import shape_text
 
 
 def check(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Yields what is wrong with the examples, ranges and tolerances of a config, next to its signatures."""
     signatures = values["signatures"] if isinstance(values.get("signatures"), dict) else {}
     # Where none is declared, the object's own may still turn out to be the default one.
-    keys = list(signatures) or ["serving_default"]
+    keys = list(signatures) or [DEFAULT_KEY]
     for part in ("examples", "ranges", "tolerances"):
         for key in values["verify"][part]:
             if key not in keys:
@@ -180,7 +182,7 @@ def _compare(path: KeyPath, found: npy_header.Header, spec: settings.Spec) -> It
         len(spec.shape) != len(found.shape)
         or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.shape, found.shape, strict=True))
     ):
-        yield Problem(path, f"got a value of shape {list(found.shape)}; takes {settings.shape_text(spec.shape)}")
+        yield Problem(path, f"got a value of shape {shape_text(found.shape)}; takes {shape_text(spec.shape)}")
 
 
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex", "S": "text", "U": "text"}

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smdecl import files
+from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+# What a file of HDF5 begins with.
+HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def _itself(path: Path) -> Iterator[Path]:
@@ -28,7 +30,7 @@ def _of_checkpoint(prefix: Path) -> Iterator[Path]:
 
 
 def _of_saved_model(directory: Path) -> Iterator[Path]:
-    return _of_checkpoint(directory / "variables" / "variables")
+    return _of_checkpoint(directory / CHECKPOINT_PREFIX)
 
 
 def refuse_keras(path: Path) -> str | None:
@@ -43,14 +45,14 @@ def refuse_keras(path: Path) -> str | None:
     # The legacy tf_keras takes HDF5 under that name.
     return (
         None
-        if is_archive or head == _HDF5
+        if is_archive or head == HDF5
         else _refusal(path, head, "no zip archive, as a .keras file is, or is cut off")
     )
 
 
 def _refuse_keras_weights(path: Path) -> str | None:
     head, _ = _ends(path)
-    return None if head == _HDF5 else _refusal(path, head, "no HDF5 file, as a .weights.h5 file is")
+    return None if head == HDF5 else _refusal(path, head, "no HDF5 file, as a .weights.h5 file is")
 
 
 def _refusal(path: Path, head: bytes, reason: str) -> str:
@@ -60,7 +62,7 @@ def _refusal(path: Path, head: bytes, reason: str) -> str:
 def _ends(path: Path) -> tuple[bytes, bool]:
     """Returns the first bytes of a file, and whether it ends as a zip archive does."""
     with files.open_regular(path) as file:
-        return file.read(len(_HDF5)), zipfile.is_zipfile(file)
+        return file.read(len(HDF5)), zipfile.is_zipfile(file)
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ FORMATS = {
             about="The variables of another SavedModel, by its directory.",
             path="the directory of a SavedModel",
             has_root=True,
-            file="/saved_model.pb",
+            file=f"/{MESSAGE_FILE}",
             files=_of_saved_model,
         ),
         WeightsFormat(

@@ -9,10 +9,12 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from smdecl import schema
+from smdecl.names import ASSETS
 from smdecl.printing import as_json, as_line
 from smdecl.release.manifest import plain
 from smdecl.savedmodel.compatibility import call
-from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord, tensor_text
+from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord
+from smdecl.tensor_texts import tensor_text
 
 
 def text(directory: Path, found: DescriptionRecord) -> str:
@@ -70,7 +72,7 @@ def _summary(found: DescriptionRecord) -> Iterator[str]:
 
 
 def _asset(name: str, files: Collection[str]) -> str:
-    return name if f"assets/{name}" in files else f"{name}: no such file"
+    return name if f"{ASSETS}/{name}" in files else f"{name}: no such file"
 
 
 def _tags(graph: GraphRecord) -> str:

@@ -10,7 +10,8 @@ from smdecl.pipeline.outcomes import Verified
 from smdecl.pipeline.worker import Plan
 from smdecl.printing import as_json
 from smdecl.release.manifest import plain
-from smdecl.savedmodel.records import DiffRecord, TensorRecord, tensor_text
+from smdecl.savedmodel.records import DiffRecord, TensorRecord
+from smdecl.tensor_texts import tensor_text
 
 
 def plan(planned: Plan) -> str:

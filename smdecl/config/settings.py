@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from smdecl.errors import KeyPath, Origin, SmdeclError
 from smdecl.names import PREDICT
-
-Dim = int | str | None
+from smdecl.tensor_texts import Dim, tensor_text
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,9 @@ class Spec:
     kind: Literal["dense", "ragged", "sparse"] = "dense"
     ragged_rank: int = 1
     row_splits_dtype: str = "int64"
+
+    def __str__(self) -> str:
+        return tensor_text(self.dtype, self.shape, self.kind)
 
 
 @dataclass(frozen=True)
@@ -287,11 +289,6 @@ def _contents(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str,
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _contents(item, (*path, index))
-
-
-def shape_text(shape: Sequence[Dim]) -> str:
-    """Returns a shape as a config has it."""
-    return "[" + ", ".join("null" if dim is None else str(dim) for dim in shape) + "]"
 
 
 def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:

@@ -12,6 +12,8 @@ from tensorflow.core.framework import graph_debug_info_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
+from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
+
 SavedModel = Any  # saved_model_pb2.SavedModel, which has no type stubs
 _TABLES = {
     f"{kind}{version}"
@@ -33,13 +35,13 @@ def settle(directory: Path, method_names: Mapping[str, str]) -> None:
 
 
 def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
-    path = directory / "saved_model.pb"
+    path = directory / MESSAGE_FILE
     message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     named = _name_methods(message, method_names)
     if not _number_tables(message) and not named:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
-    if (directory / "fingerprint.pb").is_file():  # where fingerprinting is off there is none
+    if (directory / FINGERPRINT_FILE).is_file():  # where fingerprinting is off there is none
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
@@ -109,13 +111,13 @@ def _imported_name(file: str) -> str:
 
 def _settle_fingerprint(directory: Path) -> None:
     """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
-    path = directory / "fingerprint.pb"
+    path = directory / FINGERPRINT_FILE
     # Where fingerprinting is off there is none; before TensorFlow 2.17 it had no uuid.
     if not path.is_file() or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name:
         return
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
-    saved = hashlib.sha256((directory / "saved_model.pb").read_bytes())
-    index = directory / "variables" / "variables.index"
+    saved = hashlib.sha256((directory / MESSAGE_FILE).read_bytes())
+    index = directory / f"{CHECKPOINT_PREFIX}.index"
     saved.update(index.read_bytes() if index.is_file() else b"")
     fingerprint.uuid = str(int.from_bytes(saved.digest()[:8], "big"))
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))

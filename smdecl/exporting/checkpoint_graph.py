@@ -17,12 +17,12 @@ from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import keras_models, keras_state, matching, objects
 from smdecl.exporting.matching import PATH
 from smdecl.exporting.tensors import is_variable
+from smdecl.names import OBJECT_GRAPH
 
 Trackable = Any
 """A `tf.__internal__.tracking.Trackable`; TensorFlow ships no types."""
 
 ROOT_NODE = 0
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _END_OF_PLACE = f"{trackable_utils.OBJECT_ATTRIBUTES_NAME}/"
 
 
@@ -63,11 +63,11 @@ class Contents:
         """
         self.prefix = prefix
         self._reader = matching.read(prefix, tf.train.load_checkpoint, prefix)
-        if not self._reader.has_tensor(_OBJECT_GRAPH):
+        if not self._reader.has_tensor(OBJECT_GRAPH):
             message = f"{prefix!r} is no object-based checkpoint; takes one of tf.train.Checkpoint"
             raise ConfigError(Problem(PATH, message))
         # The graph lies in the data file, which may be missing or broken where the index is not.
-        graph = matching.read(prefix, self._reader.get_tensor, _OBJECT_GRAPH)
+        graph = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
         self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
         self._shapes = self._reader.get_variable_to_shape_map()
 

@@ -14,6 +14,7 @@ from smdecl.exporting import keras_state, matching
 from smdecl.exporting.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
 from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
 from smdecl.exporting.tensors import is_variable
+from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
 # Such as those of layers in a list or a dict of a subclass of Keras 3.
@@ -22,7 +23,7 @@ _UNTRACKED = ": TensorFlow does not track it; expected weights of format keras o
 
 def restore(obj: Any, weights: Weights) -> Outcome:
     """Restores the variables, tables and other state of an object from a checkpoint or a SavedModel."""
-    in_saved_model = str(Path(weights.path, "variables", "variables"))
+    in_saved_model = str(Path(weights.path, CHECKPOINT_PREFIX))
     contents = Contents(weights.path if weights.format == "checkpoint" else in_saved_model)
     objects = TrackedObjects(obj)
     root = _root(objects, contents, weights.root)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.config.settings import Dim, Signature, Spec, input_names, parts
+from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.errors import ContractError, KeyPath, Problem, nearest
 from smdecl.names import PREDICT
-from smdecl.savedmodel.records import SavedModelRecord, SignatureRecord, TensorRecord, tensor_text
+from smdecl.savedmodel.records import SavedModelRecord, SignatureRecord, TensorRecord
+from smdecl.tensor_texts import Dim, tensor_text
 
 
 def require_same(

@@ -19,10 +19,10 @@ from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
 from smdecl.exporting import keras_models
 from smdecl.exporting.build import Built
 from smdecl.exporting.trace import Traced
+from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
 
-_DEFAULT = "serving_default"
 _OF_KERAS = ("serve", "__call__")  # what Keras's own export gives, and what `loaded(x)` calls
 
 
@@ -50,8 +50,8 @@ def resolve(built: Built, traced: Mapping[str, Traced], declared: Mapping[str, s
 
 
 def _default_key(traced: Mapping[str, Traced]) -> str | None:
-    if _DEFAULT in traced:
-        return _DEFAULT
+    if DEFAULT_KEY in traced:
+        return DEFAULT_KEY
     return next(iter(traced)) if len(traced) == 1 else None
 
 

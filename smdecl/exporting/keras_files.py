@@ -19,6 +19,7 @@ from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import keras_models, keras_state, matching
 from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
 from smdecl.exporting.tensors import is_variable
+from smdecl.tensor_texts import shape_text
 
 
 def restore_weights(obj: Any, weights: Weights) -> Outcome:
@@ -118,7 +119,7 @@ def _passed_over(variables: list[Any], shapes: Mapping[str, Any], reason: str | 
         if shape is None:
             yield f"{no_value(name, variable)}{why}"
         elif fit:
-            form = matching.form(variable.shape)
+            form = shape_text(variable.shape)
             yield f"does not restore {name} {form}{why or ': Keras takes a layer whole'}"
         else:
             yield other_shape(name, variable, shape)
@@ -156,7 +157,7 @@ def _copy_variables(source: Any, obj: Any) -> Iterator[Match]:
     taken = {id(value) for _, value in pairs}
     for value in values:
         if id(value) not in taken:
-            yield Match(None, f"{name_of(value)} {matching.form(value.shape)} is not in the model")
+            yield Match(None, f"{name_of(value)} {shape_text(value.shape)} is not in the model")
 
 
 def _path_in(variable: Any, model: Any) -> str:

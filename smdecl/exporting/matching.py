@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import variable_record
+from smdecl.tensor_texts import shape_text
 
 PATH = ("weights", "path")
 Result = TypeVar("Result")
@@ -89,14 +90,9 @@ def name_of(variable: Any) -> str:
 
 def no_value(name: str, variable: Any) -> str:
     """Says that the weights have no value for a variable."""
-    return f"has no value for {name} {form(variable.shape)}"
+    return f"has no value for {name} {shape_text(variable.shape)}"
 
 
 def other_shape(name: str, variable: Any, shape: Any) -> str:
     """Says that the weights have a value of a different shape."""
-    return f"{name} is {form(variable.shape)} in the model and {form(shape)} in the weights"
-
-
-def form(shape: Any) -> str:
-    """Returns a shape as text."""
-    return str(list(shape))
+    return f"{name} is {shape_text(variable.shape)} in the model and {shape_text(shape)} in the weights"

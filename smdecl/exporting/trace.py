@@ -30,7 +30,7 @@ from smdecl.exporting.specs import (
     type_spec,
 )  # fmt: skip
 from smdecl.exporting.tensors import tensor_record
-from smdecl.names import PREDICT
+from smdecl.names import DEFAULT_KEY, PREDICT
 from smdecl.savedmodel.records import SignatureRecord
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
@@ -125,27 +125,24 @@ def _search(built: Built) -> dict[str, Signature]:
     methods = {name: find_method(built.obj, name) for name in built.record.methods}
     own = [name for name, method in methods.items() if getattr(method, "input_signature", None) is not None]
     if len(own) == 1:
-        return {_DEFAULT: Signature(own[0], None, None)}
+        return {DEFAULT_KEY: Signature(own[0], None, None)}
     functions = {name: m for name, m in methods.items() if isinstance(m, tf.types.experimental.GenericFunction)}
     called = [name for name, function in functions.items() if len(_traces(function)) == 1]
     if not own and len(called) == 1:
-        return {_DEFAULT: Signature(called[0], None, None)}
+        return {DEFAULT_KEY: Signature(called[0], None, None)}
     if functions or not keras_models.is_model(built.obj):
         return {}
     if graph_of(built.obj) is None:
         kind = type(built.obj).__name__
         message = f"declares none, and {kind}, which knows its inputs only when it is called, has none of its own"
-        raise ConfigError(Problem(("signatures",), f"{message}; takes {_DEFAULT}, with the specs of its inputs"))
-    return {_DEFAULT: Signature("__call__", None, None)}
+        raise ConfigError(Problem(("signatures",), f"{message}; takes {DEFAULT_KEY}, with the specs of its inputs"))
+    return {DEFAULT_KEY: Signature("__call__", None, None)}
 
 
 def _traces(function: Any) -> list[Any]:
     """Returns the traces that calls have left; those of a function of a loaded SavedModel are not of this kind."""
     listed = getattr(function, "_list_all_concrete_functions", None)
     return [] if listed is None else list(listed())
-
-
-_DEFAULT = "serving_default"
 
 
 def _trace(obj: Any, key: str, signature: Signature) -> Traced:

@@ -17,12 +17,11 @@ from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
+from smdecl.names import WARMUP_FILE
 from smdecl.pipeline import export, worker
 from smdecl.release import diff_manifest, manifest
 from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel.records import Change
-
-_WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
 def reproduce(
@@ -97,7 +96,7 @@ def compare_environment(directory: Path) -> None:
 
 def _composition(released: Mapping[str, Any]) -> Composition:
     """Returns the config of a release, as it was composed; where it lands is not part of it."""
-    publish = Publish(version=None, replace=False, warmup=_WARMUP in released["files"])
+    publish = Publish(version=None, replace=False, warmup=WARMUP_FILE in released["files"])
     try:
         config = OmegaConf.create({**config_of(released), "export_dir": "reproduced", "publish": asdict(publish)})
         with scope():

@@ -17,11 +17,12 @@ from typing import Any
 
 from smdecl import files, schema
 from smdecl.errors import Problem, VerificationError
+from smdecl.names import ASSETS, MESSAGE_FILE, OWN_FILES, VARIABLES
 from smdecl.release import manifest_versions, provenance, signing
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.records import OPTIONAL, CustomOpsRecord, SignatureRecord
 
-FILE = "assets.extra/smdecl/manifest.json"
+FILE = f"{OWN_FILES}/manifest.json"
 _LARGEST = 1 << 24  # bytes
 _DEEPEST = 100  # a config is nested 64 deep at most
 _SIGNED_BY = (provenance.FILE, signing.FILE)
@@ -178,7 +179,7 @@ def read(directory: Path) -> dict[str, Any]:
         intact = isinstance(manifest, dict) and _text(manifest) == text
         checksum = _checksum(manifest) if intact else None
     except FileNotFoundError as error:
-        if not (directory / "saved_model.pb").exists():
+        if not (directory / MESSAGE_FILE).exists():
             takes = "takes the directory of a release, such as exports/adder/1"
             raise VerificationError(f"{str(directory)!r} holds no SavedModel; {takes}") from error
         takes = "takes a release that smdecl has made, and no other SavedModel"
@@ -261,7 +262,7 @@ def _difference(path: Path, entry: Mapping[str, Any]) -> str | None:
 
 
 # TensorFlow makes these whether they hold a file or not.
-_ALWAYS_THERE = ("assets", "variables")
+_ALWAYS_THERE = (ASSETS, VARIABLES)
 
 
 def _parents(names: Iterable[str]) -> set[str]:

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smdecl import schema
+from smdecl.names import OWN_FILES
 
-FILE = "assets.extra/smdecl/provenance.json"
+FILE = f"{OWN_FILES}/provenance.json"
 BUILD_TYPE = "urn:smdecl:export:v1"
 _BUILDER = "pkg:pypi/smdecl"
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from smdecl.config.settings import Publish
 from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
+from smdecl.names import MESSAGE_FILE
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.base_path import HIGHEST, complete, versions
 
@@ -82,7 +83,7 @@ def _require_a_place_of_its_own(export_dir: Path) -> None:
 
 def _require_replaceable(path: Path) -> None:
     """Keeps `replace` from removing anything but a SavedModel: a project, or a base path with all its versions."""
-    if not (path / "saved_model.pb").is_file() or any(versions(path)):
+    if not (path / MESSAGE_FILE).is_file() or any(versions(path)):
         message = f"{str(path)!r} is no SavedModel, and publish.replace swaps nothing else; takes another place"
         raise PublishError(Problem(("publish", "replace"), message))
 
@@ -100,7 +101,7 @@ def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path]
     """
     with disk_errors(export_dir):
         if publish.version is None:
-            found = export_dir if (export_dir / "saved_model.pb").is_file() else None
+            found = export_dir if (export_dir / MESSAGE_FILE).is_file() else None
         else:
             found = base_path.newest(export_dir)
     return None if found is None else (str(found), found)

@@ -16,11 +16,12 @@ from typing import Any
 
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError
+from smdecl.names import MESSAGE_FILE
 from smdecl.release import manifest
 from smdecl.release.publish_local import following
 from smdecl.savedmodel.base_path import version_of
 
-_FIRST, _LAST = manifest.FILE, "saved_model.pb"
+_FIRST, _LAST = manifest.FILE, MESSAGE_FILE
 _RETRIES = 10  # of the next version, which others take meanwhile
 
 

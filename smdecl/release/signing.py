@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from smdecl import files
 from smdecl.checks import sign_key
 from smdecl.errors import Problem, VerificationError
+from smdecl.names import OWN_FILES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-FILE = "assets.extra/smdecl/model.sig"
+FILE = f"{OWN_FILES}/model.sig"
 _LARGEST = 1 << 24  # bytes
 
 

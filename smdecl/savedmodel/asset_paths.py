@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePosixPath
 
-from smdecl.savedmodel.dataflow import CALLS, source
+from smdecl.names import CALLS
+from smdecl.savedmodel.dataflow import source
 from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NodeDef
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from smdecl.names import CALLS
 from smdecl.savedmodel import absolute_paths, op_sets, outside_ops, pinned_devices, random_ops
 from smdecl.savedmodel.audit_subject import Subject, place
-from smdecl.savedmodel.dataflow import CALLS, Functions, source
+from smdecl.savedmodel.dataflow import Functions, source
 from smdecl.savedmodel.functions import saved_functions
 from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import SavedModel

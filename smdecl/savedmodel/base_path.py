@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smdecl.errors import UsageError
+from smdecl.names import MESSAGE_FILE
 
 _NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 HIGHEST = 2**63 - 1
-MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")  # in the order in which loaders look for them
+MODEL_FILES = (MESSAGE_FILE, "saved_model.pbtxt")  # in the order in which loaders look for them
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst")
 
 

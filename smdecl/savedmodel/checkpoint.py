@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from smdecl import files
 from smdecl.errors import ContractError, Problem
+from smdecl.names import OBJECT_GRAPH
 from smdecl.savedmodel import sstable
 from smdecl.savedmodel.crc32c import crc32c, masked
 from smdecl.savedmodel.protos import dtype_name, tensor_bundle_pb2
 from smdecl.savedmodel.varint import read_varint
 
-OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _CHECKSUM = 4  # bytes, between the lengths of texts and the texts
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+from smdecl.names import CALLS, LOOPS
+
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
-_LOOPS = ("While", "StatelessWhile")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Functions:
                 branches = list(node.attr["branches"].list.func)
             arguments = set[int]().union(*(self._of(branch.name).of(outputs) for branch in branches))
             return {0, *(1 + position for position in arguments)}
-        if node.op in _LOOPS:
+        if node.op in LOOPS:
             condition, body = self._of(node.attr["cond"].func.name), self._of(node.attr["body"].func.name)
             found = outputs | condition.of([0]) | body.effects
             while (more := found | body.of(found)) != found:

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smdecl.errors import ContractError, Problem
+from smdecl.savedmodel.array_distances import distances
 from smdecl.savedmodel.checkpoint import Tensor
-from smdecl.savedmodel.records import Change, tensor_text
+from smdecl.savedmodel.records import Change
+from smdecl.tensor_texts import tensor_text
 
 _BLOCK = 1 << 20  # numbers to compare at a time
 
@@ -77,24 +79,14 @@ def difference(old: Any, new: Any) -> str | None:
     largest: float = 0
     alone = 0
     for blocks in _blocks(old.reshape(-1), new.reshape(-1)):
-        difference, nans = _distance(*blocks)
-        largest, alone = max(largest, difference), alone + nans
-    return f"has other values, by at most {largest:g}" + (f", and {alone} that are NaN in one alone" if alone else "")
+        apart = distances(*blocks)
+        is_alone = np.isnan(apart)
+        largest = max(largest, float(np.max(np.where(is_alone, 0, apart))))
+        alone += int(is_alone.sum())
+    nans = f", and {alone} that are NaN in one alone" if alone else ""
+    return f"has other values, by at most {largest:g}{nans}"
 
 
 def _blocks(old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
     for start in range(0, old.size, _BLOCK):
         yield old[start : start + _BLOCK], new[start : start + _BLOCK]
-
-
-def _distance(old: Any, new: Any) -> tuple[float, int]:
-    """Returns the largest difference, and how many numbers are NaN in one of the two, which have none."""
-    if old.dtype.kind in "iu":  # as floats, large ones that differ may be the same
-        return float(np.max(np.maximum(old, new).astype(np.uint64) - np.minimum(old, new).astype(np.uint64))), 0
-    wide = np.complex128 if old.dtype.kind == "c" else np.float64
-    old, new = old.astype(wide), new.astype(wide)
-    nan = np.isnan(old) | np.isnan(new)
-    with np.errstate(invalid="ignore", over="ignore"):
-        # What is equal has none, infinities too; their difference would be NaN.
-        apart = np.where(nan | (old == new), 0.0, np.abs(old - new))
-    return float(np.max(apart)), int((np.isnan(old) != np.isnan(new)).sum())

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from smdecl import files
 from smdecl.errors import ConfigError, ContractError, Problem
-from smdecl.names import PREDICT, RESERVED_KEYS
+from smdecl.names import CHECKPOINT_PREFIX, PREDICT, RESERVED_KEYS
 from smdecl.savedmodel import base_path, checkpoint
 from smdecl.savedmodel.functions import saved_functions
 from smdecl.savedmodel.object_graph import named_objects
@@ -115,7 +115,7 @@ def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
     Raises:
         ContractError: With every file of it that is missing, cut off or malformed.
     """
-    prefix = directory / "variables" / "variables"
+    prefix = directory / CHECKPOINT_PREFIX
     if not checkpoint.exists(prefix) and not any(map(_restores, message.meta_graphs)):
         return []
     return checkpoint.read(prefix)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smdecl.printing import as_line
+from smdecl.tensor_texts import tensor_text
 
 # What a Python value has before it that stands in the place of a dtype.
 VALUE = "value "
@@ -14,25 +14,8 @@ VALUE = "value "
 OPTIONAL = {"optional": True}
 
 Shape: TypeAlias = tuple[int | None, ...] | None
-Dim: TypeAlias = int | str | None
 # The kind of a leaf that is not known to consist of tensors: its dtype is the name of its class.
 TYPE = "type"
-
-
-def tensor_text(dtype: str, shape: Sequence[Dim] | None, notes: Sequence[str] = ()) -> str:
-    """Returns a tensor in text: `float32 [batch, 4]`, `float32 [?, 4]`, `float32 (unknown rank)`.
-
-    Args:
-        dtype: The canonical name.
-        shape: Sizes, or names of dims; None in it is an unknown size, None for it an unknown rank.
-        notes: What else to say of it, in parentheses.
-    """
-    if shape is None:
-        text, notes = dtype, ["unknown rank", *notes]
-    else:
-        sizes = ("?" if size is None else str(size) for size in shape)
-        text = f"{dtype} [{', '.join(sizes)}]"
-    return f"{text} ({', '.join(notes)})" if notes else text
 
 
 @dataclass(frozen=True)
@@ -62,8 +45,7 @@ class TensorRecord:
             notes.append(f"default {self.default}")
         if self.name is not None:
             notes.append(f"name {self.name}")
-        text = tensor_text(self.dtype, self.shape, notes)
-        return text if self.kind is None else f"{self.kind} {text}"
+        return tensor_text(self.dtype, self.shape, self.kind, notes)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from smdecl.names import LOOPS
+
 # Op to the positions of the inputs that decide what it draws.
 _SEEDED = {
     "RandomIndexShuffle": (1,),
@@ -48,7 +50,6 @@ _CALLS = {
     "While": (("body",), 0),
     "StatelessWhile": (("body",), 0),
 }
-_LOOPS = ("While", "StatelessWhile")
 _GRAPH = ""  # in the place of a function's name
 
 
@@ -134,7 +135,7 @@ class _Signature:
             else:  # such as a dataset, which gives its elements and what it captures
                 given = [inputs] * len(arguments)
             self._given[name].append((caller, given))
-            if node.op in _LOOPS:
+            if node.op in LOOPS:
                 body = node.attr["body"].func.name
                 self._given[name].append((body, [[reference] for reference in self._bodies[body].returns]))
 
@@ -196,7 +197,7 @@ class _Signature:
         for attribute in attributes:
             yield from ((name, self._bodies[name].returns[index]) for name in _called(node).get(attribute, ()))
         yield from ((function, decides) for decides in _data(node)[:first])
-        if node.op in _LOOPS:
+        if node.op in LOOPS:
             yield function, _data(node)[index]  # it may not run even once
             condition = node.attr["cond"].func.name
             yield from ((condition, decides) for decides in self._bodies[condition].returns)

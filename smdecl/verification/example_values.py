@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl.checks import tfrecord
-from smdecl.config.settings import Spec, shape_text
+from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, KeyPath, Problem
 from smdecl.exporting import user_code
+from smdecl.tensor_texts import shape_text
 
 _BATCH_OF_IMAGES = 4  # dims; an image itself has height, width and channels
 
@@ -157,7 +158,7 @@ def _array(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -
     sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
     if not tf.TensorShape(sizes).is_compatible_with(array.shape):
         hint = _SEVERAL if dtype == "string" and array.ndim < len(sizes or ()) else ""
-        told = f"got a value of shape {list(array.shape)}; takes {shape_text(shape or ())}{hint}"
+        told = f"got a value of shape {shape_text(array.shape)}; takes {shape_text(shape or ())}{hint}"
         raise ConfigError(Problem(path, told))
     return array
 

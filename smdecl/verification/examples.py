@@ -14,6 +14,7 @@ from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import ConfigError, Problem, VerificationError, nearest
 from smdecl.exporting import contract, leaks, user_code
 from smdecl.exporting.trace import Traced
+from smdecl.tensor_texts import tensor_text
 from smdecl.verification import example_values, tf_examples
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
@@ -258,4 +259,8 @@ def _form(inputs: Mapping[str, Any]) -> str:
 
 
 def _shapes(inputs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {tf.as_dtype(value.dtype).name} {list(value.shape)}" for name, value in inputs.items())
+    texts = []
+    for name, value in inputs.items():
+        dtype = tf.as_dtype(value.dtype).name
+        texts.append(f"{name} {tensor_text(dtype, value.shape)}")
+    return ", ".join(texts)

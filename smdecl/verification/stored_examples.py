@@ -17,8 +17,9 @@ import numpy.typing as npt
 from smdecl import files
 from smdecl.errors import VerificationError
 from smdecl.exporting import user_code
+from smdecl.names import OWN_FILES
 
-FILE = "assets.extra/smdecl/examples.npz"
+FILE = f"{OWN_FILES}/examples.npz"
 _INDEX = "examples.json"
 _LARGEST = 1 << 31  # bytes
 _LARGEST_INDEX = 1 << 24  # bytes

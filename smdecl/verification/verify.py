@@ -15,7 +15,9 @@ import tensorflow as tf
 from smdecl.config.settings import Signature, Verify, input_names, parts
 from smdecl.exporting import contract, user_code
 from smdecl.savedmodel import inspection
+from smdecl.savedmodel.array_distances import distances, wide
 from smdecl.savedmodel.records import Failure, VerificationRecord
+from smdecl.tensor_texts import tensor_text
 from smdecl.verification import load, stored_examples
 from smdecl.verification.stored_examples import Example
 
@@ -104,10 +106,7 @@ def _differences(
 def difference(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str | None:
     """Says where two arrays differ most by their tolerance, or returns None where they are equal, as two NaNs are."""
     if got.shape != expected.shape or got.dtype != expected.dtype:
-        return (
-            f": got {tf.as_dtype(got.dtype).name} {list(got.shape)},"
-            f" expected {tf.as_dtype(expected.dtype).name} {list(expected.shape)}"
-        )
+        return f": got {_form(got)}, expected {_form(expected)}"
     tolerance = _tolerance(expected.dtype, rtol, atol)
     a, b = np.atleast_1d(got), np.atleast_1d(expected)
     wrong = np.flatnonzero(_differ(a, b, tolerance))
@@ -127,15 +126,15 @@ def _tolerance(dtype: Any, rtol: float | None, atol: float | None) -> tuple[floa
     return float(default[0] if rtol is None else rtol), float(default[1] if atol is None else atol)
 
 
+def _form(array: Any) -> str:
+    return tensor_text(tf.as_dtype(array.dtype).name, array.shape)
+
+
 def _differ(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> Any:
     if tolerance is None:
         return got != expected
     with np.errstate(invalid="ignore", over="ignore"):  # infinities, of which only the unequal ones count
-        return ~np.isclose(_wide(got), _wide(expected), *tolerance, equal_nan=True)
-
-
-def _wide(array: Any) -> Any:
-    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+        return ~np.isclose(wide(got), wide(expected), *tolerance, equal_nan=True)
 
 
 def _worst(measures: Sequence[Any]) -> int:
@@ -147,17 +146,12 @@ def _worst(measures: Sequence[Any]) -> int:
 
 
 def _measures(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> list[Any]:
-    """Returns how wrong each element is: by NaN on one side alone, then by its tolerance, then by the distance."""
-    dtype = tf.as_dtype(expected.dtype)
-    if tolerance is not None:
-        a, b = _wide(got), _wide(expected)
-        with np.errstate(all="ignore"):  # infinities, and tolerances of 0
-            distance = np.abs(a - b)
-            ratio = distance / (tolerance[1] + tolerance[0] * np.abs(b))
-        return [np.isnan(a) != np.isnan(b), *(np.nan_to_num(m, nan=np.inf, posinf=np.inf) for m in (ratio, distance))]
-    if dtype.is_integer or dtype.is_quantized:
-        wide = np.uint64 if dtype == tf.uint64 else np.int64
-        a, b = got.astype(wide), expected.astype(wide)
-        # What wraps around between signed integers is right again without signs.
-        return [np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)]
-    return [np.zeros(len(got))]  # text and booleans are no further apart than others
+    """Returns how wrong each element is: by NaN in one alone, then by its tolerance, then by the distance."""
+    apart = distances(got, expected)
+    if tolerance is None:
+        return [apart]
+    with np.errstate(all="ignore"):  # infinities, and tolerances of 0
+        ratio = apart / (tolerance[1] + tolerance[0] * np.abs(wide(expected)))
+    is_alone = np.isnan(apart)
+    ratio, apart = (np.nan_to_num(each, nan=np.inf, posinf=np.inf) for each in (ratio, apart))
+    return [is_alone, ratio, apart]

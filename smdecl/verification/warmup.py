@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from smdecl.checks import serving_apis
 from smdecl.errors import ConfigError, Problem
-from smdecl.names import PREDICT
+from smdecl.names import PREDICT, WARMUP_FILE
 from smdecl.verification.stored_examples import Example
 
-FILE = "assets.extra/tf_serving_warmup_requests"
 _MAX_RECORDS = 1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)
 
 
@@ -35,7 +34,7 @@ def write(examples: Sequence[Example], name: str, method_names: Mapping[str, str
     if not examples:
         message = "got true, but there is no example to warm up with; give some under verify.examples"
         raise ConfigError(Problem(("publish", "warmup"), message))
-    path = directory / FILE
+    path = directory / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for example in islice(_in_turn(examples), _MAX_RECORDS):
