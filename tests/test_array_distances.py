@@ -3,7 +3,8 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from smdecl.array_distances import distances
+
+from smdecl.savedmodel.array_distances import distances
 
 INF, NAN = np.inf, np.nan
 

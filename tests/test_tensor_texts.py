@@ -1,9 +1,9 @@
 """Every tensor is written in one way."""
 
 import pytest
-from smdecl.records import TensorRecord
 
-from smdecl.config import Spec
+from smdecl.config.settings import Spec
+from smdecl.savedmodel.records import TensorRecord
 from smdecl.tensor_texts import tensor_text
 
 
