@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 import weakref
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,23 @@ def living(cycles):
 
 def test_garbage_of_a_long_build_is_collected():
     assert run(living, 200_000) < 100_000
+
+
+def pass_on(receiver, sender):
+    sender.send(receiver.recv() + 1)
+
+
+def test_two_functions_run_at_the_same_time():
+    options = {"failure": VerificationError, "doing": "passing on"}
+    (ours, first), (second, third), (fourth, theirs) = (Pipe() for _ in range(3))
+    with (
+        processes.running(pass_on, second, theirs, **options) as end,
+        processes.running(pass_on, first, third, **options),
+    ):
+        ours.send(1)
+        end()
+
+    assert fourth.recv() == 3
 
 
 def crash():

@@ -162,11 +162,40 @@ def run(
         UsageError: If this process is itself one that smdecl started.
         AbandonedError: If the group of this thread was abandoned.
     """
+    with running(function, *args, failure=failure, doing=doing, fresh=fresh, confinement=confinement) as result:
+        return result()
+
+
+@contextmanager
+def running(
+    function: Callable[..., Result],
+    /,
+    *args: Any,
+    failure: type[SmdeclError],
+    doing: str,
+    fresh: bool = False,
+    confinement: Confinement | None = None,
+) -> Iterator[Callable[[], Result]]:
+    """Starts what `run` runs, and yields a function that waits for its result and returns or raises it.
+
+    Leaving the block kills the process if it still runs.
+    """
     with _server_for(fresh) as server:
-        outcome = _run(server, _Task(function, args, {}, confinement), failure, doing)
-    if isinstance(outcome, SmdeclError):
-        raise outcome
-    return outcome  # type: ignore[no-any-return]
+        task = _Task(function, args, {}, confinement)
+        with _started(server, task, failure, doing) as outcome:
+
+            def result() -> Result:
+                got = outcome()
+                if isinstance(got, SmdeclError):
+                    raise got
+                return got  # type: ignore[no-any-return]
+
+            yield result
+
+
+def idle_cores() -> int:
+    """Returns how many cores run none of the processes that this thread's group has started."""
+    return len(os.sched_getaffinity(0)) - len(current().running)
 
 
 @contextmanager
@@ -181,7 +210,8 @@ def _server_for(fresh: bool) -> Iterator[Server]:
             server.stop()
 
 
-def _run(server: Server, task: _Task, failure: type[SmdeclError], doing: str) -> Any:
+@contextmanager
+def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str) -> Iterator[Callable[[], Any]]:
     receiver, sender = Pipe(duplex=False)
     waiter, go = Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
@@ -196,10 +226,14 @@ def _run(server: Server, task: _Task, failure: type[SmdeclError], doing: str) ->
         for ours in (sender, waiter, stderr):
             ours.close()
         go.send(None)
-        outcome = _receive(receiver, process, failure, doing)
-        if process.is_lost():
-            server.await_end()
-        return outcome
+
+        def outcome() -> Any:
+            received = _receive(receiver, process, failure, doing)
+            if process.is_lost():
+                server.await_end()
+            return received
+
+        yield outcome
     finally:
         # A child that was never told to go ends by itself where this end of its pipe is closed.
         for connection in (sender, waiter, stderr, receiver, go):

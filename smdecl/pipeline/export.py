@@ -13,16 +13,16 @@ from smdecl import files, schema
 from smdecl.checks import check, named_files, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
-from smdecl.config.settings import Composition, ExportConfig, Publish, Signature, Verify, parse_signature, parse_verify
+from smdecl.config.settings import Composition, ExportConfig, Publish, parse_signature, parse_verify
 from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
-from smdecl.pipeline import worker
+from smdecl.pipeline import loader_processes, worker
 from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, signing
-from smdecl.savedmodel.records import Failure, Finding, SignatureRecord, VerificationRecord
+from smdecl.savedmodel.records import Finding, SignatureRecord, VerificationRecord
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
             directory, made = make_release(config, composition, project, stage)
             verifying = time.perf_counter()
             with _warned(config, made, composition):
-                report = _verify(directory, config.signatures, config.verify, project)
+                report = loader_processes.run(directory, config.signatures, config.verify, project)
                 seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
                 if options.reproducible:
                     _require_reproducible(directory, config, composition, project, stage)
@@ -340,7 +340,7 @@ def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> V
     if undeclared := list(custom_ops.undeclared(recorded, project)):
         raise VerificationError([_in_manifest(directory, problem) for problem in undeclared])
     try:
-        return _verify(directory, signatures, parse_verify(values["verify"]), project)
+        return loader_processes.run(directory, signatures, parse_verify(values["verify"]), project)
     except VerificationError as error:
         differing = [_in_manifest(directory, problem) for problem in custom_ops.differing(recorded, project)]
         raise VerificationError([*error.problems, *differing]) from error
@@ -348,27 +348,3 @@ def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> V
 
 def _in_manifest(directory: Path, problem: Problem) -> Problem:
     return replace(problem, message=f"{directory / manifest.FILE}: {problem.message}")
-
-
-def _verify(
-    directory: Path, signatures: Mapping[str, Signature], options: Verify, project: Project
-) -> VerificationRecord:
-    report = processes.run(
-        worker.verify, directory, signatures, options, project,
-        failure=VerificationError, doing="loading and running the export",
-        confinement=Confinement((directory, *custom_ops.places(project))),
-    )  # fmt: skip
-    schema.require("verification", manifest.plain(report))
-    if report.failures:
-        raise VerificationError([_problem(failure, options) for failure in report.failures])
-    return report
-
-
-def _problem(failure: Failure, options: Verify) -> Problem:
-    key, number = failure.signature, failure.example
-    if key is None or number is None:
-        return Problem(("verify", "loaders"), f"the {failure.loader} loader {failure.message}")
-    # The examples of a signature are those that are given, or else generated ones, which have no line of their own.
-    if options.examples.get(key):
-        return Problem(("verify", "examples", key, number), f"{failure.loader} loader: {failure.message}")
-    return Problem(("signatures", key), f"example {number}, {failure.loader} loader: {failure.message}")
