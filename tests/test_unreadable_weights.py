@@ -50,21 +50,6 @@ def test_code_of_the_model_that_fails_on_its_weights_is_told_as_such(ready):
     assert "mykeras.py" in error.value.traceback_text
 
 
-def test_a_keras_file_with_code_in_it_is_refused(ready):
-    ((key, message),) = problems(ready, "mykeras.functional", "keras", "lambda.keras")
-
-    assert key == "weights.path"
-    assert message.startswith("'lambda.keras' cannot be read: ")
-    assert "lambda" in message.lower()
-
-
-def test_a_keras_file_of_other_classes_is_refused(ready):
-    ((key, message),) = problems(ready, "mykeras.functional", "keras", "custom.keras")
-
-    assert key == "weights.path"
-    assert "Could not locate class 'Custom'" in message
-
-
 def test_a_saved_model_without_variables_is_told(ready):
     for expect in ("full", "partial"):
         with pytest.raises((ConfigError, ModelError)) as error:

@@ -19,10 +19,11 @@ import tensorflow as tf
 from hydra.errors import InstantiationException
 
 from smdecl.config import trust
+from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.config.project import Project, make_importable
 from smdecl.config.settings import Devices, ExportConfig, Signature
 from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError, UsageError, nearest
-from smdecl.exporting import keras_models, keras_state, matching, methods, objects, restore, user_code
+from smdecl.exporting import keras_models, keras_state, matching, methods, objects, restore, unloadable, user_code
 from smdecl.exporting.specs import argument_names, argument_problems, arguments, find_method, type_spec
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.savedmodel.records import ObjectRecord, VariableRecord
@@ -279,15 +280,16 @@ def instantiate(node: dict[str, Any], path: KeyPath) -> Any:
         return hydra.utils.instantiate({"_convert_": "all", **node})
     except InstantiationException as error:
         cause = error.__cause__ or error
-        place, target = _failed_target(node, path, str(error))
-        raise user_code.failure(place, f"building {target}", cause) from cause
+        place, failed = _failed_target(node, path, str(error))
+        if failed["_target_"] == LOAD_KERAS:
+            raise unloadable.failure(place, failed, cause) from cause
+        raise user_code.failure(place, f"building {failed['_target_']}", cause) from cause
 
 
-def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[KeyPath, str]:
-    """Returns key path and `_target_` of what failed, which is `node` or a target in it; Hydra's message tells."""
+def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[KeyPath, Mapping[str, Any]]:
+    """Returns key path and node of the target that failed, which is `node` or one in it; Hydra's message tells."""
     full_key = _FULL_KEY.search(message)
-    place, found = path, node
-    target = str(node["_target_"])
+    place, found, target = path, node, node
     for part in re.findall(r"[^.\[\]]+", full_key.group(1)) if full_key else ():
         key = int(part) if isinstance(found, list) else part
         try:
@@ -295,7 +297,8 @@ def _failed_target(node: dict[str, Any], path: KeyPath, message: str) -> tuple[K
         except (LookupError, TypeError):  # a key that itself holds a dot
             break
         place = (*place, key)
-        target = str(found["_target_"]) if isinstance(found, dict) and "_target_" in found else target
+        if isinstance(found, dict) and "_target_" in found:
+            target = found
     return place, target
 
 

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import h5py
@@ -16,7 +17,7 @@ import h5py
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
-from smdecl.exporting import keras_models, keras_state, matching
+from smdecl.exporting import keras_errors, keras_models, keras_state, matching
 from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
 from smdecl.exporting.tensors import is_variable
 from smdecl.tensor_texts import shape_text
@@ -45,18 +46,43 @@ def restore_model(obj: Any, weights: Weights) -> Outcome:
     if not zipfile.is_zipfile(weights.path):
         message = f"{weights.path!r} is HDF5, which is read under that name for models of the legacy tf_keras alone"
         raise ConfigError(Problem(PATH, f"{message}; takes a .keras file of Keras 3"))
-    # The classes that the object itself is made of: Keras finds none by its module, for the file is mere data.
-    known = {type(layer).__name__: type(layer) for layer in obj._flatten_layers()}
-    models = keras_models.package_of(obj).models
-    source = matching.read(
-        weights.path,
-        lambda: models.load_model(weights.path, custom_objects=known, compile=False, safe_mode=True),
-    )
+    source = matching.read(weights.path, lambda: _load_model(obj, weights.path))
     matches = [*_copy_variables(source, obj), *_copy_state(source, obj, weights.path)]
     told = {match.name for match in matches}
     matches += (match for match in keras_state.lacking(keras_state.layers_of(obj)) if match.name not in told)
     is_like = type(source) is type(obj) and not any(match.problem for match in matches)
     return Outcome(matches, source if is_like else None)
+
+
+def _load_model(obj: Any, path: str) -> Any:
+    """Loads the model in a file by the classes and functions that the object itself is made of.
+
+    Keras finds none of them by its module, because the file is mere data.
+    """
+    models = keras_models.package_of(obj).models
+    try:
+        return models.load_model(path, custom_objects=_own_objects(obj), compile=False, safe_mode=True)
+    except Exception as error:
+        if unknown := keras_errors.unknown(error):
+            what = f"the {unknown.kind} {unknown.name!r}, which no layer of {type(obj).__name__} uses"
+            raise ConfigError(Problem(PATH, f"{path!r} holds {what}; expected a file of the same model")) from error
+        if keras_errors.holds_code(error):
+            expected = "expected weights of format keras_weights, which hold no code"
+            raise ConfigError(Problem(PATH, f"{path!r} holds {keras_errors.CODE}; {expected}")) from error
+        raise
+
+
+def _own_objects(obj: Any) -> dict[str, Any]:
+    """Returns the classes of the layers, and the functions and other objects of the project that they have."""
+    found: dict[str, Any] = {}
+    for layer in obj._flatten_layers():
+        found[type(layer).__name__] = type(layer)
+        for value in vars(layer).values():
+            used = value if isinstance(value, FunctionType) else type(value)
+            is_kerass = used.__module__.partition(".")[0] == "keras"
+            if not is_kerass and (used is value or hasattr(value, "get_config")):
+                found.setdefault(used.__name__, used)
+    return found
 
 
 def _require_keras(obj: Any, weights: Weights) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import variable_record
 from smdecl.tensor_texts import shape_text
@@ -76,6 +76,8 @@ def read(path: str, reader: Callable[..., Result], *args: Any) -> Result:
     """
     try:
         return reader(*args)
+    except SmdeclError:
+        raise
     except Exception as error:  # what a broken file makes TensorFlow, Keras or h5py raise is of many types
         frames = traceback.extract_tb(error.__traceback__)
         if any(user_code.is_users(frame.filename) for frame in frames):

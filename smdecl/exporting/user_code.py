@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smdecl.config import trust
 from smdecl.errors import KeyPath, ModelError, Problem
+from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
 
 _INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -19,7 +20,8 @@ _NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 def summary(error: BaseException) -> str:
     """Returns type and message of an error in a line, without the frames that AutoGraph and Keras put into messages."""
     kind = type(error).__name__
-    lines = [line.strip() for line in _plain(str(error)).splitlines() if line.strip()]
+    text = keras_errors.reason(_plain(str(error)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines and lines[0] == "in user code:":
         named = [index for index, line in enumerate(lines) if _NAMED.match(line)]
         lines = lines[named[-1] :] if named else lines[-1:]
@@ -28,6 +30,8 @@ def summary(error: BaseException) -> str:
         lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         del lines[0]
+    while len(lines) > 1 and lines[0].endswith(":"):  # what it announces is on the next line
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
     return f"{kind}: {lines[0]}" if lines else kind
 
 
