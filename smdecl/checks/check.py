@@ -142,7 +142,7 @@ def _check_trust(values: Mapping[str, Any], project: Project) -> Iterator[Proble
             yield Problem(path, "would download weights; write weights: null beside it and restore them by weights=...")
         else:
             for place, file in frameworks.files(target, node):
-                if reason := trust.refuse_file(file, project):
+                if reason := trust.refuse_file(file, project) or files.refuse_holes(file):
                     yield Problem((*path[:-1], *place), reason)
     yield from itertools.starmap(Problem, frameworks.refuse_arguments(dict(values)))
 

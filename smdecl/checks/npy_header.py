@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import math
+import os
 import re
 import struct
 import zipfile
@@ -10,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
-from smdecl import files
+from smdecl import budgets, files
 
 SUFFIXES = (".npz", ".npy")
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # of the header, by version of the format
 _LONGEST = 10_000  # bytes of a header, as NumPy takes them
+_SIZED = re.compile(r"[<>|=]?([a-zA-Z])(\d+)")  # a dtype whose values have a size, such as <f4 or |S12
+_CHARACTER = 4  # bytes, in NumPy's strings of kind U
+_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,12 @@ def keys(path: Path) -> list[str] | None:
 
     Raises:
         OSError, zipfile.BadZipFile: Where it cannot be read.
+        ValueError: Where it would unpack to far more than its size.
     """
     with files.open_regular(path) as file:
         if file.read(len(_MAGIC)) == _MAGIC:
             return None
-        with zipfile.ZipFile(file) as archive:
+        with _archive(file, path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
@@ -54,8 +60,8 @@ def header(path: Path, key: str | None) -> Header:
     Raises:
         ValueError: Where it is none; broken archives make zipfile raise errors of many other types.
     """
-    with _opened(path, key) as file:
-        return _header(file)
+    with _opened(path, key) as (file, size):
+        return _header(file, size)
 
 
 def may_be_cut(path: Path, key: str | None) -> bool:
@@ -64,15 +70,25 @@ def may_be_cut(path: Path, key: str | None) -> bool:
     NumPy pads fixed-width strings with zeros, so a value that is shorter than the width reads the
     same whether it ended in zeros or not. Text never does.
     """
-    with _opened(path, key) as file:
-        found = _header(file)
+    with _opened(path, key) as (file, size):
+        found = _header(file, size)
         if found.kind != "S" or found.width == 0:
             return False
-        content = file.read()
-    cells = (content[start : start + found.width] for start in range(0, len(content), found.width))
-    values = [cell.rstrip(b"\0") for cell in cells]
-    is_text = all(map(_is_text, values))
-    return not is_text and any(len(value) < found.width for value in values)
+        has_short = has_bytes = False
+        for cell in _cells(file, found.width):
+            value = cell.rstrip(b"\0")
+            has_short = has_short or len(value) < found.width
+            has_bytes = has_bytes or not _is_text(value)
+            if has_short and has_bytes:
+                return True
+    return False
+
+
+def _cells(file: IO[bytes], width: int) -> Iterator[bytes]:
+    """Yields the values of an array, without having all of them in memory."""
+    while block := file.read(max(1, _BLOCK // width) * width):
+        for start in range(0, len(block), width):
+            yield block[start : start + width]
 
 
 def _is_text(value: bytes) -> bool:
@@ -86,18 +102,28 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
 @contextmanager
-def _opened(path: Path, key: str | None) -> Iterator[IO[bytes]]:
+def _opened(path: Path, key: str | None) -> Iterator[tuple[IO[bytes], int]]:
+    """Opens an array in a file; gives how many bytes it has, too."""
     with files.open_regular(path) as file:
         if key is None:
-            yield file
+            yield file, os.fstat(file.fileno()).st_size
             return
-        with zipfile.ZipFile(file) as archive:
+        with _archive(file, path) as archive:
             name = f"{key}.npy" if f"{key}.npy" in archive.namelist() else key
             with archive.open(name) as member:
-                yield member
+                yield member, archive.getinfo(name).file_size
 
 
-def _header(file: IO[bytes]) -> Header:
+@contextmanager
+def _archive(file: BinaryIO, path: Path) -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(file) as archive:
+        size = os.fstat(file.fileno()).st_size
+        if reasons := list(budgets.refuse_archive(archive, str(path), size)):
+            raise ValueError(reasons[0])
+        yield archive
+
+
+def _header(file: IO[bytes], size: int) -> Header:
     start = file.read(len(_MAGIC) + 2)
     form = _LENGTHS.get(start[-2]) if start.startswith(_MAGIC) and len(start) > len(_MAGIC) else None
     if form is None:
@@ -106,7 +132,21 @@ def _header(file: IO[bytes]) -> Header:
     if length > _LONGEST:
         raise ValueError(f"has a header of {length} bytes; takes at most {_LONGEST}")
     said = ast.literal_eval(file.read(length).decode("latin1").strip())
-    descr, shape = said["descr"], said["shape"]
+    descr = said["descr"]
+    shape = tuple(int(dim) for dim in said["shape"])
+    claimed = math.prod(shape) * _item_size(descr)
+    if min(shape, default=0) < 0 or claimed > size:
+        told = f"claims {claimed} bytes by its shape {list(shape)}, and has {size} bytes"
+        raise ValueError(told)
     kind = descr[1] if isinstance(descr, str) else "V"
     width = int(descr[2:]) if kind == "S" else 0
-    return Header(kind, tuple(int(size) for size in shape), width)
+    return Header(kind, shape, width)
+
+
+def _item_size(descr: object) -> int:
+    """Returns the bytes of each value, at least: some dtypes do not say it."""
+    sized = _SIZED.match(descr) if isinstance(descr, str) else None
+    if sized is None:
+        return 1
+    kind, number = sized.groups()
+    return int(number) * (_CHARACTER if kind == "U" else 1)

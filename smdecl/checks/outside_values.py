@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from smdecl import budgets
 from smdecl.checks.weights_formats import FORMATS, HDF5
 from smdecl.config import trust
 from smdecl.config.settings import ExportConfig
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".h5", ".hdf5")
 _EXPECTED = "expected values in the file itself; save the weights again with Keras"
-# Keras compresses nothing. What claims to unpack to more than this could fill memory and disk.
-_MOST_UNPACKED = 64 << 20
-_MOST_TIMES = 100
 
 
 def require_own_values(config: ExportConfig) -> None:
@@ -64,6 +62,7 @@ def refuse_members(path: Path) -> Iterator[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            large = list(budgets.refuse_archive(archive, str(path), path.stat().st_size))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return
     seen: set[str] = set()
@@ -71,6 +70,7 @@ def refuse_members(path: Path) -> Iterator[str]:
         if reason := _refuse_member(member, member.filename in seen):
             yield f"the member {member.filename!r} of {str(path)!r} {reason}"
         seen.add(member.filename)
+    yield from large
 
 
 def _refuse_member(member: zipfile.ZipInfo, is_double: bool) -> str | None:
@@ -79,15 +79,7 @@ def _refuse_member(member: zipfile.ZipInfo, is_double: bool) -> str | None:
         return "leads out of the archive; expected a relative name without '..'"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a symbolic link; expected a file"
-    if is_double:
-        return "is there twice; expected each name once"
-    return _refuse_size(member.file_size, member.compress_size)
-
-
-def _refuse_size(unpacked: int, stored: int) -> str | None:
-    if unpacked <= max(_MOST_UNPACKED, _MOST_TIMES * stored):
-        return None
-    return f"unpacks {stored} bytes to {unpacked}; expected at most {_MOST_TIMES} times its size"
+    return "is there twice; expected each name once" if is_double else None
 
 
 def refuse_objects(path: Path) -> Iterator[str]:
@@ -168,4 +160,4 @@ def _refuse_dataset(dataset: h5py.Dataset) -> str | None:
     if dataset.is_virtual:
         return f"is a view of other data sets; {_EXPECTED}"
     size = math.prod(dataset.shape or (0,)) * dataset.id.get_type().get_size()
-    return _refuse_size(size, dataset.id.get_storage_size())
+    return budgets.refuse_size(size, dataset.id.get_storage_size())

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from smdecl import files
 from smdecl.checks import npy_header, tfrecord
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
@@ -118,7 +119,7 @@ def _check_file(
     path: KeyPath, value: Mapping[str, Any], spec: settings.Spec | None, project: Project
 ) -> Iterator[Problem]:
     file, key = Path(value["file"]), value.get("key")
-    if reason := trust.refuse_file(value["file"], project):
+    if reason := trust.refuse_file(value["file"], project) or files.refuse_holes(value["file"]):
         yield Problem((*path, "file"), reason)
     elif key is not None and file.suffix not in npy_header.SUFFIXES:
         yield Problem((*path, "key"), f"got {key!r} for {value['file']!r}; only an .npz file takes one")

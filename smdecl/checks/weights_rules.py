@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from smdecl import files
 from smdecl.checks import outside_values, paths
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
 from smdecl.config import trust
@@ -69,8 +70,12 @@ def _refuse(
 ) -> Iterator[str]:
     """Yields what is wrong with a file that exists.
 
-    That is its content, or else that it has no digest in `sha256`, where others have.
+    That is that it is sparse, its content, or else that it has no digest in `sha256`, where others have.
     """
+    sparse = [reason for reason in map(files.refuse_holes, names) if reason is not None]
+    if sparse:
+        yield from sparse
+        return
     try:
         reason = refuse(path)
     except OSError as error:

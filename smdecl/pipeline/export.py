@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -159,6 +160,13 @@ def make_release(
 def _require_plain_files(directory: Path) -> None:
     """Refuses what the model's code has put beside the SavedModel that would lead elsewhere when it is read."""
     problems = []
+    try:
+        found = files.walk(directory)
+        files.require_stored(directory / name for name, entry in found if entry.is_file())
+    except OSError as error:
+        name = os.path.relpath(error.filename, directory)
+        message = f"the model's code has put {printable(name)!r} into the release: {error.strerror}"
+        problems.append(Problem(("model",), message))
     for name, entry in files.walk(directory):
         is_directory = entry.is_dir(follow_symlinks=False)
         is_file = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1

@@ -68,9 +68,9 @@ def write(
         sources: What it was made from.
         project_root: Where the source commit is looked up.
     """
-    listed = {
-        name: {"size": path.stat().st_size, "sha256": files.sha256(path)} for name, path in _regular_files(directory)
-    }
+    there = dict(_regular_files(directory))
+    files.require_stored(there.values())
+    listed = {name: _entry(path) for name, path in there.items()}
     manifest = {
         "manifest_version": manifest_versions.CURRENT,
         "name": recorded["name"],
@@ -110,6 +110,10 @@ def _line(name: str, sha256: str) -> str:
 
 _BACKSLASH = "\\"
 _ESCAPED = str.maketrans({_BACKSLASH: r"\\", "\n": r"\n", "\r": r"\r"})
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": files.sha256(path)}
 
 
 def attest(directory: Path) -> None:
@@ -229,6 +233,7 @@ def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
     known = manifest["files"]
     try:
         found = dict(files.walk(directory))
+        files.require_stored(directory / name for name in _alike(found, known))
     except OSError as error:
         yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
         return
@@ -245,6 +250,14 @@ def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
         if name not in expected:
             yield Problem((), f"{directory / name}: was added")
     yield from _compare_signed(directory, manifest)
+
+
+def _alike(found: Mapping[str, os.DirEntry[str]], known: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the files that have the size of their entry in the manifest: all others are not read."""
+    for name, entry in known.items():
+        is_file = name in found and found[name].is_file(follow_symlinks=False)
+        if is_file and found[name].stat().st_size == entry["size"]:
+            yield name
 
 
 def _difference(path: Path, entry: Mapping[str, Any]) -> str | None:

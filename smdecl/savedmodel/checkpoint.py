@@ -12,9 +12,10 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -32,6 +33,7 @@ _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _CHECKSUM = 4  # bytes, between the lengths of texts and the texts
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
+_BLOCK = 1 << 22  # bytes to read at a time: whole numbers of every dtype
 _HIGHEST_RANK = 254  # of a tensor in TensorFlow
 _SLICE = b"\0"  # what the key of a slice begins with
 _OF_OTHER_CHECKSUMS = ("variant", "resource")  # no value of them can be read here
@@ -74,9 +76,42 @@ class Tensor:
             value, checksum = self._value(self._data())
         except (OSError, ValueError, IndexError) as error:
             raise ContractError(f"{self.file}: {self.name} cannot be read: {error}") from error
+        self.require_checksum(checksum)
+        return value
+
+    @property
+    def number(self) -> np.dtype[Any] | None:
+        """The dtype of its numbers in NumPy; None for texts, and where NumPy has none."""
+        dtype: np.dtype[Any] | None = None if self.dtype == "string" else _numpy_dtype(self.dtype)
+        return dtype
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yields the bytes in blocks of whole numbers, never all of them at once.
+
+        Raises:
+            ContractError: Where the file does not hold them, or they are not as many as the shape says.
+        """
+        try:
+            self._require_size()
+            with self._file() as file:
+                for start in range(0, self.size, _BLOCK):
+                    yield file.read(min(_BLOCK, self.size - start))
+        except (OSError, ValueError) as error:
+            raise ContractError(f"{self.file}: {self.name} cannot be read: {error}") from error
+
+    def _require_size(self) -> None:
+        number = self.number
+        if number is not None and self.size != math.prod(self.shape) * number.itemsize:
+            raise ValueError(f"{self.size} bytes are not those of the shape {list(self.shape)}")
+
+    def require_checksum(self, checksum: int) -> None:
+        """Compares the CRC-32C of the bytes that were read.
+
+        Raises:
+            ContractError: Where it differs from that in the index.
+        """
         if masked(checksum) != self.checksum and self.dtype not in _OF_OTHER_CHECKSUMS:
             raise ContractError(f"{self.file}: content of {self.name!r} differs from its checksum")
-        return value
 
     def _value(self, data: bytes) -> tuple[npt.NDArray[Any], int]:
         if self.dtype == "string":
@@ -84,17 +119,23 @@ class Tensor:
             value = np.empty(len(texts), object)
             value[:] = texts
             return value.reshape(self.shape), checksum
-        dtype = _numpy_dtype(self.dtype)
+        dtype = self.number
         if dtype is None:
             return np.frombuffer(data, np.uint8), crc32c(data)
         return np.frombuffer(data, dtype).reshape(self.shape), crc32c(data)
 
     def _data(self) -> bytes:
+        with self._file() as file:
+            return file.read(self.size)
+
+    @contextmanager
+    def _file(self) -> Iterator[BinaryIO]:
+        """Opens the file at the first of its bytes."""
         with files.open_regular(self.file) as file:
             if self.end > os.fstat(file.fileno()).st_size:
                 raise ValueError("the file is too short for it")
             file.seek(self.offset)
-            return file.read(self.size)
+            yield file
 
 
 def exists(prefix: Path) -> bool:
