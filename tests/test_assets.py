@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from smdecl.savedmodel import inspection
 from tests.conftest import tree
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 TABLES = """
 import tensorflow as tf

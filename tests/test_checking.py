@@ -13,7 +13,7 @@ from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, TrustError
 from tests.conftest import ROOT
 
-INVALID = Path(__file__).parent / "invalid"
+INVALID = ROOT / "tests/invalid"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (INVALID / "release").glob("*.yaml")))

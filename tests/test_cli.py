@@ -19,6 +19,7 @@ from smdecl.errors import UsageError
 from smdecl.pipeline.worker import Plan
 from smdecl.savedmodel.records import ObjectRecord, SignatureRecord, TensorRecord
 from tests.conftest import ROOT, run_cli, spawn_cli
+from tests.waiting import imports_tensorflow, processes_with, wait_for
 
 
 def test_one_line_exports_the_adder_and_again_its_next_version(project):
@@ -275,18 +276,6 @@ def test_a_config_error_does_not_wait_for_tensorflow(tmp_path):
     assert processes_with(marker) == []
 
 
-def processes_with(marker):
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if marker.encode() in (entry / "environ").read_bytes():
-                    found.append(entry.name)
-            except OSError:  # it has ended in between
-                continue
-    return found
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("after", ["start", "import", "build"])
 def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
@@ -301,9 +290,12 @@ def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
         cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    if after == "import":
-        time.sleep(1.5)  # in the middle of it, on most machines
-    wait_for(lambda: Path("building").exists() if after == "build" else len(processes_with(marker)) > 1)
+    reached = {
+        "start": lambda: len(processes_with(marker)) > 1,
+        "import": lambda: imports_tensorflow(marker),
+        "build": Path("building").exists,
+    }
+    wait_for(reached[after])
     if after == "build":
         assert list(Path("exports/adder").glob(".smdecl-*"))
     os.killpg(process.pid, number)  # as a terminal does
@@ -316,23 +308,26 @@ def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
     scratch.rmdir()  # it is empty
 
 
-def wait_for(condition, seconds=300.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+WAITING = """
+import pathlib, time
+from smdecl.models import Adder
+pathlib.Path("building").touch()
+while not pathlib.Path("hung_up").exists():
+    time.sleep(0.05)
+"""
 
 
 @pytest.mark.slow
 def test_nohup_is_honoured(project):
-    project.write("mynet.py", "import time\nfrom smdecl.models import Adder\ntime.sleep(2)\n")
+    project.write("mynet.py", WAITING)
     process = subprocess.Popen(
         ["nohup", sys.executable, "-m", "smdecl", "model._target_=mynet.Adder"],
         cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    wait_for(lambda: Path("exports").exists())
+    wait_for(Path("building").exists)
     process.send_signal(signal.SIGHUP)
+    Path("hung_up").touch()
 
     assert process.communicate(timeout=300)[0] == "exports/adder/1\n"
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 import smdecl
 from smdecl.errors import UsageError
 from tests.conftest import ROOT
-from tests.test_cli import wait_for
+from tests.waiting import wait_for
 
 
 def test_after_an_interrupted_sweep_the_process_exports_all_the_same(project, interruptible):
@@ -266,7 +266,7 @@ def test_a_program_that_has_not_used_hydra_yet_finds_it_unused():
         "print(set(Singleton._instances) - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
 
     assert done.stdout == "set()\n", done.stderr

@@ -17,6 +17,7 @@ import pytest
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
 from smdecl.isolation import processes
 from tests.conftest import ROOT
+from tests.waiting import wait_for
 
 
 def run(function, *args):
@@ -156,22 +157,16 @@ def test_what_a_child_leaves_in_its_temporary_directory_is_removed():
 
 
 def sleep_beside_a_child(path):
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "3600"])
     Path(path).write_text(f"{os.getpid()} {child.pid}")
-    time.sleep(60)
+    time.sleep(3600)
 
 
-def gone(pid, within=300.0):
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
+def is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 @pytest.mark.parametrize(
@@ -192,13 +187,13 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, nu
     process = interruptible(
         [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
     )
-    while not (pids.exists() and pids.read_text().count(" ")):
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_for(lambda: process.poll() is not None or (pids.exists() and " " in pids.read_text()))
     process.send_signal(number)
     process.communicate(timeout=300)
 
-    assert [gone(pid) for pid in pids.read_text().split()] == [True, True]
+    started = pids.read_text().split()
+    assert len(started) == 2
+    wait_for(lambda: all(map(is_gone, started)))
 
 
 def test_a_script_without_a_main_guard_exports_once(tmp_path):
@@ -236,7 +231,7 @@ def test_a_script_that_exports_its_own_class_does_not_start_itself_again(tmp_pat
     )
     done = subprocess.run(
         [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
     # The second start is the model's process, which imports the script and is refused there.

@@ -9,7 +9,7 @@ import tensorflow as tf
 from smdecl.errors import ContractError
 from smdecl.release import manifest
 from tests.conftest import run_script
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 SPEC = "{inputs: {x: {shape: [batch, 4], dtype: float32}}}"
 NET = """

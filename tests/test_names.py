@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from smdecl.checks import signature_rules
 from smdecl.errors import ConfigError
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 NET = """
 import tensorflow as tf

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from smdecl.errors import ConfigError, ContractError, ModelError
 from smdecl.savedmodel import inspection
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 MODULES = """
 import tensorflow as tf

@@ -11,7 +11,7 @@ from smdecl.exporting import save
 from smdecl.savedmodel import inspection
 from smdecl.verification import load
 from tests.conftest import tree
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 NET = """
 import tensorflow as tf

@@ -9,15 +9,8 @@ import tensorflow as tf
 
 from smdecl.cli import report
 from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
-from smdecl.savedmodel import inspection
-from smdecl.verification import load
 from tests.conftest import tree
-
-
-def serve(path, key, **inputs):
-    """Runs a signature through the C++ loader."""
-    graph = inspection.read(path).meta_graphs[0]
-    return load.load_cpp(path, sorted(graph.meta_info_def.tags), graph.signature_def)(key, inputs)
+from tests.serving import serve
 
 
 def test_adder_is_exported_and_served(project):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from smdecl.errors import ContractError, PublishError
 from smdecl.savedmodel import inspection
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 
 def meta_graph(release):

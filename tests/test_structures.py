@@ -12,7 +12,7 @@ import tensorflow as tf
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, ModelError
 from smdecl.exporting import structures
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 SPEC = Spec((None,), "float32")
 SPECS = {"start": SPEC, "stop": SPEC}

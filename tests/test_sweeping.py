@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, tree
-from tests.test_cli import processes_with, wait_for
+from tests.waiting import processes_with, wait_for
 
 
 def sweep_record(root):
@@ -224,9 +224,8 @@ def test_every_variant_is_checked(project):
 
 
 FAILING = """
-import os, time
+import os
 def make(k):
-    time.sleep(0.2 * k)
     raise ValueError(f"no [/INST] with {os.environ['OMP_NUM_THREADS']}")
 """
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl.errors import ConfigError, ContractError, ModelError, VerificationError
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 NET = """
 import collections

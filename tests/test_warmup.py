@@ -7,7 +7,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from smdecl.errors import ConfigError
 from smdecl.names import WARMUP_FILE
 from tests.conftest import tree
-from tests.test_pipeline import serve
+from tests.serving import serve
 
 
 def requests(path):
