@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
@@ -16,7 +17,12 @@ from tests.conftest import ROOT
 
 
 def served(path):
-    config = text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig())
+    return served_text(path.read_text())
+
+
+def served_text(text):
+    """Returns what a server reads: model to base path."""
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     return {model.name: model.base_path for model in config.model_config_list.config}
 
 
@@ -41,19 +47,130 @@ def test_names_and_places_of_any_kind_are_kept(tmp_path):
     assert served(path)["grüß"] == str(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "model_config_list {}", "# mine\nmodel_config_list {\n}\n", "\0"])
-def test_what_smdecl_did_not_write_is_left_alone(project, text):
-    path = project.write("models.config", text)
+HAND_WRITTEN = """\
+# The models of the shop. "config {" in a comment is none.
+model_config_list: {
+  # First, because it is asked most.
+  config: {
+    name: 'ranker'   # single quotes
+    base_path: "/models/" 'ranker'
+    model_platform: "tensorflow"
+    model_version_policy { specific { versions: 3, versions: 5 } }
+    version_labels { key: "stable" value: 3 };
+  }
+    config <
+      base_path: "/models/old"  name: "\\x61dder",
+      model_platform: "tensorflow" logging_config { log_collector_config { type: "}" } }
+    >
+  config { name: "a \\"b\\" { config {", model_platform: 'tensorflow' }
+}
+"""
+PLATFORM = 'model_platform: "tensorflow"'
+
+
+def added(path, text, name, base="/new"):
+    """Returns the text of a models.config after a model was added, without what it was before."""
+    path.write_bytes(text.encode())
+    models_config.add(path, name, base)
+    served(path)
+    return path.read_bytes().decode()
+
+
+def test_of_a_file_that_a_person_wrote_the_entry_of_the_model_alone_is_changed(tmp_path):
+    path = tmp_path / "models.config"
+
+    assert added(path, HAND_WRITTEN, "ranker") == HAND_WRITTEN.replace("\"/models/\" 'ranker'", '"/new"')
+    assert added(path, HAND_WRITTEN, "adder") == HAND_WRITTEN.replace("/models/old", "/new")
+    assert added(path, HAND_WRITTEN, 'a "b" { config {') == HAND_WRITTEN.replace(
+        '{ config {"', '{ config {" base_path: "/new"'
+    )
+    assert added(path, HAND_WRITTEN, "ranker", "/models/ranker") == HAND_WRITTEN
+    new = f'  config {{\n    name: "new"\n    base_path: "/new"\n    {PLATFORM}\n  }}\n'
+    assert added(path, HAND_WRITTEN, "new") == f"{HAND_WRITTEN[:-2]}{new}}}\n"
+    assert served(path) == {
+        "ranker": "/models/ranker", "adder": "/models/old", 'a "b" { config {': "", "new": "/new",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# mine",
+        "model_config_list {}",
+        "model_config_list {\r\n}\r\n",
+        "model_config_list: < config: [ { name: 'a' }, { name: 'b' } ] >",
+        "model_config_list { config { name: 'a' } } # the end",
+        "  model_config_list {\n\tconfig { name: 'a' }\n  }",
+    ],
+)
+def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
+    path = tmp_path / "models.config"
+    before = served_text(text)
+
+    after = added(path, text, "new")
+
+    assert served(path) == {**before, "new": "/new"}
+    assert all(line in after for line in text.splitlines() if "}" not in line)
+    assert after.count("\r\n") == (after.count("\n") if "\r\n" in text else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\0", "'models.config', line 1: Expected identifier or number"),
+        ("model_config_list {\n  config {\n", "'models.config', line 2: Expected \"}\""),
+        (
+            "model_config_list {\n  config { name: 3 }\n}\n",
+            "line 2: Expected string but found: '3'; expected a ModelServer",
+        ),
+        ("\nmodel_config_list { config { name: 'a }\n}", "line 2: String missing ending quote"),
+        (
+            "model_config_list {}\nmodel_config_list {}",
+            'line 2: .* should not have multiple "model_config_list" fields',
+        ),
+        ("model_config_list {\n config { name: 'a' }\n config { name: 'a' }\n}", "line 3: lists the model 'a' again"),
+        ("custom_model_config { }", "line 1: has a custom_model_config, beside which a server reads no list of models"),
+        ("a {" * 5000, "'models.config' is nested too deep"),
+        ("\ud800", "'models.config' cannot be read: .*utf-8"),
+    ],
+    ids=["nul", "cut off", "number", "quote", "two lists", "twice", "custom", "deep", "bytes"],
+)
+def test_a_broken_file_is_told_with_its_line_and_left_alone(tmp_path, monkeypatch, text, told):
+    monkeypatch.chdir(tmp_path)
+    path = Path("models.config")
+    path.write_bytes(text.encode(errors="surrogatepass"))
+
+    with pytest.raises(PublishError, match=told):
+        models_config.require_valid(path)
+    with pytest.raises(PublishError, match=told):
+        models_config.add(path, "new", "/new")
+
+    assert path.read_bytes() == text.encode(errors="surrogatepass")
+    assert os.listdir() == ["models.config"]
+
+
+def test_a_broken_file_is_told_before_anything_is_built(project):
+    project.write("models.config", "mine")
 
     with pytest.raises(PublishError) as error:
         project.export("publish.models_config=models.config")
 
     assert str(error.value) == (
-        "override 'publish.models_config=models.config': publish.models_config: 'models.config' holds more than smdecl"
-        " writes, which would be lost; takes a file of its own"
+        "override 'publish.models_config=models.config': publish.models_config: 'models.config', line 1: Expected \"{\";"
+        " expected a ModelServerConfig of TensorFlow Serving, as text"
     )
-    assert path.read_text() == text
     assert not (project.root / "exports").exists()
+
+
+def test_the_mode_of_a_file_is_kept(tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text("")
+    path.chmod(0o640)
+
+    models_config.add(path, "a", "/a")
+
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_file_that_became_another_meanwhile_is_told_and_the_release_stands(project):

@@ -113,7 +113,7 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
 def _require_ours(options: Publish) -> None:
     """Keeps files that somebody else has written from being added to, before anything is built."""
     if options.models_config is not None:
-        models_config.require_ours(Path(options.models_config))
+        models_config.require_valid(Path(options.models_config))
     if options.run_record is not None:
         run_record.require_ours(Path(options.run_record))
 
