@@ -163,6 +163,15 @@ def _run_script(code: str, arguments: Sequence[str]) -> None:
     exec(compile(code, "script", "exec"), {"__name__": "__main__"})
 
 
+def server_pid() -> int:
+    """Returns, in a process that was started by `isolating.run`, the id of its server."""
+    return parent_of(os.getppid())
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def spawn_cli(*arguments: str, cwd: Path, env: dict | None = None) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "smdecl", *arguments],

@@ -16,7 +16,7 @@ import pytest
 
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
 from smdecl.isolation import processes
-from tests.conftest import ROOT
+from tests.conftest import ROOT, server_pid
 from tests.waiting import wait_for
 
 
@@ -96,6 +96,7 @@ def test_a_process_that_exits_without_a_word_is_an_error():
 
 def end_with_the_server():
     """Does what a scheduler does that ends all processes of a job."""
+    os.kill(server_pid(), signal.SIGKILL)
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 

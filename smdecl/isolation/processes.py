@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import io
-import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.process
 import multiprocessing.resource_tracker
@@ -23,15 +21,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import confine
+from smdecl.isolation import confine, descendants, results
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.groups import Group, current, require_wanted
+from smdecl.isolation.results import ResultError
 from smdecl.isolation.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
@@ -149,7 +148,8 @@ def run(
     """Runs `function(*args)` in a pristine process and returns what it returns.
 
     Args:
-        function: Importable by its name; what it takes and returns can be pickled.
+        function: Importable by its name; what it takes and returns can be pickled. What it returns must be what its
+            annotation says.
         args: Of the function.
         failure: What to raise where the process dies without a word.
         doing: What the process was doing, for that error's text.
@@ -228,7 +228,7 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
         go.send(None)
 
         def outcome() -> Any:
-            received = _receive(receiver, process, failure, doing)
+            received = _receive(receiver, process, results.returned_by(task.function), failure, doing)
             if process.is_lost():
                 server.await_end()
             return received
@@ -276,17 +276,17 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], doing: str) -> Any:
+def _receive(receiver: Connection, process: Child, returned: Any, failure: type[SmdeclError], doing: str) -> Any:
     begun = False
     ready = wait([receiver, process.sentinel])
     if receiver in ready or receiver.poll():
         try:
             receiver.recv()
             begun = True
-            return _Results(io.BytesIO(receiver.recv_bytes(_LARGEST_RESULT))).load()
+            return results.read(receiver.recv_bytes(_LARGEST_RESULT), returned)
         except (EOFError, OSError):  # it died before it had said all
             pass
-        except Exception as error:  # any pickle may be in it
+        except ResultError as error:
             return failure(Problem((), f"the process that was {doing} returned no result: {error}"))
     require_wanted()
     with _children:
@@ -301,28 +301,6 @@ def _receive(receiver: Connection, process: Child, failure: type[SmdeclError], d
 
 
 _LARGEST_RESULT = 1 << 30  # bytes
-
-
-class _Results(pickle.Unpickler):
-    """Reads what a process has made: records and errors, and nothing that would run here.
-
-    Code that took the process over could write any pickle, and would be out of its confinement.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _PATHS:
-            return super().find_class(module, name)
-        if module in _OF_RESULTS and name.isidentifier() and not name.startswith("_"):
-            found = super().find_class(module, name)
-            is_record = is_dataclass(found) or (isinstance(found, type) and issubclass(found, Exception))
-            if isinstance(found, type) and found.__module__ == module and is_record:
-                return found
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no stage returns")
-
-
-# Where the records and errors are that stages return; to make one of them does nothing else.
-_OF_RESULTS = ("smdecl.config.settings", "smdecl.errors", "smdecl.pipeline.worker", "smdecl.savedmodel.records")
-_PATHS = (("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"))
 
 
 def _describe_exit(exitcode: int) -> str:
@@ -345,22 +323,25 @@ def _end(process: Child) -> None:
 
 
 def _kill(process: Child) -> None:
-    """Kills a child, with whatever the model's own code has started in it."""
-    if process.pid is None:
-        return
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # it is gone, or has not yet made a group of its own
-        process.kill()
+    """Kills a child, with whatever the model's own code has started in it.
+
+    The keeper that it is kills all of that, and ends after it.
+    """
+    if process.pid is not None:
+        process.terminate()
 
 
 def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Task) -> None:
-    os.setpgid(0, 0)
+    os.setpgid(0, 0)  # a signal to the group of the process that started this one is no concern of this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
     try:
         waiter.recv()
     except EOFError:  # it was interrupted while this process was being started
         os._exit(0)
+    kept = descendants.fork_keeper()
+    if kept != 0:
+        sender.close()  # its end tells that the kept process has ended
+        descendants.keep(kept)
     os.environ.clear()
     os.environ.update(task.environment)
     gc.set_threshold(*_GARBAGE)
@@ -374,7 +355,6 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     if is_confined:
         # tf_keras reads its settings in the home directory when it is imported, and fails where it may not.
         os.environ["KERAS_HOME"] = tempfile.gettempdir()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     sender.send(None)  # from here on, what ends this process is the function's doing
     outcome = _outcome(task.function, task.args)
     if is_confined and isinstance(outcome, SmdeclError):
@@ -423,13 +403,6 @@ def _send(sender: Connection, outcome: Any) -> None:
         sender.send(outcome)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         sender.send(InternalError(f"a result cannot be sent: {error}"))
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os.killpg(0, signal.SIGKILL)
 
 
 def _outcome(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from smdecl.errors import VerificationError
 from smdecl.isolation import processes
-from tests.conftest import ROOT
+from tests.conftest import ROOT, server_pid
 
 SMDECL = f"{sys.executable} -m smdecl"
 
@@ -50,11 +50,11 @@ def test_a_mask_that_takes_every_right_leaves_the_owner_his(tmp_path):
 
 
 def test_a_server_process_that_is_killed_is_no_bug_of_smdecl():
-    server = processes.run(os.getppid, failure=VerificationError, doing="loading")
+    server = processes.run(server_pid, failure=VerificationError, doing="loading")
     os.kill(server, signal.SIGKILL)
 
     try:
-        processes.run(os.getppid, failure=VerificationError, doing="loading")
+        processes.run(server_pid, failure=VerificationError, doing="loading")
     except VerificationError as error:  # it was killed so lately that it could still be asked
         assert "the process that" in str(error)
-    assert processes.run(os.getppid, failure=VerificationError, doing="loading") != server
+    assert processes.run(server_pid, failure=VerificationError, doing="loading") != server
