@@ -164,7 +164,7 @@ def _run_script(code: str, arguments: Sequence[str]) -> None:
 
 
 def server_pid() -> int:
-    """Returns, in a process that was started by `isolating.run`, the id of its server."""
+    """Returns, in a process that was started by `processes.run`, the id of its server."""
     return parent_of(os.getppid())
 
 

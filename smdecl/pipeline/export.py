@@ -22,7 +22,8 @@ from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import loader_processes, worker
 from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
-from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, signing
+from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, seals, signing
+from smdecl.release.seals import Seal
 from smdecl.savedmodel.records import Finding, SignatureRecord, VerificationRecord
 
 
@@ -44,6 +45,15 @@ class Release:
     digest: str
     signatures: dict[str, SignatureRecord]
     warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A release in its stage: its directory, what was saved in it, and what tells that it has not changed since."""
+
+    directory: Path
+    made: Made
+    seal: Seal
 
 
 def plan(composition: Composition, project: Project) -> Plan:
@@ -80,7 +90,8 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         base = publisher.place(config.export_dir, subdirectory)
         publisher.refuse_early(base, options)
         with publisher.stage(base, options) as stage:
-            directory, made = make_release(config, composition, project, stage)
+            unpublished = make_release(config, composition, project, stage)
+            directory, made, seal = unpublished.directory, unpublished.made, unpublished.seal
             verifying = time.perf_counter()
             with _warned(config, made, composition):
                 report = loader_processes.run(directory, config.signatures, config.verify, project)
@@ -89,12 +100,13 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
                     _require_reproducible(directory, config, composition, project, stage)
             if options.compatible:
                 _require_compatible(made, publisher.newest(base, options, stage))
-            digest = manifest.read(directory)["digest"]
+            digest = seal.manifest["digest"]
             if options.sign is not None:
+                seal.require()
                 with disk_errors(stage):
-                    manifest.attest(directory)
+                    manifest.attest(directory, seal.manifest)
                     signing.sign(directory, Path(options.sign))
-            path, version = publisher.publish(directory, base, options)
+            path, version = publisher.publish(directory, base, options, seal.require)
         if options.models_config is not None:
             with _published(path, "models_config", options.models_config):
                 # The variants of a sweep often have one name, and none is to take the place of another.
@@ -143,7 +155,7 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
 
 def make_release(
     config: ExportConfig, composition: Composition, project: Project, stage: Path, *, fresh: bool = False
-) -> tuple[Path, Made]:
+) -> Unpublished:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
     inputs = named_files.inputs(config, composition.recorded)
     with disk_errors(stage):
@@ -153,8 +165,9 @@ def make_release(
         _require_plain_files(stage / "made")
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
         sources = manifest.Sources(inputs, made.modules, made.environment, made.custom_ops)
-        manifest.write(directory, composition.recorded, made.saved.signatures, sources, project.root)
-    return directory, made
+        before = seals.snapshot(directory)
+        written = manifest.write(directory, composition.recorded, made.saved.signatures, sources, project.root)
+    return Unpublished(directory, made, Seal(directory, written, before))
 
 
 def _require_plain_files(directory: Path) -> None:
@@ -182,11 +195,11 @@ def _require_reproducible(
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
-    again, _ = make_release(config, composition, project, stage / "again", fresh=True)
-    if manifest.read(again)["digest"] != manifest.read(directory)["digest"]:
+    again = make_release(config, composition, project, stage / "again", fresh=True)
+    if again.seal.manifest["digest"] != manifest.read(directory)["digest"]:
         from smdecl.release import diffing
 
-        changes = diffing.diff(directory, again).changes
+        changes = diffing.diff(directory, again.directory).changes
         raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
 
 

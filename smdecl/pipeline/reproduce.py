@@ -71,7 +71,7 @@ def _make_again(
         tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
     ):
         config = check.check(composition, project)
-        again, _ = export.make_release(config, composition, project, Path(stage))
+        again = export.make_release(config, composition, project, Path(stage)).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes

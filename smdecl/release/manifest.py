@@ -53,8 +53,8 @@ def write(
     signatures: Mapping[str, SignatureRecord],
     sources: Sources,
     project_root: Path,
-) -> None:
-    """Writes the manifest of the release in `directory`.
+) -> dict[str, Any]:
+    """Writes the manifest of the release in `directory`, and returns it as `read` does.
 
     Its digest is the sha256 of what `sha256sum` prints for all files but the manifest and what is made of it, by path:
 
@@ -89,7 +89,10 @@ def write(
     schema.require("manifest", manifest)
     path = directory / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_text(manifest), encoding="utf-8")
+    text = _text(manifest)
+    path.write_text(text, encoding="utf-8")
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 def _digest(listed: Mapping[str, Mapping[str, Any]]) -> str:
@@ -116,9 +119,9 @@ def _entry(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": files.sha256(path)}
 
 
-def attest(directory: Path) -> None:
+def attest(directory: Path, manifest: Mapping[str, Any]) -> None:
     """Writes the provenance of a release, which is made of its manifest."""
-    (directory / provenance.FILE).write_text(_provenance(read(directory)), encoding="utf-8")
+    (directory / provenance.FILE).write_text(_provenance(manifest), encoding="utf-8")
 
 
 def _provenance(manifest: Mapping[str, Any]) -> str:
@@ -225,10 +228,15 @@ def _held(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
+def compare(directory: Path, manifest: Mapping[str, Any], same: Collection[str] = ()) -> Iterator[Problem]:
     """Yields everything in a release that is missing, that was changed, or that the manifest does not list.
 
     A part of the release that cannot be read is a problem too: nothing is known of what it holds.
+
+    Args:
+        directory: Of the release.
+        manifest: Of the release.
+        same: Names of files that are known to be as they were hashed; they are not hashed again.
     """
     known = manifest["files"]
     try:
@@ -242,7 +250,7 @@ def compare(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((), f"{directory / name}: is missing")
         elif not found[name].is_file(follow_symlinks=False):
             yield Problem((), f"{directory / name}: is no longer a regular file")
-        elif difference := _difference(directory / name, entry):
+        elif name not in same and (difference := _difference(directory / name, entry)):
             yield Problem((), f"{directory / name}: {difference}")
     # What an added directory holds is reported itself.
     expected = {*known, FILE, *_SIGNED_BY, *_ALWAYS_THERE, *_parents(found)}

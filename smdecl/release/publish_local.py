@@ -15,7 +15,7 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from smdecl.config.settings import Publish
@@ -185,14 +185,25 @@ def _sweep(parent: Path) -> None:
             aside.rename(target)
 
 
-def publish(directory: Path, export_dir: Path, options: Publish) -> tuple[Path, int | None]:
+def publish(
+    directory: Path, export_dir: Path, options: Publish, require_unchanged: Callable[[], None] = lambda: None
+) -> tuple[Path, int | None]:
     """Moves a finished stage into its place and returns its path and version.
+
+    Args:
+        directory: Of the release.
+        export_dir: The base path.
+        options: The version, and what becomes of the others.
+        require_unchanged: Called right before the release is moved; raises if it is not what was verified.
 
     Raises:
         PublishError: Where the version exists, or the file system refuses.
+        SmdeclError: Of `require_unchanged`.
     """
     with disk_errors(export_dir):
         _sync(directory)
+    require_unchanged()
+    with disk_errors(export_dir):
         version: int | None
         if options.version == "next":
             path, version = _publish_next(directory, export_dir)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from smdecl.config.settings import Publish
-from smdecl.errors import ConfigError, Problem, PublishError
+from smdecl.errors import ConfigError, Problem, PublishError, SmdeclError
 from smdecl.names import MESSAGE_FILE
 from smdecl.release import manifest
 from smdecl.release.publish_local import following
@@ -58,23 +58,36 @@ def refuse_early(export_dir: str, publish: Publish) -> None:
         _target(files, base, publish)
 
 
-def publish(directory: Path, export_dir: str, options: Publish) -> tuple[str, int | None]:
+def publish(
+    directory: Path, export_dir: str, options: Publish, require_unchanged: Callable[[], None] = lambda: None
+) -> tuple[str, int | None]:
     """Uploads a finished release and returns its URL and version.
+
+    Args:
+        directory: Of the release.
+        export_dir: The base path.
+        options: The version.
+        require_unchanged: Called before the first and before the last file is uploaded; raises if the release is not
+            what was verified.
 
     Raises:
         PublishError: Where the store refuses, or the version exists; what was uploaded is removed then.
+        SmdeclError: Of `require_unchanged`.
     """
+    require_unchanged()
     files, base = _open(export_dir)
     with _store_errors(export_dir):
         for _ in range(_RETRIES if options.version == "next" else 0):
             with contextlib.suppress(_TakenError):
-                return _publish(files, base, directory, options)
-        return _publish(files, base, directory, options)
+                return _publish(files, base, directory, options, require_unchanged)
+        return _publish(files, base, directory, options, require_unchanged)
 
 
-def _publish(files: Any, base: str, directory: Path, options: Publish) -> tuple[str, int | None]:
+def _publish(
+    files: Any, base: str, directory: Path, options: Publish, require_unchanged: Callable[[], None]
+) -> tuple[str, int | None]:
     target, version = _target(files, base, options)
-    upload = _Upload(files, directory, target)
+    upload = _Upload(files, directory, target, require_unchanged)
     try:
         upload.run()
     except BaseException:
@@ -110,8 +123,9 @@ def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] |
 class _Upload:
     """The upload of one release; it keeps what it has begun to put, and which directories it makes for that."""
 
-    def __init__(self, files: Any, directory: Path, target: str) -> None:
+    def __init__(self, files: Any, directory: Path, target: str, require_unchanged: Callable[[], None]) -> None:
         self._files, self._directory, self._target = files, directory, target
+        self._require_unchanged = require_unchanged
         found = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
         self._names = sorted(found, key=lambda name: (name == _LAST, name != _FIRST, name))
         parents = {parent for name in found for parent in _parents(f"{target}/{name}", target)}
@@ -124,6 +138,7 @@ class _Upload:
         for name in self._names:
             if name == _LAST:
                 self._compare(self._begun)
+                self._require_unchanged()
             self._put(name)
         self._done = True
         self._compare(self._names)
@@ -207,7 +222,7 @@ def _open(export_dir: str) -> tuple[Any, str]:
 def _store_errors(export_dir: str) -> Iterator[None]:
     try:
         yield
-    except PublishError:
+    except SmdeclError:
         raise
     except Exception as error:  # every driver has errors of its own
         reason = f"{type(error).__name__}: {error}"

@@ -42,7 +42,7 @@ def made(tmp_path_factory):
     public = private.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
     (base / "key.pem").write_bytes(public)
     release = hostile.release(base / "1", message=model(), variables={"v": bytes(16), "w": bytes(8)})
-    manifest.attest(release)
+    manifest.attest(release, manifest.read(release))
     signing.sign(release, base / "private.pem")
     return release
 
