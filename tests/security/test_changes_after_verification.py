@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from fsspec.implementations.memory import MemoryFileSystem
 
 from smdecl import files
@@ -11,6 +12,7 @@ from smdecl.errors import SmdeclError, VerificationError
 from smdecl.release import manifest, publish_local, publish_remote, seals, signing
 from smdecl.release.seals import Seal
 from tests.security import hostile
+from tests.test_signing import write_key
 
 EXPORT = ["model=adder", "verify.generate=1", "publish.compatible=true"]
 
@@ -48,12 +50,11 @@ def test_what_changes_after_verification_is_not_uploaded(project, changed_after_
 
 def test_what_changes_after_verification_is_not_signed(project, changed_after_verification, monkeypatch, tmp_path):
     signed = []
-    monkeypatch.setattr(signing, "require_key", lambda _: None)
-    monkeypatch.setattr(signing, "sign", lambda directory, _: signed.append(directory))
-    (tmp_path / "key.pem").write_text("")
+    monkeypatch.setattr(signing, "sign", lambda directory, *_: signed.append(directory))
+    key = write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
 
     with pytest.raises(VerificationError, match=r"^saved_model.pb: was changed"):
-        project.export(*EXPORT, f"publish.sign={tmp_path / 'key.pem'}")
+        project.export(*EXPORT, f"publish.sign={key}")
     assert signed == []
 
 
