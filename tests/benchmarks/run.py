@@ -1,66 +1,113 @@
-"""Measures smdecl against the plain script, in turn, and prints a table of medians: python tests/benchmarks/run.py.
+"""Measures smdecl side by side with what its users would run instead.
 
-Every round runs each command once, one after the other, so that a slow spell of the machine falls on all of them.
+    python -m tests.benchmarks                          # every case, five runs of each
+    python -m tests.benchmarks adder resnet50 --runs 3  # some
+
+Every round runs each command of a case once, so that a slow spell of the machine hits all of
+them. Writes benchmarks.json and benchmarks.svg, and prints tables of medians.
 """
 
 import argparse
-import itertools
+import json
 import os
-import shlex
+import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-SWEEP = ["-m", "model=scaler", "model.factor=1,2,3,4", "signatures=scalar_float,vector_float"]
+from tests.benchmarks import measure, picture, results
+from tests.benchmarks.cases import CASES, GROWTHS, Case, Growth
+from tests.benchmarks.results import Grown, Measured, Result
+
+_PACKAGES = ("tensorflow", "keras", "hydra-core", "numpy")
 
 
-def commands(directory: Path) -> dict[str, list[str]]:
-    python = sys.executable
-    script = [python, str(HERE / "plain_adder.py")]
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parse(arguments)
+    chosen = [case for case in CASES if _is_chosen(case.name, options)]
+    growths = [growth for growth in GROWTHS if _is_chosen(f"growth-{growth.name}", options)]
+    measured = []
+    for case in chosen:
+        if not case.is_installed:
+            _tell(f"{case.name}: left out, {case.needs} is not installed")
+            continue
+        _tell(case.name)
+        measured.append(_measure(case, options.runs, options.memory))
+    grown = []
+    for growth in growths:
+        _tell(f"growth-{growth.name}")
+        grown.append(_grow(growth, options.runs))
+    _write(options.output, measured, grown, options.runs)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = [case.name for case in CASES] + [f"growth-{growth.name}" for growth in GROWTHS]
+    parser = argparse.ArgumentParser(
+        "python -m tests.benchmarks", description=__doc__, epilog=f"cases: {', '.join(names)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="by default all")
+    parser.add_argument("--runs", type=int, default=5, help="of each command (default: 5)")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="saves a run")
+    parser.add_argument("--output", type=Path, default=Path(), help="directory for the files")
+    options = parser.parse_args(arguments)
+    if unknown := sorted({*options.cases} - {*names}):
+        parser.error(f"unknown case {', '.join(unknown)}; expected some of {', '.join(names)}")
+    return options
+
+
+def _is_chosen(name: str, options: argparse.Namespace) -> bool:
+    return not options.cases or name in options.cases
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _measure(case: Case, runs: int, with_memory: bool) -> Result:
+    commands = (case.command, *case.beside)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        directory = Path(name)
+        for command in case.prepare:
+            measure.timed(command, directory)
+        # Also brings what the commands read into the page cache, before anything is timed.
+        memory = [measure.memory(command, directory) if with_memory else None for command in commands]
+        rounds = [[measure.timed(command, directory) for command in commands] for _ in range(runs)]
+    columns = zip(*rounds, strict=True)
+    together = zip(commands, columns, memory, strict=True)
+    measured = [Measured(command.label, column, peaks) for command, column, peaks in together]
+    return Result(case.name, case.title, tuple(measured))
+
+
+def _grow(growth: Growth, runs: int) -> Grown:
+    cpu = []
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        for size in growth.sizes:
+            command = growth.command(size)
+            cpu.append(statistics.median(measure.timed(command, Path(name)).cpu for _ in range(runs)))
+    return Grown(growth.name, growth.sizes, tuple(cpu))
+
+
+def _write(directory: Path, measured: list[Result], grown: list[Grown], runs: int) -> None:
+    document = results.as_json(measured, grown, _machine(runs))
+    (directory / "benchmarks.json").write_text(json.dumps(document, indent=1) + "\n")
+    (directory / "benchmarks.svg").write_text(picture.draw(measured), encoding="utf-8")
+    tables = [results.table(measured), results.stages_table(measured), results.growth_table(grown)]
+    print("\n".join(filter(None, tables)), end="")
+
+
+def _machine(runs: int) -> dict[str, Any]:
     return {
-        "plain script: import, define, save": [*script, str(directory / "plain")],
-        "smdecl: the same, verified, with a manifest": [python, "-m", "smdecl", "model=adder"],
-        "plain scripts for 8 variants": [
-            "bash",
-            "-c",
-            f'for n in {{1..8}}; do {shlex.join(script)} "plain$n" || exit; done',
-        ],
-        "smdecl: a sweep of 8 variants": [python, "-m", "smdecl", *SWEEP],
-        'python -c "import hydra"': [python, "-c", "import hydra"],
-        "smdecl check": [python, "-m", "smdecl", "check"],
+        "cores": len(os.sched_getaffinity(0)),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "runs": runs,
     }
-
-
-def measure(command: list[str], directory: Path) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, cwd=directory, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
-    return time.perf_counter() - started
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name:
-        runs = commands(Path(name))
-        for command in runs.values():  # warms the disk cache
-            measure(command, Path(name))
-        times: dict[str, list[float]] = {label: [] for label in runs}
-        for _, (label, command) in itertools.product(range(rounds), runs.items()):
-            times[label].append(measure(command, Path(name)))
-    medians = {label: statistics.median(values) for label, values in times.items()}
-    plain, export, plains, sweep, hydra, check = medians.values()
-    ratios = ["", f"{export / plain:.2f} x the plain script", "",
-              f"{sweep / plains:.2f} x the plain scripts, {sweep / export:.2f} x one export", "",
-              f"{check / hydra:.2f} x import hydra"]  # fmt: skip
-    print(f"| median of {rounds} | seconds | |\n| --- | --- | --- |")
-    for (label, median), ratio in zip(medians.items(), ratios, strict=True):
-        print(f"| {label} | {median:.2f} | {ratio} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The script that a user would write by hand; what smdecl is measured against."""
+"""Saves a function without variables: python adder.py DIRECTORY."""
 
 import sys
 
