@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from smdecl import files
-from smdecl.checks import npy_header, tfrecord
+from smdecl.checks import inline_values, npy_header, tfrecord
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
 from smdecl.errors import KeyPath, Problem, nearest
@@ -177,25 +177,13 @@ def _check_array(path: KeyPath, file: Path, key: str | None, spec: settings.Spec
 
 def _compare(path: KeyPath, found: npy_header.Header, spec: settings.Spec) -> Iterator[Problem]:
     holds = _KINDS.get(found.kind)  # of what is none of these, building says how it fits
-    if 0 not in found.shape and holds not in (None, *_taken(spec.dtype)):
+    if 0 not in found.shape and holds not in (None, *inline_values.taken(spec.dtype)):
         yield Problem(path, f"holds {holds}; takes {spec.dtype}")
-    if spec.shape is not None and (
-        len(spec.shape) != len(found.shape)
-        or any(isinstance(dim, int) and dim != size for dim, size in zip(spec.shape, found.shape, strict=True))
-    ):
-        yield Problem(path, f"got a value of shape {shape_text(found.shape)}; takes {shape_text(spec.shape)}")
+    if spec.shape is not None and not inline_values.fits(spec.shape, found.shape):
+        yield Problem(path, f"got a value of shape {list(found.shape)}; takes {shape_text(spec.shape)}")
 
 
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex", "S": "text", "U": "text"}
-
-
-def _taken(dtype: str) -> tuple[str, ...]:
-    """Returns the kinds of numbers that an array of a dtype is made of without loss of what they are."""
-    if dtype in ("bool", "string"):
-        return ("booleans",) if dtype == "bool" else ("text",)
-    if dtype.startswith("complex"):
-        return ("integers", "floats", "complex")
-    return ("integers", "floats") if "float" in dtype else ("integers",)
 
 
 def _known_inputs(values: Any) -> dict[str, settings.Spec] | None:
@@ -208,11 +196,15 @@ def _known_inputs(values: Any) -> dict[str, settings.Spec] | None:
         return None
 
 
-def _check_example_inputs(path: KeyPath, inputs: Mapping[str, Any], known: Collection[str] | None) -> Iterator[Problem]:
+def _check_example_inputs(
+    path: KeyPath, inputs: Mapping[str, Any], known: Mapping[str, settings.Spec] | None
+) -> Iterator[Problem]:
     if known is None:
         return
     for name in inputs:
-        if name not in known:
+        if name in known:
+            yield from inline_values.problems((*path, name), inputs[name], known[name])
+        else:
             yield Problem((*path, name), f"{name!r} is no input; takes {', '.join(known)}{nearest(name, known)}")
     for name in known:
         if name not in inputs:
