@@ -103,7 +103,8 @@ def sha256(path):
 
 def inputs(project, *overrides):
     composition = project.compose(*overrides)
-    return named_files.inputs(check.check(composition, find_project(project.root)), composition.recorded)
+    here = find_project(project.root)
+    return named_files.inputs(check.check(composition, here), composition.recorded, here)
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files
+from smdecl.checks import portable_paths
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config import frameworks, trust
+from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 
 
-def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
+def inputs(config: ExportConfig, recorded: Mapping[str, Any], project: Project) -> dict[str, str]:
     """Returns the sha256 of every file that a config names: weights, whole models, examples, what it has a digest for.
 
     Args:
         config: That names them.
-        recorded: The same with what was read from the environment left unresolved; a file is called as it is there.
+        recorded: The same from `portable_paths.record`; a file is called as it is there.
+        project: Whose files the config names.
 
     Raises:
         ConfigError: Where one of them cannot be read.
@@ -28,7 +31,8 @@ def inputs(config: ExportConfig, recorded: Mapping[str, Any]) -> dict[str, str]:
     named.update((_recorded(recorded, path), Path(name)) for path, name in trust.model_files({"model": config.model}))
     for index, name in enumerate(config.sha256):
         is_read = isinstance(recorded["sha256"], str)
-        named[_recorded(recorded, ("sha256", index)) if is_read else name] = Path(name)
+        known = _recorded(recorded, ("sha256", index)) if is_read else portable_paths.relative(name, project)
+        named[known] = Path(name)
     return {name: _of_input(named[name]) for name in sorted(named)}
 
 

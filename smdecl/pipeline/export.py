@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files, schema
-from smdecl.checks import check, named_files, sign_key, signature_rules
+from smdecl.checks import check, named_files, portable_paths, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition, ExportConfig, Publish, parse_signature, parse_verify
@@ -157,7 +157,8 @@ def make_release(
     config: ExportConfig, composition: Composition, project: Project, stage: Path, *, fresh: bool = False
 ) -> Unpublished:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
-    inputs = named_files.inputs(config, composition.recorded)
+    recorded = portable_paths.record(config, composition.recorded, project)
+    inputs = named_files.inputs(config, recorded, project)
     with disk_errors(stage):
         (stage / "made").mkdir()
     made = _make(config, project, stage / "made", fresh)
@@ -166,7 +167,7 @@ def make_release(
         directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
         sources = manifest.Sources(inputs, made.modules, made.environment, made.custom_ops)
         before = seals.snapshot(directory)
-        written = manifest.write(directory, composition.recorded, made.saved.signatures, sources, project.root)
+        written = manifest.write(directory, recorded, made.saved.signatures, sources, project.root)
     return Unpublished(directory, made, Seal(directory, written, before))
 
 
