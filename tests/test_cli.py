@@ -277,7 +277,7 @@ def test_a_config_error_does_not_wait_for_tensorflow(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("after", ["start", "import", "build"])
+@pytest.mark.parametrize("after", ["start", pytest.param("import", marks=pytest.mark.slow), "build"])
 def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
     project.write(
         "mynet.py",

@@ -129,8 +129,12 @@ def fuzz(examples, strategy, check):
     settings(max_examples=examples, **same)(given(strategy)(check))()
 
 
-def several(few, many, mark=pytest.mark.slow):
-    return pytest.mark.parametrize("examples", [few, pytest.param(many, marks=mark)])
+def several(few, slow, soak=None):
+    """Runs a test on so many examples: by default, with the slow tests, and with the soak tests."""
+    numbers = [few, pytest.param(slow, marks=pytest.mark.slow)]
+    if soak is not None:
+        numbers.append(pytest.param(soak, marks=pytest.mark.soak))
+    return pytest.mark.parametrize("examples", numbers)
 
 
 def with_values(composition, values):
@@ -157,7 +161,7 @@ def require_told(problem):
     assert problem.key in str(problem)
 
 
-@several(500, 5000)
+@several(200, 5000)
 def test_a_mutated_config_passes_or_is_told_what_is_wrong(composition, examples):
     fuzz(examples, mutants(composition.values), lambda values: checked(composition, values))
 
@@ -271,7 +275,7 @@ def exported(composition, values):
         pipeline.verify(release.path)
 
 
-@several(15, 200, pytest.mark.soak)
+@several(6, 15, 200)
 def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(composition, monkeypatch, tmp_path, examples):
     processes.start()
     multiprocessing.util.get_temp_dir()  # which outlives the test
@@ -305,6 +309,6 @@ def composed(overrides):
         assert all(problem.message and "Traceback" not in problem.message for problem in error.problems)
 
 
-@several(20, 200, pytest.mark.soak)
+@several(8, 20, 200)
 def test_overrides_of_any_text_are_taken_or_told(examples):
     fuzz(examples, st.lists(TYPED, min_size=1, max_size=3), composed)

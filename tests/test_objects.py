@@ -191,8 +191,14 @@ def test_a_functional_model_takes_and_returns_what_is_documented(mine, declared)
     assert release.warnings == ()
 
 
-@pytest.mark.parametrize("kind", ["list", "dict"])
-@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "declared"),
+    [
+        ("list", True),
+        ("dict", False),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("list", False), ("dict", True))),
+    ],
+)
 def test_several_inputs_and_outputs_have_the_names_of_their_layers(mine, kind, declared):
     # The order of the Inputs, of their names and of the declaration all differ.
     spec = "{shape: [batch, 2], dtype: float32}"
@@ -299,11 +305,11 @@ def test_a_keras_model_is_exported_for_inference(mine, target, names, factor):
     ("target", "overrides", "products"),
     [
         ("page", (), 1),
-        ("page", (signature("x: {shape: [b, 4], dtype: float32, name: row}"),), 1),
-        ("nested", (), 2),
+        pytest.param("page", (signature("x: {shape: [b, 4], dtype: float32, name: row}"),), 1, marks=pytest.mark.slow),
+        pytest.param("nested", (), 2, marks=pytest.mark.slow),
         ("nested", (signature(f"x: {FOUR}"),), 2),
         ("Own", (signature(f"features: {FOUR}"),), 1),
-        ("Wrapped", (signature(f"x: {FOUR}", "plain"), "audit=off"), 1),
+        pytest.param("Wrapped", (signature(f"x: {FOUR}", "plain"), "audit=off"), 1, marks=pytest.mark.slow),
         ("Wrapped", (signature(f"x: {FOUR}", "score"),), 1),
     ],
 )

@@ -32,9 +32,7 @@ from tests import zoo
 from tests.conftest import ROOT, Project, run_cli
 
 # Those that take longest, or differ little from another one, are left to the slow tests.
-QUICK = [
-    "drawn", "functional", "subclassed", "table", "mirrored", "unordered", "debugged", "unsorted",
-]  # fmt: skip
+QUICK = ["drawn", "subclassed", "table", "mirrored", "unordered"]
 KINDS = list(zoo.RELEASES)
 OTHERS = [kind for kind in KINDS if kind not in QUICK]
 WARMUP = "publish.warmup=true"

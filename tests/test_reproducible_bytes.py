@@ -115,7 +115,7 @@ SPECS = {"y": "y: {shape: [], dtype: float32}", "x": "x: {shape: [n], dtype: flo
 EXAMPLES = "+verify.examples.serving_default=[{{inputs: {{{inputs}}}}}]"
 
 
-@pytest.mark.parametrize("given", [{}, {"y": "y: 2", "x": "x: [1, 3]"}])
+@pytest.mark.parametrize("given", [{"y": "y: 2", "x": "x: [1, 3]"}, pytest.param({}, marks=pytest.mark.slow)])
 def test_the_order_of_inputs_is_nothing_to_the_bytes(net, given):
     net.write("mynet.py", PAIR)
     made = []

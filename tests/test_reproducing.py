@@ -32,9 +32,9 @@ def differences(net, release):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["model=adder"],
+        pytest.param(["model=adder"], marks=pytest.mark.slow),
         ["model._target_=mynet.Net", "seed=7", "+model.scale=3.5", "publish.warmup=true"],
-        ["model=dense", "signatures=none", "publish=in_place", "verify=load"],
+        pytest.param(["model=dense", "signatures=none", "publish=in_place", "verify=load"], marks=pytest.mark.slow),
         ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving"],
     ],
 )

@@ -25,7 +25,7 @@ def shell(command, cwd):
     )
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", pytest.param(">&-", marks=pytest.mark.slow)])
 def test_an_export_without_standard_streams_publishes_once_and_succeeds(tmp_path, closed):
     done = shell(f"{SMDECL} model=adder verify.generate=1 {closed}", tmp_path)
 
