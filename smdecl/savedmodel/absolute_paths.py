@@ -4,61 +4,103 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from smdecl.savedmodel.audit_subject import Subject, place
 from smdecl.savedmodel.protos import NodeDef
 from smdecl.savedmodel.records import Finding
 
+_LONGEST_PATH = 4096  # bytes, on Linux
+_LONGEST_NAME = 255
+# Where a path can begin in a longer text: `hash_table_/data/vocab.txt_-2_-1`, but not `encoder/home` or `http://`.
+_BEGIN = rb"(?<![A-Za-z0-9.:/])/(?=[^/\s])"
+_END = re.compile(rb"[^A-Za-z0-9]")
+
 
 def find(subject: Subject) -> Iterator[Finding]:
     """Yields each path of a node that exists on this machine."""
+    disk = _Disk()
     for function, node in subject.nodes():
-        for path in dict.fromkeys(path for text in _texts(node) for path in _paths(text)):
-            message = f"names {path!r}, which other machines do not have"
+        found = (path for text in _texts(node) for path in _paths(text, disk))
+        for path in dict.fromkeys(found):
+            message = f"names {os.fsdecode(path)!r}, which other machines do not have"
             yield Finding("absolute_paths", place(function, node), message)
 
 
-def _texts(node: NodeDef) -> Iterator[str]:
+class _Disk:
+    """What is on the disk, each path looked up once.
+
+    Attributes:
+        begin: Matches where a path can begin. A long constant has many slashes, and what follows
+            next to all of them is no name in `/`.
+    """
+
+    def __init__(self) -> None:
+        self._modes: dict[bytes, int] = {}
+        try:
+            names = b"|".join(map(re.escape, os.listdir(b"/")))  # noqa: PTH208 - in bytes
+        except OSError:  # a process may look paths up that it may not list
+            names = b""
+        self.begin = re.compile(_BEGIN + b"(?=" + names + b")")
+
+    def has(self, path: bytes) -> bool:
+        return self._mode(path) != 0
+
+    def has_file(self, path: bytes) -> bool:
+        return stat.S_ISREG(self._mode(path))
+
+    def _mode(self, path: bytes) -> int:
+        """Returns the mode of what is at a path; 0 if there is nothing."""
+        if path not in self._modes:
+            self._modes[path] = _look_up(path)
+        return self._modes[path]
+
+
+def _look_up(path: bytes) -> int:
+    try:
+        return os.stat(path).st_mode  # noqa: PTH116 - of bytes
+    except (OSError, ValueError):  # a NUL byte, a directory of someone else's
+        return 0
+
+
+def _texts(node: NodeDef) -> Iterator[bytes]:
     for attribute in node.attr.values():
-        values = [attribute.s, *attribute.list.s, *attribute.tensor.string_val]
-        yield from (os.fsdecode(value) for value in values if value)
+        yield attribute.s
+        yield from attribute.list.s
+        yield from attribute.tensor.string_val
 
 
-# Where a path can begin in a longer text: `hash_table_/data/vocab.txt_-2_-1`, but not `encoder/home` or `http://`.
-_BEGIN = re.compile(r"(?<![A-Za-z0-9.:/])/(?=[^/\s])")
-
-
-def _paths(text: str) -> Iterator[str]:
+def _paths(text: bytes, disk: _Disk) -> Iterator[bytes]:
     end = 0
-    for begin in _BEGIN.finditer(text):
-        if begin.start() >= end and (path := _longest_path(text[begin.start() :])):
+    for begin in disk.begin.finditer(text):
+        if begin.start() < end:
+            continue
+        path = _longest_path(text, begin.start(), disk)
+        if path is not None:
             end = begin.start() + len(path)
             yield path
 
 
-def _longest_path(text: str) -> str | None:
-    """Returns the existing path that a text begins with: the whole text, or a file that anything may follow."""
-    directory = ""
-    parts = text.split("/")[1:]
-    for index, part in enumerate(parts):
-        path = f"{directory}/{part}"
-        if index + 1 == len(parts) and part and _exists(path):
-            return path
-        if not part or not _exists(path):
-            ends = [match.start() for match in re.finditer(r"[^A-Za-z0-9]", part) if match.start()]
-            return next((p for p in (f"{directory}/{part[:end]}" for end in reversed(ends)) if _is_file(p)), None)
-        directory = path
-    return directory if directory and _is_file(directory) else None
+def _longest_path(text: bytes, begin: int, disk: _Disk) -> bytes | None:
+    """Returns the existing path at a place in a text: all of the rest, or a file that anything may follow."""
+    limit = min(len(text), begin + _LONGEST_PATH)
+    slash = begin
+    while True:
+        end = text.find(b"/", slash + 1, limit)
+        if end < 0:
+            end = limit
+        is_name = 0 < end - slash - 1 <= _LONGEST_NAME
+        if not is_name or not disk.has(text[begin:end]):
+            return _longest_file(text, begin, slash, disk) if end > slash + 1 else None
+        if end == limit:
+            return text[begin:end] if end == len(text) else None
+        slash = end
 
 
-def _exists(path: str) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a name longer than names can be, a NUL byte, a directory of someone else's
-        return False
-
-
-def _is_file(path: str) -> bool:
-    return _exists(path) and Path(path).is_file()
+def _longest_file(text: bytes, begin: int, slash: int, disk: _Disk) -> bytes | None:
+    """Returns the longest file whose name begins after a slash, and ends where another word does."""
+    name = text[slash + 1 : slash + 1 + _LONGEST_NAME + 1].partition(b"/")[0]
+    ends = [match.start() for match in _END.finditer(name) if match.start()]
+    paths = (text[begin : slash + 1 + end] for end in reversed(ends))
+    return next((path for path in paths if disk.has_file(path)), None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from smdecl.savedmodel import outside_ops
 from smdecl.savedmodel.inspection import all_nodes
@@ -24,15 +25,17 @@ class Subject:
     providers: Mapping[str, str] = field(default_factory=dict)
     consumer: str | None = None
 
-    def nodes(self) -> Iterator[tuple[str, NodeDef]]:
-        """Yields function and node of the user's code, without the functions that save and restore variables.
+    def nodes(self) -> Sequence[tuple[str, NodeDef]]:
+        """Returns function and node of the user's code, without the functions that save and restore variables.
 
         The function of a node of the graph itself is an empty text.
         """
+        return self._nodes
+
+    @cached_property
+    def _nodes(self) -> Sequence[tuple[str, NodeDef]]:
         savers = outside_ops.saver_functions(self.graph)
-        for function, node in all_nodes(self.graph):
-            if function not in savers:
-                yield function, node
+        return [(function, node) for function, node in all_nodes(self.graph) if function not in savers]
 
 
 def place(function: str, node: NodeDef) -> str:
