@@ -186,7 +186,9 @@ def _plan(config: Composition, trust: Sequence[str]) -> int:
     from smdecl import api
     from smdecl.cli import rendering
 
-    report.result(rendering.plan(api.plan(config, trust_packages=trust)))
+    planned = api.plan(config, trust_packages=trust)
+    report.warn(map(str, planned.warnings))
+    report.result(rendering.plan(planned))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -67,17 +67,28 @@ def _problems(obj: Any, path: KeyPath, signature: Signature) -> list[Problem]:
 
 
 def _input_problems(path: KeyPath, method: Any, inputs: Mapping[str, Nest]) -> list[Problem]:
-    """Says which declared inputs are text where a Keras Input is not, or the reverse: every call would fail.
-
-    Keras casts numbers of other dtypes.
-    """
-    graph = graph_of(method)
+    """Says which declared inputs are text where a Keras Input is not, or the reverse: every call would fail."""
     problems = []
-    for name, declared in inputs.items():
-        own = None if graph is None else graph.inputs.get(name)
-        if not isinstance(own, Spec) or not isinstance(declared, Spec):
-            continue
-        if own.dtype != declared.dtype and "string" in (own.dtype, declared.dtype):
-            message = f"expected {own.dtype}, as the Input {name!r} has it; got {declared.dtype}"
+    for name, declared, own in _other_dtypes(method, inputs):
+        if "string" in (own, declared):
+            message = f"expected {own}, as the Input {name!r} has it; got {declared}"
             problems.append(Problem((*path, name, "dtype"), message))
     return problems
+
+
+def casts(obj: Any, signatures: Mapping[str, Signature]) -> Iterator[Problem]:
+    """Yields a warning for each declared input whose numbers Keras casts to the dtype of its Input."""
+    for key, signature in signatures.items():
+        method = find_method(obj, signature.method)
+        for name, declared, own in _other_dtypes(method, signature.inputs or {}):
+            message = f"is {declared}, but the Input {name!r} of the model is {own}: Keras casts what clients send"
+            yield Problem(("signatures", key, "inputs", name, "dtype"), message)
+
+
+def _other_dtypes(method: Any, inputs: Mapping[str, Nest]) -> Iterator[tuple[str, str, str]]:
+    """Yields the inputs that differ in dtype from the Keras Inputs: name, declared dtype, dtype of the Input."""
+    graph = graph_of(method)
+    for name, declared in inputs.items():
+        own = None if graph is None else graph.inputs.get(name)
+        if isinstance(own, Spec) and isinstance(declared, Spec) and own.dtype != declared.dtype:
+            yield name, declared.dtype, own.dtype

@@ -65,7 +65,8 @@ def plan(composition: Composition, project: Project) -> Plan:
             confinement=_confinement(config, project),
         )  # fmt: skip
         _require_schemas(planned)
-        return planned
+        warnings = tuple(problem.at(composition.locate(problem.path)) for problem in planned.warnings)
+        return replace(planned, warnings=warnings)
 
 
 def export(composition: Composition, project: Project, subdirectory: str = "") -> Release:
@@ -281,6 +282,7 @@ def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
             yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
         yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
+    yield from made.plan.warnings
     yield from signature_rules.misspelt_default(made.saved.signatures)
     yield from check.warnings(config)
 

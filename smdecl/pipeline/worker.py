@@ -20,7 +20,7 @@ from smdecl import files
 from smdecl.checks import outside_values
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
-from smdecl.errors import disk_errors
+from smdecl.errors import Problem, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.savedmodel.records import (
     CustomOpsRecord,
@@ -45,12 +45,14 @@ class Plan:
         signatures: As they were traced.
         declared: The same as they are declared, with the names of their dims.
         functions: Name of what `tf.saved_model.load` would give to the key of its signature.
+        warnings: What may be wrong with the signatures.
     """
 
     obj: ObjectRecord
     signatures: dict[str, SignatureRecord]
     declared: dict[str, Signature]
     functions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,16 @@ def plan(config: ExportConfig, project: Project) -> Plan:
         functions = expose.resolve(built, traced, config.functions)
     untracked.require_initialized(built.obj)
     records = {key: signature.record for key, signature in traced.items()}
-    return Plan(built.record, records, config.signatures, functions)
+    return _planned(built, records, functions, config)
+
+
+def _planned(
+    built: Built, records: dict[str, SignatureRecord], functions: dict[str, str], config: ExportConfig
+) -> Plan:
+    from smdecl.exporting import methods
+
+    warnings = tuple(methods.casts(built.obj, config.signatures))
+    return Plan(built.record, records, config.signatures, functions, warnings)
 
 
 def make(config: ExportConfig, project: Project, directory: Path, providers: Mapping[str, str]) -> Made:
@@ -137,7 +148,8 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
             warmup.write(cases, config.name, method_names, directory)
     clock.stop("examples")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
-    planned, usage = Plan(built.record, records, config.signatures, functions), Usage(clock.seconds, peak)
+    planned = _planned(built, records, functions, config)
+    usage = Usage(clock.seconds, peak)
     return Made(planned, saved, *_code(before, project), usage, custom_ops.records(project))
 
 
