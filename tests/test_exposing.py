@@ -13,7 +13,7 @@ from smdecl.errors import ConfigError
 from smdecl.exporting import expose
 from smdecl.release import description
 from smdecl.savedmodel import inspection
-from tests.test_objects import KERAS, bodies
+from tests.objects import KERAS, bodies
 
 
 def test_what_is_wrong_with_functions_is_told_before_anything_is_built():

@@ -17,7 +17,7 @@ import pytest
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
 from smdecl.isolation import processes
 from tests.conftest import ROOT, server_pid
-from tests.waiting import wait_for
+from tests.waiting import is_gone, wait_for
 
 
 def run(function, *args):
@@ -161,13 +161,6 @@ def sleep_beside_a_child(path):
     child = subprocess.Popen(["sleep", "3600"])
     Path(path).write_text(f"{os.getpid()} {child.pid}")
     time.sleep(3600)
-
-
-def is_gone(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from smdecl.savedmodel import inspection
-from tests.test_objects import answers, export, signature
+from tests.objects import answers, export, signature
 
 MODULES = """
 import keras

@@ -22,6 +22,14 @@ def imports_tensorflow(marker: str) -> bool:
     return any("libtensorflow" in _read(place / "maps") for place in processes_with(marker))
 
 
+def is_gone(pid: str) -> bool:
+    """Tells whether a process has ended, though nobody may have waited for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")

@@ -12,7 +12,7 @@ from smdecl.errors import SmdeclError, VerificationError
 from smdecl.release import manifest, publish_local, publish_remote, seals, signing
 from smdecl.release.seals import Seal
 from tests.security import hostile
-from tests.test_signing import write_key
+from tests.signatures import write_key
 
 EXPORT = ["model=adder", "verify.generate=1", "publish.compatible=true"]
 

@@ -9,7 +9,7 @@ import pytest
 import smdecl
 from smdecl.errors import SmdeclError, VerificationError
 from smdecl.isolation import processes
-from tests.test_isolating import gone
+from tests.waiting import is_gone, wait_for
 
 # Starts a process by setsid and two forks, which writes its id to a file, and then waits to change a release.
 DAEMON = """
@@ -125,4 +125,4 @@ def test_a_process_ends_with_its_keeper_and_nothing_comes_of_it(tmp_path):
     with pytest.raises(VerificationError, match="was killed by SIGKILL"):
         processes.run(kill_the_keeper, str(pid_file), failure=VerificationError, doing="testing")
 
-    assert gone(pid_file.read_text())
+    wait_for(lambda: is_gone(pid_file.read_text()))
