@@ -7,19 +7,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from smdecl import files, resources, schema
-from smdecl.config import bounded_yaml, config_sources, locate, search_path
-from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
+from smdecl.config import bounded_yaml, config_sources, locate, override_keys, search_path
+from smdecl.errors import KeyPath, Origin, Problem, nearest
 
 _GLOBAL = "# @package _global_"
 _DIGITS = 4300  # of an integer, which is the most that Python reads and writes
@@ -69,7 +66,7 @@ def _is_unfit(override: Override) -> bool:
     if key.startswith("hydra."):
         return "${" in str(value) or key == "hydra.job.env_copy"
     names = value if isinstance(value, list) else [value]
-    is_choice = bool(_group_options(key)) and not override.is_delete()
+    is_choice = bool(search_path.group_options(key)) and not override.is_delete()
     return is_choice and not all(isinstance(name, str) for name in names)
 
 
@@ -157,80 +154,13 @@ def _explain_override(error: Exception, override: Override, config: DictConfig |
         message = f"has an option already; to choose another, write {line.lstrip('+')!r}"
     elif _is_unchecked(error):
         message = _unfit(error, override)
-    elif config is not None and not override.is_add() and _is_unknown(config, path):
-        message = _unknown_key(config, path, override)
+    elif config is not None and not override.is_add() and override_keys.is_unknown(config, path):
+        message = override_keys.unknown(config, path, override)
     elif missing := re.match(r"Key '([^']*)' is not in struct", str(error.__cause__ or error)):
-        message = f"{missing.group(1)!r} is no key there; to add it, write {'+' + line!r}"
+        return override_keys.merged(config, path, override, missing.group(1))
     else:
         message = _text(error)
     return Problem(path, message, origin)
-
-
-def _is_unknown(config: DictConfig, path: KeyPath) -> bool:
-    node: Any = config
-    for part in path:
-        if not isinstance(node, DictConfig) or part not in node:
-            return True
-        node = node._get_node(part)
-    return False
-
-
-def _unknown_key(config: DictConfig, path: KeyPath, override: Override) -> str:
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    values.pop("hydra", None)
-    node, depth = values, 0
-    while isinstance(node, dict) and path[depth] in node:
-        node, depth = node[path[depth]], depth + 1
-    if not isinstance(node, (dict, type(None))):
-        return f"{dotted(path[:depth])} holds no keys"
-    refusal = schema.refusal(values, path)
-    if refusal is None:
-        key, fixed = path[depth], schema.refusal(values, (*path[:depth], ""))
-        way = f"{dotted(path)}=..."
-        if fixed is not None and not override.is_delete():
-            chosen = _options_of(path[:depth]) if node is None else ""
-            return f"{key!r} is not there yet; to add it, write '+{way}'{chosen}"
-        known = sorted(node or {}) if fixed is None else fixed[1]
-    elif (joined := _joined(values, path, depth, override)) is not None:
-        key, way = joined
-        known = sorted(node or {})
-    else:
-        depth, known = refusal
-        if not known:
-            return f"{dotted(path[:depth])} holds no keys"
-        key, way = path[depth], None
-    if depth == 0:
-        known = sorted({*known, *_groups()})
-    place = f"of {dotted(path[:depth])}" if depth else "of the config"
-    takes = f"; takes {', '.join(known)}{nearest(key, known)}" if known else ", which is empty"
-    add = f" (to add it, write '+{way}')" if way and not override.is_delete() else ""
-    return f"{key!r} is no key {place}{takes}{add}"
-
-
-def _joined(values: Any, path: KeyPath, depth: int, override: Override) -> tuple[str, str] | None:
-    """Returns the key with dots in it that an override must have meant, and how it is written."""
-    parts = [str(part) for part in path[depth:]]
-    for size in range(2, len(parts) + 1):
-        key, below = ".".join(parts[:size]), parts[size:]
-        if schema.refusal(values, (*path[:depth], key, *below), override.value()) is None:
-            way = "..."
-            for part in reversed([key, *below]):
-                way = f"{{{part}: {way}}}"
-            return key, f"{dotted(path[:depth])}={way}"
-    return None
-
-
-def _options_of(path: KeyPath) -> str:
-    options = _group_options("/".join(str(part) for part in path))
-    return f", or choose one of {', '.join(f'{dotted(path)}={option}' for option in options)}" if options else ""
-
-
-def _groups() -> list[str]:
-    return sorted({*GlobalHydra.instance().config_loader().list_groups("")} - {"hydra"})
-
-
-def _group_options(group: str) -> list[str]:
-    return list(GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG))
 
 
 def _explain_file(error: Exception) -> Problem:
@@ -280,7 +210,7 @@ def _explain_defaults(text: str, file: Path | None) -> Problem:
         group = relative.group(1)
         return Problem((group,), _absolute(group), at(rf"^\s*-\s*override\s+{group}\s*:"))
     if unknown := re.search(r"Could not override '([\w/]+)'\. No match", text):
-        group, groups = unknown.group(1), _groups()
+        group, groups = unknown.group(1), search_path.groups()
         message = f"{group!r} is no group; takes {', '.join(groups)}{nearest(group, groups)}"
         return Problem((group,), message, at(rf"^\s*-\s*override\s+/?{group}\s*:"))
     if group := _chosen_twice(text) or "":
@@ -366,7 +296,7 @@ def _parse_error(error: Exception) -> str:
 def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin: Origin | None) -> Problem:
     missing = error.missing_cfg_file or ""
     group, _, option = missing.rpartition("/")
-    options = _group_options(group) if group else []
+    options = search_path.group_options(group) if group else []
     if not options and error.options is None:
         return Problem(path, f"no config {missing!r} in {resources.conf_dir()} or a --config-dir", origin)
     parent = re.match(r"In '([^']+)'", str(error))

@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 
 from smdecl import resources
 from smdecl.config.config_sources import user_directories
@@ -60,3 +61,13 @@ def shown(file: Path) -> str:
     if file.is_relative_to(conf) and conf.parent != Path.cwd():  # there is nothing to edit in an installed package
         return f"built-in conf/{file.relative_to(conf)}"
     return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+
+
+def groups() -> list[str]:
+    """Returns the groups of options that the search path has; within a session."""
+    return sorted({*GlobalHydra.instance().config_loader().list_groups("")} - {"hydra"})
+
+
+def group_options(group: str) -> list[str]:
+    """Returns the options of a group; within a session."""
+    return list(GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG))
