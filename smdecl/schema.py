@@ -217,6 +217,10 @@ def _type(error: Any) -> str:
     )
 
 
+def _items(least: int) -> str:
+    return f"at least {least} item" if least == 1 else f"at least {least} items"
+
+
 _KEYWORDS: dict[str, Any] = {
     "type": _type,
     "enum": _enum,
@@ -226,5 +230,5 @@ _KEYWORDS: dict[str, Any] = {
     "pattern": lambda error: error.schema.get("x-takes", f"a text of the form {error.validator_value}"),
     "uniqueItems": lambda _: "each item once",
     "maxProperties": lambda error: error.schema["x-takes"],
-    "minItems": lambda error: f"at least {error.validator_value} item",
+    "minItems": lambda error: _items(error.validator_value),
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files, schema
-from smdecl.checks import paths, sign_key, signature_rules, verify_rules, weights_rules
+from smdecl.checks import misplaced_keys, paths, sign_key, signature_rules, verify_rules, weights_rules
 from smdecl.config import frameworks, settings, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
@@ -54,7 +54,8 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
     refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
     refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
-    if problems := [*_shortened(broken, values), *found, *refused]:
+    shown = misplaced_keys.instead_of(_shortened(broken, values), values)
+    if problems := [*shown, *found, *refused]:
         absent = {path for path, target, _ in trust.targets(dict(values)) if trust.is_absent(target)}
         kind = TrustError if {problem.path for problem in refused} - absent else ConfigError
         raise composition.masked(kind(problems))

@@ -57,7 +57,12 @@ class Locator:
         with search_path.session():
             loader = GlobalHydra.instance().config_loader()
             parsed = OverridesParser.create().parse_overrides(list(self.overrides))
-            groups = [o for o in parsed if loader.get_group_options(o.key_or_group, ObjectType.CONFIG)]
+            groups = [
+                override
+                for override in parsed
+                if not isinstance(override.value(), dict)
+                and loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
+            ]
             defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
             for default in defaults.defaults:
                 file = search_path.find(default.config_path)
@@ -65,8 +70,21 @@ class Locator:
                     places += lines(file, default.package or "")
         for override in parsed:
             if override not in groups:
-                places.append((tuple(override.key_or_group.split(".")), Origin(override=override.input_line)))
+                path: KeyPath = tuple(override.key_or_group.split("."))
+                origin = Origin(override=override.input_line)
+                if override.is_delete():
+                    places = [place for place in places if place[0][: len(path)] != path]
+                places.append((path, origin))
+                places += [(below, origin) for below in _keys(override.value(), path)]
         return places
+
+
+def _keys(value: object, path: KeyPath) -> Iterator[KeyPath]:
+    """Yields the key path of each key of a mapping that an override sets: the config may have others beside them."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield (*path, str(key))
+            yield from _keys(item, (*path, str(key)))
 
 
 def lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:

@@ -91,11 +91,13 @@ class Confinement:
         reads: Files and directories that it may read.
         writes: Directories that it may read and write.
         lists: Directories whose names it may see; TensorFlow looks for a checkpoint by them.
+        extension: How a project lets it read more files, for errors; empty if it cannot.
     """
 
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     lists: tuple[Path, ...] = ()
+    extension: str = ""
 
 
 def abi() -> int:

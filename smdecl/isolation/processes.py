@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import confine, descendants, results
+from smdecl.isolation import confine, confinement_errors, descendants, results
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.groups import Group, current, require_wanted
 from smdecl.isolation.results import ResultError
@@ -357,8 +357,8 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
         os.environ["KERAS_HOME"] = tempfile.gettempdir()
     sender.send(None)  # from here on, what ends this process is the function's doing
     outcome = _outcome(task.function, task.args)
-    if is_confined and isinstance(outcome, SmdeclError):
-        outcome = _told_of_confinement(outcome)
+    if task.confinement is not None and is_confined and isinstance(outcome, SmdeclError):
+        outcome = confinement_errors.explained(outcome, task.confinement)
     _send(sender, outcome)
     sender.close()
     sys.stderr.flush()
@@ -375,27 +375,6 @@ def _close_pipes_to_others() -> None:
         if descriptor is not None:
             os.close(descriptor)
             setattr(holder, name, None)
-
-
-def _told_of_confinement(error: SmdeclError) -> SmdeclError:
-    """Adds to the kernel's refusals what a confined process may do, and which setting allows more."""
-    problems = []
-    for problem in error.problems:
-        is_refusal = any(refused in problem.message for refused in _REFUSED)
-        message = f"{problem.message}; {_CONFINED}" if is_refusal else problem.message
-        problems.append(replace(problem, message=message))
-    explained = type(error)(problems, error.traceback_text)
-    explained.__cause__ = error.__cause__
-    return explained
-
-
-_CONFINED = (
-    "the process is confined to the files that the config names: it writes only below TMPDIR and opens no socket;"
-    " a project names more files to read by reads under [tool.smdecl] in its pyproject.toml"
-)
-
-
-_REFUSED = (os.strerror(errno.EACCES), "PermissionDenied")
 
 
 def _send(sender: Connection, outcome: Any) -> None:

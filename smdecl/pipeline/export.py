@@ -259,10 +259,12 @@ def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confi
     if not is_frameworks and not project.confine:
         return None
     reads = [*named_files.named(config)]
+    extension = ""
     if not is_frameworks:
+        extension = "a project names more files to read by reads under [tool.smdecl] in its pyproject.toml"
         reads += [*project.reads, *((project.root,) if project.is_project else ())]
     lists = {file.parent for file in named_files.of_weights(config.weights)}
-    return Confinement(tuple(reads), writes, tuple(lists))
+    return Confinement(tuple(reads), writes, tuple(lists), extension)
 
 
 def _level(config: ExportConfig, finding: Finding) -> str:

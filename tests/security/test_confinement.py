@@ -140,7 +140,8 @@ asset: {DETOUR % outside}
         project.export("model=leak", "signatures=none")
 
     assert "Permission denied" in str(error.value)
-    assert "confined to the files that the config names" in str(error.value)
+    assert "a confined process reads only the files that the config names" in str(error.value)
+    assert "[tool.smdecl]" not in str(error.value)  # it names no files for configs of frameworks alone
     assert not (project.root / "exports" / "leak").exists()
 
 
@@ -198,6 +199,35 @@ def test_code_of_a_project_that_confines_it_reads_what_the_project_names(project
 
     project.write("pyproject.toml", f"[tool.smdecl]\nconfine = true\nreads = ['{outside}']\n")
     assert project.export(*overrides).version == 1
+
+
+def denied(kind, path):
+    {
+        "read": lambda: Path(path).read_text(),
+        "read by an op": lambda: tf.io.read_file(path),
+        "write": lambda: Path(f"{path}.new").write_text(""),
+        "write by an op": lambda: tf.io.write_file(f"{path}.new", ""),
+        "connect": lambda: socket.create_connection(("127.0.0.1", 9)),
+    }[kind]()
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("read", "a confined process reads only the files that the config names, .* TMPDIR; name it in reads$"),
+        (
+            "read by an op",
+            "a confined process reads only the files that the config names, .* TMPDIR; name it in reads$",
+        ),
+        ("write", "; a confined process writes only below TMPDIR$"),
+        ("write by an op", "; a confined process writes only below TMPDIR$"),
+        ("connect", "names, writes only below TMPDIR and opens no socket$"),
+    ],
+)
+def test_a_refusal_names_the_setting_that_allows_it_if_there_is_one(outside, kind, reason):
+    with pytest.raises(SmdeclError, match=reason):
+        run(denied, kind, str(outside), confinement=Confinement(extension="name it in reads"))
 
 
 @pytest.fixture(scope="module")
