@@ -216,7 +216,11 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
             " '+signatures.serving_default.inputs.x.kind=...'",
             "+signatures.serving_default.inputs.x.kind=dense",
         ),
-        ("sha256={a.b: c}", "sha256: 'a.b' is no key there; to add it, write '+sha256={a.b: c}'", "+sha256={a.b: c}"),
+        (
+            f"sha256={{a.b: {DIGEST}}}",
+            f"sha256: 'a.b' is not there yet; to add it, write '+sha256={{a.b: {DIGEST}}}'",
+            f"+sha256={{a.b: {DIGEST}}}",
+        ),
         (
             "weights.path=p",
             "weights.path: 'path' is not there yet; to add it, write '+weights.path=...', or choose one of"
@@ -368,3 +372,27 @@ def test_an_item_of_a_list_that_an_override_gives_is_the_overrides(tmp_path, mon
     assert str(composition.locate(("verify", "loaders", 1))) == "override 'verify.loaders=[python,cp]'"
     assert str(composition.locate(("signatures", "s", "inputs", "x", "shape", 1))) == f"override {shape!r}"
     assert str(composition.locate(("signatures", "s", "inputs", "x", "dtype"))) == "conf/signatures/mine.yaml:3"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "verify.ranges={serving_default: {x: [5, 1]}}",
+        "++verify.ranges.serving_default={x: [5, 1]}",
+        "verify={ranges: {serving_default: {x: [5, 1]}}}",
+    ],
+)
+def test_a_mapping_of_an_override_is_the_origin_of_all_that_it_sets(project, override):
+    project.write("conf/verify/mine.yaml", "ranges:\n  serving_default:\n    x: [0, 1]\n    y: [2, 3]\n")
+
+    composition = project.compose("verify=mine", override)
+
+    assert str(composition.locate(("verify", "ranges", "serving_default", "x"))) == f"override {override!r}"
+    assert str(composition.locate(("verify", "ranges", "serving_default", "y"))) == "conf/verify/mine.yaml:4"
+
+
+def test_what_an_override_removed_has_no_line(project):
+    spec = "signatures.serving_default.inputs.x"
+    composition = project.compose("signatures=scalar_float", f"~{spec}", f"+{spec}={{value: 3}}")
+
+    assert str(composition.locate((*spec.split("."), "dtype"))) == f"override '+{spec}={{value: 3}}'"

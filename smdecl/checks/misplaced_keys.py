@@ -47,5 +47,5 @@ def _parts_without_a_key(
     parts: list[KeyPath] = [("signatures", part) for part in _PARTS if part in (signatures or {})]
     if any(_is_below(problem.path, path) for problem in broken for path in parts):
         named = ", ".join(str(path[-1]) for path in parts)
-        message = f"got {named} of a signature without its key; expected them below a key, such as serving_default"
+        message = f"got {named} outside of a signature; expected below a signature's key, such as serving_default"
         yield Problem(parts[0], message), parts

@@ -103,6 +103,20 @@ def _end_by(number: int) -> NoReturn:
     raise AssertionError("the signal ended the process")
 
 
+def _start() -> None:
+    """Starts to import TensorFlow, in a process of its own.
+
+    Raises:
+        UsageError: If a module of the current directory would be imported instead.
+    """
+    from smdecl.config import trust
+
+    if replaced := [str(path) for path in trust.replaced_frameworks()]:
+        message = f"{', '.join(replaced)} would be imported in the place of an installed package: rename it"
+        raise UsageError(f"{message}, or take the current directory out of PYTHONPATH")
+    processes.start()
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from smdecl.config.project import find_project
 
@@ -119,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
             _prepare_completion(arguments)
         return hydra_app.show(arguments, find_project(Path.cwd(), arguments.trust))
     if arguments.verb != "check":
-        processes.start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
+        _start()  # first of all: TensorFlow takes seconds to import, and needs nothing of what follows
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         return _multirun(arguments, project)
@@ -193,7 +207,7 @@ def _plan(config: Composition, trust: Sequence[str]) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    processes.start()
+    _start()
     from smdecl import api
     from smdecl.cli import rendering
 
@@ -210,7 +224,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
         reproduce.compare_environment(directory)
         report.result(f"{directory}: made in the same environment\n")
         return 0
-    processes.start()
+    _start()
     from smdecl import api
 
     config = _compose(arguments) if arguments.composes else None

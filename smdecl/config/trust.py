@@ -157,9 +157,10 @@ def is_absent(target: str) -> bool:
 def _refuse_name(name: str, project: Project) -> str | None:
     package = name.partition(".")[0]
     if package == "smdecl":
-        return None if name.startswith("smdecl.models.") else f"{name!r} is internal to smdecl"
+        return None if name.startswith("smdecl.models.") else f"{name!r} is internal to smdecl{_shadowed(package)}"
     if frameworks.is_framework(name):
-        return frameworks.refuse_name(name)
+        reason = frameworks.refuse_name(name)
+        return None if reason is None else f"{reason}{_shadowed(package)}"
     if package in project.trusted:
         return None
     if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
@@ -205,12 +206,24 @@ def shadowed_modules() -> Iterator[str]:
             yield name
 
 
+def replaced_frameworks() -> Iterator[Path]:
+    """Yields the modules in the current directory that Python would import in the place of a framework."""
+    here = Path.cwd()
+    for name in (*frameworks.FRAMEWORKS, "numpy"):
+        spec = importlib.util.find_spec(name)
+        origin = None if spec is None else spec.origin
+        for path in (here / f"{name}.py", here / name / "__init__.py"):
+            if origin is not None and path.is_file() and path.samefile(origin):
+                yield path.relative_to(here)
+
+
 def _goes_before(name: str, path: Path) -> bool:
     """Tells whether a name leads to another module than to that in a file."""
     spec = find_spec(name)
     origin = None if spec is None else spec.origin
     is_elsewhere = origin is not None and Path(origin).resolve() != path.resolve()
-    return name in sys.stdlib_module_names or is_elsewhere
+    # One of a framework that is not installed is never taken for the project's either.
+    return name in sys.stdlib_module_names or name in frameworks.FRAMEWORKS or is_elsewhere
 
 
 def _meant(package: str, project: Project) -> str:

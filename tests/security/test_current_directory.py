@@ -84,7 +84,14 @@ def test_a_project_may_have_modules_of_any_name(trapped):
     assert (done.returncode, done.stdout, ran(trapped)) == (0, "out/1\n", []), done.stderr
 
 
-@pytest.mark.parametrize(("name", "kind"), [("signal", "Python's own module"), ("yaml", "an installed package")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("signal", "Python's own module"),
+        ("yaml", "an installed package"),
+        *((name, "an installed package") for name in ("keras", "tensorflow", "tf_keras", "smdecl")),
+    ],
+)
 def test_a_module_that_another_goes_before_is_told_by_its_name(project, name, kind):
     project.write(f"{name}.py", "class Net: ...")
     with pytest.raises(TrustError) as error:
@@ -100,6 +107,16 @@ def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
         project.export("model._target_=mynet.Net")
 
     assert "queue in the current directory has the name of a module of Python" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["keras.py", "tensorflow/__init__.py"])
+def test_a_module_that_goes_before_a_framework_is_told_by_its_name(project, name):
+    project.write(name, "x = 1")
+
+    done = project.spawn("model=adder", env={"PYTHONPATH": os.pathsep.join([str(project.root), str(ROOT)])})
+
+    assert done.returncode == 2
+    assert f"error: {name} would be imported in the place of an installed package: rename it" in done.stderr
 
 
 def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
