@@ -227,7 +227,7 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
             " weights=checkpoint, weights=keras, weights=keras_weights, weights=saved_model",
             "+weights.path=p",
         ),
-        ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path; did you mean 'path'?", None),
+        ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path, root; did you mean 'path'?", None),
         ("audit.random_opps=off", "audit.random_opps: 'random_opps' is no key of audit; takes absolute_paths,"
          " baked_devices, consumer, custom_ops, io_ops, large_constants, py_function, random_ops, strategy,"
          " untraced_functions, unused_inputs; did you mean 'random_ops'?", None),

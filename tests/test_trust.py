@@ -113,7 +113,7 @@ LEADING_OUT = {
     "mynet.Decoder.decode": "json.decoder.JSONDecoder.decode",
     "mynet.Net.mro": "builtins.Net.mro",
     "mynet.Net.__class__": "builtins.type",
-    "mynet.publishing.publish": "smdecl.release.publish_local.publish: 'smdecl.release.publish_local.publish' is internal to smdecl",
+    "mynet.publish_local.publish": "smdecl.release.publish_local.publish: 'smdecl.release.publish_local.publish' is internal to smdecl",
     "smdecl.models.annotations.__class__.__base__": "builtins.object",
 }
 
