@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 import smdecl
 from smdecl import resources, schema
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.errors import ConfigError, UsageError
+from smdecl.savedmodel.auditing import RULES
 
 DIGEST = "0" * 64
 TAKES = (
@@ -164,8 +166,8 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
                                             " cannot take what this leads to: 'int' object is not iterable; takes no"
                                             " interpolation"]),
         (["weights=null"], ["override 'weights=null': weights: null is no option; write '~weights' to choose none"]),
-        (["weights=none"], ["override 'weights=none': weights: 'none' is no option of weights; takes checkpoint, keras,"
-                            " keras_weights, saved_model; write '~weights' to choose none"]),
+        (["weights=none"], ["override 'weights=none': weights: 'none' is no option of weights; takes {}; write"
+                            " '~weights' to choose none".format(", ".join(sorted(FORMATS)))]),
         (["seed=${nothing}"], ["override 'seed=${nothing}': seed: Interpolation key 'nothing' not found"]),
         (
             ["weights=checkpoint", "seed=${oc.env:SMDECL_NOT_SET}"],
@@ -224,13 +226,12 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
         (
             "weights.path=p",
             "weights.path: 'path' is not there yet; to add it, write '+weights.path=...', or choose one of"
-            " weights=checkpoint, weights=keras, weights=keras_weights, weights=saved_model",
+            f" {', '.join(f'weights={name}' for name in sorted(FORMATS))}",
             "+weights.path=p",
         ),
         ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path, root; did you mean 'path'?", None),
-        ("audit.random_opps=off", "audit.random_opps: 'random_opps' is no key of audit; takes absolute_paths,"
-         " baked_devices, consumer, custom_ops, io_ops, large_constants, py_function, random_ops, strategy,"
-         " untraced_functions, unused_inputs; did you mean 'random_ops'?", None),
+        ("audit.random_opps=off", "audit.random_opps: 'random_opps' is no key of audit; takes"
+         f" {', '.join(sorted(rule.name for rule in RULES))}; did you mean 'random_ops'?", None),
         ("signatures.my.methd=add", "signatures.my.methd: 'methd' is no key of signatures.my; takes inputs, method,"
          " method_name, outputs; did you mean 'method'?", None),
         ("~model.nme", "model.nme: 'nme' is no key of model; takes _target_", None),
