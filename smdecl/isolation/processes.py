@@ -222,7 +222,7 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
     process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=environment)))
     try:
         with _children:
-            _start_process(process, failure)
+            _start_process(process, server, failure)
         for ours in (sender, waiter, stderr):
             ours.close()
         go.send(None)
@@ -252,7 +252,7 @@ class _Task:
     confinement: Confinement | None
 
 
-def _start_process(process: Child, failure: type[SmdeclError]) -> None:
+def _start_process(process: Child, server: Server, failure: type[SmdeclError]) -> None:
     require_wanted()
     try:
         with _no_interrupts():
@@ -261,6 +261,8 @@ def _start_process(process: Child, failure: type[SmdeclError]) -> None:
         require_wanted()
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             raise
+        server.kill()
+        server.await_end()  # until then it counts as running, and the next start would fail as well
         message = f"the process that imports TensorFlow has ended: {type(error).__name__}: {error}"
         raise failure(Problem((), f"{message}; the system kills processes when memory runs out")) from error
     current().running.add(process)
