@@ -1,6 +1,6 @@
-"""Runs the loaders of a verification, each in a separate process and at the same time if cores are idle.
+"""Runs the loaders of a verification, each in a separate process and all at the same time.
 
-If none is, as in a sweep, one process runs them in turn, which costs less CPU.
+If too few cores are idle, as in a sweep, one process runs them in turn, which costs less CPU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from smdecl.release import manifest
 from smdecl.savedmodel.records import Failure, VerificationRecord
 
 
-def run(directory: Path, signatures: Mapping[str, Signature], options: Verify, project: Project) -> VerificationRecord:
+def run(
+    directory: Path,
+    signatures: Mapping[str, Signature],
+    options: Verify,
+    project: Project,
+) -> VerificationRecord:
     """Loads a SavedModel with every loader that the options name, and runs its examples.
 
     Args:
@@ -32,7 +37,7 @@ def run(directory: Path, signatures: Mapping[str, Signature], options: Verify, p
         project: Whose custom ops are loaded first.
 
     Raises:
-        VerificationError: With every example that fails or differs, and with every process that dies.
+        VerificationError: With every example that fails or differs, and every process that dies.
         SmdeclError: If a process raises something else, such as an error of the custom ops.
     """
     confinement = Confinement((directory, *custom_ops.places(project)))
@@ -86,7 +91,8 @@ def _problem(failure: Failure, options: Verify) -> Problem:
     key, number = failure.signature, failure.example
     if key is None or number is None:
         return Problem(("verify", "loaders"), f"the {failure.loader} loader {failure.message}")
-    # The examples of a signature are those that are given, or else generated ones, which have no line of their own.
+    # Examples are either given in the config or generated; only given ones have a line there.
+    message = f"{failure.loader} loader: {failure.message}"
     if options.examples.get(key):
-        return Problem(("verify", "examples", key, number), f"{failure.loader} loader: {failure.message}")
-    return Problem(("signatures", key), f"example {number}, {failure.loader} loader: {failure.message}")
+        return Problem(("verify", "examples", key, number), message)
+    return Problem(("signatures", key), f"example {number}, {message}")

@@ -157,13 +157,17 @@ def _of_bytes(gibibytes: float) -> Case:
     return Case(f"gib-{gibibytes:g}", f"{gibibytes:g} GiB of variables", _big(mebibytes), beside)
 
 
-_RELEASES = tuple(
-    smdecl(*_keras("ResNet50").arguments[len(_SMDECL) :], "export_dir=made", f"seed={seed}") for seed in (0, 1)
-)
+def _release(seed: int) -> Command:
+    overrides = _keras("ResNet50").arguments[len(_SMDECL) :]
+    return smdecl(*overrides, "export_dir=made", f"seed={seed}")
+
+
+_RELEASES = (_release(0), _release(1))
 _BERT = export("--trust", "bert", "model._target_=bert.make", "signatures=none")
+_CLI = "tensorflow.python.tools.saved_model_cli"
 _SHOW = Command(
     "saved_model_cli show --all",
-    (sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "show", "--all", "--dir", "made/1"),
+    (sys.executable, "-m", _CLI, "show", "--all", "--dir", "made/1"),
 )
 _HYDRA = Command('python -c "import hydra"', (sys.executable, "-c", "import hydra"))
 _LOAD = script("load", "made/1", label="plain script: load")

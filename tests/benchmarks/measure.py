@@ -88,7 +88,7 @@ def memory(command: Command, directory: Path) -> Memory:
 
 
 def sample(root: int) -> Memory:
-    """Returns the memory of a process and its descendants: peaks of each, their sum as it is now."""
+    """Returns the largest peak so far of a process and its descendants, and their sum by now."""
     pids = list(_tree(root))
     largest = max((_field(pid, "status", "VmHWM:") for pid in pids), default=0)
     return Memory(largest, sum(_field(pid, "smaps_rollup", "Pss:") for pid in pids))

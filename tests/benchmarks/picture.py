@@ -50,7 +50,11 @@ def draw(results: Sequence[Result]) -> str:
     bars = [_bar(result, number) for number, result in enumerate(drawn)]
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=loader,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = environment.get_template(_TEMPLATE)
     longest = max((bar.end for bar in bars), default=_WIDTH)

@@ -38,7 +38,9 @@ class Measured:
         """Stage to its median of seconds, and `other` for what belongs to no stage."""
         if not self.runs[0].stages:
             return {}
-        medians = {name: statistics.median(run.stages[name] for run in self.runs) for name in _STAGES}
+        medians = {}
+        for name in _STAGES:
+            medians[name] = statistics.median(run.stages[name] for run in self.runs)
         return {**medians, "other": max(0.0, self.seconds - sum(medians.values()))}
 
 
@@ -76,7 +78,8 @@ class Grown:
         first, second, third = self.cpu
         if not first < second < third:
             return None
-        return math.log((third - second) / (second - first)) / math.log(self.sizes[1] / self.sizes[0])
+        factor = self.sizes[1] / self.sizes[0]
+        return math.log((third - second) / (second - first), factor)
 
 
 def table(results: Sequence[Result]) -> str:

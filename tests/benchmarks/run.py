@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import measure, picture, results
-from tests.benchmarks.cases import CASES, GROWTHS, Case, Growth
+from tests.benchmarks.cases import CASES, GROWTHS, Case, Command, Growth
 from tests.benchmarks.results import Grown, Measured, Result
 
 _PACKAGES = ("tensorflow", "keras", "hydra-core", "numpy")
@@ -75,7 +75,8 @@ def _measure(case: Case, runs: int, with_memory: bool) -> Result:
         for command in case.prepare:
             measure.timed(command, directory)
         # Also brings what the commands read into the page cache, before anything is timed.
-        memory = [measure.memory(command, directory) if with_memory else None for command in commands]
+        measured_memory = measure.memory if with_memory else _no_memory
+        memory = [measured_memory(command, directory) for command in commands]
         rounds = [[measure.timed(command, directory) for command in commands] for _ in range(runs)]
     columns = zip(*rounds, strict=True)
     together = zip(commands, columns, memory, strict=True)
@@ -83,12 +84,17 @@ def _measure(case: Case, runs: int, with_memory: bool) -> Result:
     return Result(case.name, case.title, tuple(measured))
 
 
+def _no_memory(_command: Command, _directory: Path) -> None:
+    return None
+
+
 def _grow(growth: Growth, runs: int) -> Grown:
     cpu = []
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         for size in growth.sizes:
             command = growth.command(size)
-            cpu.append(statistics.median(measure.timed(command, Path(name)).cpu for _ in range(runs)))
+            timed = [measure.timed(command, Path(name)) for _ in range(runs)]
+            cpu.append(statistics.median(run.cpu for run in timed))
     return Grown(growth.name, growth.sizes, tuple(cpu))
 
 
