@@ -7,6 +7,7 @@ configs and the docs.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,7 @@ from smdecl.savedmodel.audit_subject import Subject, place
 from smdecl.savedmodel.dataflow import Functions, source
 from smdecl.savedmodel.functions import saved_functions
 from smdecl.savedmodel.inspection import all_nodes
-from smdecl.savedmodel.protos import SavedModel
+from smdecl.savedmodel.protos import NodeDef, SavedModel
 from smdecl.savedmodel.records import Finding
 
 _LARGE_CONSTANT = 1 << 20  # bytes
@@ -103,6 +104,7 @@ def _large_constants(subject: Subject) -> Iterator[Finding]:
 def _unused_inputs(subject: Subject) -> Iterator[Finding]:
     functions = Functions(subject.graph.graph_def.library)
     calls = {node.name: node for node in subject.graph.graph_def.node if node.op in CALLS}
+    positions: dict[str, Mapping[str, list[int]]] = {}
     for key, signature in subject.graph.signature_def.items():
         # Every output of a signature comes from one call of the function that was traced for it.
         outputs = [tensor.name.partition(":") for tensor in signature.outputs.values()]
@@ -110,11 +112,20 @@ def _unused_inputs(subject: Subject) -> Iterator[Finding]:
         if call is None:
             continue
         needed = functions.needed(call, [int(index or 0) for name, _, index in outputs if name == call.name])
-        used = {source(call.input[position]) for position in needed}
+        if call.name not in positions:
+            positions[call.name] = _positions(call)
         for name, tensor in sorted(signature.inputs.items()):
-            node = source(tensor.name)
-            if node in map(source, call.input) and node not in used:
+            given = positions[call.name].get(source(tensor.name), ())
+            if given and needed.isdisjoint(given):
                 yield Finding("unused_inputs", f"signatures.{key}.inputs.{name}", "no output depends on it")
+
+
+def _positions(call: NodeDef) -> Mapping[str, list[int]]:
+    """Returns the positions at which a call takes something from each node."""
+    found = defaultdict[str, list[int]](list)
+    for position, reference in enumerate(call.input):
+        found[source(reference)].append(position)
+    return found
 
 
 _UNTRACED = "was never traced: nobody can call it after loading; give it a signature, or an input_signature"

@@ -29,6 +29,7 @@ def _without_runtime() -> Iterator[None]:
 with _without_runtime():
     from tensorflow.core.framework import (
         attr_value_pb2,
+        function_pb2,
         graph_pb2,
         node_def_pb2,
         tensor_pb2,
@@ -49,6 +50,8 @@ AttrValue: TypeAlias = attr_value_pb2.AttrValue
 NameAttrList: TypeAlias = attr_value_pb2.NameAttrList
 AssetFileDef: TypeAlias = meta_graph_pb2.AssetFileDef
 FunctionSpec: TypeAlias = saved_object_graph_pb2.FunctionSpec
+FunctionDef: TypeAlias = function_pb2.FunctionDef
+FunctionDefLibrary: TypeAlias = function_pb2.FunctionDefLibrary
 GraphDef: TypeAlias = graph_pb2.GraphDef
 MetaGraphDef: TypeAlias = meta_graph_pb2.MetaGraphDef
 NodeDef: TypeAlias = node_def_pb2.NodeDef
