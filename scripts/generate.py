@@ -44,17 +44,28 @@ def texts() -> dict[str, str]:
         _CONFIG: json.dumps(_config_schema(), indent=2) + "\n",
         "conf/audit/strict.yaml": _all_at("Every finding stops the export.", "error"),
         "conf/audit/off.yaml": _all_at("Looks for nothing.", "off"),
-        "conf/export.yaml": _between("conf/export.yaml", "  # {} audit rules", _defaults()),
-        "docs/audit.md": _between("docs/audit.md", "<!-- {} audit rules -->", _rules_of_docs()),
-        "docs/weights.md": _between("docs/weights.md", "<!-- {} formats -->", _formats_of_docs()),
-        **{f"conf/weights/{row.name}.yaml": _option_of_format(row) for row in FORMATS.values()},
+        "conf/export.yaml": _between(
+            "conf/export.yaml", "  # {} audit rules", _defaults()
+        ),
+        "docs/audit.md": _between(
+            "docs/audit.md", "<!-- {} audit rules -->", _rules_of_docs()
+        ),
+        "docs/weights.md": _between(
+            "docs/weights.md", "<!-- {} formats -->", _formats_of_docs()
+        ),
+        **{
+            f"conf/weights/{row.name}.yaml": _option_of_format(row)
+            for row in FORMATS.values()
+        },
     }
 
 
 def _config_schema() -> Schema:
     config: Schema = json.loads(_read(_CONFIG))
     group = config["properties"]["audit"]
-    group["properties"] = {rule.name: _key_of_rule(rule, group["properties"]) for rule in RULES}
+    group["properties"] = {
+        rule.name: _key_of_rule(rule, group["properties"]) for rule in RULES
+    }
     group["required"] = sorted(group["properties"])
     formats = config["properties"]["weights"]["properties"]["format"]
     formats["enum"] = sorted(FORMATS)

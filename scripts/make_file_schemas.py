@@ -17,13 +17,25 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITIONS = "definitions.json"
-_WHOLE = ("content", "example_value")  # below lists, which are replaced and never merged
+_WHOLE = (
+    "content",
+    "example_value",
+)  # below lists, which are replaced and never merged
 _VERBATIM = ("if", "propertyNames")
 _COPIED = (
     *("type", "enum", "const", "pattern", "minLength", "minimum", "maximum"),
     *("minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems"),
 )
-_MADE = ("$ref", "properties", "additionalProperties", "items", "then", "else", "oneOf", "anyOf")
+_MADE = (
+    "$ref",
+    "properties",
+    "additionalProperties",
+    "items",
+    "then",
+    "else",
+    "oneOf",
+    "anyOf",
+)
 _LEFT_OUT = ("$schema", "$id", "$defs", "title", "description", "required")
 _KNOWN = {*_COPIED, *_VERBATIM, *_MADE, *_LEFT_OUT}
 _INTERPOLATION: Schema = {
@@ -34,7 +46,12 @@ _INTERPOLATION: Schema = {
 _OPTION = {"type": ["string", "null", "array"], "items": {"type": "string"}}
 _DEFAULTS: Schema = {
     "type": "array",
-    "items": {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _OPTION}]},
+    "items": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "object", "additionalProperties": _OPTION},
+        ]
+    },
     "description": "Hydra's defaults list: the configs that this one is merged onto",
 }
 _HYDRA: Schema = {"type": "object", "description": "Hydra's own settings"}
@@ -51,14 +68,24 @@ def main() -> None:
 def texts() -> dict[str, str]:
     """Returns the text of each schema by its file name."""
     config = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
-    made = {_DEFINITIONS: {"$schema": _DRAFT, "definitions": dict(sorted(_definitions(config)))}}
+    made = {
+        _DEFINITIONS: {
+            "$schema": _DRAFT,
+            "definitions": dict(sorted(_definitions(config))),
+        }
+    }
     for group in config["x-groups"]:
         if group != "release":
             schema = _resolved(config, config["properties"][group])
             made[f"{group}.schema.json"] = _of_group(group, schema)
-    made["release.schema.json"] = _of_config(config, "A file with the first line '# @package _global_'")
+    made["release.schema.json"] = _of_config(
+        config, "A file with the first line '# @package _global_'"
+    )
     made["export.schema.json"] = _of_config(config, "A primary config")
-    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in sorted(made.items())}
+    return {
+        name: json.dumps(schema, indent=2) + "\n"
+        for name, schema in sorted(made.items())
+    }
 
 
 def _definitions(config: Schema) -> Iterator[tuple[str, Schema]]:
@@ -69,7 +96,10 @@ def _definitions(config: Schema) -> Iterator[tuple[str, Schema]]:
     for name, schema in config["properties"].items():
         if name in config["x-groups"]:
             yield f"group.{name}", _body(schema, whole=False)
-            yield f"key.{name}", _or_interpolation({"$ref": f"#/definitions/group.{name}"})
+            yield (
+                f"key.{name}",
+                _or_interpolation({"$ref": f"#/definitions/group.{name}"}),
+            )
         else:
             yield f"key.{name}", _value(schema, whole=False)
 
@@ -92,7 +122,9 @@ def _value(schema: Any, *, whole: bool) -> Any:
 
 
 def _or_interpolation(body: Schema) -> Schema:
-    described = {"description": body.pop("description")} if "description" in body else {}
+    described = (
+        {"description": body.pop("description")} if "description" in body else {}
+    )
     return {**described, "anyOf": [body, {"$ref": "#/definitions/interpolation"}]}
 
 
@@ -112,9 +144,13 @@ def _body(schema: Any, *, whole: bool) -> Any:
         made["required"] = schema["required"]
     if "properties" in schema:
         properties = schema["properties"].items()
-        made["properties"] = {key: _value(each, whole=whole) for key, each in properties}
+        made["properties"] = {
+            key: _value(each, whole=whole) for key, each in properties
+        }
     if "additionalProperties" in schema:
-        made["additionalProperties"] = _value(schema["additionalProperties"], whole=whole)
+        made["additionalProperties"] = _value(
+            schema["additionalProperties"], whole=whole
+        )
     if "items" in schema:
         made["items"] = _value(schema["items"], whole=True)
     for key in ("then", "else"):
@@ -155,7 +191,10 @@ def _of_config(config: Schema, title: str) -> Schema:
     made = _file(title)
     made["properties"] |= {
         "hydra": _HYDRA,
-        **{key: {"$ref": f"{_DEFINITIONS}#/definitions/key.{key}"} for key in config["properties"]},
+        **{
+            key: {"$ref": f"{_DEFINITIONS}#/definitions/key.{key}"}
+            for key in config["properties"]
+        },
     }
     made["additionalProperties"] = False
     return made

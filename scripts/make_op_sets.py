@@ -22,7 +22,10 @@ from pathlib import Path
 
 TABLE = Path(__file__).parents[1] / "smdecl" / "savedmodel" / "op_sets.json"
 RELEASES = tuple(f"2.{minor}" for minor in range(12, 22))
-LIBRARIES = ("tensorflow/libtensorflow_framework.so.2", "tensorflow/libtensorflow_cc.so.2")
+LIBRARIES = (
+    "tensorflow/libtensorflow_framework.so.2",
+    "tensorflow/libtensorflow_cc.so.2",
+)
 
 # Runs in a process of its own, for one process can hold the library of one release only.
 _LIST_OPS = """
@@ -39,7 +42,9 @@ sys.stdout.buffer.write(ctypes.string_at(buffer.data, buffer.length))
 
 def main() -> None:
     """Adds the op sets of the releases named on the command line to the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("releases", nargs="*", help="minor releases, such as 2.15")
     named = parser.parse_args().releases
     sets = read_table() if TABLE.exists() else {}
@@ -52,11 +57,29 @@ def main() -> None:
 def op_set(release: str) -> set[tuple[str, str]]:
     """Returns the (op, attribute) pairs of a release, from its wheel."""
     with tempfile.TemporaryDirectory() as directory:
-        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.11"]
+        options = [
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            "3.11",
+        ]
         for platform in ("manylinux2014_x86_64", "manylinux_2_27_x86_64"):
             options += ["--platform", platform]
         requirement = f"tensorflow-cpu=={release}.*"
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, "-d", directory, requirement], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                *options,
+                "-d",
+                directory,
+                requirement,
+            ],
+            check=True,
+        )
         (wheel,) = Path(directory).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             return registered([archive.extract(name, directory) for name in LIBRARIES])
@@ -66,21 +89,31 @@ def registered(libraries: list[str]) -> set[tuple[str, str]]:
     """Returns the (op, attribute) pairs of TensorFlow's libraries; an empty attribute stands for the op itself."""
     from tensorflow.core.framework import op_def_pb2
 
-    listing = subprocess.run([sys.executable, "-c", _LIST_OPS, *libraries], check=True, capture_output=True)
+    listing = subprocess.run(
+        [sys.executable, "-c", _LIST_OPS, *libraries], check=True, capture_output=True
+    )
     ops = op_def_pb2.OpList.FromString(listing.stdout).op
     # Ops with an underscore are internal: a runtime puts them into graphs, and builds differ in which they have.
     public = [op for op in ops if not op.name.startswith("_")]
-    return {(op.name, name) for op in public for name in ("", *(attribute.name for attribute in op.attr))}
+    return {
+        (op.name, name)
+        for op in public
+        for name in ("", *(attribute.name for attribute in op.attr))
+    }
 
 
 def read_table() -> dict[str, set[tuple[str, str]]]:
     """Returns release to its (op, attribute) pairs."""
     table = json.loads(TABLE.read_text())
-    sets: dict[str, set[tuple[str, str]]] = {release: set() for release in table["releases"]}
+    sets: dict[str, set[tuple[str, str]]] = {
+        release: set() for release in table["releases"]
+    }
     for op, spans in table["ops"].items():
         for attribute, (first, last) in spans.items():
             for release, known in sets.items():
-                if _key(first) <= _key(release) and (last is None or _key(release) <= _key(last)):
+                if _key(first) <= _key(release) and (
+                    last is None or _key(release) <= _key(last)
+                ):
                     known.add((op, attribute))
     return sets
 
@@ -94,8 +127,12 @@ def write_table(sets: dict[str, set[tuple[str, str]]]) -> None:
         last = None if known[-1] == releases[-1] else known[-1]
         ops.setdefault(op, {})[attribute] = known[0], last
     # A line an op, so that a new release changes the lines of what it changes.
-    lines = ",\n".join(f"  {json.dumps(op)}: {json.dumps(spans)}" for op, spans in ops.items())
-    TABLE.write_text(f'{{\n "releases": {json.dumps(releases)},\n "ops": {{\n{lines}\n }}\n}}\n')
+    lines = ",\n".join(
+        f"  {json.dumps(op)}: {json.dumps(spans)}" for op, spans in ops.items()
+    )
+    TABLE.write_text(
+        f'{{\n "releases": {json.dumps(releases)},\n "ops": {{\n{lines}\n }}\n}}\n'
+    )
 
 
 def _key(release: str) -> tuple[int, ...]:

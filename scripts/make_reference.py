@@ -63,7 +63,11 @@ def config_rows() -> list[Row]:
     """Returns a row for every key of a config."""
     config, defaults = _load("config"), _defaults()
     properties = config["properties"].items()
-    return [row for key, schema in properties for row in _rows(key, schema, defaults.get(key, _NONE))]
+    return [
+        row
+        for key, schema in properties
+        for row in _rows(key, schema, defaults.get(key, _NONE))
+    ]
 
 
 _NONE = object()
@@ -74,7 +78,11 @@ def _config_page() -> str:
     groups = [key for key in config["x-groups"] if key in config["properties"]]
     lines = ["# Config", "", _NOTE, "", _CONFIG, "", f"## {_PLAIN}", ""]
     plain = [key for key in config["properties"] if key not in groups]
-    rows = [row for key in plain for row in _rows(key, config["properties"][key], defaults.get(key, _NONE))]
+    rows = [
+        row
+        for key in plain
+        for row in _rows(key, config["properties"][key], defaults.get(key, _NONE))
+    ]
     lines += [*_table(rows), ""]
     for key in groups:
         schema = config["properties"][key]
@@ -100,16 +108,31 @@ def _section(schema: Schema, title: str, about: str) -> Iterator[str]:
 
 
 def _records_page() -> str:
-    lines = ["# Records", "", _NOTE, "", "The forms that smdecl writes; each has a JSON Schema in `schemas/`.", ""]
+    lines = [
+        "# Records",
+        "",
+        _NOTE,
+        "",
+        "The forms that smdecl writes; each has a JSON Schema in `schemas/`.",
+        "",
+    ]
     for name, about in _RECORDS.items():
         schema = _load(name)
-        lines += [f"## {schema['title']}", "", about, f"Its schema is `schemas/{name}.schema.json`.", ""]
+        lines += [
+            f"## {schema['title']}",
+            "",
+            about,
+            f"Its schema is `schemas/{name}.schema.json`.",
+            "",
+        ]
         lines += [*_table(list(_below("", schema, _NONE)), has_defaults=False), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _load(name: str) -> Schema:
-    schema: Schema = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    schema: Schema = json.loads(
+        (ROOT / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
+    )
     return schema
 
 
@@ -119,7 +142,10 @@ def _defaults() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load(text)
     chosen = [entry for entry in config["defaults"] if isinstance(entry, Mapping)]
     options = {group: option for entry in chosen for group, option in entry.items()}
-    return {**options, **{key: value for key, value in config.items() if key != "defaults"}}
+    return {
+        **options,
+        **{key: value for key, value in config.items() if key != "defaults"},
+    }
 
 
 def _rows(key: str, schema: Schema, default: object) -> Iterator[Row]:
@@ -132,12 +158,16 @@ def _below(key: str, schema: Schema, default: object) -> Iterator[Row]:
     prefix = f"{key.rstrip('.')}." if key else ""
     for name, item in schema.get("properties", {}).items():
         below = default.get(name, _NONE) if isinstance(default, Mapping) else _NONE
-        yield from _rows(f"{prefix}{name}", item if isinstance(item, dict) else {}, below)
+        yield from _rows(
+            f"{prefix}{name}", item if isinstance(item, dict) else {}, below
+        )
     item = schema.get("items")
     if isinstance(item, dict) and "properties" in item:
         yield from _below(f"{key.rstrip('.')}[]", item, _NONE)
     each = schema.get("additionalProperties")
-    if isinstance(each, dict) and {"properties", "items", "additionalProperties"} & set(each):
+    if isinstance(each, dict) and {"properties", "items", "additionalProperties"} & set(
+        each
+    ):
         yield from _below(f"{prefix}*", each, _NONE)
 
 
@@ -160,7 +190,10 @@ def _reference(name: str) -> str:
     if name in _SECTIONS:
         title = _SECTIONS[name][0]
         return f"[{title.lower()}](#{title.lower().replace(' ', '-')})"
-    return {"device": "string or null", "shape": "a list of [dims](#a-dim), or null"}.get(name, "object")
+    return {
+        "device": "string or null",
+        "shape": "a list of [dims](#a-dim), or null",
+    }.get(name, "object")
 
 
 def _default(schema: Schema, value: object) -> str:

@@ -46,7 +46,9 @@ def compose(
     from smdecl.config import compose as composing
 
     return composing.compose(
-        _strings("overrides", overrides), directories=_directories(config_dir), config_name=config_name
+        _strings("overrides", overrides),
+        directories=_directories(config_dir),
+        config_name=config_name,
     )
 
 
@@ -115,7 +117,9 @@ def export(config: Config, *, trust_packages: Sequence[str] = ()) -> Release:
     return pipeline.export(_composition(config), project)
 
 
-def verify(directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[str] = ()) -> Verified:
+def verify(
+    directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[str] = ()
+) -> Verified:
     """Compares every file of a release with its manifest, loads it and runs its examples.
 
     Args:
@@ -188,7 +192,12 @@ def diff(before: StrPath, after: StrPath) -> DiffRecord:
     return diffing.diff(_local(before), _local(after))
 
 
-def reproduce(directory: StrPath, config: Config | None = None, *, trust_packages: Sequence[str] = ()) -> Reproduction:
+def reproduce(
+    directory: StrPath,
+    config: Config | None = None,
+    *,
+    trust_packages: Sequence[str] = (),
+) -> Reproduction:
     """Makes a release again, and compares the bytes.
 
     Args:
@@ -260,14 +269,18 @@ def _composition(config: Config) -> Composition:
         from smdecl.config import compose as composing
 
         return composing.compose_mapping(config)
-    raise UsageError(f"config: expected what smdecl.compose returns, or a mapping, got {_kind(config)}")
+    raise UsageError(
+        f"config: expected what smdecl.compose returns, or a mapping, got {_kind(config)}"
+    )
 
 
 def _project(trust_packages: Sequence[str]) -> Project:
     return find_project(Path.cwd(), _strings("trust_packages", trust_packages))
 
 
-def _directories(config_dir: StrPath | Sequence[StrPath] | None) -> Sequence[str | Path]:
+def _directories(
+    config_dir: StrPath | Sequence[StrPath] | None,
+) -> Sequence[str | Path]:
     if config_dir is None:
         return ()
     if isinstance(config_dir, (str, os.PathLike)):
@@ -282,18 +295,24 @@ def _strings(name: str, values: Sequence[str]) -> list[str]:
         UsageError: If it is a lone string, or has something else in it.
     """
     if isinstance(values, (str, bytes)):
-        raise UsageError(f"{name}: expected a list of strings, got the string {values!r}; write [{values!r}]")
+        raise UsageError(
+            f"{name}: expected a list of strings, got the string {values!r}; write [{values!r}]"
+        )
     found = list(values)
     for value in found:
         if not isinstance(value, str):
-            raise UsageError(f"{name}: expected a list of strings, got {_kind(value)} in it")
+            raise UsageError(
+                f"{name}: expected a list of strings, got {_kind(value)} in it"
+            )
     return found
 
 
 def _local(directory: StrPath) -> Path:
     text = os.fspath(directory)
     if "://" in text:
-        raise UsageError(f"{text!r} is a URL; expected a local directory that it was fetched to")
+        raise UsageError(
+            f"{text!r} is a URL; expected a local directory that it was fetched to"
+        )
     return Path(text)
 
 
@@ -309,9 +328,13 @@ def _start(verb: str) -> None:
     """
     tf = sys.modules.get("tensorflow")
     if tf is not None and tf.inside_function():
-        raise UsageError(f"smdecl.{verb} was called from within the body of a tf.function; call it outside")
+        raise UsageError(
+            f"smdecl.{verb} was called from within the body of a tf.function; call it outside"
+        )
     if tf is not None and not tf.executing_eagerly():
-        raise UsageError(f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly")
+        raise UsageError(
+            f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly"
+        )
     from smdecl.isolation import processes
 
     processes.start()

@@ -44,24 +44,43 @@ def _masked(text: str, secrets: Mapping[str, str]) -> str:
         instead = f"${{oc.env:{name}}}"
         for form in _forms(value):
             named.setdefault(form, instead)
-            cuts = (f"{form[:size]}..." for size in range(_SECRET, len(form)) if "..." in text)
-            named.update(dict.fromkeys((cut for cut in cuts if cut in text), f"{instead}..."))
+            cuts = (
+                f"{form[:size]}..."
+                for size in range(_SECRET, len(form))
+                if "..." in text
+            )
+            named.update(
+                dict.fromkeys((cut for cut in cuts if cut in text), f"{instead}...")
+            )
     if not named:
         return text
     # All at once and the longest first: one secret may begin another, or stand in the name of another.
     longest = sorted(named, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest)), lambda found: named[found[0]], text)
+    return re.sub(
+        "|".join(map(re.escape, longest)), lambda found: named[found[0]], text
+    )
 
 
 def _forms(value: str) -> list[str]:
-    quoted = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-    forms = {value, " ".join(value.split()), *quoted, *(line.strip() for line in value.splitlines())}
+    quoted = {
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+    }
+    forms = {
+        value,
+        " ".join(value.split()),
+        *quoted,
+        *(line.strip() for line in value.splitlines()),
+    }
     return [form for form in forms if len(form) >= _SECRET]
 
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """Returns `"; did you mean 'float32'?"` where `word` is a likely typo of one of `known`, and `""` otherwise."""
-    matches = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(
+        str(word), [str(name) for name in known], n=1, cutoff=0.6
+    )
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
@@ -75,7 +94,11 @@ class Origin:
 
     def __str__(self) -> str:
         if self.override is not None:
-            cut = self.override if len(self.override) <= _SHOWN else f"{self.override[: _SHOWN - 3]}..."
+            cut = (
+                self.override
+                if len(self.override) <= _SHOWN
+                else f"{self.override[: _SHOWN - 3]}..."
+            )
             return f"override {cut!r}"
         return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
 
@@ -95,12 +118,21 @@ class Problem:
 
     def at(self, origin: Origin | None) -> Problem:
         """Returns the same problem with its origin, unless it has one already."""
-        return self if self.origin is not None else dataclasses.replace(self, origin=origin)
+        return (
+            self
+            if self.origin is not None
+            else dataclasses.replace(self, origin=origin)
+        )
 
     def masked(self, secrets: Mapping[str, str]) -> Problem:
         """Returns the same problem with the names of secrets in the place of their values."""
-        path = tuple(_masked(part, secrets) if isinstance(part, str) else part for part in self.path)
-        return dataclasses.replace(self, path=path, message=_masked(self.message, secrets))
+        path = tuple(
+            _masked(part, secrets) if isinstance(part, str) else part
+            for part in self.path
+        )
+        return dataclasses.replace(
+            self, path=path, message=_masked(self.message, secrets)
+        )
 
     def __str__(self) -> str:
         places = [str(place) for place in (self.origin, self.key) if place]
@@ -119,15 +151,21 @@ class SmdeclError(Exception):
 
     exit_code = 1
 
-    def __init__(self, problems: Problem | str | Sequence[Problem], traceback_text: str = "") -> None:
+    def __init__(
+        self, problems: Problem | str | Sequence[Problem], traceback_text: str = ""
+    ) -> None:
         if isinstance(problems, str):
             problems = Problem((), problems)
-        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.problems: tuple[Problem, ...] = (
+            (problems,) if isinstance(problems, Problem) else tuple(problems)
+        )
         self.traceback_text = traceback_text
         self.warnings: tuple[Problem, ...] = ()
         super().__init__(self.problems, traceback_text)
 
-    def masked(self, problems: Sequence[Problem], secrets: Mapping[str, str]) -> SmdeclError:
+    def masked(
+        self, problems: Sequence[Problem], secrets: Mapping[str, str]
+    ) -> SmdeclError:
         """Returns this error with other problems in the place of its own, and with the names of secrets for them.
 
         Its cause and traceback are kept.
@@ -210,10 +248,17 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _refused(place, error.filename2 or error.filename or place, error.strerror or str(error)) from error
+        raise _refused(
+            place,
+            error.filename2 or error.filename or place,
+            error.strerror or str(error),
+        ) from error
     except Exception as error:
         # TensorFlow's own error types cannot be named here, for they would have to be imported.
-        refusal = next((reason for code in _DISK if (reason := os.strerror(code)) in str(error)), None)
+        refusal = next(
+            (reason for code in _DISK if (reason := os.strerror(code)) in str(error)),
+            None,
+        )
         if refusal is None or isinstance(error, SmdeclError):
             raise
         raise _refused(place, place, refusal) from error
@@ -228,4 +273,11 @@ def _refused(place: Path, file: str | Path, reason: str) -> PublishError:
 
 def _above_stage(place: Path) -> Path:
     """Returns the directory that a stage lies in, for nobody who exports has named the stage itself."""
-    return next((path.parent for path in reversed((place, *place.parents)) if path.name.startswith(STAGE)), place)
+    return next(
+        (
+            path.parent
+            for path in reversed((place, *place.parents))
+            if path.name.startswith(STAGE)
+        ),
+        place,
+    )

@@ -143,7 +143,9 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: If it is not a regular file, is larger, or cannot be read.
     """
     with open_regular(path, most) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # sets aside as much as it is asked for
+        return file.read(
+            os.fstat(file.fileno()).st_size
+        )  # sets aside as much as it is asked for
 
 
 def sha256(path: Path) -> str:
@@ -158,7 +160,9 @@ def sha256(path: Path) -> str:
         while rest and (block := file.read(min(rest, _BLOCK))):
             digest.update(block)
             rest -= len(block)
-        if file.read(1):  # some files of the kernel have no end, and say that they are empty
+        if file.read(
+            1
+        ):  # some files of the kernel have no end, and say that they are empty
             raise OSError(errno.EFBIG, "holds more than its size", str(path))
     return digest.hexdigest()
 
@@ -211,7 +215,9 @@ def lock(directory: Path, flags: int = 0) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
         if not os.path.samestat(os.fstat(descriptor), directory.stat()):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), str(directory)
+            )
     except OSError:
         os.close(descriptor)
         raise

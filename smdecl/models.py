@@ -82,4 +82,6 @@ def load_keras(
         ValueError: Where the file is none of Keras 3, holds code, or names a class that is not given.
     """
     known = {partial.func.__name__: partial.func for partial in custom_objects}
-    return keras.saving.load_model(path, custom_objects=known, compile=compile, safe_mode=True)
+    return keras.saving.load_model(
+        path, custom_objects=known, compile=compile, safe_mode=True
+    )

@@ -7,7 +7,11 @@ PREDICT = "tensorflow/serving/predict"
 # Signature keys of TensorFlow's own: for initializing tables, and for a training step.
 RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
 # Functions of every layer that legacy tf_keras saves.
-LEGACY_KERAS_FUNCTIONS = ("__call__", "call_and_return_conditional_losses", "call_and_return_all_conditional_losses")
+LEGACY_KERAS_FUNCTIONS = (
+    "__call__",
+    "call_and_return_conditional_losses",
+    "call_and_return_all_conditional_losses",
+)
 # The signature that a request asks for if it names none.
 DEFAULT_KEY = "serving_default"
 # Paths in a SavedModel: the message, variables and the prefix of their checkpoint, the files of the user.

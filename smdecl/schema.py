@@ -41,15 +41,21 @@ def _is_integer(_checker: Any, value: object) -> bool:
 # JSON has one kind of number, so that its schema takes 1.0 for an integer; TensorFlow does not.
 _Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", _is_integer
+    ),
 )
 
 
 def problems(name: str, value: object) -> list[Problem]:
     """Returns everything in `value` that breaks the schema `name`, in the order of the keys."""
     validator = _Validator(load(name))
-    found = [problem for error in validator.iter_errors(value) for problem in _word(error)]
-    return sorted(dict.fromkeys(found), key=lambda problem: [str(part) for part in problem.path])
+    found = [
+        problem for error in validator.iter_errors(value) for problem in _word(error)
+    ]
+    return sorted(
+        dict.fromkeys(found), key=lambda problem: [str(part) for part in problem.path]
+    )
 
 
 def fits(name: str, value: object) -> bool:
@@ -64,13 +70,20 @@ def require(name: str, value: object) -> None:
         InternalError: With every place that breaks it.
     """
     if found := problems(name, value):
-        raise InternalError([Problem(problem.path, f"{problem.message} ({name} schema)") for problem in found])
+        raise InternalError(
+            [
+                Problem(problem.path, f"{problem.message} ({name} schema)")
+                for problem in found
+            ]
+        )
 
 
 _ANY = object()
 
 
-def refusal(values: Mapping[str, Any], path: KeyPath, value: object = _ANY) -> tuple[int, list[str]] | None:
+def refusal(
+    values: Mapping[str, Any], path: KeyPath, value: object = _ANY
+) -> tuple[int, list[str]] | None:
     """Returns how deep a key path of the config leads to a key that is not taken, and which keys are taken there.
 
     Args:
@@ -89,11 +102,16 @@ def refusal(values: Mapping[str, Any], path: KeyPath, value: object = _ANY) -> t
     node[path[-1]] = value
     for error in _innermost(_Validator(load("config")).iter_errors(trial)):
         place = tuple(error.absolute_path)
-        if place == path[: len(place)] and (len(place) < len(path) or value is not _ANY):
+        if place == path[: len(place)] and (
+            len(place) < len(path) or value is not _ANY
+        ):
             known = sorted(error.schema.get("properties", {}))
             if error.validator == "type":
                 return len(place), []
-            if error.validator == "additionalProperties" and path[len(place)] not in known:
+            if (
+                error.validator == "additionalProperties"
+                and path[len(place)] not in known
+            ):
                 return len(place), known
     return None
 
@@ -103,7 +121,9 @@ def _innermost(errors: Iterable[Any]) -> Iterator[Any]:
         if not error.context:
             yield error
         elif error.validator in ("oneOf", "anyOf"):
-            yield from _innermost(inner for inner in error.context if not _is_null(inner))
+            yield from _innermost(
+                inner for inner in error.context if not _is_null(inner)
+            )
 
 
 def _is_null(error: Any) -> bool:
@@ -144,17 +164,26 @@ def _unknown_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
             yield Problem((*path, key), f"is a group, and no key; {why}")
         elif key not in known:
             place = f" of {dotted(path)}" if path else ""
-            yield Problem((*path, key), f"{key!r} is no key{place}; takes {', '.join(known)}{nearest(key, known)}")
+            yield Problem(
+                (*path, key),
+                f"{key!r} is no key{place}; takes {', '.join(known)}{nearest(key, known)}",
+            )
 
 
 def _missing_keys(path: KeyPath, error: Any) -> Iterator[Problem]:
     for key in error.validator_value:
         # jsonschema reports each missing key as an error of its own; its message names the one it is about.
         if key not in error.instance and error.message.startswith(repr(key)):
-            others = [other for other in error.instance if other not in error.schema.get("properties", {})]
+            others = [
+                other
+                for other in error.instance
+                if other not in error.schema.get("properties", {})
+            ]
             near = difflib.get_close_matches(key, map(str, others), n=1, cutoff=0.75)
             instead = f"; {near[0]!r} stands there instead" if near else ""
-            yield Problem((*path, key), f"is missing; takes {_takes(error.schema, key)}{instead}")
+            yield Problem(
+                (*path, key), f"is missing; takes {_takes(error.schema, key)}{instead}"
+            )
 
 
 def _takes(schema: Mapping[str, Any], key: str) -> str:
@@ -177,12 +206,16 @@ def _types(names: str | Sequence[str]) -> str:
 
 
 def _choices(values: Sequence[object]) -> str:
-    return "one of " + ", ".join("null" if value is None else str(value) for value in values)
+    return "one of " + ", ".join(
+        "null" if value is None else str(value) for value in values
+    )
 
 
 def show(value: object) -> str:
     """Returns a config value as a person would write it, and of what kind it is."""
-    return text(value) + ("" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})")
+    return text(value) + (
+        "" if isinstance(value, (dict, list)) or value is None else f" ({_kind(value)})"
+    )
 
 
 def text(value: object) -> str:
@@ -194,7 +227,9 @@ def text(value: object) -> str:
 def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "a boolean"
-    return {int: "an integer", float: "a number", str: "a string"}.get(type(value), type(value).__name__)
+    return {int: "an integer", float: "a number", str: "a string"}.get(
+        type(value), type(value).__name__
+    )
 
 
 def _enum(error: Any) -> str:
@@ -209,12 +244,14 @@ def _enum(error: Any) -> str:
 def _type(error: Any) -> str:
     takes = str(error.schema.get("x-takes") or _types(error.validator_value))
     key, *below = error.absolute_path or [None]
-    if below or not isinstance(error.instance, str) or key not in load("config")["x-groups"]:
+    if (
+        below
+        or not isinstance(error.instance, str)
+        or key not in load("config")["x-groups"]
+    ):
         return takes
     option = f"{key}={text(error.instance)[1:-1]}"
-    return (
-        f"{takes}; an option is chosen by {option}, or in a defaults list by '- override /{option.replace('=', ': ')}'"
-    )
+    return f"{takes}; an option is chosen by {option}, or in a defaults list by '- override /{option.replace('=', ': ')}'"
 
 
 def _items(least: int) -> str:
@@ -227,7 +264,9 @@ _KEYWORDS: dict[str, Any] = {
     "minimum": lambda error: f"at least {error.validator_value}",
     "maximum": lambda error: f"at most {error.validator_value}",
     "minLength": lambda _: "a text that is not empty",
-    "pattern": lambda error: error.schema.get("x-takes", f"a text of the form {error.validator_value}"),
+    "pattern": lambda error: error.schema.get(
+        "x-takes", f"a text of the form {error.validator_value}"
+    ),
     "uniqueItems": lambda _: "each item once",
     "maxProperties": lambda error: error.schema["x-takes"],
     "minItems": lambda error: _items(error.validator_value),

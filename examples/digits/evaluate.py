@@ -20,5 +20,7 @@ print(f"tf.saved_model.load: accuracy {np.mean(classes == test_y):.4f}")
 assert (np.argmax(scores, axis=-1) == classes).all()
 
 definitions = inspection.read(directory).meta_graphs[0].signature_def
-served = load.load_cpp(directory, ["serve"], definitions)("classify", {"pixels": test_x})["class"]
+served = load.load_cpp(directory, ["serve"], definitions)(
+    "classify", {"pixels": test_x}
+)["class"]
 print(f"C++ session loader:  accuracy {np.mean(served == test_y):.4f}")

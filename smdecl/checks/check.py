@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from smdecl import files, schema
-from smdecl.checks import misplaced_keys, paths, sign_key, signature_rules, verify_rules, weights_rules
+from smdecl.checks import (
+    misplaced_keys,
+    paths,
+    sign_key,
+    signature_rules,
+    verify_rules,
+    weights_rules,
+)
 from smdecl.config import frameworks, settings, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
@@ -37,11 +44,22 @@ def check(composition: Composition, project: Project) -> ExportConfig:
         raise composition.masked(ConfigError(unfit))  # what the other checks rely on
     broken = schema.problems("config", values)
     broken_paths = {problem.path for problem in broken}
-    broken_parts = {problem.path[:1] for problem in broken} | {problem.path[:2] for problem in broken}
-    found = [problem for path, rule in _RULES if path not in broken_parts for problem in rule(values)]
+    broken_parts = {problem.path[:1] for problem in broken} | {
+        problem.path[:2] for problem in broken
+    }
+    found = [
+        problem
+        for path, rule in _RULES
+        if path not in broken_parts
+        for problem in rule(values)
+    ]
     for key, value in _mapping(values, "signatures").items():
-        if ("signatures", key) not in broken_parts and ("signatures",) not in broken_paths:
-            found += signature_rules.check(("signatures", key), settings.parse_signature(value))
+        if ("signatures", key) not in broken_parts and (
+            "signatures",
+        ) not in broken_paths:
+            found += signature_rules.check(
+                ("signatures", key), settings.parse_signature(value)
+            )
     if ("functions",) not in broken_parts and ("signatures",) not in broken_paths:
         keys = _mapping(values, "signatures")
         found += signature_rules.check_functions(_mapping(values, "functions"), keys)
@@ -51,13 +69,31 @@ def check(composition: Composition, project: Project) -> ExportConfig:
         found += paths.check_written(composition, project)
     if ("verify",) not in broken_parts:
         found += verify_rules.check_files(values, project)
-    refused = [problem for problem in _check_trust(values, project) if problem.path not in broken_paths]
-    refused += [Problem(path, reason) for path, reason in trust.refuse_environment(composition.reads, project)]
-    refused += [Problem(path, reason) for path, reason in trust.refuse_hydra(composition.hydra, project)]
+    refused = [
+        problem
+        for problem in _check_trust(values, project)
+        if problem.path not in broken_paths
+    ]
+    refused += [
+        Problem(path, reason)
+        for path, reason in trust.refuse_environment(composition.reads, project)
+    ]
+    refused += [
+        Problem(path, reason)
+        for path, reason in trust.refuse_hydra(composition.hydra, project)
+    ]
     shown = misplaced_keys.instead_of(_shortened(broken, values), values)
     if problems := [*shown, *found, *refused]:
-        absent = {path for path, target, _ in trust.targets(dict(values)) if trust.is_absent(target)}
-        kind = TrustError if {problem.path for problem in refused} - absent else ConfigError
+        absent = {
+            path
+            for path, target, _ in trust.targets(dict(values))
+            if trust.is_absent(target)
+        }
+        kind = (
+            TrustError
+            if {problem.path for problem in refused} - absent
+            else ConfigError
+        )
         raise composition.masked(kind(problems))
     return settings.parse(values)
 
@@ -74,7 +110,10 @@ def _shortened(broken: list[Problem], values: Mapping[str, Any]) -> list[Problem
         if not {*problem.path[:1]} & default or _is_there(values, problem.path):
             rest.append(problem)
     has_them = "begin its defaults list with '- export', which has them"
-    return [Problem((), f"the primary config lacks {', '.join(absent)}; {has_them}"), *rest]
+    return [
+        Problem((), f"the primary config lacks {', '.join(absent)}; {has_them}"),
+        *rest,
+    ]
 
 
 _MOST_REMOVED = 4  # keys: fewer may be missing because of overrides such as ~seed
@@ -96,7 +135,9 @@ def warnings(checked: ExportConfig) -> Iterator[Problem]:
 
 def located_warnings(checked: ExportConfig, composition: Composition) -> list[Problem]:
     """Returns the warnings of a config with their files and lines or overrides."""
-    return [problem.at(composition.locate(problem.path)) for problem in warnings(checked)]
+    return [
+        problem.at(composition.locate(problem.path)) for problem in warnings(checked)
+    ]
 
 
 def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -104,18 +145,30 @@ def _check_form(values: Mapping[str, Any]) -> Iterator[Problem]:
     pending: list[tuple[KeyPath, Any]] = [((), values)]
     while pending:
         path, value = pending.pop()
-        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        items = (
+            value.items()
+            if isinstance(value, dict)
+            else enumerate(value)
+            if isinstance(value, list)
+            else ()
+        )
         if items and len(path) >= _DEEPEST:
             yield Problem(path[:3], f"is nested more than {_DEEPEST} deep")
             return
         for key, item in items:
             if isinstance(value, dict) and not isinstance(key, str):
                 # What {shape: batch, 4} is to YAML: a key 4 without a value.
-                lost = "; a list takes brackets, such as [batch, 3]" if item is None else ""
+                lost = (
+                    "; a list takes brackets, such as [batch, 3]"
+                    if item is None
+                    else ""
+                )
                 message = f"is a key that is no text, but {type(key).__name__}; write it in quotes{lost}"
                 yield Problem((*path, str(key)), message)
             elif isinstance(item, int) and item.bit_length() > _MOST_BITS:
-                yield Problem((*path, key), "is an integer of more than 4300 digits; takes fewer")
+                yield Problem(
+                    (*path, key), "is an integer of more than 4300 digits; takes fewer"
+                )
             elif isinstance(item, bytes) and path[:2] == ("verify", "examples"):
                 yield Problem((*path, key), "is !!binary; write it as {b64: TEXT}")
             elif not isinstance(item, _PLAIN):
@@ -140,10 +193,15 @@ def _check_trust(values: Mapping[str, Any], project: Project) -> Iterator[Proble
         if reason := trust.refuse_target(target, project):
             yield Problem(path, reason)
         elif ".applications." in target and node.get("weights", "imagenet") is not None:
-            yield Problem(path, "would download weights; write weights: null beside it and restore them by weights=...")
+            yield Problem(
+                path,
+                "would download weights; write weights: null beside it and restore them by weights=...",
+            )
         else:
             for place, file in frameworks.files(target, node):
-                if reason := trust.refuse_file(file, project) or files.refuse_holes(file):
+                if reason := trust.refuse_file(file, project) or files.refuse_holes(
+                    file
+                ):
                     yield Problem((*path[:-1], *place), reason)
     yield from itertools.starmap(Problem, frameworks.refuse_arguments(dict(values)))
 
@@ -153,21 +211,30 @@ def _check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _check_device(("devices", key), values["devices"][key])
     for index, device in enumerate(values["devices"]["visible"] or ()):
         if not _PHYSICAL_DEVICE.fullmatch(device):
-            yield Problem(("devices", "visible", index), f"{device!r} is no physical device; takes CPU:0, GPU:1, ...")
+            yield Problem(
+                ("devices", "visible", index),
+                f"{device!r} is no physical device; takes CPU:0, GPU:1, ...",
+            )
 
 
 def _check_options(values: Mapping[str, Any]) -> Iterator[Problem]:
     options = values["options"]
-    yield from _check_device(("options", "experimental_io_device"), options["experimental_io_device"])
+    yield from _check_device(
+        ("options", "experimental_io_device"), options["experimental_io_device"]
+    )
     if options["experimental_image_format"]:
         yield Problem(
-            ("options", "experimental_image_format"), "is refused by TensorFlow's open-source builds; takes false"
+            ("options", "experimental_image_format"),
+            "is refused by TensorFlow's open-source builds; takes false",
         )
 
 
 def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
     if device is not None and not _DEVICE.fullmatch(device):
-        yield Problem(path, f"{device!r} is no device; takes /device:CPU:0, /job:worker/task:1/device:GPU:0, ...")
+        yield Problem(
+            path,
+            f"{device!r} is no device; takes /device:CPU:0, /job:worker/task:1/device:GPU:0, ...",
+        )
 
 
 def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -180,9 +247,13 @@ def _check_publish(values: Mapping[str, Any]) -> Iterator[Problem]:
     for key in paths.WRITTEN:
         if publish[key] is not None and (reason := paths.refuse_file(publish[key])):
             yield Problem(("publish", key), reason)
-    if (record := publish["run_record"]) is not None and paths.lies_in(record, values["export_dir"]):
+    if (record := publish["run_record"]) is not None and paths.lies_in(
+        record, values["export_dir"]
+    ):
         place = f"{record!r} lies in export_dir, {values['export_dir']!r}, where only releases are"
-        yield Problem(("publish", "run_record"), f"{place}; takes a place outside of it")
+        yield Problem(
+            ("publish", "run_record"), f"{place}; takes a place outside of it"
+        )
     if publish["sign"] is not None:
         try:
             sign_key.require_key(Path(publish["sign"]))
@@ -199,12 +270,18 @@ def _check_sha256(values: Mapping[str, Any], project: Project) -> Iterator[Probl
         try:
             found = files.sha256(Path(name))
         except OSError as error:
-            yield Problem(("sha256", name), f"{name!r} cannot be read: {error.strerror}")
+            yield Problem(
+                ("sha256", name), f"{name!r} cannot be read: {error.strerror}"
+            )
             continue
         if found != wanted:
             # Of a file that is not the project's a config is to find out nothing, were it of the weights that it names.
             is_ours = trust.refuse_file(name, project) is None
-            told = f"has the sha256 {found}" if is_ours else "is another file than the one with this digest"
+            told = (
+                f"has the sha256 {found}"
+                if is_ours
+                else "is another file than the one with this digest"
+            )
             yield Problem(("sha256", name), f"{name!r} {told}; takes {wanted}")
 
 

@@ -20,11 +20,16 @@ def problems(path: KeyPath, value: Any, spec: Spec) -> Iterator[Problem]:
     leaves = list(_leaves(value))
     if any(isinstance(leaf, dict) for leaf in leaves):
         return
-    wrong = next((leaf for leaf in leaves if _kind(leaf) not in taken(spec.dtype)), None)
+    wrong = next(
+        (leaf for leaf in leaves if _kind(leaf) not in taken(spec.dtype)), None
+    )
     if wrong is not None or None in leaves:
         text = repr(wrong)
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        yield Problem(path, f"cannot be made {spec.dtype}: got {shown}, which is {type(wrong).__name__}")
+        yield Problem(
+            path,
+            f"cannot be made {spec.dtype}: got {shown}, which is {type(wrong).__name__}",
+        )
     elif spec.kind != "ragged":
         yield from _compare_shape(path, value, spec)
 
@@ -41,7 +46,9 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 def _kind(leaf: Any) -> str | None:
     """Returns the kind of a scalar, in the words of `taken`."""
-    return {bool: "booleans", int: "integers", float: "floats", str: "text"}.get(type(leaf))
+    return {bool: "booleans", int: "integers", float: "floats", str: "text"}.get(
+        type(leaf)
+    )
 
 
 def taken(dtype: str) -> tuple[str, ...]:
@@ -56,10 +63,14 @@ def taken(dtype: str) -> tuple[str, ...]:
 def _compare_shape(path: KeyPath, value: Any, spec: Spec) -> Iterator[Problem]:
     shape = _shape(value)
     if shape is None:
-        message = f"cannot be made {spec.dtype}: got lists of different lengths or depths"
+        message = (
+            f"cannot be made {spec.dtype}: got lists of different lengths or depths"
+        )
         yield Problem(path, message)
     elif spec.shape is not None and not fits(spec.shape, shape):
-        yield Problem(path, f"got a value of shape {list(shape)}; takes {shape_text(spec.shape)}")
+        yield Problem(
+            path, f"got a value of shape {list(shape)}; takes {shape_text(spec.shape)}"
+        )
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
@@ -76,4 +87,6 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 def fits(shape: Sequence[Dim], sizes: Sequence[int]) -> bool:
     """Returns whether sizes are those of a shape, in number and where the shape has them fixed."""
     pairs = zip(shape, sizes, strict=False)
-    return len(shape) == len(sizes) and all(size == dim for dim, size in pairs if isinstance(dim, int))
+    return len(shape) == len(sizes) and all(
+        size == dim for dim, size in pairs if isinstance(dim, int)
+    )

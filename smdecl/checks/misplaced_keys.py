@@ -20,7 +20,11 @@ def instead_of(broken: Sequence[Problem], values: Mapping[str, Any]) -> list[Pro
     """
     causes = [*_repeated_groups(broken, values), *_parts_without_a_key(broken, values)]
     explained = {path for _, paths in causes for path in paths}
-    rest = [problem for problem in broken if not any(_is_below(problem.path, path) for path in explained)]
+    rest = [
+        problem
+        for problem in broken
+        if not any(_is_below(problem.path, path) for path in explained)
+    ]
     return [*(cause for cause, _ in causes), *rest]
 
 
@@ -28,7 +32,9 @@ def _is_below(path: KeyPath, top: KeyPath) -> bool:
     return path[: len(top)] == top
 
 
-def _repeated_groups(broken: Sequence[Problem], values: Mapping[str, Any]) -> Iterator[tuple[Problem, list[KeyPath]]]:
+def _repeated_groups(
+    broken: Sequence[Problem], values: Mapping[str, Any]
+) -> Iterator[tuple[Problem, list[KeyPath]]]:
     for group in schema.load("config")["x-groups"]:
         value = values.get(group)
         if not isinstance(value, dict) or not isinstance(value.get(group), dict):
@@ -44,7 +50,9 @@ def _parts_without_a_key(
     broken: Sequence[Problem], values: Mapping[str, Any]
 ) -> Iterator[tuple[Problem, list[KeyPath]]]:
     signatures = values.get("signatures")
-    parts: list[KeyPath] = [("signatures", part) for part in _PARTS if part in (signatures or {})]
+    parts: list[KeyPath] = [
+        ("signatures", part) for part in _PARTS if part in (signatures or {})
+    ]
     if any(_is_below(problem.path, path) for problem in broken for path in parts):
         named = ", ".join(str(path[-1]) for path in parts)
         message = f"got {named} outside of a signature; expected below a signature's key, such as serving_default"

@@ -15,7 +15,9 @@ from smdecl.config.settings import ExportConfig, Weights, example_contents
 from smdecl.errors import ConfigError, KeyPath, dotted
 
 
-def inputs(config: ExportConfig, recorded: Mapping[str, Any], project: Project) -> dict[str, str]:
+def inputs(
+    config: ExportConfig, recorded: Mapping[str, Any], project: Project
+) -> dict[str, str]:
     """Returns the sha256 of every file that a config names: weights, whole models, examples, what it has a digest for.
 
     Args:
@@ -27,11 +29,20 @@ def inputs(config: ExportConfig, recorded: Mapping[str, Any], project: Project) 
         ConfigError: Where one of them cannot be read.
     """
     named = dict(_files_of_weights(config.weights, recorded))
-    named.update((_recorded(recorded, path), file) for path, file in _files_of_examples(config))
-    named.update((_recorded(recorded, path), Path(name)) for path, name in trust.model_files({"model": config.model}))
+    named.update(
+        (_recorded(recorded, path), file) for path, file in _files_of_examples(config)
+    )
+    named.update(
+        (_recorded(recorded, path), Path(name))
+        for path, name in trust.model_files({"model": config.model})
+    )
     for index, name in enumerate(config.sha256):
         is_read = isinstance(recorded["sha256"], str)
-        known = _recorded(recorded, ("sha256", index)) if is_read else portable_paths.relative(name, project)
+        known = (
+            _recorded(recorded, ("sha256", index))
+            if is_read
+            else portable_paths.relative(name, project)
+        )
         named[known] = Path(name)
     return {name: _of_input(named[name]) for name in sorted(named)}
 
@@ -46,11 +57,18 @@ def named(config: ExportConfig) -> Iterator[Path]:
         yield file
 
 
-def _files_of_weights(weights: Weights | None, recorded: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+def _files_of_weights(
+    weights: Weights | None, recorded: Mapping[str, Any]
+) -> Iterator[tuple[str, Path]]:
     if weights is None:
         return
-    prefix, name = str(Path(weights.path)), str(Path(_recorded(recorded, ("weights", "path"))))
-    yield from ((name + str(file).removeprefix(prefix), file) for file in of_weights(weights))
+    prefix, name = (
+        str(Path(weights.path)),
+        str(Path(_recorded(recorded, ("weights", "path")))),
+    )
+    yield from (
+        (name + str(file).removeprefix(prefix), file) for file in of_weights(weights)
+    )
 
 
 def _files_of_examples(config: ExportConfig) -> Iterator[tuple[KeyPath, Path]]:

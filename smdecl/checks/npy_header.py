@@ -20,7 +20,9 @@ SUFFIXES = (".npz", ".npy")
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # of the header, by version of the format
 _LONGEST = 10_000  # bytes of a header, as NumPy takes them
-_SIZED = re.compile(r"[<>|=]?([a-zA-Z])(\d+)")  # a dtype whose values have a size, such as <f4 or |S12
+_SIZED = re.compile(
+    r"[<>|=]?([a-zA-Z])(\d+)"
+)  # a dtype whose values have a size, such as <f4 or |S12
 _CHARACTER = 4  # bytes, in NumPy's strings of kind U
 _BLOCK = 1 << 20  # bytes
 
@@ -125,7 +127,11 @@ def _archive(file: BinaryIO, path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _header(file: IO[bytes], size: int) -> Header:
     start = file.read(len(_MAGIC) + 2)
-    form = _LENGTHS.get(start[-2]) if start.startswith(_MAGIC) and len(start) > len(_MAGIC) else None
+    form = (
+        _LENGTHS.get(start[-2])
+        if start.startswith(_MAGIC) and len(start) > len(_MAGIC)
+        else None
+    )
     if form is None:
         raise ValueError("is no .npy file")
     (length,) = struct.unpack(form, file.read(struct.calcsize(form)))
@@ -136,7 +142,9 @@ def _header(file: IO[bytes], size: int) -> Header:
     shape = tuple(int(dim) for dim in said["shape"])
     claimed = math.prod(shape) * _item_size(descr)
     if min(shape, default=0) < 0 or claimed > size:
-        told = f"claims {claimed} bytes by its shape {list(shape)}, and has {size} bytes"
+        told = (
+            f"claims {claimed} bytes by its shape {list(shape)}, and has {size} bytes"
+        )
         raise ValueError(told)
     kind = descr[1] if isinstance(descr, str) else "V"
     width = int(descr[2:]) if kind == "S" else 0

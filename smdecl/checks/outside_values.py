@@ -40,9 +40,13 @@ def require_own_values(config: ExportConfig) -> None:
     for path, name in _files(config):
         try:
             problems += [Problem(path, reason) for reason in refuse_objects(Path(name))]
-        except Exception as error:  # what a broken file makes h5py raise is of many types
+        except (
+            Exception
+        ) as error:  # what a broken file makes h5py raise is of many types
             told = f"{type(error).__name__}: {error}"
-            raise ConfigError(Problem(path, f"{name!r} cannot be read: {told}")) from error
+            raise ConfigError(
+                Problem(path, f"{name!r} cannot be read: {told}")
+            ) from error
     if problems:
         raise ConfigError(problems)
 
@@ -62,7 +66,9 @@ def refuse_members(path: Path) -> Iterator[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            large = list(budgets.refuse_archive(archive, str(path), path.stat().st_size))
+            large = list(
+                budgets.refuse_archive(archive, str(path), path.stat().st_size)
+            )
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return
     seen: set[str] = set()
@@ -140,7 +146,9 @@ def _refuse_links(file: h5py.File) -> Iterator[tuple[str, str]]:
             seen.add(info.addr)
             if info.type == h5py.h5o.TYPE_GROUP:
                 pending.append((place, found))
-            elif info.type == h5py.h5o.TYPE_DATASET and (reason := _refuse_dataset(h5py.Dataset(found))):
+            elif info.type == h5py.h5o.TYPE_DATASET and (
+                reason := _refuse_dataset(h5py.Dataset(found))
+            ):
                 yield place, reason
 
 
@@ -150,7 +158,9 @@ def _link(group: h5py.h5g.GroupID, name: bytes) -> str:
     except (TypeError, ValueError, OSError):  # a kind of link that a program registers
         return "what only another program can follow"
     parts = target if isinstance(target, tuple) else (target,)
-    return " in ".join(repr(part.decode(errors="backslashreplace")) for part in reversed(parts))
+    return " in ".join(
+        repr(part.decode(errors="backslashreplace")) for part in reversed(parts)
+    )
 
 
 def _refuse_dataset(dataset: h5py.Dataset) -> str | None:

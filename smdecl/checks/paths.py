@@ -30,9 +30,7 @@ def refuse_path(text: str) -> str | None:
     except UnicodeEncodeError:
         return f"{text!r} holds what no file can be named by"
     if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
-        return (
-            f"{schema.text(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
-        )
+        return f"{schema.text(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
     if len(os.fsencode(text)) > _LONGEST_PATH:
         return f"{schema.text(text)} is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
     return None
@@ -77,7 +75,9 @@ def check_written(composition: Composition, project: Project) -> Iterator[Proble
             yield Problem(path, reason)
 
 
-def _refuse_written(file: str, suffix: str, project: Project, *, anywhere: bool) -> str | None:
+def _refuse_written(
+    file: str, suffix: str, project: Project, *, anywhere: bool
+) -> str | None:
     if not file.endswith(suffix):
         return f"expected a file whose name ends in {suffix}, got {file!r}"
     real = Path(os.path.realpath(file))
@@ -91,17 +91,26 @@ def _refuse_written(file: str, suffix: str, project: Project, *, anywhere: bool)
         )
     parts = (real.name,) if place is None else real.relative_to(place).parts
     if any(part.startswith(".") for part in parts):
-        return f"{file!r} is hidden; expected a path without names that begin with a dot"
+        return (
+            f"{file!r} is hidden; expected a path without names that begin with a dot"
+        )
     return None
 
 
 def check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Checks the base path: that a directory can be there, and that what reads it later can do it no harm."""
     key, export_dir = ("export_dir",), values["export_dir"]
-    unsafe = [char for char in dict.fromkeys(export_dir) if char in _EXPANDED or not char.isprintable()]
+    unsafe = [
+        char
+        for char in dict.fromkeys(export_dir)
+        if char in _EXPANDED or not char.isprintable()
+    ]
     if unsafe and refuse_path(export_dir) is None:
         found = ", ".join(map(repr, unsafe))
-        yield Problem(key, f"expected a path without control characters, $ and backticks; {export_dir!r} holds {found}")
+        yield Problem(
+            key,
+            f"expected a path without control characters, $ and backticks; {export_dir!r} holds {found}",
+        )
         return
     if "://" in export_dir:
         if "::" in export_dir or not _URL.fullmatch(export_dir):
@@ -120,10 +129,17 @@ def check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
     for part in (path, *path.parents):
         with disk_errors(part):
             is_file = part.exists() and not part.is_dir()
-            is_model = part.joinpath(MESSAGE_FILE).is_file() and not (in_place and part == path)
+            is_model = part.joinpath(MESSAGE_FILE).is_file() and not (
+                in_place and part == path
+            )
         if is_model:
-            yield Problem(key, f"{str(path)!r} lies in the SavedModel {str(part)!r}; takes another place")
+            yield Problem(
+                key,
+                f"{str(path)!r} lies in the SavedModel {str(part)!r}; takes another place",
+            )
             return
         if is_file:
-            yield Problem(key, f"{str(part)!r} is a file; takes a directory, existing or not")
+            yield Problem(
+                key, f"{str(part)!r} is a file; takes a directory, existing or not"
+            )
             return

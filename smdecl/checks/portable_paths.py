@@ -14,7 +14,9 @@ from smdecl.config.settings import ExportConfig, example_contents
 from smdecl.errors import KeyPath
 
 
-def record(config: ExportConfig, recorded: Mapping[str, Any], project: Project) -> dict[str, Any]:
+def record(
+    config: ExportConfig, recorded: Mapping[str, Any], project: Project
+) -> dict[str, Any]:
     """Returns the recorded config with absolute paths in the project relative to the current directory.
 
     Relative paths are relative to it, too. A path outside of the project stays as it is.
@@ -33,7 +35,9 @@ def record(config: ExportConfig, recorded: Mapping[str, Any], project: Project) 
         if not isinstance(holder, str):
             holder[last] = relative(str(holder[last]), project)
     if isinstance(found.get("sha256"), dict):
-        found["sha256"] = {relative(name, project): digest for name, digest in found["sha256"].items()}
+        found["sha256"] = {
+            relative(name, project): digest for name, digest in found["sha256"].items()
+        }
     return found
 
 
@@ -54,4 +58,6 @@ def relative(name: str, project: Project) -> str:
     if not path.is_absolute() or not project.owns(path):
         return name
     is_direct = path.is_relative_to(project.root) and ".." not in path.parts
-    return os.path.relpath(path if is_direct else os.path.realpath(path), Path.cwd().resolve())
+    return os.path.relpath(
+        path if is_direct else os.path.realpath(path), Path.cwd().resolve()
+    )

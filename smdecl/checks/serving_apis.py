@@ -51,7 +51,10 @@ _EXAMPLES = Form("string", (("batch",),))
 _APIS = {
     CLASSIFY: Api(
         "Classify",
-        {"classes": Form("string", (("batch", "n"),)), "scores": Form("float32", (("batch", "n"),))},
+        {
+            "classes": Form("string", (("batch", "n"),)),
+            "scores": Form("float32", (("batch", "n"),)),
+        },
     ),
     REGRESS: Api("Regress", {"outputs": Form("float32", (("batch",), ("batch", 1)))}),
 }
@@ -63,7 +66,9 @@ def takes_examples(method_name: str) -> bool:
     return method_name in _APIS
 
 
-def problems(path: KeyPath, method_name: str, inputs: Tensors | None, outputs: Tensors | None) -> Iterator[Problem]:
+def problems(
+    path: KeyPath, method_name: str, inputs: Tensors | None, outputs: Tensors | None
+) -> Iterator[Problem]:
     """Yields where the tensors of a signature are not those that the API of its method name asks for.
 
     Args:
@@ -84,7 +89,9 @@ def problems(path: KeyPath, method_name: str, inputs: Tensors | None, outputs: T
         yield from _other_batches(api, inputs[INPUT][1], outputs)
 
 
-def _compare(path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mapping[str, Form]) -> Iterator[Problem]:
+def _compare(
+    path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mapping[str, Form]
+) -> Iterator[Problem]:
     expected = " and ".join(f"{name!r}, {form}" for name, form in wanted.items())
     either = "one or both of " if len(wanted) > 1 else ""
     for name, (place, tensor) in tensors.items():
@@ -92,15 +99,21 @@ def _compare(path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mappi
             message = f"the {api.name} API has no {kind} {name!r}; expected {either}{expected}{nearest(name, wanted)}"
             yield Problem(place, message)
         elif not _fits(tensor, wanted[name]):
-            yield Problem(place, f"expected {wanted[name]} for the {api.name} API, got {tensor}")
+            yield Problem(
+                place, f"expected {wanted[name]} for the {api.name} API, got {tensor}"
+            )
     if not tensors:
-        yield Problem(path, f"the {api.name} API needs an {kind}; expected {either}{expected}")
+        yield Problem(
+            path, f"the {api.name} API needs an {kind}; expected {either}{expected}"
+        )
 
 
 def _fits(tensor: Tensor, form: Form) -> bool:
     if tensor.dtype != form.dtype or _kind(tensor) != "dense":
         return False
-    return tensor.shape is None or any(_fits_shape(tensor.shape, shape) for shape in form.shapes)
+    return tensor.shape is None or any(
+        _fits_shape(tensor.shape, shape) for shape in form.shapes
+    )
 
 
 def _kind(tensor: Tensor) -> str:
@@ -111,7 +124,10 @@ def _fits_shape(found: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> bool:
     if len(found) != len(wanted):
         return False
     sizes = zip(found, wanted, strict=True)
-    return all(not isinstance(size, int) or not isinstance(other, int) or size == other for size, other in sizes)
+    return all(
+        not isinstance(size, int) or not isinstance(other, int) or size == other
+        for size, other in sizes
+    )
 
 
 def _disagreeing(api: Api, outputs: Tensors) -> Iterator[Problem]:
@@ -123,7 +139,10 @@ def _disagreeing(api: Api, outputs: Tensors) -> Iterator[Problem]:
                 known[name] = size
         if len(set(known.values())) > 1:
             told = " and ".join(f"{count} in {each}" for each, count in known.items())
-            yield Problem(place, f"expected the same number of classes for the {api.name} API, got {told}")
+            yield Problem(
+                place,
+                f"expected the same number of classes for the {api.name} API, got {told}",
+            )
             return
 
 
@@ -132,5 +151,7 @@ def _other_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Pro
     for place, tensor in outputs.values():
         size = (tensor.shape or (None,))[0]
         if isinstance(size, int) and size != batch:
-            message = f"expected a row for each example for the {api.name} API, got {tensor}"
+            message = (
+                f"expected a row for each example for the {api.name} API, got {tensor}"
+            )
             yield Problem(place, message)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-_PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
+_PRIVATE = (
+    "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
+)
 _PUBLIC = "takes the EC public key as PEM that belongs to the private key that signed"
 
 
@@ -48,7 +50,9 @@ def _require_library() -> None:
         import model_signing.signing
         import model_signing.verifying  # noqa: F401
     except ImportError as error:
-        raise ValueError(f"signatures need model-signing: {error}; pip install 'smdecl[sign]'") from error
+        raise ValueError(
+            f"signatures need model-signing: {error}; pip install 'smdecl[sign]'"
+        ) from error
 
 
 def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -60,7 +64,9 @@ def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     _require_library()
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    key: ec.EllipticCurvePrivateKey = _load(path, lambda data: load_pem_private_key(data, password=None), _PRIVATE)
+    key: ec.EllipticCurvePrivateKey = _load(
+        path, lambda data: load_pem_private_key(data, password=None), _PRIVATE
+    )
     return key
 
 
@@ -85,7 +91,9 @@ def _load(path: Path, parse: Callable[[bytes], Any], takes: str) -> Any:
     try:
         data = path.read_bytes() if path.is_file() else None
     except OSError as error:
-        raise ValueError(f"{shown} cannot be read: {error.strerror}; {takes}") from error
+        raise ValueError(
+            f"{shown} cannot be read: {error.strerror}; {takes}"
+        ) from error
     if data is None:
         raise ValueError(f"no file {shown}; {takes}")
     try:

@@ -11,7 +11,12 @@ from smdecl import files
 SUFFIX = ".tfrecord"
 _LENGTH = struct.Struct("<QI")
 _FOOTER = 4  # bytes of the checksum after the data
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x78\x9c": "zlib", b"\x78\x01": "zlib", b"\x78\xda": "zlib"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x78\x9c": "zlib",
+    b"\x78\x01": "zlib",
+    b"\x78\xda": "zlib",
+}
 _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, its bits reversed
 
 
@@ -36,7 +41,9 @@ def require(path: Path) -> None:
                 raise ValueError(f"ends within record {number}")
             length, checksum = _LENGTH.unpack(head)
             if masked_crc32c(head[:8]) != checksum:
-                raise ValueError(f"the length of record {number} differs from its checksum")
+                raise ValueError(
+                    f"the length of record {number} differs from its checksum"
+                )
             end = file.tell() + length + _FOOTER
             if end > size:
                 raise ValueError(f"ends within record {number}")
@@ -47,7 +54,9 @@ def require(path: Path) -> None:
 def _is_compressed(head: bytes) -> bool:
     if head[:2] not in _COMPRESSED:
         return False
-    return len(head) < _LENGTH.size or masked_crc32c(head[:8]) != _LENGTH.unpack(head)[1]
+    return (
+        len(head) < _LENGTH.size or masked_crc32c(head[:8]) != _LENGTH.unpack(head)[1]
+    )
 
 
 def masked_crc32c(data: bytes) -> int:

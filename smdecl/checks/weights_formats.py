@@ -52,7 +52,11 @@ def refuse_keras(path: Path) -> str | None:
 
 def _refuse_keras_weights(path: Path) -> str | None:
     head, _ = _ends(path)
-    return None if head == HDF5 else _refusal(path, head, "no HDF5 file, as a .weights.h5 file is")
+    return (
+        None
+        if head == HDF5
+        else _refusal(path, head, "no HDF5 file, as a .weights.h5 file is")
+    )
 
 
 def _refusal(path: Path, head: bytes, reason: str) -> str:

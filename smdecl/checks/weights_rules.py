@@ -39,7 +39,9 @@ def check(values: Mapping[str, Any]) -> Iterator[Problem]:
     is_there = os.path.isfile(needed)  # noqa: PTH113
     near = "" if is_there and path.endswith(kind.suffix) else _nearest(path, kind)
     if not path.endswith(kind.suffix):
-        expected = f"expected a name that ends in {kind.suffix}{near if is_there else ''}"
+        expected = (
+            f"expected a name that ends in {kind.suffix}{near if is_there else ''}"
+        )
         yield Problem(_PATH, f"{path!r} is not of the format {kind.name}; {expected}")
     if not is_there:
         expected = kind.path.replace("`", "")
@@ -98,8 +100,14 @@ def _nearest(path: str, kind: WeightsFormat) -> str:
     parent = Path(path).parent
     near: list[str] = []
     with suppress(OSError, ValueError):
-        found = [entry.name for entry in itertools.islice(parent.iterdir(), _MOST_ENTRIES)]
-        names = [name.removesuffix(kind.file) for name in found if name.endswith(kind.suffix)]
-        names = [name for name in names if Path(f"{parent / name}{kind.file}").is_file()]
+        found = [
+            entry.name for entry in itertools.islice(parent.iterdir(), _MOST_ENTRIES)
+        ]
+        names = [
+            name.removesuffix(kind.file) for name in found if name.endswith(kind.suffix)
+        ]
+        names = [
+            name for name in names if Path(f"{parent / name}{kind.file}").is_file()
+        ]
         near = difflib.get_close_matches(Path(path).name, names, n=1)
     return f"; did you mean {str(parent / near[0])!r}?" if near else ""

@@ -16,7 +16,9 @@ _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help{self._meant(message)}")
+        raise UsageError(
+            f"{self.prog}: {message}; see {self.prog} --help{self._meant(message)}"
+        )
 
     def _meant(self, message: str) -> str:
         before, _, unknown = message.partition("unrecognized arguments: ")
@@ -24,7 +26,11 @@ class _Parser(argparse.ArgumentParser):
             return ""
         word = unknown.split(maxsplit=1)[0].lstrip("-")
         # By their words alone: all flags are alike in their dashes.
-        flags = {flag.lstrip("-"): flag for flag in self._option_string_actions if flag.startswith("--")}
+        flags = {
+            flag.lstrip("-"): flag
+            for flag in self._option_string_actions
+            if flag.startswith("--")
+        }
         if near := get_close_matches(word.partition("=")[0], flags, n=1):
             return f"; did you mean {flags[near[0]]!r}?"
         return f"; an override has no dashes: {word}" if "=" in word else ""
@@ -44,7 +50,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="smdecl" if verb == "export" else f"smdecl {verb}", add_help=False, allow_abbrev=False)
+    parser = _Parser(
+        prog="smdecl" if verb == "export" else f"smdecl {verb}",
+        add_help=False,
+        allow_abbrev=False,
+    )
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--help", "-h", action="store_true")
     parser.add_argument("--version", action="store_true")
@@ -61,19 +71,31 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     if arguments.verbose and not arguments.version:
-        raise UsageError("--verbose goes with --version: it adds what the kernel can confine here")
+        raise UsageError(
+            "--verbose goes with --version: it adds what the kernel can confine here"
+        )
     if arguments.multirun and verb == "plan":
         raise UsageError("-m runs a sweep of exports or checks; plan takes one variant")
     if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
-        raise UsageError("--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it")
+        raise UsageError(
+            "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
+        )
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
     return arguments
 
 
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_directory(verb, "Checks every file of a release against its manifest, and runs its examples again.")
-    parser.add_argument("--key", type=Path, metavar="PUBLIC.pem", help="whose signature the release is to have")
+    parser = _on_directory(
+        verb,
+        "Checks every file of a release against its manifest, and runs its examples again.",
+    )
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="PUBLIC.pem",
+        help="whose signature the release is to have",
+    )
     parser.add_argument(
         "--allow-ops", type=lambda text: text.split(","), default=[], metavar="OP,...",
         help="ops that may reach into files, the network or Python though no signature is checked",
@@ -82,16 +104,28 @@ def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_directory(verb, "Makes a release again and compares the bytes: 0 the same, 4 not.")
-    parser.add_argument("overrides", nargs="*", help="a config to make it of; without one, the manifest's own")
-    parser.add_argument("--environment", action="store_true", help="compare the environments only")
+    parser = _on_directory(
+        verb, "Makes a release again and compares the bytes: 0 the same, 4 not."
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="a config to make it of; without one, the manifest's own",
+    )
+    parser.add_argument(
+        "--environment", action="store_true", help="compare the environments only"
+    )
     _add_config(parser)
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     _require_overrides(arguments.overrides)
-    arguments.composes = bool(arguments.overrides or arguments.config_dir or arguments.config_name != _PRIMARY)
+    arguments.composes = bool(
+        arguments.overrides or arguments.config_dir or arguments.config_name != _PRIMARY
+    )
     if arguments.environment and arguments.composes:
-        raise UsageError(f"smdecl {verb}: --environment compares with the manifest, and takes no config")
+        raise UsageError(
+            f"smdecl {verb}: --environment compares with the manifest, and takes no config"
+        )
     return arguments
 
 
@@ -102,7 +136,9 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("after", type=_local)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
-        "--exit-code", action="store_true", help="0 same, 1 additive, 2 breaking, 4 what cannot be compared"
+        "--exit-code",
+        action="store_true",
+        help="0 same, 1 additive, 2 breaking, 4 what cannot be compared",
     )
     try:
         return parser.parse_intermixed_args(rest)
@@ -115,8 +151,16 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Starts a project that uses smdecl.")
-    parser.add_argument("directory", type=_local, help="to write its files into; none that is there is touched")
+    parser = _Parser(
+        prog=f"smdecl {verb}",
+        allow_abbrev=False,
+        description="Starts a project that uses smdecl.",
+    )
+    parser.add_argument(
+        "directory",
+        type=_local,
+        help="to write its files into; none that is there is touched",
+    )
     parser.add_argument(
         "--schemas",
         action="store_true",
@@ -126,32 +170,50 @@ def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Says what any SavedModel is.")
-    parser.add_argument("directory", type=_local, help="of a SavedModel, such as exports/adder/1")
+    parser = _Parser(
+        prog=f"smdecl {verb}",
+        allow_abbrev=False,
+        description="Says what any SavedModel is.",
+    )
+    parser.add_argument(
+        "directory", type=_local, help="of a SavedModel, such as exports/adder/1"
+    )
     parser.add_argument("--format", choices=("text", "json", "html"), default="text")
     return parser.parse_intermixed_args(rest)
 
 
 def _on_directory(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
-    parser.add_argument("directory", type=_local, help="of a release, such as exports/adder/1")
+    parser.add_argument(
+        "directory", type=_local, help="of a release, such as exports/adder/1"
+    )
     return parser
 
 
 def _local(text: str) -> Path:
     if "://" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is a URL; takes a local directory that it was fetched to")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is a URL; takes a local directory that it was fetched to"
+        )
     return Path(text)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config-name", "-cn", default=_PRIMARY, help="the primary config")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="of your own configs")
+    parser.add_argument(
+        "--config-name", "-cn", default=_PRIMARY, help="the primary config"
+    )
+    parser.add_argument(
+        "--config-dir", "-cd", action="append", default=[], help="of your own configs"
+    )
 
 
 def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--trust", action="append", default=[], metavar="PACKAGE", help="whose code the config may name"
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="whose code the config may name",
     )
 
 
@@ -173,7 +235,9 @@ def _refuse_spaces(before: Sequence[str], word: str, after: Sequence[str]) -> No
         torn = [before[-1], word]
     else:
         return
-    raise UsageError(f"{' '.join(torn)!r}: an override has no spaces around its =; write {''.join(torn)}")
+    raise UsageError(
+        f"{' '.join(torn)!r}: an override has no spaces around its =; write {''.join(torn)}"
+    )
 
 
 _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {

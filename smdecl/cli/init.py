@@ -22,11 +22,15 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
         PublishError: Where one cannot be written; none of them is left.
     """
     template = resources.start_dir()
-    names = sorted(path.relative_to(template) for path in template.rglob("*") if path.is_file())
+    names = sorted(
+        path.relative_to(template) for path in template.rglob("*") if path.is_file()
+    )
     names = [name for name in names if "__pycache__" not in name.parts]
     there = [name for name in names if os.path.lexists(directory / name)]
     if taken := [str(directory / name) for name in there if str(name) not in _KEPT]:
-        raise UsageError(f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them")
+        raise UsageError(
+            f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them"
+        )
     missing = [name for name in names if name not in there]
     with _all_or_none(directory) as made:
         for name in missing:
@@ -71,12 +75,16 @@ def _all_or_none(directory: Path) -> Iterator[ExitStack]:
             yield made
         except OSError as error:
             place = error.filename or directory  # a write that fails names no file
-            raise PublishError(f"{place}: {error.strerror}; takes a directory that can be written") from error
+            raise PublishError(
+                f"{place}: {error.strerror}; takes a directory that can be written"
+            ) from error
         made.pop_all()
 
 
 def _make_directories(directory: Path, made: ExitStack) -> None:
-    for path in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+    for path in reversed(
+        [path for path in (directory, *directory.parents) if not path.exists()]
+    ):
         path.mkdir()
         made.callback(_undo, path.rmdir)
 

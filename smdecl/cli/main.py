@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _open_standard_streams()
     mask = os.umask(0)
-    os.umask(mask & ~stat.S_IRWXU)  # whoever runs smdecl can read and remove what it makes
+    os.umask(
+        mask & ~stat.S_IRWXU
+    )  # whoever runs smdecl can read and remove what it makes
     for number in _INTERRUPTS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asks for that
             signal.signal(number, _interrupt)
@@ -71,7 +73,9 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
-        failure = UsageError(f"too many open files: {error}; expected a higher limit, such as ulimit -n 256")
+        failure = UsageError(
+            f"too many open files: {error}; expected a higher limit, such as ulimit -n 256"
+        )
     report.error(failure)
     return failure.exit_code
 
@@ -81,14 +85,24 @@ def _open_standard_streams() -> None:
 
     A file that is opened later would get the number of a closed stream, and what is printed would end up in it.
     """
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+    for number, name, mode in (
+        (0, "stdin", "r"),
+        (1, "stdout", "w"),
+        (2, "stderr", "w"),
+    ):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, which is this one
+            opened = os.open(
+                os.devnull, os.O_RDWR
+            )  # it gets the lowest free number, which is this one
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: PTH123, SIM115
+            setattr(
+                sys,
+                name,
+                open(number, mode, encoding="utf-8", errors="backslashreplace"),
+            )  # noqa: PTH123, SIM115
 
 
 def _interrupt(number: int, _frame: Any) -> None:
@@ -124,11 +138,19 @@ def _run(arguments: argparse.Namespace) -> int:
         return _ON_DIRECTORIES[arguments.verb](arguments)
     if arguments.version:
         return _version(arguments)
-    shows = arguments.help or arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help
+    shows = (
+        arguments.help
+        or arguments.cfg
+        or arguments.info
+        or arguments.shell_completion
+        or arguments.hydra_help
+    )
     if shows:
         from smdecl.config import hydra_app
 
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl --info | head` ends quietly
+        signal.signal(
+            signal.SIGPIPE, signal.SIG_DFL
+        )  # `smdecl --info | head` ends quietly
         if arguments.shell_completion:
             _prepare_completion(arguments)
         return hydra_app.show(arguments, find_project(Path.cwd(), arguments.trust))
@@ -144,7 +166,9 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl.cli import sweep_table
     from smdecl.pipeline import sweep, variants
 
-    request = variants.Request(arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs)
+    request = variants.Request(
+        arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs
+    )
     if arguments.verb == "check":
         return sweep_table.tell_checked(sweep.check(request, project))
     directory, results = sweep.sweep(request, project, sweep_table.tell)
@@ -164,13 +188,19 @@ def _version(arguments: argparse.Namespace) -> int:
 def _compose(arguments: argparse.Namespace) -> Composition:
     from smdecl.config import compose
 
-    return compose.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+    return compose.compose(
+        arguments.overrides,
+        directories=arguments.config_dir,
+        config_name=arguments.config_name,
+    )
 
 
 def _prepare_completion(arguments: argparse.Namespace) -> None:
     """Takes out of the line that is being completed what is smdecl's own: Hydra completes the overrides in it."""
     if not arguments.overrides:
-        raise UsageError("--shell-completion takes install=bash or uninstall=bash (or zsh, fish)")
+        raise UsageError(
+            "--shell-completion takes install=bash or uninstall=bash (or zsh, fish)"
+        )
     program, *words = os.environ.get("COMP_LINE", "").split(" ")
     kept = words[1:] if words and words[0] in VERBS else words
     for flag in ("--config-dir", "-cd"):
@@ -229,7 +259,9 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
     config = _compose(arguments) if arguments.composes else None
     found = api.reproduce(directory, config, trust_packages=arguments.trust)
-    report.warn(f"{directory}: {change}; the bytes are the same" for change in found.changes)
+    report.warn(
+        f"{directory}: {change}; the bytes are the same" for change in found.changes
+    )
     report.result(f"{directory}: made again, the same bytes: {found.digest}\n")
     return 0
 
@@ -238,7 +270,9 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from smdecl import api
     from smdecl.cli import pages
 
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `smdecl inspect | head` ends quietly
+    signal.signal(
+        signal.SIGPIPE, signal.SIG_DFL
+    )  # `smdecl inspect | head` ends quietly
     found = api.inspect(arguments.directory)
     report.result(pages.FORMATS[arguments.format](arguments.directory, found))
     if found.damage:
@@ -272,11 +306,18 @@ def _init(arguments: argparse.Namespace) -> int:
     report.result("".join(f"{path}\n" for path in written))
     if kept:
         print(f"kept as they were: {', '.join(map(str, kept))}", file=sys.stderr)
-    print(f"next: cd {shlex.quote(str(arguments.directory))} && smdecl --config-dir conf release=net", file=sys.stderr)
+    print(
+        f"next: cd {shlex.quote(str(arguments.directory))} && smdecl --config-dir conf release=net",
+        file=sys.stderr,
+    )
     return 0
 
 
-_OF_CONFIG: dict[str, Callable[[Composition, Sequence[str]], int]] = {"export": _export, "check": _check, "plan": _plan}
+_OF_CONFIG: dict[str, Callable[[Composition, Sequence[str]], int]] = {
+    "export": _export,
+    "check": _check,
+    "plan": _plan,
+}
 _ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": _inspect,
     "verify": _verify,

@@ -26,7 +26,9 @@ def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
     yield f"{directory}: {', '.join(_summary(found))}"
     yield from (f"damaged: {message}" for message in found.damage)
     yield from _callable_lines(found)
-    yield from (f"variable {s.name}: {_stored(s)}, {decimal(s.size)}" for s in found.stored)
+    yield from (
+        f"variable {s.name}: {_stored(s)}, {decimal(s.size)}" for s in found.stored
+    )
     yield from _graph_lines(found, found.files)
     for graph in found.other_graphs:
         yield f"graph {_tags(graph)}: saved by TensorFlow {graph.tensorflow or '?'}"
@@ -66,7 +68,9 @@ def _summary(found: DescriptionRecord) -> Iterator[str]:
         yield f"release {release.name} {release.digest[:12]} by smdecl {release.smdecl}"
     yield f"saved by TensorFlow {found.tensorflow or '?'}"
     yield f"tags {_tags(found)}"
-    yield from (f"another graph with tags {_tags(graph)}" for graph in found.other_graphs)
+    yield from (
+        f"another graph with tags {_tags(graph)}" for graph in found.other_graphs
+    )
     yield f"variables of {decimal(sum(stored.size for stored in found.stored))}"
     yield f"files of {decimal(sum(found.files.values()))}"
 
@@ -111,7 +115,11 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         "stored": _stored,
         "tags": _tags,
     }
-    template = resources.files("smdecl.cli").joinpath("description.html").read_text(encoding="utf-8")
+    template = (
+        resources.files("smdecl.cli")
+        .joinpath("description.html")
+        .read_text(encoding="utf-8")
+    )
     return environment.from_string(template).render(
         directory=as_line(str(directory)),
         found=found,

@@ -53,17 +53,26 @@ def result(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as refusal:
-        sys.stdout = sys.stderr  # or the interpreter would try once more to flush it, at exit
+        sys.stdout = (
+            sys.stderr
+        )  # or the interpreter would try once more to flush it, at exit
         raise PublishError(f"standard output cannot be written: {refusal}") from refusal
 
 
 def error(failure: SmdeclError, variant: str = "") -> None:
     """Prints every problem of an error, after warnings, and the part of the traceback that is the user's own."""
     warn(map(str, failure.warnings), variant)
-    failed(failure.exit_code, list(map(str, failure.problems)), failure.traceback_text, variant)
+    failed(
+        failure.exit_code,
+        list(map(str, failure.problems)),
+        failure.traceback_text,
+        variant,
+    )
 
 
-def failed(exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = "") -> None:
+def failed(
+    exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = ""
+) -> None:
     """Prints the problems of an error, after the part of the traceback that is the user's own."""
     if traceback_text:
         _tell("\n".join(map(as_line, traceback_text.rstrip().split("\n"))))
@@ -77,7 +86,9 @@ def _tell(text: str) -> None:
         print(text, file=sys.stderr)
     except OSError:
         # There is nowhere to tell it; the interpreter would try once more to flush it, at exit, and exit with 120.
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        sys.stderr = Path(os.devnull).open(
+            "w", encoding="utf-8", errors="backslashreplace"
+        )  # noqa: SIM115
 
 
 def _named(variant: str) -> str:

@@ -23,7 +23,9 @@ def tell(variant: Variant) -> Variant:
     if variant.exit_code == 0 and variant.path is not None:
         try:
             report.result_of(variant.path, variant.warnings, name)
-        except SmdeclError as error:  # standard output is gone; the other variants go on
+        except (
+            SmdeclError
+        ) as error:  # standard output is gone; the other variants go on
             variant = failed(variant, error)
             report.error(error, name)
     else:
@@ -48,14 +50,35 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
     """Prints a line for each variant to standard error."""
     console = Console(stderr=True)
     console.width = max(console.width, 120)
-    table = Table("variant", "exit", "seconds", "release", title=Text(f"{directory}/{SUMMARY}"), title_justify="left")
-    shared = set.intersection(*(set(variant.overrides) for variant in results)) if len(results) > 1 else set()
+    table = Table(
+        "variant",
+        "exit",
+        "seconds",
+        "release",
+        title=Text(f"{directory}/{SUMMARY}"),
+        title_justify="left",
+    )
+    shared = (
+        set.intersection(*(set(variant.overrides) for variant in results))
+        if len(results) > 1
+        else set()
+    )
     for variant in results:
-        own = " ".join(override for override in variant.overrides if override not in shared)
+        own = " ".join(
+            override for override in variant.overrides if override not in shared
+        )
         style = "" if variant.exit_code == 0 else "red"
         outcome = variant.path or variant.errors[0]
         # As text: overrides and errors hold brackets, which would be markup.
         told = Text(as_line(outcome))
-        table.add_row(Text(as_line(own)), str(variant.exit_code), f"{variant.seconds:.1f}", told, style=style)
-    with contextlib.suppress(OSError):  # where standard error cannot be written, nobody can be told
+        table.add_row(
+            Text(as_line(own)),
+            str(variant.exit_code),
+            f"{variant.seconds:.1f}",
+            told,
+            style=style,
+        )
+    with contextlib.suppress(
+        OSError
+    ):  # where standard error cannot be written, nobody can be told
         console.print(table)

@@ -85,7 +85,9 @@ class _Counter:
         # The parser itself refuses an alias of an anchor that does not exist.
         anchored = self._anchored.get(str(event.anchor), _Anchored(1, 0))
         if anchored is None:
-            raise UnfitError(f"the alias *{event.anchor} repeats what contains it", event.start_mark)
+            raise UnfitError(
+                f"the alias *{event.anchor} repeats what contains it", event.start_mark
+            )
         self._nodes += anchored.nodes
         self._raise_height(anchored.height)
 
@@ -99,7 +101,9 @@ class _Counter:
             raise UnfitError(message, event.start_mark)
         depth = len(self._open) + (self._open[-1].height if self._open else 0)
         if depth > DEEPEST:
-            raise UnfitError(f"nested more than {DEEPEST} deep; expected less", event.start_mark)
+            raise UnfitError(
+                f"nested more than {DEEPEST} deep; expected less", event.start_mark
+            )
 
 
 def load(text: str, name: str) -> DictConfig | ListConfig:

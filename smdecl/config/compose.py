@@ -65,7 +65,10 @@ def compose(
     search_path.use(directories)
     with search_path.session():
         config, taken, failures = _compose_what_can_be(config_name, overrides)
-        problems = [explain.explain(error, culprit, config, config_name) for error, culprit in failures]
+        problems = [
+            explain.explain(error, culprit, config, config_name)
+            for error, culprit in failures
+        ]
         if config is None:
             raise ConfigError(problems) from failures[-1][0]
         if job is not None:
@@ -103,8 +106,12 @@ def _tell(config: DictConfig, job: Job) -> None:
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.job.num, config.hydra.job.id = job.number, str(job.number)
         subdirectory = _sweep_setting(config, "subdir")
-        config.hydra.runtime.output_dir = str(Path(_sweep_setting(config, "dir"), subdirectory))
-    config._metadata.resolver_cache = job.cache  # OmegaConf's own set_cache would copy it
+        config.hydra.runtime.output_dir = str(
+            Path(_sweep_setting(config, "dir"), subdirectory)
+        )
+    config._metadata.resolver_cache = (
+        job.cache
+    )  # OmegaConf's own set_cache would copy it
 
 
 def _sweep_setting(config: DictConfig, key: str) -> str:
@@ -120,7 +127,9 @@ def _sweep_setting(config: DictConfig, key: str) -> str:
         raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
 
 
-def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Mapping[str, Any]:
+def hydra_settings(
+    overrides: Sequence[str], *, config_name: str = PRIMARY
+) -> Mapping[str, Any]:
     """Returns Hydra's own settings; none if the config cannot be composed, which is reported elsewhere.
 
     Those of the launcher and the sweeper are resolved, because Hydra instantiates them; the others are not.
@@ -130,11 +139,22 @@ def hydra_settings(overrides: Sequence[str], *, config_name: str = PRIMARY) -> M
     """
     with search_path.session():
         config, _, failures = _compose_what_can_be(config_name, overrides)
-        own = [failure for failure in failures if str(getattr(failure[1], "key_or_group", "")).startswith("hydra")]
-        if config is None and any("hydra." in override.partition("=")[0] for override in overrides):
+        own = [
+            failure
+            for failure in failures
+            if str(getattr(failure[1], "key_or_group", "")).startswith("hydra")
+        ]
+        if config is None and any(
+            "hydra." in override.partition("=")[0] for override in overrides
+        ):
             own = failures
         if own:
-            raise ConfigError([explain.explain(error, culprit, config, config_name) for error, culprit in own])
+            raise ConfigError(
+                [
+                    explain.explain(error, culprit, config, config_name)
+                    for error, culprit in own
+                ]
+            )
         if config is None:
             return {}
         HydraConfig.instance().set_config(config)  # an interpolation may lead to it
@@ -146,7 +166,10 @@ def _settings(config: Any) -> dict[str, Any]:
     found: dict[str, Any] = OmegaConf.to_container(config.hydra, resolve=False)  # type: ignore[assignment]
     for part in ("launcher", "sweeper"):
         if isinstance(found.get(part), dict):
-            found[part] = {key: _resolved(config.hydra[part], key, found[part][key]) for key in found[part]}
+            found[part] = {
+                key: _resolved(config.hydra[part], key, found[part][key])
+                for key in found[part]
+            }
     return found
 
 
@@ -155,7 +178,11 @@ def _resolved(node: DictConfig, key: Any, raw: Any) -> Any:
     try:
         with interrupts_first():
             value = node[key]
-            return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            return (
+                OmegaConf.to_container(value, resolve=True)
+                if OmegaConf.is_config(value)
+                else value
+            )
     except OmegaConfBaseException:
         return raw
 
@@ -172,7 +199,12 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
         if config is None:
             config, _, failures = _compose_what_can_be(PRIMARY, [])
         if config is None:
-            raise ConfigError([explain.explain(error, culprit, config, PRIMARY) for error, culprit in failures])
+            raise ConfigError(
+                [
+                    explain.explain(error, culprit, config, PRIMARY)
+                    for error, culprit in failures
+                ]
+            )
         return Path(_sweep_setting(config, "dir"))
 
 
@@ -180,16 +212,32 @@ def from_job(config: DictConfig) -> Composition:
     """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
     job, outer = HydraConfig.get(), HydraConfig.instance().cfg
     provider = config_sources.PROVIDER
-    search_path.use([Path(source.path) for source in job.runtime.config_sources if source.provider == provider])
+    search_path.use(
+        [
+            Path(source.path)
+            for source in job.runtime.config_sources
+            if source.provider == provider
+        ]
+    )
     with scope():
         HydraConfig.instance().cfg = outer  # the scope has singletons of its own
-        return _resolve(config, _locator(str(job.job.config_name), job.overrides.task), [])
+        return _resolve(
+            config, _locator(str(job.job.config_name), job.overrides.task), []
+        )
 
 
 # Hydra looks at some of what it is given only by using it.
 _HYDRAS = (
     *(HydraException, OmegaConfBaseException, yaml.YAMLError),
-    *(ValueError, AssertionError, TypeError, AttributeError, KeyError, OSError, RecursionError),
+    *(
+        ValueError,
+        AssertionError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        OSError,
+        RecursionError,
+    ),
 )
 _Failure = tuple[Exception, "Override | str | None"]
 
@@ -203,41 +251,61 @@ def _compose_what_can_be(
     while True:
         try:
             with interrupts_first():
-                return hydra_compose(config_name, remaining, return_hydra_config=True), remaining, failures
+                return (
+                    hydra_compose(config_name, remaining, return_hydra_config=True),
+                    remaining,
+                    failures,
+                )
         except _HYDRAS as error:
             culprit = explain.culprit(error, remaining)
             failures.append((error, culprit))
             if culprit is None:
                 return None, remaining, failures
-            remaining.remove(culprit if isinstance(culprit, str) else str(culprit.input_line))
+            remaining.remove(
+                culprit if isinstance(culprit, str) else str(culprit.input_line)
+            )
 
 
-def _resolve(config: DictConfig, locate: Locator, problems: Sequence[Problem]) -> Composition:
+def _resolve(
+    config: DictConfig, locate: Locator, problems: Sequence[Problem]
+) -> Composition:
     config_name, overrides = locate.config_name, locate.overrides
-    if "~weights" in overrides and not any(override.lstrip("+").startswith("weights.") for override in overrides):
+    if "~weights" in overrides and not any(
+        override.lstrip("+").startswith("weights.") for override in overrides
+    ):
         # Hydra takes the group's option away, and leaves what a release file says below the key.
         OmegaConf.update(config, "weights", None, force_add=True)
     _complete_weights(config)
     values, recorded, environment, found = resolve.resolve(config)
     settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
-    composition = Composition(values, recorded, locate, tuple(environment.reads), environment.values, settings)
+    composition = Composition(
+        values, recorded, locate, tuple(environment.reads), environment.values, settings
+    )
     if found := [*problems, *_dropped_pins(config, config_name, overrides), *found]:
         raise composition.masked(ConfigError(found))
     return composition
 
 
-def _dropped_pins(config: DictConfig, config_name: str, overrides: Sequence[str]) -> list[Problem]:
+def _dropped_pins(
+    config: DictConfig, config_name: str, overrides: Sequence[str]
+) -> list[Problem]:
     """Returns the overrides that drop digests which files pin, or were meant to.
 
     Hydra merges `sha256={}`, so it drops nothing. A person who reviews a release file relies on its
     pins, whatever overrides are added.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    own = [override for override in parsed if override.key_or_group.split(".")[0] == "sha256"]
+    own = [
+        override
+        for override in parsed
+        if override.key_or_group.split(".")[0] == "sha256"
+    ]
     dropping = [each for each in own if each.is_delete() or each.value() in ({}, None)]
     if not dropping:
         return []
-    others = tuple(str(override.input_line) for override in parsed if override not in own)
+    others = tuple(
+        str(override.input_line) for override in parsed if override not in own
+    )
     with search_path.session():
         declared, _, _ = _compose_what_can_be(config_name, others)
     pins = _pins(declared)

@@ -9,7 +9,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins import file_config_source, importlib_resources_config_source
+from hydra._internal.core_plugins import (
+    file_config_source,
+    importlib_resources_config_source,
+)
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import InputDefault
 from hydra.errors import HydraException
@@ -21,8 +24,12 @@ from smdecl.config import bounded_yaml, project
 
 PROVIDER = "smdecl"
 _HEADER = 512  # characters that Hydra looks for `# @package` in
-_MOST_USES = 300  # configs that the defaults lists of one composition lead to, and their entries
-user_directories: ContextVar[tuple[Path, ...]] = ContextVar("user_directories", default=())
+_MOST_USES = (
+    300  # configs that the defaults lists of one composition lead to, and their entries
+)
+user_directories: ContextVar[tuple[Path, ...]] = ContextVar(
+    "user_directories", default=()
+)
 
 
 class UserConfigs(SearchPathPlugin):
@@ -60,13 +67,24 @@ class FileConfigSource(file_config_source.FileConfigSource):
             OSError: If it is no regular file, or has more bytes than a config.
             UnfitError: If its contents exceed what a config may be.
         """
-        if os.path.normpath(config_path).startswith("..") or Path(config_path).is_absolute():
-            raise HydraException(f"{config_path!r} lies outside of the config directories")
-        file = Path(os.path.realpath(Path(self.path, self._normalize_file_name(config_path))))
+        if (
+            os.path.normpath(config_path).startswith("..")
+            or Path(config_path).is_absolute()
+        ):
+            raise HydraException(
+                f"{config_path!r} lies outside of the config directories"
+            )
+        file = Path(
+            os.path.realpath(Path(self.path, self._normalize_file_name(config_path)))
+        )
         places = (*user_directories.get(), project.project_root(Path.cwd()))
         # An installer may link the built-in ones to its cache.
-        if self.provider == PROVIDER and not any(file.is_relative_to(place) for place in places):
-            raise HydraException(f"{config_path!r} is a symbolic link to {str(file)!r}, outside of the project")
+        if self.provider == PROVIDER and not any(
+            file.is_relative_to(place) for place in places
+        ):
+            raise HydraException(
+                f"{config_path!r} is a symbolic link to {str(file)!r}, outside of the project"
+            )
         text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
         result = _Result(
             provider=self.provider,
@@ -95,7 +113,9 @@ class _Result(ConfigResult):
 
 
 class _Defaults(list[InputDefault]):
-    def __init__(self, entries: Iterable[InputDefault], use: Callable[[int], None]) -> None:
+    def __init__(
+        self, entries: Iterable[InputDefault], use: Callable[[int], None]
+    ) -> None:
         super().__init__(entries)
         self._use = use
 
@@ -112,7 +132,9 @@ class DefaultsError(HydraException):
     """
 
     def __init__(self, file: Path) -> None:
-        super().__init__(f"defaults lists lead to more than {_MOST_USES} configs; expected fewer")
+        super().__init__(
+            f"defaults lists lead to more than {_MOST_USES} configs; expected fewer"
+        )
         self.file = file
 
 
@@ -120,7 +142,9 @@ class SearchPathError(HydraException):
     """Hydra was to search a package for configs, and so to import it, or a directory that a config adds."""
 
 
-class ImportlibResourcesConfigSource(importlib_resources_config_source.ImportlibResourcesConfigSource):
+class ImportlibResourcesConfigSource(
+    importlib_resources_config_source.ImportlibResourcesConfigSource
+):
     """Searches Hydra's own packages, which are imported already; to search another one is to import it.
 
     Raises:

@@ -15,7 +15,13 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
 from smdecl import files, resources, schema
-from smdecl.config import bounded_yaml, config_sources, locate, override_keys, search_path
+from smdecl.config import (
+    bounded_yaml,
+    config_sources,
+    locate,
+    override_keys,
+    search_path,
+)
 from smdecl.errors import KeyPath, Origin, Problem, nearest
 
 _GLOBAL = "# @package _global_"
@@ -34,7 +40,14 @@ def culprit(error: Exception, overrides: Sequence[str]) -> Override | str | None
     if isinstance(error, (config_sources.DefaultsError, bounded_yaml.UnfitError)):
         return None
     if isinstance(error, RecursionError):
-        return next((override for override in overrides if _nesting(override) > bounded_yaml.DEEPEST), None)
+        return next(
+            (
+                override
+                for override in overrides
+                if _nesting(override) > bounded_yaml.DEEPEST
+            ),
+            None,
+        )
     return _unread(overrides) or _subject(error, overrides)
 
 
@@ -42,14 +55,26 @@ def _subject(error: Exception, overrides: Sequence[str]) -> Override | None:
     parsed: list[Override] = OverridesParser.create().parse_overrides(list(overrides))
     if isinstance(error, MissingConfigException):
         missing = error.missing_cfg_file or ""
-        return next((o for o in parsed if missing in [f"{o.key_or_group}/{value}" for value in _options(o)]), None)
+        return next(
+            (
+                o
+                for o in parsed
+                if missing in [f"{o.key_or_group}/{value}" for value in _options(o)]
+            ),
+            None,
+        )
     if _is_unchecked(error):
         return next((override for override in parsed if _is_unfit(override)), None)
     quoted = re.search(r"['\"]([^'\"]+)['\"]", str(error))
     subjects = {quoted.group(1) if quoted else "", _chosen_twice(str(error))}
     for override in parsed:
         line = str(override.input_line)
-        if subjects & {override.key_or_group, override.get_key_element(), line, line.removeprefix("~")}:
+        if subjects & {
+            override.key_or_group,
+            override.get_key_element(),
+            line,
+            line.removeprefix("~"),
+        }:
             return override
     return None
 
@@ -105,11 +130,15 @@ def require_read(overrides: Sequence[str]) -> list[Problem]:
 
 
 def _too_long(origin: Origin | None) -> Problem:
-    return Problem((), f"holds an integer of more than {_DIGITS} digits; takes fewer", origin)
+    return Problem(
+        (), f"holds an integer of more than {_DIGITS} digits; takes fewer", origin
+    )
 
 
 def _chosen_twice(text: str) -> str | None:
-    found = re.match(r"(?:Multiple values for (\S+)\. |(\S+) appears more than once)", text)
+    found = re.match(
+        r"(?:Multiple values for (\S+)\. |(\S+) appears more than once)", text
+    )
     return found.group(1) or found.group(2) if found else None
 
 
@@ -118,7 +147,12 @@ def _options(override: Override) -> list[str]:
     return [str(item) for item in (value if isinstance(value, list) else [value])]
 
 
-def explain(error: Exception, culprit: Override | str | None, config: DictConfig | None, config_name: str) -> Problem:
+def explain(
+    error: Exception,
+    culprit: Override | str | None,
+    config: DictConfig | None,
+    config_name: str,
+) -> Problem:
     """Words one error of Hydra's: what was found, what is taken.
 
     Args:
@@ -129,19 +163,33 @@ def explain(error: Exception, culprit: Override | str | None, config: DictConfig
     """
     if isinstance(error, RecursionError):
         deepest = rf"[\[{{(]{{{bounded_yaml.DEEPEST}}}"
-        origin = _line_where(deepest) if culprit is None else Origin(override=str(culprit))
-        return Problem((), f"nested more than {bounded_yaml.DEEPEST} deep; expected less", origin)
+        origin = (
+            _line_where(deepest) if culprit is None else Origin(override=str(culprit))
+        )
+        return Problem(
+            (), f"nested more than {bounded_yaml.DEEPEST} deep; expected less", origin
+        )
     if isinstance(culprit, str):
         if not isinstance(error, OverrideParseException):
             return _too_long(Origin(override=culprit))
-        return Problem((), f"is no override: {_parse_error(error)}", Origin(override=culprit))
+        return Problem(
+            (), f"is no override: {_parse_error(error)}", Origin(override=culprit)
+        )
     if isinstance(error, config_sources.SearchPathError) and culprit is None:
-        file = search_path.find(config_name.removesuffix(".yaml"))  # Hydra reads the key in the primary config alone
+        file = search_path.find(
+            config_name.removesuffix(".yaml")
+        )  # Hydra reads the key in the primary config alone
         return Problem(("hydra", "searchpath"), _text(error), _whole(file))
-    return _explain_file(error) if culprit is None else _explain_override(error, culprit, config)
+    return (
+        _explain_file(error)
+        if culprit is None
+        else _explain_override(error, culprit, config)
+    )
 
 
-def _explain_override(error: Exception, override: Override, config: DictConfig | None) -> Problem:
+def _explain_override(
+    error: Exception, override: Override, config: DictConfig | None
+) -> Problem:
     path: KeyPath = tuple(override.key_or_group.replace("/", ".").split("."))
     origin, line = Origin(override=override.input_line), str(override.input_line)
     if isinstance(error, MissingConfigException):
@@ -151,12 +199,20 @@ def _explain_override(error: Exception, override: Override, config: DictConfig |
     elif override.is_sweep_override():
         message = "is a sweep over several values; add -m to run it as one"
     elif _chosen_twice(str(error)):
-        message = f"has an option already; to choose another, write {line.lstrip('+')!r}"
+        message = (
+            f"has an option already; to choose another, write {line.lstrip('+')!r}"
+        )
     elif _is_unchecked(error):
         message = _unfit(error, override)
-    elif config is not None and not override.is_add() and override_keys.is_unknown(config, path):
+    elif (
+        config is not None
+        and not override.is_add()
+        and override_keys.is_unknown(config, path)
+    ):
         message = override_keys.unknown(config, path, override)
-    elif missing := re.match(r"Key '([^']*)' is not in struct", str(error.__cause__ or error)):
+    elif missing := re.match(
+        r"Key '([^']*)' is not in struct", str(error.__cause__ or error)
+    ):
         return override_keys.merged(config, path, override, missing.group(1))
     else:
         message = _text(error)
@@ -173,7 +229,11 @@ def _explain_file(error: Exception) -> Problem:
     text = _text(error)
     named = re.match(r"(?:Invalid defaults list in|In) '([^']+)'", str(error))
     file = search_path.find(named.group(1)) if named else None
-    if file is not None and named is not None and (problem := _misplaced_list(file, named.group(1), text)):
+    if (
+        file is not None
+        and named is not None
+        and (problem := _misplaced_list(file, named.group(1), text))
+    ):
         return problem
     return _explain_defaults(text, file)
 
@@ -183,17 +243,29 @@ def _unreadable(error: Exception) -> Problem | None:
         mark = error.problem_mark
         is_yaml = isinstance(error, bounded_yaml.UnfitError)
         message = str(error.problem) if is_yaml else f"is no YAML: {error.problem}"
-        return Problem((), message, Origin(search_path.shown(Path(mark.name)), mark.line + 1))
+        return Problem(
+            (), message, Origin(search_path.shown(Path(mark.name)), mark.line + 1)
+        )
     if isinstance(error, UnicodeDecodeError):
-        return Problem((), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable())
+        return Problem(
+            (), f"is not UTF-8: {error.reason} at byte {error.start}", _undecodable()
+        )
     if isinstance(error, OSError):
         file = _whole(Path(error.filename)) if error.filename else None
         return Problem((), f"cannot be read: {error.strerror}", file)
     if "int_max_str_digits" in str(error):
         return _too_long(_line_where(_LONG))
-    broken = re.match(r"(?:no viable alternative at input|missing \S+ at) '(.+)'$", _text(error))
+    broken = re.match(
+        r"(?:no viable alternative at input|missing \S+ at) '(.+)'$", _text(error)
+    )
     return (
-        Problem((), f"is no interpolation: {_text(error)}", _line_where(re.escape(broken.group(1)))) if broken else None
+        Problem(
+            (),
+            f"is no interpolation: {_text(error)}",
+            _line_where(re.escape(broken.group(1))),
+        )
+        if broken
+        else None
     )
 
 
@@ -201,23 +273,39 @@ def _explain_defaults(text: str, file: Path | None) -> Problem:
     """Words what is wrong with an entry of a defaults list."""
 
     def at(pattern: str) -> Origin | None:
-        return next(_lines_in(file, pattern), Origin(search_path.shown(file))) if file is not None else None
+        return (
+            next(_lines_in(file, pattern), Origin(search_path.shown(file)))
+            if file is not None
+            else None
+        )
 
-    if below := re.search(r"Could not override '([\w/]+)@(\S+)\.\1'\. Did you mean", text):
+    if below := re.search(
+        r"Could not override '([\w/]+)@(\S+)\.\1'\. Did you mean", text
+    ):
         message = f"the first line {_GLOBAL!r} is missing; without it, all below lands in the key {below.group(2)!r}"
         return Problem((), message, at(""))
     if relative := re.search(r"Could not override '[\w/]+/(\w+)@\S*'\. No match", text):
         group = relative.group(1)
-        return Problem((group,), _absolute(group), at(rf"^\s*-\s*override\s+{group}\s*:"))
+        return Problem(
+            (group,), _absolute(group), at(rf"^\s*-\s*override\s+{group}\s*:")
+        )
     if unknown := re.search(r"Could not override '([\w/]+)'\. No match", text):
         group, groups = unknown.group(1), search_path.groups()
-        message = f"{group!r} is no group; takes {', '.join(groups)}{nearest(group, groups)}"
+        message = (
+            f"{group!r} is no group; takes {', '.join(groups)}{nearest(group, groups)}"
+        )
         return Problem((group,), message, at(rf"^\s*-\s*override\s+/?{group}\s*:"))
     if group := _chosen_twice(text) or "":
         message = f"has an option already; to choose another, write '- override /{group}: ...'"
-        found = [*_lines_where(rf"^\s*-\s*/{re.escape(group)}\s*:")]  # Hydra does not tell which of them
+        found = [
+            *_lines_where(rf"^\s*-\s*/{re.escape(group)}\s*:")
+        ]  # Hydra does not tell which of them
         return Problem((group,), message, found[0] if len(found) == 1 else None)
-    return Problem((), text, at(r"^defaults\s*:") if "defaults must be a list" in text else _whole(file))
+    return Problem(
+        (),
+        text,
+        at(r"^defaults\s*:") if "defaults must be a list" in text else _whole(file),
+    )
 
 
 def _whole(file: Path | None) -> Origin | None:
@@ -236,7 +324,11 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
     package = "" if lines.startswith(_GLOBAL) else ".".join(config_path.split("/")[:-1])
     value = yaml.safe_load(lines)
     if isinstance(value, list):
-        return Problem((), "is a list; takes a mapping of keys to values", Origin(search_path.shown(file), 1))
+        return Problem(
+            (),
+            "is a list; takes a mapping of keys to values",
+            Origin(search_path.shown(file), 1),
+        )
     places = dict(locate.lines(file, package))
     for part in reversed(package.split(".") if package else ()):
         value = {part: value}
@@ -248,7 +340,11 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
 
 def _files(folder: str = "") -> Iterator[Path]:
     for directory in search_path.directories():
-        yield from (file for file in sorted((directory / folder).rglob("*.yaml")) if file.is_file())
+        yield from (
+            file
+            for file in sorted((directory / folder).rglob("*.yaml"))
+            if file.is_file()
+        )
 
 
 def _line_where(pattern: str, folder: str = "") -> Origin | None:
@@ -263,7 +359,9 @@ def _lines_where(pattern: str, folder: str = "") -> Iterator[Origin]:
 
 def _lines_in(file: Path, pattern: str) -> Iterator[Origin]:
     try:
-        text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode(errors="replace")
+        text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode(
+            errors="replace"
+        )
     except OSError:
         return
     for number, line in enumerate(text.splitlines(), start=1):
@@ -288,22 +386,36 @@ def _text(error: Exception) -> str:
 def _parse_error(error: Exception) -> str:
     """Returns the line of Hydra's message that says what was wrong, without the override itself and the pointer."""
     for line in str(error).splitlines():
-        if re.search(r"\w", line) and not line.startswith(("Error parsing override", "See https", "LexerNoViableAlt")):
+        if re.search(r"\w", line) and not line.startswith(
+            ("Error parsing override", "See https", "LexerNoViableAlt")
+        ):
             return f"{line.strip().partition(' expecting {')[0]}; {_TAKES}"
     return _TAKES
 
 
-def _explain_missing_option(error: MissingConfigException, path: KeyPath, origin: Origin | None) -> Problem:
+def _explain_missing_option(
+    error: MissingConfigException, path: KeyPath, origin: Origin | None
+) -> Problem:
     missing = error.missing_cfg_file or ""
     group, _, option = missing.rpartition("/")
     options = search_path.group_options(group) if group else []
     if not options and error.options is None:
-        return Problem(path, f"no config {missing!r} in {resources.conf_dir()} or a --config-dir", origin)
+        return Problem(
+            path,
+            f"no config {missing!r} in {resources.conf_dir()} or a --config-dir",
+            origin,
+        )
     parent = re.match(r"In '([^']+)'", str(error))
-    origin = origin or _line_that_names(group, option, parent.group(1) if parent else None)
+    origin = origin or _line_that_names(
+        group, option, parent.group(1) if parent else None
+    )
     if not options:
         folder, _, relative = group.rpartition("/")
-        return Problem((relative,), _absolute(relative), _line_where(rf"^\s*-\s*{re.escape(relative)}\s*:", folder))
+        return Problem(
+            (relative,),
+            _absolute(relative),
+            _line_where(rf"^\s*-\s*{re.escape(relative)}\s*:", folder),
+        )
     hint = nearest(option, options)
     if (group, option) == ("weights", "none"):
         hint = f"; write {'~weights' if origin and origin.override else '- override /weights: null'!r} to choose none"
@@ -317,12 +429,18 @@ def _elsewhere(missing: str) -> str:
         return f"; conf/{missing}.yaml is read with --config-dir conf"
     files = [path / f"{missing}.yml" for path in search_path.directories()]
     found = next((file for file in files if os.path.isfile(file)), None)  # noqa: PTH113
-    return f"; {search_path.shown(found)} is read where its name ends in .yaml" if found else ""
+    return (
+        f"; {search_path.shown(found)} is read where its name ends in .yaml"
+        if found
+        else ""
+    )
 
 
 def _line_that_names(group: str, option: str, parent: str | None) -> Origin | None:
     """Finds the line of a defaults list that chooses an option; Hydra names the primary config, wherever it was."""
-    chooses = rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
+    chooses = (
+        rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
+    )
     if (origin := _line_where(chooses)) is not None:
         return origin
     return _whole(search_path.find(parent))

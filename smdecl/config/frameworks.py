@@ -134,20 +134,32 @@ def _refuse_node(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath
         yield ("_args_",), f"got {positional!r}; expected a list"
     if node.get("_recursive_", True) is not True:
         # A nested target would stay a mapping, and reach the constructor as data.
-        yield ("_recursive_",), f"got {node['_recursive_']!r}; expected true for what is in {target!r}"
+        yield (
+            ("_recursive_",),
+            f"got {node['_recursive_']!r}; expected true for what is in {target!r}",
+        )
     given: list[tuple[KeyPath, Any]]
-    given = [((key,), value) for key, value in node.items() if key not in ("_target_", "_args_")]
+    given = [
+        ((key,), value)
+        for key, value in node.items()
+        if key not in ("_target_", "_args_")
+    ]
     if isinstance(positional, list):
         given += [(("_args_", index), value) for index, value in enumerate(positional)]
     for place, value in given:
         if isinstance(value, str) and _REGISTERED.fullmatch(value):
             message = f"{value!r} names an object that is registered in Keras"
-            yield place, f"{message}; expected the name of a built-in one, or a _target_"
+            yield (
+                place,
+                f"{message}; expected the name of a built-in one, or a _target_",
+            )
         yield from _refuse_serialized(target, value, place)
     yield from _refuse_files(target, node)
 
 
-def _refuse_serialized(target: str, value: Any, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_serialized(
+    target: str, value: Any, place: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
     """Yields the mappings in an argument that Keras would deserialize; a target among them has its own turn."""
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -155,7 +167,10 @@ def _refuse_serialized(target: str, value: Any, place: KeyPath) -> Iterator[tupl
     elif isinstance(value, dict) and "_target_" not in value:
         if found := [key for key in _SERIALIZED if key in value]:
             message = f"a mapping with the key {found[0]!r} makes {target!r} import and call what it names"
-            yield place, f"{message}; expected {{_target_: {_as_target(target, value, place)}, ARGUMENT: VALUE}}"
+            yield (
+                place,
+                f"{message}; expected {{_target_: {_as_target(target, value, place)}, ARGUMENT: VALUE}}",
+            )
             return
         for key, item in value.items():
             yield from _refuse_serialized(target, item, (*place, key))
@@ -185,7 +200,9 @@ def _reads(target: str) -> FileArgument | None:
     return READS.get(target.rpartition(".")[2]) if is_known else None
 
 
-def _given(reads: FileArgument, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any]]:
+def _given(
+    reads: FileArgument, node: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, Any]]:
     if reads.keyword in node:
         yield (reads.keyword,), node[reads.keyword]
     positional = node.get("_args_")
@@ -193,16 +210,25 @@ def _given(reads: FileArgument, node: Mapping[str, Any]) -> Iterator[tuple[KeyPa
         yield ("_args_", reads.position), positional[reads.position]
 
 
-def _refuse_files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_files(
+    target: str, node: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, str]]:
     """Yields the arguments that name files by something else than text, which could become any name."""
     reads = _reads(target)
     if reads is None:
         return
     if node.get("_partial_"):
-        yield ("_partial_",), f"got true; expected false for {target!r}, which reads files"
+        yield (
+            ("_partial_",),
+            f"got true; expected false for {target!r}, which reads files",
+        )
     for place, value in _given(reads, node):
         if not _is_literal(reads, value):
-            got = f"the target {value['_target_']!r}" if _is_target(value) else repr(value)
+            got = (
+                f"the target {value['_target_']!r}"
+                if _is_target(value)
+                else repr(value)
+            )
             yield place, f"expected {reads.expected}, got {got}"
 
 
@@ -210,8 +236,15 @@ def _is_literal(reads: FileArgument, value: Any) -> bool:
     if isinstance(value, str):
         return True
     if reads.expected == _VOCABULARY:
-        return value is None or (isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value))
-    return reads.keyword == "filename" and _is_target(value) and value["_target_"] == _ASSET
+        return value is None or (
+            isinstance(value, list)
+            and not any(isinstance(item, (dict, list)) for item in value)
+        )
+    return (
+        reads.keyword == "filename"
+        and _is_target(value)
+        and value["_target_"] == _ASSET
+    )
 
 
 def _is_target(value: Any) -> bool:

@@ -19,14 +19,23 @@ from smdecl.config.project import Project
 from smdecl.errors import ConfigError, Problem, TrustError
 
 
-def refuse_settings(variants: Sequence[Sequence[str]], config_name: str, project: Project) -> list[Mapping[str, Any]]:
+def refuse_settings(
+    variants: Sequence[Sequence[str]], config_name: str, project: Project
+) -> list[Mapping[str, Any]]:
     """Raises where Hydra's own settings would have it run code, before it reads them itself; returns them.
 
     Raises:
         TrustError: With every such setting.
     """
-    found = [compose.hydra_settings(overrides, config_name=config_name) for overrides in variants]
-    refused = {refusal: None for settings in found for refusal in trust.refuse_hydra(settings, project)}
+    found = [
+        compose.hydra_settings(overrides, config_name=config_name)
+        for overrides in variants
+    ]
+    refused = {
+        refusal: None
+        for settings in found
+        for refusal in trust.refuse_hydra(settings, project)
+    }
     if refused:
         raise TrustError([Problem(path, reason) for path, reason in refused])
     return found
@@ -51,9 +60,19 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
         refuse_settings([arguments.overrides], arguments.config_name, project)
     try:
         run([*flags, *arguments.overrides], lambda _: None)
-    except (HydraException, OmegaConfBaseException, TypeError, AttributeError, KeyError) as error:
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        TypeError,
+        AttributeError,
+        KeyError,
+    ) as error:
         # smdecl words the same fault better, and finds the others; where it finds none, Hydra's words it is.
-        compose.compose(arguments.overrides, directories=arguments.config_dir, config_name=arguments.config_name)
+        compose.compose(
+            arguments.overrides,
+            directories=arguments.config_dir,
+            config_name=arguments.config_name,
+        )
         if isinstance(error, (TypeError, AttributeError, KeyError)):
             raise
         raise ConfigError(str(error)) from error
@@ -66,7 +85,11 @@ def run(argv: Sequence[str], task: Callable[[Any], Any]) -> None:
     Raises:
         HydraException, OmegaConfBaseException: As Hydra has them.
     """
-    application = hydra.main(config_path=str(resources.conf_dir()), config_name=compose.PRIMARY, version_base="1.3")
+    application = hydra.main(
+        config_path=str(resources.conf_dir()),
+        config_name=compose.PRIMARY,
+        version_base="1.3",
+    )
     before, os.environ["HYDRA_FULL_ERROR"] = os.environ.get("HYDRA_FULL_ERROR"), "1"
     own_argv, sys.argv = sys.argv, ["smdecl", *argv]
     try:

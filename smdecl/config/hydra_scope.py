@@ -29,7 +29,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _PACKAGES = ("hydra._internal.core_plugins.", "hydra_plugins.")
-_lock = threading.RLock()  # one call at a time: what it sees in place of Hydra's state is one
+_lock = (
+    threading.RLock()
+)  # one call at a time: what it sees in place of Hydra's state is one
 _entered = False
 _scanned: Plugins | None = None
 
@@ -91,7 +93,11 @@ def _own_state() -> Iterator[None]:
     registry = SourcesRegistry.__new__(SourcesRegistry)
     registry.types = _sources(plugins)
     # What is stored there comes from modules, which are imported once; smdecl stores nothing.
-    own: dict[type, Any] = {ConfigStore: ConfigStore.instance(), Plugins: plugins, SourcesRegistry: registry}
+    own: dict[type, Any] = {
+        ConfigStore: ConfigStore.instance(),
+        Plugins: plugins,
+        SourcesRegistry: registry,
+    }
     with _singletons(own), _resolvers(), bounded_interpolations.bounded():
         OmegaConf.register_new_resolver("oc.env", resolve.oc_env, replace=True)
         yield
@@ -106,7 +112,9 @@ def _singletons(own: dict[type, Any]) -> Iterator[None]:
         yield
     finally:
         view.end()
-        if Singleton._instances is view:  # another thread may have set up a state of its own
+        if (
+            Singleton._instances is view
+        ):  # another thread may have set up a state of its own
             Singleton._instances = host
 
 
@@ -128,7 +136,10 @@ def _sources(plugins: Plugins) -> dict[str, type[ConfigSource]]:
     for source in plugins.class_name_to_class.values():
         if issubclass(source, ConfigSource):
             found[source.scheme()] = source
-    for own in (config_sources.FileConfigSource, config_sources.ImportlibResourcesConfigSource):
+    for own in (
+        config_sources.FileConfigSource,
+        config_sources.ImportlibResourcesConfigSource,
+    ):
         found[own.scheme()] = own
     return found
 
@@ -140,7 +151,11 @@ def _plugins() -> Plugins:
     plugins.stats = known.stats
     plugins.plugin_type_to_subclass_list = {kind: [] for kind in PLUGIN_TYPES}
     plugins.class_name_to_class = {}
-    installed = [found for found in known.discover(Plugin) if found.__module__.startswith(_PACKAGES)]
+    installed = [
+        found
+        for found in known.discover(Plugin)
+        if found.__module__.startswith(_PACKAGES)
+    ]
     for found in [*installed, config_sources.UserConfigs]:
         _register(plugins, found)
     return plugins

@@ -27,7 +27,9 @@ def interrupts_first() -> Iterator[None]:
         raise interrupt from None
 
 
-def _behind(error: BaseException, handled: BaseException | None) -> BaseException | None:
+def _behind(
+    error: BaseException, handled: BaseException | None
+) -> BaseException | None:
     pending: list[BaseException | None] = [error]
     seen: list[BaseException | None] = [None, handled]
     while pending:

@@ -45,7 +45,11 @@ class Locator:
         for place, origin in self._places:
             below = origin.override is not None and place[: len(path)] == path != ()
             above = place == path[: len(place)]
-            instead = origin.override is not None and above and any(isinstance(p, int) for p in path[len(place) :][:1])
+            instead = (
+                origin.override is not None
+                and above
+                and any(isinstance(p, int) for p in path[len(place) :][:1])
+            )
             if below or instead or (above and len(place) >= best[0]):
                 best = min(len(place), len(path)), origin
         return best[1]
@@ -63,7 +67,9 @@ class Locator:
                 if not isinstance(override.value(), dict)
                 and loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
             ]
-            defaults = loader.compute_defaults_list(self.config_name, [str(o.input_line) for o in groups], RunMode.RUN)
+            defaults = loader.compute_defaults_list(
+                self.config_name, [str(o.input_line) for o in groups], RunMode.RUN
+            )
             for default in defaults.defaults:
                 file = search_path.find(default.config_path)
                 if file is not None:
@@ -73,7 +79,9 @@ class Locator:
                 path: KeyPath = tuple(override.key_or_group.split("."))
                 origin = Origin(override=override.input_line)
                 if override.is_delete():
-                    places = [place for place in places if place[0][: len(path)] != path]
+                    places = [
+                        place for place in places if place[0][: len(path)] != path
+                    ]
                 places.append((path, origin))
                 places += [(below, origin) for below in _keys(override.value(), path)]
         return places
@@ -94,13 +102,17 @@ def lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
     if prefix:
         yield prefix, Origin(shown, 1)
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    if isinstance(root, yaml.ScalarNode) and root.value:  # to OmegaConf, a key without a value
+    if (
+        isinstance(root, yaml.ScalarNode) and root.value
+    ):  # to OmegaConf, a key without a value
         yield (*prefix, root.value), Origin(shown, root.start_mark.line + 1)
     elif root is not None:
         yield from _node_lines(root, prefix, shown)
 
 
-def _node_lines(node: yaml.Node, path: KeyPath, file: str) -> Iterator[tuple[KeyPath, Origin]]:
+def _node_lines(
+    node: yaml.Node, path: KeyPath, file: str
+) -> Iterator[tuple[KeyPath, Origin]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield (*path, str(key.value)), Origin(file, key.start_mark.line + 1)

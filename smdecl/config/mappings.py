@@ -28,7 +28,10 @@ def plain(values: Mapping[str, object]) -> dict[str, Any]:
     problems = [*_misplaced(values)]
     try:
         numbers = itertools.count()
-        found = {key: _plain(value, (str(key),), problems, numbers) for key, value in values.items()}
+        found = {
+            key: _plain(value, (str(key),), problems, numbers)
+            for key, value in values.items()
+        }
     except OmegaConfBaseException as error:  # of a program's own config
         raise ConfigError(str(error).partition("\n")[0]) from error
     if problems:
@@ -47,12 +50,16 @@ def lay(values: Mapping[str, Any], config: DictConfig) -> None:
         for key, value in values.items():
             try:
                 is_merged = key in _MERGED and isinstance(value, dict)
-                config[key] = OmegaConf.merge(config[key], value) if is_merged else value
+                config[key] = (
+                    OmegaConf.merge(config[key], value) if is_merged else value
+                )
             except OmegaConfBaseException as error:
                 problems.append(Problem((str(key),), str(error).partition("\n")[0]))
         model = values.get("model")
         target = model.get("_target_") if isinstance(model, dict) else None
-        if "name" not in values and isinstance(target, str):  # no option has been chosen
+        if "name" not in values and isinstance(
+            target, str
+        ):  # no option has been chosen
             config["name"] = target.rpartition(".")[2]
     if problems:
         raise ConfigError(problems)
@@ -64,26 +71,49 @@ def _misplaced(values: Mapping[str, object]) -> list[Problem]:
         value = values.get(key)
         if isinstance(value, str) and not value.startswith("${"):
             hint = f'smdecl.compose(["{key}={value}"]) selects an option'
-            problems.append(Problem((key,), f"expected a mapping, got the string {value!r}; {hint}"))
+            problems.append(
+                Problem((key,), f"expected a mapping, got the string {value!r}; {hint}")
+            )
     if "hydra" in values:
-        problems.append(Problem(("hydra",), "expected no settings of Hydra; pass them to smdecl.compose as overrides"))
+        problems.append(
+            Problem(
+                ("hydra",),
+                "expected no settings of Hydra; pass them to smdecl.compose as overrides",
+            )
+        )
     return problems
 
 
-def _plain(value: object, path: KeyPath, problems: list[Problem], numbers: Iterator[int]) -> Any:
-    if next(numbers) >= bounded_yaml.MOST_NODES:  # a value that two others share is one for each
-        raise ConfigError(Problem(path[:1], f"more than {bounded_yaml.MOST_NODES} values; expected fewer"))
+def _plain(
+    value: object, path: KeyPath, problems: list[Problem], numbers: Iterator[int]
+) -> Any:
+    if (
+        next(numbers) >= bounded_yaml.MOST_NODES
+    ):  # a value that two others share is one for each
+        raise ConfigError(
+            Problem(
+                path[:1], f"more than {bounded_yaml.MOST_NODES} values; expected fewer"
+            )
+        )
     if len(path) > bounded_yaml.DEEPEST:
-        problems.append(Problem(path[:3], f"is nested more than {bounded_yaml.DEEPEST} deep"))
+        problems.append(
+            Problem(path[:3], f"is nested more than {bounded_yaml.DEEPEST} deep")
+        )
         return None
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item, (*path, str(key)), problems, numbers) for key, item in value.items()}
+        return {
+            key: _plain(item, (*path, str(key)), problems, numbers)
+            for key, item in value.items()
+        }
     if value is None or isinstance(value, (str, bytes, int, float)):
         return value
     if isinstance(value, Sequence):
-        return [_plain(item, (*path, index), problems, numbers) for index, item in enumerate(value)]
+        return [
+            _plain(item, (*path, index), problems, numbers)
+            for index, item in enumerate(value)
+        ]
     expected = "expected text, a number, a list or a mapping"
     problems.append(Problem(path, f"{expected}, got {type(value).__name__}"))
     return None

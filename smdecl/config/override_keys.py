@@ -52,17 +52,26 @@ def unknown(config: DictConfig, path: KeyPath, override: Override) -> str:
     if depth == 0:
         known = sorted({*known, *search_path.groups()})
     place = f"of {dotted(path[:depth])}" if depth else "of the config"
-    takes = f"; takes {', '.join(known)}{nearest(key, known)}" if known else ", which is empty"
+    takes = (
+        f"; takes {', '.join(known)}{nearest(key, known)}"
+        if known
+        else ", which is empty"
+    )
     add = f" (to add it, write '+{way}')" if way and not override.is_delete() else ""
     return f"{key!r} is no key {place}{takes}{add}"
 
 
-def _joined(values: Any, path: KeyPath, depth: int, override: Override) -> tuple[str, str] | None:
+def _joined(
+    values: Any, path: KeyPath, depth: int, override: Override
+) -> tuple[str, str] | None:
     """Returns the key with dots in it that an override must have meant, and how it is written."""
     parts = [str(part) for part in path[depth:]]
     for size in range(2, len(parts) + 1):
         key, below = ".".join(parts[:size]), parts[size:]
-        if schema.refusal(values, (*path[:depth], key, *below), override.value()) is None:
+        if (
+            schema.refusal(values, (*path[:depth], key, *below), override.value())
+            is None
+        ):
             way = "..."
             for part in reversed([key, *below]):
                 way = f"{{{part}: {way}}}"
@@ -72,10 +81,16 @@ def _joined(values: Any, path: KeyPath, depth: int, override: Override) -> tuple
 
 def _options_of(path: KeyPath) -> str:
     options = search_path.group_options("/".join(str(part) for part in path))
-    return f", or choose one of {', '.join(f'{dotted(path)}={option}' for option in options)}" if options else ""
+    return (
+        f", or choose one of {', '.join(f'{dotted(path)}={option}' for option in options)}"
+        if options
+        else ""
+    )
 
 
-def merged(config: DictConfig | None, path: KeyPath, override: Override, key: str) -> Problem:
+def merged(
+    config: DictConfig | None, path: KeyPath, override: Override, key: str
+) -> Problem:
     """Words an override that sets a mapping where the config has one without some of its keys.
 
     Hydra merges the two. `+` adds keys; it does not help where a mapping is meant to replace the other.
@@ -90,7 +105,9 @@ def merged(config: DictConfig | None, path: KeyPath, override: Override, key: st
     added = repr(f"+{line}")
     value = override.value()
     if config is None or not isinstance(value, dict):
-        return Problem(path, f"{key!r} is not there yet; to add it, write {added}", origin)
+        return Problem(
+            path, f"{key!r} is not there yet; to add it, write {added}", origin
+        )
     values: Any = OmegaConf.to_container(config, resolve=False)
     values.pop("hydra", None)
     present = _at(values, path)
@@ -98,7 +115,9 @@ def merged(config: DictConfig | None, path: KeyPath, override: Override, key: st
     can_replace = bool(present) and not _faults(values, path, value)
     if faults and not can_replace:
         return Problem(faults[0].path, faults[0].message, origin)
-    name = " name=..." if path == ("model",) else ""  # by default the name of an option, which is none then
+    name = (
+        " name=..." if path == ("model",) else ""
+    )  # by default the name of an option, which is none then
     replaced = f"{'~' + dotted(path)!r} {added}{name}"
     is_other = value.get("_target_") not in (None, present.get("_target_"))
     if faults or (is_other and can_replace):
@@ -133,4 +152,8 @@ def _faults(values: Mapping[str, Any], path: KeyPath, value: object) -> list[Pro
     for part in path[:-1]:
         node = node[part]
     node[path[-1]] = value
-    return [problem for problem in schema.problems("config", trial) if problem.path[: len(path)] == path]
+    return [
+        problem
+        for problem in schema.problems("config", trial)
+        if problem.path[: len(path)] == path
+    ]

@@ -49,7 +49,9 @@ class Project:
     def owns(self, place: Path) -> bool:
         """Tells whether a place lies in the project, all links followed."""
         # Not by Path.resolve, which raises at a loop of links.
-        return self.is_project and Path(os.path.realpath(place)).is_relative_to(self.root)
+        return self.is_project and Path(os.path.realpath(place)).is_relative_to(
+            self.root
+        )
 
     @property
     def file(self) -> Path:
@@ -65,7 +67,9 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
     """
     for name in trust:
         if not name.isidentifier():
-            raise UsageError(f"--trust: got {name!r}; takes the name of a top-level package")
+            raise UsageError(
+                f"--trust: got {name!r}; takes the name of a top-level package"
+            )
     root = project_root(directory)
     declared = _declared(root / "pyproject.toml")
     return Project(
@@ -87,7 +91,10 @@ def _belongs_to_all(root: Path) -> bool:
 def project_root(directory: Path) -> Path:
     """Returns the nearest directory upwards that has a pyproject.toml, or the directory itself."""
     here = directory.resolve()
-    return next((path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()), here)
+    return next(
+        (path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()),
+        here,
+    )
 
 
 def make_importable() -> None:
@@ -113,7 +120,10 @@ _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 
 def _lists(fits: Callable[[str], bool]) -> Callable[[Any], bool]:
     """Returns the test of a setting that is a list of strings, each of which fits."""
-    return lambda value: isinstance(value, list) and all(isinstance(item, str) and fits(item) for item in value)
+    return lambda value: (
+        isinstance(value, list)
+        and all(isinstance(item, str) and fits(item) for item in value)
+    )
 
 
 @dataclass(frozen=True)
@@ -124,10 +134,16 @@ class _Setting:
 
 
 _SETTINGS = {
-    "trust": _Setting(_lists(str.isidentifier), "a list of top-level package names", ()),
-    "environment": _Setting(_lists(str.isidentifier), "a list of names of environment variables", ()),
+    "trust": _Setting(
+        _lists(str.isidentifier), "a list of top-level package names", ()
+    ),
+    "environment": _Setting(
+        _lists(str.isidentifier), "a list of names of environment variables", ()
+    ),
     "custom_ops": _Setting(
-        _lists(_is_custom_op), "a list of packages and library files in the project, such as ops/libmine.so", ()
+        _lists(_is_custom_op),
+        "a list of packages and library files in the project, such as ops/libmine.so",
+        (),
     ),
     "confine": _Setting(lambda value: isinstance(value, bool), "true or false", False),
     "reads": _Setting(_lists(bool), "a list of files and directories", ()),
@@ -141,16 +157,29 @@ def _declared(pyproject: Path) -> dict[str, Any]:
     try:
         text = files.read_regular(pyproject, _MOST_BYTES).decode()
         tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+    except (
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+        OSError,
+        RecursionError,
+    ) as error:
         raise UsageError(f"{pyproject}: cannot be read: {error}") from error
     declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
     keys = ", ".join(_SETTINGS)
     if not isinstance(declared, dict):
-        raise UsageError(f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}")
+        raise UsageError(
+            f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}"
+        )
     for key in declared:
         if key not in _SETTINGS:
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _SETTINGS)}")
+            raise UsageError(
+                f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _SETTINGS)}"
+            )
     for key, setting in _SETTINGS.items():
         if key in declared and not setting.fits(declared[key]):
-            raise UsageError(f"{pyproject}: tool.smdecl.{key}: got {declared[key]!r}; takes {setting.takes}")
-    return {key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()}
+            raise UsageError(
+                f"{pyproject}: tool.smdecl.{key}: got {declared[key]!r}; takes {setting.takes}"
+            )
+    return {
+        key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()
+    }

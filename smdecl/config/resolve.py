@@ -57,7 +57,9 @@ class Environment:
     values: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any], Environment, list[Problem]]:
+def resolve(
+    config: DictConfig,
+) -> tuple[dict[str, Any], dict[str, Any], Environment, list[Problem]]:
     """Returns the values of all keys but Hydra's own, the same as they may be written down, and every problem.
 
     Runs in a scope of `hydra_scope`, where `oc.env` is `oc_env`.
@@ -82,14 +84,25 @@ class _Resolver:
     environment: Environment
     budget: Budget
 
-    def resolve(self, node: DictConfig | ListConfig, key: Any, raw: Any, path: KeyPath) -> Resolved:
-        if self.budget.excess:  # it is reported, and whatever follows would exceed it too
+    def resolve(
+        self, node: DictConfig | ListConfig, key: Any, raw: Any, path: KeyPath
+    ) -> Resolved:
+        if (
+            self.budget.excess
+        ):  # it is reported, and whatever follows would exceed it too
             return Resolved(None, None)
         if len(path) > bounded_yaml.DEEPEST:
-            self.problems.append(Problem(path[:3], f"nested more than {bounded_yaml.DEEPEST} deep; expected less"))
+            self.problems.append(
+                Problem(
+                    path[:3],
+                    f"nested more than {bounded_yaml.DEEPEST} deep; expected less",
+                )
+            )
             return Resolved(None, None)
         if raw == "???":
-            self.problems.append(Problem(path, f"must be given: write {dotted(path)}=..."))
+            self.problems.append(
+                Problem(path, f"must be given: write {dotted(path)}=...")
+            )
             return Resolved(None, None)
         read: dict[str, str] = {}
         token = _read.set(read)
@@ -106,25 +119,43 @@ class _Resolver:
             self.environment.reads.extend((path, name) for name in read)
         if isinstance(value, (DictConfig, ListConfig)):
             # Where an interpolation led here, what stands here is the text of the interpolation.
-            items = self._resolve_items(value, OmegaConf.to_container(value) if isinstance(raw, str) else raw, path)
+            items = self._resolve_items(
+                value,
+                OmegaConf.to_container(value) if isinstance(raw, str) else raw,
+                path,
+            )
             return Resolved(items.value, raw) if read else items
         return Resolved(value, raw if read else value)
 
-    def _resolve_items(self, node: DictConfig | ListConfig, raw: Any, path: KeyPath) -> Resolved:
+    def _resolve_items(
+        self, node: DictConfig | ListConfig, raw: Any, path: KeyPath
+    ) -> Resolved:
         if isinstance(node, ListConfig):
-            items = [self.resolve(node, index, raw[index], (*path, index)) for index in range(len(node))]
-            return Resolved([item.value for item in items], [item.recorded for item in items])
+            items = [
+                self.resolve(node, index, raw[index], (*path, index))
+                for index in range(len(node))
+            ]
+            return Resolved(
+                [item.value for item in items], [item.recorded for item in items]
+            )
         # A key is left what it is: the check refuses one that is no text.
-        pairs = {key: self.resolve(node, key, raw[key], (*path, str(key))) for key in node}
+        pairs = {
+            key: self.resolve(node, key, raw[key], (*path, str(key))) for key in node
+        }
         return Resolved(
-            {key: pair.value for key, pair in pairs.items()}, {key: pair.recorded for key, pair in pairs.items()}
+            {key: pair.value for key, pair in pairs.items()},
+            {key: pair.recorded for key, pair in pairs.items()},
         )
 
 
 def interpolation_error(error: OmegaConfBaseException) -> str:
     """Returns why OmegaConf could not resolve a value, without what it says of its own types."""
     text = str(error).splitlines()[0]
-    text = text.removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    text = text.removeprefix("KeyError raised while resolving interpolation: ").strip(
+        '"'
+    )
     name = f"oc.{text.rpartition(' ')[2]}"
-    meant = text.startswith("Unsupported interpolation type") and OmegaConf.has_resolver(name)
+    meant = text.startswith(
+        "Unsupported interpolation type"
+    ) and OmegaConf.has_resolver(name)
     return f"{text}; did you mean {name!r}?" if meant else text

@@ -24,7 +24,9 @@ def use(directories: Sequence[str | Path]) -> None:
     Raises:
         UsageError: Where one is no directory.
     """
-    resolved = tuple(Path(os.path.realpath(directory)) for directory in directories)  # a loop of links is no bug
+    resolved = tuple(
+        Path(os.path.realpath(directory)) for directory in directories
+    )  # a loop of links is no bug
     for directory in resolved:
         if not os.path.isdir(directory):  # noqa: PTH112 - a name may be longer than a directory can have
             raise UsageError(f"--config-dir: no directory {str(directory)!r}")
@@ -38,7 +40,9 @@ def session() -> Iterator[None]:
         hydra, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_dir(str(resources.conf_dir()), job_name="smdecl", version_base="1.3"):
+            with initialize_config_dir(
+                str(resources.conf_dir()), job_name="smdecl", version_base="1.3"
+            ):
                 yield
         finally:
             GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, job
@@ -46,7 +50,14 @@ def session() -> Iterator[None]:
 
 def find(config_path: str | None) -> Path | None:
     """Returns the file of a config such as `model/adder`, the first on the search path; within a session."""
-    return next((file for file in (path / f"{config_path}.yaml" for path in directories()) if file.is_file()), None)
+    return next(
+        (
+            file
+            for file in (path / f"{config_path}.yaml" for path in directories())
+            if file.is_file()
+        ),
+        None,
+    )
 
 
 def directories() -> list[Path]:
@@ -58,9 +69,15 @@ def directories() -> list[Path]:
 def shown(file: Path) -> str:
     """Returns a path as a person would write it from the current directory; what comes with smdecl is called so."""
     conf = resources.conf_dir()
-    if file.is_relative_to(conf) and conf.parent != Path.cwd():  # there is nothing to edit in an installed package
+    if (
+        file.is_relative_to(conf) and conf.parent != Path.cwd()
+    ):  # there is nothing to edit in an installed package
         return f"built-in conf/{file.relative_to(conf)}"
-    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
+    return (
+        str(file.relative_to(Path.cwd()))
+        if file.is_relative_to(Path.cwd())
+        else str(file)
+    )
 
 
 def groups() -> list[str]:
@@ -70,4 +87,8 @@ def groups() -> list[str]:
 
 def group_options(group: str) -> list[str]:
     """Returns the options of a group; within a session."""
-    return list(GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG))
+    return list(
+        GlobalHydra.instance()
+        .config_loader()
+        .get_group_options(group, ObjectType.CONFIG)
+    )

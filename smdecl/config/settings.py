@@ -110,9 +110,13 @@ class Verify:
     atol: float | None
     loaders: tuple[str, ...]
     ranges: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    tolerances: dict[str, dict[str, dict[str, float | None]]] = field(default_factory=dict)
+    tolerances: dict[str, dict[str, dict[str, float | None]]] = field(
+        default_factory=dict
+    )
 
-    def tolerance(self, signature: str, output: str) -> tuple[float | None, float | None]:
+    def tolerance(
+        self, signature: str, output: str
+    ) -> tuple[float | None, float | None]:
         """Returns rtol and atol of an output; None is that of its dtype."""
         own = self.tolerances.get(signature, {}).get(output, {})
         return own.get("rtol", self.rtol), own.get("atol", self.atol)
@@ -210,7 +214,10 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
         name=values["name"],
         model=values["model"],
         weights=Weights(**values["weights"]) if values["weights"] else None,
-        signatures={key: parse_signature(value) for key, value in sorted(values["signatures"].items())},
+        signatures={
+            key: parse_signature(value)
+            for key, value in sorted(values["signatures"].items())
+        },
         devices=Devices(
             build=devices["build"],
             trace=devices["trace"],
@@ -232,7 +239,9 @@ def _audit(values: Mapping[str, Any]) -> Audit:
     levels = {}
     for rule, value in values.items():
         level = value["level"] if isinstance(value, Mapping) else value
-        levels[rule] = "off" if level is False else level  # YAML reads an unquoted off as false
+        levels[rule] = (
+            "off" if level is False else level
+        )  # YAML reads an unquoted off as false
     return Audit(levels, values["consumer"]["tensorflow"])
 
 
@@ -246,8 +255,12 @@ def parse_signature(values: Mapping[str, Any]) -> Signature:
     inputs, outputs = values.get("inputs"), values.get("outputs")
     return Signature(
         method=values.get("method", "__call__"),
-        inputs=None if inputs is None else {name: parse_nest(nest) for name, nest in inputs.items()},
-        outputs=None if outputs is None else {name: _spec(spec) for name, spec in outputs.items()},
+        inputs=None
+        if inputs is None
+        else {name: parse_nest(nest) for name, nest in inputs.items()},
+        outputs=None
+        if outputs is None
+        else {name: _spec(spec) for name, spec in outputs.items()},
         method_name=values.get("method_name", PREDICT),
     )
 
@@ -280,7 +293,9 @@ def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str,
     for key, cases in examples.items():
         for number, part in itertools.product(range(len(cases)), _PARTS):
             for name, value in cases[number].get(part, {}).items():
-                yield from _contents(value, ("verify", "examples", key, number, part, name))
+                yield from _contents(
+                    value, ("verify", "examples", key, number, part, name)
+                )
 
 
 def _contents(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
@@ -303,12 +318,18 @@ def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
             yield from leaves(item, (*path, name))
 
 
-def input_names(inputs: Mapping[str, Nest]) -> Iterator[tuple[KeyPath, str | None, Spec]]:
+def input_names(
+    inputs: Mapping[str, Nest],
+) -> Iterator[tuple[KeyPath, str | None, Spec]]:
     """Yields key path, name and spec of every input; the name is None where a leaf of a nest has none."""
     for argument, nest in inputs.items():
         for path, spec in leaves(nest):
             default = None if path else argument
-            yield (argument, *path), spec.name if spec.name is not None else default, spec
+            yield (
+                (argument, *path),
+                spec.name if spec.name is not None else default,
+                spec,
+            )
 
 
 def parts(name: str, spec: Spec) -> dict[str, Spec]:
@@ -319,12 +340,25 @@ def parts(name: str, spec: Spec) -> dict[str, Spec]:
     """
     shape = spec.shape
     if spec.kind == "ragged" and shape is not None:
-        splits = Spec((None if not isinstance(shape[0], int) else shape[0] + 1,), spec.row_splits_dtype)
+        splits = Spec(
+            (None if not isinstance(shape[0], int) else shape[0] + 1,),
+            spec.row_splits_dtype,
+        )
         inner = [Spec((None,), spec.row_splits_dtype)] * (spec.ragged_rank - 1)
-        dense = [Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype), splits, *inner]
+        dense = [
+            Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype),
+            splits,
+            *inner,
+        ]
     elif spec.kind == "sparse":
         rank = None if shape is None else len(shape)
-        dense = [Spec((None, rank), "int64"), Spec((None,), spec.dtype), Spec((rank,), "int64")]
+        dense = [
+            Spec((None, rank), "int64"),
+            Spec((None,), spec.dtype),
+            Spec((rank,), "int64"),
+        ]
     else:
         dense = [spec]
-    return {f"{name}_{index}" if index else name: part for index, part in enumerate(dense)}
+    return {
+        f"{name}_{index}" if index else name: part for index, part in enumerate(dense)
+    }

@@ -21,14 +21,20 @@ from smdecl.config import frameworks
 from smdecl.config.project import Project
 from smdecl.errors import KeyPath, nearest
 
-_FORWARD = ("__call__", "call", "lookup")  # of a layer, a model, a table: they compute, and touch nothing else
+_FORWARD = (
+    "__call__",
+    "call",
+    "lookup",
+)  # of a layer, a model, a table: they compute, and touch nothing else
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 # Instantiating resolves interpolations anew, whatever composing left of them: an escaped one could make a target.
 _INTERPOLATION = "${"
 _SUFFIXES = tuple(importlib.machinery.all_suffixes())
 
 
-def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -> Iterator[tuple[KeyPath, str]]:
+def refuse_environment(
+    reads: Iterable[tuple[KeyPath, str]], project: Project
+) -> Iterator[tuple[KeyPath, str]]:
     """Yields key path and reason of what a config reads from the environment and the project does not declare."""
     first: dict[str, KeyPath] = {}
     for path, name in reads:  # what another key leads to is read there again
@@ -36,13 +42,22 @@ def refuse_environment(reads: Iterable[tuple[KeyPath, str]], project: Project) -
     for name, path in first.items():
         if name not in project.environment:
             add = f"add it to environment in [tool.smdecl] of {project.root / 'pyproject.toml'}"
-            yield path, f"reads the environment variable {name!r}, which the project does not declare; {add}"
+            yield (
+                path,
+                f"reads the environment variable {name!r}, which the project does not declare; {add}",
+            )
 
 
-_NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}  # hydra/job_logging=none
+_NO_LOGGING = {
+    "version": 1,
+    "root": None,
+    "disable_existing_loggers": False,
+}  # hydra/job_logging=none
 
 
-def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tuple[KeyPath, str]]:
+def refuse_hydra(
+    settings: Mapping[str, Any], project: Project
+) -> Iterator[tuple[KeyPath, str]]:
     """Yields key path and reason of Hydra's own settings that would run code, write files or change the environment.
 
     Args:
@@ -52,29 +67,49 @@ def refuse_hydra(settings: Mapping[str, Any], project: Project) -> Iterator[tupl
     yield from _refuse_code(settings, project)
     for key in ("launcher", "sweeper", "job", "run", "sweep"):
         if not isinstance(settings.get(key) or {}, Mapping):
-            yield ("hydra", key), f"got {settings[key]!r}; takes a mapping of its settings"
+            yield (
+                ("hydra", key),
+                f"got {settings[key]!r}; takes a mapping of its settings",
+            )
             return
     for key in ("hydra_logging", "job_logging"):
         if settings.get(key, _NO_LOGGING) != _NO_LOGGING:
-            yield ("hydra", key), f"configures logging, which can run code and write files; takes hydra/{key}=none"
+            yield (
+                ("hydra", key),
+                f"configures logging, which can run code and write files; takes hydra/{key}=none",
+            )
     if settings.get("callbacks"):
         yield ("hydra", "callbacks"), "names callbacks, which run code; takes none"
     if (settings.get("sweeper") or {}).get("params"):
-        yield ("hydra", "sweeper", "params"), "adds overrides that nobody has looked at; write them on the command line"
+        yield (
+            ("hydra", "sweeper", "params"),
+            "adds overrides that nobody has looked at; write them on the command line",
+        )
     for key in ("run", "sweep"):
         if "oc.env" in str(settings.get(key)):
-            yield ("hydra", key), "reads the environment, which only values of a config may"
+            yield (
+                ("hydra", key),
+                "reads the environment, which only values of a config may",
+            )
     for key in ("env_set", "env_copy"):
         if (settings.get("job") or {}).get(key):
             yield ("hydra", "job", key), "changes the environment of a run; takes none"
 
 
-def _refuse_code(settings: Mapping[str, Any], project: Project) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_code(
+    settings: Mapping[str, Any], project: Project
+) -> Iterator[tuple[KeyPath, str]]:
     for path, target, _ in targets(dict(settings), ("hydra",)):
         if path[-1] != "_target_":
-            yield path, f"{target!r} holds an interpolation that Hydra would resolve unchecked; takes a plain value"
+            yield (
+                path,
+                f"{target!r} holds an interpolation that Hydra would resolve unchecked; takes a plain value",
+            )
         elif not _may_run(target, path, project):
-            yield path, f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins"
+            yield (
+                path,
+                f"{target!r} may not run; a plugin's launcher or sweeper may with --trust hydra_plugins",
+            )
 
 
 def _may_run(target: str, path: KeyPath, project: Project) -> bool:
@@ -83,7 +118,9 @@ def _may_run(target: str, path: KeyPath, project: Project) -> bool:
     return trusted or target.startswith("hydra._internal.core_plugins.")
 
 
-def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
+def targets(
+    value: Any, path: KeyPath = ()
+) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
     """Yields key path, `_target_` and node of everything in a config that Hydra would instantiate.
 
     That includes what could become a target only then: a `_target_` that is no string, and under one a string that
@@ -101,9 +138,15 @@ def targets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str, dict
             yield from targets(item, (*path, index))
 
 
-def _interpolations(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
+def _interpolations(
+    value: Any, path: KeyPath
+) -> Iterator[tuple[KeyPath, str, dict[str, Any]]]:
     """Yields those of a target's own arguments; a target among them has its own turn."""
-    if isinstance(value, str) and _INTERPOLATION in value and path[-1:] != ("_target_",):
+    if (
+        isinstance(value, str)
+        and _INTERPOLATION in value
+        and path[-1:] != ("_target_",)
+    ):
         yield path, value, {}
     elif isinstance(value, list):
         for index, item in enumerate(value):
@@ -119,7 +162,10 @@ def model_files(value: Any) -> Iterator[tuple[KeyPath, str]]:
     """Yields key path and name of the files of whole models in a config: inputs of a release, as weights are."""
     for path, target, node in targets(value):
         if target == frameworks.LOAD_KERAS:
-            yield from (((*path[:-1], *place), name) for place, name in frameworks.files(target, node))
+            yield from (
+                ((*path[:-1], *place), name)
+                for place, name in frameworks.files(target, node)
+            )
 
 
 def refuse_file(name: str, project: Project) -> str | None:
@@ -151,20 +197,30 @@ def refuse_target(target: str, project: Project) -> str | None:
 def is_absent(target: str) -> bool:
     """Tells whether a `_target_` names a module that is not there, which nobody has to trust."""
     package = target.partition(".")[0]
-    return bool(_DOTTED_PATH.fullmatch(target)) and package != "__main__" and find_spec(package) is None
+    return (
+        bool(_DOTTED_PATH.fullmatch(target))
+        and package != "__main__"
+        and find_spec(package) is None
+    )
 
 
 def _refuse_name(name: str, project: Project) -> str | None:
     package = name.partition(".")[0]
     if package == "smdecl":
-        return None if name.startswith("smdecl.models.") else f"{name!r} is internal to smdecl{_shadowed(package)}"
+        return (
+            None
+            if name.startswith("smdecl.models.")
+            else f"{name!r} is internal to smdecl{_shadowed(package)}"
+        )
     if frameworks.is_framework(name):
         reason = frameworks.refuse_name(name)
         return None if reason is None else f"{reason}{_shadowed(package)}"
     if package in project.trusted:
         return None
     if package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
-        return f"{name!r} is not defined in the project {project.root}{_shadowed(package)}"
+        return (
+            f"{name!r} is not defined in the project {project.root}{_shadowed(package)}"
+        )
     return _refuse_package(package, project) or _refuse_submodule(name, project)
 
 
@@ -192,7 +248,11 @@ def _shadowed(package: str) -> str:
     here = Path.cwd()
     for path in (here / f"{package}.py", here / package / "__init__.py"):
         if path.is_file() and _goes_before(package, path):
-            kind = "Python's own module" if package in sys.stdlib_module_names else "an installed package"
+            kind = (
+                "Python's own module"
+                if package in sys.stdlib_module_names
+                else "an installed package"
+            )
             return f"; {path.relative_to(here)} has the name of {kind}, which goes before it: rename it"
     return ""
 
@@ -223,30 +283,48 @@ def _goes_before(name: str, path: Path) -> bool:
     origin = None if spec is None else spec.origin
     is_elsewhere = origin is not None and Path(origin).resolve() != path.resolve()
     # One of a framework that is not installed is never taken for the project's either.
-    return name in sys.stdlib_module_names or name in frameworks.FRAMEWORKS or is_elsewhere
+    return (
+        name in sys.stdlib_module_names or name in frameworks.FRAMEWORKS or is_elsewhere
+    )
 
 
 def _meant(package: str, project: Project) -> str:
     """Tells of a module that must have been meant: the project's, seen from below it, or one of a similar name."""
     here = Path.cwd()
-    if here.resolve() != project.root and importlib.machinery.PathFinder.find_spec(package, [str(project.root)]):
+    if here.resolve() != project.root and importlib.machinery.PathFinder.find_spec(
+        package, [str(project.root)]
+    ):
         return f"; it is in {project.root}: run smdecl from there"
     for root in dict.fromkeys((here, project.root)):
         sources = (root / "src" / package, root / "src" / f"{package}.py")
         found = next((path for path in sources if path.exists()), None)
         if found is not None:
             return f"; {os.path.relpath(found)} exists: run pip install -e {os.path.relpath(root)}"
-    modules = [*here.glob("*.py"), *(file.parent for file in here.glob("*/__init__.py"))]
+    modules = [
+        *here.glob("*.py"),
+        *(file.parent for file in here.glob("*/__init__.py")),
+    ]
     return nearest(package, sorted(path.stem for path in modules))
 
 
 def _refuse_submodule(name: str, project: Project) -> str | None:
     """Says which module on the way to a name lies elsewhere, by a symbolic link; imports none of them."""
     package, *parts = name.split(".")
-    directories = [Path(place) for place in find_spec(package).submodule_search_locations or ()]
+    directories = [
+        Path(place) for place in find_spec(package).submodule_search_locations or ()
+    ]
     for index, part in enumerate(parts):
-        stems = [stem for directory in directories for stem in (directory / part, directory / part / "__init__")]
-        found = [path for stem in stems for suffix in ("", *_SUFFIXES) if (path := Path(f"{stem}{suffix}")).exists()]
+        stems = [
+            stem
+            for directory in directories
+            for stem in (directory / part, directory / part / "__init__")
+        ]
+        found = [
+            path
+            for stem in stems
+            for suffix in ("", *_SUFFIXES)
+            if (path := Path(f"{stem}{suffix}")).exists()
+        ]
         if not all(_inside(path, project) for path in found):
             return f"{'.'.join([package, *parts[: index + 1]])!r} is not defined in the project {project.root}"
         directories = [path for path in found if path.is_dir()]
@@ -254,7 +332,10 @@ def _refuse_submodule(name: str, project: Project) -> str | None:
 
 
 def _is_within(spec: Any, project: Project) -> bool:
-    places = [*(spec.submodule_search_locations or []), *([spec.origin] if spec.has_location else [])]
+    places = [
+        *(spec.submodule_search_locations or []),
+        *([spec.origin] if spec.has_location else []),
+    ]
     return bool(places) and all(_inside(Path(place), project) for place in places)
 
 
@@ -271,7 +352,9 @@ def find_spec(package: str) -> Any:
 def _inside(place: Path, project: Project) -> bool:
     # A virtual environment often lies in the project; what is installed there is not the project's.
     place = Path(os.path.realpath(place))
-    return project.owns(place) and not {"site-packages", "dist-packages"} & set(place.parts)
+    return project.owns(place) and not {"site-packages", "dist-packages"} & set(
+        place.parts
+    )
 
 
 def refuse_object(found: Any, target: str, project: Project) -> str | None:
@@ -287,7 +370,11 @@ def refuse_object(found: Any, target: str, project: Project) -> str | None:
         return None if named in frameworks.FRAMEWORKS else alias
     # Its own package too: what the process had imported already goes before a file of that name in the project.
     reason = _refuse_name(f"{defined_in}.{_qualname(found)}", project)
-    return f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}" if reason else None
+    return (
+        f"{target!r} leads to {defined_in}.{_qualname(found)}: {reason}"
+        if reason
+        else None
+    )
 
 
 def refuse_method(method: Any, project: Project) -> str | None:
@@ -302,7 +389,11 @@ def refuse_method(method: Any, project: Project) -> str | None:
     if module.partition(".")[0] not in frameworks.FRAMEWORKS:
         return _refuse_name(name, project)
     takes = f"takes a method of the project's own, or one of a framework's {', '.join(_FORWARD)}"
-    return None if name.rpartition(".")[2] in _FORWARD else f"{name} is not for a signature to call; {takes}"
+    return (
+        None
+        if name.rpartition(".")[2] in _FORWARD
+        else f"{name} is not for a signature to call; {takes}"
+    )
 
 
 def _function_of(method: Any) -> Any:
@@ -311,7 +402,9 @@ def _function_of(method: Any) -> Any:
         owner = getattr(method, "__self__", None)
         if isinstance(method, functools.partial):
             method = method.func
-        elif getattr(method, "__name__", "") == "__call__" and hasattr(owner, "__qualname__"):
+        elif getattr(method, "__name__", "") == "__call__" and hasattr(
+            owner, "__qualname__"
+        ):
             method = owner  # of a function, `__call__` calls the function
         else:
             return method if hasattr(method, "__qualname__") else type(method).__call__

@@ -17,7 +17,12 @@ from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
 SavedModel = Any  # saved_model_pb2.SavedModel, which has no type stubs
 _TABLES = {
     f"{kind}{version}"
-    for kind in ("HashTable", "MutableHashTable", "MutableHashTableOfTensors", "MutableDenseHashTable")
+    for kind in (
+        "HashTable",
+        "MutableHashTable",
+        "MutableHashTableOfTensors",
+        "MutableDenseHashTable",
+    )
     for version in ("", "V2")
 }
 
@@ -41,7 +46,9 @@ def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
     if not _number_tables(message) and not named:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
-    if (directory / FINGERPRINT_FILE).is_file():  # where fingerprinting is off there is none
+    if (
+        directory / FINGERPRINT_FILE
+    ).is_file():  # where fingerprinting is off there is none
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
@@ -65,10 +72,17 @@ def _number_tables(message: SavedModel) -> bool:
     names: dict[bytes, bytes] = {}
     for meta_graph in message.meta_graphs:
         graph = meta_graph.graph_def
-        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+        for nodes in (
+            graph.node,
+            *(function.node_def for function in graph.library.function),
+        ):
             for node in nodes:
                 # To ask a map of protobuf for a key that it lacks is to make it.
-                if node.op in _TABLES and "shared_name" in node.attr and node.attr["shared_name"].s:
+                if (
+                    node.op in _TABLES
+                    and "shared_name" in node.attr
+                    and node.attr["shared_name"].s
+                ):
                     name = node.attr["shared_name"]
                     name.s = names.setdefault(name.s, b"table_%d" % len(names))
     return bool(names)
@@ -94,7 +108,11 @@ def _settle_debug_info(directory: Path) -> None:
             frame = graph_debug_info_pb2.GraphDebugInfo.FileLineCol()
             frame.CopyFrom(before.frames_by_id[frame_id])
             frame.file_index = places[names[frame.file_index]]
-            ids.append(frames.setdefault(frame.SerializeToString(deterministic=True), len(frames)))
+            ids.append(
+                frames.setdefault(
+                    frame.SerializeToString(deterministic=True), len(frames)
+                )
+            )
             after.frames_by_id[ids[-1]].CopyFrom(frame)
         trace = traces.setdefault(tuple(ids), len(traces))
         after.traces_by_id[trace].frame_id[:] = ids
@@ -104,16 +122,25 @@ def _settle_debug_info(directory: Path) -> None:
 
 def _imported_name(file: str) -> str:
     """Returns the path of a source file below the deepest place that modules are imported from."""
-    places = [place.rstrip("/") + "/" for place in sys.path if file.startswith(place.rstrip("/") + "/")]
+    places = [
+        place.rstrip("/") + "/"
+        for place in sys.path
+        if file.startswith(place.rstrip("/") + "/")
+    ]
     # What lies below none was written while the model was built, into a temporary directory of a random name.
-    return file.removeprefix(max(places, key=len)) if places else file.rpartition("/")[2]
+    return (
+        file.removeprefix(max(places, key=len)) if places else file.rpartition("/")[2]
+    )
 
 
 def _settle_fingerprint(directory: Path) -> None:
     """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
     path = directory / FINGERPRINT_FILE
     # Where fingerprinting is off there is none; before TensorFlow 2.17 it had no uuid.
-    if not path.is_file() or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name:
+    if (
+        not path.is_file()
+        or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name
+    ):
         return
     fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
     saved = hashlib.sha256((directory / MESSAGE_FILE).read_bytes())

@@ -49,7 +49,9 @@ class Value:
         """Whether the checkpoint has the values, in the shape of the variable."""
         if not self.keys:
             return False
-        return self.shape is None or tf.TensorShape(self.item.shape).is_compatible_with(self.shape)
+        return self.shape is None or tf.TensorShape(self.item.shape).is_compatible_with(
+            self.shape
+        )
 
 
 class Contents:
@@ -68,7 +70,9 @@ class Contents:
             raise ConfigError(Problem(PATH, message))
         # The graph lies in the data file, which may be missing or broken where the index is not.
         graph = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
-        self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(graph).nodes
+        self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+            graph
+        ).nodes
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def children(self, node: int = ROOT_NODE) -> dict[str, int]:
@@ -95,7 +99,11 @@ class Contents:
         saveables = tuple(_saveables(item, factories, self._attributes(node)))
         keys = tuple(spec.name for saveable in saveables for spec in saveable.specs)
         has_all = all(key in self._shapes for key in keys)
-        return Value(name, item, keys, saveables=saveables) if has_all else Value(name, item)
+        return (
+            Value(name, item, keys, saveables=saveables)
+            if has_all
+            else Value(name, item)
+        )
 
     def _attributes(self, node: int | None) -> dict[str, str]:
         attributes = () if node is None else self._nodes[node].attributes
@@ -108,10 +116,14 @@ class Contents:
         elif isinstance(value.item, tf.train.experimental.PythonState):
             value.item.deserialize(self._reader.get_tensor(value.keys[0]))
         else:
-            functional_saver.MultiDeviceSaver.from_saveables(value.saveables).restore(self.prefix)
+            functional_saver.MultiDeviceSaver.from_saveables(value.saveables).restore(
+                self.prefix
+            )
 
 
-def _saveables(item: Trackable, factories: dict[str, Any], attributes: dict[str, str]) -> Iterator[Any]:
+def _saveables(
+    item: Trackable, factories: dict[str, Any], attributes: dict[str, str]
+) -> Iterator[Any]:
     """Yields what restores an object that is no variable, with the keys that a checkpoint has its values by."""
     if trackable_utils.SERIALIZE_TO_TENSORS_NAME in factories:
         for key in list(attributes.values())[:1]:  # one place holds all of its values
@@ -158,12 +170,16 @@ class TrackedObjects:
                 continue
             seen.add((id(item), place is not None))
             value = contents.value(name, item, place)
-            if value is not None and (id(item) not in found or not found[id(item)].keys):
+            if value is not None and (
+                id(item) not in found or not found[id(item)].keys
+            ):
                 found[id(item)] = value
             known = {} if place is None else contents.children(place)
             for child, held in self._children(item).items():
                 if not _is_scratch(item, held):
-                    pending.append((f"{name}.{child}" if name else child, held, known.get(child)))
+                    pending.append(
+                        (f"{name}.{child}" if name else child, held, known.get(child))
+                    )
         return list(found.values())
 
     def fitting(self, contents: Contents, node: int) -> tuple[int, int]:
@@ -173,14 +189,18 @@ class TrackedObjects:
         beside the model, under the name that a compiled model has it by.
         """
         values = list(self._shared(contents, node))
-        return sum(value.fits for value in values), sum(bool(value.keys) for value in values)
+        return sum(value.fits for value in values), sum(
+            bool(value.keys) for value in values
+        )
 
     def _shared(self, contents: Contents, node: int) -> Iterator[Value]:
         pending = [(self._obj, node)]
         seen: set[int] = set()
         while pending:
             item, place = pending.pop()
-            if id(item) in seen or (keras_models.is_optimizer(item) and item is not self._obj):
+            if id(item) in seen or (
+                keras_models.is_optimizer(item) and item is not self._obj
+            ):
                 continue
             seen.add(id(item))
             value = contents.value("", item, place)

@@ -12,26 +12,45 @@ from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, nearest
 from smdecl.exporting import keras_state, matching
 from smdecl.exporting.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
-from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
+from smdecl.exporting.matching import (
+    PATH,
+    Match,
+    Outcome,
+    name_of,
+    no_value,
+    other_shape,
+)
 from smdecl.exporting.tensors import is_variable
 from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
 # Such as those of layers in a list or a dict of a subclass of Keras 3.
-_UNTRACKED = ": TensorFlow does not track it; expected weights of format keras or keras_weights"
+_UNTRACKED = (
+    ": TensorFlow does not track it; expected weights of format keras or keras_weights"
+)
 
 
 def restore(obj: Any, weights: Weights) -> Outcome:
     """Restores the variables, tables and other state of an object from a checkpoint or a SavedModel."""
     in_saved_model = str(Path(weights.path, CHECKPOINT_PREFIX))
-    contents = Contents(weights.path if weights.format == "checkpoint" else in_saved_model)
+    contents = Contents(
+        weights.path if weights.format == "checkpoint" else in_saved_model
+    )
     objects = TrackedObjects(obj)
     root = _root(objects, contents, weights.root)
-    values = objects.values(contents, ROOT_NODE if root is None else contents.children()[root])
+    values = objects.values(
+        contents, ROOT_NODE if root is None else contents.children()[root]
+    )
     misfits = [value for value in values if value.keys and not value.fits]
     if not misfits:
-        checkpoint = tf.train.Checkpoint(obj) if root is None else tf.train.Checkpoint(**{root: obj})
-        matching.read(contents.prefix, lambda: checkpoint.read(contents.prefix).expect_partial())
+        checkpoint = (
+            tf.train.Checkpoint(obj)
+            if root is None
+            else tf.train.Checkpoint(**{root: obj})
+        )
+        matching.read(
+            contents.prefix, lambda: checkpoint.read(contents.prefix).expect_partial()
+        )
     elif weights.expect == "partial":
         # TensorFlow restores all of an object or, at the first shape that does not fit, nothing that can be told.
         for value in values:
@@ -48,7 +67,10 @@ def _of_values(values: list[Value]) -> Iterator[Match]:
     missing = [Match(value.name, _missing(value)) for value in values if not value.keys]
     misfits = [value for value in values if value.keys and not value.fits]
     yield from (*matched, *missing)
-    yield from (Match(value.name, other_shape(value.name, value.item, value.shape)) for value in misfits)
+    yield from (
+        Match(value.name, other_shape(value.name, value.item, value.shape))
+        for value in misfits
+    )
 
 
 def _missing(value: Value) -> str:
@@ -73,12 +95,16 @@ def _beside_variables(obj: Any, prefix: str) -> Iterator[Match]:
     yield from keras_state.kept_vocabularies(layers)
 
 
-def _root(objects: TrackedObjects, contents: Contents, wanted: str | None) -> str | None:
+def _root(
+    objects: TrackedObjects, contents: Contents, wanted: str | None
+) -> str | None:
     """Returns the name that a checkpoint holds the object under, as `tf.train.Checkpoint(model=net)` does.
 
     None means that the object is the root itself.
     """
-    children = {name: node for name, node in contents.children().items() if node != ROOT_NODE}
+    children = {
+        name: node for name, node in contents.children().items() if node != ROOT_NODE
+    }
     if wanted is not None:
         if wanted not in children:
             known = ", ".join(sorted(children)) or "none"
@@ -86,7 +112,9 @@ def _root(objects: TrackedObjects, contents: Contents, wanted: str | None) -> st
             raise ConfigError(Problem(_ROOT, message))
         return wanted
     first_names = {node: name for name, node in sorted(children.items(), reverse=True)}
-    counts = {name: objects.fitting(contents, node) for node, name in first_names.items()}
+    counts = {
+        name: objects.fitting(contents, node) for node, name in first_names.items()
+    }
     own = objects.fitting(contents, ROOT_NODE)
     # Only where no shape fits at all does it matter whose shapes are reported.
     index = 0 if any(fit for fit, _ in (own, *counts.values())) else 1
@@ -98,5 +126,7 @@ def _root(objects: TrackedObjects, contents: Contents, wanted: str | None) -> st
         # A model and its moving average are alike: to take one of them by chance could serve the wrong one.
         found = " and ".join(map(repr, best))
         hint = f"expected weights.root to name one, such as ++weights.root={best[0]}"
-        raise ConfigError(Problem(PATH, f"holds {found}, which fit the model alike; {hint}"))
+        raise ConfigError(
+            Problem(PATH, f"holds {found}, which fit the model alike; {hint}")
+        )
     return best[0]

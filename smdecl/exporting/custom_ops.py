@@ -40,9 +40,16 @@ def load(project: Project) -> dict[str, str]:
     for index, name in enumerate(project.custom_ops):
         try:
             _load(name, project)
-        except Exception as error:  # a package's own code and TensorFlow's loader raise many types
+        except (
+            Exception
+        ) as error:  # a package's own code and TensorFlow's loader raise many types
             where = f"{project.file}: tool.smdecl.custom_ops[{index}]"
-            problems.append(Problem((), f"{where}: {name!r} cannot be loaded: {user_code.summary(error)}"))
+            problems.append(
+                Problem(
+                    (),
+                    f"{where}: {name!r} cannot be loaded: {user_code.summary(error)}",
+                )
+            )
             continue
         now = _registered()
         providers.update(dict.fromkeys(now - known, name))
@@ -99,12 +106,16 @@ def _version(package: str) -> str | None:
     """Returns the version of an installed package; None if the package is the project's own module."""
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # few packages have another name than their distribution
+    except (
+        metadata.PackageNotFoundError
+    ):  # few packages have another name than their distribution
         distributions = metadata.packages_distributions().get(package, ())
         return next((metadata.version(name) for name in distributions), None)
 
 
-def undeclared(recorded: Sequence[Mapping[str, Any]], project: Project) -> Iterator[Problem]:
+def undeclared(
+    recorded: Sequence[Mapping[str, Any]], project: Project
+) -> Iterator[Problem]:
     """Yields a problem for each recorded entry that the project does not declare, by its name or its sha256.
 
     Args:
@@ -120,17 +131,30 @@ def undeclared(recorded: Sequence[Mapping[str, Any]], project: Project) -> Itera
         what = "the library" if is_library(entry["name"]) else "the package"
         needs = f"the release needs {what} {_shown(entry)}, which the project {project.root} does not declare"
         declare = f"add {printable(entry['name'])!r} to custom_ops under [tool.smdecl] in {project.file}"
-        yield Problem((), f"custom_ops: {needs}; run this in the project that made the release, or {declare}")
+        yield Problem(
+            (),
+            f"custom_ops: {needs}; run this in the project that made the release, or {declare}",
+        )
 
 
-def differing(recorded: Iterable[Mapping[str, Any]], project: Project) -> Iterator[Problem]:
+def differing(
+    recorded: Iterable[Mapping[str, Any]], project: Project
+) -> Iterator[Problem]:
     """Yields a problem for each recorded entry of which the project has a different version or different bytes."""
     here = {entry.name: entry for entry in records(project)}
     for entry in recorded:
         found = here.get(entry["name"])
-        if found is not None and (found.version, found.sha256) != (entry.get("version"), entry.get("sha256")):
-            now = _shown({"name": found.name, "version": found.version, "sha256": found.sha256})
-            yield Problem((), f"custom_ops: the release was made with {_shown(entry)}; here is {now}")
+        if found is not None and (found.version, found.sha256) != (
+            entry.get("version"),
+            entry.get("sha256"),
+        ):
+            now = _shown(
+                {"name": found.name, "version": found.version, "sha256": found.sha256}
+            )
+            yield Problem(
+                (),
+                f"custom_ops: the release was made with {_shown(entry)}; here is {now}",
+            )
 
 
 _DIGITS = 12  # of a sha256; enough to tell it by

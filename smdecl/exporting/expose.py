@@ -23,10 +23,15 @@ from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
 
-_OF_KERAS = ("serve", "__call__")  # what Keras's own export gives, and what `loaded(x)` calls
+_OF_KERAS = (
+    "serve",
+    "__call__",
+)  # what Keras's own export gives, and what `loaded(x)` calls
 
 
-def resolve(built: Built, traced: Mapping[str, Traced], declared: Mapping[str, str | None]) -> dict[str, str]:
+def resolve(
+    built: Built, traced: Mapping[str, Traced], declared: Mapping[str, str | None]
+) -> dict[str, str]:
     """Returns the name of every function to the key of its signature, those that a Keras model has by default too.
 
     Args:
@@ -43,8 +48,16 @@ def resolve(built: Built, traced: Mapping[str, Traced], declared: Mapping[str, s
             problems += _problems(("functions", name), name, key, built.obj, traced)
     if problems:
         raise ConfigError(problems)
-    found = dict.fromkeys(_OF_KERAS, _default_key(traced)) if keras_models.is_model(built.obj) else {}
-    defaults = {name: key for name, key in found.items() if key and not _clash(built.obj, name, traced[key])}
+    found = (
+        dict.fromkeys(_OF_KERAS, _default_key(traced))
+        if keras_models.is_model(built.obj)
+        else {}
+    )
+    defaults = {
+        name: key
+        for name, key in found.items()
+        if key and not _clash(built.obj, name, traced[key])
+    }
     chosen = {**defaults, **declared}
     return {name: key for name, key in sorted(chosen.items()) if key is not None}
 
@@ -55,14 +68,20 @@ def _default_key(traced: Mapping[str, Traced]) -> str | None:
     return next(iter(traced)) if len(traced) == 1 else None
 
 
-def _problems(path: KeyPath, name: str, key: str, obj: Any, traced: Mapping[str, Traced]) -> Iterator[Problem]:
+def _problems(
+    path: KeyPath, name: str, key: str, obj: Any, traced: Mapping[str, Traced]
+) -> Iterator[Problem]:
     if key not in traced:
         known = ", ".join(traced) or "none"
-        yield Problem(path, f"unknown signature {key!r}; expected one of {known}{nearest(key, traced)}")
+        yield Problem(
+            path,
+            f"unknown signature {key!r}; expected one of {known}{nearest(key, traced)}",
+        )
     elif clash := _clash(obj, name, traced[key]):
         kind = type(obj).__name__
         yield Problem(
-            path, f"{kind} has {clash} of this name, which tf.saved_model.load gives; choose a different name"
+            path,
+            f"{kind} has {clash} of this name, which tf.saved_model.load gives; choose a different name",
         )
 
 
@@ -79,13 +98,17 @@ def _clash(obj: Any, name: str, signature: Traced) -> str | None:
 
 
 def _own(obj: Any, name: str) -> Any:
-    with contextlib.suppress(Exception):  # a property may hold nothing yet, and say so by any error
+    with contextlib.suppress(
+        Exception
+    ):  # a property may hold nothing yet, and say so by any error
         return getattr(obj, name, None)
     return None
 
 
 @contextlib.contextmanager
-def exposed(built: Built, traced: Mapping[str, Traced], functions: Mapping[str, str]) -> Iterator[None]:
+def exposed(
+    built: Built, traced: Mapping[str, Traced], functions: Mapping[str, str]
+) -> Iterator[None]:
     """Adds functions to what `tf.saved_model.save` finds on the object, and of a Keras model its lists of variables.
 
     The object's own function of a name is kept: it has the traces of all signatures that are made of it.
@@ -96,10 +119,14 @@ def exposed(built: Built, traced: Mapping[str, Traced], functions: Mapping[str, 
         if not isinstance(_own(obj, name), tf.types.experimental.GenericFunction):
             added[name] = traced[key].callable
     # A config that leaves out every function leaves out the lists, too: then nothing is there to be called with them.
-    lists = keras_models.variable_lists(obj, used_resources(traced)) if functions else {}
+    lists = (
+        keras_models.variable_lists(obj, used_resources(traced)) if functions else {}
+    )
     own_children = kind._trackable_children
 
-    def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:
+    def children(
+        self: Any, save_type: str = "checkpoint", **keywords: Any
+    ) -> dict[str, Any]:
         found: dict[str, Any] = own_children(self, save_type, **keywords)
         if self is not obj or save_type != base.SaveType.SAVEDMODEL:
             return found
@@ -109,21 +136,34 @@ def exposed(built: Built, traced: Mapping[str, Traced], functions: Mapping[str, 
 
     with contextlib.ExitStack() as stack:
         if added or lists:
-            stack.enter_context(keras_models.attribute_set(kind, "_trackable_children", children))
+            stack.enter_context(
+                keras_models.attribute_set(kind, "_trackable_children", children)
+            )
         if lists or _has_lists(obj):
             view = trackable_view.TrackableView
-            stack.enter_context(keras_models.attribute_set(view, "_descendants_with_paths", _descendants_with_paths))
+            stack.enter_context(
+                keras_models.attribute_set(
+                    view, "_descendants_with_paths", _descendants_with_paths
+                )
+            )
         yield
 
 
 def _has_lists(obj: Any) -> bool:
     """Tells whether an object is one that was loaded from the export of a Keras model."""
-    return any(isinstance(_own(obj, name), tf.__internal__.tracking.Trackable) for name in VARIABLE_LISTS)
+    return any(
+        isinstance(_own(obj, name), tf.__internal__.tracking.Trackable)
+        for name in VARIABLE_LISTS
+    )
 
 
 def used_resources(traced: Mapping[str, Traced]) -> set[int]:
     """Returns the identities of the resources that signatures capture."""
-    return {id(resource) for signature in traced.values() for resource in signature.function.captured_inputs}
+    return {
+        id(resource)
+        for signature in traced.values()
+        for resource in signature.function.captured_inputs
+    }
 
 
 def _descendants_with_paths(self: Any) -> tuple[list[Any], Any]:
@@ -154,4 +194,9 @@ def require(functions: Mapping[str, str], saved: SavedModelRecord) -> None:
     """
     missing = [name for name in functions if name not in saved.functions]
     if missing:
-        raise ContractError([Problem(("functions", name), "is missing in the SavedModel") for name in missing])
+        raise ContractError(
+            [
+                Problem(("functions", name), "is missing in the SavedModel")
+                for name in missing
+            ]
+        )

@@ -19,7 +19,11 @@ _SITES = ("site-packages", "dist-packages")
 
 def modules(root: Path) -> dict[str, Path]:
     """Returns the project's own modules that this process has imported, by their place in the project."""
-    found = [vars(module).get("__file__") for module in [*sys.modules.values()] if hasattr(module, "__dict__")]
+    found = [
+        vars(module).get("__file__")
+        for module in [*sys.modules.values()]
+        if hasattr(module, "__dict__")
+    ]
     files = {file for file in found if isinstance(file, str) and file.endswith(".py")}
 
     @functools.cache  # TensorFlow has thousands of modules, in far fewer directories
@@ -47,7 +51,11 @@ def brought(before: Set[str]) -> set[str]:
 
     A further module of a package that it had already is none of them: TensorFlow imports some when it first needs them.
     """
-    return {name for name in [*sys.modules] if name not in before and not {*_packages_of(name)} & before}
+    return {
+        name
+        for name in [*sys.modules]
+        if name not in before and not {*_packages_of(name)} & before
+    }
 
 
 def outside(names: Iterable[str], root: Path) -> dict[str, Path]:
@@ -55,7 +63,11 @@ def outside(names: Iterable[str], root: Path) -> dict[str, Path]:
 
     They are called as they are imported, for their place is the machine's own.
     """
-    found = {name: path for name in names if (path := _file(name)) and is_users(str(path)) and _site(path) is None}
+    found = {
+        name: path
+        for name in names
+        if (path := _file(name)) and is_users(str(path)) and _site(path) is None
+    }
     return {
         _called(name, path): path
         for name, path in sorted(found.items())
@@ -70,11 +82,24 @@ def _called(name: str, path: Path) -> str:
 
 def imported(files: Iterable[Path]) -> set[str]:
     """Returns the names in the import statements of some modules: what was there before is brought in by nobody."""
-    nodes = [node for file in files if file.suffix == ".py" for node in _statements(_parse(file))]
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    nodes = [
+        node
+        for file in files
+        if file.suffix == ".py"
+        for node in _statements(_parse(file))
+    ]
+    names = {
+        alias.name
+        for node in nodes
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names |= {
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            }
     return names & {*sys.modules}
 
 
@@ -93,7 +118,10 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
     while pending:
         node = pending.pop()
         yield node
-        parts = [getattr(node, field, None) for field in ("body", "orelse", "handlers", "finalbody", "cases")]
+        parts = [
+            getattr(node, field, None)
+            for field in ("body", "orelse", "handlers", "finalbody", "cases")
+        ]
         pending += [child for part in parts if isinstance(part, list) for child in part]
 
 
@@ -106,12 +134,18 @@ def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
     for name in {next(_packages_of(name)) for name in names}:
         path = _file(name)
         if name not in known and path is not None and (site := _site(path)):
-            wanted.setdefault(site, set()).add(os.fsencode(f"\n{path.relative_to(site)},"))
+            wanted.setdefault(site, set()).add(
+                os.fsencode(f"\n{path.relative_to(site)},")
+            )
     found = set()
     for site, lines in wanted.items():
         for record in site.glob("*.dist-info/RECORD"):
             # TensorFlow's own list is longer than all others.
-            content = b"" if record.parent.name.partition("-")[0] in known else b"\n" + record.read_bytes()
+            content = (
+                b""
+                if record.parent.name.partition("-")[0] in known
+                else b"\n" + record.read_bytes()
+            )
             if any(line in content for line in lines):
                 found.add(metadata.PathDistribution(record.parent).metadata["Name"])
     return found

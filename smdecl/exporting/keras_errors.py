@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-CODE = "a Lambda layer or another Python lambda, which is code in the file and is not run"
+CODE = (
+    "a Lambda layer or another Python lambda, which is code in the file and is not run"
+)
 _OUTER = "Exception encountered: "
 _DUMP = re.compile(r"\s*(Full object config: |config=)\{.*", re.DOTALL)
 _UNKNOWN = re.compile(r"Could not locate (?P<kind>\w+) '(?P<name>[^']+)'")
@@ -43,7 +45,9 @@ def unknown(error: BaseException) -> Unknown | None:
     if found is None:
         return None
     kind, name = found["kind"], found["name"]
-    module = re.search(rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", text)
+    module = re.search(
+        rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", text
+    )
     return Unknown(kind, name, f"{'MODULE' if module is None else module[1]}.{name}")
 
 

@@ -18,7 +18,14 @@ from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import keras_errors, keras_models, keras_state, matching
-from smdecl.exporting.matching import PATH, Match, Outcome, name_of, no_value, other_shape
+from smdecl.exporting.matching import (
+    PATH,
+    Match,
+    Outcome,
+    name_of,
+    no_value,
+    other_shape,
+)
 from smdecl.exporting.tensors import is_variable
 from smdecl.tensor_texts import shape_text
 
@@ -49,7 +56,11 @@ def restore_model(obj: Any, weights: Weights) -> Outcome:
     source = matching.read(weights.path, lambda: _load_model(obj, weights.path))
     matches = [*_copy_variables(source, obj), *_copy_state(source, obj, weights.path)]
     told = {match.name for match in matches}
-    matches += (match for match in keras_state.lacking(keras_state.layers_of(obj)) if match.name not in told)
+    matches += (
+        match
+        for match in keras_state.lacking(keras_state.layers_of(obj))
+        if match.name not in told
+    )
     is_like = type(source) is type(obj) and not any(match.problem for match in matches)
     return Outcome(matches, source if is_like else None)
 
@@ -61,14 +72,22 @@ def _load_model(obj: Any, path: str) -> Any:
     """
     models = keras_models.package_of(obj).models
     try:
-        return models.load_model(path, custom_objects=_own_objects(obj), compile=False, safe_mode=True)
+        return models.load_model(
+            path, custom_objects=_own_objects(obj), compile=False, safe_mode=True
+        )
     except Exception as error:
         if unknown := keras_errors.unknown(error):
             what = f"the {unknown.kind} {unknown.name!r}, which no layer of {type(obj).__name__} uses"
-            raise ConfigError(Problem(PATH, f"{path!r} holds {what}; expected a file of the same model")) from error
+            raise ConfigError(
+                Problem(
+                    PATH, f"{path!r} holds {what}; expected a file of the same model"
+                )
+            ) from error
         if keras_errors.holds_code(error):
             expected = "expected weights of format keras_weights, which hold no code"
-            raise ConfigError(Problem(PATH, f"{path!r} holds {keras_errors.CODE}; {expected}")) from error
+            raise ConfigError(
+                Problem(PATH, f"{path!r} holds {keras_errors.CODE}; {expected}")
+            ) from error
         raise
 
 
@@ -104,25 +123,43 @@ def _load_weights(obj: Any, path: str) -> Iterator[Match]:
     if not obj.built:
         obj.built = True  # by a method that is not its __call__; a layer that has no variables yet is a problem below
     # With skip_mismatch, Keras tells by a warning what it passes over, by the representation of each layer.
-    with warnings.catch_warnings(record=True) as caught, keras_models.shapes_in_file(obj) as shapes:
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        keras_models.shapes_in_file(obj) as shapes,
+    ):
         warnings.simplefilter("always")
         matching.read(path, lambda: obj.load_weights(path, skip_mismatch=True))
-    texts = [str(warning.message) for warning in caught if _PASSED_OVER.search(str(warning.message))]
-    reasons = {match["layer"]: match["reason"].strip() for text in texts for match in _REASON.finditer(text)}
+    texts = [
+        str(warning.message)
+        for warning in caught
+        if _PASSED_OVER.search(str(warning.message))
+    ]
+    reasons = {
+        match["layer"]: match["reason"].strip()
+        for text in texts
+        for match in _REASON.finditer(text)
+    }
     problems: dict[int, str] = {}
     for layer in obj._flatten_layers():
         is_passed_over = any(repr(layer) in text for text in texts)
         if keras_state.has_idf(layer):  # of the lookup layers, which list no variables
             name = f"{layer.name}/idf_weights"
             reason = reasons.get(repr(layer), "Keras passes over its layer")
-            yield Match(name, f"does not restore {name}: {reason}" if is_passed_over else None)
+            yield Match(
+                name, f"does not restore {name}: {reason}" if is_passed_over else None
+            )
         elif is_passed_over:
             own = _own_variables(layer)
-            told = _passed_over(own, shapes.get(id(layer), {}), reasons.get(repr(layer)))
+            told = _passed_over(
+                own, shapes.get(id(layer), {}), reasons.get(repr(layer))
+            )
             problems.update(zip(map(id, own), told, strict=True))
     if texts and not problems:
         yield from (Match(None, " ".join(text.split())) for text in texts)
-    yield from (Match(name_of(variable), problems.get(id(variable))) for variable in _variables(obj))
+    yield from (
+        Match(name_of(variable), problems.get(id(variable)))
+        for variable in _variables(obj)
+    )
 
 
 def _variables(layer: Any) -> list[Any]:
@@ -131,14 +168,23 @@ def _variables(layer: Any) -> list[Any]:
 
 
 def _own_variables(layer: Any) -> list[Any]:
-    within = {id(v) for sub in layer._flatten_layers(include_self=False) for v in sub.variables}
+    within = {
+        id(v)
+        for sub in layer._flatten_layers(include_self=False)
+        for v in sub.variables
+    }
     return [variable for variable in _variables(layer) if id(variable) not in within]
 
 
-def _passed_over(variables: list[Any], shapes: Mapping[str, Any], reason: str | None) -> Iterator[str]:
+def _passed_over(
+    variables: list[Any], shapes: Mapping[str, Any], reason: str | None
+) -> Iterator[str]:
     """Says of the variables of a layer why they have no value; `shapes` has those in the file, by position."""
     found = [shapes.get(str(index)) for index in range(len(variables))]
-    fits = [shape is not None and list(shape) == list(v.shape) for shape, v in zip(found, variables, strict=True)]
+    fits = [
+        shape is not None and list(shape) == list(v.shape)
+        for shape, v in zip(found, variables, strict=True)
+    ]
     why = f": {reason}" if reason and (all(fits) or not shapes) else ""
     for variable, shape, fit in zip(variables, found, fits, strict=True):
         name = name_of(variable)
@@ -152,16 +198,24 @@ def _passed_over(variables: list[Any], shapes: Mapping[str, Any], reason: str | 
 
 
 # The words of Keras 3, and of the legacy tf_keras.
-_PASSED_OVER = re.compile(r"could not be loaded|Could not load|Skipping (nested|loading)")
-_REASON = re.compile(r"message for object (?P<layer><.+>):\s+(?P<reason>.+?)(\. Target variable|\n|$)")
+_PASSED_OVER = re.compile(
+    r"could not be loaded|Could not load|Skipping (nested|loading)"
+)
+_REASON = re.compile(
+    r"message for object (?P<layer><.+>):\s+(?P<reason>.+?)(\. Target variable|\n|$)"
+)
 
 
 def _copy_variables(source: Any, obj: Any) -> Iterator[Match]:
     """Copies values by path where both name the same ones, and else by position, if the shapes agree there."""
     values, variables = list(source.variables), list(obj.variables)
     paths = [_path_in(value, source) for value in values]
-    same_paths = len(set(paths)) == len(paths) and set(paths) == {_path_in(variable, obj) for variable in variables}
-    same_shapes = [tuple(value.shape) for value in values] == [tuple(variable.shape) for variable in variables]
+    same_paths = len(set(paths)) == len(paths) and set(paths) == {
+        _path_in(variable, obj) for variable in variables
+    }
+    same_shapes = [tuple(value.shape) for value in values] == [
+        tuple(variable.shape) for variable in variables
+    ]
     if same_shapes and not same_paths:
         pairs = list(zip(variables, values, strict=True))
     else:
@@ -170,7 +224,10 @@ def _copy_variables(source: Any, obj: Any) -> Iterator[Match]:
         for value in values:
             by_path.setdefault(_path_in(value, source), []).append(value)
         found = [by_path.get(_path_in(variable, obj)) for variable in variables]
-        pairs = [(variable, known.pop(0) if known else None) for variable, known in zip(variables, found, strict=True)]
+        pairs = [
+            (variable, known.pop(0) if known else None)
+            for variable, known in zip(variables, found, strict=True)
+        ]
     for variable, value in pairs:
         name = name_of(variable)
         if value is None:
@@ -183,7 +240,9 @@ def _copy_variables(source: Any, obj: Any) -> Iterator[Match]:
     taken = {id(value) for _, value in pairs}
     for value in values:
         if id(value) not in taken:
-            yield Match(None, f"{name_of(value)} {shape_text(value.shape)} is not in the model")
+            yield Match(
+                None, f"{name_of(value)} {shape_text(value.shape)} is not in the model"
+            )
 
 
 def _path_in(variable: Any, model: Any) -> str:
@@ -208,12 +267,20 @@ def _load_legacy_state(obj: Any, path: str) -> Iterator[Match]:
     if zipfile.is_zipfile(path):
         found = matching.read(path, lambda: _load_legacy_assets(obj, path))
         yield from {match.name: match for match in found}.values()
-    saved = matching.read(path, lambda: [_Saved(**found) for found in _layers_in(_config_of(path))])
-    layers = [layer for layer in keras_state.layers_of(obj) if keras_state.is_stateful(layer)]
+    saved = matching.read(
+        path, lambda: [_Saved(**found) for found in _layers_in(_config_of(path))]
+    )
+    layers = [
+        layer for layer in keras_state.layers_of(obj) if keras_state.is_stateful(layer)
+    ]
     kinds = {type(layer).__name__ for layer in layers}
-    for layer, found in keras_state.paired(layers, [one for one in saved if one.kind in kinds]):
+    for layer, found in keras_state.paired(
+        layers, [one for one in saved if one.kind in kinds]
+    ):
         config = {} if found is None else found.config
-        if keras_state.lookup_of(layer) is not None and isinstance(config.get("vocabulary"), list):
+        if keras_state.lookup_of(layer) is not None and isinstance(
+            config.get("vocabulary"), list
+        ):
             vocabulary = keras_state.tokens_of(layer, config["vocabulary"])
             yield from keras_state.copy_vocabulary(layer, vocabulary, None)
         for part in ("mean", "variance", "bin_boundaries"):
@@ -247,14 +314,32 @@ def _load_legacy_assets(obj: Any, path: str) -> list[Match]:
         weights = None if idf_weights is None else idf_weights.numpy()[: len(tokens)]
         found.extend(keras_state.copy_vocabulary(layer, vocabulary, weights))
 
-    lookups = [layer for layer in keras_state.layers_of(obj) if keras_state.lookup_of(layer) is layer]
+    lookups = [
+        layer
+        for layer in keras_state.layers_of(obj)
+        if keras_state.lookup_of(layer) is layer
+    ]
     kinds = [type(layer) for layer in lookups]
-    with zipfile.ZipFile(path) as archive, keras_models.replaced(kinds, "load_assets", load_vocabulary):
-        if not any(name.startswith(f"{saving_lib._ASSETS_DIRNAME}/") for name in archive.namelist()):
+    with (
+        zipfile.ZipFile(path) as archive,
+        keras_models.replaced(kinds, "load_assets", load_vocabulary),
+    ):
+        if not any(
+            name.startswith(f"{saving_lib._ASSETS_DIRNAME}/")
+            for name in archive.namelist()
+        ):
             return []
-        store = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, archive=archive, mode="r")
+        store = saving_lib.DiskIOStore(
+            saving_lib._ASSETS_DIRNAME, archive=archive, mode="r"
+        )
         try:
-            saving_lib._load_state(obj, weights_store=None, assets_store=store, inner_path="", visited_trackables=set())
+            saving_lib._load_state(
+                obj,
+                weights_store=None,
+                assets_store=store,
+                inner_path="",
+                visited_trackables=set(),
+            )
         finally:
             store.close()
     return found
@@ -274,7 +359,11 @@ def _layers_in(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         config = value.get("config")
         if isinstance(config, dict) and "name" in config:
-            yield {"kind": value.get("class_name"), "name": config["name"], "config": config}
+            yield {
+                "kind": value.get("class_name"),
+                "name": config["name"],
+                "config": config,
+            }
         for item in value.values():
             yield from _layers_in(item)
     elif isinstance(value, list):

@@ -43,20 +43,30 @@ def is_legacy(model: Any) -> bool:
 
 def is_legacy_layer(layer: Any) -> bool:
     """Tells whether a layer is one of Keras 2."""
-    return any(isinstance(layer, package.layers.Layer) for package in _packages() if package is not keras)
+    return any(
+        isinstance(layer, package.layers.Layer)
+        for package in _packages()
+        if package is not keras
+    )
 
 
 def is_optimizer(obj: Any) -> bool:
     """Tells whether an object is an optimizer of Keras."""
     packages = _packages()
     legacy = [package.optimizers.legacy for package in packages if package is not keras]
-    kinds = [package.optimizers.Optimizer for package in packages] + [package.Optimizer for package in legacy]
+    kinds = [package.optimizers.Optimizer for package in packages] + [
+        package.Optimizer for package in legacy
+    ]
     return isinstance(obj, tuple(kinds))
 
 
 def is_a(layer: Any, *names: str) -> bool:
     """Tells whether a layer is one of the classes that some names stand for in the `layers` of its Keras."""
-    return any(isinstance(layer, getattr(package.layers, name)) for package in _packages() for name in names)
+    return any(
+        isinstance(layer, getattr(package.layers, name))
+        for package in _packages()
+        for name in names
+    )
 
 
 def _packages() -> list[Any]:
@@ -96,23 +106,50 @@ def graph_of(obj: Any) -> Graph | None:
         return None
     try:
         inputs, outputs = list(obj.inputs), list(obj.outputs)
-    except (AttributeError, TypeError, ValueError):  # a subclass, or a Sequential that does not know its input yet
+    except (
+        AttributeError,
+        TypeError,
+        ValueError,
+    ):  # a subclass, or a Sequential that does not know its input yet
         return None
-    if not inputs or not getattr(obj, "_is_graph_network", True):  # a legacy subclass lists what it was called with
+    if not inputs or not getattr(
+        obj, "_is_graph_network", True
+    ):  # a legacy subclass lists what it was called with
         return None
-    structure = getattr(obj, "input", inputs[0])  # a Sequential has one Input, and no nest of them
-    names = list(structure) if isinstance(structure, dict) else [tensor.name for tensor in inputs]
+    structure = getattr(
+        obj, "input", inputs[0]
+    )  # a Sequential has one Input, and no nest of them
+    names = (
+        list(structure)
+        if isinstance(structure, dict)
+        else [tensor.name for tensor in inputs]
+    )
     # A dict is flattened by its sorted keys, and listed in them.
     names = sorted(names) if isinstance(structure, dict) else names
-    tensors = {str(name): tensor for name, tensor in zip(names, tf.nest.flatten(structure), strict=True)}
+    tensors = {
+        str(name): tensor
+        for name, tensor in zip(names, tf.nest.flatten(structure), strict=True)
+    }
     specs: dict[str, Nest] = {name: _spec(tensor) for name, tensor in tensors.items()}
-    optional = frozenset(name for name, tensor in tensors.items() if _is_optional(tensor))
-    return Graph(specs, structure, _unique([_layer_name(output) for output in outputs]), optional)
+    optional = frozenset(
+        name for name, tensor in tensors.items() if _is_optional(tensor)
+    )
+    return Graph(
+        specs, structure, _unique([_layer_name(output) for output in outputs]), optional
+    )
 
 
 def _spec(tensor: Any) -> Spec:
-    shape = None if tensor.shape is None else tuple(tf.TensorShape(tensor.shape).as_list())
-    kind = "sparse" if getattr(tensor, "sparse", False) else "ragged" if getattr(tensor, "ragged", False) else "dense"
+    shape = (
+        None if tensor.shape is None else tuple(tf.TensorShape(tensor.shape).as_list())
+    )
+    kind = (
+        "sparse"
+        if getattr(tensor, "sparse", False)
+        else "ragged"
+        if getattr(tensor, "ragged", False)
+        else "dense"
+    )
     return Spec(shape, tf.as_dtype(tensor.dtype).name, kind=kind)  # type: ignore[arg-type]
 
 
@@ -132,7 +169,8 @@ def _layer_name(output: Any) -> str:
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
     """Numbers what recurs, as Keras 2 did: a layer that makes two outputs names both."""
     return tuple(
-        f"{name}_{count}" if (count := names[:index].count(name)) else name for index, name in enumerate(names)
+        f"{name}_{count}" if (count := names[:index].count(name)) else name
+        for index, name in enumerate(names)
     )
 
 
@@ -147,9 +185,15 @@ def variable_lists(obj: Any, used: set[int]) -> dict[str, Any]:
         return {}
     # What no signature uses of the state of metrics and of random numbers is not saved.
     weights = {id(variable) for variable in obj.weights}
-    saved = {id(one) for one in obj.variables if id(one) in weights or id(one.value.handle) in used}
+    saved = {
+        id(one)
+        for one in obj.variables
+        if id(one) in weights or id(one.value.handle) in used
+    }
     return {
-        name: tf.__internal__.tracking.wrap([one for one in getattr(obj, name) if id(one) in saved])
+        name: tf.__internal__.tracking.wrap(
+            [one for one in getattr(obj, name) if id(one) in saved]
+        )
         for name in VARIABLE_LISTS
     }
 
@@ -158,8 +202,12 @@ class LayerNames:
     """The names of the layers of an object, to find in the names that they give to nodes of a graph."""
 
     def __init__(self, obj: Any) -> None:
-        layers = [item for item in tf.train.TrackableView(obj).descendants() if is_layer(item)]
-        self._keras = {layer.name for layer in layers if isinstance(layer, keras.layers.Layer)}
+        layers = [
+            item for item in tf.train.TrackableView(obj).descendants() if is_layer(item)
+        ]
+        self._keras = {
+            layer.name for layer in layers if isinstance(layer, keras.layers.Layer)
+        }
         self._legacy = {layer.name for layer in layers} - self._keras
 
     def find(self, node: str) -> str | None:
@@ -183,11 +231,18 @@ def is_inner_function(obj: Any, path: str) -> bool:
     holder = obj
     for name in names:
         holder = _child(holder, name)
-    if is_layer(holder) and last in LEGACY_KERAS_FUNCTIONS and not isinstance(holder, keras.layers.Layer):
+    if (
+        is_layer(holder)
+        and last in LEGACY_KERAS_FUNCTIONS
+        and not isinstance(holder, keras.layers.Layer)
+    ):
         return True
     function = _child(holder, last)
     defined = getattr(function, "python_function", function)
-    return str(getattr(defined, "__module__", "")).partition(".")[0] in ("keras", "tf_keras")
+    return str(getattr(defined, "__module__", "")).partition(".")[0] in (
+        "keras",
+        "tf_keras",
+    )
 
 
 def _child(obj: Any, name: str) -> Any:
@@ -214,12 +269,16 @@ def inference() -> Iterator[None]:
         return context
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(attribute_set(keras.layers.Layer, "_get_call_context", context_of))
+        stack.enter_context(
+            attribute_set(keras.layers.Layer, "_get_call_context", context_of)
+        )
         legacy = sys.modules.get("tf_keras")
         # Where no layer of it was made, nothing needs the phase, and to set it would shift the numbers of functions.
         if legacy is not None and legacy.src.backend.PER_GRAPH_OBJECT_NAME_UIDS:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it is deprecated, without anything in its place
+                warnings.simplefilter(
+                    "ignore"
+                )  # it is deprecated, without anything in its place
                 stack.enter_context(legacy.backend.learning_phase_scope(0))
         yield
 
@@ -237,15 +296,21 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
     "Could not find variable" (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
     """
 
-    def export(variable: Any, object_map: Any, tensor_map: Any, options: Any, **keywords: Any) -> Any:
-        resources = variable.value._export_to_saved_model_graph(object_map, tensor_map, options, **keywords)
+    def export(
+        variable: Any, object_map: Any, tensor_map: Any, options: Any, **keywords: Any
+    ) -> Any:
+        resources = variable.value._export_to_saved_model_graph(
+            object_map, tensor_map, options, **keywords
+        )
         object_map[variable] = object_map[variable.value]
         return resources
 
     layer = keras.layers.Layer
     own_children = layer._trackable_children
 
-    def children(self: Any, save_type: str = "checkpoint", **keywords: Any) -> dict[str, Any]:
+    def children(
+        self: Any, save_type: str = "checkpoint", **keywords: Any
+    ) -> dict[str, Any]:
         found: dict[str, Any] = own_children(self, save_type, **keywords)
         for index, generator in enumerate(getattr(self, "_seed_generators", ())):
             if id(generator.state.value.handle) in used:
@@ -277,7 +342,11 @@ def shapes_in_file(model: Any) -> Iterator[dict[int, dict[str, Any]]]:
 
     with contextlib.ExitStack() as stack:
         for kind in dict.fromkeys(type(layer) for layer in model._flatten_layers()):
-            stack.enter_context(attribute_set(kind, "load_own_variables", noting(kind.load_own_variables)))
+            stack.enter_context(
+                attribute_set(
+                    kind, "load_own_variables", noting(kind.load_own_variables)
+                )
+            )
         yield shapes
 
 

@@ -46,9 +46,19 @@ def layers_of(obj: Any, tracked: Iterable[Any] | None = None) -> list[Any]:
 def variables_of(obj: Any) -> list[Any]:
     """Returns the variables of every Keras layer of an object, but for the states that layers draw by."""
     layers = layers_of(obj)
-    drawn = {id(generator.state) for layer in layers for generator in getattr(layer, "_seed_generators", ())}
-    variables = {id(variable): variable for layer in layers for variable in layer.variables}
-    return [item for key, item in variables.items() if is_variable(item) and key not in drawn]
+    drawn = {
+        id(generator.state)
+        for layer in layers
+        for generator in getattr(layer, "_seed_generators", ())
+    }
+    variables = {
+        id(variable): variable for layer in layers for variable in layer.variables
+    }
+    return [
+        item
+        for key, item in variables.items()
+        if is_variable(item) and key not in drawn
+    ]
 
 
 def lookup_of(layer: Any) -> Any:
@@ -61,7 +71,12 @@ def lookup_of(layer: Any) -> Any:
 def is_stateful(layer: Any) -> bool:
     """Tells whether a constructor of Keras's own may give a layer state: a vocabulary, bins, a mean and variance."""
     return keras_models.is_a(
-        layer, "StringLookup", "IntegerLookup", "TextVectorization", "Discretization", "Normalization"
+        layer,
+        "StringLookup",
+        "IntegerLookup",
+        "TextVectorization",
+        "Discretization",
+        "Normalization",
     )
 
 
@@ -88,7 +103,11 @@ def _special(lookup: Any) -> list[Any]:
 def bins_of(layer: Any) -> list[float] | None:
     """Returns the boundaries of a Discretization; None where it has none yet."""
     found = layer.bin_boundaries if keras_models.is_a(layer, "Discretization") else None
-    return None if found is None or not len(found) else [float(boundary) for boundary in found]
+    return (
+        None
+        if found is None or not len(found)
+        else [float(boundary) for boundary in found]
+    )
 
 
 def lacking(layers: Sequence[Any]) -> Iterator[Match]:
@@ -126,7 +145,9 @@ def rederive(obj: Any) -> bool:
     Keras 3 builds a subclass by a call in a scratch graph. A Normalization keeps tensors of that graph, by which no
     later call can compute.
     """
-    stale = [layer for layer in layers_of(obj) if _is_symbolic(getattr(layer, "mean", None))]
+    stale = [
+        layer for layer in layers_of(obj) if _is_symbolic(getattr(layer, "mean", None))
+    ]
     for layer in stale:
         layer.finalize_state()
     return bool(stale)
@@ -142,7 +163,9 @@ def finalize(obj: Any, path: str) -> Iterator[Match]:
     Yields a match for each state that the hooks of a layer save, and that is none of its variables.
     """
     for layer in layers_of(obj):
-        if _is_custom(layer, "load_own_variables") or _is_custom(layer, "save_own_variables"):
+        if _is_custom(layer, "load_own_variables") or _is_custom(
+            layer, "save_own_variables"
+        ):
             yield from _reload(layer, path)
         elif _finalizes(layer):
             matching.read(path, layer.finalize_state)
@@ -153,19 +176,32 @@ def _finalizes(layer: Any) -> bool:
         return bool(layer.built)
     if lookup_of(layer) is not None:
         # Tokens counted by an adapt() in progress would become a vocabulary.
-        return vocabulary_of(layer) is not None and lookup_of(layer).output_mode == "tf_idf"
+        return (
+            vocabulary_of(layer) is not None
+            and lookup_of(layer).output_mode == "tf_idf"
+        )
     # A Discretization of Keras 3 derives its bins from what is no variable.
-    return hasattr(layer, "finalize_state") and not keras_models.is_a(layer, "Discretization")
+    return hasattr(layer, "finalize_state") and not keras_models.is_a(
+        layer, "Discretization"
+    )
 
 
 def _reload(layer: Any, path: str) -> Iterator[Match]:
     store = matching.read(path, _saved, layer)
-    rest = [np.asarray(variable) for variable in layer.variables if is_variable(variable)]
+    rest = [
+        np.asarray(variable) for variable in layer.variables if is_variable(variable)
+    ]
     for key, value in store.items():
-        place = next((index for index, variable in enumerate(rest) if _equal(variable, value)), None)
+        place = next(
+            (index for index, variable in enumerate(rest) if _equal(variable, value)),
+            None,
+        )
         if place is None:
             name = f"{layer.name}/{key}"
-            yield Match(name, f"has no value for {name}, which is no variable; {_NOT_IN_CHECKPOINTS}")
+            yield Match(
+                name,
+                f"has no value for {name}, which is no variable; {_NOT_IN_CHECKPOINTS}",
+            )
             return
         del rest[place]
     matching.read(path, layer.load_own_variables, store)
@@ -194,7 +230,9 @@ class _Store(dict[str, Any]):
 def uncarried_assets(obj: Any, path: str) -> Iterator[Match]:
     """Yields a match for each layer that saves assets, which neither a checkpoint nor a file of weights holds."""
     for layer in layers_of(obj):
-        if _is_custom(layer, "save_assets") and matching.read(path, _asset_names, layer):
+        if _is_custom(layer, "save_assets") and matching.read(
+            path, _asset_names, layer
+        ):
             name = f"{layer.name}/assets"
             message = f"has no value for {name}: its layer saves files; expected weights of format keras"
             yield Match(name, message)
@@ -212,7 +250,9 @@ def copy(source: Any, layer: Any, path: str) -> Iterator[Match]:
         yield from copy_vocabulary(layer, vocabulary_of(source), idf_of(source))
     elif keras_models.is_a(layer, "Discretization"):
         yield from copy_bins(layer, bins_of(source))
-    elif _is_custom(layer, "load_own_variables") or _is_custom(layer, "save_own_variables"):
+    elif _is_custom(layer, "load_own_variables") or _is_custom(
+        layer, "save_own_variables"
+    ):
         store = matching.read(path, _saved, source)
         matching.read(path, layer.load_own_variables, store)
     elif _finalizes(layer):
@@ -242,7 +282,9 @@ def has_idf(layer: Any) -> bool:
     return lookup_of(layer) is layer and bool(layer.output_mode == "tf_idf")
 
 
-def copy_vocabulary(layer: Any, vocabulary: Sequence[Any] | None, idf_weights: Any) -> Iterator[Match]:
+def copy_vocabulary(
+    layer: Any, vocabulary: Sequence[Any] | None, idf_weights: Any
+) -> Iterator[Match]:
     """Gives a lookup layer the tokens of a file, where it has none yet.
 
     Args:
@@ -255,13 +297,19 @@ def copy_vocabulary(layer: Any, vocabulary: Sequence[Any] | None, idf_weights: A
     name, own = f"{layer.name}/vocabulary", vocabulary_of(layer)
     if own is not None and own != list(vocabulary):
         told = f"{_shown(own)} in the model and {_shown(vocabulary)} in the weights"
-        yield Match(name, f"{name} is {told}; expected the same, or a model that is built without one", True)
+        yield Match(
+            name,
+            f"{name} is {told}; expected the same, or a model that is built without one",
+            True,
+        )
         return
     if own is None or idf_weights is not None:
         lookup = lookup_of(layer)
         whole = [*_special(lookup), *vocabulary]
         try:
-            lookup.set_vocabulary(*([whole] if idf_weights is None else [whole, idf_weights]))
+            lookup.set_vocabulary(
+                *([whole] if idf_weights is None else [whole, idf_weights])
+            )
         except Exception as error:  # a vocabulary that max_tokens has no room for, or of a different dtype
             yield Match(name, f"cannot restore {name}: {user_code.summary(error)}")
             return
@@ -269,7 +317,9 @@ def copy_vocabulary(layer: Any, vocabulary: Sequence[Any] | None, idf_weights: A
 
 
 def _shown(vocabulary: Sequence[Any]) -> str:
-    tokens = ", ".join(repr(token) for token in np.asarray(vocabulary[:_SHOWN]).tolist())
+    tokens = ", ".join(
+        repr(token) for token in np.asarray(vocabulary[:_SHOWN]).tolist()
+    )
     return f"[{tokens}{', ...' if len(vocabulary) > _SHOWN else ''}]"
 
 
@@ -315,7 +365,9 @@ def pairs(model: Any, source: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _children(layer: Any) -> list[Any]:
-    if layer is None or lookup_of(layer) is not None:  # a TextVectorization holds a lookup layer
+    if (
+        layer is None or lookup_of(layer) is not None
+    ):  # a TextVectorization holds a lookup layer
         return []
     return list(layer._flatten_layers(recursive=False, include_self=False))
 

@@ -14,7 +14,9 @@ _OUT_OF_SCOPE = "is out of scope and cannot be used here"
 _HINT = "keep the value in a tf.Variable that is an attribute of the model, and assign to that"
 
 
-def captured(obj: Any, methods: Mapping[str, str], functions: Mapping[str, Any]) -> Iterator[Problem]:
+def captured(
+    obj: Any, methods: Mapping[str, str], functions: Mapping[str, Any]
+) -> Iterator[Problem]:
     """Yields a problem for each tensor of another trace that a signature uses.
 
     Args:
@@ -22,7 +24,11 @@ def captured(obj: Any, methods: Mapping[str, str], functions: Mapping[str, Any])
         methods: Signature key to the name of its method.
         functions: Signature key to its concrete function.
     """
-    used = [(key, tensor) for key, function in functions.items() for tensor in function.captured_inputs]
+    used = [
+        (key, tensor)
+        for key, function in functions.items()
+        for tensor in function.captured_inputs
+    ]
     used = [(key, tensor) for key, tensor in used if tf.is_symbolic_tensor(tensor)]
     if not used:
         return
@@ -31,13 +37,13 @@ def captured(obj: Any, methods: Mapping[str, str], functions: Mapping[str, Any])
     for key, tensor in used:
         place = places.get(id(tensor), tensor.name)
         maker = makers.get(id(tensor.graph), "another call")
-        message = (
-            f"{methods[key]} uses the tensor {place}, which {maker} kept in Python and which has a value only there"
-        )
+        message = f"{methods[key]} uses the tensor {place}, which {maker} kept in Python and which has a value only there"
         yield Problem(("signatures", key), f"{message}; {_HINT}")
 
 
-def failure(obj: Any, path: KeyPath, doing: str, error: BaseException) -> ModelError | None:
+def failure(
+    obj: Any, path: KeyPath, doing: str, error: BaseException
+) -> ModelError | None:
     """Returns the error for a call that failed on such a tensor; None for one that failed on anything else.
 
     Args:
@@ -48,7 +54,15 @@ def failure(obj: Any, path: KeyPath, doing: str, error: BaseException) -> ModelE
     """
     if _OUT_OF_SCOPE not in str(error):
         return None
-    kept = [place for item, place in objects.reachable(obj) if tf.is_symbolic_tensor(item)]
-    named = f", one of {', '.join(kept)}" if len(kept) > 1 else "".join(f", {place}" for place in kept)
+    kept = [
+        place for item, place in objects.reachable(obj) if tf.is_symbolic_tensor(item)
+    ]
+    named = (
+        f", one of {', '.join(kept)}"
+        if len(kept) > 1
+        else "".join(f", {place}" for place in kept)
+    )
     message = f"{doing} failed: it uses a tensor that was kept in Python from another call{named}"
-    return ModelError(Problem(path, f"{message}; {_HINT}"), user_code.traceback_text(error))
+    return ModelError(
+        Problem(path, f"{message}; {_HINT}"), user_code.traceback_text(error)
+    )

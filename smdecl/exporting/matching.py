@@ -82,7 +82,9 @@ def read(path: str, reader: Callable[..., Result], *args: Any) -> Result:
         frames = traceback.extract_tb(error.__traceback__)
         if any(user_code.is_users(frame.filename) for frame in frames):
             raise user_code.failure(PATH, f"restoring {path!r}", error) from error
-        raise ConfigError(Problem(PATH, f"{path!r} cannot be read: {user_code.summary(error)}")) from error
+        raise ConfigError(
+            Problem(PATH, f"{path!r} cannot be read: {user_code.summary(error)}")
+        ) from error
 
 
 def name_of(variable: Any) -> str:

@@ -34,7 +34,9 @@ def tracked(obj: Any) -> list[Any]:
     except ValueError as error:
         problems = list(_not_saveable(obj))
         if not problems:
-            raise user_code.failure(("model",), "tracking its attributes", error) from error
+            raise user_code.failure(
+                ("model",), "tracking its attributes", error
+            ) from error
         raise ModelError(problems) from error
 
 
@@ -51,9 +53,15 @@ def _not_saveable(obj: Any) -> Iterator[Problem]:
 
 def _why_not_saveable(item: Any) -> str:
     if isinstance(item, list):
-        changed = "is a list of which an element was replaced, inserted, moved or deleted"
+        changed = (
+            "is a list of which an element was replaced, inserted, moved or deleted"
+        )
         return f"{changed}; TensorFlow saves a list that was only appended to: build it first, then assign it"
-    keys = [key for key in item if not isinstance(key, str)] if isinstance(item, Mapping) else []
+    keys = (
+        [key for key in item if not isinstance(key, str)]
+        if isinstance(item, Mapping)
+        else []
+    )
     if keys:
         return f"is a dict with the key {keys[0]!r}; TensorFlow saves a dict of variables by keys that are strings"
     changed = "was changed after it was assigned, other than by adding items"
@@ -72,7 +80,10 @@ def handle_of(item: Any) -> Any:
 def variable_of(handle: Any) -> Any:
     """Returns the variable that a handle belongs to, wherever it is held; None if there is none."""
     for item in gc.get_objects():
-        if issubclass(type(item), tf.Variable) and getattr(item, "_handle", None) is handle:
+        if (
+            issubclass(type(item), tf.Variable)
+            and getattr(item, "_handle", None) is handle
+        ):
             return item
     return None
 
@@ -97,9 +108,13 @@ def reachable(obj: Any) -> Iterator[tuple[Any, str]]:
 
 def _held(item: Any, place: str) -> Iterator[tuple[Any, str]]:
     if isinstance(item, Mapping):
-        yield from ((value, f"{place}[{_key(key)}]") for key, value in list(item.items()))
+        yield from (
+            (value, f"{place}[{_key(key)}]") for key, value in list(item.items())
+        )
     elif isinstance(item, (list, tuple, set, frozenset, deque)):
-        yield from ((value, f"{place}[{index}]") for index, value in enumerate(list(item)))
+        yield from (
+            (value, f"{place}[{index}]") for index, value in enumerate(list(item))
+        )
     elif isinstance(item, np.ndarray):
         yield from _of_array(item, place)
     elif isinstance(item, weakref.ref):
@@ -121,7 +136,11 @@ def _key(key: object) -> str:
     if isinstance(key, (str, bytes, int, float, tuple)):
         return repr(key)
     variable = key.deref() if hasattr(key, "deref") else key
-    return repr(variable_record(variable).name) if is_variable(variable) else type(key).__name__
+    return (
+        repr(variable_record(variable).name)
+        if is_variable(variable)
+        else type(key).__name__
+    )
 
 
 def _of_array(array: Any, place: str) -> Iterator[tuple[Any, str]]:
@@ -131,7 +150,10 @@ def _of_array(array: Any, place: str) -> Iterator[tuple[Any, str]]:
 
 
 def _is_frameworks(item: Any) -> bool:
-    return type(item).__module__.partition(".")[0] in ("tensorflow", "numpy") and not isinstance(
+    return type(item).__module__.partition(".")[0] in (
+        "tensorflow",
+        "numpy",
+    ) and not isinstance(
         item, (tf.Module, list, tuple, Mapping, tf.types.experimental.GenericFunction)
     )
 
@@ -140,10 +162,18 @@ def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
     """Yields the attributes of an object: its own, those in slots, and those of the user's classes."""
     yield from list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
-        of_user = kind.__module__.partition(".")[0] not in ("tensorflow", "keras", "tf_keras", "builtins", "numpy")
+        of_user = kind.__module__.partition(".")[0] not in (
+            "tensorflow",
+            "keras",
+            "tf_keras",
+            "builtins",
+            "numpy",
+        )
         for name, value in list(vars(kind).items()):
             if isinstance(value, MemberDescriptorType):
-                with contextlib.suppress(AttributeError):  # a slot that nothing was assigned to
+                with contextlib.suppress(
+                    AttributeError
+                ):  # a slot that nothing was assigned to
                     yield name, value.__get__(item, kind)
             elif of_user and not (name.startswith("__") and not callable(value)):
                 yield name, value
@@ -151,7 +181,9 @@ def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
 
 def _of_function(function: FunctionType) -> Iterator[tuple[Any, str]]:
     name = function.__qualname__
-    for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    for variable, cell in zip(
+        function.__code__.co_freevars, function.__closure__ or (), strict=True
+    ):
         with contextlib.suppress(ValueError):  # a variable that was not assigned yet
             yield cell.cell_contents, f"{name}[closure {variable}]"
     for variable in function.__code__.co_names:

@@ -30,18 +30,25 @@ def save_options(obj: Any, options: Mapping[str, Any]) -> Any:
     given = {
         name: value
         for name, value in options.items()
-        if value is not None and name != "namespace_whitelist" and value != getattr(defaults, name, False)
+        if value is not None
+        and name != "namespace_whitelist"
+        and value != getattr(defaults, name, False)
     }
     if given.get("experimental_variable_policy") == "none":
-        del given["experimental_variable_policy"]  # TensorFlow lists it among its policies, and refuses it
+        del given[
+            "experimental_variable_policy"
+        ]  # TensorFlow lists it among its policies, and refuses it
     problems = list(_unknown(given, defaults))
     if _IO_DEVICE in given:
         problems += _check_io_device(given[_IO_DEVICE])
     if "function_aliases" in given and not problems:
         given["function_aliases"] = {
-            alias: find_method(obj, path) for alias, path in options["function_aliases"].items()
+            alias: find_method(obj, path)
+            for alias, path in options["function_aliases"].items()
         }
-        problems += _check_aliases(obj, options["function_aliases"], given["function_aliases"])
+        problems += _check_aliases(
+            obj, options["function_aliases"], given["function_aliases"]
+        )
     if problems:
         raise ConfigError(problems)
     if (node := given.get(_SHARDING)) is not None:
@@ -49,7 +56,9 @@ def save_options(obj: Any, options: Mapping[str, Any]) -> Any:
     try:
         return tf.saved_model.SaveOptions(**given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(Problem(("options",), f"are refused by TensorFlow: {error}")) from error
+        raise ConfigError(
+            Problem(("options",), f"are refused by TensorFlow: {error}")
+        ) from error
 
 
 def _unknown(given: Mapping[str, Any], defaults: Any) -> Iterator[Problem]:
@@ -63,21 +72,32 @@ def _unknown(given: Mapping[str, Any], defaults: Any) -> Iterator[Problem]:
 def _check_io_device(device: str) -> Iterator[Problem]:
     # TensorFlow moves it to the CPU of the task that it names, so that the task is what has to be there.
     wanted = tf.DeviceSpec.from_string(device)
-    here = [tf.DeviceSpec.from_string(cpu.name) for cpu in tf.config.list_logical_devices("CPU")]
+    here = [
+        tf.DeviceSpec.from_string(cpu.name)
+        for cpu in tf.config.list_logical_devices("CPU")
+    ]
     tasks = {(cpu.job or "localhost", cpu.task or 0) for cpu in here}
     if (wanted.job or "localhost", wanted.task or 0) not in tasks:
         known = ", ".join(f"/job:{job}/task:{task}" for job, task in sorted(tasks))
-        yield Problem(("options", _IO_DEVICE), f"no task of {device!r} here; takes a device of {known}, or null")
+        yield Problem(
+            ("options", _IO_DEVICE),
+            f"no task of {device!r} here; takes a device of {known}, or null",
+        )
 
 
-def _check_aliases(obj: Any, paths: Mapping[str, str], found: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_aliases(
+    obj: Any, paths: Mapping[str, str], found: Mapping[str, Any]
+) -> Iterator[Problem]:
     kind, seen = type(obj).__name__, dict[str, str]()
     for alias, function in found.items():
         key = ("options", "function_aliases", alias)
         if not isinstance(function, tf.types.experimental.GenericFunction):
             yield Problem(key, f"{paths[alias]!r} is no tf.function of {kind}")
         elif not getattr(function, "_list_all_concrete_functions", list)():
-            yield Problem(key, f"{paths[alias]!r} was never traced, so that TensorFlow has nothing to name")
+            yield Problem(
+                key,
+                f"{paths[alias]!r} was never traced, so that TensorFlow has nothing to name",
+            )
         elif paths[alias] in seen:
             message = f"{paths[alias]!r} has the alias {seen[paths[alias]]!r} already, and TensorFlow keeps one"
             yield Problem(key, message)

@@ -22,16 +22,29 @@ def restore(obj: Any, weights: Weights | None) -> Restored:
     if weights is None:
         return Restored()
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
-        raise ConfigError(Problem(("model", "_target_"), f"{type(obj).__name__} {_UNBUILT}"))
+        raise ConfigError(
+            Problem(("model", "_target_"), f"{type(obj).__name__} {_UNBUILT}")
+        )
     outcome = RESTORERS[weights.format](obj, weights)
     record = outcome.record
     problems = [match for match in outcome.matches if match.problem is not None]
     # Of a Keras model, the states that its layers draw by have the same shape in every file.
-    matched = [name for name in record.matched if not (record.unmatched and name.endswith(_SEED))]
+    matched = [
+        name
+        for name in record.matched
+        if not (record.unmatched and name.endswith(_SEED))
+    ]
     if not matched and not problems:
-        problems = [Match(None, f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}")]
+        problems = [
+            Match(
+                None,
+                f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}",
+            )
+        ]
     if problems and (weights.expect == "full" or not matched):
-        raise ConfigError([Problem(PATH, _worded(match, bool(matched))) for match in problems])
+        raise ConfigError(
+            [Problem(PATH, _worded(match, bool(matched))) for match in problems]
+        )
     return record
 
 

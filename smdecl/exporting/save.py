@@ -9,13 +9,24 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl.errors import ModelError, PublishError, disk_errors
-from smdecl.exporting import canonical, expose, keras_models, options, untracked, user_code
+from smdecl.exporting import (
+    canonical,
+    expose,
+    keras_models,
+    options,
+    untracked,
+    user_code,
+)
 from smdecl.exporting.build import Built
 from smdecl.exporting.trace import Traced
 
 
 def save(
-    built: Built, traced: Mapping[str, Traced], functions: Mapping[str, str], values: Mapping[str, Any], directory: Path
+    built: Built,
+    traced: Mapping[str, Traced],
+    functions: Mapping[str, str],
+    values: Mapping[str, Any],
+    directory: Path,
 ) -> None:
     """Writes a SavedModel into `directory`, which exists and is empty.
 
@@ -42,11 +53,19 @@ def save(
             disk_errors(directory),
         ):
             # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
-            tf.saved_model.save(built.obj, str(directory), signatures=signatures or None, options=save_options)
+            tf.saved_model.save(
+                built.obj,
+                str(directory),
+                signatures=signatures or None,
+                options=save_options,
+            )
     except PublishError:
         raise
     except Exception as error:  # what user code, the object graph and the file system raise here is of many types
         if problems := untracked.untracked(built.obj, traced):
             raise ModelError(problems) from error
         raise user_code.failure(("model",), "saving", error) from error
-    canonical.settle(directory, {key: signature.signature.method_name for key, signature in traced.items()})
+    canonical.settle(
+        directory,
+        {key: signature.signature.method_name for key, signature in traced.items()},
+    )

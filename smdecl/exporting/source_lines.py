@@ -15,7 +15,9 @@ _NUMBER = re.compile(r"_\d+$")
 _PLACES = 5  # of others of a kind; all of them are still counted
 
 
-def locate(findings: Iterable[Finding], traced: Mapping[str, Traced], obj: Any) -> tuple[Finding, ...]:
+def locate(
+    findings: Iterable[Finding], traced: Mapping[str, Traced], obj: Any
+) -> tuple[Finding, ...]:
     """Returns the findings with the source of each node that a traced function, or one that it calls, still knows.
 
     TensorFlow saves several copies of a function; what is found in them all counts once. Findings of one cause become
@@ -30,18 +32,26 @@ def locate(findings: Iterable[Finding], traced: Mapping[str, Traced], obj: Any) 
         return ()
     known: dict[tuple[str, str], Any] = {}
     for signature in traced.values():
-        for function, operation in _operations(signature.function.name.decode(), signature.function.graph, set()):
+        for function, operation in _operations(
+            signature.function.name.decode(), signature.function.graph, set()
+        ):
             known.setdefault((function, operation.name), operation)
     layers = keras_models.LayerNames(obj)
     located = [
-        replace(finding, source=_source(known.get(_key(finding.where))), layer=layers.find(_key(finding.where)[1]))
+        replace(
+            finding,
+            source=_source(known.get(_key(finding.where))),
+            layer=layers.find(_key(finding.where)[1]),
+        )
         for finding in own
     ]
     return tuple(_by_cause(located))
 
 
 def _is_of_keras(finding: Finding, obj: Any) -> bool:
-    return finding.rule == "untraced_functions" and keras_models.is_inner_function(obj, finding.where)
+    return finding.rule == "untraced_functions" and keras_models.is_inner_function(
+        obj, finding.where
+    )
 
 
 def _by_cause(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -80,4 +90,8 @@ def _operations(name: str, graph: Any, seen: set[str]) -> Iterator[tuple[str, An
 
 def _source(operation: Any) -> str | None:
     # What was imported as a GraphDef has no traceback.
-    return None if operation is None or not operation.traceback else user_code.source_line(operation.traceback)
+    return (
+        None
+        if operation is None or not operation.traceback
+        else user_code.source_line(operation.traceback)
+    )

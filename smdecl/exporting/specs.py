@@ -68,7 +68,9 @@ def argument_names(method: Any) -> tuple[str, ...]:
     if spec is not None:
         return tuple(name for name in spec.arg_names if name != "self")
     try:
-        return tuple(name for name in inspect.signature(method).parameters if name != "self")
+        return tuple(
+            name for name in inspect.signature(method).parameters if name != "self"
+        )
     except (TypeError, ValueError):  # some builtins and extension classes have none
         return ()
 
@@ -84,7 +86,10 @@ class Parameter:
     @property
     def is_variadic(self) -> bool:
         """Whether it is `*args` or `**kwargs`."""
-        return self.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return self.kind in (
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        )
 
 
 def parameters(method: Any, inputs: Mapping[str, Nest]) -> list[Parameter]:
@@ -93,7 +98,9 @@ def parameters(method: Any, inputs: Mapping[str, Nest]) -> list[Parameter]:
     if (graph := _graph_with(method, inputs)) is None:
         return own
     named = [_input_parameter(name, graph) for name in graph.inputs]
-    return named + [parameter for parameter in own[1:] if parameter.name not in graph.inputs]
+    return named + [
+        parameter for parameter in own[1:] if parameter.name not in graph.inputs
+    ]
 
 
 def _input_parameter(name: str, graph: keras_models.Graph) -> Parameter:
@@ -106,7 +113,11 @@ def _graph_with(method: Any, inputs: Mapping[str, Nest]) -> keras_models.Graph |
     """Returns the graph whose Inputs a signature names; it may as well name the arguments of the model's `call`."""
     graph = graph_of(method)
     known = {parameter.name for parameter in _own_parameters(method)}
-    return None if graph is None or (inputs and set(inputs) <= known - set(graph.inputs)) else graph
+    return (
+        None
+        if graph is None or (inputs and set(inputs) <= known - set(graph.inputs))
+        else graph
+    )
 
 
 def _python_function(method: Any) -> Any:
@@ -123,7 +134,9 @@ def _own_parameters(method: Any) -> list[Parameter]:
     return [Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"]
 
 
-def argument_problems(path: KeyPath, name: str, method: Any, inputs: Mapping[str, Nest]) -> list[Problem]:
+def argument_problems(
+    path: KeyPath, name: str, method: Any, inputs: Mapping[str, Nest]
+) -> list[Problem]:
     """Says which declared arguments a method does not take, and which it lacks; `name` is the method's."""
     known = parameters(method, inputs)
     named = [p.name for p in known if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -140,14 +153,23 @@ def argument_problems(path: KeyPath, name: str, method: Any, inputs: Mapping[str
     problems += [
         Problem((*path, p.name), f"is missing: {name} needs the argument {p.name!r}")
         for p in known
-        if not p.is_variadic and p.default is inspect.Parameter.empty and p.name not in inputs
+        if not p.is_variadic
+        and p.default is inspect.Parameter.empty
+        and p.name not in inputs
     ]
     kinds = _kinds(method, inputs)
     for argument, nest in inputs.items():
         problems += structures.problems((*path, argument), nest, kinds.get(argument))
-        if any(map(structures.is_opaque, structures.records(nest, kinds.get(argument)))) and _is_function(method):
+        if any(
+            map(structures.is_opaque, structures.records(nest, kinds.get(argument)))
+        ) and _is_function(method):
             message = f"{name} is a tf.function, which cannot be saved with a dataclass or attrs class as an argument"
-            problems.append(Problem((*path, argument), f"{message}; leave out @tf.function, which smdecl adds"))
+            problems.append(
+                Problem(
+                    (*path, argument),
+                    f"{message}; leave out @tf.function, which smdecl adds",
+                )
+            )
     return problems
 
 
@@ -169,9 +191,18 @@ def is_opaque(method: Any, inputs: Mapping[str, Nest]) -> bool:
     if _is_function(method) or graph_of(method) is not None:
         return False
     kinds = _kinds(method, inputs)
-    found = [record for name, nest in inputs.items() for record in structures.records(nest, kinds.get(name))]
+    found = [
+        record
+        for name, nest in inputs.items()
+        for record in structures.records(nest, kinds.get(name))
+    ]
     result = structures.returned(_python_function(method))
-    return any(map(structures.is_opaque, [*found, result.record if result is not None else None]))
+    return any(
+        map(
+            structures.is_opaque,
+            [*found, result.record if result is not None else None],
+        )
+    )
 
 
 def in_order(method: Any, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
@@ -181,7 +212,11 @@ def in_order(method: Any, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
     """
     kinds = _kinds(method, inputs)
     graph = _graph_with(method, inputs)
-    known = [parameter.name for parameter in parameters(method, inputs)] if graph is None else [*graph.inputs]
+    known = (
+        [parameter.name for parameter in parameters(method, inputs)]
+        if graph is None
+        else [*graph.inputs]
+    )
     names = [name for name in known if name in inputs]
     names += sorted(inputs.keys() - {*names})
     return {name: structures.in_order(inputs[name], kinds.get(name)) for name in names}
@@ -204,7 +239,9 @@ def arguments(
         values = [given.pop(name, None) for name in graph.inputs]
         return [tf.nest.pack_sequence_as(graph.structure, values)], given
     own = _own_parameters(method)
-    if _is_layers_call(method) and any(parameter.name == "training" for parameter in own):
+    if _is_layers_call(method) and any(
+        parameter.name == "training" for parameter in own
+    ):
         given.setdefault("training", False)
     return _by_position(own, given)
 
@@ -212,33 +249,52 @@ def arguments(
 def _is_layers_call(method: Any) -> bool:
     """Tells whether a method is a layer's `call`, which Keras tells nothing of training where it is called directly."""
     owner = getattr(method, "__self__", None)
-    return getattr(method, "__name__", "") == "call" and owner is not None and keras_models.is_layer(owner)
+    return (
+        getattr(method, "__name__", "") == "call"
+        and owner is not None
+        and keras_models.is_layer(owner)
+    )
 
 
 def _named(spec: Spec, default: str | None) -> Spec:
     return spec if spec.name is not None else replace(spec, name=default)
 
 
-def _by_position(known: list[Parameter], given: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _by_position(
+    known: list[Parameter], given: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
     """Gives by position what can be given in no other way: `*args`, what stands before them, and what `/` closes."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    last = max((index for index, p in enumerate(known) if p.name in given and p.kind in kinds), default=-1)
+    last = max(
+        (index for index, p in enumerate(known) if p.name in given and p.kind in kinds),
+        default=-1,
+    )
     positional: list[Any] = []
     for parameter in known[: last + 1]:
         if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             several = given.pop(parameter.name)
             positional += several if isinstance(several, list) else [several]
         else:
-            positional.append(given.pop(parameter.name) if parameter.name in given else parameter.default)
+            positional.append(
+                given.pop(parameter.name)
+                if parameter.name in given
+                else parameter.default
+            )
     return positional, given
 
 
 def type_spec(spec: Spec) -> Any:
     """Returns the `tf.TypeSpec` of a declared spec; a named dim is an unknown size to TensorFlow."""
-    shape = None if spec.shape is None else [None if isinstance(dim, str) else dim for dim in spec.shape]
+    shape = (
+        None
+        if spec.shape is None
+        else [None if isinstance(dim, str) else dim for dim in spec.shape]
+    )
     if spec.kind == "ragged":
         splits = tf.as_dtype(spec.row_splits_dtype)
-        return tf.RaggedTensorSpec(shape, spec.dtype, ragged_rank=spec.ragged_rank, row_splits_dtype=splits)
+        return tf.RaggedTensorSpec(
+            shape, spec.dtype, ragged_rank=spec.ragged_rank, row_splits_dtype=splits
+        )
     if spec.kind == "sparse":
         return tf.SparseTensorSpec(shape, spec.dtype)
     return tf.TensorSpec(shape, spec.dtype, name=spec.name)

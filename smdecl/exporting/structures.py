@@ -52,7 +52,9 @@ def is_opaque(kind: object) -> bool:
     return dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
 
 
-def kinds(function: Callable[..., Any], names: Sequence[str], own: Sequence[Any] | None) -> dict[str, Kind]:
+def kinds(
+    function: Callable[..., Any], names: Sequence[str], own: Sequence[Any] | None
+) -> dict[str, Kind]:
     """Returns what a function says of its arguments, by their names.
 
     Args:
@@ -60,7 +62,9 @@ def kinds(function: Callable[..., Any], names: Sequence[str], own: Sequence[Any]
         names: Of its arguments, without `self`.
         own: Its own `input_signature`, in the order of `names`.
     """
-    hints = _hints(inspect.unwrap(function))  # a bound tf.function wraps what has the annotations
+    hints = _hints(
+        inspect.unwrap(function)
+    )  # a bound tf.function wraps what has the annotations
     found = {name: _of_hint(hints[name]) for name in names if name in hints}
     for name, default in _defaults(function).items():
         found[name] = found.get(name) or _of_value(default)
@@ -77,7 +81,9 @@ def returned(function: Callable[..., Any]) -> Kind | None:
 def _hints(owner: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(owner)
-    except Exception:  # an annotation is any expression, and may name what only a type checker imports
+    except (
+        Exception
+    ):  # an annotation is any expression, and may name what only a type checker imports
         raw = getattr(owner, "__annotations__", {})
         return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
 
@@ -118,9 +124,13 @@ def _of_union(alternatives: Sequence[Any]) -> Kind | None:
 def _of_value(value: Any) -> Kind | None:
     """Returns the kind of a default, or of the specs of an `input_signature`."""
     if isinstance(value, tf.TypeSpec) and is_record(value.value_type):
-        return Kind(value.value_type, lambda name: _of_value(getattr(value, str(name), None)))
+        return Kind(
+            value.value_type, lambda name: _of_value(getattr(value, str(name), None))
+        )
     if is_record(type(value)):
-        return Kind(type(value), lambda name: _of_value(getattr(value, str(name), None)))
+        return Kind(
+            type(value), lambda name: _of_value(getattr(value, str(name), None))
+        )
     if isinstance(value, (list, tuple)):
         items = dict[Key, Any](enumerate(value))
         return Kind(None, lambda index: _of_value(items.get(index)))
@@ -143,7 +153,10 @@ def problems(path: KeyPath, nest: Nest, kind: Kind | None) -> Iterator[Problem]:
         if kind.is_only:
             fields = ", ".join(_fields(kind.record))
             found = "a spec" if isinstance(nest, Spec) else "a list"
-            yield Problem(path, f"expected a mapping of the fields of {kind.record.__name__} ({fields}), got {found}")
+            yield Problem(
+                path,
+                f"expected a mapping of the fields of {kind.record.__name__} ({fields}), got {found}",
+            )
         return
     if kind.record is not None and isinstance(nest, dict):
         yield from _field_problems(path, kind.record, nest)
@@ -151,7 +164,9 @@ def problems(path: KeyPath, nest: Nest, kind: Kind | None) -> Iterator[Problem]:
         yield from problems((*path, key), item, kind.inner(key))
 
 
-def _field_problems(path: KeyPath, record: type, nest: Mapping[str, Nest]) -> Iterator[Problem]:
+def _field_problems(
+    path: KeyPath, record: type, nest: Mapping[str, Nest]
+) -> Iterator[Problem]:
     fields, name = _fields(record), record.__name__
     for given in nest:
         if given not in fields:
@@ -159,7 +174,9 @@ def _field_problems(path: KeyPath, record: type, nest: Mapping[str, Nest]) -> It
             yield Problem((*path, given), message)
     for field, is_required in fields.items():
         if is_required and field not in nest:
-            yield Problem((*path, field), f"is missing: {name} needs the field {field!r}")
+            yield Problem(
+                (*path, field), f"is missing: {name} needs the field {field!r}"
+            )
 
 
 def _items(nest: Nest) -> Iterable[tuple[Key, Nest]]:
@@ -187,7 +204,9 @@ def pack(nest: Nest, kind: Kind | None, on_spec: Leaf, path: KeyPath = ()) -> An
         return nest.value
     packed: dict[Key, Any] = {}
     for key, item in _items(nest):
-        packed[key] = pack(item, kind.inner(key) if kind is not None else None, on_spec, (*path, key))
+        packed[key] = pack(
+            item, kind.inner(key) if kind is not None else None, on_spec, (*path, key)
+        )
     if isinstance(nest, tuple):
         return list(packed.values())
     if kind is None or kind.record is None:
@@ -198,18 +217,26 @@ def pack(nest: Nest, kind: Kind | None, on_spec: Leaf, path: KeyPath = ()) -> An
 def in_order(nest: Nest, kind: Kind | None) -> Nest:
     """Returns a nest with mappings sorted, and records in the order of their fields: as TensorFlow flattens them."""
     if isinstance(nest, tuple):
-        return tuple(in_order(item, kind.inner(index) if kind is not None else None) for index, item in _items(nest))
+        return tuple(
+            in_order(item, kind.inner(index) if kind is not None else None)
+            for index, item in _items(nest)
+        )
     if not isinstance(nest, dict):
         return nest
     names = sorted(nest)
     if kind is not None and kind.record is not None:
         names = [name for name in _fields(kind.record) if name in nest]
-    return {name: in_order(nest[name], kind.inner(name) if kind is not None else None) for name in names}
+    return {
+        name: in_order(nest[name], kind.inner(name) if kind is not None else None)
+        for name in names
+    }
 
 
 def _made(record: Any, fields: dict[str, Any]) -> Any:
     leaves = tf.nest.flatten(list(fields.values()))
-    if issubclass(record, tf.experimental.ExtensionType) and any(isinstance(leaf, tf.TypeSpec) for leaf in leaves):
+    if issubclass(record, tf.experimental.ExtensionType) and any(
+        isinstance(leaf, tf.TypeSpec) for leaf in leaves
+    ):
         return record.Spec(**fields)
     return record(**fields)
 

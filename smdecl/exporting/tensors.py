@@ -13,7 +13,9 @@ from smdecl.savedmodel.records import TensorRecord, VariableRecord
 def tensor_record(dtype: Any, shape: Any) -> TensorRecord:
     """Returns the record of a dtype (anything `tf.as_dtype` takes) and a shape (anything `tf.TensorShape` takes)."""
     sizes = tf.TensorShape(shape)
-    return TensorRecord(tf.as_dtype(dtype).name, None if sizes.rank is None else tuple(sizes.as_list()))
+    return TensorRecord(
+        tf.as_dtype(dtype).name, None if sizes.rank is None else tuple(sizes.as_list())
+    )
 
 
 _VARIABLES = (tf.Variable, keras.Variable)  # Keras 3 has a class of its own

@@ -35,7 +35,9 @@ from smdecl.savedmodel.records import SignatureRecord
 
 # It is said of names such as `my-input`, which are kept all the same as what a client sends.
 logging.getLogger("absl").addFilter(
-    lambda record: "is not a valid tf.function parameter name" not in record.getMessage()
+    lambda record: (
+        "is not a valid tf.function parameter name" not in record.getMessage()
+    )
 )
 
 
@@ -67,7 +69,10 @@ class Traced:
 
 
 def trace(
-    built: Built, signatures: Mapping[str, Signature], devices: Devices, options: Mapping[str, Any]
+    built: Built,
+    signatures: Mapping[str, Signature],
+    devices: Devices,
+    options: Mapping[str, Any],
 ) -> dict[str, Traced]:
     """Traces every signature by `get_concrete_function`.
 
@@ -84,32 +89,48 @@ def trace(
         ContractError: Where the traced outputs are not the declared ones.
     """
     signatures = signatures or _search(built)
-    with _saving(options), tf.device(devices.trace) if devices.trace else contextlib.nullcontext():
-        traced = {key: _trace(built.obj, key, signature) for key, signature in signatures.items()}
+    with (
+        _saving(options),
+        tf.device(devices.trace) if devices.trace else contextlib.nullcontext(),
+    ):
+        traced = {
+            key: _trace(built.obj, key, signature)
+            for key, signature in signatures.items()
+        }
     methods = {key: signature.method for key, signature in signatures.items()}
     functions = {key: signature.function for key, signature in traced.items()}
     if leaked := list(leaks.captured(built.obj, methods, functions)):
         raise ModelError(leaked)
     problems: list[Problem] = []
     for key, signature in signatures.items():
-        problems += contract.compare_outputs(("signatures", key), signature, traced[key].record.outputs)
+        problems += contract.compare_outputs(
+            ("signatures", key), signature, traced[key].record.outputs
+        )
         problems += _check_api(("signatures", key), signature, traced[key].record)
     if problems:
         raise ContractError(problems)
     return traced
 
 
-def _check_api(path: KeyPath, signature: Signature, record: SignatureRecord) -> Iterator[Problem]:
+def _check_api(
+    path: KeyPath, signature: Signature, record: SignatureRecord
+) -> Iterator[Problem]:
     """Yields where the traced tensors are not those of the API; what is declared was checked before."""
-    inputs = {name: ((*path, "inputs"), tensor) for name, tensor in record.inputs.items()}
-    outputs = {name: ((*path, "outputs"), tensor) for name, tensor in record.outputs.items()}
+    inputs = {
+        name: ((*path, "inputs"), tensor) for name, tensor in record.inputs.items()
+    }
+    outputs = {
+        name: ((*path, "outputs"), tensor) for name, tensor in record.outputs.items()
+    }
     yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
 def _saving(options: Mapping[str, Any]) -> AbstractContextManager[None]:
     """Returns the context that `tf.saved_model.save` traces in, so that it finds these traces and makes none again."""
     named = options["experimental_variable_policy"]
-    policy = None if named == "none" else named  # TensorFlow lists it among its policies, and refuses it
+    policy = (
+        None if named == "none" else named
+    )  # TensorFlow lists it among its policies, and refuses it
     context: AbstractContextManager[None] = save_context.save_context(
         tf.saved_model.SaveOptions(experimental_variable_policy=policy)
     )
@@ -123,11 +144,21 @@ def _search(built: Built) -> dict[str, Signature]:
     has its forward pass. What is not as clear as that is left to TensorFlow.
     """
     methods = {name: find_method(built.obj, name) for name in built.record.methods}
-    own = [name for name, method in methods.items() if getattr(method, "input_signature", None) is not None]
+    own = [
+        name
+        for name, method in methods.items()
+        if getattr(method, "input_signature", None) is not None
+    ]
     if len(own) == 1:
         return {DEFAULT_KEY: Signature(own[0], None, None)}
-    functions = {name: m for name, m in methods.items() if isinstance(m, tf.types.experimental.GenericFunction)}
-    called = [name for name, function in functions.items() if len(_traces(function)) == 1]
+    functions = {
+        name: m
+        for name, m in methods.items()
+        if isinstance(m, tf.types.experimental.GenericFunction)
+    }
+    called = [
+        name for name, function in functions.items() if len(_traces(function)) == 1
+    ]
     if not own and len(called) == 1:
         return {DEFAULT_KEY: Signature(called[0], None, None)}
     if functions or not keras_models.is_model(built.obj):
@@ -135,7 +166,12 @@ def _search(built: Built) -> dict[str, Signature]:
     if graph_of(built.obj) is None:
         kind = type(built.obj).__name__
         message = f"declares none, and {kind}, which knows its inputs only when it is called, has none of its own"
-        raise ConfigError(Problem(("signatures",), f"{message}; takes {DEFAULT_KEY}, with the specs of its inputs"))
+        raise ConfigError(
+            Problem(
+                ("signatures",),
+                f"{message}; takes {DEFAULT_KEY}, with the specs of its inputs",
+            )
+        )
     return {DEFAULT_KEY: Signature("__call__", None, None)}
 
 
@@ -150,21 +186,31 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
     graph = graph_of(method)
     if graph is not None and signature.inputs is None:
         signature = replace(signature, inputs=graph.inputs)
-    elif signature.inputs is None and (concrete_inputs(method) is not None or not parameters(method, {})):
+    elif signature.inputs is None and (
+        concrete_inputs(method) is not None or not parameters(method, {})
+    ):
         signature = replace(signature, inputs=concrete_inputs(method) or {})
     outputs = _Outputs(path, signature, graph.output_names if graph is not None else ())
-    function = method if isinstance(method, tf.types.experimental.GenericFunction) else tf.function(method)
+    function = (
+        method
+        if isinstance(method, tf.types.experimental.GenericFunction)
+        else tf.function(method)
+    )
     try:
         if signature.inputs is None:
             traced = _trace_own(method, function, signature, outputs)
         else:
-            traced = _trace_declared(method, function, signature, signature.inputs, outputs)
+            traced = _trace_declared(
+                method, function, signature, signature.inputs, outputs
+            )
     except (ConfigError, ContractError):
         raise
     except Exception as error:
         if "Already in a SaveContext" in str(error):
             message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
-            raise ModelError(Problem(path, message), user_code.traceback_text(error)) from error
+            raise ModelError(
+                Problem(path, message), user_code.traceback_text(error)
+            ) from error
         doing = f"tracing {signature.method} with the declared inputs"
         if leaked := leaks.failure(obj, path, doing, error):
             raise leaked from error
@@ -175,7 +221,12 @@ def _trace(obj: Any, key: str, signature: Signature) -> Traced:
         raise failure from error
     # Those of the config were checked before; these may come from code.
     if refused := list(_refused_names(traced)):
-        raise ConfigError([Problem((*path, "inputs"), f"{signature.method}: the input {text}") for text in refused])
+        raise ConfigError(
+            [
+                Problem((*path, "inputs"), f"{signature.method}: the input {text}")
+                for text in refused
+            ]
+        )
     return traced
 
 
@@ -194,18 +245,30 @@ _ANNOTATE = "an argument is passed as its class where the method's annotation or
 
 
 def _trace_declared(
-    method: Any, function: Any, signature: Signature, inputs: Mapping[str, Nest], outputs: _Outputs
+    method: Any,
+    function: Any,
+    signature: Signature,
+    inputs: Mapping[str, Nest],
+    outputs: _Outputs,
 ) -> Traced:
     def call(callee: Any, tensors: Mapping[str, Any]) -> Any:
-        positional, keywords = arguments(method, inputs, lambda spec: _assembled(spec, tensors))
+        positional, keywords = arguments(
+            method, inputs, lambda spec: _assembled(spec, tensors)
+        )
         return callee(*positional, **keywords)
 
     inputs = in_order(method, inputs)
-    wire = {name: part for _, whole, spec in input_names(inputs) for name, part in parts(str(whole), spec).items()}
+    wire = {
+        name: part
+        for _, whole, spec in input_names(inputs)
+        for name, part in parts(str(whole), spec).items()
+    }
     positional, keywords = arguments(method, inputs, type_spec)
     concrete = None
     inner: list[Any] = []
-    own = getattr(function, "input_signature", None) is not None  # it takes tensors, but no specs with other names
+    own = (
+        getattr(function, "input_signature", None) is not None
+    )  # it takes tensors, but no specs with other names
     before = {id(trace) for trace in _traces(function)}
     opaque = is_opaque(method, inputs)
     is_dense = all(spec.kind == "dense" for _, _, spec in input_names(inputs))
@@ -217,10 +280,18 @@ def _trace_declared(
         concrete = function.get_concrete_function(*positional, **keywords)
     if concrete is None or outputs.changes(concrete.structured_outputs):
         # TensorFlow has no names of its own for these: a function around the method gives them.
-        specs = {name: type_spec(replace(spec, name=name)) for name, spec in wire.items()}
-        concrete = _around(lambda tensors: outputs.named(call(function, tensors)), specs)
+        specs = {
+            name: type_spec(replace(spec, name=name)) for name, spec in wire.items()
+        }
+        concrete = _around(
+            lambda tensors: outputs.named(call(function, tensors)), specs
+        )
         # One that was there before belongs to a signature that may have other names.
-        inner = [trace for trace in _traces(function) if id(trace) not in before or trace._arg_keywords == [*wire]]
+        inner = [
+            trace
+            for trace in _traces(function)
+            if id(trace) not in before or trace._arg_keywords == [*wire]
+        ]
     own_trace = _callable(inner[0] if len(inner) == 1 else concrete, list(wire))
     record = _record(concrete, outputs, signature.method_name)
 
@@ -230,7 +301,9 @@ def _trace_declared(
     return Traced(signature, method, run, concrete, own_trace, record)
 
 
-def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outputs) -> Traced:
+def _trace_own(
+    method: Any, function: Any, signature: Signature, outputs: _Outputs
+) -> Traced:
     positional, keywords = (), {}
     if function.input_signature is None:  # it was traced by a call
         positional, keywords = _traces(function)[0].structured_input_signature
@@ -239,14 +312,26 @@ def _trace_own(method: Any, function: Any, signature: Signature, outputs: _Outpu
 
     def run(callee: Callable[..., Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
         flat = [tensors[name] for name in record.inputs]
-        positional, keywords = tf.nest.pack_sequence_as(own.structured_input_signature, flat, expand_composites=True)
+        positional, keywords = tf.nest.pack_sequence_as(
+            own.structured_input_signature, flat, expand_composites=True
+        )
         return outputs.eager(callee(*positional, **keywords))
 
     if outputs.changes(own.structured_outputs):
-        specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in record.inputs.items()}
+        specs = {
+            name: tf.TensorSpec(t.shape, t.dtype, name=name)
+            for name, t in record.inputs.items()
+        }
         concrete = _around(lambda tensors: outputs.named(own(**tensors)), specs)
     own_trace = _callable(own, list(record.inputs))
-    return Traced(signature, method, run, concrete, own_trace, _record(concrete, outputs, signature.method_name))
+    return Traced(
+        signature,
+        method,
+        run,
+        concrete,
+        own_trace,
+        _record(concrete, outputs, signature.method_name),
+    )
 
 
 def _callable(concrete: Any, names: list[str]) -> Any:
@@ -258,7 +343,9 @@ def _callable(concrete: Any, names: list[str]) -> Any:
     return concrete
 
 
-def _around(call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, Any]) -> Any:
+def _around(
+    call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, Any]
+) -> Any:
     """Traces a function of named tensors; the names need not be words of Python."""
     words = {name: f"input_{index}" for index, name in enumerate(specs)}
 
@@ -266,7 +353,9 @@ def _around(call: Callable[[dict[str, Any]], dict[str, Any]], specs: dict[str, A
         return call({name: tensors[word] for name, word in words.items()})
 
     function = tf.function(named, autograph=False)
-    return function.get_concrete_function(**{words[name]: spec for name, spec in specs.items()})
+    return function.get_concrete_function(
+        **{words[name]: spec for name, spec in specs.items()}
+    )
 
 
 def _assembled(spec: Spec, tensors: Mapping[str, Any]) -> Any:
@@ -279,10 +368,15 @@ def _assembled(spec: Spec, tensors: Mapping[str, Any]) -> Any:
     return tf.RaggedTensor.from_nested_row_splits(sent[0], sent[1:], validate=False)
 
 
-def _record(concrete: Any, outputs: _Outputs | None, method_name: str = PREDICT) -> SignatureRecord:
+def _record(
+    concrete: Any, outputs: _Outputs | None, method_name: str = PREDICT
+) -> SignatureRecord:
     own = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
     names = concrete._arg_keywords  # the names that TensorFlow will save
-    inputs = {name: tensor_record(tensor.dtype, tensor.shape) for name, tensor in zip(names, own, strict=True)}
+    inputs = {
+        name: tensor_record(tensor.dtype, tensor.shape)
+        for name, tensor in zip(names, own, strict=True)
+    }
     if outputs is None:
         return SignatureRecord(inputs, {})
     named = outputs.flat(concrete.structured_outputs)
@@ -296,14 +390,22 @@ def _record(concrete: Any, outputs: _Outputs | None, method_name: str = PREDICT)
 class _Outputs:
     """The names that a client gets the outputs of a signature by."""
 
-    def __init__(self, path: KeyPath, signature: Signature, layer_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: KeyPath, signature: Signature, layer_names: tuple[str, ...]
+    ) -> None:
         self._path = path
         self._layer_names = layer_names
-        self.renames = {own: spec.name for own, spec in (signature.outputs or {}).items() if spec.name is not None}
+        self.renames = {
+            own: spec.name
+            for own, spec in (signature.outputs or {}).items()
+            if spec.name is not None
+        }
 
     def changes(self, structure: Any) -> bool:
         """Tells whether TensorFlow would name what a method returns otherwise."""
-        if structures.named_parts(structure) is not None and not hasattr(structure, "_asdict"):
+        if structures.named_parts(structure) is not None and not hasattr(
+            structure, "_asdict"
+        ):
             return True
         return [*self.named(structure)] != [*self.flat(structure)] or any(
             not _is_dense(value) for value in self.flat(structure).values()
@@ -320,12 +422,21 @@ class _Outputs:
         """Returns the dense tensors of a structure by the names that a client gets."""
         found: dict[str, Any] = {}
         for own, value in self.flat(structure, self._layer_names).items():
-            dense = [value] if _is_dense(value) else tf.nest.flatten(value, expand_composites=True)
+            dense = (
+                [value]
+                if _is_dense(value)
+                else tf.nest.flatten(value, expand_composites=True)
+            )
             whole = self.renames.get(own, own)
             for index, tensor in enumerate(dense):
                 name = f"{whole}_{index}" if index else whole
                 if name in found:
-                    raise ConfigError(Problem((*self._path, "outputs"), f"two outputs have the name {name!r}"))
+                    raise ConfigError(
+                        Problem(
+                            (*self._path, "outputs"),
+                            f"two outputs have the name {name!r}",
+                        )
+                    )
                 found[name] = tensor
         return found
 
@@ -342,7 +453,9 @@ class _Outputs:
         elif fields is not None:
             named = fields
         else:
-            values = list(structure) if isinstance(structure, (list, tuple)) else [structure]
+            values = (
+                list(structure) if isinstance(structure, (list, tuple)) else [structure]
+            )
             numbered = tuple(f"output_{index}" for index in range(len(values)))
             names = layer_names if len(layer_names) == len(values) else numbered
             named = dict(zip(names, values, strict=True))
@@ -361,7 +474,10 @@ def _is_dense(value: Any) -> bool:
 
 
 def _is_composite(value: Any) -> bool:
-    return isinstance(value, (tf.RaggedTensor, tf.SparseTensor, tf.RaggedTensorSpec, tf.SparseTensorSpec))
+    return isinstance(
+        value,
+        (tf.RaggedTensor, tf.SparseTensor, tf.RaggedTensorSpec, tf.SparseTensorSpec),
+    )
 
 
 def _as_tensor(leaf: Any) -> Any:

@@ -13,7 +13,9 @@ from smdecl.exporting import keras_errors, user_code
 _NAME = LOAD_KERAS.rpartition(".")[2]
 
 
-def failure(path: KeyPath, node: Mapping[str, Any], error: BaseException) -> SmdeclError:
+def failure(
+    path: KeyPath, node: Mapping[str, Any], error: BaseException
+) -> SmdeclError:
     """Returns what to raise if a node that names `load_keras` fails.
 
     Args:
@@ -22,7 +24,9 @@ def failure(path: KeyPath, node: Mapping[str, Any], error: BaseException) -> Smd
         error: What Keras raised, or code of the project that it called, such as that of a layer.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    if any(user_code.is_users(frame.filename) and frame.name != _NAME for frame in frames):
+    if any(
+        user_code.is_users(frame.filename) and frame.name != _NAME for frame in frames
+    ):
         return user_code.failure(path, f"building {LOAD_KERAS}", error)
     return ConfigError(Problem((*path, "path"), _message(node, error)))
 

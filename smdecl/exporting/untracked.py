@@ -23,12 +23,20 @@ def require_initialized(obj: Any) -> None:
     everything = tracked(obj)
     layers = keras_state.layers_of(obj, everything)
     lacking = [match.name for match in keras_state.lacking(layers)]
-    problems = [Problem(("model",), f"{name} has no value yet; {_GIVES}") for name in lacking]
+    problems = [
+        Problem(("model",), f"{name} has no value yet; {_GIVES}") for name in lacking
+    ]
     for item in everything:
-        if isinstance(item, tf.Variable) and not tf.raw_ops.VarIsInitializedOp(resource=item.handle):
+        if isinstance(item, tf.Variable) and not tf.raw_ops.VarIsInitializedOp(
+            resource=item.handle
+        ):
             message = f"the variable {variable_record(item).name} has no value yet; takes a model that initializes it"
             problems.append(Problem(("model",), message))
-        if not lacking and isinstance(item, tf.lookup.StaticHashTable) and not _is_initialized(item):
+        if (
+            not lacking
+            and isinstance(item, tf.lookup.StaticHashTable)
+            and not _is_initialized(item)
+        ):
             message = f"the table {item.name} is never initialized; expected a model that gives it an initializer"
             problems.append(Problem(("model",), message))
     if problems:
@@ -43,18 +51,24 @@ def _is_initialized(table: Any) -> bool:
         return True
     try:
         table._initialize()  # what loading calls, also for a table that was made while a function was traced
-    except Exception:  # of any initializer; where it fails here, saving and loading say so
+    except (
+        Exception
+    ):  # of any initializer; where it fails here, saving and loading say so
         return True
     return _answers(table)
 
 
 def _answers(table: Any) -> bool:
-    if tf.is_symbolic_tensor(table.resource_handle):  # made in a graph, which initializes it as it is loaded
+    if tf.is_symbolic_tensor(
+        table.resource_handle
+    ):  # made in a graph, which initializes it as it is loaded
         return True
     keys = tf.constant([], table.key_dtype)
     default = tf.zeros([], table.value_dtype)
     try:
-        tf.raw_ops.LookupTableFindV2(table_handle=table.resource_handle, keys=keys, default_value=default)
+        tf.raw_ops.LookupTableFindV2(
+            table_handle=table.resource_handle, keys=keys, default_value=default
+        )
     except tf.errors.FailedPreconditionError:
         return False
     return True
@@ -67,18 +81,31 @@ def untracked(obj: Any, traced: Mapping[str, Traced]) -> list[Problem]:
     for key, signature in traced.items():
         for resource in signature.function.captured_inputs:
             if resource.dtype == tf.resource and id(resource) not in handles:
-                problems.append(Problem(("signatures", key), _told(obj, signature, resource)))
+                problems.append(
+                    Problem(("signatures", key), _told(obj, signature, resource))
+                )
     return problems
 
 
 def _told(obj: Any, signature: Traced, resource: Any) -> str:
     kind, method = type(obj).__name__, signature.signature.method
-    holder = next(((item, place) for item, place in reachable(obj) if handle_of(item) is resource), None)
+    holder = next(
+        (
+            (item, place)
+            for item, place in reachable(obj)
+            if handle_of(item) is resource
+        ),
+        None,
+    )
     owner, place = holder if holder is not None else (variable_of(resource), None)
     if owner is None:
         what = "a resource"
     else:
-        what = f"the variable {variable_record(owner).name}" if is_variable(owner) else type(owner).__name__
+        what = (
+            f"the variable {variable_record(owner).name}"
+            if is_variable(owner)
+            else type(owner).__name__
+        )
     held = f", held by {place}" if place is not None else _used_at(signature, resource)
     track = f"assign it to an attribute of {kind}, or of a tf.Module in it"
     return f"{method} uses {what}{held}, which {kind} does not track; {track}"
@@ -86,7 +113,18 @@ def _told(obj: Any, signature: Traced, resource: Any) -> str:
 
 def _used_at(signature: Traced, resource: Any) -> str:
     """Returns the line of the user's code that uses a resource, for one that nothing known holds."""
-    inner = next((inside for outside, inside in signature.function.graph.captures if outside is resource), None)
-    lines = [user_code.source_line(operation.traceback) for operation in inner.consumers()] if inner is not None else []
+    inner = next(
+        (
+            inside
+            for outside, inside in signature.function.graph.captures
+            if outside is resource
+        ),
+        None,
+    )
+    lines = (
+        [user_code.source_line(operation.traceback) for operation in inner.consumers()]
+        if inner is not None
+        else []
+    )
     line = next((line for line in lines if line is not None), None)
     return f", used at {line}" if line is not None else ""

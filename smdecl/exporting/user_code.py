@@ -13,7 +13,9 @@ from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
 
-_INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_INSTALLED = [
+    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+]
 _NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 
 
@@ -30,21 +32,29 @@ def summary(error: BaseException) -> str:
         lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
         del lines[0]
-    while len(lines) > 1 and lines[0].endswith(":"):  # what it announces is on the next line
+    while len(lines) > 1 and lines[0].endswith(
+        ":"
+    ):  # what it announces is on the next line
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     return f"{kind}: {lines[0]}" if lines else kind
 
 
 _GRAPH_ERROR = "Graph execution error"
 _NODE = re.compile(r"Detected at node (\S+)")
-_FRAME = re.compile(r'Detected at node|File "|<stack traces unavailable>|\d+ root error')
+_FRAME = re.compile(
+    r'Detected at node|File "|<stack traces unavailable>|\d+ root error'
+)
 _CODE = re.compile(r"\(\d+\) [A-Z_]+: +")
 
 
 def _of_graph(lines: list[str]) -> list[str]:
     """Returns what an error in a graph says: its first lines only tell where the node was defined."""
     frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
-    said = [line for line in lines[frames[-1] + 1 if frames else 1 :] if not line.startswith("[[{{node")]
+    said = [
+        line
+        for line in lines[frames[-1] + 1 if frames else 1 :]
+        if not line.startswith("[[{{node")
+    ]
     if not said:
         return lines
     nodes = [found[1].strip("'") for line in lines if (found := _NODE.match(line))]
@@ -59,7 +69,11 @@ def _plain(text: str) -> str:
 
 def traceback_text(error: BaseException) -> str:
     """Returns the traceback of an error, with only the frames that lie in the user's own files."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users(frame.filename)]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if is_users(frame.filename)
+    ]
     message = _plain("".join(traceback.format_exception_only(type(error), error)))
     if not frames:
         return message
@@ -73,7 +87,9 @@ def is_users(filename: str) -> bool:
         return False
     # AutoGraph runs functions from temporary copies, whose lines are not the user's.
     return (
-        path.is_file() and not any(path.is_relative_to(place) for place in _INSTALLED) and "autograph" not in filename
+        path.is_file()
+        and not any(path.is_relative_to(place) for place in _INSTALLED)
+        and "autograph" not in filename
     )
 
 
@@ -86,7 +102,11 @@ def source_line(frames: traceback.StackSummary) -> str | None:
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
     """Returns the error that says that the model's own code failed, with its part of the traceback."""
     message = f"{doing} failed: {summary(error)}"
-    shadowed = [name for name in trust.shadowed_modules() if re.search(rf"\b{re.escape(name)}\b", message)]
+    shadowed = [
+        name
+        for name in trust.shadowed_modules()
+        if re.search(rf"\b{re.escape(name)}\b", message)
+    ]
     if shadowed:
         other = "a module of Python or of an installed package"
         message += f"; {', '.join(shadowed)} in the current directory has the name of {other}, which goes before it"

@@ -14,15 +14,37 @@ from smdecl import files, schema
 from smdecl.checks import check, named_files, portable_paths, sign_key, signature_rules
 from smdecl.config import trust
 from smdecl.config.project import Project, find_project
-from smdecl.config.settings import Composition, ExportConfig, Publish, parse_signature, parse_verify
-from smdecl.errors import ContractError, ModelError, Problem, PublishError, SmdeclError, VerificationError, disk_errors
+from smdecl.config.settings import (
+    Composition,
+    ExportConfig,
+    Publish,
+    parse_signature,
+    parse_verify,
+)
+from smdecl.errors import (
+    ContractError,
+    ModelError,
+    Problem,
+    PublishError,
+    SmdeclError,
+    VerificationError,
+    disk_errors,
+)
 from smdecl.exporting import custom_ops
 from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import loader_processes, worker
 from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
-from smdecl.release import manifest, models_config, publish_local, publish_remote, run_record, seals, signing
+from smdecl.release import (
+    manifest,
+    models_config,
+    publish_local,
+    publish_remote,
+    run_record,
+    seals,
+    signing,
+)
 from smdecl.release.seals import Seal
 from smdecl.savedmodel.records import Finding, SignatureRecord, VerificationRecord
 
@@ -65,11 +87,15 @@ def plan(composition: Composition, project: Project) -> Plan:
             confinement=_confinement(config, project),
         )  # fmt: skip
         _require_schemas(planned)
-        warnings = tuple(problem.at(composition.locate(problem.path)) for problem in planned.warnings)
+        warnings = tuple(
+            problem.at(composition.locate(problem.path)) for problem in planned.warnings
+        )
         return replace(planned, warnings=warnings)
 
 
-def export(composition: Composition, project: Project, subdirectory: str = "") -> Release:
+def export(
+    composition: Composition, project: Project, subdirectory: str = ""
+) -> Release:
     """Runs the whole line and returns what was published.
 
     Args:
@@ -87,18 +113,33 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
         options = config.publish
         _require_ours(options)
         # Both publish by functions of the same names.
-        publisher: Any = publish_remote if publish_remote.is_remote(config.export_dir) else publish_local
+        publisher: Any = (
+            publish_remote
+            if publish_remote.is_remote(config.export_dir)
+            else publish_local
+        )
         base = publisher.place(config.export_dir, subdirectory)
         publisher.refuse_early(base, options)
         with publisher.stage(base, options) as stage:
             unpublished = make_release(config, composition, project, stage)
-            directory, made, seal = unpublished.directory, unpublished.made, unpublished.seal
+            directory, made, seal = (
+                unpublished.directory,
+                unpublished.made,
+                unpublished.seal,
+            )
             verifying = time.perf_counter()
             with _warned(config, made, composition):
-                report = loader_processes.run(directory, config.signatures, config.verify, project)
-                seconds = {**made.usage.seconds, "verify": time.perf_counter() - verifying}
+                report = loader_processes.run(
+                    directory, config.signatures, config.verify, project
+                )
+                seconds = {
+                    **made.usage.seconds,
+                    "verify": time.perf_counter() - verifying,
+                }
                 if options.reproducible:
-                    _require_reproducible(directory, config, composition, project, stage)
+                    _require_reproducible(
+                        directory, config, composition, project, stage
+                    )
             if options.compatible:
                 _require_compatible(made, publisher.newest(base, options, stage))
             digest = seal.manifest["digest"]
@@ -114,12 +155,21 @@ def export(composition: Composition, project: Project, subdirectory: str = "") -
                 name = f"{config.name}-{subdirectory}" if subdirectory else config.name
                 models_config.add(Path(options.models_config), name, base)
         if options.run_record is not None:
-            published = {"name": config.name, "release": str(path), "version": version, "digest": digest}
+            published = {
+                "name": config.name,
+                "release": str(path),
+                "version": version,
+                "digest": digest,
+            }
             seconds["total"] = time.perf_counter() - started
             with _published(path, "run_record", options.run_record):
-                run_record.append(Path(options.run_record), published, seconds, made.usage.peak_memory)
+                run_record.append(
+                    Path(options.run_record), published, seconds, made.usage.peak_memory
+                )
         warnings = [*_of_making(config, made), *_of_verifying(made, report)]
-        told = tuple(problem.at(composition.locate(problem.path)) for problem in warnings)
+        told = tuple(
+            problem.at(composition.locate(problem.path)) for problem in warnings
+        )
         return Release(path, version, digest, made.saved.signatures, told)
 
 
@@ -132,12 +182,17 @@ def _require_ours(options: Publish) -> None:
 
 
 @contextmanager
-def _warned(config: ExportConfig, made: Made, composition: Composition) -> Iterator[None]:
+def _warned(
+    config: ExportConfig, made: Made, composition: Composition
+) -> Iterator[None]:
     """Adds to an error what the config lets pass, which may be its cause: random ops, weights that lack a value."""
     try:
         yield
     except SmdeclError as error:
-        error.warnings = tuple(problem.at(composition.locate(problem.path)) for problem in _of_making(config, made))
+        error.warnings = tuple(
+            problem.at(composition.locate(problem.path))
+            for problem in _of_making(config, made)
+        )
         raise
 
 
@@ -150,12 +205,20 @@ def _published(path: Path | str, key: str, file: str) -> Iterator[None]:
         message = f"{path} is published, but {error.filename or file}: {error.strerror}"
         raise PublishError(Problem(("publish", key), message)) from error
     except PublishError as error:
-        problems = [Problem(one.path, f"{path} is published, but {one.message}") for one in error.problems]
+        problems = [
+            Problem(one.path, f"{path} is published, but {one.message}")
+            for one in error.problems
+        ]
         raise PublishError(problems) from error
 
 
 def make_release(
-    config: ExportConfig, composition: Composition, project: Project, stage: Path, *, fresh: bool = False
+    config: ExportConfig,
+    composition: Composition,
+    project: Project,
+    stage: Path,
+    *,
+    fresh: bool = False,
 ) -> Unpublished:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
     recorded = portable_paths.record(config, composition.recorded, project)
@@ -165,10 +228,16 @@ def make_release(
     made = _make(config, project, stage / "made", fresh)
     with disk_errors(stage):
         _require_plain_files(stage / "made")
-        directory = (stage / "made").rename(stage / "moved")  # a server's place is another one too
-        sources = manifest.Sources(inputs, made.modules, made.environment, made.custom_ops)
+        directory = (stage / "made").rename(
+            stage / "moved"
+        )  # a server's place is another one too
+        sources = manifest.Sources(
+            inputs, made.modules, made.environment, made.custom_ops
+        )
         before = seals.snapshot(directory)
-        written = manifest.write(directory, recorded, made.saved.signatures, sources, project.root)
+        written = manifest.write(
+            directory, recorded, made.saved.signatures, sources, project.root
+        )
     return Unpublished(directory, made, Seal(directory, written, before))
 
 
@@ -177,14 +246,19 @@ def _require_plain_files(directory: Path) -> None:
     problems = []
     try:
         found = files.walk(directory)
-        files.require_stored(directory / name for name, entry in found if entry.is_file())
+        files.require_stored(
+            directory / name for name, entry in found if entry.is_file()
+        )
     except OSError as error:
         name = os.path.relpath(error.filename, directory)
         message = f"the model's code has put {printable(name)!r} into the release: {error.strerror}"
         problems.append(Problem(("model",), message))
     for name, entry in files.walk(directory):
         is_directory = entry.is_dir(follow_symlinks=False)
-        is_file = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
+        is_file = (
+            entry.is_file(follow_symlinks=False)
+            and entry.stat(follow_symlinks=False).st_nlink == 1
+        )
         if name in manifest.UNLISTED or not (is_directory or is_file):
             message = f"the model's code has put {printable(name)!r} into the release; expected plain files of a model"
             problems.append(Problem(("model",), message))
@@ -193,7 +267,11 @@ def _require_plain_files(directory: Path) -> None:
 
 
 def _require_reproducible(
-    directory: Path, config: ExportConfig, composition: Composition, project: Project, stage: Path
+    directory: Path,
+    config: ExportConfig,
+    composition: Composition,
+    project: Project,
+    stage: Path,
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
@@ -202,7 +280,12 @@ def _require_reproducible(
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again.directory).changes
-        raise ContractError([Problem(_REPRODUCIBLE, f"a second export is another one: {change}") for change in changes])
+        raise ContractError(
+            [
+                Problem(_REPRODUCIBLE, f"a second export is another one: {change}")
+                for change in changes
+            ]
+        )
 
 
 def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
@@ -213,11 +296,16 @@ def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
     name, directory = newest
     _, before = inspection.load(directory)
     changes = compatibility.changes(before, made.saved)
-    breaking = [str(change) for change in changes if change.verdict == compatibility.BREAKING]
+    breaking = [
+        str(change) for change in changes if change.verdict == compatibility.BREAKING
+    ]
     if breaking:
         hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
         raise ContractError(
-            [Problem(_COMPATIBLE, f"would break callers of {name}: {text}; {hint}") for text in breaking]
+            [
+                Problem(_COMPATIBLE, f"would break callers of {name}: {text}; {hint}")
+                for text in breaking
+            ]
         )
 
 
@@ -238,7 +326,9 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     if project.custom_ops:
         # Not where the model is built: TensorFlow gives the ops of a library only to the code that first loads it.
         doing = "loading the project's custom_ops"
-        providers = processes.run(custom_ops.load, project, failure=ModelError, doing=doing)
+        providers = processes.run(
+            custom_ops.load, project, failure=ModelError, doing=doing
+        )
     made = processes.run(
         worker.make, config, project, directory, providers,
         failure=ModelError, doing="building and saving", fresh=fresh,
@@ -246,16 +336,28 @@ def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) 
     )  # fmt: skip
     _require_schemas(made.plan)
     schema.require("saved_model", manifest.plain(made.saved))
-    errors = [finding for finding in made.saved.findings if _level(config, finding) == "error"]
+    errors = [
+        finding for finding in made.saved.findings if _level(config, finding) == "error"
+    ]
     if errors:
-        raise ContractError([Problem(("audit", finding.rule), str(finding)) for finding in errors])
+        raise ContractError(
+            [Problem(("audit", finding.rule), str(finding)) for finding in errors]
+        )
     return made
 
 
-def _confinement(config: ExportConfig, project: Project, *writes: Path) -> Confinement | None:
+def _confinement(
+    config: ExportConfig, project: Project, *writes: Path
+) -> Confinement | None:
     """Returns what the process that builds a config may touch; None where that is up to the project's own code."""
-    parts = {"model": config.model, "strategy": config.devices.strategy, "options": config.options}
-    is_frameworks = all(trust.is_framework(target) for _, target, _ in trust.targets(parts))
+    parts = {
+        "model": config.model,
+        "strategy": config.devices.strategy,
+        "options": config.options,
+    }
+    is_frameworks = all(
+        trust.is_framework(target) for _, target, _ in trust.targets(parts)
+    )
     if not is_frameworks and not project.confine:
         return None
     reads = [*named_files.named(config)]
@@ -283,7 +385,10 @@ def _of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
         if _level(config, finding) == "warn":
             yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
-        yield Problem(("weights", "path"), f"had no value for {name}, which keeps the one that it was built with")
+        yield Problem(
+            ("weights", "path"),
+            f"had no value for {name}, which keeps the one that it was built with",
+        )
     yield from made.plan.warnings
     yield from signature_rules.misspelt_default(made.saved.signatures)
     yield from check.warnings(config)
@@ -302,7 +407,10 @@ def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:
         yield Problem(("verify", "loaders"), message)
     for key in made.saved.signatures:
         if not report.examples.get(key):
-            yield Problem(("signatures", key), "was loaded, but no example was run; give one under verify.examples")
+            yield Problem(
+                ("signatures", key),
+                "was loaded, but no example was run; give one under verify.examples",
+            )
 
 
 def _require_schemas(planned: Plan) -> None:
@@ -311,7 +419,10 @@ def _require_schemas(planned: Plan) -> None:
 
 
 def verify(
-    directory: Path, key: Path | None = None, project: Project | None = None, allow_ops: Collection[str] = ()
+    directory: Path,
+    key: Path | None = None,
+    project: Project | None = None,
+    allow_ops: Collection[str] = (),
 ) -> tuple[dict[str, Any], VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
@@ -342,7 +453,10 @@ def verify(
 
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
     """Refuses to run a graph of whoever made it where it reaches outside of itself."""
-    from smdecl.savedmodel import inspection, outside_ops  # they import NumPy, which an export does without here
+    from smdecl.savedmodel import (
+        inspection,
+        outside_ops,
+    )  # they import NumPy, which an export does without here
 
     found = outside_ops.find(inspection.read(directory))
     refused = {op: place for op, place in found.items() if op not in allowed}
@@ -355,20 +469,37 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
         raise VerificationError(problems)
 
 
-def _replay(directory: Path, released: Mapping[str, Any], project: Project) -> VerificationRecord:
+def _replay(
+    directory: Path, released: Mapping[str, Any], project: Project
+) -> VerificationRecord:
     values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
     # The checksum of a manifest is one that anybody can compute; and what was read from the environment is not in it.
-    if unfit := [problem for problem in schema.problems("config", values) if {*problem.path[:1]} <= {*values}]:
+    if unfit := [
+        problem
+        for problem in schema.problems("config", values)
+        if {*problem.path[:1]} <= {*values}
+    ]:
         told = f"{directory / manifest.FILE}: its config cannot be verified by"
-        raise VerificationError([Problem((), f"{told}: {problem}") for problem in unfit])
-    signatures = {key: parse_signature(value) for key, value in values["signatures"].items()}
+        raise VerificationError(
+            [Problem((), f"{told}: {problem}") for problem in unfit]
+        )
+    signatures = {
+        key: parse_signature(value) for key, value in values["signatures"].items()
+    }
     recorded = released.get("custom_ops", [])
     if undeclared := list(custom_ops.undeclared(recorded, project)):
-        raise VerificationError([_in_manifest(directory, problem) for problem in undeclared])
+        raise VerificationError(
+            [_in_manifest(directory, problem) for problem in undeclared]
+        )
     try:
-        return loader_processes.run(directory, signatures, parse_verify(values["verify"]), project)
+        return loader_processes.run(
+            directory, signatures, parse_verify(values["verify"]), project
+        )
     except VerificationError as error:
-        differing = [_in_manifest(directory, problem) for problem in custom_ops.differing(recorded, project)]
+        differing = [
+            _in_manifest(directory, problem)
+            for problem in custom_ops.differing(recorded, project)
+        ]
         raise VerificationError([*error.problems, *differing]) from error
 
 

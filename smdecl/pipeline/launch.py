@@ -51,7 +51,9 @@ def launch(
     Raises:
         ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
     """
-    settings = hydra_app.refuse_settings([[*overrides, *hydra] for overrides in swept], request.config_name, project)
+    settings = hydra_app.refuse_settings(
+        [[*overrides, *hydra] for overrides in swept], request.config_name, project
+    )
     unfit = _refuse(swept, directory, request)
     job = Job(project, Path.cwd(), tuple(sys.path), frozenset(unfit))
     try:
@@ -63,41 +65,64 @@ def launch(
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, str(error).partition("\n")[0])) from error
-    except Exception as error:  # each launcher has errors of its own, about jobs, queues and clusters
+    except (
+        Exception
+    ) as error:  # each launcher has errors of its own, about jobs, queues and clusters
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        _require_results(swept, directory, f"the launcher failed before the variant was done: {reason}")
+        _require_results(
+            swept,
+            directory,
+            f"the launcher failed before the variant was done: {reason}",
+        )
     finally:
         results += [tell(variant) for variant in variants.read(directory)]
 
 
-def _refuse(swept: Sequence[Sequence[str]], directory: Path, request: Request) -> list[int]:
+def _refuse(
+    swept: Sequence[Sequence[str]], directory: Path, request: Request
+) -> list[int]:
     """Writes the records of the variants that cannot be composed; returns their numbers."""
     unfit = []
     for number, overrides in enumerate(swept):
         try:
-            compose.compose(overrides, directories=request.config_dir, config_name=request.config_name)
+            compose.compose(
+                overrides,
+                directories=request.config_dir,
+                config_name=request.config_name,
+            )
         except ConfigError as error:
-            variants.export(number, overrides, directory / str(number), variants.failing(error))
+            variants.export(
+                number, overrides, directory / str(number), variants.failing(error)
+            )
             unfit.append(number)
     return unfit
 
 
-def _in_place_of(unfit: Sequence[int], swept: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+def _in_place_of(
+    unfit: Sequence[int], swept: Sequence[Sequence[str]]
+) -> list[Sequence[str]]:
     """Returns overrides that compose for every variant, so that all keep their numbers.
 
     Hydra's launchers give up at the first variant that they cannot compose. The job skips those that are `unfit`.
     """
     fit = [overrides for number, overrides in enumerate(swept) if number not in unfit]
-    return [fit[0] if number in unfit else overrides for number, overrides in enumerate(swept)]
+    return [
+        fit[0] if number in unfit else overrides
+        for number, overrides in enumerate(swept)
+    ]
 
 
-def _require_results(swept: Sequence[Sequence[str]], directory: Path, reason: str) -> None:
+def _require_results(
+    swept: Sequence[Sequence[str]], directory: Path, reason: str
+) -> None:
     """Writes a record for each variant that has none."""
     error = ConfigError(Problem(_LAUNCHER, reason))
     done = {variant.number for variant in variants.read(directory)}
     for number, overrides in enumerate(swept):
         if number not in done:
-            variants.export(number, overrides, directory / str(number), variants.failing(error))
+            variants.export(
+                number, overrides, directory / str(number), variants.failing(error)
+            )
 
 
 def _launch(
@@ -114,9 +139,13 @@ def _launch(
     with search_path.session():
         application = GlobalHydra.instance().hydra
         assert application is not None
-        config = application.compose_config(request.config_name, list(hydra), RunMode.MULTIRUN)
+        config = application.compose_config(
+            request.config_name, list(hydra), RunMode.MULTIRUN
+        )
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=HydraContext(config_loader=application.config_loader, callbacks=Callbacks()),
+            hydra_context=HydraContext(
+                config_loader=application.config_loader, callbacks=Callbacks()
+            ),
             task_function=job,
             config=config,
         )
@@ -156,4 +185,6 @@ class Job:
         def make() -> export.Release:
             return export.export(compose.from_job(config), self.project, name)
 
-        variants.export(number, list(hydra.overrides.task), Path(hydra.runtime.output_dir), make)
+        variants.export(
+            number, list(hydra.overrides.task), Path(hydra.runtime.output_dir), make
+        )

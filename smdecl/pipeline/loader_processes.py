@@ -69,7 +69,9 @@ def _named(loaders: tuple[str, ...]) -> str:
     return f"the {' and '.join(loaders)} {noun}"
 
 
-def _report(results: list[Callable[[], VerificationRecord]], options: Verify) -> VerificationRecord:
+def _report(
+    results: list[Callable[[], VerificationRecord]], options: Verify
+) -> VerificationRecord:
     reports: list[VerificationRecord] = []
     problems: list[Problem] = []
     for result in results:
@@ -90,7 +92,9 @@ def _report(results: list[Callable[[], VerificationRecord]], options: Verify) ->
 def _problem(failure: Failure, options: Verify) -> Problem:
     key, number = failure.signature, failure.example
     if key is None or number is None:
-        return Problem(("verify", "loaders"), f"the {failure.loader} loader {failure.message}")
+        return Problem(
+            ("verify", "loaders"), f"the {failure.loader} loader {failure.message}"
+        )
     # Examples are either given in the config or generated; only given ones have a line there.
     message = f"{failure.loader} loader: {failure.message}"
     if options.examples.get(key):

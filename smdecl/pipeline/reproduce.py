@@ -46,29 +46,46 @@ def reproduce(
     if problems := list(manifest.compare(directory, released)):
         raise VerificationError(problems)
     try:
-        given = _composition(released) if composition is None else _unpublished(composition)
+        given = (
+            _composition(released) if composition is None else _unpublished(composition)
+        )
         return _make_again(directory, released, project, given)
     except ConfigError as error:
         # Where nobody has given a config, what it was made of is no longer what it was; a refusal is one all the same.
-        kind = VerificationError if composition is None and not isinstance(error, TrustError) else type(error)
-        raise kind([*error.problems, *_elsewhere(directory, released, project)]) from error
+        kind = (
+            VerificationError
+            if composition is None and not isinstance(error, TrustError)
+            else type(error)
+        )
+        raise kind(
+            [*error.problems, *_elsewhere(directory, released, project)]
+        ) from error
 
 
-def _elsewhere(directory: Path, released: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+def _elsewhere(
+    directory: Path, released: Mapping[str, Any], project: Project
+) -> Iterator[Problem]:
     """Tells of a release that nothing in this project was part of: it was made in another one."""
     first, *more = released["inputs"] or [None]
-    if first is not None and not any((project.root / name).exists() for name in released["inputs"]):
+    if first is not None and not any(
+        (project.root / name).exists() for name in released["inputs"]
+    ):
         what = f"was made of {first}{f' and {len(more)} more' if more else ''}, of which the project {project.root} has"
         takes = "run it in the project that the release was made in, or in another checkout of it"
         yield Problem((), f"{directory}: {what} nothing; {takes}")
 
 
 def _make_again(
-    directory: Path, released: Mapping[str, Any], project: Project, composition: Composition
+    directory: Path,
+    released: Mapping[str, Any],
+    project: Project,
+    composition: Composition,
 ) -> tuple[str, tuple[Change, ...]]:
     with (
         export.located(composition),
-        tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as stage,
+        tempfile.TemporaryDirectory(
+            prefix="smdecl-", ignore_cleanup_errors=True
+        ) as stage,
     ):
         config = check.check(composition, project)
         again = export.make_release(config, composition, project, Path(stage)).directory
@@ -78,7 +95,9 @@ def _make_again(
         # Files with files: both lists were compared with, or made of, what is on the disk.
         if manifest.read(again)["files"] == released["files"]:
             return released["digest"], changes
-        raise VerificationError([Problem((), f"{directory}: {change}") for change in changes])
+        raise VerificationError(
+            [Problem((), f"{directory}: {change}") for change in changes]
+        )
 
 
 def compare_environment(directory: Path) -> None:
@@ -96,16 +115,28 @@ def compare_environment(directory: Path) -> None:
 
 def _composition(released: Mapping[str, Any]) -> Composition:
     """Returns the config of a release, as it was composed; where it lands is not part of it."""
-    publish = Publish(version=None, replace=False, warmup=WARMUP_FILE in released["files"])
+    publish = Publish(
+        version=None, replace=False, warmup=WARMUP_FILE in released["files"]
+    )
     try:
-        config = OmegaConf.create({**config_of(released), "export_dir": "reproduced", "publish": asdict(publish)})
+        config = OmegaConf.create(
+            {
+                **config_of(released),
+                "export_dir": "reproduced",
+                "publish": asdict(publish),
+            }
+        )
         with scope():
             values, recorded, environment, problems = resolve.resolve(config)
     except OmegaConfBaseException as error:
-        raise VerificationError(f"the config in the manifest is none that smdecl writes: {error}") from error
+        raise VerificationError(
+            f"the config in the manifest is none that smdecl writes: {error}"
+        ) from error
     if problems:
         raise ConfigError(problems)
-    return Composition(values, recorded, lambda _: None, tuple(environment.reads), environment.values)
+    return Composition(
+        values, recorded, lambda _: None, tuple(environment.reads), environment.values
+    )
 
 
 def _unpublished(composition: Composition) -> Composition:
@@ -114,4 +145,6 @@ def _unpublished(composition: Composition) -> Composition:
     if not isinstance(publish, dict):
         return composition
     none: dict[str, Any] = dict.fromkeys(("sign", "models_config", "run_record"))
-    return replace(composition, values={**composition.values, "publish": {**publish, **none}})
+    return replace(
+        composition, values={**composition.values, "publish": {**publish, **none}}
+    )

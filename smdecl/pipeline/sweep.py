@@ -25,7 +25,9 @@ _HYDRAS = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
 
 
-def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tuple[Path, list[Variant]]:
+def sweep(
+    request: Request, project: Project, tell: Tell = variants.keep
+) -> tuple[Path, list[Variant]]:
     """Runs every variant, and writes the records of the sweep.
 
     Args:
@@ -43,11 +45,18 @@ def sweep(request: Request, project: Project, tell: Tell = variants.keep) -> tup
     search_path.use(request.config_dir)
     swept = variants.expand(request.overrides)
     hydra = variants.hydra_overrides(request.overrides)
-    first, own = hydra_app.refuse_settings([[*swept[0], *hydra], hydra], request.config_name, project)
+    first, own = hydra_app.refuse_settings(
+        [[*swept[0], *hydra], hydra], request.config_name, project
+    )
     settings = first or own  # where the first variant cannot be composed
     directory = compose.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
-    variants.write(directory / SUMMARY, [])  # before anything is exported that could not be told of
-    hydra += [*variants.without_shared(request.overrides, settings), f"hydra.sweep.dir={_quoted(directory)}"]
+    variants.write(
+        directory / SUMMARY, []
+    )  # before anything is exported that could not be told of
+    hydra += [
+        *variants.without_shared(request.overrides, settings),
+        f"hydra.sweep.dir={_quoted(directory)}",
+    ]
     results: list[Variant] = []
     try:
         if _is_plain(settings):
@@ -86,16 +95,27 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
     for number, overrides in enumerate(variants.expand(request.overrides)):
         own = tuple(overrides)
         try:
-            composition = _compose([*overrides, *hydra], request, compose.Job(number, cache))
+            composition = _compose(
+                [*overrides, *hydra], request, compose.Job(number, cache)
+            )
             checked = checking.check(composition, project)
         except SmdeclError as error:
             yield CheckedVariant(own, error=error)
         else:
-            yield CheckedVariant(own, tuple(checking.located_warnings(checked, composition)))
+            yield CheckedVariant(
+                own, tuple(checking.located_warnings(checked, composition))
+            )
 
 
-def _compose(overrides: Sequence[str], request: Request, job: compose.Job) -> Composition:
-    return compose.compose(overrides, directories=request.config_dir, config_name=request.config_name, job=job)
+def _compose(
+    overrides: Sequence[str], request: Request, job: compose.Job
+) -> Composition:
+    return compose.compose(
+        overrides,
+        directories=request.config_dir,
+        config_name=request.config_name,
+        job=job,
+    )
 
 
 def _quoted(path: Path) -> str:
@@ -105,8 +125,14 @@ def _quoted(path: Path) -> str:
 
 def _is_plain(settings: Mapping[str, Any]) -> bool:
     """Returns whether Hydra's launcher would do nothing but run one variant after the other, in this process."""
-    parts = [settings[part]["_target_"] for part in ("launcher", "sweeper")] if settings else []
-    return settings.get("output_subdir") is None and all(part.startswith(_HYDRAS) for part in parts)
+    parts = (
+        [settings[part]["_target_"] for part in ("launcher", "sweeper")]
+        if settings
+        else []
+    )
+    return settings.get("output_subdir") is None and all(
+        part.startswith(_HYDRAS) for part in parts
+    )
 
 
 @dataclass(frozen=True)
@@ -124,12 +150,15 @@ class _Sweep:
         What ends this process ends them all; those that are published by then are told.
         """
         # First of all: while the server is started, the environment of this process is not what it was.
-        prepared = [self._prepare(number, overrides) for number, overrides in enumerate(swept)]
+        prepared = [
+            self._prepare(number, overrides) for number, overrides in enumerate(swept)
+        ]
         group = groups.Group()
         jobs = self.request.jobs or len(os.sched_getaffinity(0))
         pool = ThreadPoolExecutor(jobs, initializer=groups.join, initargs=(group,))
         pending = [
-            pool.submit(variants.export, number, overrides, *prepared[number]) for number, overrides in enumerate(swept)
+            pool.submit(variants.export, number, overrides, *prepared[number])
+            for number, overrides in enumerate(swept)
         ]
         try:
             while pending:
@@ -139,20 +168,30 @@ class _Sweep:
             pool.shutdown(wait=False, cancel_futures=True)
             processes.abandon(group)
             pool.shutdown()
-            done = [one for one in pending if not one.cancelled() and one.exception() is None]
+            done = [
+                one
+                for one in pending
+                if not one.cancelled() and one.exception() is None
+            ]
             results += [self.tell(one.result()) for one in done]
             raise
         finally:
             pool.shutdown()
 
-    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Callable[[], export.Release]]:
+    def _prepare(
+        self, number: int, overrides: Sequence[str]
+    ) -> tuple[Path, Callable[[], export.Release]]:
         """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
         try:
-            composition = _compose([*overrides, *self.hydra], self.request, compose.Job(number, self.cache))
+            composition = _compose(
+                [*overrides, *self.hydra], self.request, compose.Job(number, self.cache)
+            )
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
         except Exception as error:  # a bug, which is to end no other variant
-            bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+            bug = InternalError(
+                f"{type(error).__name__}: {error}", traceback.format_exc()
+            )
             return self.directory / str(number), variants.failing(bug)
         name = variants.subdirectory(composition.hydra["job"]["override_dirname"])
         make = functools.partial(export.export, composition, self.project, name)

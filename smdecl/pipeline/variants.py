@@ -16,11 +16,23 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, ValueType
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Override,
+    RangeSweep,
+    ValueType,
+)
 from hydra.errors import HydraException, OverrideParseException
 
 from smdecl.config import explain, search_path
-from smdecl.errors import ConfigError, InternalError, Origin, Problem, PublishError, SmdeclError
+from smdecl.errors import (
+    ConfigError,
+    InternalError,
+    Origin,
+    Problem,
+    PublishError,
+    SmdeclError,
+)
 from smdecl.isolation.groups import AbandonedError
 from smdecl.pipeline import export as pipeline
 
@@ -83,9 +95,15 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     with search_path.session():
         loader = GlobalHydra.instance().config_loader()
         try:
-            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(
+                list(overrides)
+            )
         except OverrideParseException as error:
-            problem = Problem((), f"is no override: {error.override!r}", Origin(override=str(error.override)))
+            problem = Problem(
+                (),
+                f"is no override: {error.override!r}",
+                Origin(override=str(error.override)),
+            )
             raise ConfigError(problem) from error
         except ValueError as error:
             raise ConfigError(explain.require_read(overrides)) from error
@@ -100,11 +118,19 @@ def _require_bounded(parsed: Sequence[Override]) -> None:
     """Raises if the overrides make no variant, or too many; makes none of them."""
     counts = [(override, _count(override)) for override in _own(parsed)]
     if empty := [override for override, count in counts if count == 0]:
-        message = "is a sweep over nothing; takes a range or a pattern with something in it"
-        raise ConfigError([Problem((), message, _origin(override)) for override in empty])
+        message = (
+            "is a sweep over nothing; takes a range or a pattern with something in it"
+        )
+        raise ConfigError(
+            [Problem((), message, _origin(override)) for override in empty]
+        )
     if endless := [override for override, count in counts if count == _ENDLESS]:
-        message = "is a range without an end; expected finite bounds, and a step other than 0"
-        raise ConfigError([Problem((), message, _origin(override)) for override in endless])
+        message = (
+            "is a range without an end; expected finite bounds, and a step other than 0"
+        )
+        raise ConfigError(
+            [Problem((), message, _origin(override)) for override in endless]
+        )
     variants = math.prod(count for _, count in counts)
     if variants > _MOST_VARIANTS:
         widest, _ = max(counts, key=lambda counted: counted[1])
@@ -131,7 +157,9 @@ def _count(override: Override) -> int:
 
 def _length(swept: RangeSweep) -> int:
     bounds = [swept.start or 0, swept.stop or 0, swept.step]
-    if swept.step == 0 or not all(isinstance(bound, int) or math.isfinite(bound) for bound in bounds):
+    if swept.step == 0 or not all(
+        isinstance(bound, int) or math.isfinite(bound) for bound in bounds
+    ):
         return _ENDLESS
     start, stop, step = map(Fraction, bounds)
     return max(0, math.ceil((stop - start) / step))
@@ -140,7 +168,9 @@ def _length(swept: RangeSweep) -> int:
 def hydra_overrides(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides of Hydra's own settings."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [str(override.input_line) for override in parsed if override.is_hydra_override()]
+    return [
+        str(override.input_line) for override in parsed if override.is_hydra_override()
+    ]
 
 
 def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
@@ -151,11 +181,23 @@ def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> lis
         settings: Of Hydra's own; empty where they are not known.
     """
     parsed = _own(OverridesParser.create().parse_overrides(list(overrides)))
-    swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
-    shared = {override.key_or_group: None for override in parsed if override.key_or_group not in swept}
-    excluded = settings["job"]["config"]["override_dirname"]["exclude_keys"] if settings else []
+    swept = {
+        override.key_or_group for override in parsed if override.is_sweep_override()
+    }
+    shared = {
+        override.key_or_group: None
+        for override in parsed
+        if override.key_or_group not in swept
+    }
+    excluded = (
+        settings["job"]["config"]["override_dirname"]["exclude_keys"]
+        if settings
+        else []
+    )
     names = ",".join(repr(str(key)) for key in dict.fromkeys([*excluded, *shared]))
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"] if shared else []
+    return (
+        [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"] if shared else []
+    )
 
 
 def _own(parsed: Sequence[Override]) -> list[Override]:
@@ -168,7 +210,12 @@ def subdirectory(name: str) -> str:
     return urllib.parse.quote(name.replace("\\", ""), safe="=,:+@ ()~!$&'")
 
 
-def export(number: int, overrides: Sequence[str], directory: Path, make: Callable[[], pipeline.Release]) -> Variant:
+def export(
+    number: int,
+    overrides: Sequence[str],
+    directory: Path,
+    make: Callable[[], pipeline.Release],
+) -> Variant:
     """Runs one export and writes its record, where the process that started the sweep finds it.
 
     Raises:
@@ -183,7 +230,10 @@ def export(number: int, overrides: Sequence[str], directory: Path, make: Callabl
     except AbandonedError:
         raise
     except Exception as error:
-        variant = failed(variant, InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        variant = failed(
+            variant,
+            InternalError(f"{type(error).__name__}: {error}", traceback.format_exc()),
+        )
     variant = replace(variant, seconds=round(time.monotonic() - started, 3))
     try:
         write(directory / _RESULT, asdict(variant))
@@ -203,7 +253,9 @@ def failing(error: SmdeclError) -> Callable[[], pipeline.Release]:
 
 def _published(variant: Variant, release: pipeline.Release) -> Variant:
     warnings = tuple(map(str, release.warnings))
-    return replace(variant, path=str(release.path), digest=release.digest, warnings=warnings)
+    return replace(
+        variant, path=str(release.path), digest=release.digest, warnings=warnings
+    )
 
 
 def failed(variant: Variant, error: SmdeclError) -> Variant:
@@ -241,11 +293,15 @@ def write(path: Path, value: Any) -> None:
 
 def read(directory: Path) -> list[Variant]:
     """Returns the records of the variants of a sweep, in their order."""
-    found = [_parse(path.read_text(encoding="utf-8")) for path in directory.rglob(_RESULT)]
+    found = [
+        _parse(path.read_text(encoding="utf-8")) for path in directory.rglob(_RESULT)
+    ]
     return sorted(found, key=lambda variant: variant.number)
 
 
 def _parse(text: str) -> Variant:
     values = json.loads(text)
-    lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+    lists = {
+        key: tuple(value) for key, value in values.items() if isinstance(value, list)
+    }
     return Variant(**{**values, **lists})

@@ -33,7 +33,17 @@ from smdecl.savedmodel.records import (
 if TYPE_CHECKING:
     from smdecl.exporting.build import Built
 
-_PACKAGES = ("smdecl", "tensorflow", "keras", "numpy", "protobuf", "h5py", "ml_dtypes", "hydra-core", "omegaconf")
+_PACKAGES = (
+    "smdecl",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "protobuf",
+    "h5py",
+    "ml_dtypes",
+    "hydra-core",
+    "omegaconf",
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,10 @@ def plan(config: ExportConfig, project: Project) -> Plan:
 
 
 def _planned(
-    built: Built, records: dict[str, SignatureRecord], functions: dict[str, str], config: ExportConfig
+    built: Built,
+    records: dict[str, SignatureRecord],
+    functions: dict[str, str],
+    config: ExportConfig,
 ) -> Plan:
     from smdecl.exporting import methods
 
@@ -104,7 +117,12 @@ def _planned(
     return Plan(built.record, records, config.signatures, functions, warnings)
 
 
-def make(config: ExportConfig, project: Project, directory: Path, providers: Mapping[str, str]) -> Made:
+def make(
+    config: ExportConfig,
+    project: Project,
+    directory: Path,
+    providers: Mapping[str, str],
+) -> Made:
     """Builds, traces, saves into `directory`, and inspects what stands there.
 
     Args:
@@ -113,7 +131,14 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
         directory: To save into; empty.
         providers: From `custom_ops.load`.
     """
-    from smdecl.exporting import contract, expose, keras_models, save, source_lines, trace
+    from smdecl.exporting import (
+        contract,
+        expose,
+        keras_models,
+        save,
+        source_lines,
+        trace,
+    )
     from smdecl.savedmodel import auditing, inspection  # fmt: skip
     from smdecl.verification import examples, reference, stored_examples, warmup
 
@@ -130,8 +155,12 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     message = inspection.read(directory)
     inspection.require_options(message, config.options, config.verify.loaders)
     records = {key: signature.record for key, signature in traced.items()}
-    found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
-    found = auditing.audit(message, config.audit.levels, config.audit.consumer, providers)
+    found = auditing.audit(
+        message, config.audit.levels, config.audit.consumer, providers
+    )
+    found = auditing.audit(
+        message, config.audit.levels, config.audit.consumer, providers
+    )
     findings = source_lines.locate(found, traced, built.obj)
     saved = inspection.inspect(message, findings)
     contract.require_same(config.signatures, records, saved)
@@ -140,27 +169,45 @@ def make(config: ExportConfig, project: Project, directory: Path, providers: Map
     with keras_models.inference():
         cases = examples.make(traced, config.verify, config.seed)
         if config.weights is not None and built.reference is not None:
-            reference.compare(built.reference, config.weights.path, traced, cases, config.verify)
+            reference.compare(
+                built.reference, config.weights.path, traced, cases, config.verify
+            )
     with disk_errors(directory):
         stored_examples.write(cases, directory)
         if config.publish.warmup:
-            method_names = {key: signature.signature.method_name for key, signature in traced.items()}
+            method_names = {
+                key: signature.signature.method_name
+                for key, signature in traced.items()
+            }
             warmup.write(cases, config.name, method_names, directory)
     clock.stop("examples")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux has it in KiB
+    peak = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )  # Linux has it in KiB
     planned = _planned(built, records, functions, config)
     usage = Usage(clock.seconds, peak)
-    return Made(planned, saved, *_code(before, project), usage, custom_ops.records(project))
+    return Made(
+        planned, saved, *_code(before, project), usage, custom_ops.records(project)
+    )
 
 
-def _code(before: frozenset[str], project: Project) -> tuple[dict[str, str], dict[str, str]]:
+def _code(
+    before: frozenset[str], project: Project
+) -> tuple[dict[str, str], dict[str, str]]:
     """Returns the versions of the packages, and the digests of the modules, that were imported since `before`."""
     from smdecl.exporting import imports
 
     brought = imports.brought(before)
-    modules = {**imports.outside(brought, project.root), **imports.modules(project.root)}
-    packages = imports.distributions(brought | imports.imported(modules.values()), known=_PACKAGES)
-    return environment(project, packages), {name: files.sha256(path) for name, path in modules.items()}
+    modules = {
+        **imports.outside(brought, project.root),
+        **imports.modules(project.root),
+    }
+    packages = imports.distributions(
+        brought | imports.imported(modules.values()), known=_PACKAGES
+    )
+    return environment(project, packages), {
+        name: files.sha256(path) for name, path in modules.items()
+    }
 
 
 class _Clock:
@@ -173,7 +220,9 @@ class _Clock:
         self.seconds[stage], self._last = now - self._last, now
 
 
-def verify(directory: Path, signatures: Mapping[str, Signature], how: Verify, project: Project) -> VerificationRecord:
+def verify(
+    directory: Path, signatures: Mapping[str, Signature], how: Verify, project: Project
+) -> VerificationRecord:
     """Loads the project's custom ops and what is in `directory`, and runs its examples."""
     from smdecl.verification import verify as verifying
 
@@ -192,6 +241,12 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     """Returns those of some packages that are installed here, with their versions."""
     found = {}
     for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):  # a trusted name can be a plain module
-            found[name] = platform.python_version() if name == "python" else metadata.version(name)
+        with contextlib.suppress(
+            metadata.PackageNotFoundError
+        ):  # a trusted name can be a plain module
+            found[name] = (
+                platform.python_version()
+                if name == "python"
+                else metadata.version(name)
+            )
     return found

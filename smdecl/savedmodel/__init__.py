@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["audit", "diff", "inspect", "read"]
 
 # Imported on first use: most who import a module of this package need none of these.
-_MODULES = {"audit": "auditing", "diff": "diffing", "inspect": "inspection", "read": "inspection"}
+_MODULES = {
+    "audit": "auditing",
+    "diff": "diffing",
+    "inspect": "inspection",
+    "read": "inspection",
+}
 
 
 def __getattr__(name: str) -> object:

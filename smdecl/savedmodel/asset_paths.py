@@ -26,11 +26,16 @@ class AssetPaths:
 
     def __init__(self, graph: MetaGraphDef) -> None:
         self._graph = graph
-        self._is_inside: list[bool] = [_is_inside(asset.filename) for asset in graph.asset_file_def]
+        self._is_inside: list[bool] = [
+            _is_inside(asset.filename) for asset in graph.asset_file_def
+        ]
         inside = [asset for asset in graph.asset_file_def if _is_inside(asset.filename)]
         self._fed = {source(asset.tensor_info.name) for asset in inside}
         library = graph.graph_def.library.function
-        self._arguments = {one.signature.name: [each.name for each in one.signature.input_arg] for one in library}
+        self._arguments = {
+            one.signature.name: [each.name for each in one.signature.input_arg]
+            for one in library
+        }
         self._nodes: dict[Place, NodeDef] = {}
         self._callers: dict[str, list[tuple[str, NodeDef]]] = defaultdict(list)
         self._users: dict[str, list[NodeDef]] = defaultdict(list)
@@ -40,7 +45,10 @@ class AssetPaths:
 
     def _add(self, function: str, node: NodeDef) -> None:
         self._nodes[function, node.name] = node
-        for name in {node.op, *chain.from_iterable(map(_functions, node.attr.values()))} & self._arguments.keys():
+        for name in {
+            node.op,
+            *chain.from_iterable(map(_functions, node.attr.values())),
+        } & self._arguments.keys():
             self._callers[name].append((function, node))
         if not function:
             for name in {source(reference) for reference in node.input}:
@@ -83,7 +91,9 @@ class AssetPaths:
         """Returns where an argument of a function comes from."""
         sources: list[Place] = []
         for caller, node in self._callers[function]:
-            is_call = node.op == function or (node.op in CALLS and node.attr["f"].func.name == function)
+            is_call = node.op == function or (
+                node.op in CALLS and node.attr["f"].func.name == function
+            )
             if not is_call or position >= len(node.input):
                 return None
             sources.append((caller, source(node.input[position])))
@@ -105,7 +115,11 @@ class AssetPaths:
     def _assigned(self, name: str) -> list[Place] | None:
         """Returns what is assigned to a variable of the graph, if nothing else can assign to it."""
         handle = self._nodes.get(("", name))
-        if handle is None or handle.op != "VarHandleOp" or self._handles[_variable(handle)] > 1:
+        if (
+            handle is None
+            or handle.op != "VarHandleOp"
+            or self._handles[_variable(handle)] > 1
+        ):
             return None
         if any(node.op not in _USES_OF_A_VARIABLE for node in self._users[name]):
             return None
@@ -119,7 +133,9 @@ def _is_inside(filename: str) -> bool:
 
 
 def _variable(handle: NodeDef) -> tuple[bytes, bytes]:
-    return handle.attr["container"].s, handle.attr["shared_name"].s or handle.name.encode()
+    return handle.attr["container"].s, handle.attr[
+        "shared_name"
+    ].s or handle.name.encode()
 
 
 def _functions(value: AttrValue) -> Iterator[str]:

@@ -35,7 +35,11 @@ class Subject:
     @cached_property
     def _nodes(self) -> Sequence[tuple[str, NodeDef]]:
         savers = outside_ops.saver_functions(self.graph)
-        return [(function, node) for function, node in all_nodes(self.graph) if function not in savers]
+        return [
+            (function, node)
+            for function, node in all_nodes(self.graph)
+            if function not in savers
+        ]
 
 
 def place(function: str, node: NodeDef) -> str:

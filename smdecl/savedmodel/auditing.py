@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from smdecl.names import CALLS
-from smdecl.savedmodel import absolute_paths, op_sets, outside_ops, pinned_devices, random_ops
+from smdecl.savedmodel import (
+    absolute_paths,
+    op_sets,
+    outside_ops,
+    pinned_devices,
+    random_ops,
+)
 from smdecl.savedmodel.audit_subject import Subject, place
 from smdecl.savedmodel.dataflow import Functions, source
 from smdecl.savedmodel.functions import saved_functions
@@ -75,14 +81,18 @@ def _strategy(subject: Subject) -> Iterator[Finding]:
             yield Finding("strategy", node.variable.name, message)
     for function, node in subject.nodes():
         if node.op.startswith(_COLLECTIVE_OPS):
-            message = f"{node.op} waits for the other replicas of a tf.distribute strategy"
+            message = (
+                f"{node.op} waits for the other replicas of a tf.distribute strategy"
+            )
             yield Finding("strategy", place(function, node), message)
         elif function and node.device and _REPLICA.search(node.name):
             message = f"runs for a further replica of a tf.distribute strategy, on {node.device}"
             yield Finding("strategy", place(function, node), message)
 
 
-def _ops(rule: str, ops: tuple[str, ...], message: str) -> Callable[[Subject], Iterator[Finding]]:
+def _ops(
+    rule: str, ops: tuple[str, ...], message: str
+) -> Callable[[Subject], Iterator[Finding]]:
     """Returns the finding function of a rule for ops: the message goes on from the name of the op."""
 
     def find(subject: Subject) -> Iterator[Finding]:
@@ -97,13 +107,17 @@ def _large_constants(subject: Subject) -> Iterator[Finding]:
     for function, node in subject.nodes():
         size = node.attr["value"].tensor.ByteSize() if node.op == "Const" else 0
         if size > _LARGE_CONSTANT:
-            message = f"holds {size / (1 << 20):.1f} MiB in the graph; make it a tf.Variable"
+            message = (
+                f"holds {size / (1 << 20):.1f} MiB in the graph; make it a tf.Variable"
+            )
             yield Finding("large_constants", place(function, node), message)
 
 
 def _unused_inputs(subject: Subject) -> Iterator[Finding]:
     functions = Functions(subject.graph.graph_def.library)
-    calls = {node.name: node for node in subject.graph.graph_def.node if node.op in CALLS}
+    calls = {
+        node.name: node for node in subject.graph.graph_def.node if node.op in CALLS
+    }
     positions: dict[str, Mapping[str, list[int]]] = {}
     for key, signature in subject.graph.signature_def.items():
         # Every output of a signature comes from one call of the function that was traced for it.
@@ -111,13 +125,19 @@ def _unused_inputs(subject: Subject) -> Iterator[Finding]:
         call = next((calls[name] for name, _, _ in outputs if name in calls), None)
         if call is None:
             continue
-        needed = functions.needed(call, [int(index or 0) for name, _, index in outputs if name == call.name])
+        needed = functions.needed(
+            call, [int(index or 0) for name, _, index in outputs if name == call.name]
+        )
         if call.name not in positions:
             positions[call.name] = _positions(call)
         for name, tensor in sorted(signature.inputs.items()):
             given = positions[call.name].get(source(tensor.name), ())
             if given and needed.isdisjoint(given):
-                yield Finding("unused_inputs", f"signatures.{key}.inputs.{name}", "no output depends on it")
+                yield Finding(
+                    "unused_inputs",
+                    f"signatures.{key}.inputs.{name}",
+                    "no output depends on it",
+                )
 
 
 def _positions(call: NodeDef) -> Mapping[str, list[int]]:
@@ -134,19 +154,27 @@ _UNTRACED = "was never traced: nobody can call it after loading; give it a signa
 def _untraced_functions(subject: Subject) -> Iterator[Finding]:
     told = set()
     for name, function in saved_functions(subject.graph):
-        if not function.traces and id(function) not in told:  # by its first name, of several that lead to it
+        if (
+            not function.traces and id(function) not in told
+        ):  # by its first name, of several that lead to it
             told.add(id(function))
             yield Finding("untraced_functions", name, _UNTRACED)
 
 
 def _custom_ops(subject: Subject) -> Iterator[Finding]:
-    known = {function.signature.name for function in subject.graph.graph_def.library.function}
+    known = {
+        function.signature.name for function in subject.graph.graph_def.library.function
+    }
     for function, node in subject.nodes():
         if node.op in known or op_sets.has(node.op) or node.op.startswith(_HIDDEN_OPS):
             continue
         known.add(node.op)  # one finding for each op says all
         provider = subject.providers.get(node.op)
-        has = f"{provider} registers it, and the server must load that too" if provider else _NO_PROVIDER
+        has = (
+            f"{provider} registers it, and the server must load that too"
+            if provider
+            else _NO_PROVIDER
+        )
         message = f"{node.op} is not an op of TensorFlow itself: {has}"
         yield Finding("custom_ops", place(function, node), message, provider=provider)
 
@@ -161,14 +189,28 @@ def _consumer(subject: Subject) -> Iterator[Finding]:
     release = subject.consumer
     if release is None:
         return
-    known = {*subject.providers, *(function.signature.name for function in subject.graph.graph_def.library.function)}
+    known = {
+        *subject.providers,
+        *(
+            function.signature.name
+            for function in subject.graph.graph_def.library.function
+        ),
+    }
     told = set()
-    for function, node in all_nodes(subject.graph):  # what saves and restores is loaded by the consumer too
+    for function, node in all_nodes(
+        subject.graph
+    ):  # what saves and restores is loaded by the consumer too
         attributes = frozenset(name for name in node.attr if not name.startswith("_"))
-        if node.op in known or not (missing := op_sets.lacks(release, node.op, attributes)) or missing in told:
+        if (
+            node.op in known
+            or not (missing := op_sets.lacks(release, node.op, attributes))
+            or missing in told
+        ):
             continue
         told.add(missing)
-        yield Finding("consumer", place(function, node), f"TensorFlow {release} lacks {missing}")
+        yield Finding(
+            "consumer", place(function, node), f"TensorFlow {release} lacks {missing}"
+        )
 
 
 # The order of the rules is that of the findings, in configs and in the docs.
@@ -195,7 +237,11 @@ RULES = (
         level="error",
         finds="`tf.py_function` and `tf.numpy_function`, which only the process that saved them can run",
         mend="write the computation with TensorFlow ops",
-        find=_ops("py_function", outside_ops.PYTHON, "runs Python, which only the process that saved it has"),
+        find=_ops(
+            "py_function",
+            outside_ops.PYTHON,
+            "runs Python, which only the process that saved it has",
+        ),
     ),
     Rule(
         "absolute_paths",
@@ -238,7 +284,11 @@ RULES = (
         level="warn",
         finds="ops that read or write files or the network",
         mend="take the bytes as an input; make the file an asset",
-        find=_ops("io_ops", (*outside_ops.FILES, *outside_ops.NETWORK), "reads or writes outside of the model"),
+        find=_ops(
+            "io_ops",
+            (*outside_ops.FILES, *outside_ops.NETWORK),
+            "reads or writes outside of the model",
+        ),
     ),
     Rule(
         "custom_ops",

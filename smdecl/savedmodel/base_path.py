@@ -11,7 +11,10 @@ from smdecl.names import MESSAGE_FILE
 
 _NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 HIGHEST = 2**63 - 1
-MODEL_FILES = (MESSAGE_FILE, "saved_model.pbtxt")  # in the order in which loaders look for them
+MODEL_FILES = (
+    MESSAGE_FILE,
+    "saved_model.pbtxt",
+)  # in the order in which loaders look for them
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst")
 
 
@@ -73,7 +76,11 @@ def _misplaced(directory: Path) -> tuple[str | None, Path | None]:
     if not directory.exists():
         return "is not there", newest(directory.parent)
     if not directory.is_dir():
-        what = "is an archive, which is to be unpacked" if directory.suffix in _ARCHIVES else "is a file"
+        what = (
+            "is an archive, which is to be unpacked"
+            if directory.suffix in _ARCHIVES
+            else "is a file"
+        )
         return what, directory.parent if directory.name in MODEL_FILES else None
     if model_file(directory) is not None:
         return None, None

@@ -75,14 +75,18 @@ class Tensor:
         try:
             value, checksum = self._value(self._data())
         except (OSError, ValueError, IndexError) as error:
-            raise ContractError(f"{self.file}: {self.name} cannot be read: {error}") from error
+            raise ContractError(
+                f"{self.file}: {self.name} cannot be read: {error}"
+            ) from error
         self.require_checksum(checksum)
         return value
 
     @property
     def number(self) -> np.dtype[Any] | None:
         """The dtype of its numbers in NumPy; None for texts, and where NumPy has none."""
-        dtype: np.dtype[Any] | None = None if self.dtype == "string" else _numpy_dtype(self.dtype)
+        dtype: np.dtype[Any] | None = (
+            None if self.dtype == "string" else _numpy_dtype(self.dtype)
+        )
         return dtype
 
     def blocks(self) -> Iterator[bytes]:
@@ -97,12 +101,16 @@ class Tensor:
                 for start in range(0, self.size, _BLOCK):
                     yield file.read(min(_BLOCK, self.size - start))
         except (OSError, ValueError) as error:
-            raise ContractError(f"{self.file}: {self.name} cannot be read: {error}") from error
+            raise ContractError(
+                f"{self.file}: {self.name} cannot be read: {error}"
+            ) from error
 
     def _require_size(self) -> None:
         number = self.number
         if number is not None and self.size != math.prod(self.shape) * number.itemsize:
-            raise ValueError(f"{self.size} bytes are not those of the shape {list(self.shape)}")
+            raise ValueError(
+                f"{self.size} bytes are not those of the shape {list(self.shape)}"
+            )
 
     def require_checksum(self, checksum: int) -> None:
         """Compares the CRC-32C of the bytes that were read.
@@ -111,7 +119,9 @@ class Tensor:
             ContractError: Where it differs from that in the index.
         """
         if masked(checksum) != self.checksum and self.dtype not in _OF_OTHER_CHECKSUMS:
-            raise ContractError(f"{self.file}: content of {self.name!r} differs from its checksum")
+            raise ContractError(
+                f"{self.file}: content of {self.name!r} differs from its checksum"
+            )
 
     def _value(self, data: bytes) -> tuple[npt.NDArray[Any], int]:
         if self.dtype == "string":
@@ -162,7 +172,9 @@ def read(prefix: Path) -> list[Tensor]:
         tensors = [*_tensors(prefix, header.num_shards, sorted(entries.items()))]
     except FileNotFoundError as error:
         raise ContractError(f"{index}: no such file") from error
-    except Exception as error:  # OSError, what parsing any bytes raises, or protobuf's DecodeError
+    except (
+        Exception
+    ) as error:  # OSError, what parsing any bytes raises, or protobuf's DecodeError
         message = f"{index}: cannot be read as the index of a checkpoint: {error}"
         raise ContractError(message) from error
     _require_data(tensors)
@@ -179,7 +191,9 @@ def _require_object_graph(tensor: Tensor) -> None:
     """Raises where loaders cannot read the object graph."""
     if tensor.size > _LARGEST_OBJECT_GRAPH:
         most = f"expected at most {_LARGEST_OBJECT_GRAPH}"
-        raise ContractError(f"{tensor.file}: the object graph has {tensor.size} bytes; {most}")
+        raise ContractError(
+            f"{tensor.file}: the object graph has {tensor.size} bytes; {most}"
+        )
     tensor.read()
 
 
@@ -208,8 +222,14 @@ def _require_data(tensors: list[Tensor]) -> None:
 def _require_apart(tensors: list[Tensor]) -> None:
     """Raises where tensors share bytes: many of them could take long to read from a small file."""
     known: Tensor | None = None
-    for tensor in sorted(filter(_size, tensors), key=lambda each: (each.file, each.offset)):
-        if known is not None and known.file == tensor.file and tensor.offset < known.end:
+    for tensor in sorted(
+        filter(_size, tensors), key=lambda each: (each.file, each.offset)
+    ):
+        if (
+            known is not None
+            and known.file == tensor.file
+            and tensor.offset < known.end
+        ):
             message = f"{tensor.file}: {known.name!r} and {tensor.name!r} overlap"
             raise ContractError(message)
         known = tensor
@@ -219,7 +239,9 @@ def _size(tensor: Tensor) -> int:
     return tensor.size
 
 
-def _tensors(prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]) -> Iterator[Tensor]:
+def _tensors(
+    prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]
+) -> Iterator[Tensor]:
     for number, (key, data) in enumerate(entries):
         entry = tensor_bundle_pb2.BundleEntryProto.FromString(data)
         name = key.decode("utf-8", "backslashreplace").removesuffix(_SUFFIX)
@@ -227,14 +249,18 @@ def _tensors(prefix: Path, shards: int, entries: list[tuple[bytes, bytes]]) -> I
             continue
         shape = tuple(int(dim.size) for dim in entry.shape.dim)
         if len(shape) > _HIGHEST_RANK:
-            raise ValueError(f"{name} has {len(shape)} dims; expected at most {_HIGHEST_RANK}")
+            raise ValueError(
+                f"{name} has {len(shape)} dims; expected at most {_HIGHEST_RANK}"
+            )
         if min(entry.offset, entry.size, *shape, 0) < 0:
             raise ValueError(f"{name} has a size below zero")
         yield Tensor(
             name=_slice_name(key, number) if key.startswith(_SLICE) else name,
             dtype=dtype_name(entry.dtype),
             shape=shape,
-            file=prefix.with_name(f"{prefix.name}.data-{entry.shard_id:05d}-of-{shards:05d}"),
+            file=prefix.with_name(
+                f"{prefix.name}.data-{entry.shard_id:05d}-of-{shards:05d}"
+            ),
             offset=entry.offset,
             size=entry.size,
             checksum=entry.crc32c,
@@ -249,7 +275,9 @@ def _slice_name(key: bytes, number: int) -> str:
 
 def _numpy_dtype(name: str) -> Any:
     try:
-        return np.dtype(name.removeprefix("q") if name.startswith(("qint", "quint")) else name)
+        return np.dtype(
+            name.removeprefix("q") if name.startswith(("qint", "quint")) else name
+        )
     except TypeError:
         return getattr(ml_dtypes, name, None)
 
@@ -263,7 +291,9 @@ def _texts(data: bytes, count: int) -> tuple[list[bytes], int]:
     for _ in range(count):
         size, place = read_varint(data, place)
         sizes.append(size)
-    lengths = b"".join(size.to_bytes(4 if size < 1 << 32 else 8, "little") for size in sizes)
+    lengths = b"".join(
+        size.to_bytes(4 if size < 1 << 32 else 8, "little") for size in sizes
+    )
     checksum = crc32c(data[place:], crc32c(lengths))
     place += _CHECKSUM
     texts = []

@@ -59,7 +59,9 @@ def _advance_lanes(register: int, data: memoryview) -> int:
     padded = np.zeros(lanes * lane, np.uint8)
     first = lanes * lane - len(data)
     padded[first:] = np.frombuffer(data, np.uint8)
-    padded[first : first + _WORD] ^= np.frombuffer(register.to_bytes(_WORD, "little"), np.uint8)
+    padded[first : first + _WORD] ^= np.frombuffer(
+        register.to_bytes(_WORD, "little"), np.uint8
+    )
     words = np.ascontiguousarray(padded.view("<u4").reshape(lanes, -1).T)
     return _combined(_lane_registers(words), exponent + 2)
 
@@ -100,7 +102,9 @@ def _zeros_matrix(exponent: int) -> _Registers:
     """Returns what 2**exponent zero bytes make of each single bit of a register."""
     if exponent == 0:
         zero = memoryview(b"\0")
-        return np.array([_advance_bytes(1 << bit, zero) for bit in range(32)], np.uint32)
+        return np.array(
+            [_advance_bytes(1 << bit, zero) for bit in range(32)], np.uint32
+        )
     return _shifted(_zeros_matrix(exponent - 1), exponent - 1)
 
 
@@ -116,6 +120,8 @@ def _byte_table() -> list[int]:
 def _word_tables() -> tuple[_Registers, _Registers]:
     """Returns what four zero bytes make of the low and of the high half of a register."""
     values = np.arange(256, dtype=np.uint32)
-    first, second, third, fourth = (_shifted(values << np.uint32(8 * n), 2) for n in range(_WORD))
+    first, second, third, fourth = (
+        _shifted(values << np.uint32(8 * n), 2) for n in range(_WORD)
+    )
     low = (second[:, None] ^ first).reshape(-1)
     return low, (fourth[:, None] ^ third).reshape(-1)

@@ -13,7 +13,9 @@ _RUNS_FUNCTIONS = frozenset((*CALLS, *_BRANCHES, *LOOPS))
 _DEEPEST_CALLS = 100
 # Many calls that take different results of a function would walk all of it for each.
 _MOST_WALKS = 100
-_MOST_QUESTIONS = 3  # of one node in a walk, before the rest of its outputs counts as needed
+_MOST_QUESTIONS = (
+    3  # of one node in a walk, before the rest of its outputs counts as needed
+)
 
 _Outputs = frozenset[int] | None
 """The positions of outputs; None for all of them."""
@@ -42,8 +44,13 @@ class _Body:
 
 def _body(function: FunctionDef) -> _Body:
     nodes = {node.name: node for node in function.node_def}
-    positions = {argument.name: index for index, argument in enumerate(function.signature.input_arg)}
-    returned = [function.ret[argument.name] for argument in function.signature.output_arg]
+    positions = {
+        argument.name: index
+        for index, argument in enumerate(function.signature.input_arg)
+    }
+    returned = [
+        function.ret[argument.name] for argument in function.signature.output_arg
+    ]
     effects = [f"^{node}" for node in function.control_ret.values()]
     steps = _MOST_WALKS * (len(nodes) + len(positions) + len(returned) + 1)
     return _Body(nodes, positions, returned, effects, steps)
@@ -57,7 +64,9 @@ class Functions:
     """
 
     def __init__(self, library: FunctionDefLibrary) -> None:
-        self._functions = {function.signature.name: function for function in library.function}
+        self._functions = {
+            function.signature.name: function for function in library.function
+        }
         self._bodies: dict[str, _Body] = {}
         self._open: set[str] = set()
 
@@ -70,9 +79,13 @@ class Functions:
             branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
             if node.op.endswith("Case"):
                 branches = list(node.attr["branches"].list.func)
-            arguments = frozenset[int]().union(*(self._of(branch.name, asked) for branch in branches))
+            arguments = frozenset[int]().union(
+                *(self._of(branch.name, asked) for branch in branches)
+            )
             return frozenset((0, *(1 + position for position in arguments)))
-        inputs = frozenset(index for index, name in enumerate(node.input) if not name.startswith("^"))
+        inputs = frozenset(
+            index for index, name in enumerate(node.input) if not name.startswith("^")
+        )
         if node.op not in LOOPS or asked is None:
             return inputs
         body = node.attr["body"].func.name
@@ -92,12 +105,16 @@ class Functions:
         if name in self._open or len(self._open) >= _DEEPEST_CALLS:
             return frozenset(body.positions.values())
         every = range(len(body.returned))
-        asked = frozenset(every if outputs is None else (index for index in outputs if index in every))
+        asked = frozenset(
+            every if outputs is None else (index for index in outputs if index in every)
+        )
         if asked not in body.known and body.left <= 0:
             asked = frozenset(every)
         if asked not in body.known:
             self._open.add(name)
-            body.known[asked] = _Walk(self, body).reached([body.returned[index] for index in asked])
+            body.known[asked] = _Walk(self, body).reached(
+                [body.returned[index] for index in asked]
+            )
             self._open.remove(name)
         return body.known[asked]
 
@@ -151,10 +168,14 @@ class _Walk:
         self._questions[name] = before + 1
         if before > _MOST_QUESTIONS:
             return
-        needed = self._functions.needed(node, None if before == _MOST_QUESTIONS else outputs)
+        needed = self._functions.needed(
+            node, None if before == _MOST_QUESTIONS else outputs
+        )
         self._go_on(node.input[position] for position in needed)
         if before == 0:
-            self._go_on(reference for reference in node.input if reference.startswith("^"))
+            self._go_on(
+                reference for reference in node.input if reference.startswith("^")
+            )
 
     def _go_on(self, references: Iterable[str]) -> None:
         before = len(self._pending)

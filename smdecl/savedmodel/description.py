@@ -12,7 +12,12 @@ from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
 from smdecl.savedmodel import base_path, checkpoint, inspection
 from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef, TensorInfo
-from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord, TensorNamesRecord
+from smdecl.savedmodel.records import (
+    DescriptionRecord,
+    GraphRecord,
+    StoredRecord,
+    TensorNamesRecord,
+)
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
 # The collections of TensorFlow 1 that name what a loader runs first, and a training step.
@@ -34,7 +39,11 @@ def describe(directory: Path) -> DescriptionRecord:
     message = inspection.read(directory)
     serving = inspection.serving_graph(message)
     first = _graph(directory, serving)
-    others = [_graph(directory, graph) for graph in message.meta_graphs if graph is not serving]
+    others = [
+        _graph(directory, graph)
+        for graph in message.meta_graphs
+        if graph is not serving
+    ]
     tensors, damage = list[checkpoint.Tensor](), list[str]()
     try:
         tensors = inspection.tensors(directory, message)
@@ -56,7 +65,9 @@ def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
     return GraphRecord(
         saved_model=saved_model,
         methods={key: signature.method_name for key, signature in signatures.items()},
-        tensors={key: _tensor_names(signature) for key, signature in signatures.items()},
+        tensors={
+            key: _tensor_names(signature) for key, signature in signatures.items()
+        },
         tensorflow=graph.meta_info_def.tensorflow_version,
         init_op=_op(graph, _INIT_KEY, _INIT_COLLECTIONS),
         train_op=_op(graph, _TRAIN_KEY, _TRAIN_COLLECTIONS),
@@ -65,8 +76,12 @@ def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
 
 def _tensor_names(signature: SignatureDef) -> TensorNamesRecord:
     return TensorNamesRecord(
-        inputs={name: _tensor_name(info) for name, info in sorted(signature.inputs.items())},
-        outputs={name: _tensor_name(info) for name, info in sorted(signature.outputs.items())},
+        inputs={
+            name: _tensor_name(info) for name, info in sorted(signature.inputs.items())
+        },
+        outputs={
+            name: _tensor_name(info) for name, info in sorted(signature.outputs.items())
+        },
     )
 
 
@@ -82,13 +97,17 @@ def _tensor_name(info: TensorInfo) -> str:
         }
         return ", ".join(f"{part} {name}" for part, name in parts.items())
     if encoding == "composite_tensor":
-        return ", ".join(_tensor_name(part) for part in info.composite_tensor.components)
+        return ", ".join(
+            _tensor_name(part) for part in info.composite_tensor.components
+        )
     return str(info.name)
 
 
 def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | None:
     if key in graph.signature_def:
-        return next((str(info.name) for info in graph.signature_def[key].outputs.values()), None)
+        return next(
+            (str(info.name) for info in graph.signature_def[key].outputs.values()), None
+        )
     for name in collections:
         if name in graph.collection_def:
             return next(iter(graph.collection_def[name].node_list.value), None)
@@ -101,9 +120,13 @@ def _stored(tensor: checkpoint.Tensor) -> StoredRecord:
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:
     try:
-        for name, _ in sorted(files.walk(directory), key=lambda found: found[0].split("/")):
+        for name, _ in sorted(
+            files.walk(directory), key=lambda found: found[0].split("/")
+        ):
             path = directory / name
             if path.is_file():
                 yield printable(name), path.stat().st_size
     except OSError as error:
-        raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        raise ContractError(
+            f"{error.filename}: cannot be read: {error.strerror}"
+        ) from error

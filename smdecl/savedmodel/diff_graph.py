@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from smdecl.savedmodel.inspection import all_nodes
-from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NameAttrList, NodeDef, node_def_pb2
+from smdecl.savedmodel.protos import (
+    AttrValue,
+    MetaGraphDef,
+    NameAttrList,
+    NodeDef,
+    node_def_pb2,
+)
 from smdecl.savedmodel.records import Change, SavedModelRecord
 
 _Place: TypeAlias = tuple[str, str]
@@ -42,7 +48,9 @@ def _devices(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
 def _ops(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
     for op in sorted({*old.ops, *new.ops}):
         if old.ops.get(op) != new.ops.get(op):
-            yield Change("ops", op, f"{old.ops.get(op, 0)} before, {new.ops.get(op, 0)} now")
+            yield Change(
+                "ops", op, f"{old.ops.get(op, 0)} before, {new.ops.get(op, 0)} now"
+            )
 
 
 def _nodes(old_graph: MetaGraphDef, new_graph: MetaGraphDef) -> Iterator[Change]:
@@ -50,14 +58,20 @@ def _nodes(old_graph: MetaGraphDef, new_graph: MetaGraphDef) -> Iterator[Change]
     kinds = {
         "is gone": [place for place in old if place not in new],
         "is new": [place for place in new if place not in old],
-        "": [place for place in old if place in new and serialized(old[place]) != serialized(new[place])],
+        "": [
+            place
+            for place in old
+            if place in new and serialized(old[place]) != serialized(new[place])
+        ],
     }
     for how, places in kinds.items():
         for place in places[:_NAMED]:
             where = "/".join(filter(None, place))
             yield Change("nodes", where, how or _node(old[place], new[place]))
         if len(places) > _NAMED:
-            yield Change("nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}")
+            yield Change(
+                "nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}"
+            )
 
 
 def _by_place(graph: MetaGraphDef) -> dict[_Place, NodeDef]:
@@ -65,8 +79,13 @@ def _by_place(graph: MetaGraphDef) -> dict[_Place, NodeDef]:
     names: dict[str, str] = {}
     stems: Counter[str] = Counter()
     # The library is in the order of a hash table; of two functions alike, the lower number is the one made first.
-    for name in sorted((function.signature.name for function in graph.graph_def.library.function), key=_number):
-        stem = _NUMBER.sub("", name.removeprefix("__inference_").removeprefix("__forward_"))
+    for name in sorted(
+        (function.signature.name for function in graph.graph_def.library.function),
+        key=_number,
+    ):
+        stem = _NUMBER.sub(
+            "", name.removeprefix("__inference_").removeprefix("__forward_")
+        )
         stems[stem] += 1
         names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
     found: dict[_Place, NodeDef] = {}
@@ -120,10 +139,16 @@ def _node(old: NodeDef, new: NodeDef) -> str:
     attributes = sorted(
         name
         for name in {*old.attr, *new.attr}
-        if name not in old.attr or name not in new.attr or serialized(old.attr[name]) != serialized(new.attr[name])
+        if name not in old.attr
+        or name not in new.attr
+        or serialized(old.attr[name]) != serialized(new.attr[name])
     )
     if attributes:
         return f"{old.op} has another {', '.join(attributes)}"
     if old.device != new.device:
         return f"{old.op} was on {old.device or 'any device'}, and is on {new.device or 'any device'}"
-    return f"{old.op} takes other inputs" if list(old.input) != list(new.input) else f"{old.op} is another"
+    return (
+        f"{old.op} takes other inputs"
+        if list(old.input) != list(new.input)
+        else f"{old.op} is another"
+    )

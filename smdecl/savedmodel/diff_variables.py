@@ -55,7 +55,9 @@ def _is_same(old: Tensor, new: Tensor) -> bool:
     if (old.size, old.checksum) != (new.size, new.checksum):
         return False
     try:
-        return all(one == other for one, other in zip(old.blocks(), new.blocks(), strict=True))
+        return all(
+            one == other for one, other in zip(old.blocks(), new.blocks(), strict=True)
+        )
     except ContractError:
         return False
 

@@ -9,7 +9,13 @@ from typing import TypeAlias
 
 from smdecl import files
 from smdecl.errors import ContractError, Problem
-from smdecl.savedmodel import base_path, compatibility, diff_graph, diff_variables, inspection
+from smdecl.savedmodel import (
+    base_path,
+    compatibility,
+    diff_graph,
+    diff_variables,
+    inspection,
+)
 from smdecl.savedmodel.checkpoint import Tensor
 from smdecl.savedmodel.compatibility import ADDITIVE, BREAKING
 from smdecl.savedmodel.protos import MetaGraphDef, SavedModel
@@ -71,7 +77,9 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
     return DiffRecord(verdict, advice, tuple(ordered))
 
 
-def _checkpoints(before: Path, old: SavedModel, after: Path, new: SavedModel) -> list[list[Tensor]]:
+def _checkpoints(
+    before: Path, old: SavedModel, after: Path, new: SavedModel
+) -> list[list[Tensor]]:
     """Returns both checkpoints, or raises with everything that is wrong with either."""
     found: list[list[Tensor]] = []
     problems: list[Problem] = []
@@ -85,7 +93,9 @@ def _checkpoints(before: Path, old: SavedModel, after: Path, new: SavedModel) ->
     return found
 
 
-def _graphs(before: Path, old: SavedModel, after: Path, new: SavedModel) -> Iterator[Change]:
+def _graphs(
+    before: Path, old: SavedModel, after: Path, new: SavedModel
+) -> Iterator[Change]:
     """Compares the MetaGraphs that have the same tags, the serving one first."""
     old_graphs, new_graphs = _by_tags(old), _by_tags(new)
     pairs, come = _paired(list(old_graphs), list(new_graphs))
@@ -128,7 +138,10 @@ def _paired(old: list[_Tags], new: list[_Tags]) -> tuple[list[_Pair], list[_Tags
 
 
 def _changes(
-    old: MetaGraphDef, new: MetaGraphDef, old_record: SavedModelRecord, new_record: SavedModelRecord
+    old: MetaGraphDef,
+    new: MetaGraphDef,
+    old_record: SavedModelRecord,
+    new_record: SavedModelRecord,
 ) -> Iterator[Change]:
     yield from compatibility.changes(old_record, new_record)
     yield from diff_graph.changes(old_record, new_record, old, new)
@@ -142,13 +155,17 @@ def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Chan
     try:
         old, new = _regular_files(before), _regular_files(after)
         # A file of another size is not read: it may be sparse, and claim any.
-        alike = [name for name in old if name in new and _size(old[name]) == _size(new[name])]
+        alike = [
+            name for name in old if name in new and _size(old[name]) == _size(new[name])
+        ]
         alike = [name for name in alike if name not in ignored]
         files.require_stored(old[name] for name in alike)
         files.require_stored(new[name] for name in alike)
         same = {name for name in alike if files.have_same_bytes(old[name], new[name])}
     except OSError as error:
-        raise ContractError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        raise ContractError(
+            f"{error.filename}: cannot be read: {error.strerror}"
+        ) from error
     for name in sorted({*old, *new} - {*ignored}):
         if name not in new:
             yield Change("files", name, "is gone")
@@ -159,7 +176,11 @@ def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Chan
 
 
 def _regular_files(directory: Path) -> dict[str, Path]:
-    return {name: directory / name for name, entry in files.walk(directory) if entry.is_file()}
+    return {
+        name: directory / name
+        for name, entry in files.walk(directory)
+        if entry.is_file()
+    }
 
 
 def _size(path: Path) -> int:

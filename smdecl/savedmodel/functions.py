@@ -15,7 +15,13 @@ from smdecl.savedmodel.protos import (
     SavedObject,
     StructuredValue,
 )
-from smdecl.savedmodel.records import VALUE, ArgumentsRecord, FunctionRecord, TensorRecord, TraceRecord
+from smdecl.savedmodel.records import (
+    VALUE,
+    ArgumentsRecord,
+    FunctionRecord,
+    TensorRecord,
+    TraceRecord,
+)
 
 _MOST_TRACES = 30_000  # of all functions, under each of their names
 _MOST_PLACES = 1 << 26  # characters in the places of all arguments and results
@@ -52,7 +58,9 @@ class _Traces:
         self._sizes = {name: trace.ByteSize() for name, trace in traces.items()}
         most = max(_MOST_SHARED * sum(self._sizes.values()), _SMALL)
         self._bytes = Budget(most, "bytes of traces that several functions have")
-        self._places = Budget(_MOST_PLACES, "characters in the places of arguments and results")
+        self._places = Budget(
+            _MOST_PLACES, "characters in the places of arguments and results"
+        )
 
     def read(self, name: str, arguments: tuple[str, ...]) -> TraceRecord:
         """Returns a trace of a function with these positional arguments."""
@@ -78,14 +86,21 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
     if "args" not in parts:
         return None
     positional = [value.string_value for value in parts["args"].list_value.values]
-    keyword_only = [value.string_value for value in parts["kwonlyargs"].list_value.values]
+    keyword_only = [
+        value.string_value for value in parts["kwonlyargs"].list_value.values
+    ]
     values = parts["defaults"].tuple_value.values
-    defaults = dict(zip(positional[len(positional) - len(values) :], values, strict=True))
+    defaults = dict(
+        zip(positional[len(positional) - len(values) :], values, strict=True)
+    )
     defaults |= dict(parts["kwonlydefaults"].dict_value.fields)
     return ArgumentsRecord(
         tuple(positional[1:] if function_spec.is_method else positional),
         tuple(sorted(keyword_only)),
-        {name: structured_value.text(value) for name, value in sorted(defaults.items())},
+        {
+            name: structured_value.text(value)
+            for name, value in sorted(defaults.items())
+        },
     )
 
 
@@ -100,13 +115,17 @@ def _leaves(value: StructuredValue, place: str, places: Budget) -> _Leaves:
     return found
 
 
-def _nests(value: StructuredValue, place: str, places: Budget) -> Iterator[tuple[str, str]]:
+def _nests(
+    value: StructuredValue, place: str, places: Budget
+) -> Iterator[tuple[str, str]]:
     for name, kind in structured_value.nests(value, place):
         places.spend(len(name))
         yield name, kind
 
 
-def _trace(function: SavedConcreteFunction, names: tuple[str, ...], places: Budget) -> TraceRecord:
+def _trace(
+    function: SavedConcreteFunction, names: tuple[str, ...], places: Budget
+) -> TraceRecord:
     signature = function.canonicalized_input_signature.tuple_value.values
     positional, keywords = (*signature, None, None)[:2]
     given: dict[str, StructuredValue] = {}

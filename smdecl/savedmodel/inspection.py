@@ -53,17 +53,27 @@ def read(directory: Path) -> SavedModel:
     path = base_path.model_file(directory)
     if path is None:
         names = " and no ".join(base_path.MODEL_FILES)
-        raise ContractError(f"{str(directory)!r} holds no SavedModel: it has no {names}")
+        raise ContractError(
+            f"{str(directory)!r} holds no SavedModel: it has no {names}"
+        )
     try:
         if path.suffix == ".pbtxt":
             text = files.read_regular(path, _LARGEST_TEXT).decode()
-            content = text_format.Parse(text, saved_model_pb2.SavedModel()).SerializeToString()
+            content = text_format.Parse(
+                text, saved_model_pb2.SavedModel()
+            ).SerializeToString()
         else:
             content = files.read_regular(path, _LARGEST)
-        message = saved_model_pb2.SavedModel.FromString(content)  # refuses deep nesting, too
-    except Exception as error:  # OSError, or protobuf's own, whose place differs by implementation
+        message = saved_model_pb2.SavedModel.FromString(
+            content
+        )  # refuses deep nesting, too
+    except (
+        Exception
+    ) as error:  # OSError, or protobuf's own, whose place differs by implementation
         reason = getattr(error, "strerror", None) or error
-        raise ContractError(f"{str(path)!r} cannot be read as a SavedModel: {reason}") from error
+        raise ContractError(
+            f"{str(path)!r} cannot be read as a SavedModel: {reason}"
+        ) from error
     if not message.meta_graphs:
         raise ContractError(f"{str(path)!r} holds no MetaGraphDef")
     return message
@@ -85,13 +95,17 @@ def serving_graph(message: SavedModel) -> MetaGraphDef:
     That is the one with the tag `serve` alone; else the one with the fewest tags beside it; else
     the first.
     """
-    serving = [graph for graph in message.meta_graphs if SERVE in graph.meta_info_def.tags]
+    serving = [
+        graph for graph in message.meta_graphs if SERVE in graph.meta_info_def.tags
+    ]
     if not serving:
         return message.meta_graphs[0]
     return min(serving, key=lambda graph: len(graph.meta_info_def.tags))
 
 
-def inspect(message: SavedModel, findings: tuple[Finding, ...] = ()) -> SavedModelRecord:
+def inspect(
+    message: SavedModel, findings: tuple[Finding, ...] = ()
+) -> SavedModelRecord:
     """Returns the record of the serving graph of a message, with what the audit found in it."""
     return replace(_record(serving_graph(message)), findings=findings)
 
@@ -106,7 +120,9 @@ def inspect_graph(directory: Path, graph: MetaGraphDef) -> SavedModelRecord:
         return _record(graph)
     except (IndexError, KeyError, ValueError, DecodeError) as error:
         path = base_path.model_file(directory)
-        raise ContractError(f"{path}: cannot be read as a SavedModel: {error}") from error
+        raise ContractError(
+            f"{path}: cannot be read as a SavedModel: {error}"
+        ) from error
 
 
 def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
@@ -152,7 +168,9 @@ def _record(graph: MetaGraphDef) -> SavedModelRecord:
     )
 
 
-def require_options(message: SavedModel, options: Mapping[str, Any], loaders: Collection[str]) -> None:
+def require_options(
+    message: SavedModel, options: Mapping[str, Any], loaders: Collection[str]
+) -> None:
     """Raises where a SavedModel message is not what the options promise of it.
 
     Raises:
@@ -161,21 +179,36 @@ def require_options(message: SavedModel, options: Mapping[str, Any], loaders: Co
     """
     graph, allowed = serving_graph(message), options["namespace_whitelist"]
     ops = {node.op for _, node in all_nodes(graph) if ">" in node.op}
-    found = sorted(op for op in ops if allowed is not None and op.partition(">")[0] not in allowed)
+    found = sorted(
+        op for op in ops if allowed is not None and op.partition(">")[0] not in allowed
+    )
     if found:
         known = ", ".join(allowed) or "none"
         raise ConfigError(
-            Problem(("options", "namespace_whitelist"), f"allows {known}, but the graph has {', '.join(found)}")
+            Problem(
+                ("options", "namespace_whitelist"),
+                f"allows {known}, but the graph has {', '.join(found)}",
+            )
         )
-    if options["experimental_skip_saver"] and "cpp" in loaders and _needs_variables(graph.graph_def):
+    if (
+        options["experimental_skip_saver"]
+        and "cpp" in loaders
+        and _needs_variables(graph.graph_def)
+    ):
         message = "leaves no saver for variables that signatures read, so that no server can restore them"
         takes = "takes false, or verify.loaders=[python] where tf.saved_model.load is all that loads it"
-        raise ContractError(Problem(("options", "experimental_skip_saver"), f"{message}; {takes}"))
+        raise ContractError(
+            Problem(("options", "experimental_skip_saver"), f"{message}; {takes}")
+        )
 
 
 def _needs_variables(graph: GraphDef) -> bool:
     variables = {node.name for node in graph.node if node.op == "VarHandleOp"}
-    return any(variables & {*node.input} for node in graph.node if node.op.endswith("PartitionedCall"))
+    return any(
+        variables & {*node.input}
+        for node in graph.node
+        if node.op.endswith("PartitionedCall")
+    )
 
 
 def all_nodes(graph: MetaGraphDef) -> Iterator[tuple[str, NodeDef]]:
@@ -183,7 +216,9 @@ def all_nodes(graph: MetaGraphDef) -> Iterator[tuple[str, NodeDef]]:
     for node in graph.graph_def.node:
         yield "", node
     for function in graph.graph_def.library.function:
-        name = function.signature.name  # once: protobuf makes a new text of it each time
+        name = (
+            function.signature.name
+        )  # once: protobuf makes a new text of it each time
         for node in function.node_def:
             yield name, node
 
@@ -194,14 +229,20 @@ def _variables(graph: MetaGraphDef) -> Iterator[VariableRecord]:
         node = graph.object_graph_def.nodes[index]
         if node.WhichOneof("kind") == "variable" and index not in seen:
             seen.add(index)
-            yield VariableRecord(name, dtype_name(node.variable.dtype), shape(node.variable.shape))
+            yield VariableRecord(
+                name, dtype_name(node.variable.dtype), shape(node.variable.shape)
+            )
 
 
 def _signature(signature: SignatureDef) -> SignatureRecord:
-    inputs = {name: _tensor(signature.inputs[name]) for name in sorted(signature.inputs)}
+    inputs = {
+        name: _tensor(signature.inputs[name]) for name in sorted(signature.inputs)
+    }
     for name in inputs.keys() & signature.defaults.keys():
         inputs[name] = replace(inputs[name], default=constant(signature.defaults[name]))
-    outputs = {name: _tensor(signature.outputs[name]) for name in sorted(signature.outputs)}
+    outputs = {
+        name: _tensor(signature.outputs[name]) for name in sorted(signature.outputs)
+    }
     method_name = None if signature.method_name == PREDICT else signature.method_name
     return SignatureRecord(inputs, outputs, method_name=method_name)
 

@@ -38,7 +38,9 @@ def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
     """
     names = Budget(_MOST_NAMES, "characters in the names of its objects")
     nodes, leading = object_graph.nodes, _leading(object_graph)
-    pending: deque[tuple[str, int, tuple[int, ...]]] = deque([("", 0, (0,))] if nodes else [])
+    pending: deque[tuple[str, int, tuple[int, ...]]] = deque(
+        [("", 0, (0,))] if nodes else []
+    )
     seen, expanded = {0}, set[int]()
     aliases = looked_at = 0
     later: deque[tuple[str, int, tuple[int, ...]]] = deque()
@@ -61,7 +63,9 @@ def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
             names.spend(len(below))
             # By its layer, a variable has a better name than by its place in a list.
             is_list = index == 0 and local_name in VARIABLE_LISTS
-            (later if is_list else pending).append((below, child, (*path, child)[: _DEEPEST_ALIAS + 1]))
+            (later if is_list else pending).append(
+                (below, child, (*path, child)[: _DEEPEST_ALIAS + 1])
+            )
 
 
 def _children(node: SavedObject, *, is_root: bool) -> Iterator[tuple[str, int]]:
@@ -83,7 +87,9 @@ def _leading(object_graph: SavedObjectGraph) -> set[int]:
     for index, node in enumerate(object_graph.nodes):
         for child in node.children:
             parents[child.node_id].append(index)
-    pending = [index for index, node in enumerate(object_graph.nodes) if is_function(node)]
+    pending = [
+        index for index, node in enumerate(object_graph.nodes) if is_function(node)
+    ]
     found = set(pending)
     while pending:
         above = {*parents[pending.pop()]} - found

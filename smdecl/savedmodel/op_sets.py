@@ -38,7 +38,11 @@ def _told(span: Any) -> str:
     if span is None:
         return "no release has"
     first, last = span
-    return f"is there from {first} on" if last is None else f"is there from {first} to {last}"
+    return (
+        f"is there from {first} on"
+        if last is None
+        else f"is there from {first} to {last}"
+    )
 
 
 def _has(span: Any, release: str) -> bool:

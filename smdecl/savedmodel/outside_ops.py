@@ -58,25 +58,40 @@ def find(message: SavedModel) -> dict[str, str]:
         assets = functools.cache(functools.partial(AssetPaths, graph))
         for function, node in all_nodes(graph):
             is_saver = function in savers and node.op in _SAVER
-            if (node.op in kinds and not is_saver) or _reads_a_file(function, node, assets):
-                found.setdefault(node.op, f"{function}/{node.name}" if function else node.name)
+            if (node.op in kinds and not is_saver) or _reads_a_file(
+                function, node, assets
+            ):
+                found.setdefault(
+                    node.op, f"{function}/{node.name}" if function else node.name
+                )
     return found
 
 
-def _reads_a_file(function: str, node: NodeDef, assets: Callable[[], AssetPaths]) -> bool:
+def _reads_a_file(
+    function: str, node: NodeDef, assets: Callable[[], AssetPaths]
+) -> bool:
     """Tells whether an op that may read a file does, and one that is no asset."""
     if node.op in BY_ATTRIBUTE:
         return node.attr[BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
     if node.op not in BY_ASSET:
         return False
     position = BY_ASSET[node.op]
-    return position >= len(node.input) or not assets().is_asset(function, node.input[position])
+    return position >= len(node.input) or not assets().is_asset(
+        function, node.input[position]
+    )
 
 
 def saver_functions(graph: MetaGraphDef) -> set[str]:
     """Returns the names of the functions that save and restore the variables and tables of a graph."""
-    calls = {graph.saver_def.save_tensor_name.split(":")[0], graph.saver_def.restore_op_name.split(":")[0]}
-    found = {node.attr["f"].func.name for node in graph.graph_def.node if node.name in calls and "f" in node.attr}
+    calls = {
+        graph.saver_def.save_tensor_name.split(":")[0],
+        graph.saver_def.restore_op_name.split(":")[0],
+    }
+    found = {
+        node.attr["f"].func.name
+        for node in graph.graph_def.node
+        if node.name in calls and "f" in node.attr
+    }
     objects = graph.object_graph_def.nodes
     for node in objects:  # tables bring functions of their own
         for saveable in node.saveable_objects.values():

@@ -28,13 +28,21 @@ def find(subject: Subject) -> Iterator[Finding]:
     for function, pinned in bodies.items():
         elsewhere = [node for node in pinned if not _CPU.search(node.device)]
         on_cpu = _without_text([node for node in pinned if _CPU.search(node.device)])
-        yield from (_pinned(place(function, node), node.device) for node in (*elsewhere, *on_cpu))
+        yield from (
+            _pinned(place(function, node), node.device)
+            for node in (*elsewhere, *on_cpu)
+        )
 
 
 def _pinned(where: str, device: str) -> Finding:
     if _ANY_CPU.match(device):
         # Every server has one, so that it runs all the same; libraries pin what a GPU has no kernel for.
-        return Finding("baked_devices", where, f"is pinned to a CPU; {_LEAVE_OUT} that is yours", most="warn")
+        return Finding(
+            "baked_devices",
+            where,
+            f"is pinned to a CPU; {_LEAVE_OUT} that is yours",
+            most="warn",
+        )
     return Finding("baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}")
 
 
@@ -57,5 +65,7 @@ def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
 
 
 def _is_text(node: NodeDef) -> bool:
-    types = {kind for value in node.attr.values() for kind in (value.type, *value.list.type)}
+    types = {
+        kind for value in node.attr.values() for kind in (value.type, *value.list.type)
+    }
     return types_pb2.DT_STRING in types or _TEXT_OP.search(node.op) is not None

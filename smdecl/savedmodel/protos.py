@@ -44,7 +44,13 @@ with _without_runtime():
         tensor_bundle_pb2,
     )
 
-__all__ = ["dtype_name", "node_def_pb2", "saved_model_pb2", "tensor_bundle_pb2", "types_pb2"]
+__all__ = [
+    "dtype_name",
+    "node_def_pb2",
+    "saved_model_pb2",
+    "tensor_bundle_pb2",
+    "types_pb2",
+]
 
 AttrValue: TypeAlias = attr_value_pb2.AttrValue
 NameAttrList: TypeAlias = attr_value_pb2.NameAttrList
@@ -73,5 +79,10 @@ def dtype_name(number: int) -> str:
     """Returns the canonical name of a DataType, such as `float32` for DT_FLOAT and for DT_FLOAT_REF."""
     if number not in types_pb2.DataType.values():
         return f"dtype {number}"  # of a later TensorFlow, or of none
-    name = str(types_pb2.DataType.Name(number)).removeprefix("DT_").removesuffix("_REF").lower()
+    name = (
+        str(types_pb2.DataType.Name(number))
+        .removeprefix("DT_")
+        .removesuffix("_REF")
+        .lower()
+    )
     return _NAMES.get(name, name)

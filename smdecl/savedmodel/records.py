@@ -104,7 +104,10 @@ class ArgumentsRecord:
     def __str__(self) -> str:
         star = ("*",) if self.keyword_only else ()
         names = (*self.positional, *star, *self.keyword_only)
-        return ", ".join(f"{name}={self.defaults[name]}" if name in self.defaults else name for name in names)
+        return ", ".join(
+            f"{name}={self.defaults[name]}" if name in self.defaults else name
+            for name in names
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -237,10 +240,16 @@ class Change:
         """Returns the change of what was into what is; None is what is not there."""
         if old is None:
             return cls(part, where, f"is new: {new}")
-        return cls(part, where, f"is gone: {old}" if new is None else f"was {old}, and is {new}")
+        return cls(
+            part,
+            where,
+            f"is gone: {old}" if new is None else f"was {old}, and is {new}",
+        )
 
     def __str__(self) -> str:
-        return as_line(f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}")
+        return as_line(
+            f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
+        )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ _SEEDED = {
     "StatelessTruncatedNormal": (1,),
     "StatelessTruncatedNormalV2": (1, 2),
 }
-_WRITE = re.compile("Assign.*VariableOp$|Resource(Sparse)?Apply|ResourceScatter|ResourceStridedSliceAssign")
+_WRITE = re.compile(
+    "Assign.*VariableOp$|Resource(Sparse)?Apply|ResourceScatter|ResourceStridedSliceAssign"
+)
 _VARIABLE = ("VarHandleOp", "VariableV2")
 # What they return says nothing of the values in a tensor.
 _SIZES = ("Rank", "Shape", "ShapeN", "Size", "VariableShape", "VarIsInitializedOp")
@@ -116,12 +118,16 @@ class _Body:
         writing: The ops that write variables.
     """
 
-    def __init__(self, nodes: Iterable[NodeDef], function: FunctionDef | None = None) -> None:
+    def __init__(
+        self, nodes: Iterable[NodeDef], function: FunctionDef | None = None
+    ) -> None:
         self.nodes = {node.name: node for node in nodes}
         arguments = [] if function is None else function.signature.input_arg
         outputs = [] if function is None else function.signature.output_arg
         returned = {} if function is None else function.ret
-        self.arguments = {argument.name: position for position, argument in enumerate(arguments)}
+        self.arguments = {
+            argument.name: position for position, argument in enumerate(arguments)
+        }
         self.returns = [returned[output.name] for output in outputs]
         named = ((name, _called(node)) for name, node in self.nodes.items())
         self.runs = {name: functions for name, functions in named if functions}
@@ -131,7 +137,9 @@ class _Body:
 
     def called(self, name: str) -> list[str]:
         """Returns the functions that a node runs."""
-        return [function for functions in self.runs[name].values() for function in functions]
+        return [
+            function for functions in self.runs[name].values() for function in functions
+        ]
 
     def inputs(self, name: str) -> list[str]:
         """Returns what a node takes; a node that runs functions is asked once for each of its outputs."""
@@ -144,7 +152,9 @@ class _Bodies:
     """The functions of a graph, each of them read once."""
 
     def __init__(self, graph: GraphDef) -> None:
-        self._library = {function.signature.name: function for function in graph.library.function}
+        self._library = {
+            function.signature.name: function for function in graph.library.function
+        }
         self._known = {_GRAPH: _Body(graph.node)}
 
     def of(self, name: str) -> _Body:
@@ -177,14 +187,30 @@ class _Signature:
 
     def draws(self, outputs: list[str], seen: set[_Value]) -> Iterator[Draw]:
         """Yields the ops that draw by a variable that some op writes, where anything is made of what they draw."""
-        drawing = [(name, node) for name in self._functions for node in self._body(name).drawing]
-        drawing = [(name, node) for name, node in drawing if (name, node.name) not in seen]
-        writing = [(name, node) for name in self._functions for node in self._body(name).writing]
+        drawing = [
+            (name, node)
+            for name in self._functions
+            for node in self._body(name).drawing
+        ]
+        drawing = [
+            (name, node) for name, node in drawing if (name, node.name) not in seen
+        ]
+        writing = [
+            (name, node)
+            for name in self._functions
+            for node in self._body(name).writing
+        ]
         if not drawing or not writing:
             return
         origins = _Origins(self._bodies, self._calls)
-        written = origins.variables([(function, node.input[0]) for function, node in writing])
-        results = [(function, reference) for function, node in writing for reference in _data(node)[1:]]
+        written = origins.variables(
+            [(function, node.input[0]) for function, node in writing]
+        )
+        results = [
+            (function, reference)
+            for function, node in writing
+            for reference in _data(node)[1:]
+        ]
         used = origins.made_of([*((_GRAPH, output) for output in outputs), *results])
         seeds = [_seeds(function, node) for function, node in drawing]
         found = origins.variables_of_each(seeds)
@@ -225,9 +251,15 @@ class _Origins:
 
     def variables(self, values: Iterable[_Value]) -> frozenset[str]:
         """Returns the names of the variables that some values are made of."""
-        return frozenset(name for function, name in self.made_of(values) if self._is_variable(function, name))
+        return frozenset(
+            name
+            for function, name in self.made_of(values)
+            if self._is_variable(function, name)
+        )
 
-    def variables_of_each(self, several: Sequence[Iterable[_Value]]) -> list[frozenset[str]]:
+    def variables_of_each(
+        self, several: Sequence[Iterable[_Value]]
+    ) -> list[frozenset[str]]:
         """Returns the names of the variables that each of several lists of values is made of."""
         names: list[str] = []
         bits: dict[str, int] = {}
@@ -242,9 +274,16 @@ class _Origins:
             return bits[name]
 
         starts = [[self._value(*value) for value in values] for values in several]
-        marks = reaching.unions(itertools.chain.from_iterable(starts), self._origins, mark)
-        found = [functools.reduce(operator.or_, (marks[value] for value in values), 0) for values in starts]
-        return [frozenset(name for name in names if bits[name] & each) for each in found]
+        marks = reaching.unions(
+            itertools.chain.from_iterable(starts), self._origins, mark
+        )
+        found = [
+            functools.reduce(operator.or_, (marks[value] for value in values), 0)
+            for values in starts
+        ]
+        return [
+            frozenset(name for name in names if bits[name] & each) for each in found
+        ]
 
     def _is_variable(self, function: str, name: str) -> bool:
         nodes = self._bodies.of(_GRAPH).nodes
@@ -273,18 +312,26 @@ class _Origins:
         body = self._bodies.of(function)
         name = reference.partition(":")[0]
         if name.startswith(_INPUTS):
-            yield from ((function, given) for given in body.inputs(name.removeprefix(_INPUTS)))
+            yield from (
+                (function, given) for given in body.inputs(name.removeprefix(_INPUTS))
+            )
         elif name not in body.nodes:
             position = body.arguments[name]
-            yield from ((caller, given[position]) for caller, given in self._given[function])
+            yield from (
+                (caller, given[position]) for caller, given in self._given[function]
+            )
         elif body.nodes[name].op in _CALLS:
             yield from self._returned(function, body.nodes[name], reference)
         elif body.nodes[name].op not in _SIZES:
             yield (function, f"{_INPUTS}{name}")
             for called in body.called(name) if name in body.runs else ():
-                yield from ((called, returned) for returned in self._bodies.of(called).returns)
+                yield from (
+                    (called, returned) for returned in self._bodies.of(called).returns
+                )
 
-    def _returned(self, function: str, node: NodeDef, reference: str) -> Iterator[_Value]:
+    def _returned(
+        self, function: str, node: NodeDef, reference: str
+    ) -> Iterator[_Value]:
         """Yields what an output of a call is made of: what is returned there, and what decides on that."""
         attributes, first = _CALLS[node.op]
         number = reference.rpartition(":")[2]
@@ -292,10 +339,15 @@ class _Origins:
         body = self._bodies.of(function)
         named = body.runs[node.name]
         for attribute in attributes:
-            yield from ((name, self._bodies.of(name).returns[index]) for name in named.get(attribute, ()))
+            yield from (
+                (name, self._bodies.of(name).returns[index])
+                for name in named.get(attribute, ())
+            )
         inputs = body.inputs(node.name)
         yield from ((function, decides) for decides in inputs[:first])
         if node.op in LOOPS:
             yield function, inputs[index]  # it may not run even once
             condition = node.attr["cond"].func.name
-            yield from ((condition, decides) for decides in self._bodies.of(condition).returns)
+            yield from (
+                (condition, decides) for decides in self._bodies.of(condition).returns
+            )

@@ -33,7 +33,9 @@ def decompress(data: bytes) -> bytes:
         if len(content) > size:
             raise ValueError("a Snappy block holds more than it claims")
     if len(content) != size:
-        raise ValueError(f"a Snappy block holds {len(content)} bytes, and claims {size}")
+        raise ValueError(
+            f"a Snappy block holds {len(content)} bytes, and claims {size}"
+        )
     return bytes(content)
 
 

@@ -15,7 +15,9 @@ from smdecl.savedmodel.varint import read_varint
 
 _FOOTER = 48  # bytes: the handles of two blocks, padded, and the magic number
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
-_TRAILER = 5  # bytes after a block: how it is compressed, and the checksum of it and of that
+_TRAILER = (
+    5  # bytes after a block: how it is compressed, and the checksum of it and of that
+)
 _UNCOMPRESSED, _SNAPPY = 0, 1
 _LONGEST_KEY = 1 << 16  # bytes
 # Each sixteenth key is stored whole, so the keys of a block have at most this many times its bytes.
@@ -34,7 +36,9 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     if footer[-len(_MAGIC) :] != _MAGIC:
         raise ValueError("it does not end as a sorted table does")
-    _, place = read_varint(footer, 0)  # the handle of the block about the others, which is empty
+    _, place = read_varint(
+        footer, 0
+    )  # the handle of the block about the others, which is empty
     _, place = read_varint(footer, place)
     yield from _bounded(_entries_of_blocks(data, footer[place:]))
 
@@ -76,12 +80,16 @@ def _block(data: bytes, handle: bytes) -> bytes:
     compression = data[end]
     (stored,) = struct.unpack("<I", data[end + 1 : end + _TRAILER])
     if masked(crc32c(data[start : end + 1])) != stored:
-        raise ValueError(f"content of the block at byte {start} differs from its checksum")
+        raise ValueError(
+            f"content of the block at byte {start} differs from its checksum"
+        )
     if compression == _UNCOMPRESSED:
         return data[start:end]
     if compression == _SNAPPY:
         return snappy.decompress(data[start:end])
-    raise ValueError(f"a block has the unknown compression {compression}; expected none or Snappy")
+    raise ValueError(
+        f"a block has the unknown compression {compression}; expected none or Snappy"
+    )
 
 
 def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -99,7 +107,9 @@ def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise ValueError("a key is longer than TensorFlow writes any")
         left -= shared + added
         if left < 0:
-            raise ValueError("its keys repeat each other more often than TensorFlow lets them")
+            raise ValueError(
+                "its keys repeat each other more often than TensorFlow lets them"
+            )
         if place + added + length > end:
             raise ValueError("a block is cut off")
         key = key[:shared] + block[place : place + added]

@@ -6,7 +6,13 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 
-from smdecl.savedmodel.protos import StructuredValue, TensorProto, TensorShapeProto, TypeSpecProto, dtype_name
+from smdecl.savedmodel.protos import (
+    StructuredValue,
+    TensorProto,
+    TensorShapeProto,
+    TypeSpecProto,
+    dtype_name,
+)
 from smdecl.savedmodel.records import TYPE, VALUE, Shape, TensorRecord
 
 # Fields of a TensorProto that hold values as Python does; float16, for one, is stored in bits.
@@ -51,15 +57,24 @@ def leaves(value: StructuredValue, place: str) -> Iterator[tuple[str, TensorReco
     elif kind in ("tensor_spec_value", "bounded_tensor_spec_value"):
         spec = getattr(value, kind)
         own_name = None if _is_default_name(spec.name, place) else spec.name
-        yield place, TensorRecord(dtype_name(spec.dtype), shape(spec.shape), name=own_name)
+        yield (
+            place,
+            TensorRecord(dtype_name(spec.dtype), shape(spec.shape), name=own_name),
+        )
     elif kind == "type_spec_value":
         yield from _type_spec(value.type_spec_value, place)
     elif kind == "tensor_shape_value":
-        yield place, TensorRecord(f"{VALUE}{list(shape(value.tensor_shape_value) or ())}", None)
+        yield (
+            place,
+            TensorRecord(f"{VALUE}{list(shape(value.tensor_shape_value) or ())}", None),
+        )
     elif kind == "none_value":
         yield place, TensorRecord(f"{VALUE}None", None)
     elif kind is not None:
-        yield place, TensorRecord(f"{VALUE}{' '.join(str(getattr(value, kind)).split())}", None)
+        yield (
+            place,
+            TensorRecord(f"{VALUE}{' '.join(str(getattr(value, kind)).split())}", None),
+        )
 
 
 def _is_default_name(name: str, place: str) -> bool:

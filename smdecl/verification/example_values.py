@@ -42,7 +42,9 @@ def _read(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) ->
     if isinstance(value, list) and _has_contents(value):
         below = None if shape is None else shape[1:]
         items = enumerate(value)
-        return _joined([_read((*path, index), item, dtype, below) for index, item in items])
+        return _joined(
+            [_read((*path, index), item, dtype, below) for index, item in items]
+        )
     if isinstance(value, Mapping) and "b64" in value:
         return _batch_of_one(base64.b64decode(value["b64"]), shape)
     if isinstance(value, Mapping) and "file" in value:
@@ -59,7 +61,10 @@ def _has_contents(value: Any) -> bool:
 def _joined(items: list[Any]) -> Any:
     """Returns items as one value: a stack of arrays if their shapes and dtypes agree."""
     arrays = [item for item in items if isinstance(item, np.ndarray)]
-    if len(arrays) == len(items) and len({(array.shape, array.dtype) for array in arrays}) == 1:
+    if (
+        len(arrays) == len(items)
+        and len({(array.shape, array.dtype) for array in arrays}) == 1
+    ):
         return np.stack(arrays)
     return [item.tolist() if isinstance(item, np.ndarray) else item for item in items]
 
@@ -68,7 +73,9 @@ def _batch_of_one(content: bytes, shape: Sequence[Any] | None) -> bytes | list[b
     return [content] if shape is not None and len(shape) == 1 else content
 
 
-def _read_file(path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Sequence[Any] | None) -> Any:
+def _read_file(
+    path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Sequence[Any] | None
+) -> Any:
     file = Path(value["file"])
     try:
         if file.suffix in (".npz", ".npy"):
@@ -86,10 +93,16 @@ def _read_file(path: KeyPath, value: Mapping[str, Any], dtype: str, shape: Seque
         return _decode_image(content, dtype, shape)
     except UnicodeDecodeError as error:
         told = f"is not UTF-8: {error.reason} at byte {error.start}"
-        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} {told}")) from error
+        raise ConfigError(
+            Problem((*path, "file"), f"{value['file']!r} {told}")
+        ) from error
     except json.JSONDecodeError as error:
-        raise ConfigError(Problem((*path, "file"), f"{value['file']!r} is no JSON: {error}")) from error
-    except Exception as error:  # what broken files make NumPy and TensorFlow raise is of many types
+        raise ConfigError(
+            Problem((*path, "file"), f"{value['file']!r} is no JSON: {error}")
+        ) from error
+    except (
+        Exception
+    ) as error:  # what broken files make NumPy and TensorFlow raise is of many types
         message = f"{value['file']!r} cannot be read: {user_code.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error
 
@@ -103,7 +116,9 @@ def _read_numpy(file: Path, key: str | None) -> Any:
         if key is None and len(names) == 1:
             key = names[0]
         if key not in names:
-            raise ValueError(f"it has the keys {', '.join(names)}; takes one of them as key")
+            raise ValueError(
+                f"it has the keys {', '.join(names)}; takes one of them as key"
+            )
         return loaded[key]
 
 
@@ -117,8 +132,14 @@ def _decode_image(content: bytes, dtype: str, shape: Sequence[Any] | None) -> An
     channels = shape[-1] if shape and isinstance(shape[-1], int) else 0
     # Asked for 16 bits of what has 8, TensorFlow would scale them.
     depth = tf.uint16 if dtype == "uint16" and _is_png_of_16_bits(content) else tf.uint8
-    image = tf.io.decode_image(content, channels=channels, dtype=depth, expand_animations=False).numpy()
-    return image[np.newaxis] if shape is not None and len(shape) == _BATCH_OF_IMAGES else image
+    image = tf.io.decode_image(
+        content, channels=channels, dtype=depth, expand_animations=False
+    ).numpy()
+    return (
+        image[np.newaxis]
+        if shape is not None and len(shape) == _BATCH_OF_IMAGES
+        else image
+    )
 
 
 def _is_png_of_16_bits(content: bytes) -> bool:
@@ -129,12 +150,19 @@ def _ragged(path: KeyPath, value: Any, spec: Spec) -> list[Any]:
     splits: list[Any] = []
     for _ in range(spec.ragged_rank):
         if (rows := _rows(value)) is None:
-            raise ConfigError(Problem(path, f"takes lists in lists, {spec.ragged_rank} deep, for a ragged tensor"))
+            raise ConfigError(
+                Problem(
+                    path,
+                    f"takes lists in lists, {spec.ragged_rank} deep, for a ragged tensor",
+                )
+            )
         lengths, value = rows
         splits.append(np.cumsum(np.append(0, lengths)).astype(spec.row_splits_dtype))
     inner = None if spec.shape is None else (None, *spec.shape[spec.ragged_rank + 1 :])
     if isinstance(value, list) and not value:
-        value = np.zeros([0, *[dim if isinstance(dim, int) else 0 for dim in (inner or ())[1:]]])
+        value = np.zeros(
+            [0, *[dim if isinstance(dim, int) else 0 for dim in (inner or ())[1:]]]
+        )
     return [_array(path, value, spec.dtype, inner), *splits]
 
 
@@ -155,7 +183,11 @@ def _array(path: KeyPath, value: Any, dtype: str, shape: Sequence[Any] | None) -
         array = _convert(value, tf.as_dtype(dtype))
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(Problem(path, f"cannot be made {dtype}: {error}")) from error
-    sizes = None if shape is None else [None if isinstance(dim, str) else dim for dim in shape]
+    sizes = (
+        None
+        if shape is None
+        else [None if isinstance(dim, str) else dim for dim in shape]
+    )
     if not tf.TensorShape(sizes).is_compatible_with(array.shape):
         hint = _SEVERAL if dtype == "string" and array.ndim < len(sizes or ()) else ""
         told = f"got a value of shape {shape_text(array.shape)}; takes {shape_text(shape or ())}{hint}"
@@ -195,7 +227,9 @@ def _telling(leaves: Any, dtype: Any) -> Any:
     if leaves.dtype.kind in "iu" and (limits := _limits(dtype)):
         # As numbers that it can hold itself, for NumPy would compare others as floats.
         own = np.iinfo(leaves.dtype)
-        outside = (leaves < max(limits[0], own.min)) | (leaves > min(limits[1], own.max))
+        outside = (leaves < max(limits[0], own.min)) | (
+            leaves > min(limits[1], own.max)
+        )
         telling += leaves[outside][:1].tolist()
     return telling
 

@@ -19,7 +19,9 @@ from smdecl.verification import example_values, tf_examples
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
 
-_Batches = list[tuple[dict[str, Any], bool]]  # inputs, and whether an unknown dim has the size 0 there
+_Batches = list[
+    tuple[dict[str, Any], bool]
+]  # inputs, and whether an unknown dim has the size 0 there
 
 
 def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
@@ -34,9 +36,14 @@ def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Exampl
         specs = _specs(signature)
         _require_names(key, verify, specs, signature.record.outputs)
         if given := verify.examples.get(key, []):
-            batches = [(_given(key, index, example, specs), False) for index, example in enumerate(given)]
+            batches = [
+                (_given(key, index, example, specs), False)
+                for index, example in enumerate(given)
+            ]
         else:
-            batches = _generated(specs, verify.generate, seed, verify.ranges.get(key, {}))
+            batches = _generated(
+                specs, verify.generate, seed, verify.ranges.get(key, {})
+            )
             if serving_apis.takes_examples(signature.signature.method_name):
                 batches = _tf_examples(signature, batches, seed)
         for index, (inputs, is_empty) in enumerate(batches):
@@ -51,10 +58,15 @@ def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Exampl
     return made
 
 
-def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs: Collection[str]) -> None:
+def _require_names(
+    key: str, verify: Verify, specs: Mapping[str, Spec], outputs: Collection[str]
+) -> None:
     """Raises where a tolerance or a range is of no output or input, or a range does not fit the dtype."""
     problems = []
-    for part, kind, known in (("tolerances", "output", outputs), ("ranges", "input", specs)):
+    for part, kind, known in (
+        ("tolerances", "output", outputs),
+        ("ranges", "input", specs),
+    ):
         for name in getattr(verify, part).get(key, {}):
             if name not in known:
                 message = f"{name!r} is no {kind}; takes {', '.join(known)}{nearest(name, known)}"
@@ -62,38 +74,59 @@ def _require_names(key: str, verify: Verify, specs: Mapping[str, Spec], outputs:
     if problems:
         raise ConfigError(problems)
     for name, limits in verify.ranges.get(key, {}).items():
-        example_values.to_arrays(("verify", "ranges", key, name), limits, Spec((2,), specs[name].dtype))
+        example_values.to_arrays(
+            ("verify", "ranges", key, name), limits, Spec((2,), specs[name].dtype)
+        )
 
 
 def _specs(traced: Traced) -> dict[str, Spec]:
     """Returns the specs of a signature's inputs by their names, for the order that a config has them in is no part."""
     if (inputs := traced.signature.inputs) is not None:
         return dict(sorted((str(name), spec) for _, name, spec in input_names(inputs)))
-    return {name: Spec(tensor.shape, tensor.dtype, name) for name, tensor in sorted(traced.record.inputs.items())}
+    return {
+        name: Spec(tensor.shape, tensor.dtype, name)
+        for name, tensor in sorted(traced.record.inputs.items())
+    }
 
 
-def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]) -> dict[str, Any]:
+def _given(
+    key: str, index: int, example: Mapping[str, Any], specs: Mapping[str, Spec]
+) -> dict[str, Any]:
     path = ("verify", "examples", key, index, "inputs")
     values = example["inputs"]
     # The check of the config knows no names where the inputs are the function's own.
     problems = [
-        Problem((*path, name), "is missing: an example gives every input") for name in specs if name not in values
+        Problem((*path, name), "is missing: an example gives every input")
+        for name in specs
+        if name not in values
     ]
     problems += [
-        Problem((*path, name), f"{name!r} is no input; takes {', '.join(specs)}{nearest(name, specs)}")
+        Problem(
+            (*path, name),
+            f"{name!r} is no input; takes {', '.join(specs)}{nearest(name, specs)}",
+        )
         for name in values
         if name not in specs
     ]
     if problems:
         raise ConfigError(problems)
     sent = {
-        name: _sent(name, spec, example_values.to_arrays((*path, name), values[name], spec))
+        name: _sent(
+            name, spec, example_values.to_arrays((*path, name), values[name], spec)
+        )
         for name, spec in specs.items()
     }
     given = {name: array for arrays in sent.values() for name, array in arrays.items()}
-    declared = {part: whole for name, spec in specs.items() for part, whole in parts(name, spec).items()}
+    declared = {
+        part: whole
+        for name, spec in specs.items()
+        for part, whole in parts(name, spec).items()
+    }
     shapes = {name: array.shape for name, array in given.items()}
-    if disagreeing := [Problem(path, message) for message in contract.disagreeing_dims(declared, shapes)]:
+    if disagreeing := [
+        Problem(path, message)
+        for message in contract.disagreeing_dims(declared, shapes)
+    ]:
         raise ConfigError(disagreeing)
     return given
 
@@ -101,37 +134,62 @@ def _given(key: str, index: int, example: Mapping[str, Any], specs: Mapping[str,
 def _sent(name: str, spec: Spec, value: Any) -> dict[str, Any]:
     """Returns the dense arrays that a value is sent as; a sparse one is given as the dense one that it stands for."""
     if spec.kind == "sparse":
-        present = value != (b"" if spec.dtype == "string" else np.zeros((), value.dtype))
+        present = value != (
+            b"" if spec.dtype == "string" else np.zeros((), value.dtype)
+        )
         indices = np.argwhere(present)
         value = [indices, value[tuple(indices.T)], np.array(value.shape, np.int64)]
-    return dict(zip(parts(name, spec), value if isinstance(value, list) else [value], strict=True))
+    return dict(
+        zip(
+            parts(name, spec),
+            value if isinstance(value, list) else [value],
+            strict=True,
+        )
+    )
 
 
 def _given_outputs(
     key: str, index: int, given: Sequence[Mapping[str, Any]], outputs: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
     path = ("verify", "examples", key, index, "outputs")
-    for name, value in (given[index].get("outputs", {}) if index < len(given) else {}).items():
+    for name, value in (
+        given[index].get("outputs", {}) if index < len(given) else {}
+    ).items():
         if name not in outputs:
             takes = f"takes {', '.join(outputs)}{nearest(name, outputs)}"
             raise ConfigError(Problem((*path, name), f"{name!r} is no output; {takes}"))
         dtype, shape = tf.as_dtype(outputs[name].dtype).name, outputs[name].shape
-        yield name, example_values.to_arrays((*path, name), value, Spec(tuple(shape), dtype))
+        yield (
+            name,
+            example_values.to_arrays((*path, name), value, Spec(tuple(shape), dtype)),
+        )
 
 
 def _generated(
-    specs: Mapping[str, Spec], count: int, seed: int, ranges: Mapping[str, Sequence[float]]
+    specs: Mapping[str, Spec],
+    count: int,
+    seed: int,
+    ranges: Mapping[str, Sequence[float]],
 ) -> list[tuple[dict[str, Any], bool]]:
     """Returns the inputs of each example, and whether an unknown dim has the size 0 there."""
     random = np.random.default_rng(seed)
     made = []
     for sizes in _sizes(specs, count):
         sent = [
-            _sent(name, spec, _random_value(random, _sized(spec, sizes), ranges.get(name)))
+            _sent(
+                name, spec, _random_value(random, _sized(spec, sizes), ranges.get(name))
+            )
             for name, spec in specs.items()
         ]
-        is_empty = any(sizes[dim] == 0 for spec in specs.values() for dim in _unknown_dims(spec))
-        made.append(({name: array for arrays in sent for name, array in arrays.items()}, is_empty))
+        is_empty = any(
+            sizes[dim] == 0 for spec in specs.values() for dim in _unknown_dims(spec)
+        )
+        made.append(
+            (
+                {name: array for arrays in sent for name, array in arrays.items()},
+                is_empty,
+            )
+        )
     return made
 
 
@@ -144,24 +202,40 @@ def _tf_examples(traced: Traced, batches: _Batches, seed: int) -> _Batches:
         return _random(random, dtype, shape, None)
 
     return [
-        ({serving_apis.INPUT: tf_examples.make(parsed, inputs[serving_apis.INPUT].size, draw)}, is_empty)
+        (
+            {
+                serving_apis.INPUT: tf_examples.make(
+                    parsed, inputs[serving_apis.INPUT].size, draw
+                )
+            },
+            is_empty,
+        )
         for inputs, is_empty in batches
     ]
 
 
-_Dim = str | int  # a name, or the place of one that has none; those of one place mostly agree, as batches do
+_Dim = (
+    str | int
+)  # a name, or the place of one that has none; those of one place mostly agree, as batches do
 
 
 def _unknown_dims(spec: Spec) -> list[_Dim]:
     """Returns the dims that an example gives a size; the rows of a ragged tensor have lengths of their own."""
     rows = range(1, spec.ragged_rank + 1) if spec.kind == "ragged" else ()
-    return [dim for place, dim in enumerate(_dims(spec)) if dim is not None and place not in rows]
+    return [
+        dim
+        for place, dim in enumerate(_dims(spec))
+        if dim is not None and place not in rows
+    ]
 
 
 def _dims(spec: Spec) -> list[_Dim | None]:
     """Returns the unknown dims of a shape, with None where a size is known."""
     shape = enumerate(spec.shape or ())
-    return [None if isinstance(dim, int) else place if dim is None else dim for place, dim in shape]
+    return [
+        None if isinstance(dim, int) else place if dim is None else dim
+        for place, dim in shape
+    ]
 
 
 def _sizes(specs: Mapping[str, Spec], count: int) -> Iterator[dict[_Dim, int]]:
@@ -171,10 +245,14 @@ def _sizes(specs: Mapping[str, Spec], count: int) -> Iterator[dict[_Dim, int]]:
     object does with no rows is nothing of what it does with no columns. Where a third of the examples is too few for
     that, others follow, as many again at most: then several dims are empty at once.
     """
-    known = dict.fromkeys(dim for spec in specs.values() for dim in _dims(spec) if dim is not None)
+    known = dict.fromkeys(
+        dim for spec in specs.values() for dim in _dims(spec) if dim is not None
+    )
     names = [dim for dim in known if isinstance(dim, str)]
     turns = {dim: names.index(dim) if isinstance(dim, str) else 0 for dim in known}
-    unknown = list(dict.fromkeys(dim for spec in specs.values() for dim in _unknown_dims(spec)))
+    unknown = list(
+        dict.fromkeys(dim for spec in specs.values() for dim in _unknown_dims(spec))
+    )
     third = count // 3
     number = min(max(third, len(unknown)), third + count) if third else 0
     none = [unknown[index % (len(unknown) or 1) :: number] for index in range(number)]
@@ -189,31 +267,48 @@ def _sizes(specs: Mapping[str, Spec], count: int) -> Iterator[dict[_Dim, int]]:
 
 def _sized(spec: Spec, sizes: Mapping[_Dim, int]) -> Spec:
     shape = zip(spec.shape or (), _dims(spec), strict=True)
-    return replace(spec, shape=tuple(size if dim is None else sizes[dim] for size, dim in shape))
+    return replace(
+        spec, shape=tuple(size if dim is None else sizes[dim] for size, dim in shape)
+    )
 
 
-def _random_value(random: np.random.Generator, spec: Spec, limits: Sequence[float] | None) -> Any:
+def _random_value(
+    random: np.random.Generator, spec: Spec, limits: Sequence[float] | None
+) -> Any:
     shape: tuple[Any, ...] = spec.shape or ()
     if spec.kind == "dense":
         return _random(random, spec.dtype, shape, limits)
     if spec.kind == "sparse":
         value = _random(random, spec.dtype, shape, limits)
-        value[random.integers(0, 2, shape).astype(bool)] = b"" if spec.dtype == "string" else 0
+        value[random.integers(0, 2, shape).astype(bool)] = (
+            b"" if spec.dtype == "string" else 0
+        )
         return value
     rows, splits = shape[0], []
     for _ in range(spec.ragged_rank):
-        splits.append(np.cumsum([0, *random.integers(0, 4, rows)]).astype(spec.row_splits_dtype))
+        splits.append(
+            np.cumsum([0, *random.integers(0, 4, rows)]).astype(spec.row_splits_dtype)
+        )
         rows = int(splits[-1][-1])
-    return [_random(random, spec.dtype, (rows, *shape[spec.ragged_rank + 1 :]), limits), *splits]
+    return [
+        _random(random, spec.dtype, (rows, *shape[spec.ragged_rank + 1 :]), limits),
+        *splits,
+    ]
 
 
-def _random(random: np.random.Generator, name: str, shape: Sequence[int], limits: Sequence[float] | None) -> Any:
+def _random(
+    random: np.random.Generator,
+    name: str,
+    shape: Sequence[int],
+    limits: Sequence[float] | None,
+) -> Any:
     dtype = tf.as_dtype(name)
     if dtype == tf.string:
         words = [b"a", b"to be", "gr\u00fc\u00df".encode()]
-        return np.array([words[i] for i in random.integers(0, len(words), int(np.prod(shape)))], dtype=object).reshape(
-            shape
-        )
+        return np.array(
+            [words[i] for i in random.integers(0, len(words), int(np.prod(shape)))],
+            dtype=object,
+        ).reshape(shape)
     if dtype == tf.bool:
         return random.integers(0, 2, shape).astype(bool)
     if dtype.is_complex or dtype.is_floating:
@@ -221,7 +316,9 @@ def _random(random: np.random.Generator, name: str, shape: Sequence[int], limits
         # By halves: no float may hold the width of a range. What is smaller than any float has no half.
         drawn = 2 * random.uniform(least / 2, greatest / 2, (2, *shape))
         real, imaginary = np.clip(drawn, least, greatest)
-        return np.asarray(real + 1j * imaginary if dtype.is_complex else real).astype(dtype.as_numpy_dtype)
+        return np.asarray(real + 1j * imaginary if dtype.is_complex else real).astype(
+            dtype.as_numpy_dtype
+        )
     # Small enough, where nothing is said, to be a valid id for almost any table or embedding.
     least, greatest = limits or (0, 1)
     wide = np.uint64 if dtype == tf.uint64 else np.int64
@@ -229,14 +326,18 @@ def _random(random: np.random.Generator, name: str, shape: Sequence[int], limits
     return np.asarray(drawn).astype(dtype.as_numpy_dtype)
 
 
-def _run(key: str, index: int, traced: Traced, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _run(
+    key: str, index: int, traced: Traced, inputs: Mapping[str, Any]
+) -> dict[str, Any]:
     """Calls the object's own method, op by op: what is exported is measured against Python, not against its graph."""
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     tf.config.run_functions_eagerly(True)
     try:
         outputs = traced.call(tensors)
     except Exception as error:
-        if leaked := leaks.failure(None, ("signatures", key), "calling it on an example", error):
+        if leaked := leaks.failure(
+            None, ("signatures", key), "calling it on an example", error
+        ):
             raise leaked from error
         problem = Problem(
             ("verify", "examples", key, index),
@@ -254,7 +355,9 @@ def _form(inputs: Mapping[str, Any]) -> str:
     name = next((name for name, value in inputs.items() if value.dtype == object), None)
     if name is None:
         return ""
-    value = "{file: a.jpg}" if inputs[name].ndim == 0 else "[{file: a.jpg}, {b64: TEXT}]"
+    value = (
+        "{file: a.jpg}" if inputs[name].ndim == 0 else "[{file: a.jpg}, {b64: TEXT}]"
+    )
     return f", such as - inputs: {{{name}: {value}}}"
 
 

@@ -62,7 +62,9 @@ class LoaderError(Exception):
     """The C++ loader or its session refused; the message is TensorFlow's own status."""
 
 
-def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]) -> Loaded:
+def load_cpp(
+    directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
+) -> Loaded:
     """Loads by `TF_LoadSessionFromSavedModel`, TensorFlow's C API, as a server does.
 
     Args:
@@ -77,7 +79,9 @@ def load_cpp(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
     return _by_signature(session.run, signatures)
 
 
-def load_session(directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]) -> Loaded:
+def load_session(
+    directory: Path, tags: Sequence[str], signatures: Mapping[str, Any]
+) -> Loaded:
     """Loads by `tf.compat.v1.saved_model.load` into a session; takes what `load_cpp` does.
 
     Raises:
@@ -91,7 +95,10 @@ def load_session(directory: Path, tags: Sequence[str], signatures: Mapping[str, 
     def run(feeds: Mapping[str, Any], fetches: Sequence[str]) -> list[Any]:
         values = session.run(list(fetches), dict(feeds))
         pairs = zip(values, map(tensor, fetches), strict=True)
-        return [np.array(value, dtype=fetched.dtype.as_numpy_dtype) for value, fetched in pairs]
+        return [
+            np.array(value, dtype=fetched.dtype.as_numpy_dtype)
+            for value, fetched in pairs
+        ]
 
     return _by_signature(run, signatures)
 
@@ -115,7 +122,9 @@ def _by_signature(run: _Run, signatures: Mapping[str, Any]) -> Loaded:
         if unknown := set(inputs) - set(definition.inputs):
             raise LoaderError(f"{signature} has no input {', '.join(sorted(unknown))}")
         feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
-        fetches = {name: tensor.name for name, tensor in sorted(definition.outputs.items())}
+        fetches = {
+            name: tensor.name for name, tensor in sorted(definition.outputs.items())
+        }
         return dict(zip(fetches, run(feeds, list(fetches.values())), strict=True))
 
     return call
@@ -170,7 +179,9 @@ class _Session:
 
     def _check(self) -> None:
         if self._api.TF_GetCode(self._status) != 0:
-            raise LoaderError(self._api.TF_Message(self._status).decode("utf-8", "replace"))
+            raise LoaderError(
+                self._api.TF_Message(self._status).decode("utf-8", "replace")
+            )
 
     def _outputs(self, names: Sequence[str]) -> Any:
         places = []
@@ -186,7 +197,9 @@ class _Session:
         array = np.asarray(value, order="C")
         sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
         if array.dtype.kind in "OSU":
-            return self._string_tensor([tf.compat.as_bytes(item) for item in array.ravel().tolist()], sizes)
+            return self._string_tensor(
+                [tf.compat.as_bytes(item) for item in array.ravel().tolist()], sizes
+            )
         dtype = tf.as_dtype(array.dtype).as_datatype_enum
         tensor = self._api.TF_AllocateTensor(dtype, sizes, array.ndim, array.nbytes)
         ctypes.memmove(self._api.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
@@ -210,21 +223,30 @@ class _Session:
 
         deallocator = _DEALLOCATOR(free)
         self._held[data] = (memory, deallocator)
-        return self._api.TF_NewTensor(tf.string.as_datatype_enum, sizes, len(sizes), data, size, deallocator, None)
+        return self._api.TF_NewTensor(
+            tf.string.as_datatype_enum, sizes, len(sizes), data, size, deallocator, None
+        )
 
     def _array(self, tensor: Any) -> Any:
         dtype = tf.as_dtype(self._api.TF_TensorType(tensor))
-        shape = [self._api.TF_Dim(tensor, axis) for axis in range(self._api.TF_NumDims(tensor))]
+        shape = [
+            self._api.TF_Dim(tensor, axis)
+            for axis in range(self._api.TF_NumDims(tensor))
+        ]
         data = self._api.TF_TensorData(tensor)
         if dtype != tf.string:
             size = self._api.TF_TensorByteSize(tensor)
             kind = dtype.as_numpy_dtype
-            return np.frombuffer(ctypes.string_at(data, size) if size else b"", dtype=kind).reshape(shape)
+            return np.frombuffer(
+                ctypes.string_at(data, size) if size else b"", dtype=kind
+            ).reshape(shape)
         strings = np.empty(int(np.prod(shape)), dtype=object)
         for index in range(strings.size):
             place = data + index * ctypes.sizeof(_String)
             size = self._api.TF_StringGetSize(place)
-            strings[index] = ctypes.string_at(self._api.TF_StringGetDataPointer(place), size)
+            strings[index] = ctypes.string_at(
+                self._api.TF_StringGetDataPointer(place), size
+            )
         return strings.reshape(shape)
 
 
@@ -242,15 +264,44 @@ def _api() -> Any:
         "TF_Message": (ctypes.c_char_p, [pointer]),
         "TF_LoadSessionFromSavedModel": (
             pointer,
-            [pointer, pointer, ctypes.c_char_p, pointer, ctypes.c_int, pointer, pointer, pointer],
+            [
+                pointer,
+                pointer,
+                ctypes.c_char_p,
+                pointer,
+                ctypes.c_int,
+                pointer,
+                pointer,
+                pointer,
+            ],
         ),
         "TF_SessionRun": (
             None,
-            [pointer, pointer, *feeds_or_fetches, *feeds_or_fetches, pointer, ctypes.c_int, pointer, pointer],
+            [
+                pointer,
+                pointer,
+                *feeds_or_fetches,
+                *feeds_or_fetches,
+                pointer,
+                ctypes.c_int,
+                pointer,
+                pointer,
+            ],
         ),
         "TF_GraphOperationByName": (pointer, [pointer, ctypes.c_char_p]),
         "TF_AllocateTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, size]),
-        "TF_NewTensor": (pointer, [ctypes.c_int, integers, ctypes.c_int, pointer, size, _DEALLOCATOR, pointer]),
+        "TF_NewTensor": (
+            pointer,
+            [
+                ctypes.c_int,
+                integers,
+                ctypes.c_int,
+                pointer,
+                size,
+                _DEALLOCATOR,
+                pointer,
+            ],
+        ),
         "TF_DeleteTensor": (None, [pointer]),
         "TF_TensorData": (pointer, [pointer]),
         "TF_TensorType": (ctypes.c_int, [pointer]),

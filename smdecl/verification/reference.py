@@ -19,7 +19,13 @@ from smdecl.verification.stored_examples import Example
 _PATH = ("weights", "path")
 
 
-def compare(reference: Any, path: str, traced: Mapping[str, Traced], cases: Sequence[Example], verify: Verify) -> None:
+def compare(
+    reference: Any,
+    path: str,
+    traced: Mapping[str, Traced],
+    cases: Sequence[Example],
+    verify: Verify,
+) -> None:
     """Runs the examples on the model of the file and compares its outputs with those of the object.
 
     Args:
@@ -39,12 +45,18 @@ def compare(reference: Any, path: str, traced: Mapping[str, Traced], cases: Sequ
         if method is not None:
             for message in _differences(signature, method, case, verify):
                 told = f"{case.signature}: example {number}: {message}"
-                problems.append(Problem(_PATH, f"the object differs from the model in {path!r}: {told}"))
+                problems.append(
+                    Problem(
+                        _PATH, f"the object differs from the model in {path!r}: {told}"
+                    )
+                )
     if problems:
         raise VerificationError(problems)
 
 
-def _differences(signature: Traced, method: Any, case: Example, verify: Verify) -> Iterator[str]:
+def _differences(
+    signature: Traced, method: Any, case: Example, verify: Verify
+) -> Iterator[str]:
     tensors = {name: tf.constant(value) for name, value in case.inputs.items()}
     tf.config.run_functions_eagerly(True)
     try:

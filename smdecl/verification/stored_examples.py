@@ -46,8 +46,15 @@ def write(examples: Sequence[Example], directory: Path) -> None:
     index = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number, example in enumerate(examples):
-            entry: dict[str, Any] = {"signature": example.signature, "inputs": {}, "outputs": {}}
-            for kind, tensors in (("inputs", example.inputs), ("outputs", example.outputs)):
+            entry: dict[str, Any] = {
+                "signature": example.signature,
+                "inputs": {},
+                "outputs": {},
+            }
+            for kind, tensors in (
+                ("inputs", example.inputs),
+                ("outputs", example.outputs),
+            ):
                 for position, (name, array) in enumerate(tensors.items()):
                     place = f"{number}/{kind}/{position}"
                     entry[kind][name] = {
@@ -86,12 +93,19 @@ def read(directory: Path) -> list[Example]:
     """
     path = directory / FILE
     try:
-        with files.open_regular(path, _LARGEST) as file, zipfile.ZipFile(file) as archive:
+        with (
+            files.open_regular(path, _LARGEST) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
             arrays = _Arrays(archive, path.stat().st_size)
             index = json.loads(arrays.read(_INDEX, _LARGEST_INDEX))
             return [_read_example(arrays, **entry) for entry in _list(index)]
-    except Exception as error:  # what broken files make zipfile and NumPy raise is of many types
-        raise VerificationError(f"{path}: cannot be read: {user_code.summary(error)}") from error
+    except (
+        Exception
+    ) as error:  # what broken files make zipfile and NumPy raise is of many types
+        raise VerificationError(
+            f"{path}: cannot be read: {user_code.summary(error)}"
+        ) from error
 
 
 class _Arrays:
@@ -103,7 +117,9 @@ class _Arrays:
         stored = 0
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{info.filename!r} is compressed; expected it as it is")
+                raise ValueError(
+                    f"{info.filename!r} is compressed; expected it as it is"
+                )
             stored += info.file_size
         if stored > size:
             raise ValueError(f"the files in it have {stored} bytes, and it has {size}")
@@ -113,9 +129,13 @@ class _Arrays:
         info = self._left.pop(name, None)
         if info is None:
             known = name in self._archive.NameToInfo
-            raise ValueError(f"{name!r} is used twice" if known else f"no such file in it: {name!r}")
+            raise ValueError(
+                f"{name!r} is used twice" if known else f"no such file in it: {name!r}"
+            )
         if info.file_size > most:
-            raise ValueError(f"{name!r} has {info.file_size} bytes; expected at most {most}")
+            raise ValueError(
+                f"{name!r} has {info.file_size} bytes; expected at most {most}"
+            )
         return self._archive.read(info)
 
     def array(self, name: str) -> npt.NDArray[Any]:
@@ -146,7 +166,9 @@ def _read_example(
     )
 
 
-def _read_array(arrays: _Arrays, file: str, dtype: str, shape: list[int]) -> npt.NDArray[Any]:
+def _read_array(
+    arrays: _Arrays, file: str, dtype: str, shape: list[int]
+) -> npt.NDArray[Any]:
     array = arrays.array(file)
     if dtype == _TEXT:
         array = _texts(array, arrays.array(f"{file}.lengths"))

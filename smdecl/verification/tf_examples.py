@@ -39,8 +39,13 @@ def features(function: tf.types.experimental.ConcreteFunction) -> list[Feature]:
 
 def _parsed(node: NodeDef, nodes: Mapping[str, NodeDef]) -> Iterator[Feature]:
     sparse, dense, ragged = (_constant(node.input[index], nodes) for index in (2, 3, 4))
-    shapes = [tf.TensorShape(shape).as_list() for shape in node.attr["dense_shapes"].list.shape]
-    for key, dtype, shape in zip(dense, node.attr["Tdense"].list.type, shapes, strict=True):
+    shapes = [
+        tf.TensorShape(shape).as_list()
+        for shape in node.attr["dense_shapes"].list.shape
+    ]
+    for key, dtype, shape in zip(
+        dense, node.attr["Tdense"].list.type, shapes, strict=True
+    ):
         yield Feature(key, tf.as_dtype(dtype).name, tuple(shape))
     for keys, attribute in ((sparse, "sparse_types"), (ragged, "ragged_value_types")):
         for key, dtype in zip(keys, node.attr[attribute].list.type, strict=True):
@@ -52,7 +57,9 @@ def _constant(reference: str, nodes: Mapping[str, NodeDef]) -> list[str]:
     node = nodes.get(reference.partition(":")[0])
     if node is None or node.op != "Const":
         return []
-    return [text.decode() for text in tf.make_ndarray(node.attr["value"].tensor).ravel()]
+    return [
+        text.decode() for text in tf.make_ndarray(node.attr["value"].tensor).ravel()
+    ]
 
 
 def make(parsed: Sequence[Feature], count: int, draw: Draw) -> Any:
@@ -63,8 +70,13 @@ def make(parsed: Sequence[Feature], count: int, draw: Draw) -> Any:
         count: Of the examples.
         draw: Draws values of a dtype and a shape.
     """
-    made = [_example(parsed, draw).SerializeToString(deterministic=True) for _ in range(count)]
-    return np.array([*made, None], dtype=object)[:-1]  # NumPy would make an array of bytes of one length of them
+    made = [
+        _example(parsed, draw).SerializeToString(deterministic=True)
+        for _ in range(count)
+    ]
+    return np.array([*made, None], dtype=object)[
+        :-1
+    ]  # NumPy would make an array of bytes of one length of them
 
 
 def _example(parsed: Sequence[Feature], draw: Draw) -> tf.train.Example:

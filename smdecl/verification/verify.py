@@ -21,7 +21,11 @@ from smdecl.tensor_texts import tensor_text
 from smdecl.verification import load, stored_examples
 from smdecl.verification.stored_examples import Example
 
-_LOADERS = {"python": load.load_python, "cpp": load.load_cpp, "session": load.load_session}
+_LOADERS = {
+    "python": load.load_python,
+    "cpp": load.load_cpp,
+    "session": load.load_session,
+}
 # How far two runs of one computation may lie apart, by the width of the dtype: graph and eager order sums otherwise.
 _TOLERANCES = {
     "float64": (1e-9, 1e-12),
@@ -35,24 +39,43 @@ _TOLERANCES = {
 }
 
 
-def verify(directory: Path, signatures: Mapping[str, Signature], options: Verify) -> VerificationRecord:
+def verify(
+    directory: Path, signatures: Mapping[str, Signature], options: Verify
+) -> VerificationRecord:
     """Loads a SavedModel with each loader and runs its examples."""
     graph = inspection.read(directory).meta_graphs[0]
     cases = stored_examples.read(directory)
-    loaders = tuple("session" if name == "cpp" and not load.has_c_api() else name for name in options.loaders)
+    loaders = tuple(
+        "session" if name == "cpp" and not load.has_c_api() else name
+        for name in options.loaders
+    )
     with load.plain_path(directory) as place:
         found = [
-            failure for name in loaders for failure in _verify_with(name, place, graph, cases, signatures, options)
+            failure
+            for name in loaders
+            for failure in _verify_with(name, place, graph, cases, signatures, options)
         ]
-    failures = tuple(replace(failure, message=failure.message.replace(f"{place}", f"{directory}")) for failure in found)
-    return VerificationRecord(loaders, dict(Counter(case.signature for case in cases)), failures)
+    failures = tuple(
+        replace(failure, message=failure.message.replace(f"{place}", f"{directory}"))
+        for failure in found
+    )
+    return VerificationRecord(
+        loaders, dict(Counter(case.signature for case in cases)), failures
+    )
 
 
 def _verify_with(
-    name: str, directory: Path, graph: Any, cases: list[Example], signatures: Mapping[str, Signature], options: Verify
+    name: str,
+    directory: Path,
+    graph: Any,
+    cases: list[Example],
+    signatures: Mapping[str, Signature],
+    options: Verify,
 ) -> Iterator[Failure]:
     try:
-        run = _LOADERS[name](directory, sorted(graph.meta_info_def.tags), graph.signature_def)
+        run = _LOADERS[name](
+            directory, sorted(graph.meta_info_def.tags), graph.signature_def
+        )
     except Exception as error:  # each loader raises its own types; whatever it is, the model cannot be served
         yield Failure(name, None, None, f"cannot load it: {_reason(error)}")
         return
@@ -60,9 +83,13 @@ def _verify_with(
         try:
             outputs = run(case.signature, case.inputs)
         except Exception as error:  # likewise
-            yield Failure(name, case.signature, number, f"fails: {user_code.summary(error)}")
+            yield Failure(
+                name, case.signature, number, f"fails: {user_code.summary(error)}"
+            )
             continue
-        for message in _differences(case, outputs, signatures.get(case.signature), options):
+        for message in _differences(
+            case, outputs, signatures.get(case.signature), options
+        ):
             yield Failure(name, case.signature, number, message)
 
 
@@ -85,25 +112,44 @@ def _numbered(cases: list[Example]) -> Iterator[tuple[int, Example]]:
 
 
 def _differences(
-    case: Example, outputs: Mapping[str, Any], signature: Signature | None, options: Verify
+    case: Example,
+    outputs: Mapping[str, Any],
+    signature: Signature | None,
+    options: Verify,
 ) -> Iterator[str]:
     if set(outputs) != set(case.outputs):
         yield f"returns {', '.join(sorted(outputs))}; expected {', '.join(sorted(case.outputs))}"
         return
     for name, expected in case.outputs.items():
-        if message := difference(expected, outputs[name], *options.tolerance(case.signature, name)):
+        if message := difference(
+            expected, outputs[name], *options.tolerance(case.signature, name)
+        ):
             yield f"{name}{message}"
     if signature is not None and signature.inputs is not None:
         # An output may have the name of an input.
-        declared = [("input", str(name), spec) for _, name, spec in input_names(signature.inputs)]
-        declared += [("output", spec.name or own, spec) for own, spec in (signature.outputs or {}).items()]
-        specs = {f"{kind} {name}": part for kind, whole, spec in declared for name, part in parts(whole, spec).items()}
-        shapes = {f"input {name}": np.shape(value) for name, value in case.inputs.items()}
+        declared = [
+            ("input", str(name), spec)
+            for _, name, spec in input_names(signature.inputs)
+        ]
+        declared += [
+            ("output", spec.name or own, spec)
+            for own, spec in (signature.outputs or {}).items()
+        ]
+        specs = {
+            f"{kind} {name}": part
+            for kind, whole, spec in declared
+            for name, part in parts(whole, spec).items()
+        }
+        shapes = {
+            f"input {name}": np.shape(value) for name, value in case.inputs.items()
+        }
         shapes |= {f"output {name}": np.shape(value) for name, value in outputs.items()}
         yield from contract.disagreeing_dims(specs, shapes)
 
 
-def difference(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str | None:
+def difference(
+    expected: Any, got: Any, rtol: float | None, atol: float | None
+) -> str | None:
     """Says where two arrays differ most by their tolerance, or returns None where they are equal, as two NaNs are."""
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return f": got {_form(got)}, expected {_form(expected)}"
@@ -115,15 +161,23 @@ def difference(expected: Any, got: Any, rtol: float | None, atol: float | None) 
     worst = wrong[_worst(_measures(a.ravel()[wrong], b.ravel()[wrong], tolerance))]
     index = np.unravel_index(worst, a.shape)
     place = f"[{', '.join(str(i) for i in index)}]" if expected.ndim else ""
-    within = "exactly" if tolerance is None else f"within rtol {tolerance[0]:g}, atol {tolerance[1]:g}"
+    within = (
+        "exactly"
+        if tolerance is None
+        else f"within rtol {tolerance[0]:g}, atol {tolerance[1]:g}"
+    )
     return f"{place} is {a[index]!s}, expected {b[index]!s} {within}"
 
 
-def _tolerance(dtype: Any, rtol: float | None, atol: float | None) -> tuple[float, float] | None:
+def _tolerance(
+    dtype: Any, rtol: float | None, atol: float | None
+) -> tuple[float, float] | None:
     default = _TOLERANCES.get(tf.as_dtype(dtype).name)
     if default is None:
         return None
-    return float(default[0] if rtol is None else rtol), float(default[1] if atol is None else atol)
+    return float(default[0] if rtol is None else rtol), float(
+        default[1] if atol is None else atol
+    )
 
 
 def _form(array: Any) -> str:
@@ -133,7 +187,9 @@ def _form(array: Any) -> str:
 def _differ(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> Any:
     if tolerance is None:
         return got != expected
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities, of which only the unequal ones count
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # infinities, of which only the unequal ones count
         return ~np.isclose(wide(got), wide(expected), *tolerance, equal_nan=True)
 
 
@@ -145,7 +201,9 @@ def _worst(measures: Sequence[Any]) -> int:
     return int(places[0])
 
 
-def _measures(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> list[Any]:
+def _measures(
+    got: Any, expected: Any, tolerance: tuple[float, float] | None
+) -> list[Any]:
     """Returns how wrong each element is: by NaN in one alone, then by its tolerance, then by the distance."""
     apart = distances(got, expected)
     if tolerance is None:
@@ -153,5 +211,7 @@ def _measures(got: Any, expected: Any, tolerance: tuple[float, float] | None) ->
     with np.errstate(all="ignore"):  # infinities, and tolerances of 0
         ratio = apart / (tolerance[1] + tolerance[0] * np.abs(wide(expected)))
     is_alone = np.isnan(apart)
-    ratio, apart = (np.nan_to_num(each, nan=np.inf, posinf=np.inf) for each in (ratio, apart))
+    ratio, apart = (
+        np.nan_to_num(each, nan=np.inf, posinf=np.inf) for each in (ratio, apart)
+    )
     return [is_alone, ratio, apart]

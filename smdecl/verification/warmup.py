@@ -14,10 +14,17 @@ from smdecl.errors import ConfigError, Problem
 from smdecl.names import PREDICT, WARMUP_FILE
 from smdecl.verification.stored_examples import Example
 
-_MAX_RECORDS = 1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)
+_MAX_RECORDS = (
+    1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)
+)
 
 
-def write(examples: Sequence[Example], name: str, method_names: Mapping[str, str], directory: Path) -> None:
+def write(
+    examples: Sequence[Example],
+    name: str,
+    method_names: Mapping[str, str],
+    directory: Path,
+) -> None:
     """Writes a TFRecord of PredictionLog into a SavedModel.
 
     Args:
@@ -29,7 +36,11 @@ def write(examples: Sequence[Example], name: str, method_names: Mapping[str, str
     Raises:
         ConfigError: Where there is no example to warm up with, or one that its API cannot send.
     """
-    examples = [example for example in examples if not _is_unsendable(example, method_names[example.signature])]
+    examples = [
+        example
+        for example in examples
+        if not _is_unsendable(example, method_names[example.signature])
+    ]
     _require_tf_examples(examples, method_names)
     if not examples:
         message = "got true, but there is no example to warm up with; give some under verify.examples"
@@ -46,15 +57,24 @@ def _in_turn(examples: Sequence[Example]) -> Iterator[Example]:
     by_signature: dict[str, list[Example]] = {}
     for example in examples:
         by_signature.setdefault(example.signature, []).append(example)
-    return (example for example in chain(*zip_longest(*by_signature.values())) if example is not None)
+    return (
+        example
+        for example in chain(*zip_longest(*by_signature.values()))
+        if example is not None
+    )
 
 
 def _is_unsendable(example: Example, method_name: str) -> bool:
     """Tells whether an example is a batch of no tf.Examples, which TensorFlow Serving refuses."""
-    return serving_apis.takes_examples(method_name) and not example.inputs[serving_apis.INPUT].size
+    return (
+        serving_apis.takes_examples(method_name)
+        and not example.inputs[serving_apis.INPUT].size
+    )
 
 
-def _require_tf_examples(examples: Sequence[Example], method_names: Mapping[str, str]) -> None:
+def _require_tf_examples(
+    examples: Sequence[Example], method_names: Mapping[str, str]
+) -> None:
     problems = []
     for example in examples:
         if not serving_apis.takes_examples(method_names[example.signature]):
@@ -62,8 +82,12 @@ def _require_tf_examples(examples: Sequence[Example], method_names: Mapping[str,
         try:
             for serialized in example.inputs[serving_apis.INPUT].ravel():
                 tf.train.Example.FromString(serialized)
-        except Exception:  # protobuf's DecodeError, whose place differs between implementations
-            message = f"an example of {example.signature} is no serialized tf.Example, which"
+        except (
+            Exception
+        ):  # protobuf's DecodeError, whose place differs between implementations
+            message = (
+                f"an example of {example.signature} is no serialized tf.Example, which"
+            )
             hint = f"give some under verify.examples.{example.signature}"
             what = f"{message} {method_names[example.signature]} sends; {hint}"
             problems.append(Problem(("publish", "warmup"), what))
@@ -78,7 +102,9 @@ def _require_tf_examples(examples: Sequence[Example], method_names: Mapping[str,
 
 def _predict_log(name: str, example: Example) -> bytes:
     """Returns a log with a PredictRequest: inputs = 2; a map is a repeated message of key = 1 and value = 2."""
-    return _field(6, _field(1, _model_spec(name, example) + b"".join(_inputs(example.inputs))))
+    return _field(
+        6, _field(1, _model_spec(name, example) + b"".join(_inputs(example.inputs)))
+    )
 
 
 def _classify_log(name: str, example: Example) -> bytes:
@@ -113,7 +139,9 @@ def _inputs(inputs: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(payload)) + payload  # wire type 2: length-delimited
+    return (
+        _varint(number << 3 | 2) + _varint(len(payload)) + payload
+    )  # wire type 2: length-delimited
 
 
 def _varint(value: int) -> bytes:
