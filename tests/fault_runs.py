@@ -19,7 +19,15 @@ from pathlib import Path
 from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
 from smdecl.release import publish_local
-from tests.faults import NEXT, Calls, PartialVersionError, digest, publish, served, versions
+from tests.faults import (
+    NEXT,
+    Calls,
+    PartialVersionError,
+    digest,
+    publish,
+    served,
+    versions,
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,17 @@ from tensorflow.compiler.tf2xla.python import xla
 from smdecl.errors import InternalError
 from smdecl.isolation import processes
 from smdecl.savedmodel import auditing, inspection
-from tests.audits import SCALAR, TEXT, X, Y, levels, nodes, places, rules_of, save_and_audit
+from tests.audits import (
+    SCALAR,
+    TEXT,
+    X,
+    Y,
+    levels,
+    nodes,
+    places,
+    rules_of,
+    save_and_audit,
+)
 
 
 @pytest.fixture

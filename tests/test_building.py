@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from smdecl.errors import ModelError, TrustError
-from tests.building_projects import NET, ROWS, conf, described, problems, served, write_net
+from tests.building_projects import (
+    NET,
+    ROWS,
+    conf,
+    described,
+    problems,
+    served,
+    write_net,
+)
 
 
 @pytest.fixture

@@ -8,7 +8,14 @@ import pytest
 import tensorflow as tf
 
 from smdecl.cli import report
-from smdecl.errors import ConfigError, ContractError, ModelError, PublishError, TrustError, VerificationError
+from smdecl.errors import (
+    ConfigError,
+    ContractError,
+    ModelError,
+    PublishError,
+    TrustError,
+    VerificationError,
+)
 from tests.conftest import tree
 from tests.serving import serve
 

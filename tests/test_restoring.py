@@ -7,7 +7,14 @@ import tensorflow as tf
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.exporting import restore
 from smdecl.models import Scaler
-from tests.weights_projects import ROWS, described, output, overrides, restored, write_ready
+from tests.weights_projects import (
+    ROWS,
+    described,
+    output,
+    overrides,
+    restored,
+    write_ready,
+)
 
 
 @pytest.fixture

@@ -98,11 +98,9 @@ def _open_standard_streams() -> None:
             )  # it gets the lowest free number, which is this one
             os.set_inheritable(opened, True)
         if getattr(sys, name) is None:
-            setattr(
-                sys,
-                name,
-                open(number, mode, encoding="utf-8", errors="backslashreplace"),
-            )  # noqa: PTH123, SIM115
+            # It stays open for as long as the process runs.
+            stream = open(number, mode, encoding="utf-8", errors="backslashreplace")  # noqa: PTH123, SIM115
+            setattr(sys, name, stream)
 
 
 def _interrupt(number: int, _frame: Any) -> None:

@@ -86,9 +86,8 @@ def _tell(text: str) -> None:
         print(text, file=sys.stderr)
     except OSError:
         # There is nowhere to tell it; the interpreter would try once more to flush it, at exit, and exit with 120.
-        sys.stderr = Path(os.devnull).open(
-            "w", encoding="utf-8", errors="backslashreplace"
-        )  # noqa: SIM115
+        null = Path(os.devnull)
+        sys.stderr = null.open("w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
 def _named(variant: str) -> str:

@@ -15,7 +15,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import forkserver, popen_forkserver, process, reduction, resource_tracker
+from multiprocessing import (
+    forkserver,
+    popen_forkserver,
+    process,
+    reduction,
+    resource_tracker,
+)
 from multiprocessing.connection import arbitrary_address, wait  # type: ignore[attr-defined]
 from multiprocessing.context import set_spawning_popen
 from multiprocessing.util import (  # type: ignore[attr-defined]
