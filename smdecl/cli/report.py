@@ -87,7 +87,7 @@ def _tell(text: str) -> None:
     except OSError:
         # There is nowhere to tell it; the interpreter would try once more to flush it, at exit, and exit with 120.
         null = Path(os.devnull)
-        sys.stderr = null.open("w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        sys.stderr = null.open("w", encoding="utf-8", errors="backslashreplace")
 
 
 def _named(variant: str) -> str:
