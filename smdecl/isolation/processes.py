@@ -13,7 +13,6 @@ import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
 import pickle
-import shutil
 import signal
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from smdecl import scratch
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
 from smdecl.isolation import confine, confinement_errors, descendants, results
 from smdecl.isolation.confine import Confinement
@@ -120,9 +120,9 @@ def leave() -> None:
     What multiprocessing would do at exit is not done then.
     """
     stop()
-    scratch = multiprocessing.process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
-    if scratch is not None:
-        shutil.rmtree(scratch, ignore_errors=True)
+    place = multiprocessing.process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if place is not None:
+        scratch.remove(Path(place))
 
 
 def abandon(group: Group) -> None:
@@ -217,8 +217,8 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
     stderr = Connection(os.dup(2), readable=False)
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
-    scratch = tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True)
-    environment = {**os.environ, **_PINNED, "TMPDIR": scratch.name, _INSIDE: "1"}
+    place = scratch.make()
+    environment = {**os.environ, **_PINNED, "TMPDIR": str(place), _INSIDE: "1"}
     process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=environment)))
     try:
         with _children:
@@ -239,7 +239,7 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
         for connection in (sender, waiter, stderr, receiver, go):
             connection.close()
         _end(process)
-        scratch.cleanup()
+        scratch.remove(place)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from smdecl import scratch
 from smdecl.checks import check
 from smdecl.config import resolve
 from smdecl.config.hydra_scope import scope
@@ -83,12 +83,10 @@ def _make_again(
 ) -> tuple[str, tuple[Change, ...]]:
     with (
         export.located(composition),
-        tempfile.TemporaryDirectory(
-            prefix="smdecl-", ignore_cleanup_errors=True
-        ) as stage,
+        scratch.directory() as stage,
     ):
         config = check.check(composition, project)
-        again = export.make_release(config, composition, project, Path(stage)).directory
+        again = export.make_release(config, composition, project, stage).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes

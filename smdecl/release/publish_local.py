@@ -14,10 +14,10 @@ import os
 import platform
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from smdecl import scratch
 from smdecl.config.settings import Publish
 from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
@@ -162,7 +162,7 @@ def _remove(directory: Path) -> None:
     with contextlib.suppress(OSError):
         if directory.is_symlink():  # a version may be one, and what it points to is not ours
             directory.unlink()
-    shutil.rmtree(directory, ignore_errors=True)
+    scratch.remove(directory)
 
 
 def _sweep(parent: Path) -> None:

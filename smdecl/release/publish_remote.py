@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from smdecl import scratch
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError, SmdeclError
 from smdecl.names import MESSAGE_FILE
@@ -38,8 +38,8 @@ def place(export_dir: str, subdirectory: str) -> str:
 @contextlib.contextmanager
 def stage(_export_dir: str, _publish: Publish) -> Iterator[Path]:
     """Yields an empty local directory to make the release in; it is removed in the end."""
-    with tempfile.TemporaryDirectory(prefix="smdecl-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
+    with scratch.directory() as directory:
+        yield directory
 
 
 def refuse_early(export_dir: str, publish: Publish) -> None:
