@@ -92,12 +92,14 @@ class Confinement:
         writes: Directories that it may read and write.
         lists: Directories whose names it may see; TensorFlow looks for a checkpoint by them.
         extension: How a project lets it read more files, for errors; empty if it cannot.
+        environment: Names of environment variables that it gets beside those of `environment.reduced`.
     """
 
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
     lists: tuple[Path, ...] = ()
     extension: str = ""
+    environment: frozenset[str] = frozenset()
 
 
 def abi() -> int:

@@ -27,40 +27,25 @@ from typing import Any, TypeVar
 
 from smdecl import scratch
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import confine, confinement_errors, descendants, results
+from smdecl.isolation import confine, confinement_errors, descendants, environment, results
 from smdecl.isolation.confine import Confinement
+from smdecl.isolation.environment import INSIDE, PINNED
 from smdecl.isolation.groups import Group, current, require_wanted
 from smdecl.isolation.results import ResultError
 from smdecl.isolation.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
 
-# Every child begins alike, whatever the environment that smdecl was started from.
-_PINNED = {
-    "PYTHONHASHSEED": "0",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "0",
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "TF_DETERMINISTIC_OPS": "0",
-    "TF_FUNCTION_JIT_COMPILE_DEFAULT": "0",
-    "KERAS_BACKEND": "tensorflow",
-    "KERAS_NNX_ENABLED": "0",
-    # Long sums are split by the number of threads, and so have other bits on a machine with more of them.
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-}
 # The standard library's book of children is the whole process's: each start looks after all of them.
 _children = threading.Lock()
 _PATIENCE = 0.5  # seconds; other starts take a hundredth
 # A child lives for seconds, and little of what it makes is garbage: it collects a hundredth as
 # often as Python would, which still bounds the memory of a long build.
 _GARBAGE = (50_000, 10, 10)
-_INSIDE = "SMDECL_INSIDE"  # set in every child, and in what a child starts
 
 
 def _make_server() -> Server:
-    return Server(["smdecl.pipeline.preload"], _PINNED)
+    return Server(["smdecl.pipeline.preload"], PINNED)
 
 
 _server = _make_server()
@@ -95,7 +80,7 @@ def _require_outside() -> None:
     Raises:
         UsageError: If this process, or one that it descends from, is a child that smdecl started.
     """
-    if _INSIDE in os.environ:
+    if INSIDE in os.environ:
         raise UsageError(
             "smdecl was called by the code of a model while it imports or builds that model; in a script that defines"
             ' the model too, put the call below `if __name__ == "__main__":`'
@@ -218,8 +203,7 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
     stderr = Connection(os.dup(2), readable=False)
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
     place = scratch.make()
-    environment = {**os.environ, **_PINNED, "TMPDIR": str(place), _INSIDE: "1"}
-    process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=environment)))
+    process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=_environment(task, place))))
     try:
         with _children:
             _start_process(process, server, failure)
@@ -240,6 +224,13 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
             connection.close()
         _end(process)
         scratch.remove(place)
+
+
+def _environment(task: _Task, place: Path) -> dict[str, str]:
+    known = dict(os.environ)
+    if task.confinement is not None:
+        known = environment.reduced(known, task.confinement.environment)
+    return {**known, **PINNED, "TMPDIR": str(place), INSIDE: "1"}
 
 
 @dataclass(frozen=True)

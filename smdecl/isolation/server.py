@@ -33,6 +33,7 @@ from multiprocessing.util import (  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
+from smdecl.isolation import environment
 from smdecl.resources import PACKAGE
 
 _COMMAND = "import sys; sys.path[:] = {path!r}; from multiprocessing.forkserver import main; main({fds}, {preload!r})"
@@ -43,14 +44,14 @@ class Server(forkserver.ForkServer):
 
     Args:
         preload: Names of the modules to import before the first fork.
-        environment: Variables to set for the server, beside those of this process.
+        variables: Environment variables to set for the server, beside those of this process that it may have.
     """
 
-    def __init__(self, preload: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, preload: Sequence[str], variables: Mapping[str, str]) -> None:
         super().__init__()
         self._preload = list(preload)
         self._starting = threading.Lock()
-        self._environment = dict(environment)
+        self._variables = dict(variables)
         self._process: subprocess.Popen[bytes] | None = None
 
     def ensure_running(self) -> None:
@@ -80,7 +81,7 @@ class Server(forkserver.ForkServer):
         try:
             self._process = subprocess.Popen(
                 arguments,
-                env={**os.environ, **self._environment},
+                env={**environment.reduced(os.environ), **self._variables},
                 pass_fds=[listener, alive],
                 restore_signals=False,
             )

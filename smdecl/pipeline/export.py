@@ -365,8 +365,9 @@ def _confinement(
     if not is_frameworks:
         extension = "a project names more files to read by reads under [tool.smdecl] in its pyproject.toml"
         reads += [*project.reads, *((project.root,) if project.is_project else ())]
+    declared = frozenset[str]() if is_frameworks else project.environment
     lists = {file.parent for file in named_files.of_weights(config.weights)}
-    return Confinement(tuple(reads), writes, tuple(lists), extension)
+    return Confinement(tuple(reads), writes, tuple(lists), extension, declared)
 
 
 def _level(config: ExportConfig, finding: Finding) -> str:
