@@ -224,42 +224,6 @@ def test_an_output_may_have_tolerances_of_its_own(project):
     export.verify(release.path)
 
 
-def git(root, *commands):
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in commands:
-        subprocess.run(["git", *author, *command], cwd=root, check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a checkout to another user")
-def test_the_commit_is_the_same_for_who_does_not_own_the_checkout(project):
-    git(project.root, ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All"])
-    project.write("hook", "#!/bin/sh\ntouch started\n").chmod(0o755)
-    git(project.root, ["config", "core.fsmonitor", str(project.root / "hook")])
-    below = project.root / "below"
-    below.mkdir()
-    before = manifest._source(project.root, ())
-
-    for path in (project.root, *project.root.rglob("*")):
-        os.chown(path, 4242, 4242)
-
-    assert before is not None
-    assert manifest._source(project.root, ()) == before
-    assert manifest._source(below, ()) == before
-    assert not (project.root / "started").exists()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a checkout to another user")
-def test_a_repository_that_another_user_has_put_above_a_project_is_none_of_it(project):
-    git(project.root, ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All"])
-    below = project.root / "below"
-    below.mkdir()
-
-    for path in (project.root, *project.root.glob(".git")):
-        os.chown(path, 4242, 4242)
-
-    assert manifest._source(below, ()) is None
-
-
 def test_a_tolerance_that_was_read_from_the_environment_is_told_where_it_is_not_known(project, monkeypatch):
     project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["CLOSE"]\n')
     monkeypatch.setenv("CLOSE", "0.5")

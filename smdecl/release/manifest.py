@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ from typing import Any
 from smdecl import files, schema
 from smdecl.errors import Problem, VerificationError
 from smdecl.names import ASSETS, MESSAGE_FILE, OWN_FILES, VARIABLES
-from smdecl.release import manifest_versions, provenance, signing
+from smdecl.release import git, manifest_versions, provenance, signing
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.records import OPTIONAL, CustomOpsRecord, SignatureRecord
 
@@ -81,7 +80,7 @@ def write(
         "files": listed,
         "inputs": {**sources.inputs, **sources.modules},
         "environment": dict(sources.environment),
-        "source": _source(project_root, sources.modules),
+        "source": git.source(project_root, sources.modules),
     }
     if sources.custom_ops:
         manifest["custom_ops"] = plain(sources.custom_ops)
@@ -335,40 +334,3 @@ def _regular_files(directory: Path) -> Iterator[tuple[str, Path]]:
     found = {name for name, entry in files.walk(directory) if entry.is_file()}
     for name in _as_sha256sum_lists(found.difference(UNLISTED)):
         yield name, directory / name
-
-
-def _source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
-    """Returns the commit of the project and whether it has the code that ran; None outside of git."""
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    # Releases often land in the project's own folder: of the files that git does not track, only modules count.
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    unknown = _git(root, "ls-files", "--others", "--", *modules) if modules else ""
-    return {"commit": commit, "clean": changed == "" and unknown == ""}
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    # A hook of git sets variables that lead to its own repository. Another thread may change the rest meanwhile.
-    environment = {name: os.environ.get(name, "") for name in list(os.environ) if not name.startswith("GIT_")}
-    # Asked, git starts what the repository's config names, and writes its index anew, which starts a hook.
-    command = ["git", "-C", str(root), "--no-optional-locks", "-c", "core.fsmonitor=false", *_trusted(root), *arguments]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
-        return None
-    return done.stdout.strip()
-
-
-def _trusted(root: Path) -> Iterator[str]:
-    """Yields the options that make git read a checkout of another user, as the same commit for everybody.
-
-    Where the project is that user's too: whose code runs here may have git read their config. The repository that
-    somebody else has put above a project is none of it.
-    """
-    top = next((place for place in (root, *root.parents) if os.path.lexists(place / ".git")), root)
-    if not os.path.lexists(top / ".git"):
-        return
-    owners = {top.stat().st_uid, (top / ".git").lstat().st_uid}
-    if owners == {root.stat().st_uid}:
-        yield from ("-c", f"safe.directory={top}")
