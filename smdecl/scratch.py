@@ -79,7 +79,9 @@ def _empty(name: str, top: int) -> list[str]:
                 if not _is_directory(entry, place):
                     os.unlink(entry, dir_fd=place)
                     continue
-                _permit(entry, place)  # its entry for the directory above it is written too
+                _permit(
+                    entry, place
+                )  # its entry for the directory above it is written too
                 new = secrets.token_hex(8)
                 os.rename(entry, new, src_dir_fd=place, dst_dir_fd=top)
                 moved.append(new)

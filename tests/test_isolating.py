@@ -158,7 +158,7 @@ def test_what_a_child_leaves_in_its_temporary_directory_is_removed():
 
 
 def sleep_beside_a_child(path):
-    child = subprocess.Popen(["sleep", "3600"])
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     Path(path).write_text(f"{os.getpid()} {child.pid}")
     time.sleep(3600)
 

@@ -27,7 +27,13 @@ from typing import Any, TypeVar
 
 from smdecl import scratch
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import confine, confinement_errors, descendants, environment, results
+from smdecl.isolation import (
+    confine,
+    confinement_errors,
+    descendants,
+    environment,
+    results,
+)
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
 from smdecl.isolation.groups import Group, current, require_wanted
