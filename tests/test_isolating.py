@@ -1,5 +1,6 @@
 """Functions run in pristine processes, and what becomes of those that die."""
 
+import ast
 import ctypes
 import gc
 import os
@@ -43,6 +44,27 @@ def frozen():
 
 def test_what_the_server_imported_is_ignored_by_the_collector_of_a_child():
     assert run(frozen) > 100_000
+
+
+def imported_by(file):
+    """Returns the modules of smdecl that a file imports, in the bodies of its functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("smdecl"):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if (ROOT / f"{name.replace('.', '/')}.py").is_file()}
+
+
+def not_imported(names):
+    return sorted(names - sys.modules.keys())
+
+
+@pytest.mark.parametrize("name", ["worker", "loader_processes"])
+def test_the_server_has_imported_what_each_child_needs(name):
+    needed = imported_by(ROOT / f"smdecl/pipeline/{name}.py")
+
+    assert len(needed) > 3
+    assert run(not_imported, needed) == []
 
 
 class Cycle:

@@ -29,7 +29,27 @@ gc.disable()
 with _silent_stderr():
     import tensorflow  # noqa: F401 - before what would import a part of it
 
+    from smdecl.exporting import (  # noqa: F401
+        build,
+        contract,
+        expose,
+        imports,
+        keras_models,
+        methods,
+        save,
+        source_lines,
+        trace,
+        untracked,
+    )
+    from smdecl.pipeline import loader_processes, worker  # noqa: F401
     from smdecl.savedmodel import auditing, inspection  # noqa: F401
+    from smdecl.verification import (  # noqa: F401
+        examples,
+        reference,
+        stored_examples,
+        verify,
+        warmup,
+    )
 
 gc.freeze()  # with no collection before it: that takes 0.2 s and finds next to nothing
 gc.enable()
