@@ -174,8 +174,8 @@ def audited(message):
 
 
 @pytest.mark.parametrize(("make", "n", "rule", "count"), [
-    (calls_that_take_other_outputs, 300, "unused_inputs", 1),
-    (signatures_that_take_other_outputs, 300, "unused_inputs", 1200),
+    pytest.param(calls_that_take_other_outputs, 300, "unused_inputs", 1, marks=pytest.mark.slow),
+    pytest.param(signatures_that_take_other_outputs, 300, "unused_inputs", 1200, marks=pytest.mark.slow),
     (loop_that_shifts_its_variables, 100, "unused_inputs", 1),
     (nested_branches, 50, "unused_inputs", 1),
     (node_of_many_outputs, 200, "unused_inputs", 1),

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import (
     AttrValue,
+    FunctionDef,
     MetaGraphDef,
     NameAttrList,
     NodeDef,
@@ -54,28 +54,67 @@ def _ops(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
 
 
 def _nodes(old_graph: MetaGraphDef, new_graph: MetaGraphDef) -> Iterator[Change]:
-    old, new = _by_place(old_graph), _by_place(new_graph)
+    old, new = _Nodes(old_graph), _Nodes(new_graph)
+    both = [place for place in old.places if place in new.places]
     kinds = {
-        "is gone": [place for place in old if place not in new],
-        "is new": [place for place in new if place not in old],
+        "is gone": [place for place in old.places if place not in new.places],
+        "is new": [place for place in new.places if place not in old.places],
         "": [
             place
-            for place in old
-            if place in new and serialized(old[place]) != serialized(new[place])
+            for place in both
+            if serialized(old.plain(place)) != serialized(new.plain(place))
         ],
     }
     for how, places in kinds.items():
         for place in places[:_NAMED]:
             where = "/".join(filter(None, place))
-            yield Change("nodes", where, how or _node(old[place], new[place]))
+            yield Change(
+                "nodes", where, how or _node(old.plain(place), new.plain(place))
+            )
         if len(places) > _NAMED:
             yield Change(
                 "nodes", "", f"{len(places) - _NAMED} more, each {how or 'is another'}"
             )
 
 
-def _by_place(graph: MetaGraphDef) -> dict[_Place, NodeDef]:
-    """Returns every node by function and name, functions without the numbers that TensorFlow draws for their names."""
+class _Nodes:
+    """The nodes of a graph by function and name, functions without the numbers that TensorFlow draws for their names.
+
+    Attributes:
+        places: The node at each place, as the graph has it; None where a function returns.
+    """
+
+    def __init__(self, graph: MetaGraphDef) -> None:
+        self._names = _unnumbered_names(graph)
+        functions = graph.graph_def.library.function
+        # Two parts: joined, many nodes of a function with a long name would take much memory.
+        self.places: dict[_Place, NodeDef | None] = {
+            ("", node.name): node for node in graph.graph_def.node
+        }
+        for function in sorted(
+            functions, key=lambda each: self._names[each.signature.name]
+        ):
+            name = self._names[function.signature.name]
+            for node in function.node_def:
+                self.places[name, node.name] = node
+        self._returning: dict[_Place, FunctionDef] = {}
+        for function in functions:
+            place = self._names[function.signature.name], "return"
+            self.places[place] = None
+            self._returning[place] = function
+
+    def plain(self, place: _Place) -> NodeDef:
+        """Returns the node at a place as it is compared: a copy, of which a graph has too many to keep."""
+        node = self.places[place]
+        if node is not None:
+            return _unnumbered(node, self._names)
+        returned = sorted(self._returning[place].ret.items())
+        return node_def_pb2.NodeDef(
+            op="return", input=[f"{name}={source}" for name, source in returned]
+        )
+
+
+def _unnumbered_names(graph: MetaGraphDef) -> dict[str, str]:
     names: dict[str, str] = {}
     stems: Counter[str] = Counter()
     # The library is in the order of a hash table; of two functions alike, the lower number is the one made first.
@@ -88,16 +127,7 @@ def _by_place(graph: MetaGraphDef) -> dict[_Place, NodeDef]:
         )
         stems[stem] += 1
         names[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
-    found: dict[_Place, NodeDef] = {}
-    places = sorted(all_nodes(graph), key=lambda place: names.get(place[0], ""))
-    for function, node in places:
-        # Two parts: joined, many nodes of a function with a long name would take much memory.
-        found[names.get(function, ""), node.name] = _unnumbered(node, names)
-    for function in graph.graph_def.library.function:
-        results = [f"{name}={source}" for name, source in sorted(function.ret.items())]
-        returned = node_def_pb2.NodeDef(op="return", input=results)
-        found[names[function.signature.name], "return"] = returned
-    return found
+    return names
 
 
 def _unnumbered(node: NodeDef, names: Mapping[str, str]) -> NodeDef:

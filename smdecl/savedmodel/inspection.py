@@ -41,6 +41,7 @@ from smdecl.savedmodel.structured_value import composite_spec, constant, shape
 SERVE = "serve"
 _LARGEST = (1 << 31) - 1  # bytes of a message, as protobuf takes them
 _LARGEST_TEXT = 1 << 25  # bytes; parsing takes a second for a million
+_MOST_GRAPHS = 10_000  # an empty one takes two bytes; a file of TensorFlow has a few
 _ASSETS = "saved_model_assets"  # the collection of TensorFlow 1
 
 
@@ -76,6 +77,11 @@ def read(directory: Path) -> SavedModel:
         ) from error
     if not message.meta_graphs:
         raise ContractError(f"{str(path)!r} holds no MetaGraphDef")
+    if len(message.meta_graphs) > _MOST_GRAPHS:
+        found = (
+            f"{len(message.meta_graphs)} MetaGraphDefs; expected at most {_MOST_GRAPHS}"
+        )
+        raise ContractError(f"{str(path)!r} holds {found}")
     return message
 
 
@@ -154,7 +160,13 @@ def assets(graph: MetaGraphDef) -> list[str]:
 
 
 def _record(graph: MetaGraphDef) -> SavedModelRecord:
-    nodes = list(all_nodes(graph))
+    devices: set[str] = set()
+    ops: Counter[str] = Counter()
+    for _, node in all_nodes(
+        graph
+    ):  # not in a list: a node of two bytes would take hundreds
+        devices.add(node.device)
+        ops[node.op] += 1
     functions = sorted(saved_functions(graph), key=lambda pair: pair[0])
     keys = sorted({*graph.signature_def} - {*RESERVED_KEYS})
     return SavedModelRecord(
@@ -163,8 +175,8 @@ def _record(graph: MetaGraphDef) -> SavedModelRecord:
         variables=tuple(_variables(graph)),
         functions={name: function for name, function in functions if function.traces},
         assets=tuple(assets(graph)),
-        devices=tuple(sorted({node.device for _, node in nodes if node.device})),
-        ops=dict(sorted(Counter(node.op for _, node in nodes).items())),
+        devices=tuple(sorted(filter(None, devices))),
+        ops=dict(sorted(ops.items())),
     )
 
 
