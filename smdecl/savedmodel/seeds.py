@@ -179,10 +179,10 @@ class _Signature:
         while pending:
             caller, node = pending.pop()
             self._calls.append((caller, node))
-            for name in self._body(caller).called(node.name):
+            for name in self._bodies.of(caller).called(node.name):
                 if name not in self._functions:
                     self._functions[name] = None
-                    body = self._body(name)
+                    body = self._bodies.of(name)
                     pending += [(name, body.nodes[inner]) for inner in body.runs]
 
     def draws(self, outputs: list[str], seen: set[_Value]) -> Iterator[Draw]:
@@ -190,7 +190,7 @@ class _Signature:
         drawing = [
             (name, node)
             for name in self._functions
-            for node in self._body(name).drawing
+            for node in self._bodies.of(name).drawing
         ]
         drawing = [
             (name, node) for name, node in drawing if (name, node.name) not in seen
@@ -198,7 +198,7 @@ class _Signature:
         writing = [
             (name, node)
             for name in self._functions
-            for node in self._body(name).writing
+            for node in self._bodies.of(name).writing
         ]
         if not drawing or not writing:
             return
@@ -217,9 +217,6 @@ class _Signature:
         for (function, node), variables in zip(drawing, found, strict=True):
             if variables & written and (function, node.name) in used:
                 yield Draw(function, node, variables & written)
-
-    def _body(self, name: str) -> _Body:
-        return self._bodies.of(name)
 
 
 class _Origins:
