@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 import smdecl
 from smdecl.cli import main
 from smdecl.errors import ModelError
@@ -26,7 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update-golden", action="store_true", help="write what was got where a golden file differs")
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write what was got where a golden file differs",
+    )
 
 
 def pytest_configure():
@@ -79,7 +82,9 @@ class Project:
         return spawn_cli(*arguments, cwd=self.root, **options)
 
 
-def run_cli(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs the command line in this process, which has imported TensorFlow for its children.
 
     It takes a tenth of the time of a new process. `spawn_cli` is for what only a process shows:
@@ -112,7 +117,9 @@ def _unchanged_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(logging.config, "dictConfig", _refuse_logging)
-        for place in reversed([str(cwd), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]):
+        for place in reversed(
+            [str(cwd), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+        ):
             patch.syspath_prepend(place)
         for name, value in env.items():
             patch.setenv(name, value)
@@ -202,7 +209,9 @@ def project(tmp_path, monkeypatch):
 def tree(directory: Path) -> dict[str, bytes]:
     """Returns every file under a directory with its bytes."""
     return {
-        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
     }
 
 

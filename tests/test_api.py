@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
-
 import smdecl
+from omegaconf import OmegaConf
 from smdecl.errors import UsageError, VerificationError
+
 from tests.conftest import ROOT
 
 
@@ -51,7 +51,11 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
     release = smdecl.export(config)
     verified = smdecl.verify(str(release.path))
     again = smdecl.reproduce(release.path)
-    assert (verified.path, verified.digest, verified.examples) == (release.path, release.digest, {"serving_default": 3})
+    assert (verified.path, verified.digest, verified.examples) == (
+        release.path,
+        release.digest,
+        {"serving_default": 3},
+    )
     assert "saved_model.pb" in verified.files
     assert (verified.is_signed, verified.key) == (False, None)
     assert (again.path, again.digest, again.changes) == (release.path, release.digest, ())
@@ -65,16 +69,34 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: smdecl.compose("model=adder"), "overrides: expected a list of strings, got the string 'model=adder'"),
-        (lambda: smdecl.compose(["seed=1", 2]), "overrides: expected a list of strings, got int in it"),
+        (
+            lambda: smdecl.compose("model=adder"),
+            "overrides: expected a list of strings, got the string 'model=adder'",
+        ),
+        (
+            lambda: smdecl.compose(["seed=1", 2]),
+            "overrides: expected a list of strings, got int in it",
+        ),
         (lambda: smdecl.compose(config_dir=["here", "nowhere"]), "no directory '.*nowhere'"),
         (lambda: smdecl.export("model=adder"), "config: expected .*, got the string 'model=adder'"),
         (lambda: smdecl.check(["model=adder"]), "config: expected .*, got list"),
-        (lambda: smdecl.check(smdecl.compose(), trust_packages="net"), "trust_packages: expected a list of strings"),
+        (
+            lambda: smdecl.check(smdecl.compose(), trust_packages="net"),
+            "trust_packages: expected a list of strings",
+        ),
         (lambda: smdecl.sweep("model=adder,scaler"), "overrides: expected a list of strings"),
-        (lambda: smdecl.sweep(["model=adder,scaler"], jobs=0), "jobs: expected an integer of at least 1, got 0"),
-        (lambda: smdecl.verify("exports", allow_ops="ReadFile"), "allow_ops: expected a list of strings"),
-        (lambda: smdecl.inspect("gs://models/1"), "'gs://models/1' is a URL; expected a local directory"),
+        (
+            lambda: smdecl.sweep(["model=adder,scaler"], jobs=0),
+            "jobs: expected an integer of at least 1, got 0",
+        ),
+        (
+            lambda: smdecl.verify("exports", allow_ops="ReadFile"),
+            "allow_ops: expected a list of strings",
+        ),
+        (
+            lambda: smdecl.inspect("gs://models/1"),
+            "'gs://models/1' is a URL; expected a local directory",
+        ),
         (lambda: smdecl.diff("nowhere", Path("here")), "nowhere"),
     ],
 )
@@ -98,9 +120,17 @@ def test_of_several_config_directories_the_first_wins(project):
 def test_a_sweep_returns_what_became_of_each_variant_and_prints_nothing(project, capfd):
     found = smdecl.sweep(["model=adder,scaler,addr"], jobs=2)
 
-    assert [variant.overrides for variant in found] == [("model=adder",), ("model=scaler",), ("model=addr",)]
+    assert [variant.overrides for variant in found] == [
+        ("model=adder",),
+        ("model=scaler",),
+        ("model=addr",),
+    ]
     assert [variant.exit_code for variant in found] == [0, 0, 2]
-    assert [variant.path for variant in found] == ["exports/adder/model=adder/1", "exports/scaler/model=scaler/1", None]
+    assert [variant.path for variant in found] == [
+        "exports/adder/model=adder/1",
+        "exports/scaler/model=scaler/1",
+        None,
+    ]
     assert smdecl.inspect(found[0].path).release.digest == found[0].digest
     assert "did you mean 'adder'" in found[2].errors[0]
     assert capfd.readouterr() == ("", "")
@@ -108,19 +138,26 @@ def test_a_sweep_returns_what_became_of_each_variant_and_prints_nothing(project,
 
 MAPPING = {
     "model": {"_target_": "smdecl.models.Scaler", "factor": 2.0},
-    "signatures": {"serving_default": {"method": "add", "inputs": {"x": {"shape": (), "dtype": "float32"}}}},
+    "signatures": {
+        "serving_default": {"method": "add", "inputs": {"x": {"shape": (), "dtype": "float32"}}}
+    },
 }
 
 
 def test_a_mapping_is_laid_over_the_defaults():
-    config = smdecl.check({**MAPPING, "audit": {"consumer": {"tensorflow": "2.16"}}, "export_dir": Path("out")}).config
+    config = smdecl.check(
+        {**MAPPING, "audit": {"consumer": {"tensorflow": "2.16"}}, "export_dir": Path("out")}
+    ).config
 
     assert (config.name, config.export_dir, config.seed) == ("Scaler", "out", 0)
     assert list(config.signatures) == ["serving_default"]
     assert config.signatures["serving_default"].inputs["x"].shape == ()
     assert (config.audit.consumer, config.audit.levels["consumer"]) == ("2.16", "error")
     assert smdecl.check({}).config == smdecl.check(smdecl.compose()).config
-    assert smdecl.check(OmegaConf.create({"name": "n", "export_dir": "to/${name}"})).config.export_dir == "to/n"
+    assert (
+        smdecl.check(OmegaConf.create({"name": "n", "export_dir": "to/${name}"})).config.export_dir
+        == "to/n"
+    )
     assert smdecl.check({"name": "n", "export_dir": "to/${name}"}).config.export_dir == "to/n"
 
 

@@ -14,13 +14,22 @@ from tests.conftest import ROOT
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     directory = tmp_path_factory.mktemp("digits") / "digits"
-    shutil.copytree(ROOT / "examples" / "digits", directory, ignore=shutil.ignore_patterns("__pycache__", "exports"))
+    shutil.copytree(
+        ROOT / "examples" / "digits",
+        directory,
+        ignore=shutil.ignore_patterns("__pycache__", "exports"),
+    )
     return directory
 
 
 def run(digits, *command):
     done = subprocess.run(
-        [sys.executable, *command], cwd=digits, capture_output=True, text=True, check=False, env=with_package()
+        [sys.executable, *command],
+        cwd=digits,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=with_package(),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -36,7 +45,10 @@ def test_the_exported_classifier_is_as_accurate_as_the_trained_one_in_both_loade
     accuracy = re.search(r"held-out accuracy (\d\.\d{4})", trained).group(1)
     assert float(accuracy) > 0.9
 
-    assert run(digits, "-m", "smdecl", "--config-dir", "conf", "release=digits") == "exports/digits/1\n"
+    assert (
+        run(digits, "-m", "smdecl", "--config-dir", "conf", "release=digits")
+        == "exports/digits/1\n"
+    )
 
     assert run(digits, "evaluate.py", "exports/digits/1").splitlines() == [
         f"tf.saved_model.load: accuracy {accuracy}",

@@ -1,7 +1,6 @@
 """What an error says of secrets: their names, and nothing of their values."""
 
 import pytest
-
 from smdecl.errors import Problem
 
 

@@ -16,6 +16,10 @@ def script():
 
 
 def test_the_files_are_current(script):
-    stale = [name for name, text in script.texts().items() if (ROOT / name).read_text(encoding="utf-8") != text]
+    stale = [
+        name
+        for name, text in script.texts().items()
+        if (ROOT / name).read_text(encoding="utf-8") != text
+    ]
 
     assert stale == [], "run: python scripts/generate.py"

@@ -8,17 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
-
 import smdecl
+import tensorflow as tf
 from smdecl.errors import UsageError
+
 from tests.conftest import ROOT
 from tests.waiting import wait_for
 
 
 def test_after_an_interrupted_sweep_the_process_exports_all_the_same(project, interruptible):
     project.write(
-        "mynet.py", "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n"
+        "mynet.py",
+        "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n",
     )
     script = project.write(
         "script.py",
@@ -44,7 +45,10 @@ def test_within_a_tf_function_it_says_so(project):
         smdecl.export(composition)
 
     # AutoGraph wraps what is raised in a body into an error of its own, with the text kept.
-    with pytest.raises(Exception, match="UsageError: .*called from within the body of a tf.function; call it outside"):
+    with pytest.raises(
+        Exception,
+        match="UsageError: .*called from within the body of a tf.function; call it outside",
+    ):
         body()
 
 
@@ -239,7 +243,9 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("what", ["compose", pytest.param("compose --export", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "what", ["compose", pytest.param("compose --export", marks=pytest.mark.slow)]
+)
 def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
     script = project.write("host.py", HOST)
     project.write("hostconf/__init__.py", "")
@@ -247,7 +253,9 @@ def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
     project.write("hostconf/side/a.yaml", "name: a\n")
     project.write("hostconf/side/b.yaml", "name: b\n")
     for number in range(2):
-        project.write(f"dir{number}/release/mine.yaml", f"# @package _global_\nseed: {number + 10}\n")
+        project.write(
+            f"dir{number}/release/mine.yaml", f"# @package _global_\nseed: {number + 10}\n"
+        )
     done = subprocess.run(
         [sys.executable, script, "hydra.run.dir=out", "hydra.output_subdir=null"],
         cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "WHAT": what, "MODEL": str(MODEL)},
@@ -255,7 +263,9 @@ def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
         timeout=300, check=False,
     )  # fmt: skip
 
-    printed = [line for line in done.stdout.splitlines() if not line.startswith("[")]  # the host's own log
+    printed = [
+        line for line in done.stdout.splitlines() if not line.startswith("[")
+    ]  # the host's own log
     assert printed == (["exports/n/1"] if "export" in what else []) + ["done"], done.stderr
 
 
@@ -266,7 +276,12 @@ def test_a_program_that_has_not_used_hydra_yet_finds_it_unused():
         "print(set(Singleton._instances) - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
     assert done.stdout == "set()\n", done.stderr

@@ -50,7 +50,9 @@ def environment(directory, *pip):
 
 def run(command, cwd, **env):
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env={**plain, **env})
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env={**plain, **env}
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -67,7 +69,13 @@ def require_export(python, directory):
     assert run([python.parent / "smdecl", *arguments], directory) == ["exports/mine/2"]
     assert run([python.parent / "smdecl", "init", "new"], directory)[0] == "new/.gitignore"
     assert (directory / "new" / ".smdecl" / "schemas" / "model.schema.json").is_file()
-    assert run([python.parent / "smdecl", "check", "--config-dir", "conf", "release=net"], directory / "new") == []
+    assert (
+        run(
+            [python.parent / "smdecl", "check", "--config-dir", "conf", "release=net"],
+            directory / "new",
+        )
+        == []
+    )
 
 
 def test_from_a_checkout(source, tmp_path):
@@ -92,7 +100,11 @@ def test_from_a_wheel(source, tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     python = environment(tmp_path / "venv", str(wheel))
 
-    assert Path(run([python, "-c", SCRIPT], tmp_path)[1]).parts[-3:] == ("site-packages", "smdecl", "conf")
+    assert Path(run([python, "-c", SCRIPT], tmp_path)[1]).parts[-3:] == (
+        "site-packages",
+        "smdecl",
+        "conf",
+    )
     work = tmp_path / "work"
     work.mkdir()
     require_export(python, work)

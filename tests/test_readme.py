@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from smdecl.cli import init
+
 from tests.conftest import ROOT, run_cli
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -41,7 +41,10 @@ def blocks(page) -> Iterator[tuple[str, str, str | None]]:
 
 
 def runs_something(page):
-    return any(language == "console" or (language == "python" and not name) for language, _, name in blocks(page))
+    return any(
+        language == "console" or (language == "python" and not name)
+        for language, _, name in blocks(page)
+    )
 
 
 def is_like(expected, got):
@@ -107,9 +110,20 @@ class Shell:
 
     def spawn(self, command):
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "COLUMNS": "120"}
+        env = {
+            **os.environ,
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "COLUMNS": "120",
+        }
         return subprocess.run(
-            ["bash", "-c", command], cwd=self.directory, env=env, text=True, capture_output=True, check=False
+            ["bash", "-c", command],
+            cwd=self.directory,
+            env=env,
+            text=True,
+            capture_output=True,
+            check=False,
         )
 
 
@@ -128,7 +142,11 @@ def test_the_site_builds_without_warnings(tmp_path):
 
 
 def test_every_test_file_that_a_page_names_is_there():
-    named = {found for page in PAGES for found in re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)`", text_of(page))}
+    named = {
+        found
+        for page in PAGES
+        for found in re.findall(r"`(?:tests/)?((?:\w+/)*test_\w+\.py)`", text_of(page))
+    }
 
     assert len(named) > 20
     assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []
@@ -139,11 +157,17 @@ def test_every_audit_rule_has_a_row_with_its_default():
     table = text_of("audit.md").partition("## Rules")[2]
     rows = dict(re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", table, re.M))
 
-    assert rows == {**levels, "untraced_functions": "see below", "consumer": levels["consumer"]["level"]}
+    assert rows == {
+        **levels,
+        "untraced_functions": "see below",
+        "consumer": levels["consumer"]["level"],
+    }
 
 
 def test_the_blocks_that_show_files_of_a_new_project_are_those_files():
-    shown = {name: text for _, text, name in blocks("index.md") if name and name.startswith("conf/")}
+    shown = {
+        name: text for _, text, name in blocks("index.md") if name and name.startswith("conf/")
+    }
 
     assert set(shown) == {"conf/model/net.yaml", "conf/signatures/net.yaml"}
     for name, text in shown.items():

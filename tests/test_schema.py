@@ -7,12 +7,12 @@ import re
 
 import jsonschema
 import pytest
-import yaml
-
 import smdecl
+import yaml
 from smdecl import resources, schema
 from smdecl.errors import InternalError
 from smdecl.exporting import options
+
 from tests.conftest import ROOT
 
 NAMES = (
@@ -47,14 +47,30 @@ def test_the_save_options_are_those_of_tensorflow():
     own = {name: parameter.default for name, parameter in signature.items()}
     defaults = yaml.safe_load((ROOT / "conf" / "export.yaml").read_text())["options"]
     described = schema.load("config")["properties"]["options"]
-    page = (ROOT / "docs" / "reference" / "config.md").read_text().partition("\n## options\n")[2].partition("\n## ")[0]
+    page = (
+        (ROOT / "docs" / "reference" / "config.md")
+        .read_text()
+        .partition("\n## options\n")[2]
+        .partition("\n## ")[0]
+    )
     documented = re.findall(r"^\| `(\w+)`", page, re.MULTILINE)
 
-    assert own.keys() - described["properties"].keys() == set(), "add it to schemas/config.schema.json"
+    assert own.keys() - described["properties"].keys() == set(), (
+        "add it to schemas/config.schema.json"
+    )
     # The installed TensorFlow may be an older one.
-    assert described["properties"].keys() - own.keys() <= options.SINCE.keys(), "TensorFlow does not have it"
-    assert {name: defaults.get(name, "missing") for name in own} == own, "set it in conf/export.yaml"
-    assert defaults.keys() == described["properties"].keys() == set(described["required"]) == set(documented)
+    assert described["properties"].keys() - own.keys() <= options.SINCE.keys(), (
+        "TensorFlow does not have it"
+    )
+    assert {name: defaults.get(name, "missing") for name in own} == own, (
+        "set it in conf/export.yaml"
+    )
+    assert (
+        defaults.keys()
+        == described["properties"].keys()
+        == set(described["required"])
+        == set(documented)
+    )
 
 
 def test_the_dtypes_are_all_that_tensorflow_can_name():
@@ -65,7 +81,9 @@ def test_the_dtypes_are_all_that_tensorflow_can_name():
 
 
 def test_a_record_of_smdecls_own_that_breaks_its_schema_is_a_bug():
-    with pytest.raises(InternalError, match="loaders: is missing; takes a list \\(verification schema\\)"):
+    with pytest.raises(
+        InternalError, match="loaders: is missing; takes a list \\(verification schema\\)"
+    ):
         schema.require("verification", {"examples": {}, "failures": []})
 
 
@@ -74,16 +92,26 @@ def test_a_config_is_json():
 
 
 def test_the_schemas_of_config_files_are_those_of_the_config():
-    spec = importlib.util.spec_from_file_location("make_file_schemas", ROOT / "scripts" / "make_file_schemas.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_file_schemas", ROOT / "scripts" / "make_file_schemas.py"
+    )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    written = {path.name: path.read_text(encoding="utf-8") for path in resources.file_schema_dir().iterdir()}
+    written = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in resources.file_schema_dir().iterdir()
+    }
 
     assert script.texts() == written, "run: python scripts/make_file_schemas.py"
 
 
 def test_the_primary_config_has_a_value_for_every_key_of_every_group():
-    config, primary = schema.load("config"), yaml.safe_load((ROOT / "conf" / "export.yaml").read_text())
+    config, primary = (
+        schema.load("config"),
+        yaml.safe_load((ROOT / "conf" / "export.yaml").read_text()),
+    )
 
     for group in ("audit", "devices", "options", "publish", "verify"):
-        assert set(primary[group]) == set(config["properties"][group]["properties"]), "add it to conf/export.yaml"
+        assert set(primary[group]) == set(config["properties"][group]["properties"]), (
+            "add it to conf/export.yaml"
+        )

@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 import tensorflow as tf
-
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.exporting import build
 from smdecl.isolation import processes
+
 from tests.conftest import run_script
 from tests.shared import made_once
 

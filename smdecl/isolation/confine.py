@@ -25,7 +25,11 @@ from typing import Any
 
 from smdecl import resources
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # system calls, on every architecture
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = (
+    444,
+    445,
+    446,
+)  # system calls, on every architecture
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
 _SET_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER_MODE = 38, 22, 2  # of prctl
@@ -106,7 +110,10 @@ def abi() -> int:
     """Returns the version of Landlock's interface in this kernel; 0 if there is none."""
     if sys.platform != "linux":
         return 0
-    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)))
+    return max(
+        0,
+        int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)),
+    )
 
 
 def describe() -> str:
@@ -114,9 +121,15 @@ def describe() -> str:
     version = abi()
     if version == 0:
         return "confinement: none; this kernel has no Landlock (Linux 5.13 and later have it)"
-    lacks = [name for name, since in (("TCP", _TCP_SINCE), ("signals", _SCOPES_SINCE)) if version < since]
+    lacks = [
+        name
+        for name, since in (("TCP", _TCP_SINCE), ("signals", _SCOPES_SINCE))
+        if version < since
+    ]
     without = f", without {' and '.join(lacks)}" if lacks else ""
-    filtered = "" if platform.machine() in _MACHINES else ", without a filter for sockets"
+    filtered = (
+        "" if platform.machine() in _MACHINES else ", without a filter for sockets"
+    )
     return f"confinement: Landlock ABI {version}{without}{filtered}"
 
 
@@ -146,7 +159,9 @@ def confine(confinement: Confinement, scratch: Path) -> bool:
         for directory in confinement.lists:
             _allow(ruleset, directory, _READ_DIR)
         for device in _devices():
-            _allow(ruleset, device, (_READ_FILE | _WRITE_FILE | _IOCTL_DEVICE) & handled)
+            _allow(
+                ruleset, device, (_READ_FILE | _WRITE_FILE | _IOCTL_DEVICE) & handled
+            )
         writes = handled & ~(_MAKE_CHARACTER_DEVICE | _MAKE_BLOCK_DEVICE)
         for directory in (*confinement.writes, scratch):
             _allow(ruleset, directory, writes)
@@ -160,7 +175,11 @@ def confine(confinement: Confinement, scratch: Path) -> bool:
 
 def _readable(reads: Iterable[Path]) -> list[Path]:
     """Returns what may be read, without what lies in another of the places."""
-    libraries = [Path(place) for place in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if place]
+    libraries = [
+        Path(place)
+        for place in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        if place
+    ]
     own = [resources.conf_dir(), resources.schema_dir(), resources.start_dir()]
     places = [*map(Path, _SYSTEM), *_python(), *libraries, *own, *reads]
     real = {Path(os.path.realpath(place)) for place in places}
@@ -170,7 +189,11 @@ def _readable(reads: Iterable[Path]) -> list[Path]:
 def _python() -> Iterator[Path]:
     """Yields the places of Python, of installed packages, and of the packages that are imported by now."""
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
-    site = {place for place in sys.path if place.endswith(("site-packages", "dist-packages"))}
+    site = {
+        place
+        for place in sys.path
+        if place.endswith(("site-packages", "dist-packages"))
+    }
     yield from map(Path, prefixes | site)
     known = tuple(f"{place}{os.sep}" for place in prefixes | site)
     for name, module in list(sys.modules.items()):
@@ -181,7 +204,9 @@ def _python() -> Iterator[Path]:
 
 def _devices() -> Iterator[Path]:
     with suppress(OSError):
-        yield from (place for place in Path("/dev").iterdir() if place.name.startswith(_DEVICES))
+        yield from (
+            place for place in Path("/dev").iterdir() if place.name.startswith(_DEVICES)
+        )
 
 
 def _create_ruleset(version: int, handled: int) -> int:
@@ -224,7 +249,10 @@ class _Instruction(ctypes.Structure):
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction)))
+    _fields_ = (
+        ("length", ctypes.c_uint16),
+        ("instructions", ctypes.POINTER(_Instruction)),
+    )
 
 
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # of classic BPF
@@ -242,7 +270,12 @@ def _filter_calls() -> None:
     if machine is None:
         return
     allow, refuse = (_RETURN, 0, 0, _ALLOWED), (_RETURN, 0, 0, _REFUSED)
-    lines = [(_LOAD, 0, 0, _ARCHITECTURE), (_IF_EQUAL, 1, 0, machine.audit), refuse, (_LOAD, 0, 0, _NUMBER)]
+    lines = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_IF_EQUAL, 1, 0, machine.audit),
+        refuse,
+        (_LOAD, 0, 0, _NUMBER),
+    ]
     lines += [(_IF_AT_LEAST, 0, 1, _X32), refuse]
     for number in machine.refused:
         lines += [(_IF_EQUAL, 0, 1, number), refuse]

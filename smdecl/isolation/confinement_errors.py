@@ -27,7 +27,11 @@ def explained(error: SmdeclError, confinement: Confinement) -> SmdeclError:
     problems = []
     for problem in error.problems:
         is_refusal = any(refused in problem.message for refused in _REFUSED)
-        message = f"{problem.message}; {_reason(problem.message, confinement)}" if is_refusal else problem.message
+        message = (
+            f"{problem.message}; {_reason(problem.message, confinement)}"
+            if is_refusal
+            else problem.message
+        )
         problems.append(replace(problem, message=message))
     told = type(error)(problems, error.traceback_text)
     told.__cause__ = error.__cause__

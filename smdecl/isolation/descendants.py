@@ -44,7 +44,9 @@ def fork_keeper() -> int:
         return kept
     os.setpgid(0, 0)
     _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != keeper:  # which was killed before this process could ask for that
+    if (
+        os.getppid() != keeper
+    ):  # which was killed before this process could ask for that
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
@@ -63,7 +65,9 @@ def keep(kept: int) -> NoReturn:
     _kill_descendants()
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the kept process has dumped its own
+        resource.setrlimit(
+            resource.RLIMIT_CORE, (0, 0)
+        )  # the kept process has dumped its own
         _end_by(-code)
     os._exit(code)
 
@@ -73,7 +77,9 @@ def _await(kept: int) -> int:
     while True:
         number = signal.sigwait(_AWAITED)
         if number in _END:
-            os.killpg(kept, signal.SIGKILL)  # it is not reaped yet, so that the id is its own
+            os.killpg(
+                kept, signal.SIGKILL
+            )  # it is not reaped yet, so that the id is its own
         reaped, status = os.waitpid(kept, os.WNOHANG)
         if reaped:
             return status
@@ -116,7 +122,9 @@ def _children() -> Iterator[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             # The name of the program, which is in parentheses, may contain anything.
-            _, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            _, parent, *_ = (
+                (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            )
             if parent == own:
                 yield int(entry.name)
 

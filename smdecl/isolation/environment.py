@@ -38,15 +38,23 @@ _PREFIXES = (
 _SECRET = re.compile(r"TF_(VAR|CLI|HTTP)_|TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
 
 
-def reduced(environment: Mapping[str, str], declared: Collection[str] = ()) -> dict[str, str]:
+def reduced(
+    environment: Mapping[str, str], declared: Collection[str] = ()
+) -> dict[str, str]:
     """Returns the variables that a process may have which has no need of the caller's others.
 
     Args:
         environment: Of the caller.
         declared: Names of more variables to keep.
     """
-    return {name: value for name, value in environment.items() if name in declared or _is_plain(name)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in declared or _is_plain(name)
+    }
 
 
 def _is_plain(name: str) -> bool:
-    return (name in _NAMES or name.startswith(_PREFIXES)) and _SECRET.search(name) is None
+    return (name in _NAMES or name.startswith(_PREFIXES)) and _SECRET.search(
+        name
+    ) is None

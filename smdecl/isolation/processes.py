@@ -77,7 +77,9 @@ def _start(server: Server) -> None:
         except OSError as error:
             # Its socket lies in TMPDIR, and a socket's path has room for some 100 bytes.
             message = f"no server process can be started in {tempfile.gettempdir()!r}: {error}"
-            raise UsageError(f"{message}; takes a TMPDIR with a shorter path") from error
+            raise UsageError(
+                f"{message}; takes a TMPDIR with a shorter path"
+            ) from error
 
 
 def _require_outside() -> None:
@@ -97,7 +99,9 @@ def _require_scratch() -> None:
     try:
         tempfile.gettempdir()
     except OSError as error:
-        raise PublishError(f"no temporary file can be written: {error}; takes a TMPDIR that has room") from error
+        raise PublishError(
+            f"no temporary file can be written: {error}; takes a TMPDIR that has room"
+        ) from error
 
 
 def stop() -> None:
@@ -153,7 +157,14 @@ def run(
         UsageError: If this process is itself one that smdecl started.
         AbandonedError: If the group of this thread was abandoned.
     """
-    with running(function, *args, failure=failure, doing=doing, fresh=fresh, confinement=confinement) as result:
+    with running(
+        function,
+        *args,
+        failure=failure,
+        doing=doing,
+        fresh=fresh,
+        confinement=confinement,
+    ) as result:
         return result()
 
 
@@ -202,14 +213,20 @@ def _server_for(fresh: bool) -> Iterator[Server]:
 
 
 @contextmanager
-def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str) -> Iterator[Callable[[], Any]]:
+def _started(
+    server: Server, task: _Task, failure: type[SmdeclError], doing: str
+) -> Iterator[Callable[[], Any]]:
     receiver, sender = Pipe(duplex=False)
     waiter, go = Pipe(duplex=False)
     # A connection is how multiprocessing passes a file descriptor; the server's own may be another one by now.
     stderr = Connection(os.dup(2), readable=False)
     # AutoGraph and the model's own code may leave temporary files: a child ends without a chance to remove them.
     place = scratch.make()
-    process = Child(server, _child, (sender, waiter, stderr, replace(task, environment=_environment(task, place))))
+    process = Child(
+        server,
+        _child,
+        (sender, waiter, stderr, replace(task, environment=_environment(task, place))),
+    )
     try:
         with _children:
             _start_process(process, server, failure)
@@ -218,7 +235,9 @@ def _started(server: Server, task: _Task, failure: type[SmdeclError], doing: str
         go.send(None)
 
         def outcome() -> Any:
-            received = _receive(receiver, process, results.returned_by(task.function), failure, doing)
+            received = _receive(
+                receiver, process, results.returned_by(task.function), failure, doing
+            )
             if process.is_lost():
                 server.await_end()
             return received
@@ -261,7 +280,9 @@ def _start_process(process: Child, server: Server, failure: type[SmdeclError]) -
         server.kill()
         server.await_end()  # until then it counts as running, and the next start would fail as well
         message = f"the process that imports TensorFlow has ended: {type(error).__name__}: {error}"
-        raise failure(Problem((), f"{message}; the system kills processes when memory runs out")) from error
+        raise failure(
+            Problem((), f"{message}; the system kills processes when memory runs out")
+        ) from error
     current().running.add(process)
 
 
@@ -275,7 +296,13 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _receive(receiver: Connection, process: Child, returned: Any, failure: type[SmdeclError], doing: str) -> Any:
+def _receive(
+    receiver: Connection,
+    process: Child,
+    returned: Any,
+    failure: type[SmdeclError],
+    doing: str,
+) -> Any:
     begun = False
     ready = wait([receiver, process.sentinel])
     if receiver in ready or receiver.poll():
@@ -286,17 +313,24 @@ def _receive(receiver: Connection, process: Child, returned: Any, failure: type[
         except (EOFError, OSError):  # it died before it had said all
             pass
         except ResultError as error:
-            return failure(Problem((), f"the process that was {doing} returned no result: {error}"))
+            return failure(
+                Problem((), f"the process that was {doing} returned no result: {error}")
+            )
     require_wanted()
     with _children:
         process.join()
     exitcode = process.exitcode or 0
     if process.is_lost():
         return failure(
-            Problem((), f"the process that was {doing} was ended from outside, with the server it came from")
+            Problem(
+                (),
+                f"the process that was {doing} was ended from outside, with the server it came from",
+            )
         )
     was = "was" if begun else "was to begin"
-    return failure(Problem((), f"the process that {was} {doing} {_describe_exit(exitcode)}"))
+    return failure(
+        Problem((), f"the process that {was} {doing} {_describe_exit(exitcode)}")
+    )
 
 
 _LARGEST_RESULT = 1 << 30  # bytes
@@ -307,7 +341,10 @@ def _describe_exit(exitcode: int) -> str:
         return f"exited with status {exitcode} and no word; does the model's own code call exit?"
     known = {member.value: member.name for member in signal.Signals}
     name = known.get(-exitcode, f"signal {-exitcode}")
-    hint = {"SIGKILL": "; the system does that when memory runs out", "SIGSEGV": " in native code"}.get(name, "")
+    hint = {
+        "SIGKILL": "; the system does that when memory runs out",
+        "SIGSEGV": " in native code",
+    }.get(name, "")
     return f"was killed by {name}{hint}"
 
 
@@ -330,9 +367,15 @@ def _kill(process: Child) -> None:
         process.terminate()
 
 
-def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Task) -> None:
-    os.setpgid(0, 0)  # a signal to the group of the process that started this one is no concern of this one
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+def _child(
+    sender: Connection, waiter: Connection, stderr: Connection, task: _Task
+) -> None:
+    os.setpgid(
+        0, 0
+    )  # a signal to the group of the process that started this one is no concern of this one
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the process that started this one decides
     try:
         waiter.recv()
     except EOFError:  # it was interrupted while this process was being started
@@ -346,17 +389,25 @@ def _child(sender: Connection, waiter: Connection, stderr: Connection, task: _Ta
     gc.set_threshold(*_GARBAGE)
     tempfile.tempdir = None  # found anew, by the environment
     os.dup2(stderr.fileno(), 2)
-    os.dup2(2, 1)  # standard output carries results only; what the model prints is no result
+    os.dup2(
+        2, 1
+    )  # standard output carries results only; what the model prints is no result
     if task.confinement is not None:
         _close_pipes_to_others()
     # Before any thread is started, for that would not be confined.
-    is_confined = task.confinement is not None and confine.confine(task.confinement, Path(tempfile.gettempdir()))
+    is_confined = task.confinement is not None and confine.confine(
+        task.confinement, Path(tempfile.gettempdir())
+    )
     if is_confined:
         # tf_keras reads its settings in the home directory when it is imported, and fails where it may not.
         os.environ["KERAS_HOME"] = tempfile.gettempdir()
     sender.send(None)  # from here on, what ends this process is the function's doing
     outcome = _outcome(task.function, task.args)
-    if task.confinement is not None and is_confined and isinstance(outcome, SmdeclError):
+    if (
+        task.confinement is not None
+        and is_confined
+        and isinstance(outcome, SmdeclError)
+    ):
         outcome = confinement_errors.explained(outcome, task.confinement)
     _send(sender, outcome)
     sender.close()

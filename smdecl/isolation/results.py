@@ -22,8 +22,16 @@ from weakref import WeakKeyDictionary
 from smdecl.errors import CauseText, Problem, SmdeclError
 
 # Where the records and errors are that stages return.
-_MODULES = ("smdecl.config.settings", "smdecl.errors", "smdecl.pipeline.worker", "smdecl.savedmodel.records")
-_PATHS = {("pathlib", "PosixPath"): PosixPath, ("pathlib", "PurePosixPath"): PurePosixPath}
+_MODULES = (
+    "smdecl.config.settings",
+    "smdecl.errors",
+    "smdecl.pipeline.worker",
+    "smdecl.savedmodel.records",
+)
+_PATHS = {
+    ("pathlib", "PosixPath"): PosixPath,
+    ("pathlib", "PurePosixPath"): PurePosixPath,
+}
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 # Annotation to the classes that a value of it may have; a config may have 1 for 1.0.
@@ -116,13 +124,16 @@ def _error(found: object) -> SmdeclError:
     state = _state(found)
     problems, text = state[_ARGUMENTS]
     error: SmdeclError = _class(found)(
-        _build(problems, tuple[Problem, ...], "problems"), _build(text, str, "traceback")
+        _build(problems, tuple[Problem, ...], "problems"),
+        _build(text, str, "traceback"),
     )
     if not error.problems:
         raise ResultError("it is an error without a problem")
     cause = state.get("__cause__")
     if cause is not None:
-        error.__cause__ = CauseText(*_build(_state(cause)[_ARGUMENTS], tuple[str], "cause"))
+        error.__cause__ = CauseText(
+            *_build(_state(cause)[_ARGUMENTS], tuple[str], "cause")
+        )
     return error
 
 
@@ -133,7 +144,10 @@ def _build(value: Any, expected: Any, where: str) -> Any:
         ResultError: If it is something else; says where.
     """
     expected = _resolved(expected)
-    origin, arguments = typing.get_origin(expected) or expected, typing.get_args(expected)
+    origin, arguments = (
+        typing.get_origin(expected) or expected,
+        typing.get_args(expected),
+    )
     if origin in (typing.Union, types.UnionType):
         return _build(value, _alternative(value, arguments, expected, where), where)
     if not _is(value, expected):
@@ -149,15 +163,23 @@ def _resolved(annotation: Any) -> Any:
     """Returns what an annotation that is given by its name is."""
     if annotation is None:
         return type(None)
-    name = annotation.__forward_arg__ if isinstance(annotation, typing.ForwardRef) else annotation
+    name = (
+        annotation.__forward_arg__
+        if isinstance(annotation, typing.ForwardRef)
+        else annotation
+    )
     if not isinstance(name, str):
         return annotation
     return next(
-        found for module in _MODULES if (found := getattr(importlib.import_module(module), name, None)) is not None
+        found
+        for module in _MODULES
+        if (found := getattr(importlib.import_module(module), name, None)) is not None
     )
 
 
-def _alternative(value: Any, alternatives: Iterable[Any], expected: Any, where: str) -> Any:
+def _alternative(
+    value: Any, alternatives: Iterable[Any], expected: Any, where: str
+) -> Any:
     """Returns the alternative that a value is of; what is in it is not looked at."""
     for alternative in map(_resolved, alternatives):
         if _is(value, alternative):
@@ -171,10 +193,15 @@ def _is(value: Any, annotation: Any) -> bool:
     if origin is Any:
         return found in _CLASSES or isinstance(value, _StandIn)
     if origin is typing.Literal:
-        return any(found is type(choice) and value == choice for choice in typing.get_args(annotation))
+        return any(
+            found is type(choice) and value == choice
+            for choice in typing.get_args(annotation)
+        )
     if origin in _CLASSES:
         return found in _CLASSES[origin]
-    if isinstance(origin, type) and (is_dataclass(origin) or issubclass(origin, PurePath)):
+    if isinstance(origin, type) and (
+        is_dataclass(origin) or issubclass(origin, PurePath)
+    ):
         return isinstance(value, _StandIn) and issubclass(found, origin)
     raise ResultError(f"no result can be compared with {annotation}")
 
@@ -184,34 +211,50 @@ def _refusal(value: object, expected: Any, where: str) -> ResultError:
     return ResultError(f"{where}: expected {name}, got {_class(value).__name__}")
 
 
-def _build_mapping(value: dict[Any, Any], arguments: Sequence[Any], where: str) -> dict[Any, Any]:
+def _build_mapping(
+    value: dict[Any, Any], arguments: Sequence[Any], where: str
+) -> dict[Any, Any]:
     keys, values = arguments
     built = {}
     for key, item in value.items():
-        built[_build(key, keys, f"a key of {where}")] = _build(item, values, f"{where}[{key!r}]")
+        built[_build(key, keys, f"a key of {where}")] = _build(
+            item, values, f"{where}[{key!r}]"
+        )
     return built
 
 
-def _build_sequence(value: Any, origin: Any, arguments: Sequence[Any], where: str) -> Any:
+def _build_sequence(
+    value: Any, origin: Any, arguments: Sequence[Any], where: str
+) -> Any:
     if origin is tuple and arguments and arguments[-1] is not Ellipsis:
         if len(value) != len(arguments):
-            raise ResultError(f"{where}: expected {len(arguments)} items, got {len(value)}")
+            raise ResultError(
+                f"{where}: expected {len(arguments)} items, got {len(value)}"
+            )
         kinds = list(arguments)
     else:
         kinds = [arguments[0] if arguments else Any] * len(value)
     items = enumerate(zip(value, kinds, strict=True))
-    return type(value)([_build(item, kind, f"{where}[{index}]") for index, (item, kind) in items])
+    return type(value)(
+        [_build(item, kind, f"{where}[{index}]") for index, (item, kind) in items]
+    )
 
 
 def _build_instance(value: object, where: str) -> Any:
-    return _path(value) if issubclass(_class(value), PurePath) else _build_record(value, where)
+    return (
+        _path(value)
+        if issubclass(_class(value), PurePath)
+        else _build_record(value, where)
+    )
 
 
 def _build_record(value: object, where: str) -> Any:
     real, state = _class(value), _state(value)
     hints = _hints(real)
     if not is_dataclass(real) or state.keys() != hints.keys():
-        raise ResultError(f"{where}: expected a record with {', '.join(hints)}, got {', '.join(state)}")
+        raise ResultError(
+            f"{where}: expected a record with {', '.join(hints)}, got {', '.join(state)}"
+        )
     record = object.__new__(real)
     for name, hint in hints.items():
         object.__setattr__(record, name, _build(state[name], hint, f"{where}.{name}"))

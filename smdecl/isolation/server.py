@@ -76,7 +76,9 @@ class Server(forkserver.ForkServer):
         # Every client holds the write end; when the last of them ends, so does the server.
         alive, write_end = os.pipe()
         path = [place for place in _search_path() if place]
-        command = _COMMAND.format(path=path, fds=f"{listener}, {alive}", preload=self._preload)
+        command = _COMMAND.format(
+            path=path, fds=f"{listener}, {alive}", preload=self._preload
+        )
         arguments = [sys.executable, *_args_from_interpreter_flags(), "-c", command]
         try:
             self._process = subprocess.Popen(
@@ -142,10 +144,14 @@ def ensure_tracker() -> None:
         if tracker._fd is None:
             reads, writes = os.pipe()
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_TRACKER)
-            command = f"from multiprocessing.resource_tracker import main; main({reads})"
+            command = (
+                f"from multiprocessing.resource_tracker import main; main({reads})"
+            )
             arguments = [sys.executable, "-I", "-c", command]
             try:
-                tracker._pid = spawnv_passfds(os.fsencode(sys.executable), arguments, [2, reads])
+                tracker._pid = spawnv_passfds(
+                    os.fsencode(sys.executable), arguments, [2, reads]
+                )
             except BaseException:
                 os.close(writes)
                 raise
@@ -173,7 +179,9 @@ class Child(process.BaseProcess):
 
     _start_method = None  # the child's own default stays
 
-    def __init__(self, server: Server, target: Callable[..., object], args: tuple[object, ...]) -> None:
+    def __init__(
+        self, server: Server, target: Callable[..., object], args: tuple[object, ...]
+    ) -> None:
         super().__init__(target=target, args=args)
         self._server = server
 
@@ -184,7 +192,9 @@ class Child(process.BaseProcess):
 
     def __getstate__(self) -> dict[str, object]:
         """Returns what the child needs of this object."""
-        return {name: value for name, value in self.__dict__.items() if name != "_server"}
+        return {
+            name: value for name, value in self.__dict__.items() if name != "_server"
+        }
 
     @staticmethod
     def _Popen(child: Any) -> popen_forkserver.Popen:  # noqa: N802 - BaseProcess calls it by this name
@@ -199,7 +209,9 @@ class _Popen(popen_forkserver.Popen):
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """Returns the exit code; None if the process runs. Of a process whose server has ended, none is known."""
-        if self.returncode is None and wait([self.sentinel], 0 if flag == os.WNOHANG else None):
+        if self.returncode is None and wait(
+            [self.sentinel], 0 if flag == os.WNOHANG else None
+        ):
             try:
                 self.returncode = forkserver.read_signed(self.sentinel)
             except (OSError, EOFError):

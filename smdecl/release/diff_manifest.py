@@ -20,7 +20,9 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     yield from _config(old["config"], new["config"])
     for name in sorted({*old["inputs"], *new["inputs"]}):
         if (was := old["inputs"].get(name, "")) != (now := new["inputs"].get(name, "")):
-            yield Change.of("inputs", name, was[:_DIGITS] or None, now[:_DIGITS] or None)
+            yield Change.of(
+                "inputs", name, was[:_DIGITS] or None, now[:_DIGITS] or None
+            )
     yield from environment(old["environment"], new["environment"])
     yield from _custom_ops(old.get("custom_ops", []), new.get("custom_ops", []))
     if old["source"] != new["source"]:
@@ -32,7 +34,10 @@ def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     flat_old, flat_new = _flat(old), _flat(new)
     for key in sorted({*flat_old, *flat_new}):
         if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
-            was, now = (text(flat[key]) if key in flat else None for flat in (flat_old, flat_new))
+            was, now = (
+                text(flat[key]) if key in flat else None
+                for flat in (flat_old, flat_new)
+            )
             yield Change.of("config", key, was, now)
 
 
@@ -45,7 +50,9 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
             keys.spend(len(key))
             found[key] = value
     except ValueError as error:
-        raise ContractError(f"the manifest of a release cannot be compared: {error}") from error
+        raise ContractError(
+            f"the manifest of a release cannot be compared: {error}"
+        ) from error
     return found
 
 
@@ -64,7 +71,9 @@ def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Chan
             yield Change.of("environment", package, old.get(package), new.get(package))
 
 
-def _custom_ops(old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]) -> Iterator[Change]:
+def _custom_ops(
+    old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]
+) -> Iterator[Change]:
     """Yields what registers ops for those who load the one release and not the other, or is another version of it."""
     before = {entry["name"]: _version(entry) for entry in old}
     after = {entry["name"]: _version(entry) for entry in new}
@@ -74,10 +83,14 @@ def _custom_ops(old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str
 
 
 def _version(entry: Mapping[str, str]) -> str:
-    return entry.get("version") or entry.get("sha256", "")[:_DIGITS] or "without a version"
+    return (
+        entry.get("version") or entry.get("sha256", "")[:_DIGITS] or "without a version"
+    )
 
 
 def _source(source: Mapping[str, Any] | None) -> str:
     if source is None:
         return "of no commit"
-    return f"commit {source['commit'][:_DIGITS]}" + ("" if source["clean"] else " with changes")
+    return f"commit {source['commit'][:_DIGITS]}" + (
+        "" if source["clean"] else " with changes"
+    )

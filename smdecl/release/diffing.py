@@ -28,4 +28,6 @@ def _origin(before: Path, after: Path) -> Iterator[Change]:
     if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
         return
     old, new = manifest.read(before), manifest.read(after)
-    yield from diff_manifest.changes(old | {"config": config_of(old)}, new | {"config": config_of(new)})
+    yield from diff_manifest.changes(
+        old | {"config": config_of(old)}, new | {"config": config_of(new)}
+    )

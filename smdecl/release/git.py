@@ -17,7 +17,14 @@ from typing import Any
 
 from smdecl import scratch
 
-_SETTINGS = ("autocrlf", "eol", "filemode", "ignorecase", "precomposeunicode", "symlinks")  # how files are stored
+_SETTINGS = (
+    "autocrlf",
+    "eol",
+    "filemode",
+    "ignorecase",
+    "precomposeunicode",
+    "symlinks",
+)  # how files are stored
 _SUBMODULE = "160000 "  # the mode that git has it by
 # Of a repository that is read as data: no config but the one that is made for it, and no fetching of what it lacks.
 _AS_DATA = {
@@ -47,15 +54,31 @@ class _Git:
         # A hook of git sets variables that lead to its own repository, and git trusts the user that sudo names.
         # Another thread may change the environment meanwhile.
         known = {name: os.environ.get(name, "") for name in list(os.environ)}
-        inherited = {name: value for name, value in known.items() if not name.startswith(("GIT_", "SUDO_"))}
+        inherited = {
+            name: value
+            for name, value in known.items()
+            if not name.startswith(("GIT_", "SUDO_"))
+        }
         options = [part for setting in self.settings for part in ("-c", setting)]
         # Asked, git starts what the repository's config names, and writes its index anew, which starts a hook.
-        never = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
+        never = [
+            "--no-optional-locks",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            f"core.hooksPath={os.devnull}",
+        ]
         command = ["git", "-C", str(self.directory), *never, *options, *arguments]
         environment = {**inherited, "GIT_TERMINAL_PROMPT": "0", **self.environment}
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        except (OSError, ValueError, subprocess.CalledProcessError):  # no git, no repository, or no commit yet
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True
+            )
+        except (
+            OSError,
+            ValueError,
+            subprocess.CalledProcessError,
+        ):  # no git, no repository, or no commit yet
             return None
         return done.stdout.strip()
 
@@ -70,13 +93,18 @@ def source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
     Returns:
         None outside of git, and in a repository that somebody else has put above the project.
     """
-    top = next((place for place in (root, *root.parents) if os.path.lexists(place / ".git")), None)
+    top = next(
+        (place for place in (root, *root.parents) if os.path.lexists(place / ".git")),
+        None,
+    )
     if top is None:
         return None
     owners = {top.stat().st_uid, (top / ".git").lstat().st_uid}
     if owners == {os.geteuid()}:
         return _state(_Git(root), modules)
-    return _state_of_data(root, top, modules) if owners == {root.stat().st_uid} else None
+    return (
+        _state_of_data(root, top, modules) if owners == {root.stat().st_uid} else None
+    )
 
 
 def _state(git: _Git, modules: Collection[str], *options: str) -> dict[str, Any] | None:
@@ -89,18 +117,26 @@ def _state(git: _Git, modules: Collection[str], *options: str) -> dict[str, Any]
     return {"commit": commit, "clean": changed == "" and unknown == ""}
 
 
-def _state_of_data(root: Path, top: Path, modules: Collection[str]) -> dict[str, Any] | None:
+def _state_of_data(
+    root: Path, top: Path, modules: Collection[str]
+) -> dict[str, Any] | None:
     """Returns what `_state` does, of a repository that is read as data, and of those below it."""
     with scratch.directory() as place:
         git = _as_data(root, top, place)
         # Git would enter a submodule to look for changes there, and read its config.
-        found = None if git is None else _state(git, modules, "--ignore-submodules=dirty")
+        found = (
+            None if git is None else _state(git, modules, "--ignore-submodules=dirty")
+        )
         if git is None or found is None:
             return None
         listed = git.run("ls-files", "--stage", "-z", "--full-name", ":/")
     entries = [] if listed is None else listed.split("\0")
-    submodules = [entry.partition("\t")[2] for entry in entries if entry.startswith(_SUBMODULE)]
-    is_clean = listed is not None and all(_is_clean_submodule(top, name) for name in submodules)
+    submodules = [
+        entry.partition("\t")[2] for entry in entries if entry.startswith(_SUBMODULE)
+    ]
+    is_clean = listed is not None and all(
+        _is_clean_submodule(top, name) for name in submodules
+    )
     return {**found, "clean": found["clean"] and is_clean}
 
 
@@ -108,7 +144,9 @@ def _is_clean_submodule(top: Path, name: str) -> bool:
     place = top / name
     if not os.path.lexists(place / ".git"):  # nothing is there
         return True
-    if os.path.realpath(place) != str(Path(os.path.realpath(top), name)):  # a link could lead here again
+    if os.path.realpath(place) != str(
+        Path(os.path.realpath(top), name)
+    ):  # a link could lead here again
         return False
     state = _state_of_data(place, place, ())
     return state is not None and bool(state["clean"])
@@ -132,9 +170,16 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     for name in ("refs", "objects"):
         (place / name).mkdir()
     (place / "HEAD").write_text(f"{commit}\n")
-    version, extension = (0, "") if kind == "sha1" else (1, f"[extensions]\n\tobjectFormat = {kind}\n")
-    (place / "config").write_text(f"[core]\n\trepositoryFormatVersion = {version}\n{extension}")
-    known = original.run("config", "--get-regexp", rf"^core\.({'|'.join(_SETTINGS)})$") or ""
+    version, extension = (
+        (0, "") if kind == "sha1" else (1, f"[extensions]\n\tobjectFormat = {kind}\n")
+    )
+    (place / "config").write_text(
+        f"[core]\n\trepositoryFormatVersion = {version}\n{extension}"
+    )
+    known = (
+        original.run("config", "--get-regexp", rf"^core\.({'|'.join(_SETTINGS)})$")
+        or ""
+    )
     settings = tuple("=".join(line.split(maxsplit=1)) for line in known.splitlines())
     places = {
         "GIT_DIR": str(place),

@@ -75,7 +75,11 @@ def write(
         "name": recorded["name"],
         "digest": _digest(listed),
         # A release that is moved, or published twice, is the same release.
-        "config": {key: value for key, value in recorded.items() if key not in ("export_dir", "publish")},
+        "config": {
+            key: value
+            for key, value in recorded.items()
+            if key not in ("export_dir", "publish")
+        },
         "signatures": plain(dict(signatures)),
         "files": listed,
         "inputs": {**sources.inputs, **sources.modules},
@@ -96,7 +100,9 @@ def write(
 
 def _digest(listed: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the digest over the files that a manifest lists."""
-    lines = [_line(name, str(listed[name]["sha256"])) for name in _as_sha256sum_lists(listed)]
+    lines = [
+        _line(name, str(listed[name]["sha256"])) for name in _as_sha256sum_lists(listed)
+    ]
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
@@ -125,7 +131,9 @@ def attest(directory: Path, manifest: Mapping[str, Any]) -> None:
 
 def _provenance(manifest: Mapping[str, Any]) -> str:
     listed = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    return provenance.text(manifest, {**listed, FILE: hashlib.sha256(_text(manifest).encode()).hexdigest()})
+    return provenance.text(
+        manifest, {**listed, FILE: hashlib.sha256(_text(manifest).encode()).hexdigest()}
+    )
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
@@ -160,7 +168,10 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_finite(item) for item in value]
-    return next((float(text) for text, written in _NOT_FINITE.items() if value == written), value)
+    return next(
+        (float(text) for text, written in _NOT_FINITE.items() if value == written),
+        value,
+    )
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:
@@ -187,15 +198,21 @@ def read(directory: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         if not (directory / MESSAGE_FILE).exists():
             takes = "takes the directory of a release, such as exports/adder/1"
-            raise VerificationError(f"{str(directory)!r} holds no SavedModel; {takes}") from error
+            raise VerificationError(
+                f"{str(directory)!r} holds no SavedModel; {takes}"
+            ) from error
         takes = "takes a release that smdecl has made, and no other SavedModel"
         raise VerificationError(f"{path}: is missing; {takes}") from error
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
-        raise VerificationError(f"{path}: was changed since the release was made: {error}") from error
+        raise VerificationError(
+            f"{path}: was changed since the release was made: {error}"
+        ) from error
     if checksum is None or checksum != manifest.get("checksum"):
-        raise VerificationError(f"{path}: was changed since the release was made: its checksum is another")
+        raise VerificationError(
+            f"{path}: was changed since the release was made: its checksum is another"
+        )
     if not schema.fits("manifest", manifest):
         environment = manifest.get("environment")
         made_by = environment.get("smdecl") if isinstance(environment, dict) else None
@@ -205,10 +222,14 @@ def read(directory: Path) -> dict[str, Any]:
     try:
         digest = _digest(manifest["files"])
     except UnicodeEncodeError as error:
-        raise VerificationError(f"{path}: lists what no file is called: {error}") from error
+        raise VerificationError(
+            f"{path}: lists what no file is called: {error}"
+        ) from error
     if digest != manifest["digest"]:
         found = f"the digest of the files that it lists is {digest}"
-        raise VerificationError(f"{path}: was changed since the release was made: {found}")
+        raise VerificationError(
+            f"{path}: was changed since the release was made: {found}"
+        )
     return manifest
 
 
@@ -227,7 +248,9 @@ def _held(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def compare(directory: Path, manifest: Mapping[str, Any], same: Collection[str] = ()) -> Iterator[Problem]:
+def compare(
+    directory: Path, manifest: Mapping[str, Any], same: Collection[str] = ()
+) -> Iterator[Problem]:
     """Yields everything in a release that is missing, that was changed, or that the manifest does not list.
 
     A part of the release that cannot be read is a problem too: nothing is known of what it holds.
@@ -259,7 +282,9 @@ def compare(directory: Path, manifest: Mapping[str, Any], same: Collection[str] 
     yield from _compare_signed(directory, manifest)
 
 
-def _alike(found: Mapping[str, os.DirEntry[str]], known: Mapping[str, Any]) -> Iterator[str]:
+def _alike(
+    found: Mapping[str, os.DirEntry[str]], known: Mapping[str, Any]
+) -> Iterator[str]:
     """Yields the files that have the size of their entry in the manifest: all others are not read."""
     for name, entry in known.items():
         is_file = name in found and found[name].is_file(follow_symlinks=False)
@@ -287,7 +312,9 @@ _ALWAYS_THERE = (ASSETS, VARIABLES)
 
 def _parents(names: Iterable[str]) -> set[str]:
     """Returns the directories that hold something."""
-    return {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    return {
+        parent.as_posix() for name in names for parent in PurePosixPath(name).parents
+    }
 
 
 def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Problem]:
@@ -296,7 +323,10 @@ def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Pr
     for name in _SIGNED_BY if present else ():
         path = directory / name
         if name not in present:
-            yield Problem((), f"{path}: is missing, and {present[0]} is there; a signed release has both")
+            yield Problem(
+                (),
+                f"{path}: is missing, and {present[0]} is there; a signed release has both",
+            )
         elif path.is_symlink() or not path.is_file():
             yield Problem((), f"{path}: is no longer a regular file")
         elif name == provenance.FILE and not _is_provenance(path, manifest):
@@ -306,7 +336,9 @@ def _compare_signed(directory: Path, manifest: Mapping[str, Any]) -> Iterator[Pr
 def _is_provenance(path: Path, manifest: Mapping[str, Any]) -> bool:
     try:
         expected = _provenance(manifest).encode()
-    except UnicodeEncodeError:  # of names in a forged manifest, none of which an export writes
+    except (
+        UnicodeEncodeError
+    ):  # of names in a forged manifest, none of which an export writes
         return False
     return path.stat().st_size == len(expected) and path.read_bytes() == expected
 
@@ -316,7 +348,9 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         found = {field: getattr(value, field.name) for field in fields(value)}
         return {
-            field.name: plain(item) for field, item in found.items() if item is not None or field.metadata != OPTIONAL
+            field.name: plain(item)
+            for field, item in found.items()
+            if item is not None or field.metadata != OPTIONAL
         }
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}

@@ -12,7 +12,10 @@ CURRENT = 2
 # The version that added keys to the config, and the values that releases before it were made by. A key whose default
 # makes the bytes that older versions made needs no entry.
 _ADDED: tuple[tuple[int, dict[str, Any]], ...] = (
-    (2, {"functions": {"__call__": None, "serve": None}}),  # Keras models had no functions by default
+    (
+        2,
+        {"functions": {"__call__": None, "serve": None}},
+    ),  # Keras models had no functions by default
 )
 
 

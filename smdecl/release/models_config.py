@@ -82,7 +82,9 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise PublishError(Problem(_KEY, f"{str(path)!r} cannot be read: {error}")) from error
+        raise PublishError(
+            Problem(_KEY, f"{str(path)!r} cannot be read: {error}")
+        ) from error
 
 
 def _with_model(path: Path, text: str, name: str, base_path: str) -> str:
@@ -122,7 +124,11 @@ def _with_base_path(text: str, entry: _Entry, base_path: str, newline: str) -> s
         return text
     own = {field.name: field for field in entry.field.fields or ()}
     if "base_path" in own:
-        return text[: own["base_path"].begin] + _quoted(base_path) + text[own["base_path"].end :]
+        return (
+            text[: own["base_path"].begin]
+            + _quoted(base_path)
+            + text[own["base_path"].end :]
+        )
     after = own["name"]
     indent = _indent(text, after.start)
     between = " " if indent is None else f"{newline}{indent}"
@@ -143,17 +149,35 @@ def _entries(path: Path, text: str) -> tuple[Field | None, list[_Entry]]:
     """
     message, known = _parsed(path, text)
     listed = next((field for field in known if field.name == _LIST), None)
-    custom = next((field for field in known if field.name == "custom_model_config"), None)
+    custom = next(
+        (field for field in known if field.name == "custom_model_config"), None
+    )
     if custom is not None:
-        reason = "has a custom_model_config, beside which a server reads no list of models"
+        reason = (
+            "has a custom_model_config, beside which a server reads no list of models"
+        )
         raise _refusal(path, _line(text, custom.start), f"{reason}; expected a {_LIST}")
-    fields = [field for field in (listed.fields or () if listed else ()) if field.name == _ENTRY]
+    fields = [
+        field
+        for field in (listed.fields or () if listed else ())
+        if field.name == _ENTRY
+    ]
     pairs = zip(message.model_config_list.config, fields, strict=True)
     entries = [_Entry(model.name, model.base_path, field) for model, field in pairs]
-    twice = [name for name, count in Counter(entry.name for entry in entries).items() if count > 1]
+    twice = [
+        name
+        for name, count in Counter(entry.name for entry in entries).items()
+        if count > 1
+    ]
     if twice:
-        line = [_line(text, entry.field.start) for entry in entries if entry.name == twice[0]][1]
-        raise _refusal(path, line, f"lists the model {twice[0]!r} again; expected each name once")
+        line = [
+            _line(text, entry.field.start)
+            for entry in entries
+            if entry.name == twice[0]
+        ][1]
+        raise _refusal(
+            path, line, f"lists the model {twice[0]!r} again; expected each name once"
+        )
     return listed, entries
 
 
@@ -179,7 +203,10 @@ def _told(text: str, error: Exception) -> tuple[int | None, str]:
         return None, f"{reason}; {_EXPECTED}"
     line = int(position[1])
     reason = reason[position.end() :].rstrip(".")
-    for content in (text.split("\n")[line - 1], ""):  # the parser quotes the whole line, or the end
+    for content in (
+        text.split("\n")[line - 1],
+        "",
+    ):  # the parser quotes the whole line, or the end
         reason = reason.removeprefix(f"'{content}': ")
     return line, f"{reason}; {_EXPECTED}"
 
@@ -200,7 +227,9 @@ def _model_server_config() -> Any:
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-    file = descriptor_pb2.FileDescriptorProto(name="models_config.proto", package="smdecl")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="models_config.proto", package="smdecl"
+    )
     kinds = descriptor_pb2.FieldDescriptorProto
     once = {"type": kinds.TYPE_STRING, "label": kinds.LABEL_OPTIONAL}
     model = file.message_type.add(name="Model")

@@ -35,7 +35,10 @@ def text(manifest: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     version = manifest["environment"].get("smdecl")
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(digests.items())],
+        "subject": [
+            {"name": name, "digest": {"sha256": digest}}
+            for name, digest in sorted(digests.items())
+        ],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -44,7 +47,12 @@ def text(manifest: Mapping[str, Any], digests: Mapping[str, str]) -> str:
                 "internalParameters": {},
                 "resolvedDependencies": list(_dependencies(manifest)),
             },
-            "runDetails": {"builder": {"id": _BUILDER, "version": {} if version is None else {"smdecl": version}}},
+            "runDetails": {
+                "builder": {
+                    "id": _BUILDER,
+                    "version": {} if version is None else {"smdecl": version},
+                }
+            },
         },
     }
     schema.require("provenance", statement)

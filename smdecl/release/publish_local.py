@@ -72,13 +72,17 @@ def refuse_early(export_dir: Path, publish: Publish) -> None:
 def _require_a_place_of_its_own(export_dir: Path) -> None:
     """Keeps the current directory from being swapped under this process, and a stage from lying within its place."""
     if Path.cwd().is_relative_to(os.path.realpath(export_dir)):
-        reason = "is the current directory, or holds it, which would be swapped as a whole"
+        reason = (
+            "is the current directory, or holds it, which would be swapped as a whole"
+        )
     elif export_dir.name == "..":
         reason = "ends in '..'"
     else:
         return
     takes = "takes another directory, by its own name, where publish.version=null"
-    raise ConfigError(Problem(("export_dir",), f"{str(export_dir)!r} {reason}; {takes}"))
+    raise ConfigError(
+        Problem(("export_dir",), f"{str(export_dir)!r} {reason}; {takes}")
+    )
 
 
 def _require_replaceable(path: Path) -> None:
@@ -91,7 +95,9 @@ def _require_replaceable(path: Path) -> None:
 def _existing(export_dir: Path, version: int | None) -> Path | None:
     if version is None:
         return export_dir if export_dir.is_dir() and any(export_dir.iterdir()) else None
-    return next((path for number, path in versions(export_dir) if number == version), None)
+    return next(
+        (path for number, path in versions(export_dir) if number == version), None
+    )
 
 
 def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path] | None:
@@ -110,9 +116,15 @@ def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path]
 def _exists(path: Path, version: int | None) -> PublishError:
     if version is None:
         hint = "takes an empty or a new directory, or publish.replace=true where it is a SavedModel to swap"
-        return PublishError(Problem(("export_dir",), f"{str(path)!r} is not empty; {hint}"))
+        return PublishError(
+            Problem(("export_dir",), f"{str(path)!r} is not empty; {hint}")
+        )
     hint = "takes another version, next, or publish.replace=true"
-    return PublishError(Problem(("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"))
+    return PublishError(
+        Problem(
+            ("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"
+        )
+    )
 
 
 @contextlib.contextmanager
@@ -153,14 +165,18 @@ def _make_stage(parent: Path) -> tuple[Path, int]:
 def _remove_empty(directories: list[Path]) -> None:
     # What one export makes, others in this process may use meanwhile: the last of them removes it.
     for directory in filter(_made.__contains__, directories):
-        with contextlib.suppress(OSError):  # it holds a release by now, this one's or another's
+        with contextlib.suppress(
+            OSError
+        ):  # it holds a release by now, this one's or another's
             directory.rmdir()
 
 
 def _remove(directory: Path) -> None:
     # What cannot be removed now is removed by the next export; the release itself stands or fails without it.
     with contextlib.suppress(OSError):
-        if directory.is_symlink():  # a version may be one, and what it points to is not ours
+        if (
+            directory.is_symlink()
+        ):  # a version may be one, and what it points to is not ours
             directory.unlink()
     scratch.remove(directory)
 
@@ -168,7 +184,9 @@ def _remove(directory: Path) -> None:
 def _sweep(parent: Path) -> None:
     """Removes the stages of processes that are gone."""
     for directory in parent.glob(f"{STAGE}{_HOST}-*"):
-        if directory.is_symlink():  # no stage, but a version that was being retired: nobody holds it
+        if (
+            directory.is_symlink()
+        ):  # no stage, but a version that was being retired: nobody holds it
             _remove(directory)
             continue
         try:
@@ -177,7 +195,9 @@ def _sweep(parent: Path) -> None:
             continue
         _remove(directory)
         os.close(descriptor)
-    for aside in parent.glob(f".*{_ASIDE}"):  # of a swap by two renames that was ended between them, or after
+    for aside in parent.glob(
+        f".*{_ASIDE}"
+    ):  # of a swap by two renames that was ended between them, or after
         target = aside.with_name(aside.name[1 : -len(_ASIDE)])
         if target.exists():
             _remove(aside)
@@ -186,7 +206,10 @@ def _sweep(parent: Path) -> None:
 
 
 def publish(
-    directory: Path, export_dir: Path, options: Publish, require_unchanged: Callable[[], None] = lambda: None
+    directory: Path,
+    export_dir: Path,
+    options: Publish,
+    require_unchanged: Callable[[], None] = lambda: None,
 ) -> tuple[Path, int | None]:
     """Moves a finished stage into its place and returns its path and version.
 
@@ -208,7 +231,10 @@ def publish(
         if options.version == "next":
             path, version = _publish_next(directory, export_dir)
         else:
-            path, version = _publish_as(directory, export_dir, options.version, options.replace), options.version
+            path, version = (
+                _publish_as(directory, export_dir, options.version, options.replace),
+                options.version,
+            )
     # It is published: a server may have it by now, and a caller that is told otherwise would publish it twice.
     for parent in path.parents:  # this process has made some of those above it, or another one has, and is not done
         with contextlib.suppress(OSError):
@@ -240,7 +266,9 @@ def _publish_next(directory: Path, export_dir: Path) -> tuple[Path, int]:
         return export_dir / str(version), version
 
 
-def _publish_as(directory: Path, export_dir: Path, version: int | None, replace: bool) -> Path:
+def _publish_as(
+    directory: Path, export_dir: Path, version: int | None, replace: bool
+) -> Path:
     existing = _existing(export_dir, version)
     target = existing or (export_dir if version is None else export_dir / str(version))
     if existing is not None and not replace:
@@ -261,10 +289,19 @@ def _publish_as(directory: Path, export_dir: Path, version: int | None, replace:
 def _rename(source: Path, target: Path, flags: int) -> None:
     """Renames by renameat2(2), so that nothing is replaced; where there is none, under a lock on the directory."""
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if function is not None and function(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) == 0:
+    if (
+        function is not None
+        and function(
+            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags
+        )
+        == 0
+    ):
         return
     code = ctypes.get_errno() if function is not None else errno.ENOSYS
-    if code not in (errno.ENOSYS, errno.EINVAL):  # not of the kernel, or not of this file system
+    if code not in (
+        errno.ENOSYS,
+        errno.EINVAL,
+    ):  # not of the kernel, or not of this file system
         raise OSError(code, os.strerror(code), str(source), None, str(target))
     _rename_under_lock(source, target, flags)
 
@@ -279,7 +316,9 @@ def _rename_under_lock(source: Path, target: Path, flags: int) -> None:
             except BaseException:
                 aside.rename(target)
                 raise
-            with contextlib.suppress(OSError):  # it is published; the next export sweeps the old one
+            with contextlib.suppress(
+                OSError
+            ):  # it is published; the next export sweeps the old one
                 aside.rename(source)
         elif target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

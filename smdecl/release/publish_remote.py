@@ -52,14 +52,21 @@ def refuse_early(export_dir: str, publish: Publish) -> None:
     for key in ("replace", "keep"):
         if value := getattr(publish, key):
             takes = "takes a local base path: a store can neither swap nor retire a version in one step"
-            raise ConfigError(Problem(("publish", key), f"got {value!r} beside {export_dir!r}; {takes}"))
+            raise ConfigError(
+                Problem(
+                    ("publish", key), f"got {value!r} beside {export_dir!r}; {takes}"
+                )
+            )
     files, base = _open(export_dir)
     with _store_errors(export_dir):
         _target(files, base, publish)
 
 
 def publish(
-    directory: Path, export_dir: str, options: Publish, require_unchanged: Callable[[], None] = lambda: None
+    directory: Path,
+    export_dir: str,
+    options: Publish,
+    require_unchanged: Callable[[], None] = lambda: None,
 ) -> tuple[str, int | None]:
     """Uploads a finished release and returns its URL and version.
 
@@ -84,7 +91,11 @@ def publish(
 
 
 def _publish(
-    files: Any, base: str, directory: Path, options: Publish, require_unchanged: Callable[[], None]
+    files: Any,
+    base: str,
+    directory: Path,
+    options: Publish,
+    require_unchanged: Callable[[], None],
 ) -> tuple[str, int | None]:
     target, version = _target(files, base, options)
     upload = _Upload(files, directory, target, require_unchanged)
@@ -123,12 +134,26 @@ def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] |
 class _Upload:
     """The upload of one release; it keeps what it has begun to put, and which directories it makes for that."""
 
-    def __init__(self, files: Any, directory: Path, target: str, require_unchanged: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        files: Any,
+        directory: Path,
+        target: str,
+        require_unchanged: Callable[[], None],
+    ) -> None:
         self._files, self._directory, self._target = files, directory, target
         self._require_unchanged = require_unchanged
-        found = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
-        self._names = sorted(found, key=lambda name: (name == _LAST, name != _FIRST, name))
-        parents = {parent for name in found for parent in _parents(f"{target}/{name}", target)}
+        found = [
+            path.relative_to(directory).as_posix()
+            for path in directory.rglob("*")
+            if path.is_file()
+        ]
+        self._names = sorted(
+            found, key=lambda name: (name == _LAST, name != _FIRST, name)
+        )
+        parents = {
+            parent for name in found for parent in _parents(f"{target}/{name}", target)
+        }
         self._missing = [parent for parent in parents if not _is_there(files, parent)]
         self._begun: list[str] = []
         self._done = False
@@ -147,7 +172,9 @@ class _Upload:
         place = f"{self._target}/{name}"
         if _is_there(self._files, place):
             message = f"{self._target!r} was taken meanwhile: another has put {name!r} there; takes another version"
-            raise (PublishError if self._begun else _TakenError)(Problem(("publish", "version"), message))
+            raise (PublishError if self._begun else _TakenError)(
+                Problem(("publish", "version"), message)
+            )
         self._begun.append(name)
         self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
         self._files.put_file(str(self._directory / name), place)
@@ -156,9 +183,14 @@ class _Upload:
         """Raises where a file is not as it was put: the store has lost some of it, or another publisher has."""
         self._files.invalidate_cache()
         for name in names:
-            place, wanted = f"{self._target}/{name}", (self._directory / name).stat().st_size
+            place, wanted = (
+                f"{self._target}/{name}",
+                (self._directory / name).stat().st_size,
+            )
             if (size := self._files.size(place)) != wanted:
-                raise OSError(f"{place} has {size} bytes after the upload; it should have {wanted}")
+                raise OSError(
+                    f"{place} has {size} bytes after the upload; it should have {wanted}"
+                )
 
     def withdraw(self) -> None:
         """Removes what was uploaded, as far as the store lets it; what it refused first is the error that is told."""
@@ -166,11 +198,15 @@ class _Upload:
             return
         for name in reversed(self._begun):
             with contextlib.suppress(Exception):
-                if self._is_anothers():  # asked each time, for another may be about to complete it
+                if (
+                    self._is_anothers()
+                ):  # asked each time, for another may be about to complete it
                     break
                 self._files.rm_file(f"{self._target}/{name}")
         for directory in sorted(self._missing, key=len, reverse=True):
-            with contextlib.suppress(Exception):  # it is not empty, or the store has no directories
+            with contextlib.suppress(
+                Exception
+            ):  # it is not empty, or the store has no directories
                 self._files.rmdir(directory)
 
     def _is_anothers(self) -> bool:
@@ -213,7 +249,9 @@ def _open(export_dir: str) -> tuple[Any, str]:
     except Exception as error:  # no driver for the store, or one that fails in any way of its own, connecting already
         kind = PublishError if isinstance(error, OSError) else ConfigError
         reason = f"{export_dir!r} cannot be opened: {type(error).__name__}: {error}"
-        takes = "takes a URL that fsspec and the store's own driver open, or a local path"
+        takes = (
+            "takes a URL that fsspec and the store's own driver open, or a local path"
+        )
         raise kind(Problem(("export_dir",), f"{reason}; {takes}")) from error
     return files, base.rstrip("/")
 
@@ -226,19 +264,28 @@ def _store_errors(export_dir: str) -> Iterator[None]:
         raise
     except Exception as error:  # every driver has errors of its own
         reason = f"{type(error).__name__}: {error}"
-        raise PublishError(Problem(("export_dir",), f"{export_dir!r} refuses: {reason}")) from error
+        raise PublishError(
+            Problem(("export_dir",), f"{export_dir!r} refuses: {reason}")
+        ) from error
 
 
 def _target(files: Any, base: str, publish: Publish) -> tuple[str, int | None]:
     if publish.version is None:
         if _names(files, base):
-            raise PublishError(Problem(("export_dir",), f"{base!r} is not empty; takes an empty or a new place"))
+            raise PublishError(
+                Problem(
+                    ("export_dir",),
+                    f"{base!r} is not empty; takes an empty or a new place",
+                )
+            )
         return base, None
     versions = _versions(files, base)
     if publish.version == "next":
         version = following(versions)
     elif (version := publish.version) in versions:
-        message = f"version {version} exists in {base!r}; takes another version, or next"
+        message = (
+            f"version {version} exists in {base!r}; takes another version, or next"
+        )
         raise PublishError(Problem(("publish", "version"), message))
     return f"{base}/{version}", version
 
@@ -250,4 +297,8 @@ def _names(files: Any, base: str) -> list[str]:
 
 
 def _versions(files: Any, base: str) -> set[int]:
-    return {version for name in _names(files, base) if (version := version_of(name)) is not None}
+    return {
+        version
+        for name in _names(files, base)
+        if (version := version_of(name)) is not None
+    }

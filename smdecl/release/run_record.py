@@ -34,16 +34,28 @@ def require_ours(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise PublishError(Problem(_KEY, f"{str(path)!r} cannot be added to: {error.strerror}")) from error
+        raise PublishError(
+            Problem(_KEY, f"{str(path)!r} cannot be added to: {error.strerror}")
+        ) from error
     try:
         ours = not first or not schema.problems("run_record", json.loads(first))
     except ValueError:
         ours = False
     if not ours:
-        raise PublishError(Problem(_KEY, f"{str(path)!r} is no file of run records; takes one, or a new one"))
+        raise PublishError(
+            Problem(
+                _KEY,
+                f"{str(path)!r} is no file of run records; takes one, or a new one",
+            )
+        )
 
 
-def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float], peak_memory: int) -> None:
+def append(
+    path: Path,
+    published: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    peak_memory: int,
+) -> None:
     """Adds a line of JSON (schema: run_record) to a file, which is made where there is none.
 
     Args:
@@ -69,7 +81,9 @@ def append(path: Path, published: Mapping[str, Any], seconds: Mapping[str, float
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (json.dumps(record, sort_keys=True) + "\n").encode()
     # One write at the end of the file: lines of exports that run side by side do not mix.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666)
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666
+    )
     try:
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -57,7 +57,13 @@ def snapshot(directory: Path) -> Snapshot:
         OSError: If a part of the directory cannot be read.
     """
     before = time.time_ns() - _RECENT
-    return Snapshot({name: identity for name, identity in _identities(directory) if identity.ctime < before})
+    return Snapshot(
+        {
+            name: identity
+            for name, identity in _identities(directory)
+            if identity.ctime < before
+        }
+    )
 
 
 def _identities(directory: Path) -> Iterator[tuple[str, _Identity]]:
@@ -97,13 +103,22 @@ class Seal:
 
     def _problems(self) -> Iterator[Problem]:
         sealed = self.before.identities
-        same = {name for name, identity in _identities(self.directory) if sealed.get(name) == identity}
+        same = {
+            name
+            for name, identity in _identities(self.directory)
+            if sealed.get(name) == identity
+        }
         for problem in manifest.compare(self.directory, self.manifest, same):
             yield self._explained(problem)
         if manifest.read(self.directory) != self.manifest:
-            yield self._explained(Problem((), f"{self.directory / manifest.FILE}: was changed"))
+            yield self._explained(
+                Problem((), f"{self.directory / manifest.FILE}: was changed")
+            )
 
     def _explained(self, problem: Problem) -> Problem:
         # The stage is removed, and nobody has named it.
         message = problem.message.replace(f"{self.directory}{os.sep}", "")
-        return replace(problem, message=f"{message}; expected what was verified: a process writes into the stage")
+        return replace(
+            problem,
+            message=f"{message}; expected what was verified: a process writes into the stage",
+        )

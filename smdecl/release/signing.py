@@ -39,7 +39,11 @@ def sign(directory: Path, key: Path) -> None:
     sign_key.require_key(key)
     from model_signing import signing
 
-    signer = signing.Config().use_elliptic_key_signer(private_key=key).set_hashing_config(_hashing())
+    signer = (
+        signing.Config()
+        .use_elliptic_key_signer(private_key=key)
+        .set_hashing_config(_hashing())
+    )
     signer.sign(directory, directory / FILE)
 
 
@@ -59,23 +63,33 @@ def verify(directory: Path, key: Path) -> None:
     path = directory / FILE
     hint, signed = _read(path)
     if hint != _hint(sign_key.public_key(key)):
-        raise VerificationError(f"{path}: was made with another key than that of {str(key)!r}")
+        raise VerificationError(
+            f"{path}: was made with another key than that of {str(key)!r}"
+        )
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
-    verifier = verifying.Config().use_elliptic_key_verifier(public_key=key).set_hashing_config(_hashing())
+    verifier = (
+        verifying.Config()
+        .use_elliptic_key_verifier(public_key=key)
+        .set_hashing_config(_hashing())
+    )
     refusal: Exception | None = None
     try:
         verifier.verify(directory, path)
     except InvalidSignature as error:
-        raise VerificationError(f"{path}: was changed since the release was signed: it is no signature") from error
+        raise VerificationError(
+            f"{path}: was changed since the release was signed: it is no signature"
+        ) from error
     except Exception as error:  # the library has no errors of its own; whatever it is, nothing was shown
         refusal = error
     # A signature may itself say what it leaves out, and the library believes it.
     problems = list(_unsigned(directory, signed))
     if refusal is not None:
         problems += changed(directory, signed)
-        problems = problems or [Problem((), f"{path}: does not hold: {' '.join(str(refusal).split())}")]
+        problems = problems or [
+            Problem((), f"{path}: does not hold: {' '.join(str(refusal).split())}")
+        ]
     if problems:
         raise VerificationError(problems) from refusal
 
@@ -83,7 +97,11 @@ def verify(directory: Path, key: Path) -> None:
 def _unsigned(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
     try:
         for name, entry in files.walk(directory):
-            if not entry.is_dir(follow_symlinks=False) and name not in signed and name != FILE:
+            if (
+                not entry.is_dir(follow_symlinks=False)
+                and name not in signed
+                and name != FILE
+            ):
                 yield Problem((), f"{directory / name}: is not signed")
     except OSError as error:
         yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
@@ -92,7 +110,9 @@ def _unsigned(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
 def changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
     """Yields the files of a release that differ from what was signed, by name and digest."""
     try:
-        found = dict(files.walk(directory))  # a signature may name files elsewhere, which are not to be read
+        found = dict(
+            files.walk(directory)
+        )  # a signature may name files elsewhere, which are not to be read
     except OSError:
         return  # told already
     for name, digest in sorted(signed.items()):
@@ -127,14 +147,21 @@ def _read(path: Path) -> tuple[str, dict[str, str]]:
         (signature,) = bundle["dsseEnvelope"]["signatures"]
         _decode(signature["sig"])
         statement = json.loads(_decode(bundle["dsseEnvelope"]["payload"]))
-        signed = {str(entry["name"]): str(entry["digest"]) for entry in statement["predicate"]["resources"]}
+        signed = {
+            str(entry["name"]): str(entry["digest"])
+            for entry in statement["predicate"]["resources"]
+        }
         return str(bundle["verificationMaterial"]["publicKey"]["hint"]), signed
     except FileNotFoundError as error:
-        raise VerificationError(f"{path}: is missing: the release is not signed; publish.sign signs one") from error
+        raise VerificationError(
+            f"{path}: is missing: the release is not signed; publish.sign signs one"
+        ) from error
     except OSError as error:
         raise VerificationError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise VerificationError(f"{path}: was changed since the release was signed: it is no signature") from error
+        raise VerificationError(
+            f"{path}: was changed since the release was signed: it is no signature"
+        ) from error
 
 
 def _decode(text: str) -> bytes:
@@ -148,4 +175,6 @@ def _hint(public: ec.EllipticCurvePublicKey) -> str:
     """Returns what the library names a key by."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return hashlib.sha256(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return hashlib.sha256(
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    ).hexdigest()

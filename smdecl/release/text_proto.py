@@ -47,7 +47,9 @@ def fields(text: str) -> tuple[Field, ...]:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._tokens = [token for token in _TOKEN.finditer(text) if token.lastgroup is not None]
+        self._tokens = [
+            token for token in _TOKEN.finditer(text) if token.lastgroup is not None
+        ]
         self._next = 0
 
     def message(self) -> Iterator[Field]:
@@ -81,7 +83,9 @@ class _Reader:
         if first[0] in _OPENING:
             inner = tuple(self.message())
             return Field(name, start, first.start(), self._take().end(), inner)
-        while first.lastgroup == "string" == self._kind():  # strings beside each other are one
+        while (
+            first.lastgroup == "string" == self._kind()
+        ):  # strings beside each other are one
             last = self._take()
         return Field(name, start, first.start(), last.end())
 
@@ -89,7 +93,11 @@ class _Reader:
         return self._tokens[self._next][0] if self._next < len(self._tokens) else ""
 
     def _kind(self) -> str | None:
-        return self._tokens[self._next].lastgroup if self._next < len(self._tokens) else None
+        return (
+            self._tokens[self._next].lastgroup
+            if self._next < len(self._tokens)
+            else None
+        )
 
     def _take(self) -> re.Match[str]:
         token = self._tokens[self._next]

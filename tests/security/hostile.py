@@ -84,7 +84,8 @@ def header(shards=1):
 def block(entries):
     """Returns a block of entries: how much of the key before each shares, what it adds, and the value."""
     parts = [
-        varint(shared) + varint(len(added)) + varint(len(value)) + added + value for shared, added, value in entries
+        varint(shared) + varint(len(added)) + varint(len(value)) + added + value
+        for shared, added, value in entries
     ]
     return b"".join(parts) + struct.pack("<II", 0, 1)
 
@@ -157,7 +158,12 @@ def entries(directory: Path):
     found = {}
     for path in sorted(directory.rglob("*")):
         is_own = path.parent.name == "smdecl" and path.name in _OWN
-        if path.is_file() and not path.is_symlink() and not is_own and path.stat().st_size < 1 << 24:
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not is_own
+            and path.stat().st_size < 1 << 24
+        ):
             content = path.read_bytes()
             entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
             found[path.relative_to(directory).as_posix()] = entry

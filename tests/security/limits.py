@@ -33,7 +33,11 @@ class Limited:
     def __init__(self) -> None:
         command = [sys.executable, "-m", "tests.security.limits"]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def __call__(self, verb: str, *paths: Path) -> Outcome:
@@ -165,7 +169,9 @@ def _serve() -> None:
         with os.fdopen(read_end, "rb") as pipe:
             answer = pipe.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        code, text = pickle.loads(answer) if status == 0 and answer else (status or _BUG, "no answer")
+        code, text = (
+            pickle.loads(answer) if status == 0 and answer else (status or _BUG, "no answer")
+        )
         print(json.dumps([code, text]), flush=True)
 
 

@@ -13,7 +13,9 @@ from tests.security.bounds import GIBIBYTES, RULES, done, refused
 def test_a_sparse_model_is_not_read(limited, tmp_path, name):
     hostile.sparse(tmp_path / "net" / name, GIBIBYTES)
 
-    assert f"it has {GIBIBYTES} bytes; expected at most" in refused(limited("inspect", tmp_path / "net"))
+    assert f"it has {GIBIBYTES} bytes; expected at most" in refused(
+        limited("inspect", tmp_path / "net")
+    )
     assert "expected at most" in refused(limited("diff", tmp_path / "net", tmp_path / "net"))
 
 
@@ -41,7 +43,9 @@ def test_a_sparse_provenance_is_not_read(limited, tmp_path):
 
 
 def test_a_manifest_that_no_provenance_can_be_made_of_is_told(limited, tmp_path):
-    release = hostile.release(tmp_path / "1", environment={"smdecl": "1", "tensorflow": "2", "\ud800": "1"})
+    release = hostile.release(
+        tmp_path / "1", environment={"smdecl": "1", "tensorflow": "2", "\ud800": "1"}
+    )
     (release / RULES / "provenance.json").write_text("{}")
     (release / RULES / "model.sig").write_text("")
 
@@ -66,7 +70,9 @@ def test_a_sparse_asset_is_not_compared_with_a_small_one(limited, tmp_path):
     hostile.sparse(tmp_path / "a/assets/vocabulary", GIBIBYTES)
     hostile.sparse(tmp_path / "b/assets/vocabulary", 10)
 
-    assert "files assets/vocabulary: has other bytes" in done(limited("diff", tmp_path / "a", tmp_path / "b"))
+    assert "files assets/vocabulary: has other bytes" in done(
+        limited("diff", tmp_path / "a", tmp_path / "b")
+    )
 
 
 @pytest.fixture
@@ -91,7 +97,9 @@ def test_long_names_are_cut_where_they_are_printed(limited, tmp_path):
         graph.graph_def.node.add(name=f"n{long}", op=f"Op{name}{long}", device=f"/d{name}{long}")
         hostile.write(message, tmp_path / name)
 
-    found = done(limited("diff", tmp_path / "a", tmp_path / "b")) + done(limited("inspect", tmp_path / "a"))
+    found = done(limited("diff", tmp_path / "a", tmp_path / "b")) + done(
+        limited("inspect", tmp_path / "a")
+    )
     assert max(map(len, found.splitlines())) < 2500
     assert "...(5002 characters)" in found
 
@@ -123,7 +131,9 @@ def test_what_names_hold_ends_no_line_and_speaks_to_no_terminal(limited, tmp_pat
         net = hostile.write(message, tmp_path / name)
         (net / f"{EVIL}{name}").write_text("")
 
-    found = done(limited("diff", tmp_path / "a", tmp_path / "b")) + done(limited("inspect", tmp_path / "a"))
+    found = done(limited("diff", tmp_path / "a", tmp_path / "b")) + done(
+        limited("inspect", tmp_path / "a")
+    )
     assert all(line.isprintable() for line in found.splitlines())
     assert r"a\nsame: \x1b[2J\x9b\u202eba" in found
 

@@ -1,8 +1,8 @@
 """An attacker writes a small graph of objects and functions that costs whoever reads it minutes, or all memory."""
 
 import pytest
-
 from smdecl.savedmodel.protos import saved_model_pb2
+
 from tests.security import hostile
 from tests.security.bounds import done, refused
 
@@ -44,7 +44,11 @@ def test_many_names_of_a_function_with_many_traces_are_refused(limited, tmp_path
 
 def test_a_large_trace_that_many_functions_share_is_refused(limited, tmp_path):
     message, _, objects = hostile.saved_model()
-    inputs = hostile.trace(objects, "t").canonicalized_input_signature.tuple_value.values[0].tuple_value.values
+    inputs = (
+        hostile.trace(objects, "t")
+        .canonicalized_input_signature.tuple_value.values[0]
+        .tuple_value.values
+    )
     for _ in range(20_000):
         inputs.add().none_value.SetInParent()
     for number in range(200):
@@ -81,7 +85,9 @@ def test_many_names_of_an_object_with_many_children_are_bounded(limited, tmp_pat
 def test_a_nest_whose_places_have_long_names_is_refused(limited, tmp_path):
     message, _, objects = hostile.saved_model()
     hostile.function(objects, "f", ["t"])
-    keywords = hostile.trace(objects, "t").canonicalized_input_signature.tuple_value.values[1].dict_value
+    keywords = (
+        hostile.trace(objects, "t").canonicalized_input_signature.tuple_value.values[1].dict_value
+    )
     values = keywords.fields["x" * 100_000].list_value.values
     for _ in range(50_000):
         values.add().none_value.SetInParent()
@@ -109,7 +115,9 @@ def test_many_traces_that_are_new_are_told(limited, tmp_path):
         message, _, objects = hostile.saved_model()
         names = [f"t{number}" for number in range(1000)]
         for number, each in enumerate(names):
-            arguments = hostile.trace(objects, each, 2).canonicalized_input_signature.tuple_value.values
+            arguments = hostile.trace(
+                objects, each, 2
+            ).canonicalized_input_signature.tuple_value.values
             arguments[0].tuple_value.values.add().string_value = f"{kind}{number}"
         hostile.function(objects, "f", names)
         hostile.write(message, tmp_path / name)
@@ -164,7 +172,9 @@ def test_nodes_of_a_function_with_a_long_name_are_compared(limited, tmp_path):
     assert len(found) < 10_000
 
 
-def test_functions_that_call_themselves_or_each_other_in_a_long_chain_are_compared(limited, tmp_path):
+def test_functions_that_call_themselves_or_each_other_in_a_long_chain_are_compared(
+    limited, tmp_path
+):
     for name in ("a", "b"):
         message, graph, _ = hostile.saved_model()
         for number in range(10_000):

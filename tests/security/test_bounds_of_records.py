@@ -5,8 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
-
 from smdecl.savedmodel.protos import tensor_bundle_pb2
+
 from tests.security import hostile
 from tests.security.bounds import RULES, refused
 
@@ -45,7 +45,9 @@ def test_a_snappy_block_that_copies_from_far_away_takes_no_time(limited, tmp_pat
 
 
 def entry(offset, size):
-    return tensor_bundle_pb2.BundleEntryProto(dtype=hostile.FLOAT, offset=offset, size=size).SerializeToString()
+    return tensor_bundle_pb2.BundleEntryProto(
+        dtype=hostile.FLOAT, offset=offset, size=size
+    ).SerializeToString()
 
 
 def test_variables_that_share_their_bytes_are_refused(limited, tmp_path):
@@ -80,7 +82,9 @@ def test_a_manifest_that_is_nested_deep_is_refused(limited, tmp_path, depth):
     release = hostile.release(tmp_path / "1", config={})
     path = release / RULES / "manifest.json"
     text = path.read_text()
-    path.write_text(text.replace('"config": {}', '"config": ' + '{"x":' * depth + "1" + "}" * depth))
+    path.write_text(
+        text.replace('"config": {}', '"config": ' + '{"x":' * depth + "1" + "}" * depth)
+    )
 
     assert "manifest.json: was changed" in refused(limited("manifest", release))
     assert "manifest.json: was changed" in refused(limited("inspect", release))
@@ -125,7 +129,10 @@ def npy(array, shape=None):
     np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
     data = buffer.getvalue()
     if shape is not None:
-        head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape},), }}".ljust(117).encode() + b"\n"
+        head = (
+            f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape},), }}".ljust(117).encode()
+            + b"\n"
+        )
         data = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + data[-4:]
     return data
 
@@ -148,13 +155,17 @@ def test_examples_that_name_one_array_many_times_are_refused(limited, tmp_path):
 
 def test_examples_that_are_a_zip_bomb_are_refused(limited, tmp_path):
     data = npy(np.zeros(1 << 26, np.uint8))
-    hostile.examples(tmp_path, [example(x=tensor("a", shape=[1 << 26]))], zipfile.ZIP_DEFLATED, a=data)
+    hostile.examples(
+        tmp_path, [example(x=tensor("a", shape=[1 << 26]))], zipfile.ZIP_DEFLATED, a=data
+    )
 
     assert "is compressed" in refused(limited("examples", tmp_path))
 
 
 def test_an_array_that_claims_to_be_large_is_refused(limited, tmp_path):
-    hostile.examples(tmp_path, [example(x=tensor("a"))], a=npy(np.zeros(4, np.uint8), shape=1 << 45))
+    hostile.examples(
+        tmp_path, [example(x=tensor("a"))], a=npy(np.zeros(4, np.uint8), shape=1 << 45)
+    )
 
     assert "cannot be read" in refused(limited("examples", tmp_path))
 
@@ -162,7 +173,9 @@ def test_an_array_that_claims_to_be_large_is_refused(limited, tmp_path):
 def test_texts_that_share_their_bytes_are_refused(limited, tmp_path):
     lengths = np.array([1_000_000, -1_000_000] * 20_000, np.int64)
     index = [example(x=tensor("a", "string", [40_000]))]
-    hostile.examples(tmp_path, index, a=npy(np.zeros(1_000_000, np.uint8)), **{"a.lengths": npy(lengths)})
+    hostile.examples(
+        tmp_path, index, a=npy(np.zeros(1_000_000, np.uint8)), **{"a.lengths": npy(lengths)}
+    )
 
     assert "the lengths of texts are not a list of sizes" in refused(limited("examples", tmp_path))
 

@@ -6,13 +6,13 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from fsspec.implementations.memory import MemoryFileSystem
-
 from smdecl import files
 from smdecl.errors import SmdeclError, VerificationError
 from smdecl.release import manifest, publish_local, publish_remote, seals, signing
 from smdecl.release.seals import Seal
+
+from tests.release.signatures import write_key
 from tests.security import hostile
-from tests.signatures import write_key
 
 EXPORT = ["model=adder", "verify.generate=1", "publish.compatible=true"]
 
@@ -48,7 +48,9 @@ def test_what_changes_after_verification_is_not_uploaded(project, changed_after_
     assert not MemoryFileSystem().exists("/changed")
 
 
-def test_what_changes_after_verification_is_not_signed(project, changed_after_verification, monkeypatch, tmp_path):
+def test_what_changes_after_verification_is_not_signed(
+    project, changed_after_verification, monkeypatch, tmp_path
+):
     signed = []
     monkeypatch.setattr(signing, "sign", lambda directory, *_: signed.append(directory))
     key = write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
@@ -102,7 +104,10 @@ def replace_by_a_link(release):
 CHANGED = {
     "a file is added": (lambda release: (release / "new").write_text(""), "new: was added"),
     "a directory is added": (lambda release: (release / "new").mkdir(), "new: was added"),
-    "a file is removed": (lambda release: (release / "saved_model.pb").unlink(), "saved_model.pb: is missing"),
+    "a file is removed": (
+        lambda release: (release / "saved_model.pb").unlink(),
+        "saved_model.pb: is missing",
+    ),
     "a file becomes a link": (replace_by_a_link, "saved_model.pb: is no longer a regular file"),
     "the manifest fits another file": (
         lambda release: hostile.release(release, variables={"v": b"\1\0\0\0"}),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import smdecl
 from smdecl.checks import check as checking
 from smdecl.checks import outside_values
@@ -38,14 +37,19 @@ def refuse(tmp_path, monkeypatch):
 
 def claiming(descr, shape):
     """Returns an array of 4 bytes whose header claims more."""
-    head = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    head = (
+        f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode()
+        + b"\n"
+    )
     return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(4)
 
 
 def zeros(archive, name, size):
     """Adds an array of zeros to an archive without having it in memory."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (size,)})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|u1", "fortran_order": False, "shape": (size,)}
+    )
     block = bytes(MEBIBYTE)
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         member.write(buffer.getvalue())

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-
 import smdecl
 from smdecl.config import project
 from smdecl.errors import ConfigError, UsageError
+
 from tests.security import hostile
 
 TARGET = "_target_: smdecl.models.Adder\n"
@@ -47,7 +47,10 @@ def values(outcome):
 def doubled(first, form, times=40):
     """Returns lines of keys `k0`, `k1`, …, each of which names the one before it twice."""
     lines = [f"k0: {first}"]
-    lines += [f"k{number}: {form.format(before=f'k{number - 1}', own=f'k{number}')}" for number in range(1, times)]
+    lines += [
+        f"k{number}: {form.format(before=f'k{number - 1}', own=f'k{number}')}"
+        for number in range(1, times)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -84,11 +87,18 @@ def test_what_repeats_itself_or_is_nested_too_deeply_is_refused(compose, conf):
     chained = doubled("&k0 [1]", "&{own} [*{before}]", times=100)
 
     assert refused(compose("k: &a [*a]\n")) == f"{place}the alias *a repeats what contains it"
-    assert refused(compose(f"k: {'[' * 1000}{']' * 1000}\n")) == f"{place}nested more than 64 deep; expected less"
+    assert (
+        refused(compose(f"k: {'[' * 1000}{']' * 1000}\n"))
+        == f"{place}nested more than 64 deep; expected less"
+    )
     assert refused(compose(chained)).endswith("nested more than 64 deep; expected less")
     brackets = f"{'[' * 1000}{']' * 1000}"
-    assert refused(compose(f"k: '${{oc.create:{brackets}}}'\n")).startswith(f"{place}nested more than 64 deep")
-    assert refused(compose("", f"+model.x={brackets}")).endswith("': nested more than 64 deep; expected less")
+    assert refused(compose(f"k: '${{oc.create:{brackets}}}'\n")).startswith(
+        f"{place}nested more than 64 deep"
+    )
+    assert refused(compose("", f"+model.x={brackets}")).endswith(
+        "': nested more than 64 deep; expected less"
+    )
 
 
 def test_a_file_of_many_bytes_is_not_read(compose, limited, conf):
@@ -109,7 +119,9 @@ def test_aliases_merges_and_lone_texts_are_taken_as_ever(compose, limited, conf)
     write(conf / "model/lone.yaml", "word\n")
     assert values(limited("compose", conf, "model=lone"))["model"] == {"word": None}
     write(conf / "model/lone.yaml", "7\n")
-    assert refused(limited("compose", conf, "model=lone")).endswith("lone.yaml:1: expected a mapping, got 7")
+    assert refused(limited("compose", conf, "model=lone")).endswith(
+        "lone.yaml:1: expected a mapping, got 7"
+    )
 
 
 def test_a_pyproject_is_bounded_too(tmp_path):
@@ -142,14 +154,21 @@ def test_interpolations_that_double_a_list_are_refused_at_a_key(compose):
 def test_a_long_text_is_not_repeated_by_interpolations(compose):
     found = refused(compose(f"a: {'x' * 1_000_000}\nb: {'${.a}' * 1000}\n"))
 
-    assert found.endswith("model.b: interpolations expand to more than 10000000 characters; expected fewer")
+    assert found.endswith(
+        "model.b: interpolations expand to more than 10000000 characters; expected fewer"
+    )
 
 
 def test_interpolations_of_hydras_own_settings_are_bounded(limited, conf):
-    write(conf / "release/bomb.yaml", "# @package _global_\n" + doubled("a", "${{{before}}}${{{before}}}"))
+    write(
+        conf / "release/bomb.yaml",
+        "# @package _global_\n" + doubled("a", "${{{before}}}${{{before}}}"),
+    )
     overrides = ["release=bomb", "hydra.sweep.dir=${k39}"]
 
-    assert "interpolations expand to more than 5000 values" in refused(limited("compose", conf, *overrides))
+    assert "interpolations expand to more than 5000 values" in refused(
+        limited("compose", conf, *overrides)
+    )
 
 
 # Defaults lists.
@@ -181,7 +200,10 @@ def test_defaults_lists_that_double_are_refused(limited, conf):
 def test_a_sweep_of_too_many_variants_is_counted_and_not_expanded(limited, overrides, variants):
     found = refused(limited("sweep", *overrides))
 
-    assert found == f"override {overrides[0]!r}: the sweep has {variants} variants; expected at most 10000"
+    assert (
+        found
+        == f"override {overrides[0]!r}: the sweep has {variants} variants; expected at most 10000"
+    )
 
 
 @pytest.mark.parametrize("swept", ["range(0,inf)", "range(0,9,0)", "range(0.5,9,0)"])
@@ -192,7 +214,12 @@ def test_a_range_that_never_ends_is_refused(limited, swept):
 
 
 def test_the_variants_are_counted_as_hydra_makes_them(limited):
-    overrides = ["seed=range(9,1,-3)", "+x=range(0,1,0.25)", "name=choice(a,b)", "model=glob(*_concat)"]
+    overrides = [
+        "seed=range(9,1,-3)",
+        "+x=range(0,1,0.25)",
+        "name=choice(a,b)",
+        "model=glob(*_concat)",
+    ]
 
     made = values(limited("sweep", *overrides))
 

@@ -1,7 +1,6 @@
 """An attacker's config wants other configs to be read than those in the directories that a person names."""
 
 import pytest
-
 import smdecl
 from smdecl.errors import ConfigError
 
@@ -14,11 +13,15 @@ def elsewhere(project, tmp_path):
     return tmp_path / "elsewhere"
 
 
-@pytest.mark.parametrize("place", ["file://{}", "{}", "file://../elsewhere", "../elsewhere", "conf/more"])
+@pytest.mark.parametrize(
+    "place", ["file://{}", "{}", "file://../elsewhere", "../elsewhere", "conf/more"]
+)
 def test_a_config_adds_no_directory_of_configs(project, elsewhere, place):
     path = place.format(elsewhere)
     project.write("conf/more/model/far.yaml", "_target_: smdecl.models.Scaler\n")
-    project.write("conf/mine.yaml", f"defaults: [export, _self_]\nhydra: {{searchpath: ['{path}']}}\n")
+    project.write(
+        "conf/mine.yaml", f"defaults: [export, _self_]\nhydra: {{searchpath: ['{path}']}}\n"
+    )
 
     with pytest.raises(ConfigError) as error:
         smdecl.compose(["model=far"], config_dir="conf", config_name="mine")

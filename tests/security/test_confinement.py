@@ -12,22 +12,24 @@ import threading
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
-
 import smdecl
+import tensorflow as tf
 from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import export
 from smdecl.verification import load
+
 from tests.conftest import run_cli
 
 needs_landlock = pytest.mark.skipif(confine.abi() == 0, reason="this kernel has no Landlock")
 
 
 def run(function, *args, confinement):
-    return processes.run(function, *args, failure=VerificationError, doing="trying", confinement=confinement)
+    return processes.run(
+        function, *args, failure=VerificationError, doing="trying", confinement=confinement
+    )
 
 
 def attempts(allowed, secret, parent, port):
@@ -48,7 +50,9 @@ def attempts(allowed, secret, parent, port):
         "reach a socket in the file system": lambda: socket.socket(socket.AF_UNIX),
         "end the parent": lambda: os.kill(parent, 15),
         "do it in a new thread": lambda: in_a_thread(lambda: Path(secret).read_text()),
-        "do it in a new process": lambda: subprocess.run(["cat", secret], check=True, capture_output=True),
+        "do it in a new process": lambda: subprocess.run(
+            ["cat", secret], check=True, capture_output=True
+        ),
     }
     refused = {}
     for name, attempt in tried.items():
@@ -122,7 +126,9 @@ def outside(tmp_path):
     return path
 
 
-DETOUR = "{_target_: tensorflow.saved_model.Asset, path: {_target_: keras.activations.linear, x: %s}}"
+DETOUR = (
+    "{_target_: tensorflow.saved_model.Asset, path: {_target_: keras.activations.linear, x: %s}}"
+)
 
 
 @needs_landlock
@@ -141,7 +147,9 @@ asset: {DETOUR % outside}
 
     assert "Permission denied" in str(error.value)
     assert "a confined process reads only the files that the config names" in str(error.value)
-    assert "[tool.smdecl]" not in str(error.value)  # it names no files for configs of frameworks alone
+    assert "[tool.smdecl]" not in str(
+        error.value
+    )  # it names no files for configs of frameworks alone
     assert not (project.root / "exports" / "leak").exists()
 
 
@@ -215,7 +223,10 @@ def denied(kind, path):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("read", "a confined process reads only the files that the config names, .* TMPDIR; name it in reads$"),
+        (
+            "read",
+            "a confined process reads only the files that the config names, .* TMPDIR; name it in reads$",
+        ),
         (
             "read by an op",
             "a confined process reads only the files that the config names, .* TMPDIR; name it in reads$",
@@ -289,7 +300,8 @@ def gaps(victim):
         "slow others down": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
         "type into the terminal": lambda: fcntl.ioctl(2, termios.TIOCSTI, b"x"),
         "have the tracker remove a file": lambda: os.write(
-            multiprocessing.resource_tracker._resource_tracker._fd, b"REGISTER:/victim:shared_memory\n"
+            multiprocessing.resource_tracker._resource_tracker._fd,
+            b"REGISTER:/victim:shared_memory\n",
         ),
     }
     done = set()
@@ -323,7 +335,10 @@ class Call:
 
 
 def test_a_result_makes_no_object_that_does_something_when_it_is_made(tmp_path):
-    with pytest.raises(VerificationError, match=r"it names smdecl.verification.load._Session, which no stage returns"):
+    with pytest.raises(
+        VerificationError,
+        match=r"it names smdecl.verification.load._Session, which no stage returns",
+    ):
         run(session, str(tmp_path), confinement=Confinement())
 
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-
 import smdecl
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError, TrustError
+
 from tests.conftest import ROOT
 
 # `python -m` itself imports some from the current directory, before smdecl begins; the installed command imports none.
@@ -24,7 +24,12 @@ TRAP = "import pathlib; pathlib.Path(__file__).with_suffix('.ran').write_text(''
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     base = tmp_path_factory.mktemp("made")
-    overrides = ["model=adder", "signatures=scalar_float", "verify.generate=1", f"export_dir={base}"]
+    overrides = [
+        "model=adder",
+        "signatures=scalar_float",
+        "verify.generate=1",
+        f"export_dir={base}",
+    ]
     return smdecl.export(smdecl.compose(overrides)).path
 
 
@@ -42,13 +47,17 @@ def run(cwd, *arguments):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     program = f"import sys; sys.path.append({str(ROOT)!r}); from smdecl.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-I", "-c", program, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def run_as_module(cwd, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "smdecl", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def ran(directory):
@@ -79,7 +88,13 @@ def test_a_project_may_have_modules_of_any_name(trapped):
         "    def __call__(self, x):\n"
         "        return {'y': x}\n"
     )
-    done = run(trapped, "model._target_=mynet.Net", "signatures=none", "verify.generate=1", "export_dir=out")
+    done = run(
+        trapped,
+        "model._target_=mynet.Net",
+        "signatures=none",
+        "verify.generate=1",
+        "export_dir=out",
+    )
 
     assert (done.returncode, done.stdout, ran(trapped)) == (0, "out/1\n", []), done.stderr
 
@@ -113,10 +128,15 @@ def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
 def test_a_module_that_goes_before_a_framework_is_told_by_its_name(project, name):
     project.write(name, "x = 1")
 
-    done = project.spawn("model=adder", env={"PYTHONPATH": os.pathsep.join([str(project.root), str(ROOT)])})
+    done = project.spawn(
+        "model=adder", env={"PYTHONPATH": os.pathsep.join([str(project.root), str(ROOT)])}
+    )
 
     assert done.returncode == 2
-    assert f"error: {name} would be imported in the place of an installed package: rename it" in done.stderr
+    assert (
+        f"error: {name} would be imported in the place of an installed package: rename it"
+        in done.stderr
+    )
 
 
 def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
@@ -125,7 +145,9 @@ def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
     (tmp_path / "mynet.py").write_text("class Net: ...")
     (tmp_path / "secret").write_text("")
 
-    with pytest.raises(TrustError, match="that is no project: run smdecl in a directory of its own"):
+    with pytest.raises(
+        TrustError, match="that is no project: run smdecl in a directory of its own"
+    ):
         check.check(smdecl.compose(["model._target_=mynet.Net"]), find_project(tmp_path))
 
     (tmp_path / "pyproject.toml").write_text("")

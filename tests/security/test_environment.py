@@ -5,13 +5,18 @@ import os
 from pathlib import Path
 
 import pytest
-
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError
 from smdecl.isolation import environment, processes
 from smdecl.isolation.confine import Confinement
 
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "HF_TOKEN", "TF_VAR_password", "TF_TOKEN_app_terraform_io")
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "DATABASE_URL",
+    "HF_TOKEN",
+    "TF_VAR_password",
+    "TF_TOKEN_app_terraform_io",
+)
 
 
 @pytest.fixture
@@ -35,7 +40,12 @@ def look(names):
 def test_a_confined_process_finds_no_variable_that_it_has_no_need_of(secrets):
     # A server that was started before has none of the secrets in any case.
     found = processes.run(
-        look, (*SECRETS, "PATH"), failure=ModelError, doing="testing", fresh=True, confinement=Confinement()
+        look,
+        (*SECRETS, "PATH"),
+        failure=ModelError,
+        doing="testing",
+        fresh=True,
+        confinement=Confinement(),
     )
 
     assert found == {"python": {"PATH"}, "c": {"PATH"}, "proc": {"PATH"}}
@@ -72,7 +82,9 @@ class Net(tf.Module):
 
 
 @pytest.mark.parametrize("declares", [True, False])
-def test_code_of_a_project_that_confines_it_reads_the_variables_that_the_project_declares(project, secrets, declares):
+def test_code_of_a_project_that_confines_it_reads_the_variables_that_the_project_declares(
+    project, secrets, declares
+):
     project.write("reader.py", READER)
     names = ["DATABASE_URL"] if declares else []
     project.write("pyproject.toml", f"[tool.smdecl]\nconfine = true\nenvironment = {names}\n")
@@ -87,8 +99,16 @@ def test_code_of_a_project_that_confines_it_reads_the_variables_that_the_project
 
 
 def test_variables_are_chosen_by_their_names():
-    kept = {"PATH": "a", "LC_ALL": "b", "TF_XLA_FLAGS": "c", "CUDA_VISIBLE_DEVICES": "d", "PYTHONPATH": "e"}
-    left_out = dict.fromkeys((*SECRETS, "PYTHON_TOKEN", "TF_CLI_ARGS", "PATHS", "SSH_AUTH_SOCK", "http_proxy"), "")
+    kept = {
+        "PATH": "a",
+        "LC_ALL": "b",
+        "TF_XLA_FLAGS": "c",
+        "CUDA_VISIBLE_DEVICES": "d",
+        "PYTHONPATH": "e",
+    }
+    left_out = dict.fromkeys(
+        (*SECRETS, "PYTHON_TOKEN", "TF_CLI_ARGS", "PATHS", "SSH_AUTH_SOCK", "http_proxy"), ""
+    )
 
     assert environment.reduced({**kept, **left_out}) == kept
     assert environment.reduced(left_out, ["HF_TOKEN"]) == {"HF_TOKEN": ""}

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-
 from smdecl import errors
 from smdecl.config.settings import Signature, Spec, Value
 from smdecl.errors import ConfigError, ModelError, Problem, VerificationError
@@ -22,7 +21,9 @@ from smdecl.savedmodel.records import (
 )
 
 OBJECT = ObjectRecord("net.Net", (VariableRecord("v", "float32", (1, None)),), {"call": ("x",)})
-DECLARED = Signature("call", {"x": ({"a": Spec((None, "n"), "float32")}, Value([1, 2.5, {"b": None}]))}, None)
+DECLARED = Signature(
+    "call", {"x": ({"a": Spec((None, "n"), "float32")}, Value([1, 2.5, {"b": None}]))}, None
+)
 X = TensorRecord("float32", None)
 PLAN = Plan(OBJECT, {"s": SignatureRecord({"x": X}, {})}, {"s": DECLARED}, {"f": "s"})
 
@@ -66,7 +67,9 @@ FORGED = {
         r"result.signatures\['s'\]: expected SignatureRecord, got ObjectRecord",
     ),
     "a boolean in the place of a size": (
-        changed(PLAN, obj=changed(OBJECT, variables=(changed(OBJECT.variables[0], shape=(True,)),))),
+        changed(
+            PLAN, obj=changed(OBJECT, variables=(changed(OBJECT.variables[0], shape=(True,)),))
+        ),
         r"result.obj.variables\[0\].shape\[0\]: expected int \| None, got bool",
     ),
     "a list in the place of a tuple": (
@@ -74,8 +77,14 @@ FORGED = {
         r"result.obj.restored: expected tuple\[str, ...\], got list",
     ),
     "a field more": (changed(PLAN, at=1), "result: expected a record with obj, .*, got .*, at"),
-    "a field that hides a method": (changed(X, __str__="text"), "result: expected Plan, got TensorRecord"),
-    "a number": (changed(PLAN, functions={1: "s"}), "a key of result.functions: expected str, got int"),
+    "a field that hides a method": (
+        changed(X, __str__="text"),
+        "result: expected Plan, got TensorRecord",
+    ),
+    "a number": (
+        changed(PLAN, functions={1: "s"}),
+        "a key of result.functions: expected str, got int",
+    ),
 }
 
 
@@ -89,7 +98,12 @@ def test_a_result_of_another_type_is_refused(name):
 
 def test_a_literal_and_a_tuple_are_read_as_they_are_annotated():
     assert results.read(pickle.dumps("a"), Literal["a", "b"]) == "a"
-    for value, annotation in (("c", Literal["a"]), (True, Literal[1]), ((1, 2, 3), tuple[int, int]), (1, set[int])):
+    for value, annotation in (
+        ("c", Literal["a"]),
+        (True, Literal[1]),
+        ((1, 2, 3), tuple[int, int]),
+        (1, set[int]),
+    ):
         with pytest.raises(ResultError, match="result: expected"):
             results.read(pickle.dumps(value), annotation)
 
@@ -101,7 +115,11 @@ class Forged:
         self.arguments, self.state = arguments, state
 
     def __reduce__(self):
-        return (VerificationError, self.arguments, self.state) if self.state else (VerificationError, self.arguments)
+        return (
+            (VerificationError, self.arguments, self.state)
+            if self.state
+            else (VerificationError, self.arguments)
+        )
 
 
 @pytest.mark.parametrize(
@@ -155,5 +173,8 @@ def forge() -> VerificationRecord:
 
 
 def test_a_process_that_returns_something_else_is_an_error_that_says_so():
-    with pytest.raises(ModelError, match="returned no result: result: expected VerificationRecord, got ObjectRecord"):
+    with pytest.raises(
+        ModelError,
+        match="returned no result: result: expected VerificationRecord, got ObjectRecord",
+    ):
         processes.run(forge, failure=ModelError, doing="testing")

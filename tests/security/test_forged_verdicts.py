@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-
 import smdecl
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
 from smdecl.pipeline import export, reproduce
 from smdecl.release import manifest
+
 from tests.conftest import ROOT, forge_file, forge_manifest
 
 
@@ -45,7 +45,9 @@ def test_a_tampered_release_that_keeps_its_digest_is_not_verified(release):
     tamper(release)
 
     (found,) = refusals(lambda: export.verify(release))
-    assert found.startswith(f"{release / manifest.FILE}: was changed since the release was made: the digest")
+    assert found.startswith(
+        f"{release / manifest.FILE}: was changed since the release was made: the digest"
+    )
 
 
 def test_a_tampered_release_that_keeps_its_digest_is_not_reproduced(release):

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import DecodeError, Message
-
 from smdecl.cli import pages, rendering
 from smdecl.errors import SmdeclError
 from smdecl.release import description, diffing, manifest, signing
 from smdecl.savedmodel import inspection, outside_ops
 from smdecl.savedmodel.protos import saved_model_pb2
+
 from tests.security import hostile
 
 MODEL = "saved_model.pb"
@@ -39,9 +39,13 @@ def made(tmp_path_factory):
     private = ec.generate_private_key(ec.SECP256R1())
     text = private.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption())
     (base / "private.pem").write_bytes(text)
-    public = private.public_key().public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+    public = private.public_key().public_bytes(
+        pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo
+    )
     (base / "key.pem").write_bytes(public)
-    release = hostile.release(base / "1", message=model(), variables={"v": bytes(16), "w": bytes(8)})
+    release = hostile.release(
+        base / "1", message=model(), variables={"v": bytes(16), "w": bytes(8)}
+    )
     manifest.attest(release, manifest.read(release))
     signing.sign(release, base / "private.pem")
     return release
@@ -59,7 +63,9 @@ def model():
     function.signature.name = "__inference_f_1"
     function.node_def.add(name="c", op="Const").attr["value"].tensor.float_val.append(1)
     function.ret["y"] = "c:output:0"
-    graph.graph_def.node.add(name="call", op="PartitionedCall").attr["f"].func.name = "__inference_f_1"
+    graph.graph_def.node.add(name="call", op="PartitionedCall").attr[
+        "f"
+    ].func.name = "__inference_f_1"
     graph.asset_file_def.add(filename="words")
     return message
 
@@ -87,7 +93,11 @@ def cut(drawn, data):
 
 def spliced(drawn, data):
     start, end, place = (drawn.randrange(len(data)) for _ in range(3))
-    return data[:place] + data[min(start, end) : max(start, end)] * drawn.choice([1, 2, 50]) + data[place:]
+    return (
+        data[:place]
+        + data[min(start, end) : max(start, end)] * drawn.choice([1, 2, 50])
+        + data[place:]
+    )
 
 
 BYTES = [flipped, cut, spliced]
@@ -142,7 +152,17 @@ def change_field(drawn, message):
 
 
 NUMBERS = [0, -1, 1, 7, 99, 999, 2**31 - 1, 2**62]
-TEXTS = ["", "x", "t", "__inference_f_1", "__inference_f_" + "9" * 5000, "a\nb\u202e", "x:0", "n" * 5000, "é"]
+TEXTS = [
+    "",
+    "x",
+    "t",
+    "__inference_f_1",
+    "__inference_f_" + "9" * 5000,
+    "a\nb\u202e",
+    "x:0",
+    "n" * 5000,
+    "é",
+]
 VALUES_OF = {1: NUMBERS, 2: NUMBERS, 3: NUMBERS, 4: NUMBERS, 5: [0.0, 1e308, float("nan")], 6: [0.0, float("nan")],
              7: [True, False], 8: NUMBERS, 9: TEXTS}  # fmt: skip
 
@@ -174,7 +194,9 @@ def changed_signature(drawn, release):
     else:
         statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
         change_json(drawn, statement)
-        bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
+        bundle["dsseEnvelope"]["payload"] = base64.b64encode(
+            json.dumps(statement).encode()
+        ).decode()
     path.write_text(json.dumps(bundle))
 
 
@@ -184,15 +206,21 @@ def change_json(drawn, value):
         if drawn.random() < 0.3:
             parent.pop(key, None) if isinstance(parent, dict) else parent.clear()
         elif isinstance(parent, dict) and drawn.random() < 0.4:
-            parent[drawn.choice(["", "x", "a\nb", "\ud800", "../x", "/etc/passwd", "n" * 5000])] = copy.deepcopy(
-                drawn.choice(VALUES)
+            parent[drawn.choice(["", "x", "a\nb", "\ud800", "../x", "/etc/passwd", "n" * 5000])] = (
+                copy.deepcopy(drawn.choice(VALUES))
             )
         elif isinstance(parent, dict) or key < len(parent):
             parent[key] = copy.deepcopy(drawn.choice(VALUES))
 
 
 def places(value):
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in items:
         yield value, key
         yield from places(item)
@@ -213,11 +241,18 @@ def replaced_file(drawn, release):
 
 
 def added_file(drawn, release):
-    name = drawn.choice(["x", "a\nb", "\udcff", "variables/y", "assets.extra/smdecl/z", "n" * 250, "\u202e"])
-    path = release / name
-    drawn.choice([os.mkfifo, Path.mkdir, lambda path: path.write_text("x"), lambda path: path.symlink_to("/dev/zero")])(
-        path
+    name = drawn.choice(
+        ["x", "a\nb", "\udcff", "variables/y", "assets.extra/smdecl/z", "n" * 250, "\u202e"]
     )
+    path = release / name
+    drawn.choice(
+        [
+            os.mkfifo,
+            Path.mkdir,
+            lambda path: path.write_text("x"),
+            lambda path: path.symlink_to("/dev/zero"),
+        ]
+    )(path)
 
 
 MUTATIONS = [changed_bytes, changed_message, changed_message, changed_manifest, changed_manifest, changed_signature,
@@ -271,9 +306,15 @@ def check(made, release, forms):
     if compared == [] and is_changed:
         # Anyone can make a release that fits itself: then it has another digest, or another manifest.
         found = manifest.read(release)
-        assert found["digest"] != own or found != manifest.read(made) or only_signed_differs(made, release)
+        assert (
+            found["digest"] != own
+            or found != manifest.read(made)
+            or only_signed_differs(made, release)
+        )
     signed = None
-    if compared == [] or not has_huge(release):  # which the manifest tells first: hashing takes hours
+    if compared == [] or not has_huge(
+        release
+    ):  # which the manifest tells first: hashing takes hours
         signed = attempt(lambda: signing.verify(release, made.parent / "key.pem") or "signed")
     if signed and is_changed:
         # The form of a signature is not signed, and directories are the manifest's to tell.
@@ -305,7 +346,9 @@ def only_signed_differs(made, release):
 
 def files(directory):
     return {
-        name: data for name, data in listing(directory).items() if isinstance(data, bytes) and "smdecl/" not in name
+        name: data
+        for name, data in listing(directory).items()
+        if isinstance(data, bytes) and "smdecl/" not in name
     }
 
 
@@ -317,7 +360,9 @@ def out_of_time(*_):
     raise OutOfTimeError
 
 
-@pytest.mark.parametrize("seeds", [range(300), pytest.param(range(300, 5000), marks=pytest.mark.soak)], ids=len)
+@pytest.mark.parametrize(
+    "seeds", [range(300), pytest.param(range(300, 5000), marks=pytest.mark.soak)], ids=len
+)
 def test_a_changed_release_is_refused_or_told_as_changed(made, tmp_path, seeds):
     before = signal.signal(signal.SIGPROF, out_of_time)
     started = time.process_time()

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from smdecl import scratch
 from smdecl.errors import VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement
+
 from tests.conftest import ROOT
 
 
@@ -66,13 +66,17 @@ def test_links_in_a_directory_without_rights_change_nothing_outside(outside, tmp
             os.chown(path, 65534, 65534)
 
     environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-B", "-c", AS_NOBODY, outside], env=environment, check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-B", "-c", AS_NOBODY, outside], env=environment, check=True, cwd=ROOT
+    )
 
     assert modes(outside) == before
     assert (outside / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("depth", [30, pytest.param(1100, marks=pytest.mark.slow)])  # a path; Python's recursion
+@pytest.mark.parametrize(
+    "depth", [30, pytest.param(1100, marks=pytest.mark.slow)]
+)  # a path; Python's recursion
 def test_a_nest_that_is_deeper_than_a_path_may_be_is_removed(tmp_path, depth):
     tree = tmp_path / "tree"
     tree.mkdir()
@@ -117,7 +121,11 @@ def test_what_a_confined_process_leaves_is_removed_and_harms_nothing(outside):
     before = modes(outside)
 
     place = processes.run(
-        leave_traps, str(outside), failure=VerificationError, doing="testing", confinement=Confinement()
+        leave_traps,
+        str(outside),
+        failure=VerificationError,
+        doing="testing",
+        confinement=Confinement(),
     )
 
     assert not Path(place).exists()

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-
 import smdecl
 from smdecl.errors import SmdeclError, VerificationError
 from smdecl.isolation import processes
+
 from tests.waiting import is_gone, wait_for
 
 # Starts a process by setsid and two forks, which writes its id to a file, and then waits to change a release.
@@ -54,7 +54,9 @@ def test_a_daemon_of_a_model_changes_no_release_and_does_not_outlive_its_export(
     project.write("daemon.py", DAEMON)
     project.write("net.py", NET)
     stages = project.root / "exports" / "net"
-    project.write("conf/model/net.yaml", f"_target_: net.Net\npid_file: {pid_file}\nstages: {stages}\n")
+    project.write(
+        "conf/model/net.yaml", f"_target_: net.Net\npid_file: {pid_file}\nstages: {stages}\n"
+    )
 
     release = project.export("model=net", "signatures=none", "verify.generate=1")
 
@@ -80,10 +82,19 @@ def leave_behind(code, pid_file, ending):
 def test_a_daemon_ends_however_the_process_that_started_it_does(tmp_path, ending):
     pid_file = tmp_path / "pid"
     if ending == "return":
-        processes.run(leave_behind, DAEMON, str(pid_file), ending, failure=VerificationError, doing="testing")
+        processes.run(
+            leave_behind, DAEMON, str(pid_file), ending, failure=VerificationError, doing="testing"
+        )
     else:
         with pytest.raises(SmdeclError):
-            processes.run(leave_behind, DAEMON, str(pid_file), ending, failure=VerificationError, doing="testing")
+            processes.run(
+                leave_behind,
+                DAEMON,
+                str(pid_file),
+                ending,
+                failure=VerificationError,
+                doing="testing",
+            )
 
     assert not Path("/proc", pid_file.read_text()).exists()
 

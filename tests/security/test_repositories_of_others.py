@@ -4,16 +4,31 @@ import os
 import subprocess
 
 import pytest
-
 from smdecl.release import git
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a checkout to another user")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root gives a checkout to another user"
+)
 OTHER = 4242
-PLAIN = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "filter.own.process="]
+PLAIN = [
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "filter.own.process=",
+]
 
 
 def run(root, *commands):
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"]
+    author = [
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@example.com",
+        "-c",
+        "protocol.file.allow=always",
+    ]
     for command in commands:
         subprocess.run(["git", *author, *command], cwd=root, check=True, capture_output=True)
 
@@ -80,7 +95,9 @@ def test_the_commit_is_the_same_for_who_does_not_own_the_checkout(repository):
 
 
 @needs_root
-@pytest.mark.parametrize("change", ["a file", "a mode", "a module that git does not track", "a staged file"])
+@pytest.mark.parametrize(
+    "change", ["a file", "a mode", "a module that git does not track", "a staged file"]
+)
 def test_changes_in_the_checkout_of_another_user_show(repository, change):
     if change == "a file":
         (repository / "data.txt").write_text("DATA\n")
@@ -110,7 +127,11 @@ def test_a_submodule_of_another_user_runs_nothing(repository, tmp_path, content)
     (inner / "data.txt").write_text("data\n")
     (inner / ".gitattributes").write_text("data.* filter=own\n")
     run(inner, ["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Inner"])
-    run(repository, [*PLAIN, "submodule", "add", "-q", str(inner), "sub"], [*PLAIN, "commit", "-q", "-m", "Sub"])
+    run(
+        repository,
+        [*PLAIN, "submodule", "add", "-q", str(inner), "sub"],
+        [*PLAIN, "commit", "-q", "-m", "Sub"],
+    )
     below = repository / "sub"
     run(below, ["config", "filter.own.clean", str(repository / "hooks" / "program")])
     (below / "data.txt").write_text(content)
@@ -128,9 +149,15 @@ def test_a_submodule_of_another_user_runs_nothing(repository, tmp_path, content)
 
 @needs_root
 def test_a_submodule_that_leads_to_its_own_repository_ends(repository):
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True
+    )
     entry = f"160000,{commit.stdout.strip()},sub"
-    run(repository, [*PLAIN, "update-index", "--add", "--cacheinfo", entry], [*PLAIN, "commit", "-q", "-m", "Sub"])
+    run(
+        repository,
+        [*PLAIN, "update-index", "--add", "--cacheinfo", entry],
+        [*PLAIN, "commit", "-q", "-m", "Sub"],
+    )
     (repository / "sub").symlink_to(".")
     give(repository)
 
@@ -157,7 +184,12 @@ def test_a_linked_worktree_of_another_user_has_its_own_commit(repository, tmp_pa
 
 @needs_root
 def test_a_repository_of_sha256_is_read(project):
-    run(project.root, ["init", "-q", "--object-format=sha256"], ["add", "."], ["commit", "-q", "-m", "All"])
+    run(
+        project.root,
+        ["init", "-q", "--object-format=sha256"],
+        ["add", "."],
+        ["commit", "-q", "-m", "All"],
+    )
     before = git.source(project.root, ())
     give(project.root)
 

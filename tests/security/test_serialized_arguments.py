@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from smdecl.checks import check
 from smdecl.config import frameworks
 from smdecl.config.project import find_project
@@ -15,7 +14,9 @@ FUNCTION = {"class_name": "function", "config": "evil", "registered_name": "evil
 
 def refused(model):
     """Returns place and reason of the arguments that may not be given; nothing is imported to know them."""
-    return [(dotted(path), reason) for path, reason in frameworks.refuse_arguments({"model": model})]
+    return [
+        (dotted(path), reason) for path, reason in frameworks.refuse_arguments({"model": model})
+    ]
 
 
 def layer(name, **arguments):
@@ -110,14 +111,20 @@ def test_a_serialized_object_of_keras_is_told_how_to_write_it(model, meant):
 def test_a_name_leads_to_no_registered_object(place):
     ((_, message),) = refused(layer("Dense", **place))
 
-    assert "names an object that is registered in Keras; expected the name of a built-in one" in message
+    assert (
+        "names an object that is registered in Keras; expected the name of a built-in one"
+        in message
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "key"),
     [
         (layer("Masking", _recursive_=False, mask_value=INPUT | EVIL), "model._recursive_"),
-        ({"_target_": "mynet.Net", "x": {"_recursive_": False, "y": layer("Masking")}}, "model.x._recursive_"),
+        (
+            {"_target_": "mynet.Net", "x": {"_recursive_": False, "y": layer("Masking")}},
+            "model.x._recursive_",
+        ),
     ],
 )
 def test_a_nested_target_reaches_a_framework_as_no_mapping(model, key):
@@ -133,7 +140,10 @@ def test_names_of_built_ins_and_mappings_of_other_things_may_be_given():
             layer("EinsumDense", equation="ab,bc->ac", output_shape=1),
             layer("StringLookup", vocabulary=["a>b", "<unk>"]),
         ],
-        "module": {"_target_": "tensorflow.train.Checkpoint", "module": {"_target_": "tensorflow.Module"}},
+        "module": {
+            "_target_": "tensorflow.train.Checkpoint",
+            "module": {"_target_": "tensorflow.Module"},
+        },
     }
     assert refused(model) == []
 
@@ -173,7 +183,12 @@ def test_a_file_is_named_by_plain_text(reader, detour):
 
     found = refused(model)
 
-    places = [f"model.a.{argument}", f"model.b._args_[{position}]", "model.c._args_", "model.d._partial_"]
+    places = [
+        f"model.a.{argument}",
+        f"model.b._args_[{position}]",
+        "model.c._args_",
+        "model.d._partial_",
+    ]
     assert [place for place, _ in found] == places
     assert f"got the target {FILES[detour]['_target_']!r}" in found[0][1]
 
@@ -189,8 +204,16 @@ def test_files_of_the_project_may_be_named_by_plain_text(project):
     project.write("words.txt", "a\n")
     asset = {"_target_": "tensorflow.saved_model.Asset", "path": "words.txt"}
     table = {"_target_": "tensorflow.lookup.TextFileInitializer", "filename": asset}
-    lookup = {"_target_": "keras.layers.StringLookup", "_args_": [None, 1, None, "[UNK]", "words.txt"]}
-    model = {"_target_": "tensorflow.train.Checkpoint", "a": table, "b": lookup, "c": layer("StringLookup")}
+    lookup = {
+        "_target_": "keras.layers.StringLookup",
+        "_args_": [None, 1, None, "[UNK]", "words.txt"],
+    }
+    model = {
+        "_target_": "tensorflow.train.Checkpoint",
+        "a": table,
+        "b": lookup,
+        "c": layer("StringLookup"),
+    }
     project.write("conf/model/ours.yaml", json.dumps(model))
 
     check.check(project.compose("model=ours"), find_project(project.root))

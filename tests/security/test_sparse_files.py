@@ -4,13 +4,13 @@ import os
 from types import SimpleNamespace
 
 import pytest
-
 import smdecl
 from smdecl import files
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 from smdecl.release import signing
+
 from tests.security import hostile
 from tests.security.bounds import refused
 
@@ -30,7 +30,9 @@ def release_of(directory, *names, size=TEBIBYTE):
     return release
 
 
-@pytest.mark.parametrize("name", ["assets/words", "variables/variables.data-00000-of-00002", "assets.extra/notes"])
+@pytest.mark.parametrize(
+    "name", ["assets/words", "variables/variables.data-00000-of-00002", "assets.extra/notes"]
+)
 def test_a_sparse_file_of_a_release_is_not_hashed(limited, tmp_path, name):
     release = release_of(tmp_path / "1", name)
 
@@ -62,7 +64,10 @@ def test_a_sparse_file_that_was_signed_is_not_hashed(tmp_path):
     assert str(problem) == f"{tmp_path / '1/words'}: cannot be read: {TOLD}"
 
 
-EXAMPLE = ["signatures=scalar_float", "+verify.examples.serving_default=[{{inputs:{{x:{{file:{}}}}}}}]"]
+EXAMPLE = [
+    "signatures=scalar_float",
+    "+verify.examples.serving_default=[{{inputs:{{x:{{file:{}}}}}}}]",
+]
 LAYER = ["model=scaler", "model._target_=keras.layers.StringLookup", "+model.vocabulary={}"]
 EXAMPLE_KEY = "verify.examples.serving_default[0].inputs.x.file"
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-
 from smdecl.errors import VerificationError
 from smdecl.isolation import processes
+
 from tests.conftest import ROOT, server_pid
 
 SMDECL = f"{sys.executable} -m smdecl"

@@ -6,10 +6,10 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-
 from smdecl.checks import check, outside_values
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
+
 from tests.conftest import tree
 
 PLACE = "layers/dense/vars"

@@ -1,7 +1,6 @@
 """An attacker's config wants to write a file that another program will run."""
 
 import pytest
-
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
@@ -55,7 +54,10 @@ def test_a_project_and_the_command_line_name_other_places(project, home):
     check.check(project.compose(override), find_project(project.root))
 
     project.write("pyproject.toml", f"[tool.smdecl]\nwrites = ['{home}']\n")
-    project.write("conf/release/ours.yaml", f"# @package _global_\npublish: {{run_record: {home}/logs/runs.jsonl}}")
+    project.write(
+        "conf/release/ours.yaml",
+        f"# @package _global_\npublish: {{run_record: {home}/logs/runs.jsonl}}",
+    )
     check.check(project.compose("release=ours"), find_project(project.root))
 
 

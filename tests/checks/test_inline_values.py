@@ -1,0 +1,83 @@
+"""A value in a config that does not fit the input that it is for is found without TensorFlow."""
+
+import pytest
+from smdecl.checks import check, inline_values
+from smdecl.config.project import find_project
+from smdecl.config.settings import Spec
+from smdecl.errors import ConfigError
+
+
+def refusals(value, dtype, shape, kind="dense"):
+    spec = Spec(None if shape is None else tuple(shape), dtype, kind=kind)
+    return [problem.message for problem in inline_values.problems(("x",), value, spec)]
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape"),
+    [
+        (1.5, "float32", []),
+        (2, "bfloat16", []),
+        ([1, 2.5], "complex64", None),
+        ([[1, 2.5]], "float64", [None, 2]),
+        ([], "int32", [None]),
+        ([[], []], "string", [2, None]),
+        ([True, False], "bool", ["batch"]),
+        ([[{"file": "a.jpg"}]], "string", [1]),  # compared where files are
+    ],
+)
+def test_a_value_that_fits_is_taken(value, dtype, shape):
+    assert refusals(value, dtype, shape) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape", "message"),
+    [
+        (1.5, "int32", [], "cannot be made int32: got 1.5, which is float"),
+        ([[1, "a"]], "float32", ["batch", 3], "cannot be made float32: got 'a', which is str"),
+        (None, "float32", [], "cannot be made float32: got None, which is NoneType"),
+        ([True, 1], "bool", [2], "cannot be made bool: got 1, which is int"),
+        (["a" * 100], "int64", [1], f"cannot be made int64: got '{'a' * 79}..., which is str"),
+        (
+            [[1], [2, 3]],
+            "float32",
+            [None, None],
+            "cannot be made float32: got lists of different lengths or depths",
+        ),
+        (
+            [1, [2]],
+            "float32",
+            None,
+            "cannot be made float32: got lists of different lengths or depths",
+        ),
+        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [batch, 3]"),
+        (1, "float32", [None], "got a value of shape []; takes [?]"),
+        ([], "float32", [None, 3], "got a value of shape [0]; takes [?, 3]"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_as_building_tells_it(value, dtype, shape, message):
+    assert refusals(value, dtype, shape) == [message]
+
+
+def test_the_rows_of_a_ragged_tensor_have_any_length():
+    assert refusals([[1], [2, 3]], "int32", [None, None], kind="ragged") == []
+    assert refusals([[1], ["a"]], "int32", [None, None], kind="ragged") == [
+        "cannot be made int32: got 'a', which is str"
+    ]
+
+
+def test_check_compares_the_examples_of_a_config(project):
+    signature = (
+        "{inputs: {x: {shape: [batch, 3], dtype: float32}, y: {shape: [], dtype: int64, name: z}}}"
+    )
+    examples = "{s: [{inputs: {x: [[1, 2]], z: 1.5}}]}"
+    composition = project.compose(
+        "signatures=none", f"+signatures.s={signature}", f"+verify.examples={examples}"
+    )
+
+    with pytest.raises(ConfigError) as error:
+        check.check(composition, find_project(project.root))
+
+    assert [(problem.key, problem.message) for problem in error.value.problems] == [
+        ("verify.examples.s[0].inputs.x", "got a value of shape [1, 2]; takes [batch, 3]"),
+        ("verify.examples.s[0].inputs.z", "cannot be made int64: got 1.5, which is float"),
+    ]

@@ -1,0 +1,360 @@
+"""The files that a release is made of: asked for by their digests, and written down with the digests that they had."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+from smdecl.checks import check, named_files
+from smdecl.config.project import find_project
+from smdecl.errors import ConfigError, VerificationError
+from smdecl.exporting import imports
+from smdecl.models import Scaler, dense
+from smdecl.pipeline import reproduce, worker
+from smdecl.release import manifest
+
+from tests.conftest import ROOT
+
+TABLE = """
+import pathlib
+
+import tensorflow as tf
+
+
+class Table(tf.Module):
+    def __init__(self, vocabulary):
+        super().__init__()
+        pathlib.Path("built").touch()
+        self.words = tf.Variable(pathlib.Path(vocabulary).read_text().splitlines())
+
+    def find(self, x):
+        return tf.gather(self.words, x)
+"""
+SIGNATURE = """
+serving_default:
+  method: find
+  inputs: {x: {shape: [n], dtype: int64}}
+"""
+WEIGHTS = {
+    "keras": ("model.keras", {"model.keras"}),
+    "keras_weights": ("model.weights.h5", {"model.weights.h5"}),
+    "checkpoint": (
+        "checkpoints/one",
+        {"checkpoints/one.index", *(f"checkpoints/one.data-0000{n}-of-00002" for n in range(2))},
+    ),
+    "saved_model": (
+        "saved", {"saved/variables/variables.index", "saved/variables/variables.data-00000-of-00001"},
+    ),
+}  # fmt: skip
+
+
+def save_keras(model, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras's own, of NumPy
+        model.save_weights(path) if path.name.endswith(".weights.h5") else model.save(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A directory with weights in each format, as a training script leaves them."""
+    root = tmp_path_factory.mktemp("weights")
+    keras.utils.set_random_seed(1)
+    model = dense()
+    for name in ("model.keras", "model.weights.h5"):
+        save_keras(model, root / name)
+    checkpoint = tf.train.Checkpoint(
+        **{name: tf.Variable(tf.ones([8])) for name in ("factor", "more")}
+    )
+    policy = tf.train.experimental.MaxShardSizePolicy(max_shard_size=40)
+    options = tf.train.CheckpointOptions(experimental_sharding_callback=policy)
+    for name in ("one", "one.more", "one-2"):  # neighbours that it is not
+        checkpoint.write(str(root / "checkpoints" / name), options=options)
+    tf.saved_model.save(Scaler(5.0), str(root / "saved"))
+    return root
+
+
+@pytest.fixture
+def ready(project, made):
+    """A project with the weights, an example and a vocabulary."""
+    shutil.copytree(made, project.root, dirs_exist_ok=True)
+    project.write("vocabulary.txt", "a\nb\nc\n")
+    project.write("x.json", "[1, 2, 0]")
+    project.write("y.json", '["b", "c", "a"]')
+    project.write("mynet.py", TABLE)
+    project.write("conf/model/table.yaml", "_target_: mynet.Table\nvocabulary: vocabulary.txt\n")
+    project.write("conf/signatures/table.yaml", SIGNATURE)
+    return project
+
+
+def pin(project, **wanted):
+    """Writes the digests that a config asks for, as one file of a release."""
+    lines = [f"  {name}: {value}\n" for name, value in wanted.items()]
+    project.write("conf/release/pinned.yaml", "# @package _global_\nsha256:\n" + "".join(lines))
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def inputs(project, *overrides):
+    composition = project.compose(*overrides)
+    here = find_project(project.root)
+    return named_files.inputs(check.check(composition, here), composition.recorded, here)
+
+
+@pytest.mark.parametrize("fmt", WEIGHTS)
+def test_the_files_of_weights_are_written_down(ready, fmt):
+    path, files = WEIGHTS[fmt]
+
+    found = inputs(ready, f"weights={fmt}", f"weights.path={path}")
+
+    assert found == {name: sha256(ready.root / name) for name in files}
+
+
+TABLE_RELEASE = ["model=table", "signatures=table", "release=pinned"]
+EXAMPLE = "+verify.examples.serving_default=[{inputs: {x: {file: x.json}}, outputs: {output_0: {file: y.json}}}]"
+
+
+def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifest(ready):
+    pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
+
+    release = ready.export(*TABLE_RELEASE, EXAMPLE)
+
+    text = manifest.read(release.path)
+    assert text["inputs"] == {
+        name: sha256(ready.root / name)
+        for name in ("mynet.py", "vocabulary.txt", "x.json", "y.json")
+    }
+    assert text["config"]["sha256"] == {"vocabulary.txt": text["inputs"]["vocabulary.txt"]}
+    assert reproduce.reproduce(release.path, find_project(ready.root))[0] == release.digest
+
+
+def test_without_files_of_ones_own_nothing_is_written_down(project):
+    assert inputs(project) == {}
+
+
+def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
+    wanted = sha256(ready.root / "vocabulary.txt")
+    pin(ready, **{"vocabulary.txt": wanted})
+    found = sha256(ready.write("vocabulary.txt", "a\nB\nc\n"))
+
+    with pytest.raises(ConfigError) as error:
+        ready.export(*TABLE_RELEASE)
+
+    assert str(error.value) == (
+        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' has the sha256 {found}; takes {wanted}"
+    )
+    assert not (ready.root / "built").exists()
+    assert not (ready.root / "exports").exists()
+
+    pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
+    ready.export(*TABLE_RELEASE)
+    assert (ready.root / "built").exists()
+
+
+def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
+    for name in ("model.keras", "secret.txt"):
+        (ready.root.parent / name).write_bytes((ready.root / "model.keras").read_bytes())
+    found, wanted = sha256(ready.root / "model.keras"), "a" * 64
+    pin(ready, **{"../model.keras": wanted, "../secret.txt": wanted, "model.keras": wanted})
+
+    with pytest.raises(ConfigError) as error:
+        given = ready.compose("release=pinned", "weights=keras", "weights.path=../model.keras")
+        check.check(given, find_project(ready.root))
+
+    assert [problem.message for problem in error.value.problems] == [
+        f"'../model.keras' is another file than the one with this digest; takes {wanted}",
+        f"'../secret.txt' is another file than the one with this digest; takes {wanted}",
+        f"'model.keras' has the sha256 {found}; takes {wanted}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing.txt", "no file 'nothing.txt'"),
+        ("conf", "no file 'conf'"),
+        ("pipe", "no file 'pipe'"),
+        (
+            "/proc/self/mem",
+            "'/proc/self/mem' cannot be read: Input/output error",
+        ),  # by root neither
+    ],
+)
+def test_what_has_no_digest_is_told(ready, name, told):
+    os.mkfifo(ready.root / "pipe")
+    pin(ready, **{name: "a" * 64})
+
+    with pytest.raises(ConfigError) as error:
+        check.check(ready.compose("release=pinned"), find_project(ready.root))
+
+    (problem,) = error.value.problems
+    assert (problem.path, problem.message) == (("sha256", name), told)
+
+
+@pytest.mark.parametrize("value", ["abc", "0" * 63 + "G", "'" + "1" * 64 + " '", "12"])
+def test_what_is_no_digest_is_told(ready, value):
+    pin(ready, **{"vocabulary.txt": value})
+
+    with pytest.raises(ConfigError) as error:
+        check.check(ready.compose("release=pinned"), find_project(ready.root))
+
+    assert {problem.path for problem in error.value.problems} == {("sha256", "vocabulary.txt")}
+
+
+def test_a_file_of_weights_that_is_none_is_told(ready):
+    data = ready.root / "checkpoints" / "one.data-00001-of-00002"
+    data.unlink()
+    data.mkdir()
+
+    with pytest.raises(ConfigError) as error:
+        inputs(ready, "weights=checkpoint", "weights.path=checkpoints/one")
+
+    assert str(error.value).startswith("checkpoints/one.data-00001-of-00002: ")
+
+
+@pytest.mark.parametrize("fmt", ["keras_weights", "checkpoint"])
+def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
+    model, signatures, path = {
+        "keras_weights": ("dense", "none", "model.weights.h5"),
+        "checkpoint": ("scaler", "scalar_float", "factor"),
+    }[fmt]
+    save = {
+        "keras_weights": lambda: save_keras(dense(), Path(path)),
+        "checkpoint": lambda: tf.train.Checkpoint(factor=tf.Variable(tf.random.normal([]))).write(
+            path
+        ),
+    }[fmt]
+    keras.utils.set_random_seed(1)
+    save()
+    release = ready.export(
+        f"model={model}", f"signatures={signatures}", f"weights={fmt}", f"weights.path={path}"
+    ).path
+    before = manifest.read(release)["inputs"]
+    assert reproduce.reproduce(release, find_project(ready.root))
+    save()
+
+    with pytest.raises(VerificationError) as error:
+        reproduce.reproduce(release, find_project(ready.root))
+
+    told = [problem.message.removeprefix(f"{release}: ") for problem in error.value.problems]
+    changed = [name for name in before if sha256(ready.root / name) != before[name]]
+    assert changed
+    assert [line for line in told if line.startswith("inputs ")] == [
+        f"inputs {name}: was {before[name][:12]}, and is {sha256(ready.root / name)[:12]}"
+        for name in changed
+    ]
+    assert any(
+        line.startswith("variables ") and ": has other values, by at most " in line for line in told
+    )
+
+
+def test_who_pins_files_pins_the_weights_too(ready):
+    pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
+
+    with pytest.raises(ConfigError) as error:
+        ready.export("release=pinned", "weights=checkpoint", "weights.path=checkpoints/one")
+
+    told = [
+        problem.message for problem in error.value.problems if problem.path == ("weights", "path")
+    ]
+    assert sorted(told) == [
+        f"'checkpoints/one.{part}' has no digest in sha256, where others have; add its own"
+        for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
+    ]
+
+
+IMPORTING = """
+import tensorflow as tf
+
+import extlib.constants
+import scipy.special
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = tf.Variable(scipy.special.gamma(5.0) * extlib.constants.FACTOR, dtype=tf.float32)
+
+    @tf.function
+    def add(self, x):
+        import later
+
+        return x * self.factor + later.SHIFT
+"""
+
+
+@pytest.mark.slow
+def test_what_the_models_code_brings_in_is_written_down(project):
+    project.write("mynet.py", IMPORTING)
+    outside = project.root.parent / "outside"
+    for name, text in {
+        "extlib/__init__.py": "",
+        "extlib/constants.py": "FACTOR = 2.0",
+        "later.py": "SHIFT = 1",
+    }.items():
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).write_text(text)
+    done = project.spawn("model._target_=mynet.Net", env={"PYTHONPATH": f"{outside}:{ROOT}"})
+    assert done.returncode == 0, done.stderr
+    plain = manifest.read(project.export().path)
+
+    text = manifest.read(project.root / done.stdout.strip())
+
+    assert {*text["inputs"]} == {
+        "extlib/__init__.py",
+        "extlib/constants.py",
+        "later.py",
+        "mynet.py",
+    }
+    assert text["inputs"]["later.py"] == sha256(outside / "later.py")
+    more = {
+        name: version
+        for name, version in text["environment"].items()
+        if name not in plain["environment"]
+    }
+    assert more == {"scipy": metadata.version("scipy")}
+    assert {*plain["environment"]} == {*worker._PACKAGES, "python"}
+    assert plain["inputs"] == {}
+
+
+def test_a_namespace_is_not_its_packages_distribution():
+    import google.protobuf  # noqa: F401 - a package of the namespace google
+    import yaml  # noqa: F401 - of a distribution with another name
+
+    assert imports.distributions(imports.brought({*sys.modules} - {"yaml", "google.protobuf"})) == {
+        "PyYAML", "protobuf",
+    }  # fmt: skip
+
+
+def test_a_commit_that_lacks_a_module_cannot_make_the_release(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n\nclass Net(tf.Module):\n    def add(self, x):\n        return x\n",
+    )
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (
+        ["init", "-q"],
+        ["add", "pyproject.toml"],
+        ["commit", "-q", "-m", "Nothing yet"],
+    ):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    known, unknown = (
+        project.export(f"model._target_={target}")
+        for target in ("smdecl.models.Adder", "mynet.Net")
+    )
+    assert [manifest.read(each.path)["source"]["clean"] for each in (known, unknown)] == [
+        True,
+        False,
+    ]
+
+    for command in (["add", "mynet.py"], ["commit", "-q", "-m", "The model"]):
+        subprocess.run([*git, *command], cwd=project.root, check=True)
+    assert manifest.read(project.export("model._target_=mynet.Net").path)["source"]["clean"]

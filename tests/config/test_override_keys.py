@@ -1,0 +1,91 @@
+"""An override of a mapping says how it adds to what is there, and how it replaces that; both work as they are told."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import smdecl
+from smdecl.checks import check
+from smdecl.config.project import find_project
+from smdecl.errors import ConfigError
+
+SPEC = "signatures.serving_default.inputs.x"
+
+
+def refusal(*overrides):
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(overrides)
+    (problem,) = error.value.problems
+    return problem
+
+
+def works(hint):
+    """Composes and checks a config with the overrides that a hint names."""
+    named = [word for word in shlex.split(hint) if word[0] in "~+" or word.startswith("name=")]
+    config = smdecl.compose([word.replace("name=...", "name=mine") for word in named])
+    check.check(config, find_project(Path.cwd()))
+    return config.values
+
+
+def test_a_value_in_the_place_of_a_spec_replaces_the_mapping():
+    problem = refusal(f"{SPEC}={{value: 3}}")
+
+    hint = f"write '~{SPEC}' '+{SPEC}={{value: 3}}'"
+    assert (
+        problem.message
+        == f"'value' is not there, and a mapping adds to what is there; to replace that, {hint}"
+    )
+    values = works(hint)
+    assert values["signatures"]["serving_default"]["inputs"]["x"] == {"value": 3}
+
+
+def test_a_model_of_another_target_replaces_the_mapping():
+    override = "model={_target_: smdecl.models.Scaler, factor: 2.0}"
+    problem = refusal(override)
+
+    hint = f"to replace that, write '~model' '+{override}' name=..."
+    assert problem.message.endswith(hint)
+    assert works(hint)["model"] == {"_target_": "smdecl.models.Scaler", "factor": 2.0}
+
+
+def test_what_fits_either_way_is_told_both_ways():
+    override = "signatures={other: {method: add, inputs: {x: {shape: [], dtype: float32}}}}"
+    problem = refusal(override)
+
+    added, replaced = (
+        f"write '+{override}'",
+        f"to replace what is there, '~signatures' '+{override}'",
+    )
+    assert problem.message == f"'other' is not there yet; to add it, {added}; {replaced}"
+    assert set(works(added)["signatures"]) == {"other", "serving_default"}
+    assert set(works(replaced)["signatures"]) == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "message"),
+    [
+        (
+            "audit={random_opps: off}",
+            "audit.random_opps",
+            "'random_opps' is no key of audit; takes .*mean 'random_ops'?",
+        ),
+        (
+            f"{SPEC}={{shape: [], foo: 1}}",
+            f"{SPEC}.foo",
+            f"'foo' is no key of {SPEC}; takes dtype, .*",
+        ),
+        (
+            "verify.tolerances={a: 1}",
+            "verify.tolerances.a",
+            "got 1 .*; takes rtol and atol by signature and output.*",
+        ),
+    ],
+)
+def test_what_the_schema_refuses_is_not_told_to_be_added(override, key, message):
+    problem = refusal(override)
+
+    assert problem.key == key
+    assert re.match(message, problem.message)
+    assert "'+" not in problem.message
+    assert str(problem.origin) == f"override {override!r}"

@@ -1,0 +1,404 @@
+"""Vocabularies and lookup tables: an export keeps them, wherever it is moved and whatever becomes of their sources."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.savedmodel import inspection
+
+from tests.conftest import tree
+from tests.serving import serve
+
+TABLES = """
+import tensorflow as tf
+
+LINE, NUMBER = tf.lookup.TextFileIndex.WHOLE_LINE, tf.lookup.TextFileIndex.LINE_NUMBER
+
+
+def to_ids(path):
+    return tf.lookup.TextFileInitializer(path, tf.string, LINE, tf.int64, NUMBER)
+
+
+def to_words(path):
+    return tf.lookup.TextFileInitializer(path, tf.int64, NUMBER, tf.string, LINE)
+
+
+class Ids(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_ids(vocabulary), -1)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Words(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_words(vocabulary), "?")
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Both(tf.Module):
+    def __init__(self, vocabulary):
+        self.ids = tf.lookup.StaticHashTable(to_ids(vocabulary), -1)
+        self.words = tf.lookup.StaticHashTable(to_words(vocabulary), "?")
+
+    def ask(self, x):
+        return self.words.lookup(self.ids.lookup(x))
+
+
+class Buckets(tf.Module):
+    def __init__(self, vocabulary, buckets):
+        self.table = tf.lookup.StaticVocabularyTable(to_ids(vocabulary), buckets)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class File(tf.Module):
+    def __init__(self, vocabulary):
+        self.file = tf.saved_model.Asset(vocabulary)
+
+    def ask(self, x):
+        return tf.strings.join([x, tf.io.read_file(self.file)])
+
+
+class Given(tf.Module):
+    def __init__(self, vocabulary):
+        self.table = tf.lookup.StaticHashTable(to_ids(tf.saved_model.Asset(vocabulary)), -1)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Values(tf.Module):
+    def __init__(self):
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.5, 2.5]), 0.0)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
+class Parts(tf.Module):
+    def __init__(self, **parts):
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+class Mutable(tf.Module):
+    def __init__(self):
+        self.hash = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+        self.hash.insert(["a", "b"], [10, 20])
+        self.dense = tf.lookup.experimental.DenseHashTable(tf.string, tf.int64, -1, "<empty>", "<deleted>")
+        self.dense.insert(["a", "c"], [100, 300])
+
+    def ask(self, x):
+        return {"hash": self.hash.lookup(x), "dense": self.dense.lookup(x)}
+
+
+class Lazy(tf.Module):
+    table = None
+
+    @tf.function
+    def ask(self, x):
+        if self.table is None:
+            self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [7]), -1)
+        return self.table.lookup(x)
+
+
+class Two(tf.Module):
+    def __init__(self, first, second):
+        self.first = tf.lookup.StaticHashTable(to_ids(first), -1)
+        self.second = tf.lookup.StaticHashTable(to_ids(second), -1)
+
+    def ask(self, x):
+        return {"first": self.first.lookup(x), "second": self.second.lookup(x)}
+
+
+def nested(first, second):
+    both = tf.Module()
+    both.first, both.second = Ids(first), Words(second)
+    return both
+"""
+WORDS = "{x: {shape: [n], dtype: string}}"
+NUMBERS = "{x: {shape: [n], dtype: int64}}"
+
+
+@pytest.fixture
+def tables(project):
+    project.write("tables.py", TABLES)
+    project.write("vocabularies/words.txt", "a\nb\nc\n")
+    return project
+
+
+def export(project, model, inputs=WORDS, *overrides):
+    project.write("conf/model/net.yaml", model)
+    signature = f"+signatures.s={{method: {'ask' if 'keras' not in model else '__call__'}, inputs: {inputs}}}"
+    return project.export("model=net", "signatures=none", signature, *overrides)
+
+
+def export_twice(project, model, inputs=WORDS, *overrides):
+    """Returns the export, which has the same bytes as another one of the same config."""
+    release, again = (export(project, model, inputs, *overrides) for _ in range(2))
+    assert tree(release.path) == tree(again.path)
+    assert release.digest == again.digest
+    return release
+
+
+def move(project, release):
+    """Moves an export, and removes all that it was made of."""
+    elsewhere = project.root.parent / "elsewhere" / "moved"
+    elsewhere.parent.mkdir()
+    shutil.move(release.path, elsewhere)
+    for made_of in ("vocabularies", "exports", "tables.py"):
+        path = project.root / made_of
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return elsewhere
+
+
+def ask(path, x, key="s"):
+    """Returns what both loaders give."""
+    served = serve(path, key, x=x)
+    loaded = tf.saved_model.load(str(path)).signatures[key](x=tf.constant(x))
+    answers = {name: value.tolist() for name, value in served.items()}
+    assert {name: value.numpy().tolist() for name, value in loaded.items()} == answers
+    return answers
+
+
+def ask_elsewhere(project, release, x):
+    return ask(move(project, release), x)
+
+
+def text(*words):
+    return np.array([word.encode() for word in words], object)
+
+
+def assets(release):
+    return {
+        name.partition("/")[2]: data
+        for name, data in tree(release.path).items()
+        if name.startswith("assets/")
+    }
+
+
+# A part of a model and its arguments, what it is asked and what it answers.
+PARTS = {
+    "ids": (
+        "{_target_: tables.Ids, vocabulary: vocabularies/words.txt}",
+        text("c", "a", "z"),
+        [2, 0, -1],
+    ),
+    "words": (
+        "{_target_: tables.Words, vocabulary: vocabularies/words.txt}",
+        np.array([2, 0, 9]),
+        [b"c", b"a", b"?"],
+    ),
+    "both": (
+        "{_target_: tables.Both, vocabulary: vocabularies/words.txt}",
+        text("c", "a", "z"),
+        [b"c", b"a", b"?"],
+    ),
+    "given": (
+        "{_target_: tables.Given, vocabulary: vocabularies/words.txt}",
+        text("c", "a", "z"),
+        [2, 0, -1],
+    ),
+    "file": (
+        "{_target_: tables.File, vocabulary: vocabularies/words.txt}",
+        text("all: "),
+        [b"all: a\nb\nc\n"],
+    ),
+    # Words out of the vocabulary go into the same bucket everywhere.
+    "buckets": (
+        "{_target_: tables.Buckets, vocabulary: vocabularies/words.txt, buckets: 1}",
+        text("c", "y", "z"),
+        [2, 3, 3],
+    ),
+}
+LAYERS = {
+    "StringLookup": ("num_oov_indices: 1", text("c", "a", "z"), [3, 1, 0]),
+    "TextVectorization": (
+        "output_sequence_length: 3",
+        text("c a", "Z, b!"),
+        [[4, 2, 0], [1, 3, 0]],
+    ),
+}
+
+
+def export_parts_twice(project, parts, method, argument):
+    """Returns what both loaders answer for each part of a model that is exported, and the release."""
+    text_of = {name: f"{name}: {part}\n" for name, (part, _, _) in parts.items()}
+    project.write("conf/model/net.yaml", "_target_: tables.Parts\n" + "".join(text_of.values()))
+    signatures = []
+    for name, (_, asked, _) in parts.items():
+        dtype = "int64" if asked.dtype == np.int64 else "string"
+        inputs = f"{{{argument}: {{shape: [n], dtype: {dtype}, name: x}}}}"
+        signatures.append(f"+signatures.{name}={{method: {name}.{method}, inputs: {inputs}}}")
+    release, again = (project.export("model=net", "signatures=none", *signatures) for _ in range(2))
+    assert tree(release.path) == tree(again.path)
+    return release
+
+
+def test_a_vocabulary_goes_into_the_export(tables):
+    release = export_parts_twice(tables, PARTS, "ask", "x")
+
+    assert set(assets(release).values()) == {b"a\nb\nc\n"}
+    assert all(file.startswith("words.txt") for file in assets(release))
+    elsewhere = move(tables, release)
+    for name, (_, asked, answer) in PARTS.items():
+        assert {name: ask(elsewhere, asked, name)} == {name: {"output_0": answer}}
+
+
+def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables):
+    given = {"list": "[a, b, c]", "file": "vocabularies/words.txt"}
+    parts = {}
+    for layer, (options, asked, answer) in LAYERS.items():
+        for kind, vocabulary in given.items():
+            first = "{_target_: keras.Input, shape: [], dtype: string}"
+            second = f"{{_target_: keras.layers.{layer}, vocabulary: {vocabulary}, {options}}}"
+            model = f"{{_target_: keras.Sequential, layers: [{first}, {second}]}}"
+            parts[f"{layer}_{kind}"] = (model, asked, answer)
+    elsewhere = move(tables, export_parts_twice(tables, parts, "__call__", "inputs"))
+
+    for name, (_, asked, answer) in parts.items():
+        assert {name: list(ask(elsewhere, asked, name).values())} == {name: [answer]}
+
+
+def test_a_table_of_values_needs_no_file(tables):
+    release = export(tables, "_target_: tables.Values\n")
+
+    assert assets(release) == {}
+    assert ask_elsewhere(tables, release, text("b", "z")) == {"output_0": [2.5, 0]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "outputs",
+    ["null", "{hash: {shape: null, dtype: int64}, dense: {shape: null, dtype: int64}}"],
+    ids=["", "declared"],
+)
+def test_what_a_mutable_table_holds_is_saved(tables, outputs):
+    # Traced, its outputs are of unknown rank; the graph that is saved knows more.
+    release = export_twice(
+        tables, "_target_: tables.Mutable\n", WORDS, f"+signatures.s.outputs={outputs}"
+    )
+
+    assert ask_elsewhere(tables, release, text("a", "b", "c")) == {
+        "hash": [10, 20, -1],
+        "dense": [100, -1, 300],
+    }
+
+
+def test_a_table_that_is_made_while_it_is_traced(tables):
+    # It keeps a tensor of its trace, so that nobody can run it op by op.
+    release = export_twice(tables, "_target_: tables.Lazy\n", WORDS, "verify=load")
+
+    assert ask_elsewhere(tables, release, text("a", "b")) == {"output_0": [7, -1]}
+
+
+def test_two_vocabularies_of_one_name_are_both_kept(tables):
+    tables.write("vocabularies/other/words.txt", "c\nb\na\n")
+    release = export_twice(
+        tables,
+        "_target_: tables.Two\nfirst: vocabularies/words.txt\nsecond: vocabularies/other/words.txt\n",
+    )
+
+    assert sorted(assets(release).values()) == [b"a\nb\nc\n", b"c\nb\na\n"]
+    graph = inspection.read(release.path).meta_graphs[0]
+    names = [
+        node.attr["shared_name"].s for node in graph.graph_def.node if node.op == "HashTableV2"
+    ]
+    assert len(set(names)) == 2  # though they differ in the path of their vocabulary alone
+    for creator in graph.graph_def.library.function:
+        for node in creator.node_def:
+            assert node.op != "HashTableV2" or node.attr["shared_name"].s in names
+    assert ask_elsewhere(tables, release, text("a", "c")) == {"first": [0, 2], "second": [2, 0]}
+
+
+def test_tables_of_objects_that_the_model_holds(tables):
+    tables.write("vocabularies/numbers.txt", "one\ntwo\n")
+    release = export_twice(
+        tables,
+        "_target_: tables.nested\nfirst: vocabularies/words.txt\nsecond: vocabularies/numbers.txt\n",
+        WORDS,
+        "signatures.s.method=first.ask",
+    )
+
+    assert sorted(assets(release)) == ["numbers.txt", "words.txt"]
+    assert ask_elsewhere(tables, release, text("b")) == {"output_0": [1]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["Ids", *(pytest.param(name, marks=pytest.mark.soak) for name in ("Given", "Buckets"))]
+)
+def test_two_runs_make_the_same_bytes(tables, name):
+    buckets = "buckets: 1\n" if name == "Buckets" else ""
+    tables.write(
+        "conf/model/net.yaml",
+        f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n{buckets}",
+    )
+    tables.write("conf/signatures/ask.yaml", f"s: {{method: ask, inputs: {WORDS}}}\n")
+    for _ in range(2):  # each in a server of its own, where objects lie at other addresses
+        done = tables.spawn("--config-dir", "conf", "model=net", "signatures=ask")
+        assert done.returncode == 0, done.stderr
+
+    first, second = (tree(tables.root / "exports/net" / version) for version in "12")
+    assert first == second
+
+
+def test_an_export_does_not_tell_where_its_vocabulary_was(tables):
+    words = tables.root / "vocabularies" / "words.txt"
+    model = "_target_: tables.Ids\nvocabulary: {}\n"
+    release = export(tables, model.format(words))
+    other = tables.root.parent / "other_place"
+    shutil.copytree(words.parent, other)
+    moved = export(tables, model.format(other / "words.txt"))
+
+    for place in (words, other / "words.txt"):
+        assert str(place).encode() not in (release.path / "saved_model.pb").read_bytes()
+        assert str(place).encode() not in (moved.path / "saved_model.pb").read_bytes()
+    for file in (
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "assets/words.txt",
+    ):
+        assert (release.path / file).read_bytes() == (moved.path / file).read_bytes()
+    assert release.warnings == ()
+
+
+def test_a_loaded_export_is_saved_again_with_its_vocabulary(tables):
+    release = export(tables, "_target_: tables.Both\nvocabulary: vocabularies/words.txt\n")
+    loaded = tf.saved_model.load(str(release.path))
+    again = tables.root / "again"
+    tf.saved_model.save(loaded, str(again), signatures=loaded.signatures)
+    shutil.rmtree(tables.root / "exports")
+
+    assert serve(again, "s", x=text("c", "z"))["output_0"].tolist() == [b"c", b"?"]
+
+
+def test_two_releases_with_other_vocabularies_are_loaded_in_one_process(tables):
+    model = "_target_: tables.Ids\nvocabulary: vocabularies/words.txt\n"
+    first = export(tables, model)
+    tables.write("vocabularies/words.txt", "c\nb\na\n")
+    second = export(tables, model)
+
+    loaded = [tf.saved_model.load(str(release.path)) for release in (first, second)]
+    python = [
+        one.signatures["s"](x=tf.constant(["a"]))["output_0"].numpy().tolist() for one in loaded
+    ]
+    cpp = [
+        serve(release.path, "s", x=text("a"))["output_0"].tolist() for release in (first, second)
+    ]
+    assert python == cpp == [[0], [2]]
+
+
+def test_a_vocabulary_that_is_not_there_is_the_models_failure(tables):
+    with pytest.raises(Exception, match="nothing.txt") as error:
+        export(tables, "_target_: tables.Ids\nvocabulary: vocabularies/nothing.txt\n")
+
+    assert error.value.exit_code == 3
+    assert not (tables.root / "exports").exists()

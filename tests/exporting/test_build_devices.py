@@ -1,0 +1,201 @@
+"""Objects are built on the devices and under the strategy that the config names, or it is told why not."""
+
+import pytest
+import tensorflow as tf
+from smdecl.errors import ModelError, VerificationError
+
+from tests.exporting.building_projects import problems, served, write_net
+
+
+@pytest.fixture
+def net(project):
+    return write_net(project)
+
+
+def test_a_device_that_is_not_here_is_told_with_those_that_are(net):
+    found = problems(net, "devices.visible=[CPU:0,GPU:7]")
+
+    assert list(found) == ["devices.visible[1]"]
+    assert found["devices.visible[1]"].startswith("no device 'GPU:7' here; takes CPU:0")
+
+
+def test_the_object_is_built_on_the_device_that_the_config_names(net):
+    net.write(
+        "mynet.py",
+        "import tensorflow as tf\nfrom smdecl.models import Adder\n"
+        "class Net(Adder):\n"
+        "    def __init__(self):\n"
+        "        raise ValueError(tf.constant(1).device + str(tf.config.get_visible_devices()))\n",
+    )
+
+    message = problems(net, "model._target_=mynet.Net", "devices=cpu", kind=ModelError)["model"]
+
+    assert "/device:CPU:0" in message
+    assert "CPU" in message.partition("[")[2]
+    assert "GPU" not in message.partition("[")[2]
+
+
+LAZY = """
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.built, self.traced = tf.Variable(1.0, name="built"), None
+
+    @tf.function
+    def add(self, x):
+        if self.traced is None:
+            self.traced = tf.Variable(1.0, name="traced")
+        return x + self.built + self.traced
+"""
+
+
+def test_variables_land_where_the_config_builds_and_traces(net):
+    net.write("mynet.py", LAZY)
+
+    overrides = ["model._target_=mynet.Net", "devices.build=/CPU:0", "devices.trace=/CPU:1"]
+    release = net.export(*overrides, "audit=strict")  # that no node is pinned, the audit sees
+
+    assert served(release, x=1.0)["output_0"] == 3.0
+    with pytest.raises(
+        VerificationError
+    ) as error:  # what it would pin, the process that verifies does not have
+        net.export(*overrides, "options.experimental_variable_policy=save_variable_devices")
+    assert "operation traced/Read/ReadVariableOp" in str(error.value)
+    assert "device:CPU:1 but available devices are" in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["build", "trace"])
+@pytest.mark.parametrize(
+    "device", ["/GPU:9", "/device:GPU:9", "/job:localhost/device:CPU:2", "CPU:3"]
+)
+def test_a_device_to_build_or_trace_on_must_be_here(net, key, device):
+    found = problems(net, f"devices.{key}={device}")
+
+    assert list(found) == [f"devices.{key}"]
+    assert found[f"devices.{key}"].startswith(f"no device {device!r} here; takes /device:CPU:0")
+
+
+def test_the_object_is_built_under_the_strategy_that_the_config_names(net):
+    net.write(
+        "mynet.py",
+        "import tensorflow as tf\nfrom smdecl.models import Adder\n"
+        "class Net(Adder):\n"
+        "    def __init__(self):\n"
+        "        raise ValueError(type(tf.distribute.get_strategy()).__name__)\n",
+    )
+    strategy = (
+        "devices.strategy={_target_: tensorflow.distribute.OneDeviceStrategy, device: '/cpu:0'}"
+    )
+
+    assert problems(net, "model._target_=mynet.Net", strategy, kind=ModelError) == {
+        "model": "building mynet.Net failed: ValueError: OneDeviceStrategy"
+    }
+
+
+@pytest.mark.parametrize(
+    "target", ["MirroredStrategy, devices: ['/gpu:0']", "OneDeviceStrategy, device: '/gpu:0'"]
+)
+def test_a_device_of_a_strategy_must_be_here(net, target):
+    found = problems(net, f"devices.strategy={{_target_: tensorflow.distribute.{target}}}")
+
+    assert found == {"devices.strategy": "no device '/device:GPU:0' here; takes /device:CPU:0"}
+
+
+def test_a_strategy_that_is_none_is_told(net):
+    found = problems(net, "devices.strategy={_target_: mynet.Net, units: 1}")
+
+    assert found == {
+        "devices.strategy._target_": "mynet.Net made a Net; takes a tf.distribute.Strategy"
+    }
+
+
+def test_a_build_device_beside_a_strategy_is_not_passed_over(net):
+    found = problems(net, "devices=mirrored", "devices.build=/device:CPU:0")
+
+    assert found == {
+        "devices.build": "got '/device:CPU:0'; takes null beside devices.strategy, which places variables by itself"
+    }
+
+
+MIRRORED = """
+import tensorflow as tf
+import tf_keras
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(3.0, name="w")
+        assert len(self.w.values) == 2  # a replica on each of the two
+
+    @tf.function
+    def add(self, x):
+        return x * self.w
+
+
+class Summed(tf.Module):
+    def __init__(self):
+        super().__init__()
+        aggregated = {"synchronization": tf.VariableSynchronization.ON_READ, "trainable": False}
+        self.count = tf.Variable(2.0, aggregation=tf.VariableAggregation.SUM, **aggregated)
+        self.mean = tf.Variable(5.0, aggregation=tf.VariableAggregation.MEAN, **aggregated)
+        features = tf_keras.Input((1,), name="x")
+        self.net = tf_keras.Model(features, tf_keras.layers.BatchNormalization(epsilon=0.0)(features))
+
+    def add(self, x):
+        return self.net(tf.reshape(x, [1, 1]))[0, 0] * self.mean + self.count
+"""
+
+
+@pytest.mark.parametrize(("policy", "replicas"), [("null", 0), ("expand_distributed_variables", 2)])
+def test_what_is_built_over_several_devices_is_served_on_one(net, policy, replicas):
+    net.write("mynet.py", MIRRORED)
+    strategy = "{_target_: tensorflow.distribute.MirroredStrategy, devices: ['CPU:0', 'CPU:1']}"
+
+    release = net.export(
+        "model._target_=mynet.Net",
+        f"devices.strategy={strategy}",
+        f"options.experimental_variable_policy={policy}",
+        "audit.strategy=warn",
+        "verify.loaders=[python]" if replicas else "verify.loaders=[python,cpp]",
+    )
+
+    assert (
+        tf.saved_model.load(str(release.path)).signatures["serving_default"](x=tf.constant(2.0))[
+            "output_0"
+        ]
+        == 6
+    )
+    told = [warning.message for warning in release.warnings if warning.key == "audit.strategy"]
+    assert len(told) == (1 if replicas else 0)
+    if not replicas:
+        assert served(release, x=2.0)["output_0"] == 6
+
+
+def test_what_is_aggregated_when_it_is_read_is_served_without_a_strategy(net):
+    net.write("mynet.py", MIRRORED)
+
+    release = net.export(
+        "model._target_=mynet.Summed",
+        "devices.strategy={_target_: tensorflow.distribute.MirroredStrategy, devices: ['CPU:0', 'CPU:1']}",
+    )
+
+    assert release.warnings == ()
+    assert (
+        tf.saved_model.load(str(release.path)).signatures["serving_default"](x=tf.constant(2.0))[
+            "output_0"
+        ]
+        == 14
+    )
+    assert (
+        served(release, x=2.0)["output_0"] == 14
+    )  # 2 by the mean, and the sum of what both replicas begin with

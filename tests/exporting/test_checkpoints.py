@@ -1,0 +1,172 @@
+"""Checkpoints of TensorFlow: which values an object gets, and from which part of the checkpoint."""
+
+import keras
+import pytest
+import tensorflow as tf
+from smdecl.config.settings import Weights
+from smdecl.errors import ConfigError
+from smdecl.exporting import restore
+
+
+class Net(tf.Module):
+    """A variable, and tables that training fills."""
+
+    def __init__(self, units=2, fill=0.0, tables=True):
+        super().__init__()
+        self.w = tf.Variable(tf.fill([units], fill))
+        self.b = tf.Variable(fill)
+        if tables:
+            self.words = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+            self.dense = tf.lookup.experimental.DenseHashTable(
+                tf.int64, tf.float32, -1.0, empty_key=-1, deleted_key=-2
+            )
+            self.steps = Steps()
+
+    def fill(self):
+        self.words.insert(["a"], [7])
+        self.dense.insert([3], [0.5])
+        self.steps.count = 9
+        return self
+
+    def state(self):
+        return (
+            self.words.lookup(tf.constant(["a"])).numpy(),
+            self.dense.lookup([3]).numpy(),
+            self.steps.count,
+        )
+
+
+class Steps(tf.train.experimental.PythonState):
+    count = 0
+
+    def serialize(self):
+        return str(self.count)
+
+    def deserialize(self, text):
+        self.count = int(text)
+
+
+@pytest.fixture
+def prefix(tmp_path):
+    return str(tmp_path / "net")
+
+
+def restored(obj, prefix, **options):
+    record = restore.restore(obj, Weights("checkpoint", prefix, **options))
+    return sorted(record.matched), sorted(record.unmatched)
+
+
+def refusals(obj, prefix, **options):
+    with pytest.raises(ConfigError) as error:
+        restored(obj, prefix, **options)
+    return [(problem.key, problem.message.partition(";")[0]) for problem in error.value.problems]
+
+
+def test_tables_and_python_state_are_restored(prefix):
+    tf.train.Checkpoint(Net(fill=1.0).fill()).write(prefix)
+    net = Net()
+
+    assert restored(net, prefix) == (["b", "dense", "steps", "w", "words"], [])
+    assert net.state() == (7, 0.5, 9)
+
+
+def test_a_table_that_a_checkpoint_does_not_have_is_named(prefix):
+    tf.train.Checkpoint(Net(fill=1.0, tables=False)).write(prefix)
+
+    assert refusals(Net(), prefix) == [
+        ("weights.path", "has no value for words, a MutableHashTable"),
+        ("weights.path", "has no value for dense, a DenseHashTable"),
+        ("weights.path", "has no value for steps, a Steps"),
+    ]
+    assert restored(Net(), prefix, expect="partial")[1] == ["dense", "steps", "words"]
+
+
+def test_a_partial_restore_fills_tables_where_a_variable_does_not_fit(prefix):
+    tf.train.Checkpoint(Net(units=5, fill=1.0).fill()).write(prefix)
+    net = Net()
+
+    assert restored(net, prefix, expect="partial")[1] == ["w"]
+    assert (net.w.numpy().tolist(), net.b.numpy()) == ([0, 0], 1)
+    assert net.state() == (7, 0.5, 9)
+
+
+def test_what_an_adapting_layer_counts_tokens_in_is_no_state_of_the_model(prefix):
+    tf.train.Checkpoint(tf.Module()).write(prefix)
+    ids = keras.layers.StringLookup(name="ids")
+
+    (lacking,) = refusals(ids, prefix)
+
+    assert lacking[1].startswith("has no value for ids/vocabulary")
+
+
+@pytest.mark.parametrize("package", ["keras", "tf_keras"])
+def test_a_vocabulary_that_a_checkpoint_does_not_hold_is_named(prefix, package):
+    layers = pytest.importorskip(package).layers
+
+    def lookup(vocabulary):
+        module = tf.Module()
+        module.ids = layers.StringLookup(vocabulary=vocabulary, name="ids")
+        module.w = tf.Variable(0.0)
+        return module
+
+    tf.train.Checkpoint(lookup(["a", "b"])).write(prefix)
+
+    assert restored(lookup(["p", "q"]), prefix) == (["w"], ["ids/vocabulary"])
+
+
+def compiled(fill):
+    x = keras.Input((3,), name="x")
+    model = keras.Model(
+        x,
+        keras.layers.Dense(2, name="out", kernel_initializer=keras.initializers.Constant(fill))(x),
+    )
+    model.compile("adam", "mse")
+    return model
+
+
+def test_a_compiled_model_is_found_beside_its_optimizer(prefix):
+    trained = compiled(2.0)
+    trained.optimizer.build(trained.trainable_variables)
+    tf.train.Checkpoint(model=trained, optimizer=trained.optimizer).write(prefix)
+    model = compiled(0.0)
+
+    assert restored(model, prefix)[1] == []
+    assert model.layers[-1].kernel.numpy().tolist() == [[2, 2]] * 3
+
+
+def test_shapes_tell_which_of_two_objects_is_meant(prefix):
+    student, teacher = Net(fill=2.0, tables=False), Net(units=5, fill=1.0, tables=False)
+    tf.train.Checkpoint(student=student, teacher=teacher).write(prefix)
+    net = Net(tables=False)
+
+    assert restored(net, prefix)[1] == []
+    assert net.b.numpy() == 2
+
+
+def test_of_two_objects_that_fit_alike_the_config_chooses(prefix):
+    ema, model = Net(fill=1.0, tables=False), Net(fill=2.0, tables=False)
+    tf.train.Checkpoint(ema=ema, model=model, again=model).write(prefix)
+    net = Net(tables=False)
+
+    with pytest.raises(ConfigError) as error:
+        restored(net, prefix)
+    assert str(error.value) == (
+        "weights.path: holds 'again' and 'ema', which fit the model alike; expected weights.root to name one, such as"
+        " ++weights.root=again"
+    )
+    restored(net, prefix, root="model")
+    assert net.b.numpy() == 2
+    restored(net, prefix, root="ema")
+    assert net.b.numpy() == 1
+    assert refusals(net, prefix, root="modle") == [("weights.root", "unknown root 'modle'")]
+
+
+def test_an_object_that_is_the_root_is_not_looked_for_below_it(prefix):
+    net = Net(fill=2.0, tables=False)
+    net.ema = Net(fill=1.0, tables=False)
+    tf.train.Checkpoint(net).write(prefix)
+    fresh = Net(tables=False)
+
+    restored(fresh, prefix)
+
+    assert fresh.b.numpy() == 2

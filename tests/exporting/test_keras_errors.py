@@ -1,0 +1,135 @@
+"""What a file of Keras that cannot be loaded is said to lack, in the terms of a config."""
+
+import zipfile
+
+import keras
+import pytest
+from smdecl.config.settings import Weights
+from smdecl.errors import ConfigError
+from smdecl.exporting import build, restore, user_code
+from smdecl.models import dense
+
+# Of Keras and NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
+ADVICE = (
+    "safe_mode",
+    "custom_objects=",
+    "register_keras_serializable",
+    "enable_unsafe",
+    "get_config",
+)
+
+
+class Times(keras.layers.Layer):
+    def call(self, x):
+        return x * 2.0
+
+
+def halved(x):
+    return x / 2.0
+
+
+def saved(path, layer):
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, layer(x))
+    model.save(path)
+    return model
+
+
+def loaded(path, **arguments):
+    return build.instantiate(
+        {"_target_": "smdecl.models.load_keras", "path": str(path), **arguments}, ("model",)
+    )
+
+
+def refusal(call, *args, **keywords):
+    with pytest.raises(ConfigError) as error:
+        call(*args, **keywords)
+    (problem,) = error.value.problems
+    assert not [word for word in ADVICE if word in problem.message]
+    return problem.key, problem.message
+
+
+def restored(obj, path):
+    return restore.restore(obj, Weights("keras", str(path)))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.keras"
+
+
+def test_a_class_of_the_project_is_asked_for_by_its_target(path):
+    saved(path, Times())
+
+    key, message = refusal(loaded, path)
+
+    assert key == "model.path"
+    assert message.endswith(
+        "holds the class 'Times', which Keras does not know; expected it in custom_objects, as"
+        f" {{_target_: {Times.__module__}.Times, _partial_: true}}"
+    )
+    times = {"_target_": f"{Times.__module__}.Times", "_partial_": True}
+    assert loaded(path, custom_objects=[times]).name
+
+
+def test_a_function_of_the_project_is_asked_for_too(path):
+    saved(path, keras.layers.Dense(2, activation=halved))
+
+    assert "the function 'halved', which Keras does not know" in refusal(loaded, path)[1]
+
+
+def test_weights_of_other_classes_are_told_apart_from_unreadable_ones(path):
+    saved(path, Times())
+
+    key, message = refusal(restored, dense(), path)
+
+    assert key == "weights.path"
+    assert message.endswith(
+        "holds the class 'Times', which no layer of Functional uses; expected a file of the same model"
+    )
+
+
+def test_weights_of_a_model_with_functions_of_the_project_are_restored(path):
+    trained = saved(path, keras.layers.Dense(2, activation=halved, name="out"))
+    x = keras.Input((4,), name="x")
+    fresh = keras.Model(x, keras.layers.Dense(2, activation=halved, name="out")(x))
+
+    restored(fresh, path)
+
+    assert (fresh.layers[1].kernel.numpy() == trained.layers[1].kernel.numpy()).all()
+
+
+def test_a_lambda_is_refused_without_advice_to_run_it(path):
+    saved(path, keras.layers.Lambda(lambda x: x * 2))
+
+    assert (
+        "a _target_ that builds the model, with its weights in the format keras_weights"
+        in refusal(loaded, path)[1]
+    )
+    assert refusal(restored, dense(), path)[1].endswith(
+        "which is code in the file and is not run; expected weights of format keras_weights, which hold no code"
+    )
+
+
+def test_the_reason_that_keras_puts_last_is_the_one_reported(path):
+    saved(path, keras.layers.Dense(2, name="out"))
+    text = zipfile.ZipFile(path).read("config.json").replace(b'"units": 2', b'"units": -2')
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", text)
+
+    for call in (lambda: loaded(path), lambda: restored(dense(), path)):
+        key, message = refusal(call)
+        assert key.endswith(".path")
+        assert "cannot be read: " in message
+        assert "Received an invalid value for `units`" in message
+
+
+def test_what_a_line_announces_is_part_of_the_summary():
+    error = ValueError(
+        "A total of 2 objects could not be loaded. Example:\n\nLayer 'out' expected 2 variables\nList"
+    )
+
+    assert user_code.summary(error).endswith(
+        "could not be loaded. Example: Layer 'out' expected 2 variables"
+    )

@@ -1,0 +1,232 @@
+"""Models of the legacy tf_keras, where it is installed: the same as those of Keras 3."""
+
+from importlib import metadata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.errors import ContractError
+from smdecl.release import manifest
+
+from tests.conftest import run_script
+from tests.serving import serve
+
+SPEC = "{inputs: {x: {shape: [batch, 4], dtype: float32}}}"
+NET = """
+import tensorflow as tf
+import tf_keras
+
+
+def functional():
+    x = tf_keras.layers.Input((4,), name="x")
+    return tf_keras.Model(x, tf_keras.layers.Dense(5, name="out")(x))
+
+
+def convolution():
+    x = tf_keras.layers.Input((8, 8, 3), name="x")
+    dropped = tf_keras.layers.Dropout(0.5)(x)
+    return tf_keras.Model(x, tf_keras.layers.Conv2D(2, 3, kernel_initializer="ones", name="out")(dropped))
+
+
+def recurrent():
+    x = tf_keras.layers.Input((5, 4), name="x")
+    return tf_keras.Model(x, tf_keras.layers.LSTM(2, name="out")(x))
+
+
+class Asked(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.convolution = convolution()
+
+    @tf.function
+    def ask(self, x):
+        return self.convolution(x)
+
+
+class Subclass(tf_keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = tf_keras.layers.Dense(3, name="dense")
+
+    def call(self, features, training=False):
+        return {"logits": self.dense(features)}
+"""
+CONVOLUTION = """
+_target_: tf_keras.Sequential
+layers:
+  - {_target_: tf_keras.layers.Input, shape: [8, 8, 3], name: x}
+  - {_target_: tf_keras.layers.Dropout, rate: 0.5}
+  - {_target_: tf_keras.layers.Conv2D, filters: 2, kernel_size: 3, kernel_initializer: ones, name: out}
+"""
+SAVE = """
+import sys, mynet
+model = mynet.functional()
+model.set_weights([weight * 0 + 2 for weight in model.get_weights()])
+model.save(sys.argv[1]) if sys.argv[1].endswith(".keras") else model.save_weights(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def net(project):
+    project.write("mynet.py", NET)
+    return project
+
+
+def test_a_functional_model_takes_and_returns_what_is_documented(net):
+    release = net.export("model._target_=mynet.functional", "signatures=none")
+
+    assert serve(release.path, "serving_default", x=np.ones([2, 4], np.float32))["out"].shape == (
+        2,
+        5,
+    )
+    loaded = tf.saved_model.load(str(release.path)).signatures["serving_default"]
+    assert loaded(x=tf.ones([1, 4]))["out"].shape == (1, 5)
+    assert release.warnings == ()
+    assert manifest.read(release.path)["environment"]["tf_keras"] == metadata.version("tf_keras")
+
+
+KERAS3 = """
+import keras
+import tensorflow as tf
+
+
+class Drawing(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.drop = keras.layers.Dense(3, name="dense"), keras.layers.Dropout(0.5)
+
+    def call(self, x):
+        return tf.cast(self.drop(self.dense(x), training=True) > 100.0, x.dtype)
+
+
+class Held(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = functional()
+
+    def ask(self, x):
+        return self.net(x)
+
+
+def functional():
+    x = keras.layers.Input((4,), name="x")
+    return keras.Model(x, keras.layers.Dense(5, name="out")(x))
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "shape"),
+    [
+        pytest.param(
+            ["model._target_=mynet.Drawing", "signatures=none", f"+signatures.s={SPEC}"],
+            (2, 3),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [
+                "model._target_=mynet.Held",
+                "signatures=none",
+                f"+signatures.s={SPEC[:-1]}, method: ask}}",
+            ],
+            (2, 5),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["model._target_=mynet.functional", "signatures=none"], (2, 5), marks=pytest.mark.soak
+        ),
+        pytest.param(["model=dense", "signatures=none"], (2, 5), marks=pytest.mark.soak),
+    ],
+)
+def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, config, shape):
+    project.write("mynet.py", KERAS3)
+    plain = project.export(*config)
+    key = next(iter(plain.signatures))
+
+    done = project.spawn(*config, "publish=next", env={"TF_USE_LEGACY_KERAS": "1"})
+
+    assert done.returncode == 0, done.stderr
+    other = project.root / done.stdout.strip()
+    assert manifest.read(other)["digest"] == plain.digest
+    (output,) = serve(other, key, x=np.ones([2, 4], np.float32)).values()
+    assert output.shape == shape
+
+
+def test_functions_within_its_layers_are_no_findings(project, monkeypatch):
+    project.write("conf/model/convolution.yaml", CONVOLUTION)
+    project.write("home/.keras/keras.json", "{}")  # which a process that is confined may not read
+    monkeypatch.setenv("HOME", str(project.root / "home"))
+
+    release = project.export("model=convolution", "signatures=none", "audit=strict")
+
+    served = serve(release.path, "serving_default", x=np.ones([1, 8, 8, 3], np.float32))
+    assert np.unique(served["out"]).tolist() == [27]
+    assert release.warnings == ()
+
+
+@pytest.mark.slow
+def test_the_device_that_its_recurrent_layers_pin_is_a_warning_with_a_count(net):
+    release = net.export("model._target_=mynet.recurrent", "signatures=none", "audit=strict")
+
+    assert [warning.key for warning in release.warnings] == ["audit.baked_devices"]
+    assert "is pinned to a CPU" in release.warnings[0].message
+    assert "more like it" in release.warnings[0].message
+
+
+def test_a_function_of_the_users_own_is_refused_unless_the_config_lets_it_pass(net):
+    config = ["model._target_=mynet.Asked", "signatures=none"]
+
+    with pytest.raises(ContractError) as error:
+        net.export(*config)
+    assert [str(problem.message).partition(":")[0] for problem in error.value.problems] == ["ask"]
+    assert "more like it" not in error.value.problems[0].message
+
+    told = [
+        warning.message for warning in net.export(*config, "audit.untraced_functions=warn").warnings
+    ]
+    assert any(message.startswith("ask: was never traced") for message in told)
+
+
+@pytest.mark.slow
+def test_a_model_of_tf_keras_is_what_that_is(project):
+    project.write(
+        "mynet.py", NET.replace("import tf_keras", "from tensorflow import keras as tf_keras")
+    )
+    config = ["model._target_=mynet.functional", "signatures=none"]
+
+    done = project.spawn(*config, env={"TF_USE_LEGACY_KERAS": "1"})
+
+    assert done.returncode == 0, done.stderr
+    assert serve(
+        project.root / done.stdout.strip(), "serving_default", x=np.ones([2, 4], np.float32)
+    )
+    assert "tf_keras" in manifest.read(project.root / done.stdout.strip())["environment"]
+
+
+def test_a_subclass_is_built_by_the_declared_specs(net):
+    signature = "{inputs: {features: {shape: [batch, 4], dtype: float32}}, outputs: {logits: {shape: [batch, 3], dtype: float32}}}"
+    release = net.export(
+        "model._target_=mynet.Subclass", "signatures=none", f"+signatures.s={signature}"
+    )
+
+    assert serve(release.path, "s", features=np.ones([2, 4], np.float32))["logits"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("net.keras", "keras"),
+        pytest.param("net.weights.h5", "keras_weights", marks=pytest.mark.slow),
+    ],
+)
+def test_weights_are_restored(net, file, kind):
+    run_script(SAVE, file)
+
+    release = net.export(
+        "model._target_=mynet.functional",
+        "signatures=none",
+        f"+weights={{format: {kind}, path: {file}, expect: full}}",
+    )
+
+    assert serve(release.path, "serving_default", x=np.ones([1, 4], np.float32))[
+        "out"
+    ].tolist() == [[10] * 5]

@@ -1,0 +1,36 @@
+"""What signatures declare is compared with what the methods of an object take."""
+
+import pytest
+from smdecl.config.settings import Signature, Spec
+from smdecl.exporting import methods
+from smdecl.models import Adder, dense
+
+
+def casts(obj, method, **dtypes):
+    inputs = {name: Spec((None, 4), dtype) for name, dtype in dtypes.items()}
+    return [str(problem) for problem in methods.casts(obj, {"s": Signature(method, inputs, None)})]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int32", "bool"])
+def test_numbers_that_keras_casts_are_told_with_both_dtypes(dtype):
+    assert casts(dense(), "__call__", x=dtype) == [
+        f"signatures.s.inputs.x.dtype: is {dtype}, but the Input 'x' of the model is float32: Keras casts what clients"
+        " send"
+    ]
+
+
+def test_the_dtype_of_the_input_and_methods_without_inputs_of_keras_are_taken():
+    assert casts(dense(), "__call__", x="float32") == []
+    assert casts(Adder(), "add", x="float64") == []
+
+
+def test_a_plan_and_an_export_warn_of_a_cast(project):
+    signature = "{inputs: {x: {shape: [batch, 4], dtype: float64}}, outputs: {out: {shape: [batch, 5], dtype: float32}}}"
+    overrides = ["model=dense", "signatures=none", f"+signatures.s={signature}", "verify=load"]
+
+    planned = project.run("plan", *overrides)
+    exported = project.run(*overrides)
+
+    for done in (planned, exported):
+        assert done.returncode == 0
+        assert "is float64, but the Input 'x' of the model is float32: Keras casts" in done.stderr

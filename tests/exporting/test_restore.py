@@ -1,0 +1,109 @@
+"""Weights into a built object, by every format."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.checks.weights_formats import FORMATS
+from smdecl.exporting import restore
+from smdecl.models import Scaler
+
+from tests.weights_projects import (
+    ROWS,
+    described,
+    output,
+    overrides,
+    restored,
+    write_ready,
+)
+
+
+@pytest.fixture
+def ready(project, tmp_path_factory):
+    return write_ready(project, tmp_path_factory)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"), [("checkpoint", "net"), ("checkpoint", "wrapped-1"), ("saved_model", "saved")]
+)
+def test_a_module_is_restored_and_computes_with_its_weights(ready, fmt, path):
+    assert output(ready.export(*overrides("mynet.Net", fmt, path))) == [[5, 5]]
+    assert restored(ready, "mynet.Net", fmt, path) == (["b", "w"], [])
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [
+        ("checkpoint", "model"),
+        ("checkpoint", "model_wrapped-1"),
+        ("keras_weights", "model.weights.h5"),
+        ("keras", "model.keras"),
+    ],
+)
+def test_a_functional_keras_model_is_restored_and_computes_with_its_weights(ready, fmt, path):
+    given = overrides("mykeras.functional", fmt, path)
+
+    assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
+    names, missing = restored(ready, "mykeras.functional", fmt, path)
+    assert [name for name in names if "seed" not in name] == [
+        "hidden/bias",
+        "hidden/kernel",
+        "out/bias",
+        "out/kernel",
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [("checkpoint", "custom"), ("keras_weights", "custom.weights.h5"), ("keras", "custom.keras")],
+)
+def test_a_keras_model_of_custom_classes_is_restored_once_the_specs_have_built_it(ready, fmt, path):
+    given = overrides("mykeras.Custom", fmt, path)
+
+    assert output(ready.export(*given)) == [[3, 3]]
+    assert restored(ready, "mykeras.Custom", fmt, path) == (
+        ["custom/block/dense/bias", "custom/block/dense/kernel"],
+        [],
+    )
+
+
+def test_the_weights_of_an_export_of_a_keras_model_are_restored_into_the_next(ready):
+    first = ready.export(*overrides("mykeras.functional", "keras", "model.keras"), "name=first")
+
+    again = ready.export(*overrides("mykeras.functional", "saved_model", first.path), "name=again")
+
+    assert output(again, "inputs") == [[17, 17]]
+
+
+def test_more_in_a_checkpoint_than_the_object_has_does_not_matter(ready):
+    # A training script's checkpoint holds the optimizer's state, the step, and the parts that serve no purpose here.
+    assert restored(ready, "mynet.Net", "checkpoint", "deep") == (["b", "w"], [])
+
+
+def test_a_variable_under_two_names_is_restored_once(ready):
+    assert restored(ready, "mynet.Table", "checkpoint", "table") == (["alone", "w"], [])
+
+
+def test_without_weights_the_model_keeps_its_own_and_nothing_is_said_to_be_restored(ready):
+    given = ["model._target_=mynet.Net", ROWS, "verify=load"]
+
+    record = described(ready, *given)
+
+    assert (record.restored, record.not_restored) == ((), ())
+    assert output(ready.export(*given)) == [[0, 0]]
+
+
+def test_a_restored_value_is_what_the_model_answers_eagerly_and_served(ready):
+    tf.train.Checkpoint(Scaler(12.5)).write("scaler")
+
+    release = ready.export("model=scaler", "weights=checkpoint", "weights.path=scaler")
+
+    loaded = tf.saved_model.load(str(release.path))
+    assert loaded.signatures["serving_default"](x=tf.constant(2.0))[
+        "output_0"
+    ].numpy() == np.float32(25)
+    assert loaded.factor.numpy() == np.float32(12.5)
+
+
+def test_every_format_can_be_restored():
+    assert restore.RESTORERS.keys() == FORMATS.keys()

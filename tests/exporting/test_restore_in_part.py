@@ -1,0 +1,216 @@
+"""Weights that do not fit the object are told with both, and a partial restore leaves out no more than these."""
+
+import pytest
+import smdecl
+import tensorflow as tf
+from smdecl.checks import check
+from smdecl.config.project import find_project
+from smdecl.errors import ConfigError
+from smdecl.release import manifest
+
+from tests.conftest import run_script
+from tests.weights_projects import output, overrides, problems, restored, write_ready
+
+
+@pytest.fixture
+def ready(project, tmp_path_factory):
+    return write_ready(project, tmp_path_factory)
+
+
+def test_variables_that_a_checkpoint_does_not_have_are_told(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "net", deep="true", fill="0.5") == [
+        (
+            "weights.path",
+            "has no value for layers.0.v []; ++weights.expect=partial restores what matches and warns of the rest",
+        )
+    ]
+
+
+def test_a_partial_checkpoint_restores_what_it_has_and_tells_what_it_has_not(ready):
+    given = {"expect": "partial", "deep": "true", "fill": "0.5"}
+
+    assert restored(ready, "mynet.Net", "checkpoint", "net", **given) == (
+        ["b", "w"],
+        ["layers.0.v"],
+    )
+    assert output(ready.export(*overrides("mynet.Net", "checkpoint", "net", **given))) == [
+        [5.5, 5.5]
+    ]
+
+
+def test_a_variable_of_another_shape_is_told_with_both_shapes(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
+        (
+            "weights.path",
+            "w is [3, 2] in the model and [3, 5] in the weights; ++weights.expect=partial restores what matches and warns of the rest",
+        )
+    ]
+
+
+def test_a_partial_checkpoint_restores_the_variables_whose_shapes_do_match(ready):
+    assert restored(ready, "mynet.Net", "checkpoint", "wide", expect="partial") == (["b"], ["w"])
+    release = ready.export(*overrides("mynet.Net", "checkpoint", "wide", expect="partial"))
+    assert output(release) == [[2, 2]]
+
+
+@pytest.mark.parametrize("expect", ["full", "partial"])
+def test_a_checkpoint_of_something_else_is_refused_however_little_is_expected(ready, expect):
+    found = problems(ready, "mynet.Net", "checkpoint", "other", expect=expect)
+
+    assert {key for key, _ in found} == {"weights.path"}
+    assert all("has no value for" in message or "nothing in" in message for _, message in found)
+
+
+def test_a_checkpoint_by_variable_names_is_told_apart(ready):
+    assert problems(ready, "mynet.Net", "checkpoint", "by_name") == [
+        (
+            "weights.path",
+            "'by_name' is no object-based checkpoint; takes one of tf.train.Checkpoint",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"),
+    [
+        ("checkpoint", "model_wide"),
+        ("keras_weights", "model_wide.weights.h5"),
+        ("keras", "model_wide.keras"),
+    ],
+)
+def test_a_keras_layer_of_another_size_is_told_and_left_out_of_a_partial_restore(ready, fmt, path):
+    found = problems(ready, "mykeras.functional", fmt, path)
+
+    hint = "; ++weights.expect=partial restores what matches and warns of the rest"
+    assert sorted(found) == [
+        ("weights.path", f"out/bias is [2] in the model and [5] in the weights{hint}"),
+        ("weights.path", f"out/kernel is [4, 2] in the model and [4, 5] in the weights{hint}"),
+    ]
+    names, missing = restored(ready, "mykeras.functional", fmt, path, expect="partial")
+    assert missing == ["out/bias", "out/kernel"]
+    assert {"hidden/bias", "hidden/kernel"} <= {*names}
+    # Of the ones in the file, hidden makes 4 apiece; out is fresh, and makes 0.25 of each.
+    release = ready.export(
+        *overrides("mykeras.functional", fmt, path, expect="partial", fill="0.25"), "audit=off"
+    )
+    assert output(release, "inputs") == [[4.25, 4.25]]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "path"), [("keras_weights", "model_{}.weights.h5"), ("keras", "model_{}.keras")]
+)
+@pytest.mark.parametrize("expect", ["full", "partial"])
+def test_where_no_layer_fits_the_shapes_are_told_and_nothing_that_would_not_help(
+    ready, fmt, path, expect
+):
+    # The state that Dropout draws by does match, and is no reason to release the model.
+    told = [
+        message
+        for _, message in problems(
+            ready, "mykeras.functional", fmt, path.format("other"), expect=expect
+        )
+    ]
+
+    assert told == [
+        f"{name} is {own} in the model and {found} in the weights"
+        for name, own, found in [
+            ("hidden/kernel", [3, 4], [3, 6]),
+            ("hidden/bias", [4], [6]),
+            ("out/kernel", [4, 2], [6, 5]),
+            ("out/bias", [2], [5]),
+        ]
+    ]
+
+
+def test_what_keras_leaves_out_with_its_layer_is_told(ready):
+    told = [
+        m
+        for _, m in problems(
+            ready, "mykeras.functional", "keras_weights", "model_narrow.weights.h5"
+        )
+    ]
+
+    assert told == [
+        "hidden/kernel is [3, 4] in the model and [3, 3] in the weights",
+        "hidden/bias is [4] in the model and [3] in the weights",
+        "out/kernel is [4, 2] in the model and [3, 2] in the weights",
+        "does not restore out/bias [2]: Keras takes a layer whole",
+    ]
+
+
+def test_a_keras_file_with_a_layer_more_shifts_no_weights_into_the_wrong_layers(ready):
+    # hidden, middle and out of the file; by position alone middle's bias would become that of another layer.
+    found = problems(ready, "mykeras.functional", "keras", "model_middle.keras")
+    assert [message.partition(";")[0] for _, message in found] == [
+        "middle/kernel [4, 4] is not in the model",
+        "middle/bias [4] is not in the model",
+    ]
+
+    given = overrides("mykeras.functional", "keras", "model_middle.keras", expect="partial")
+    assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
+
+
+def test_a_keras_file_without_a_layer_leaves_that_layer_fresh(ready):
+    given = {"expect": "partial", "middle": "true", "fill": "0.5"}
+
+    names, missing = restored(ready, "mykeras.functional", "keras", "model.keras", **given)
+
+    assert missing == ["middle/bias", "middle/kernel"]
+    assert len(names) == 5
+    release = ready.export(
+        *overrides("mykeras.functional", "keras", "model.keras", **given), "audit=off"
+    )
+    assert output(release, "inputs") == [
+        [35, 35]
+    ]  # 4 of hidden; 4 * 0.5 * 4 + 0.5 of middle; 4 * 8.5 + 1 of out
+
+
+def test_a_checkpoint_of_two_objects_that_fit_alike_is_not_guessed_from(project):
+    project.write(
+        "mynet.py",
+        """
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = tf.Variable(0.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([], name="x")])
+    def __call__(self, x):
+        return {"y": self.w * x}
+""",
+    )
+    project.write(
+        "train.py",
+        """
+import tensorflow as tf
+from mynet import Net
+
+ema, model = Net(), Net()
+ema.w.assign(1.0)
+model.w.assign(2.0)
+tf.train.Checkpoint(ema=ema, model=model).write("two")
+tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
+""",
+    )
+    run_script((project.root / "train.py").read_text())
+    overrides = ["model._target_=mynet.Net", "signatures=none"]
+
+    with pytest.raises(ConfigError, match="holds 'ema' and 'model', which fit the model alike"):
+        smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=two"))
+    assert smdecl.plan(
+        project.compose(*overrides, "weights=checkpoint", "weights.path=one")
+    ).obj.restored
+    release = project.export(
+        *overrides, "weights=checkpoint", "weights.path=two", "weights.root=model"
+    )
+    assert tf.saved_model.load(str(release.path))(tf.constant(3.0))["y"].numpy() == 6
+    assert manifest.read(release.path)["config"]["weights"]["root"] == "model"
+    with pytest.raises(
+        ConfigError, match=r"weights.root: got 'model' beside the format keras; expected null"
+    ):
+        check.check(
+            project.compose("weights=keras", "weights.path=x.keras", "++weights.root=model"),
+            find_project(project.root),
+        )

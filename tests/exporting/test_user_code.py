@@ -1,0 +1,44 @@
+"""An error is told in the line that says what went wrong."""
+
+import pytest
+import tensorflow as tf
+from smdecl.exporting import user_code
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("loaded"))
+    module = tf.Module()
+    module.pick = tf.function(
+        lambda i: tf.gather([1.0, 2.0], i), input_signature=[tf.TensorSpec([], tf.int32)]
+    )
+    tf.saved_model.save(module, directory)
+    return tf.saved_model.load(directory)
+
+
+def test_an_error_in_a_graph_says_what_failed_and_in_which_node(loaded):
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        loaded.pick(7)
+
+    summary = user_code.summary(error.value)
+    assert summary.startswith("InvalidArgumentError: ")
+    assert "7 is not in [0, 2)" in summary
+    assert "GatherV2" in summary or "Gather" in summary
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node 'a/b' defined at (most recent call last):\n"
+            '  File "net.py", line 3, in call\n\n2 root error(s) found.\n  (0) INVALID_ARGUMENT:  must be positive\n'
+            "\t [[{{node a/b}}]]\n\t [[c/_1]]\n  (1) INVALID_ARGUMENT:  must be positive\n\t [[{{node a/b}}]]\n",
+            "ValueError: must be positive (node a/b)",
+        ),
+        ("Graph execution error:", "ValueError: Graph execution error:"),
+        ("no good\nat all", "ValueError: no good"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_line_that_tells_is_taken(text, summary):
+    assert user_code.summary(ValueError(text)) == summary

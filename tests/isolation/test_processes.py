@@ -1,0 +1,274 @@
+"""Functions run in pristine processes, and what becomes of those that die."""
+
+import ast
+import ctypes
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import weakref
+from multiprocessing import Pipe
+from pathlib import Path
+
+import pytest
+from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
+from smdecl.isolation import processes
+
+from tests.conftest import ROOT, server_pid
+from tests.waiting import is_gone, wait_for
+
+
+def run(function, *args):
+    return processes.run(function, *args, failure=VerificationError, doing="testing")
+
+
+def name_of_a_layer():
+    import keras
+
+    return (
+        keras.layers.Dense(1).name,
+        os.environ["PYTHONHASHSEED"],
+        hash("a"),
+        keras.config.backend(),
+    )
+
+
+def test_every_process_begins_alike():
+    first, second = run(name_of_a_layer), run(name_of_a_layer)
+
+    assert first == second
+    assert first[0] == "dense"
+
+
+def frozen():
+    return gc.get_freeze_count()
+
+
+def test_what_the_server_imported_is_ignored_by_the_collector_of_a_child():
+    assert run(frozen) > 100_000
+
+
+def imported_by(file):
+    """Returns the modules of smdecl that a file imports, in the bodies of its functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("smdecl"):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if (ROOT / f"{name.replace('.', '/')}.py").is_file()}
+
+
+def not_imported(names):
+    return sorted(names - sys.modules.keys())
+
+
+@pytest.mark.parametrize("name", ["worker", "loader_processes"])
+def test_the_server_has_imported_what_each_child_needs(name):
+    needed = imported_by(ROOT / f"smdecl/pipeline/{name}.py")
+
+    assert len(needed) > 3
+    assert run(not_imported, needed) == []
+
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+
+def living(cycles):
+    references = [weakref.ref(Cycle()) for _ in range(cycles)]
+    return sum(reference() is not None for reference in references)
+
+
+def test_garbage_of_a_long_build_is_collected():
+    assert run(living, 200_000) < 100_000
+
+
+def pass_on(receiver, sender):
+    sender.send(receiver.recv() + 1)
+
+
+def test_two_functions_run_at_the_same_time():
+    options = {"failure": VerificationError, "doing": "passing on"}
+    (ours, first), (second, third), (fourth, theirs) = (Pipe() for _ in range(3))
+    with (
+        processes.running(pass_on, second, theirs, **options) as end,
+        processes.running(pass_on, first, third, **options),
+    ):
+        ours.send(1)
+        end()
+
+    assert fourth.recv() == 3
+
+
+def crash():
+    ctypes.string_at(0)
+
+
+def test_a_crash_in_native_code_is_an_error():
+    with pytest.raises(
+        VerificationError,
+        match=r"the process that was testing was killed by SIGSEGV in native code",
+    ):
+        run(crash)
+
+
+def leave():
+    os._exit(7)
+
+
+def test_a_process_that_exits_without_a_word_is_an_error():
+    with pytest.raises(VerificationError, match="exited with status 7 and no word"):
+        run(leave)
+
+
+def end_with_the_server():
+    """Does what a scheduler does that ends all processes of a job."""
+    os.kill(server_pid(), signal.SIGKILL)
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_whose_server_is_ended_is_not_blamed_on_the_model():
+    with pytest.raises(
+        VerificationError, match="was ended from outside, with the server it came from"
+    ):
+        run(end_with_the_server)
+    assert run(say) == "result"
+
+
+def fail():
+    try:
+        raise OSError("disk")
+    except OSError as cause:
+        raise ConfigError(Problem(("a", 0, "b"), "is wrong")) from cause
+
+
+def test_an_error_comes_back_whole_with_its_cause_as_text():
+    with pytest.raises(ConfigError) as error:
+        run(fail)
+
+    assert error.value.problems == (Problem(("a", 0, "b"), "is wrong"),)
+    assert "OSError: disk" in str(error.value.__cause__)
+
+
+def divide():
+    return 1 // 0
+
+
+def test_an_error_of_smdecl_itself_is_a_bug_with_its_traceback():
+    with pytest.raises(InternalError) as error:
+        run(divide)
+
+    assert error.value.exit_code == 1
+    assert "return 1 // 0" in error.value.traceback_text
+
+
+def say():
+    print("from the model")  # as a model's own code may
+    return "result"
+
+
+def test_what_a_model_prints_does_not_reach_standard_output(capfd):
+    assert run(say) == "result"
+
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "from the model" in err
+
+
+def leave_a_file():
+    import tempfile
+
+    return tempfile.mkstemp()[1]
+
+
+def test_what_a_child_leaves_in_its_temporary_directory_is_removed():
+    assert not Path(run(leave_a_file)).exists()
+
+
+def sleep_beside_a_child(path):
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    Path(path).write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(3600)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        *(
+            pytest.param(number, marks=pytest.mark.slow)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        ),
+    ],
+)
+def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, number):
+    script = tmp_path / "script.py"
+    pids = tmp_path / "pids"
+    script.write_text(
+        textwrap.dedent(f"""
+        from smdecl.isolation import processes
+        from smdecl.errors import ModelError
+        from tests.isolation.test_processes import sleep_beside_a_child
+        processes.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
+        """)
+    )
+    process = interruptible(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: process.poll() is not None or (pids.exists() and " " in pids.read_text()))
+    process.send_signal(number)
+    process.communicate(timeout=300)
+
+    started = pids.read_text().split()
+    assert len(started) == 2
+    wait_for(lambda: all(map(is_gone, started)))
+
+
+def test_a_script_without_a_main_guard_exports_once(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import smdecl\nprint('once')\nprint(smdecl.export(smdecl.compose(['model=adder'])).path)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "once\nexports/adder/1\n"
+    assert done.stderr == ""
+
+
+def test_a_script_that_exports_its_own_class_does_not_start_itself_again(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os, sys
+        print("started", file=sys.stderr, flush=True)
+        count = int(os.environ.get("COUNT", "0"))
+        os.environ["COUNT"] = str(count + 1)
+        if count > 2:
+            os._exit(9)
+        import smdecl
+        class Net: pass
+        try:
+            smdecl.export(smdecl.compose(["model._target_=script.Net"]))
+        except smdecl.errors.UsageError as error:
+            sys.exit(f"{error.exit_code} {error}")
+        """),
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+    # The second start is the model's process, which imports the script and is refused there.
+    assert done.stderr.count("started") == 2
+    assert 'put the call below `if __name__ == "__main__":`' in done.stderr

@@ -1,0 +1,236 @@
+"""The whole line: a config becomes a release, or an error and nothing."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.cli import report
+from smdecl.errors import (
+    ConfigError,
+    ContractError,
+    ModelError,
+    PublishError,
+    TrustError,
+    VerificationError,
+)
+
+from tests.conftest import tree
+from tests.serving import serve
+
+
+def test_adder_is_exported_and_served(project):
+    release = project.export("model=adder", "signatures=scalar_float")
+
+    assert str(release.path) == "exports/adder/1"
+    assert release.version == 1
+    assert list(release.signatures) == ["serving_default"]
+    loaded = tf.saved_model.load(str(release.path)).signatures["serving_default"](
+        x=tf.constant(21.0)
+    )
+    assert {name: value.numpy() for name, value in loaded.items()} == {"output_0": 42.0}
+    assert serve(release.path, "serving_default", x=np.float32(21)) == {"output_0": 42.0}
+
+
+def test_the_same_config_makes_the_same_bytes_under_the_next_version(project):
+    first, second = project.export("model=scaler"), project.export("model=scaler")
+
+    assert (first.version, second.version) == (1, 2)
+    assert first.digest == second.digest
+    assert tree(first.path) == tree(second.path)
+
+
+def test_several_signature_files_compose(project):
+    release = project.export("model=scaler", "signatures=[scalar_float,vector_float]")
+
+    assert sorted(release.signatures) == ["serving_default", "vector"]
+    assert serve(release.path, "vector", x=np.array([1, 2], np.float32))["output_0"].tolist() == [
+        3,
+        6,
+    ]
+
+
+def test_a_release_config_pins_everything(project):
+    release = project.export("release=adder_v1")
+
+    assert str(release.path) == "exports/adder/1"
+    with pytest.raises(PublishError) as error:
+        project.export("release=adder_v1")
+    assert [problem.key for problem in error.value.problems] == ["publish.version"]
+
+
+def test_an_error_in_the_models_code_shows_its_own_lines_and_leaves_nothing(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function\n"
+        "    def add(self, x):\n"
+        "        return x + self.missing\n",
+    )
+
+    with pytest.raises(ModelError) as error:
+        project.export("model._target_=mynet.Net")
+
+    assert error.value.exit_code == 3
+    assert "AttributeError: 'Net' object has no attribute 'missing'" in str(error.value)
+    assert 'mynet.py", line 5, in add' in error.value.traceback_text
+    assert "smdecl" not in error.value.traceback_text
+    assert not (project.root / "exports").exists()
+
+
+def test_an_output_that_breaks_its_contract_is_told_by_its_key_and_line(project):
+    with pytest.raises(ContractError) as error:
+        project.export("signatures.serving_default.outputs.output_0.dtype=int32")
+
+    assert error.value.exit_code == 4
+    assert str(error.value) == (
+        "override 'signatures.serving_default.outputs.output_0.dtype=int32': signatures.serving_default.outputs"
+        ".output_0: declared int32 [], but it is float32 []"
+    )
+    assert not (project.root / "exports").exists()
+
+
+def test_what_only_this_process_can_compute_is_refused(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function\n"
+        "    def add(self, x):\n"
+        "        y = tf.py_function(lambda v: v * 2, [x], tf.float32)\n"
+        "        return tf.reshape(y, [])\n",
+    )
+
+    with pytest.raises(ContractError, match=r"audit\.py_function: .*EagerPyFunc runs Python"):
+        project.export("model._target_=mynet.Net")
+    with pytest.raises(VerificationError) as error:
+        project.export("model._target_=mynet.Net", "audit=off")
+
+    assert error.value.exit_code == 4
+    assert {problem.key for problem in error.value.problems} == {"signatures.serving_default"}
+    assert not (project.root / "exports").exists()
+
+
+def test_a_model_that_computes_otherwise_after_loading_is_refused(project):
+    # Python state is baked into the trace: the graph multiplies by what the counter was when it was traced.
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    calls = 0\n"
+        "    @tf.function\n"
+        "    def add(self, x):\n"
+        "        self.calls += 1\n"
+        "        return x + self.calls\n",
+    )
+
+    with pytest.raises(VerificationError) as error:
+        project.export("model._target_=mynet.Net")
+
+    assert "example 0, python loader: output_0 is" in str(error.value)
+    assert "within rtol 0.0001, atol 1e-05" in str(error.value)
+
+
+def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_the_warnings(
+    project, capsys
+):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    def add(self, x):\n"
+        "        return x + 0.0 * tf.random.normal([])\n",
+    )
+    project.write(
+        "conf/verify/mine.yaml",
+        "defaults: [default]\n"
+        "loaders: [python]\n"
+        "examples:\n"
+        "  serving_default:\n"
+        "    - {inputs: {x: 1}}\n"
+        "    - {inputs: {x: 2}, outputs: {output_0: 3}}\n",
+    )
+
+    with pytest.raises(VerificationError) as error:
+        project.export("model._target_=mynet.Net", "verify=mine")
+    report.error(error.value)
+
+    warning, told = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"smdecl: warning: built-in conf/export.yaml:\d+: audit.random_ops: \S+: RandomStandardNormal gives other values at"
+        r" each call \(mynet.py:4\)",
+        warning,
+    )
+    assert told == (
+        "smdecl: error: conf/verify/mine.yaml:6: verify.examples.serving_default[1]: python loader: output_0 is 2.0,"
+        " expected 3.0 within rtol 0.0001, atol 1e-05"
+    )
+
+
+def test_a_process_that_is_killed_is_an_error_of_the_stage_that_it_was_in(project):
+    project.write(
+        "mynet.py",
+        "import os, signal\nclass Net:\n    def __init__(self):\n        os.kill(os.getpid(), 9)\n",
+    )
+
+    with pytest.raises(ModelError) as error:
+        project.export("model._target_=mynet.Net")
+
+    assert str(error.value) == (
+        "the process that was building and saving was killed by SIGKILL; the system does that when memory runs out"
+    )
+    assert not (project.root / "exports").exists()
+
+
+def test_the_manifest_tells_what_the_release_is(project):
+    release = project.export("model=scaler", "model.factor=2")
+
+    manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
+    assert manifest["digest"] == release.digest
+    assert manifest["config"]["model"] == {"_target_": "smdecl.models.Scaler", "factor": 2}
+    assert not {"export_dir", "publish"} & set(manifest["config"])
+    assert set(manifest["files"]) == set(tree(release.path)) - {"assets.extra/smdecl/manifest.json"}
+    assert manifest["environment"]["tensorflow"] == tf.__version__
+    assert manifest["signatures"]["serving_default"]["inputs"] == {
+        "x": {"dtype": "float32", "shape": []}
+    }
+
+
+def test_what_comes_from_the_environment_is_not_written_down(project, monkeypatch):
+    monkeypatch.setenv("FACTOR", "4.5")
+
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["FACTOR"]\n')
+    release = project.export("model=scaler", "model.factor='${oc.decode:${oc.env:FACTOR}}'")
+
+    assert serve(release.path, "serving_default", x=np.float32(2)) == {"output_0": 9.0}
+    manifest = (release.path / "assets.extra/smdecl/manifest.json").read_text()
+    assert "4.5" not in manifest
+    assert "${oc.env:FACTOR}" in manifest
+
+
+def test_a_missing_method_is_told_with_those_that_there_are(project):
+    with pytest.raises(ConfigError) as error:
+        project.export("signatures.serving_default.method=ad")
+
+    assert str(error.value) == (
+        "override 'signatures.serving_default.method=ad': signatures.serving_default.method: no method 'ad' on Adder;"
+        " it has: add; did you mean 'add'?"
+    )
+
+
+def test_the_environment_is_read_where_the_project_declares_it_alone(project, monkeypatch):
+    monkeypatch.setenv("SECRET", "hidden")
+
+    with pytest.raises(TrustError) as error:
+        project.export(
+            "model=scaler", "name='x${oc.env:SECRET}'", "seed='${oc.decode:${oc.env:NOT_THERE,3}}'"
+        )
+
+    add = f"which the project does not declare; add it to environment in [tool.smdecl] of {project.root}/pyproject.toml"
+    assert [f"{problem.key}: {problem.message}" for problem in error.value.problems] == [
+        f"name: reads the environment variable 'SECRET', {add}",
+        f"seed: reads the environment variable 'NOT_THERE', {add}",
+    ]
+    assert "hidden" not in str(error.value)

@@ -1,0 +1,476 @@
+"""Configs that were valid before something happened to them, and overrides of any text: one of the known outcomes."""
+
+import copy
+import dataclasses
+import math
+import multiprocessing.util
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+import smdecl
+from hypothesis import HealthCheck, assume, given, settings
+from smdecl import schema
+from smdecl.checks import check as checking
+from smdecl.checks.weights_formats import FORMATS
+from smdecl.config.project import find_project
+from smdecl.config.settings import ExportConfig
+from smdecl.errors import ConfigError, SmdeclError
+from smdecl.isolation import processes
+from smdecl.pipeline import export as pipeline
+from smdecl.savedmodel import auditing
+
+from tests.conftest import ROOT
+
+OVERRIDES = ["model=scaler", "signatures=[scalar_float,vector_float]", "devices=cpu", "options=serving", "audit=strict", "verify=default", "publish=next"]  # fmt: skip
+# What a problem must not show: a traceback, or a Python object of smdecl's own.
+INTERNAL = (
+    "Traceback",
+    'File "',
+    "<smdecl",
+    "smdecl.config.settings",
+    "Spec(",
+    "Signature(",
+    "Value(",
+    "Problem(",
+    " at 0x",
+)
+# Between 65536 and 2**62 lie sizes that a machine may try to allocate.
+NUMBERS = [
+    0,
+    1,
+    2,
+    -1,
+    7,
+    65536,
+    1.0,
+    0.5,
+    -1e308,
+    1e-320,
+    2**62,
+    2**63 - 1,
+    2**63,
+    10**30,
+    -(10**30),
+]
+TEXTS = [
+    *(
+        "",
+        " ",
+        "x",
+        "self",
+        "lambda",
+        "None",
+        "null",
+        "next",
+        "off",
+        "nan",
+        "1",
+        "é",
+        "ß",
+        "Ω",
+        "名前",
+        "a b",
+        "a.b",
+    ),
+    *(
+        "a/b",
+        "../x",
+        "..",
+        ".",
+        "/",
+        "~",
+        "a\0b",
+        "a\nb",
+        "\r\n",
+        "\t",
+        "\x1b[31m",
+        "\u202ex",
+        "\ufeff",
+        "\ud800",
+    ),
+    *(
+        "\U0001f600",
+        "e\u0301",
+        "${name}",
+        "${oc.env:HOME}",
+        "${",
+        "$",
+        "%s",
+        "{0}",
+        "{x}",
+        "\\",
+        "'",
+        '"',
+        "`",
+        "*",
+    ),
+    *(
+        "[0]",
+        "?",
+        "a,b",
+        "a=b",
+        "__init__",
+        "_target_",
+        "_",
+        "-x",
+        "x" * 300,
+        "(" * 60,
+        "a/" * 60,
+        "serving_default",
+    ),
+    *(
+        "__saved_model_init_op",
+        "train_op",
+        "/device:CPU:0",
+        "/device:CPU:99",
+        "CPU:1",
+        "GPU:0",
+        "float32",
+        "float64",
+    ),
+    *(
+        "smdecl.models.Scaler",
+        "smdecl.models.Adder",
+        "smdecl.models.dense",
+        "smdecl.models.Nothing",
+        "os.system",
+    ),
+    *(
+        "tensorflow.Module",
+        "tensorflow.Variable",
+        "keras.layers.Dense",
+        "nomodule.Net",
+        "2.15",
+        "1.0",
+        "error",
+        "warn",
+    ),
+    *FORMATS,
+    *(
+        "add",
+        "factor",
+        "__class__",
+        "ragged",
+        "sparse",
+        "string",
+        "int32",
+        "file:///x",
+        "s3://x/y",
+        "vector",
+    ),
+]
+KEYS = [
+    "name",
+    "shape",
+    "dtype",
+    "value",
+    "kind",
+    "ragged_rank",
+    "inputs",
+    "outputs",
+    "method",
+    "file",
+    "_args_",
+]
+KEYS += [
+    *(rule.name for rule in auditing.RULES),
+    *schema.load("config")["properties"]["options"]["properties"],
+]
+NODES = [
+    {"shape": [2], "dtype": "float32", "kind": "ragged", "ragged_rank": 2**62},
+    {"shape": [None, None], "dtype": "float32", "kind": "ragged"},
+    {"shape": None, "dtype": "int64", "kind": "sparse", "name": "x"},
+    {"_target_": "os.system"}, {"_target_": "smdecl.models.Scaler", "factor": 2}, {"value": {"shape": 3}},
+    {"serving_default": {"method": "add"}}, {"serving_default": [{"inputs": {"x": 1}}]},
+    {"serving_default": {"x": [math.nan, 1]}}, [], {},
+]  # fmt: skip
+
+
+def deep(depth, leaf):
+    for level in range(depth):
+        leaf = [leaf] if level % 2 else {"x": leaf}
+    return leaf
+
+
+KEY = st.sampled_from(KEYS + TEXTS)
+SCALARS = st.one_of(
+    *(
+        st.sampled_from(values)
+        for values in (TEXTS, NUMBERS, [None, True, False, math.nan, math.inf, -math.inf])
+    ),
+    *(st.text(max_size=8), st.integers(-3, 5)),
+)
+VALUES = st.one_of(
+    SCALARS,
+    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY, inner, max_size=3), max_leaves=5),
+    st.builds(deep, st.sampled_from([3, 30, 150, 600]), SCALARS),
+    st.sampled_from(NODES).map(copy.deepcopy),
+)  # fmt: skip
+MUTATIONS = ["replace", "replace", "replace", "delete", "add", "rename", "duplicate", "unkey"]
+
+
+def places(value, path=()):
+    """Yields parent and key of everything in a config that is not too deep in it."""
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, item in items if len(path) < 20 else ():
+        yield value, key
+        yield from places(item, (*path, key))
+
+
+@st.composite
+def mutants(draw, values):
+    """Draws a config to which one to four things have happened."""
+    values = copy.deepcopy(values)
+    for _ in range(draw(st.integers(1, 4))):
+        found = list(places(values))
+        assume(found)
+        parent, key = found[draw(st.integers(0, len(found) - 1))]
+        mutate(draw, draw(st.sampled_from(MUTATIONS)), parent, key)
+    return values
+
+
+def mutate(draw, kind, parent, key):
+    if kind == "delete":
+        del parent[key]
+    elif kind == "replace":
+        parent[key] = draw(VALUES)
+    elif isinstance(parent, list):
+        parent.insert(key, parent[key] if kind == "duplicate" else draw(VALUES))
+    elif kind == "duplicate":
+        parent[f"{key}_"] = parent[key]
+    elif kind == "add":
+        parent[draw(KEY)] = draw(VALUES)
+    else:  # a key that is no text
+        parent[draw(KEY if kind == "rename" else st.sampled_from([0, -1, 3]))] = parent.pop(key)
+
+
+@pytest.fixture(scope="module")
+def composition():
+    return smdecl.compose(OVERRIDES)
+
+
+def fuzz(examples, strategy, check):
+    """Runs `check` on so many examples, the same ones each time."""
+    same = {
+        "derandomize": True,
+        "database": None,
+        "deadline": None,
+        "suppress_health_check": list(HealthCheck),
+    }
+    settings(max_examples=examples, **same)(given(strategy)(check))()
+
+
+def several(few, slow, soak=None):
+    """Runs a test on so many examples: by default, with the slow tests, and with the soak tests."""
+    numbers = [few, pytest.param(slow, marks=pytest.mark.slow)]
+    if soak is not None:
+        numbers.append(pytest.param(soak, marks=pytest.mark.soak))
+    return pytest.mark.parametrize("examples", numbers)
+
+
+def with_values(composition, values):
+    return dataclasses.replace(composition, values=values, recorded=values)
+
+
+def checked(composition, values):
+    """Checks a mutant, which passes or is told what is wrong, without a computation that has no end."""
+    started = time.thread_time()
+    try:
+        assert isinstance(
+            checking.check(with_values(composition, values), find_project(ROOT)), ExportConfig
+        )
+    except ConfigError as error:
+        assert error.exit_code == 2
+        assert error.problems
+        for problem in error.problems:
+            require_told(problem)
+    assert time.thread_time() - started < 10  # of the processor; most take a thousandth
+
+
+def require_told(problem):
+    assert problem.path
+    assert problem.message
+    assert not [sign for sign in INTERNAL if sign in problem.message], problem.message
+    assert problem.key in str(problem)
+
+
+@several(200, 5000)
+def test_a_mutated_config_passes_or_is_told_what_is_wrong(composition, examples):
+    fuzz(examples, mutants(composition.values), lambda values: checked(composition, values))
+
+
+@pytest.mark.parametrize("depth", [20, 100, 200, 500, 1000, 5000])
+@pytest.mark.parametrize("where", ["inputs", "model", "examples", "name"])
+def test_what_is_nested_deeper_than_anything_real_is_told_or_taken(composition, where, depth):
+    values, nest = (
+        copy.deepcopy(composition.values),
+        deep(depth, {"shape": [], "dtype": "float32", "name": "q"}),
+    )
+    if where == "inputs":
+        values["signatures"]["vector"]["inputs"]["x"] = nest
+    elif where == "examples":
+        values["verify"]["examples"]["vector"] = [{"inputs": {"x": nest}}]
+    else:
+        values[where] = nest if where == "name" else {**values["model"], "factor": nest}
+
+    checked(composition, values)
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("export_dir", "x" * 300), ("export_dir", "a\0b"), ("export_dir", "a\ud800b"), ("name", "a\n"), ("seed", 1.0),
+    ("publish.version", 1.0), ("publish.version", "next\n"), ("verify.rtol", math.nan),
+    ("verify.atol", math.nan), ("verify.ranges", {"vector": {"x": [math.nan, 1]}}), ("devices.visible", []),
+    ("verify.ranges", {"vector": {"x": [0, math.inf]}}), ("signatures.vector.method", "add\n"),
+    ("signatures.vector.inputs.x.shape", [2.0]), ("verify.examples", {"vector": [{"inputs": {"x": {"file": "\0.npy"}}}]}),
+])  # fmt: skip
+def test_what_no_export_could_take_is_refused(composition, key, value):
+    values = copy.deepcopy(composition.values)
+    *parents, last = key.split(".")
+    parent = values
+    for part in parents:
+        parent = parent[part]
+    parent[last] = value
+
+    with pytest.raises(ConfigError) as error:
+        checking.check(with_values(composition, values), find_project(ROOT))
+
+    require_told(error.value.problems[0])
+    assert any(problem.key.startswith(key) for problem in error.value.problems)
+
+
+# What may stand at a key and passes the schema, and what just does not.
+NEAR = {
+    "shape": [[], [1], [0], [2, 3], ["batch"], ["n", None], None, [2**62], [-1], ["batch", 3, "batch"], [2**63], [1] * 300],
+    "dtype": ["float32", "float64", "int32", "string", "bool", "complex64", "bfloat16", "int4", "qint8", "float8_e5m2"],
+    "name": [*TEXTS, "y", "model/x", "n" * 250, "a.b"],
+    "method": ["add", "__call__", "factor", "name", "with_name_scope", "trainable_variables", "__init__", "add.x"],
+    "_target_": [f"smdecl.models.{name}" for name in ("Adder", "TypedAdder", "Concat", "dense", "Scaler", "tf.Module")]
+    + ["tensorflow.Module", "tensorflow.Variable", "keras.layers.Dense", "keras.activations.relu", "keras.Sequential"],
+    "factor": [*NUMBERS, math.nan, math.inf, "x", None, True, [1, 2], {}, [], "${oc.env:HOME}"],
+    "export_dir": ["out", "a/../out", "./out//", "é/名前", "a b", "out/1", "a\0b", "\ud800", "x" * 300, "a\nb", "-x", "~", "y/" * 200],
+    "build": [None, "/device:CPU:0", "CPU:1", "/device:GPU:0", "/job:worker/task:1", "/job:w/device:CPU:0", "/CPU:*"],
+    "visible": [None, [], ["CPU:0"], ["CPU:0", "CPU:0"], ["GPU:0"], ["CPU:99"]],
+    "strategy": [None, {"_target_": "tensorflow.distribute.MirroredStrategy"}, {"_target_": "smdecl.models.Adder"},
+                 {"_target_": "tensorflow.distribute.OneDeviceStrategy", "device": "/cpu:0"}],
+    "generate": [0, 1, 1000], "seed": [0, 2**32 - 1, 1.0],
+    "rtol": [0, 1e308, math.inf, math.nan], "version": [0, 1, "next", None, 2**63 - 1, 1.0, "next\n"],
+    "replace": [True, False], "warmup": [True, False], "save_debug_info": [True], "experimental_skip_saver": [True],
+    "function_aliases": [None, {}, {"a": "add"}, {"\ud800": "add"}, {"": "add"}, {"a": "nothing"}, {"a\0": "add"}],
+    "extra_tags": [None, [], ["serve"], ["a", "a"], ["\ud800"], ["a\0b"], ["gpu"]],
+    "namespace_whitelist": [None, [], ["\ud800"], ["X"], ["a\0"]],
+    "experimental_variable_policy": ["save_variable_devices", "expand_distributed_variables"],
+    "experimental_io_device": [None, "/job:localhost", "CPU:0", "/job:w", "/device:GPU:7"],
+    "loaders": [["python"], ["cpp"]], "tensorflow": ["2.16", "2.0"],
+    "examples": [{"vector": [{"inputs": {"x": value}}]} for value in ([1, 2], [], 3, [math.nan], ["a"], [[1]], None, [10**30], {}, [True], deep(50, 1), {"file": "a\0.npy"}, {"file": "/dev/null"})],
+    "ranges": [{"vector": {"x": value}} for value in ([0, 1], [-1e308, 1e308], [0, math.inf], [math.nan, 1], [0, 10**30])],
+    "tolerances": [{"vector": {"output_0": {"rtol": 0}}}, {"vector": {"nothing": {}}}, {"vector": {"output_0": {"atol": math.nan}}}],
+    "outputs": [None, {}, {"y": {"shape": None, "dtype": "float32"}}, {"output_0": {"shape": ["batch"], "dtype": "float32", "name": "\ud800"}}],
+    "inputs": [None, {}, {"x": {"shape": [], "dtype": "float32", "kind": "sparse"}}, {"x": {"value": 3}},
+               {"x": {"shape": [None, None], "dtype": "float32", "kind": "ragged"}}, {"x": [{"shape": [], "dtype": "int8", "name": "a"}]},
+               {"x": {"a\0": {"shape": [], "dtype": "int8", "name": "a"}}}, {"x": {"value": {"deep": [None, math.nan]}}}],
+}  # fmt: skip
+SIGNATURE_KEYS = [*TEXTS, "predict", "x" * 2000, "serving_default "]
+
+
+@st.composite
+def near(draw, values):
+    """Draws a config that passes, or nearly, so that the later stages see it."""
+    values = copy.deepcopy(values)
+    for _ in range(draw(st.integers(1, 2))):
+        key = draw(st.sampled_from([*NEAR, "signatures"]))
+        if key == "signatures":
+            values[key][draw(st.sampled_from(SIGNATURE_KEYS))] = values[key].pop(
+                "vector", {"method": "add"}
+            )
+            continue
+        found = [parent for parent, name in places(values) if name == key]
+        assume(found)
+        found[draw(st.integers(0, len(found) - 1))][key] = copy.deepcopy(
+            draw(st.sampled_from(NEAR[key]))
+        )
+    if values["export_dir"].startswith("exports"):
+        values["export_dir"] = "out"
+    return values
+
+
+def left_in(directory):
+    """Returns what lies in a directory and belongs to no complete release."""
+    manifests = [path.parents[2] for path in directory.rglob("assets.extra/smdecl/manifest.json")]
+    releases = [
+        path
+        for path in manifests
+        if (path / "saved_model.pb").is_file() and ".smdecl-" not in str(path)
+    ]
+    known = {
+        path for release in releases for path in (release, *release.parents, *release.rglob("*"))
+    }
+    return sorted({*directory.rglob("*")} - known)
+
+
+def exported(composition, values):
+    """Exports a mutant; what is left are complete releases, or nothing where it failed as it may."""
+    try:
+        release = pipeline.export(with_values(composition, values), find_project(Path.cwd()))
+    except SmdeclError as error:
+        assert error.exit_code in (2, 3, 4, 5), f"{error}\n{error.traceback_text}"
+        assert error.problems
+        assert [*Path.cwd().iterdir()] == []
+    else:
+        assert release.path.is_dir()
+        assert left_in(Path.cwd()) == []
+        pipeline.verify(release.path)
+
+
+@several(6, 15, 200)
+def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(
+    composition, monkeypatch, tmp_path, examples
+):
+    processes.start()
+    multiprocessing.util.get_temp_dir()  # which outlives the test
+    scratch, place = tmp_path / "scratch", tmp_path / "place"
+
+    def export(values):
+        for directory in (scratch, place):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+        exported(composition, values)
+        assert [*scratch.iterdir()] == []
+
+    fuzz(examples, near(composition.values), export)
+
+
+WORDS = ["model", "seed", "signatures", "weights", "hydra", "name", "=", "=", ":", ",", "[", "]", "{", "}", "(", ")", "$", "${",
+         "+", "++", "~", "@", "/", ".", "..", "'", '"', "\\", " ", "\n", "\0", "null", "1", "1e999", "nan", "true", "adder", "glob(*)",
+         "choice(1,2)", "range(3)", "sort(", "int(", "str(", "oc.env:HOME", "oc.decode:", "hydra:runtime", "pkg://x", "é", "\ud800",
+         "_target_", "_self_", "???", "*", "-", "sweep", "searchpath", "@_global_", "export", "defaults", "#", "%", "`"]  # fmt: skip
+LINES = st.lists(st.sampled_from(WORDS), max_size=10).map("".join)
+TYPED = st.one_of(
+    LINES, LINES.map("seed={}".format), LINES.map("{}=x".format), st.text(max_size=20)
+)
+
+
+def composed(overrides):
+    try:
+        assert isinstance(smdecl.compose(overrides), smdecl.Composition)
+    except ConfigError as error:
+        assert error.exit_code == 2
+        assert all(
+            problem.message and "Traceback" not in problem.message for problem in error.problems
+        )
+
+
+@several(8, 20, 200)
+def test_overrides_of_any_text_are_taken_or_told(examples):
+    fuzz(examples, st.lists(TYPED, min_size=1, max_size=3), composed)

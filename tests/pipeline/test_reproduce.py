@@ -1,0 +1,215 @@
+"""A release is made again from its manifest: the same bytes, or what differs is named."""
+
+import shutil
+
+import pytest
+import tensorflow as tf
+from smdecl.config.project import find_project
+from smdecl.errors import VerificationError
+from smdecl.pipeline import reproduce
+from smdecl.release import manifest
+
+from tests.conftest import forge_manifest, tree
+from tests.pipeline.reproducible import NET, copy_release, write_net
+
+
+@pytest.fixture
+def net(project):
+    return write_net(project)
+
+
+@pytest.fixture
+def release(net, tmp_path_factory):
+    return copy_release(tmp_path_factory, net)
+
+
+def differences(net, release):
+    with pytest.raises(VerificationError) as error:
+        reproduce.reproduce(release.path, find_project(net.root))
+    return [problem.message.removeprefix(f"{release.path}: ") for problem in error.value.problems]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(["model=adder"], marks=pytest.mark.slow),
+        ["model._target_=mynet.Net", "seed=7", "+model.scale=3.5", "publish.warmup=true"],
+        pytest.param(
+            ["model=dense", "signatures=none", "publish=in_place", "verify=load"],
+            marks=pytest.mark.slow,
+        ),
+        [
+            "model=scaler",
+            "signatures=[scalar_float,vector_float]",
+            "devices=cpu",
+            "options=serving",
+        ],
+    ],
+)
+def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
+    release = net.export(*overrides)
+    moved = shutil.move(release.path, net.root / "moved")
+
+    assert reproduce.reproduce(moved, find_project(net.root))[0] == release.digest
+    assert sorted(path.name for path in net.root.iterdir() if not path.name.startswith((".", "__"))) == [
+        "exports", "moved", "mynet.py", "pyproject.toml",
+    ]  # fmt: skip
+
+
+def test_another_source_line_is_told_by_the_node(net, release):
+    net.write("mynet.py", NET.replace("x + tf", "x - tf"))
+
+    found = differences(net, release)
+
+    assert found.pop(0).startswith("inputs mynet.py: was ")
+    assert found == [
+        "ops AddV2: 1 before, 0 now",
+        "ops Sub: 0 before, 1 now",
+        "nodes add/add: is gone",
+        "nodes add/sub: is new",
+        "nodes add/Identity: Identity takes other inputs",
+        "files assets.extra/smdecl/examples.npz: has other bytes",
+        "files fingerprint.pb: has other bytes",
+        "files saved_model.pb: has other bytes",
+    ]
+
+
+def test_another_weight_is_told_by_the_variable(net, release):
+    net.write("mynet.py", NET.replace("scale=2.0", "scale=4.0"))
+
+    found = differences(net, release)
+
+    (kernel,) = (
+        text for text in found if text.startswith("variables kernel: has other values, by at most ")
+    )
+    assert found.pop(0).startswith("inputs mynet.py: was ")
+    assert sorted({*found} - {kernel}) == [
+        "files assets.extra/smdecl/examples.npz: has other bytes",
+        "files fingerprint.pb: has other bytes",
+        "files variables/variables.data-00000-of-00001: has other bytes",
+        "files variables/variables.index: has other bytes",
+    ]
+
+
+def test_another_environment_is_told_by_the_package(net, release):
+    environment = manifest.read(release.path)["environment"]
+    forge_manifest(release.path, environment={**environment, "numpy": "1.0"})
+    assert (
+        reproduce.reproduce(release.path, find_project(net.root))[0] == release.digest
+    )  # it made no difference
+
+    net.write("mynet.py", NET.replace("x + tf", "x - tf"))
+    assert [
+        text
+        for text in differences(net, release)
+        if text.startswith("environment numpy: was 1.0, and is ")
+    ]
+
+
+def test_what_was_changed_since_is_not_made_again(net, release):
+    (release.path / "saved_model.pb").write_bytes(b"")
+
+    assert [text.partition(":")[0] for text in differences(net, release)] == [
+        str(release.path / "saved_model.pb")
+    ]
+
+
+def test_the_command_line_makes_a_release_again(net, release):
+    done = net.run("reproduce", str(release.path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"exports/adder/1: made again, the same bytes: {release.digest}\n"
+
+    net.write("mynet.py", NET.replace("x + tf", "x - tf"))
+    done = net.run("reproduce", str(release.path))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "smdecl: error: exports/adder/1: files saved_model.pb: has other bytes\n" in done.stderr
+
+
+def test_another_config_is_told_by_its_keys(net):
+    release = net.export(
+        "model._target_=mynet.Net", "+model.scale=2.0", "name=mine", "publish.warmup=true"
+    )
+
+    done = net.run(
+        "reproduce", str(release.path), "model=adder", "seed=3", "name=mine", "publish.warmup=true"
+    )
+
+    assert (done.returncode, done.stdout) == (4, "")
+    told = [
+        line.removeprefix(f"smdecl: error: {release.path}: ") for line in done.stderr.splitlines()
+    ]
+    assert [line for line in told if line.startswith("config ")] == [
+        'config model._target_: was "mynet.Net", and is "smdecl.models.Adder"',
+        "config model.scale: is gone: 2.0",
+        "config seed: was 0, and is 3",
+    ]
+    assert "variables kernel: is gone: float32 [3]" in told
+    assert "files assets.extra/tf_serving_warmup_requests: has other bytes" in told
+
+
+def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
+    release = net.export("model=scaler")
+
+    done = net.run(
+        "reproduce", str(release.path), "model=scaler", "verify.rtol=0.5", "export_dir=elsewhere"
+    )
+
+    warning = f"{release.path}: config verify.rtol: was null, and is 0.5; the bytes are the same"
+    assert (done.returncode, done.stderr) == (0, f"smdecl: warning: {warning}\n")
+    assert done.stdout == f"{release.path}: made again, the same bytes: {release.digest}\n"
+    assert not (net.root / "elsewhere").exists()
+
+
+def test_the_environments_alone_are_compared_where_that_is_asked_for(net, release):
+    release = release.path
+    done = net.run("reproduce", str(release), "--environment")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{release}: made in the same environment\n"
+
+    environment = manifest.read(release)["environment"]
+    numpy = environment["numpy"]
+    forge_manifest(release, environment={**environment, "numpy": "1.0", "own": "2"})
+    net.write("mynet.py", "raise SystemExit  # nothing of the model is made for it")
+
+    done = net.run("reproduce", "--environment", str(release))
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.splitlines() == [
+        f"smdecl: error: {release}: environment numpy: was 1.0, and is {numpy}",
+        f"smdecl: error: {release}: environment own: is gone: 2",
+    ]
+
+
+def test_what_is_not_installed_here_is_told_and_what_a_manifest_does_not_name_is_not(net, release):
+    done = net.run("reproduce", str(release.path), "--environment", "--trust", "scipy")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_config_that_signs_is_compared_by_who_has_no_key(net, release):
+    again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
+    assert reproduce.reproduce(release.path, find_project(net.root), again)[0] == release.digest
+
+
+def test_another_place_of_the_weights_makes_the_release_again_and_is_not_told(net, monkeypatch):
+    net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["WDIR"]\n')
+    tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
+    net.write("x.json", "1.5")
+    places = [net.root / "one_secret_place", net.root / "another"]
+    for place in places:
+        place.mkdir()
+        for file in (*net.root.glob("factor.*"), net.root / "x.json"):
+            shutil.copy(file, place)
+    monkeypatch.setenv("WDIR", str(places[0]))
+    release = net.export(
+        "model._target_=mynet.Net", "weights=checkpoint", "weights.path='${oc.env:WDIR}/factor'",
+        "+verify.examples.serving_default=[{inputs: {x: {file: '${oc.env:WDIR}/x.json'}}}]",
+    )  # fmt: skip
+
+    assert sorted(manifest.read(release.path)["inputs"]) == [
+        "${oc.env:WDIR}/factor.data-00000-of-00001", "${oc.env:WDIR}/factor.index", "${oc.env:WDIR}/x.json", "mynet.py",
+    ]  # fmt: skip
+    assert str(places[0]).encode() not in b"".join(tree(release.path).values())
+    monkeypatch.setenv("WDIR", str(places[1]))
+    shutil.rmtree(places[0])
+    assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())

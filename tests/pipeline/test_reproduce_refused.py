@@ -1,0 +1,140 @@
+"""What cannot be made again, or is not to be, is told: untrusted code, other projects, configs that are none."""
+
+import os
+import shutil
+import sys
+
+import pytest
+import tensorflow as tf
+from smdecl.config.project import find_project
+from smdecl.errors import ModelError, SmdeclError, TrustError, VerificationError
+from smdecl.pipeline import export, reproduce
+from smdecl.release import manifest
+
+from tests.conftest import forge_manifest
+from tests.pipeline.reproducible import NET, copy_release, write_net
+
+
+@pytest.fixture
+def net(project):
+    return write_net(project)
+
+
+@pytest.fixture
+def release(net, tmp_path_factory):
+    return copy_release(tmp_path_factory, net)
+
+
+def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net, release):
+    net.write("elsewhere/outside.py", NET)
+    shutil.copytree(release.path, net.root / "elsewhere" / "release")
+    other = net.root / "elsewhere"
+    (other / "pyproject.toml").write_text("")
+
+    with pytest.raises(TrustError) as error:
+        reproduce.reproduce(other / "release", find_project(other))
+    assert (error.value.exit_code, [str(problem) for problem in error.value.problems]) == (
+        2,
+        [
+            f"model._target_: 'mynet' is not defined in the project {other}; to trust it, pass --trust mynet or add it"
+            " to trust under [tool.smdecl] in the project's pyproject.toml",
+            f"{other}/release: {elsewhere(other)}",
+        ],
+    )
+
+
+def elsewhere(root, more=""):
+    takes = "run it in the project that the release was made in, or in another checkout of it"
+    return f"was made of mynet.py{more}, of which the project {root} has nothing; {takes}"
+
+
+def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(
+    net, tmp_path, monkeypatch
+):
+    net.write("other.py", "")
+    release = net.export("model._target_=mynet.Net", "+model.scale=3.0").path
+    net.write("mynet.py", f"import other{NET}")
+    more = net.export("model._target_=mynet.Net").path
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(net.root)])
+    sys.modules.pop("mynet", None)
+
+    for path, others in ((release, ""), (more, " and 1 more")):
+        with pytest.raises(VerificationError) as error:
+            reproduce.reproduce(net.root / path, find_project(tmp_path))
+        assert [str(problem) for problem in error.value.problems] == [
+            "model._target_: no module 'mynet' in the current directory or on sys.path",
+            f"{net.root / path}: {elsewhere(tmp_path, others)}",
+        ]
+
+
+def test_what_the_environment_holds_is_told_by_its_name(net):
+    net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SMDECL_TEST_TOKEN"]\n')
+    net.write("mynet.py", NET.replace("scale=2.0", "scale=2.0, token=None"))
+    told = "+model.token=${oc.env:SMDECL_TEST_TOKEN}"
+    os.environ["SMDECL_TEST_TOKEN"] = "hunter2secret"
+    try:
+        release = net.export("model._target_=mynet.Net", told)
+        net.write(
+            "mynet.py",
+            NET.replace("scale=2.0", "scale=2.0, token=None").replace(
+                "super().__init__()", "raise OSError(token)"
+            ),
+        )
+        with pytest.raises(ModelError) as error:
+            reproduce.reproduce(release.path, find_project(net.root))
+    finally:
+        del os.environ["SMDECL_TEST_TOKEN"]
+
+    assert "hunter2secret" not in str(error.value) + error.value.traceback_text
+    assert "${oc.env:SMDECL_TEST_TOKEN}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["seed=5"], ["--config-name", "other"], ["--config-dir", "conf"]]
+)
+def test_environments_are_compared_with_no_config(net, arguments):
+    done = net.run("reproduce", "exports/adder/1", "--environment", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "smdecl: error: smdecl reproduce: --environment compares with the manifest, and takes no config\n"
+    )
+
+
+def test_another_primary_config_is_not_passed_over(net, release):
+    done = net.run("reproduce", str(release.path), "--config-name", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"signatures": {"x": 5}, "verify": []}, {"signatures": {}, "verify": 1}, {"name": "${"}],
+)
+def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
+    config = manifest.read(release.path)["config"]
+    forge_manifest(release.path, config={**config, **changed} if "name" in changed else changed)
+
+    with pytest.raises(SmdeclError) as error:
+        reproduce.reproduce(release.path, find_project(net.root))
+    assert error.value.exit_code in (2, 4)
+    if "name" not in changed:
+        with pytest.raises(VerificationError, match="its config cannot be verified by: "):
+            export.verify(release.path)
+
+
+@pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])
+def test_what_a_release_was_made_of_and_is_gone_is_no_fault_of_who_asks(net, gone):
+    net.write("mynet.py", NET)
+    tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
+    config = ["model._target_=mynet.Net", "weights=checkpoint", "weights.path=factor"]
+    release = net.export(*config)
+    (net.root / gone).unlink()
+
+    with pytest.raises(VerificationError, match=gone.partition(".")[0]) as error:
+        reproduce.reproduce(release.path, find_project(net.root))
+    assert error.value.exit_code == 4
+    with pytest.raises(SmdeclError) as error:
+        reproduce.reproduce(release.path, find_project(net.root), net.compose(*config))
+    assert error.value.exit_code == 2

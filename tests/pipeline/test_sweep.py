@@ -1,0 +1,307 @@
+"""A sweep runs every variant, each as an export of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, tree
+from tests.waiting import processes_with, wait_for
+
+
+def sweep_record(root):
+    (path,) = root.glob("sweeps/*/*/sweep.json")
+    return json.loads(path.read_text())
+
+
+def test_every_variant_is_exported_into_a_directory_named_for_it(project):
+    done = project.run("-m", "model=adder,scaler", "signatures=scalar_float,vector_float", "seed=3")
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"exports/{model}/model={model},signatures={signatures}/1"
+        for model in ("adder", "scaler")
+        for signatures in ("scalar_float", "vector_float")
+    ]
+    record = sweep_record(project.root)
+    assert [variant["path"] for variant in record] == done.stdout.splitlines()
+    assert [variant["overrides"] for variant in record][1] == [
+        "model=adder",
+        "signatures=vector_float",
+        "seed=3",
+    ]
+    assert all(Path(variant["path"], "saved_model.pb").is_file() for variant in record)
+    assert "sweep.json" in done.stderr
+    assert "seed=3" not in done.stderr  # what all variants share is left out
+
+
+@pytest.mark.slow
+def test_a_flag_works_anywhere_among_the_overrides_and_a_glob_is_hydras_own(project):
+    done = project.run("model=scaler", "-m", "signatures=glob(*float)")
+
+    names = ("scalar_float", "vector_float")
+    assert done.stdout.splitlines() == [f"exports/scaler/signatures={name}/1" for name in names]
+
+
+def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    def __init__(self, size=1):\n"
+        "        self.v = tf.Variable(tf.ones([size]))\n"
+        "    def add(self, x):\n"
+        "        return x + self.v[0]\n",
+    )
+    project.write("conf/model/mine.yaml", "_target_: mynet.Net\nsize: 1\n")
+    arguments = [
+        "--config-dir",
+        "conf",
+        "-m",
+        "model=mine,addr,adder",
+        "signatures.serving_default.method=add,ad",
+    ]
+
+    done = project.run(*arguments)
+
+    record = sweep_record(project.root)
+    assert [variant["exit_code"] for variant in record] == [0, 2, 2, 2, 0, 2]
+    assert len(done.stdout.splitlines()) == 2
+    assert "no method 'ad' on Net; it has: add; did you mean 'add'?" in record[1]["errors"][0]
+    assert (
+        "'addr' is no option of model; takes adder, concat, dense, mine, scaler, typed_adder, typed_concat; did you mean 'adder'?"
+        in record[2]["errors"][0]
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("error:") == 4
+    assert "Traceback" not in done.stderr
+
+
+def test_a_primary_config_that_cannot_be_read_is_told(project):
+    project.write("conf/export.yaml", "a: [\n")
+
+    done = project.run("-m", "--config-dir", "conf", "model=adder,scaler")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "smdecl: error: conf/export.yaml:2: is no YAML: expected the node content, but found '<stream end>'\n"
+    )
+
+
+def test_a_failure_of_the_models_code_shows_in_the_exit_code(project):
+    done = project.run("-m", "model=scaler", "model.factor=1,word")
+
+    assert done.returncode == 3
+    assert done.stdout == "exports/scaler/model.factor=1/1\n"
+
+
+def test_a_variant_has_the_bytes_that_it_has_alone_and_one_directory_whatever_its_values_hold(
+    project,
+):
+    done = project.run(
+        "-m",
+        "model=scaler",
+        "devices.build=/device:CPU:0,null",
+        "signatures=[scalar_float],vector_float",
+    )
+
+    paths = done.stdout.splitlines()
+    assert paths == [
+        "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=%5Bscalar_float%5D/1",
+        "exports/scaler/devices.build=%2Fdevice:CPU:0,signatures=vector_float/1",
+        "exports/scaler/devices.build=null,signatures=%5Bscalar_float%5D/1",
+        "exports/scaler/devices.build=null,signatures=vector_float/1",
+    ]
+    alone = project.export("model=scaler", "signatures=vector_float")
+    assert tree(Path(paths[-1])) == tree(alone.path)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_one_is_a_sweep(project):
+    assert project.run("-m", "model=scaler").stdout == "exports/scaler/1\n"
+
+
+WAITING = """
+import pathlib, time
+import tensorflow as tf
+from smdecl.models import Scaler
+
+def make(number):
+    pathlib.Path(f"built-{number}").touch()
+    if number == 0:  # until the others have been built
+        end = time.monotonic() + 300
+        while not all(pathlib.Path(f"built-{other}").exists() for other in (1, 2)):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    if number == 3:
+        time.sleep(600)
+    return Scaler(factor=number)
+"""
+MODEL = ["model=scaler", "model._target_=mynet.make", "~model.factor"]
+
+
+@pytest.fixture
+def waiting(project):
+    project.write("mynet.py", WAITING)
+    return project
+
+
+def test_variants_run_beside_each_other_and_are_told_in_their_order(waiting):
+    done = waiting.run("-m", "--jobs", "3", *MODEL, "+model.number=0,1,2")
+
+    assert done.stdout.splitlines() == [
+        f"exports/scaler/+model.number={number}/1" for number in range(3)
+    ]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
+    waiting, interruptible, number
+):
+    marker = f"SMDECL_TEST_{os.getpid()}_{number}"
+    scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
+    process = interruptible(
+        [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,2,3.0"],
+        cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: Path("built-3.0").exists())
+    os.killpg(process.pid, number)  # as a terminal does
+    stdout, stderr = process.communicate(timeout=300)
+
+    published = [
+        f"exports/scaler/+model.number={done}/1" for done in (1, 2)
+    ]  # the other waited to be told in its turn
+    assert (process.returncode, stdout.splitlines(), stderr) == (-number, published, "")
+    assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
+    assert [(variant["path"], variant["exit_code"]) for variant in sweep_record(waiting.root)] == [
+        (path, 0) for path in published
+    ]
+    assert len(list(waiting.root.glob("sweeps/*/*/*/result.json"))) == 2
+    wait_for(lambda: processes_with(marker) == [])
+    scratch.rmdir()  # it is empty
+
+
+@pytest.mark.slow
+def test_what_hydra_tells_a_job_a_variant_knows(project):
+    done = project.run(
+        "-m",
+        "model=adder,scaler",
+        "export_dir='${now:%f}/${hydra:job.num}'",
+        "hydra.sweep.subdir='n${hydra.job.num}'",
+    )
+
+    first, second = (Path(line) for line in done.stdout.splitlines())
+    assert first.parts[0] == second.parts[0]  # one time for the whole sweep
+    assert (first.parts[1:], second.parts[1:]) == (
+        ("0", "model=adder", "1"),
+        ("1", "model=scaler", "1"),
+    )
+    assert len(list(project.root.glob("sweeps/*/*/n1/result.json"))) == 1
+
+
+@pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"]])
+def test_so_many_jobs_make_no_sweep(project, arguments):
+    done = project.run(*arguments, "model=adder,scaler")
+
+    told = "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
+    assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
+
+
+def test_a_sweep_of_nothing_is_told(project):
+    done = project.run("-m", "model=scaler", "model.factor=range(1,1)", "signatures=glob(zz*)")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "is a sweep over nothing; takes a range or a pattern with something in it"
+    assert done.stderr.splitlines() == [
+        f"smdecl: error: override 'model.factor=range(1,1)': {told}",
+        f"smdecl: error: override 'signatures=glob(zz*)': {told}",
+    ]
+
+
+def test_where_the_records_cannot_be_written_nothing_is_exported(project):
+    project.write("sweeps", "a file")
+
+    done = project.run("-m", "model=adder,scaler")
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert re.fullmatch(
+        r"smdecl: error: hydra.sweep.dir: 'sweeps/\S+/sweep.json' cannot be written: \w.*; takes another directory\n",
+        done.stderr,
+    )
+    assert not (project.root / "exports").exists()
+
+
+def test_every_variant_is_checked(project):
+    done = project.run(
+        "check",
+        "-m",
+        "model=adder,addr,scaler",
+        "signatures.serving_default.inputs.x.dtype=float32,flaot32",
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 4
+    assert (
+        "smdecl: model=scaler signatures.serving_default.inputs.x.dtype=flaot32: error: "
+        in done.stderr
+    )
+    assert not (project.root / "sweeps").exists()
+
+
+FAILING = """
+import os
+def make(k):
+    raise ValueError(f"no [/INST] with {os.environ['OMP_NUM_THREADS']}")
+"""
+
+
+def test_failing_variants_leave_no_directory_and_their_errors_are_text(project):
+    project.write("mynet.py", FAILING)
+
+    done = project.run(
+        "-m", *MODEL[:1], "model._target_=mynet.make", "~model.factor", "+model.k=1,3"
+    )
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "[/INST]" in done.stderr.partition("sweep.json")[2]
+    assert not (project.root / "exports").exists()
+
+
+def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["OMP_NUM_THREADS"]\n')
+    arguments = ["-m", "seed=0,1,2", "export_dir='out/${oc.env:OMP_NUM_THREADS}'"]
+    done = project.run(*arguments, env={"OMP_NUM_THREADS": "7"})
+
+    assert done.stdout.splitlines() == [f"out/7/seed={seed}/1" for seed in range(3)], done.stderr
+
+
+@pytest.mark.slow
+def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
+    done = project.spawn(
+        "-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1"
+    )
+
+    assert (done.returncode, done.stdout.splitlines()) == (2, ["exports/adder/model=adder/1"])
+
+
+@pytest.mark.slow
+def test_a_directory_of_a_sweep_may_have_any_name_and_more_may_be_left_out_of_names(project):
+    done = project.run(
+        "-m", "model=adder,scaler", "seed=1,2", "hydra.sweep.dir=\"my sweeps (1), it's\"",
+        "hydra.job.config.override_dirname.exclude_keys=[model]",
+    )  # fmt: skip
+
+    assert done.stdout.splitlines() == [
+        f"exports/{model}/seed={seed}/1" for model in ("adder", "scaler") for seed in (1, 2)
+    ]
+    assert (project.root / "my sweeps (1), it's" / "sweep.json").is_file()

@@ -1,0 +1,42 @@
+"""What the tests of uploads share: what a store holds, and directories that stand for releases."""
+
+import contextlib
+
+import fsspec
+from smdecl.config.settings import Publish
+from smdecl.release import publish_remote
+
+NEXT = Publish(version="next", replace=False)
+FILES = (
+    "assets.extra/smdecl/manifest.json",
+    "assets/words",
+    "fingerprint.pb",
+    "saved_model.pb",
+    "variables/data",
+)
+
+
+@contextlib.contextmanager
+def memory_store():
+    """Empties the object store in this process's memory, before and afterwards."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    yield files
+    files.store.clear()
+
+
+def uploaded(store, base="/models"):
+    return {name.removeprefix(f"{base}/"): store.cat(name) for name in store.find(base)}
+
+
+def made(directory, content, names=FILES):
+    """Returns a directory that stands for a release that was made."""
+    for name in names:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(f"{content} {name}")
+    return directory
+
+
+def upload(directory):
+    return publish_remote.publish(directory, "memory://models", NEXT)

@@ -1,0 +1,402 @@
+"""A version directory is absent or complete, whatever happens."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from smdecl import errors
+from smdecl.config.settings import Publish
+from smdecl.errors import ConfigError, PublishError
+from smdecl.release import publish_local
+from smdecl.savedmodel import base_path
+
+from tests.conftest import ROOT, tree
+
+NEXT = Publish(version="next", replace=False)
+
+
+def release(export_dir, options=NEXT, content="new"):
+    with publish_local.stage(export_dir, options) as directory:
+        (directory / "variables").mkdir()
+        (directory / "variables" / "data").write_text(content)
+        (directory / "saved_model.pb").write_text(content)
+        return publish_local.publish(directory, export_dir, options)
+
+
+def test_versions_count_up_from_one(tmp_path):
+    base = tmp_path / "deep" / "base"
+
+    assert [release(base) for _ in range(3)] == [(base / str(n), n) for n in (1, 2, 3)]
+    assert sorted(os.listdir(base)) == ["1", "2", "3"]
+
+
+def test_the_next_version_follows_the_highest_as_a_server_parses_names(tmp_path):
+    for name in ("007", "3", "x9", "1.5", ".smdecl-old", "99_"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "12").write_text("a file: a server takes it for a version all the same")
+
+    assert release(tmp_path)[1] == 13
+
+
+@pytest.mark.parametrize("name", ["99999999999999999999", str(2**63), str(-(2**63) - 1)])
+def test_a_name_beyond_int64_is_no_version_for_a_server(tmp_path, name):
+    (tmp_path / name).mkdir()
+
+    assert release(tmp_path, Publish(version="next", replace=False, keep=1)) == (tmp_path / "1", 1)
+    assert sorted(os.listdir(tmp_path)) == sorted(["1", name])
+
+
+def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
+    release(tmp_path, Publish(version=2**63 - 2, replace=False))
+    publish_local.refuse_early(tmp_path, NEXT)
+    assert release(tmp_path)[1] == 2**63 - 1
+    before = tree(tmp_path)
+
+    message = "publish.version: no version follows 9223372036854775807"
+    with pytest.raises(PublishError, match=message):
+        publish_local.refuse_early(tmp_path, NEXT)
+    with pytest.raises(PublishError, match=message):
+        release(tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_a_given_version_is_published_once(tmp_path):
+    options = Publish(version=5, replace=False)
+    assert release(tmp_path, options) == (tmp_path / "5", 5)
+    before = tree(tmp_path)
+
+    for number, name in ((5, "5"), (7, "007")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        options = Publish(version=number, replace=False)
+        with pytest.raises(
+            PublishError, match=rf"publish.version: version {number} exists: '{tmp_path / name}'"
+        ):
+            publish_local.refuse_early(tmp_path, options)
+        with pytest.raises(PublishError, match=f"version {number} exists"):
+            release(tmp_path, options, "other")
+    assert tree(tmp_path) == before
+
+
+def test_replace_swaps_whole_directories(tmp_path):
+    release(tmp_path, Publish(version=5, replace=False), "old")
+    (tmp_path / "5" / "stale").write_text("of the old one alone")
+
+    release(tmp_path, Publish(version=5, replace=True), "new")
+
+    assert tree(tmp_path) == {"5/saved_model.pb": b"new", "5/variables/data": b"new"}
+
+
+def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
+    base = tmp_path / "model"
+    options = Publish(version=None, replace=False)
+    base.mkdir()  # empty: there is nothing to lose
+
+    assert release(base, options) == (base, None)
+    assert set(tree(base)) == {"saved_model.pb", "variables/data"}
+    with pytest.raises(PublishError, match="is not empty"):
+        publish_local.refuse_early(base, options)
+    with pytest.raises(PublishError, match="is not empty"):
+        release(base, options)
+    release(base, Publish(version=None, replace=True), "newer")
+    assert tree(base)["saved_model.pb"] == b"newer"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
+    base = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError), publish_local.stage(base, NEXT) as directory:
+        (directory / "saved_model.pb").write_text("half")
+        raise ZeroDivisionError
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from smdecl.release import publish_local; from smdecl.config.settings import Publish\n"
+        "with publish_local.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
+        "    (d / 'x').write_text('x'); os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    (dead,) = os.listdir(tmp_path)
+    with publish_local.stage(tmp_path, NEXT) as live:
+        with publish_local.stage(tmp_path, NEXT) as other:
+            assert sorted(os.listdir(tmp_path)) == sorted([live.name, other.name])
+            assert dead not in os.listdir(tmp_path)
+        assert live.is_dir()
+
+
+def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with publish_local.stage(tmp_path, NEXT) as directory:
+            assert base_path.version_of(directory.name) is None
+            assert directory.stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(before)
+
+
+def test_a_rename_never_replaces_an_empty_directory(tmp_path):
+    # os.rename would: another publisher, or a person, may have made it a moment ago.
+    with publish_local.stage(tmp_path, NEXT) as directory:
+        (tmp_path / "1").mkdir()
+        assert publish_local.publish(directory, tmp_path, NEXT)[1] == 2
+        assert os.listdir(tmp_path / "1") == []
+
+
+def test_where_the_kernel_has_no_such_rename_a_lock_does_it(tmp_path, monkeypatch):
+    class Libc:
+        """A C library from before renameat2."""
+
+    monkeypatch.setattr("ctypes.CDLL", lambda *_, **__: Libc())
+    assert [release(tmp_path)[1] for _ in range(2)] == [1, 2]
+    with pytest.raises(PublishError, match="version 2 exists"):
+        release(tmp_path, Publish(version=2, replace=False))
+    release(tmp_path, Publish(version=2, replace=True), "swapped")
+    assert tree(tmp_path / "2")["saved_model.pb"] == b"swapped"
+    assert sorted(os.listdir(tmp_path)) == ["1", "2"]
+
+
+def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
+    found = []
+
+    def race():
+        for _ in range(10):
+            found.append(release(tmp_path, content=threading.current_thread().name)[1])
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(found) == list(range(1, 81))
+    assert all(set(tree(tmp_path / str(n))) == {"saved_model.pb", "variables/data"} for n in found)
+
+
+def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(PublishError) as error, publish_local.stage(file / "base", NEXT):
+        raise AssertionError("unreachable")
+
+    assert error.value.exit_code == 5
+    assert str(error.value) == f"export_dir: {refused(file / 'base', 'Not a directory')}"
+
+
+def refused(base, reason):
+    return f"'{base}' cannot be written to: {reason}; export_dir=DIR takes another place"
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A directory that this process, as another user where it is root's, may not write to."""
+    user = os.geteuid()
+    tmp_path.chmod(0o555)
+    if user == 0:
+        os.seteuid(65534)
+    yield tmp_path
+    os.seteuid(user)
+    tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("version", ["next", None])
+@pytest.mark.parametrize("base", ["base", "base/below"])
+def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, base, version):
+    publish = Publish(version=version, replace=False)
+    with pytest.raises(PublishError) as error, publish_local.stage(read_only / base, publish):
+        raise AssertionError("unreachable")
+
+    assert (error.value.exit_code, f"{error.value}") == (
+        5,
+        f"export_dir: {refused(read_only / base, 'Permission denied')}",
+    )
+
+
+@pytest.mark.parametrize("stage", ["", f"/{errors.STAGE}host-1", f"/{errors.STAGE}host-1/made"])
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left on device")],
+)
+def test_what_is_refused_in_a_stage_is_told_of_the_base_path(stage, error):
+    with pytest.raises(PublishError) as told, errors.disk_errors(Path(f"base{stage}")):
+        raise error
+
+    assert str(told.value) == f"export_dir: {refused('base', 'No space left on device')}"
+
+
+def test_what_is_refused_of_a_version_is_told_by_the_version():
+    with pytest.raises(PublishError) as told, errors.disk_errors(Path("base")):
+        raise OSError(
+            errno.EACCES, "Permission denied", f"base/{errors.STAGE}host-1/made", None, "base/7"
+        )
+
+    reason = "'base/7': Permission denied"
+    assert str(told.value) == f"export_dir: {refused('base', reason)}"
+
+
+def test_a_default_that_cannot_be_taken_is_told_to_be_built_in(project):
+    (project.root / "exports").write_text("")
+
+    told = "'exports' is a file; takes a directory, existing or not"
+    stderr = project.run("check").stderr
+    assert re.fullmatch(
+        rf"smdecl: error: built-in conf/export\.yaml:\d+: export_dir: {re.escape(told)}\n", stderr
+    )
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").exists() or os.geteuid() != 0, reason="mounts a small file system"
+)
+def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
+    disk = project.root / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("may not mount")
+    try:
+        project.write(
+            "mynet.py",
+            textwrap.dedent("""
+            import tensorflow as tf
+            class Net(tf.Module):
+                def __init__(self):
+                    self.big = tf.Variable(tf.zeros([100_000]))
+                @tf.function
+                def add(self, x):
+                    return x + self.big[0]
+            """),
+        )
+        with pytest.raises(PublishError) as error:
+            project.export("model._target_=mynet.Net", f"export_dir={disk}/base")
+        (problem,) = error.value.problems
+        assert problem.message == refused(disk / "base", "No space left on device")
+        assert os.listdir(disk) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("version", [None, 5])
+def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
+    base = tmp_path / "precious"
+    target = base if version is None else base / "5"
+    target.mkdir(parents=True)
+    (target / "thesis.txt").write_text("years of work")
+    options = Publish(version=version, replace=True)
+
+    with pytest.raises(
+        PublishError, match="is no SavedModel, and publish.replace swaps nothing else"
+    ):
+        publish_local.refuse_early(base, options)
+    with pytest.raises(PublishError, match="is no SavedModel"):
+        release(base, options)
+    assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("export_dir", [".", "sub/..", "..", "{cwd}", "{cwd}/", "/", "link"])
+def test_the_current_directory_is_never_the_saved_model_itself(
+    tmp_path, monkeypatch, export_dir, replace
+):
+    cwd = tmp_path / "parent" / "cwd"
+    (cwd / "sub").mkdir(parents=True)
+    (cwd / "link").symlink_to(".")
+    monkeypatch.chdir(cwd)
+    if not replace:
+        (cwd / "sub").rmdir()
+
+    base = publish_local.place(export_dir.format(cwd=cwd), "")
+    with pytest.raises(ConfigError, match="export_dir: .* is the current directory, or holds it"):
+        publish_local.refuse_early(base, Publish(version=None, replace=replace))
+
+
+def test_a_base_path_that_is_the_saved_model_ends_in_its_own_name(tmp_path):
+    # Its stage would lie within it.
+    (tmp_path / "base" / "sub").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"export_dir: .* ends in '\.\.'"):
+        publish_local.refuse_early(
+            tmp_path / "base" / "sub" / "..", Publish(version=None, replace=True)
+        )
+
+
+def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for version, export_dir in enumerate([".", "", "sub/.."], start=1):
+        base = publish_local.place(export_dir, "")
+        publish_local.refuse_early(base, NEXT)
+        assert release(base) == (base / str(version), version)
+
+
+def test_replace_never_swaps_a_base_path_with_its_versions(tmp_path):
+    base = tmp_path / "base"
+    release(base)
+    with pytest.raises(PublishError, match="is no SavedModel"):
+        release(base, Publish(version=None, replace=True))
+    assert (base / "1" / "saved_model.pb").is_file()
+
+
+def versions(base):
+    return sorted(int(path.name) for path in base.iterdir())
+
+
+def test_old_versions_are_retired(tmp_path):
+    for version in range(1, 7):
+        release(tmp_path, Publish(version="next", replace=False, keep=3))
+        assert versions(tmp_path) == list(range(max(1, version - 2), version + 1))
+
+
+def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp_path):
+    for version in (5, 6, 7):
+        release(tmp_path, Publish(version=version, replace=False))
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "notes.txt").write_text("mine")
+    release(tmp_path, Publish(version=1, replace=False, keep=2))
+
+    assert versions(tmp_path) == [1, 3, 6, 7]
+    assert (tmp_path / "3" / "notes.txt").read_text() == "mine"
+
+
+def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
+    release(tmp_path, NEXT)
+    (tmp_path / "1").rename(tmp_path / f"{errors.STAGE}{publish_local._HOST}-1-abcd")
+    release(tmp_path, NEXT)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_version_that_is_a_link_is_retired_and_what_it_points_to_stays(tmp_path):
+    elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
+    release(elsewhere)
+    before = tree(elsewhere)
+    base.mkdir()
+    (base / "5").symlink_to(elsewhere / "1")
+
+    release(base, Publish(version="next", replace=False, keep=1))
+
+    assert os.listdir(base) == ["6"]
+    assert tree(elsewhere) == before
+
+
+def test_what_a_killed_publisher_was_retiring_is_swept_where_it_is_a_link(tmp_path):
+    elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
+    release(elsewhere)
+    before = tree(elsewhere)
+    base.mkdir()
+    for number, target in enumerate([elsewhere / "1", tmp_path / "nowhere", Path("loop")]):
+        (base / f"{errors.STAGE}{publish_local._HOST}-{number}-abcd").symlink_to(target)
+    (base / "loop").symlink_to("loop")
+
+    release(base)
+
+    assert sorted(os.listdir(base)) == ["1", "loop"]
+    assert tree(elsewhere) == before

@@ -1,0 +1,191 @@
+"""A remote base path: made and verified here, uploaded with saved_model.pb last."""
+
+import pytest
+from smdecl.errors import ConfigError, PublishError
+from smdecl.pipeline import export
+from smdecl.release import manifest
+
+from tests.conftest import tree
+from tests.release.stores import memory_store, uploaded
+
+
+@pytest.fixture
+def store(project):
+    with memory_store() as files:
+        yield files
+
+
+def test_a_release_is_uploaded_as_it_would_be_published(project, store):
+    local = project.export("model=scaler", "publish.warmup=true")
+
+    releases = [
+        project.export("model=scaler", "publish.warmup=true", "export_dir=memory://models")
+        for _ in range(2)
+    ]
+
+    assert [(release.path, release.version) for release in releases] == [
+        ("memory:///models/1", 1),
+        ("memory:///models/2", 2),
+    ]
+    assert releases[0].digest == local.digest
+    expected = tree(local.path)
+    assert uploaded(store) == {
+        f"{version}/{name}": data for version in (1, 2) for name, data in expected.items()
+    }
+
+
+def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_path):
+    release = project.export("export_dir=memory://models")
+
+    store.get(release.path, str(tmp_path / "fetched"), recursive=True)
+
+    assert list(manifest.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
+    export.verify(tmp_path / "fetched")
+
+
+def test_saved_model_pb_comes_last(project, store, monkeypatch):
+    order = []
+    put = type(store).put_file
+    monkeypatch.setattr(
+        type(store),
+        "put_file",
+        lambda self, source, target, **kw: (order.append(target), put(self, source, target, **kw)),
+    )
+
+    project.export("export_dir=memory://models")
+
+    assert order[-1] == "/models/1/saved_model.pb"
+    assert len(order) == len(uploaded(store))
+
+
+def test_what_a_store_refuses_is_told_by_the_key_and_the_next_upload_stands(
+    project, store, monkeypatch
+):
+    def refuse(*_arguments, **_keywords):
+        raise PermissionError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "put_file", refuse)
+        with pytest.raises(PublishError) as error:
+            project.export("model=scaler", "export_dir=memory://models")
+
+    assert (
+        str(error.value)
+        == "override 'export_dir=memory://models': export_dir: 'memory://models' refuses: PermissionError: no"
+    )
+    assert uploaded(store) == {}
+    assert project.export("model=scaler", "export_dir=memory://models").path == "memory:///models/1"
+
+
+def test_a_version_that_exists_is_told_before_anything_is_built(project, store):
+    project.export("export_dir=memory://models", "publish.version=7")
+    before = uploaded(store)
+
+    with pytest.raises(
+        PublishError,
+        match="publish.version: version 7 exists in '/models'; takes another version, or next",
+    ):
+        project.export(
+            "export_dir=memory://models",
+            "publish.version=7",
+            "model._target_=smdecl.models.Scaler",
+            "+model.wrong=1",
+        )
+
+    assert uploaded(store) == before
+    assert project.export("export_dir=memory://models").version == 8
+
+
+def test_in_place_takes_an_empty_place(project, store):
+    assert (
+        project.export("export_dir=memory://models/one", "publish=in_place").path
+        == "memory:///models/one"
+    )
+    assert "saved_model.pb" in uploaded(store, "/models/one")
+
+    with pytest.raises(PublishError, match="'/models/one' is not empty"):
+        project.export("export_dir=memory://models/one", "publish=in_place")
+
+
+@pytest.mark.parametrize("option", ["publish.replace=true", "publish.keep=3"])
+def test_what_a_store_cannot_do_in_one_step_is_refused(project, store, option):
+    with pytest.raises(
+        ConfigError, match="a store can neither swap nor retire a version in one step"
+    ):
+        project.export("export_dir=memory://models", option)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense://bucket/models", "Protocol not known: nonsense"),
+        ("hdfs://host/models", "pyarrow"),
+    ],
+)
+def test_a_store_without_a_driver_is_told(project, url, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        project.export(f"export_dir={url}")
+
+    assert [problem.key for problem in error.value.problems] == ["export_dir"]
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("github://foo/bar", ConfigError),
+        ("reference://x", ConfigError),
+        ("jlab://h/x", ConfigError),
+        ("dbfs://x", ConfigError),
+        ("generic://x", ConfigError),
+        ("dir://x", ConfigError),
+        ("ftp://nohost.invalid/x", PublishError),
+        ("zip://x/y", PublishError),
+    ],
+)
+def test_however_a_driver_fails_it_is_told(project, url, kind):
+    with pytest.raises(kind) as error:
+        project.export(f"export_dir={url}", "+model.wrong=1")
+
+    (problem,) = error.value.problems
+    assert problem.key == "export_dir"
+    cause = type(error.value.__cause__).__name__
+    assert problem.message.startswith(f"{url!r} cannot be opened: {cause}: ")
+    assert problem.message.endswith(
+        "; takes a URL that fsspec and the store's own driver open, or a local path"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "simplecache::file:///{root}/x",
+        "blockcache::s3://x",
+        "zip://x::file://{root}/x.zip",
+        "://x",
+        "s3://",
+        "file:///",
+        "memory:////",
+        "1s3://x",
+        "gs//x://y",
+    ],
+)
+def test_what_is_no_plain_url_is_refused(project, url):
+    with pytest.raises(ConfigError, match="is no plain URL") as error:
+        project.export(f'export_dir="{url.format(root=project.root)}"')
+
+    assert [problem.key for problem in error.value.problems] == ["export_dir"]
+    assert [path.name for path in project.root.iterdir()] == ["pyproject.toml"]
+
+
+@pytest.mark.slow
+def test_the_command_line_prints_the_url(project, tmp_path):
+    done = project.run(f"export_dir=file://{tmp_path}/store")
+
+    assert (done.returncode, done.stdout) == (0, f"file://{tmp_path}/store/1\n")
+    assert (tmp_path / "store" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_server_is_told_the_url(project, store):
+    project.export("export_dir=memory://models", "publish.models_config=models.config")
+
+    assert 'base_path: "memory://models"' in (project.root / "models.config").read_text()

@@ -1,0 +1,250 @@
+"""What varies from one run to the next is written down outside of the release, a line for each that was published."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from smdecl import schema
+from smdecl.errors import ConfigError, ContractError, PublishError, SmdeclError
+from smdecl.release import run_record
+
+from tests.conftest import ROOT, tree
+
+PUBLISHED = {"name": "adder", "release": "exports/adder/1", "version": 1, "digest": "0" * 64}
+STAGES = {"build", "trace", "save", "inspect", "examples", "verify", "total"}
+
+
+def records(path):
+    """Returns the records of a file, each of which is as its schema says."""
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n")
+    found = [json.loads(line) for line in text.splitlines()]
+    for record in found:
+        schema.require("run_record", record)
+    return found
+
+
+def test_each_release_adds_a_line_and_is_the_same_release(project):
+    path = project.root / "logs" / "of" / "runs.jsonl"
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+
+    releases = [
+        project.export("publish.run_record=logs/of/runs.jsonl"),
+        project.export(
+            "publish.run_record=logs/of/runs.jsonl", "publish=in_place", "export_dir=other"
+        ),
+        project.export(
+            "publish.run_record=logs/of/runs.jsonl", f"export_dir=file://{project.root}/store"
+        ),
+    ]
+
+    found = records(path)
+    assert [
+        (record["name"], record["release"], record["version"], record["digest"]) for record in found
+    ] == [
+        ("adder", "exports/adder/1", 1, releases[0].digest),
+        ("adder", "other", None, releases[0].digest),
+        ("adder", f"file://{project.root}/store/1", 1, releases[0].digest),
+    ]
+    for record in found:
+        assert before <= datetime.fromisoformat(record["time"]) <= datetime.now(timezone.utc)
+        assert set(record["seconds"]) == STAGES
+        stages = sum(seconds for stage, seconds in record["seconds"].items() if stage != "total")
+        assert 0 < stages <= record["seconds"]["total"] + 0.01
+        assert 50 * 2**20 < record["peak_memory"] < 16 * 2**30  # TensorFlow is in it
+        assert (record["host"], record["cpus"]) == (
+            os.uname().nodename,
+            len(os.sched_getaffinity(0)),
+        )
+    assert not [name for name in tree(project.root / "exports") if "runs" in name]
+
+
+def test_what_is_not_published_is_not_written_down(project):
+    project.write("runs.jsonl", "")
+
+    project.write("mynet.py", UNUSED)
+    with pytest.raises(ContractError):
+        project.export(
+            "publish.run_record=runs.jsonl", "audit.unused_inputs=error", "model._target_=mynet.Net"
+        )
+
+    assert (project.root / "runs.jsonl").read_text() == ""
+
+
+UNUSED = """
+import tensorflow as tf
+
+class Net(tf.Module):
+    def add(self, x):
+        return tf.constant(1.0)
+"""
+
+
+def test_the_lines_of_exports_side_by_side_do_not_mix(project):
+    config = project.compose("publish.run_record=runs.jsonl")
+    published = []
+
+    def export():
+        import smdecl
+
+        published.append(smdecl.export(config).version)
+
+    threads = [threading.Thread(target=export) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(published) == [1, 2, 3, 4]
+    assert sorted(record["version"] for record in records(project.root / "runs.jsonl")) == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_long_lines_of_many_processes_do_not_mix(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from smdecl.release import run_record\n"
+        "for version in range(100):\n"
+        "    published = {'name': sys.argv[1] * 20_000, 'release': 'r', 'version': version, 'digest': '0' * 64}\n"
+        "    run_record.append(Path('runs.jsonl'), published, {}, 1)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, name], cwd=tmp_path, env=env)
+        for name in "abc"
+    ]
+
+    assert [process.wait(300) for process in processes] == [0, 0, 0]
+    found = [(record["name"], record["version"]) for record in records(tmp_path / "runs.jsonl")]
+    assert sorted(found) == [(name * 20_000, version) for name in "abc" for version in range(100)]
+
+
+NET = """
+import os
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self):
+        super().__init__()
+        {does}
+
+    def add(self, x):
+        return x + 1.0
+"""
+
+
+def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands(project):
+    project.write("mynet.py", NET.format(does='os.mkdir("runs.jsonl")'))
+
+    with pytest.raises(PublishError) as error:
+        project.export("model._target_=mynet.Net", "publish.run_record=runs.jsonl")
+
+    told = "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but runs.jsonl"
+    assert str(error.value) == f"{told}: Is a directory"
+    assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
+    assert sorted(path.name for path in (project.root / "exports" / "adder").iterdir()) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (os.mkfifo, errno.ENXIO),
+        (lambda path: path.symlink_to("/dev/full"), errno.ENOSPC),
+        (Path.mkdir, errno.EISDIR),
+    ],
+    ids=["pipe", "full", "directory"],
+)
+def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_path, make, code):
+    make(tmp_path / "runs.jsonl")
+
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
+        run_record.append(tmp_path / "runs.jsonl", PUBLISHED, {}, 1)
+
+    assert error.value.errno == code
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (".bashrc", "expected a file whose name ends in .jsonl, got '.bashrc'"),
+        ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
+        ("/dev/full", "expected a file whose name ends in .jsonl, got '/dev/full'"),
+        ("pipe.jsonl", "'pipe.jsonl' cannot be added to: is no regular file"),
+        (
+            ".bashrc/runs.jsonl",
+            "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it",
+        ),
+        (
+            "exports/adder/1/runs.jsonl",
+            "lies in export_dir, 'exports/adder', where only releases are",
+        ),
+        ("a" * 300, "holds a NUL or a name of more than 255 bytes"),
+        ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
+    ],
+)
+def test_a_config_adds_to_no_file_but_one_of_run_records(project, place, told):
+    project.write(".bashrc", "export A=1\n")
+    project.write("other.jsonl", '{"name": "adder"}\n')
+    os.mkfifo(project.root / "pipe.jsonl")
+    before = tree(project.root)
+
+    with pytest.raises(SmdeclError) as error:
+        project.export(f"publish.run_record={place}")
+
+    assert told in str(error.value)
+    assert tree(project.root) == before
+    assert not (project.root / "exports").exists()
+
+
+def test_who_has_no_name_is_told_by_number(project, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    run_record.append(project.root / "runs.jsonl", PUBLISHED, {}, 1)
+
+    assert json.loads((project.root / "runs.jsonl").read_text())["user"] == "54321"
+
+
+def test_a_file_that_can_be_none_is_told_before_anything_is_built(project):
+    (project.root / "logs").mkdir()
+
+    with pytest.raises(ConfigError) as error:
+        project.export("publish.run_record=logs")
+
+    assert str(error.value) == (
+        "override 'publish.run_record=logs': publish.run_record: 'logs' is a directory; takes a file, existing or not"
+    )
+    assert not (project.root / "exports").exists()
+
+
+@pytest.mark.slow
+def test_each_variant_of_a_sweep_adds_a_line(project):
+    done = project.run("-m", "model=adder,scaler", "publish.run_record=runs.jsonl")
+
+    assert done.returncode == 0
+    released = [record["release"] for record in records(project.root / "runs.jsonl")]
+    assert (
+        sorted(released) == done.stdout.splitlines()
+    )  # each line is added when its variant is done
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_lines_follow_what_stands_in_the_file(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    published = {"name": "ä", "release": "exports/ä/1", "version": 1, "digest": "0" * 64}
+    for seconds in (0.00049, 1.23456):
+        run_record.append(path, published, {"total": seconds}, 1)
+
+    assert [record["seconds"] for record in records(path)] == [{"total": 0.0}, {"total": 1.235}]
+    assert {record["name"] for record in records(path)} == {"ä"}

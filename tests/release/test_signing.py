@@ -1,0 +1,230 @@
+"""A signed release is that of its key and as it was signed; whatever else stands there is told. Keys are real ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import fsspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from smdecl.config.project import find_project
+from smdecl.errors import ConfigError, UsageError
+from smdecl.pipeline import export, reproduce
+from smdecl.release import provenance, signing
+
+from tests.conftest import ROOT, tree
+from tests.release.signatures import both, keys_of, payload, signed_release, write_key
+
+
+@pytest.fixture
+def keys(tmp_path_factory):
+    return keys_of(tmp_path_factory)
+
+
+@pytest.fixture
+def release(tmp_path_factory, tmp_path):
+    return shutil.copytree(signed_release(tmp_path_factory), tmp_path / "copy" / "7")
+
+
+@pytest.fixture
+def public(keys):
+    return keys / "release.pub"
+
+
+def standard_verify(release, public, *flags):
+    """Runs the command line of model-signing itself."""
+    command = [
+        sys.executable,
+        "-m",
+        "model_signing",
+        "verify",
+        "key",
+        str(release),
+        "--public_key",
+        str(public),
+    ]
+    command += ["--signature", str(release / signing.FILE), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False).returncode
+
+
+def test_a_signed_release_is_the_one_without_a_signature_and_two_files(project, keys):
+    signed, unsigned = project.export(f"publish.sign={keys / 'release.pem'}"), project.export()
+
+    files = tree(signed.path)
+    assert signed.digest == unsigned.digest
+    assert files.keys() - tree(unsigned.path).keys() == {provenance.FILE, signing.FILE}
+    assert tree(unsigned.path).items() <= files.items()
+
+
+def test_all_files_are_signed_and_the_release_is_loaded_as_any_other(release, public):
+    names = {entry["name"] for entry in payload(release)["predicate"]["resources"]}
+
+    assert names == set(tree(release)) - {signing.FILE}
+    assert both(release, public) == [[], []]
+    for key in (None, public):
+        assert export.verify(release, key)[1].examples == {"serving_default": 3}
+
+
+def test_the_standard_command_line_verifies_it_too(release, keys, public):
+    assert standard_verify(release, public, "--no-ignore-git-paths") == 0
+    assert standard_verify(release, public) == 0
+    assert standard_verify(release, keys / "other.pub", "--no-ignore-git-paths") == 1
+    (release / ".gitattributes").write_text("")
+    assert standard_verify(release, public, "--no-ignore-git-paths") == 1
+
+
+def test_what_the_standard_command_line_signs_is_verified(release, keys, public):
+    command = [
+        sys.executable,
+        "-m",
+        "model_signing",
+        "sign",
+        "key",
+        str(release),
+        "--no-ignore-git-paths",
+    ]
+    command += [
+        "--private_key",
+        str(keys / "release.pem"),
+        "--signature",
+        str(release / signing.FILE),
+    ]
+    subprocess.run(command, capture_output=True, check=True)
+
+    signing.verify(release, public)
+
+
+@pytest.mark.parametrize(
+    "curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name
+)
+def test_each_curve_signs(release, tmp_path, curve):
+    key = write_key(tmp_path / "key.pem", ec.generate_private_key(curve))
+
+    signing.sign(release, key)
+
+    signing.verify(release, key.with_suffix(".pub"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "openssl ecparam -name prime256v1 -genkey -noout -out key.pem",
+        "openssl ecparam -name prime256v1 -genkey -out key.pem",
+        "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out key.pem",
+    ],
+)
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_the_keys_of_openssl_are_taken(release, tmp_path, command):
+    command += " && openssl pkey -in key.pem -pubout -out key.pub"
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+
+    signing.sign(release, tmp_path / "key.pem")
+
+    signing.verify(release, tmp_path / "key.pub")
+
+
+def test_two_makes_differ_in_the_signature_alone(project, keys):
+    first, second = (
+        tree(project.export(f"publish.sign={keys / 'release.pem'}").path) for _ in range(2)
+    )
+
+    assert {name for name in first if first[name] != second[name]} == {signing.FILE}
+    assert first.keys() == second.keys()
+
+
+def test_without_the_library_it_is_told_what_to_install(project, keys, public, monkeypatch):
+    monkeypatch.setitem(sys.modules, "model_signing.signing", None)
+    reason = (
+        "signatures need model-signing: import of model_signing.signing halted; None in sys.modules;"
+        " pip install 'smdecl[sign]'"
+    )
+
+    with pytest.raises(ConfigError) as error:
+        project.export(f"publish.sign={keys / 'release.pem'}")
+    assert str(error.value).endswith(f": publish.sign: {reason}")
+    with pytest.raises(UsageError) as error:
+        signing.verify(project.root, public)
+    assert str(error.value) == f"--key: {reason}"
+    assert isinstance(error.value.__cause__.__cause__, ImportError)
+    project.export()
+
+
+@pytest.mark.slow
+def test_the_command_line_verifies_a_signature(project, release, keys, public):
+    line = f"{release}: 5 files as they were made, 3 examples with the loaders python, cpp"
+
+    done = project.run("verify", str(release), "--key", str(public))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{line}, signed with the key of {public}\n"
+
+    done = project.run("verify", str(release))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{line}, the signature not checked (--key PUBLIC.pem checks it)\n"
+
+    done = project.run("verify", str(release), "--key", str(keys / "other.pub"))
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        f"smdecl: error: {release / signing.FILE}: was made with another key than that of '{keys / 'other.pub'}'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "verb", [["export"], ["check"], ["plan"], ["reproduce", "exports/adder/1"], ["-m"]]
+)
+def test_no_other_verb_takes_a_public_key(project, verb):
+    done = project.run(*verb, "--key", "release.pub")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unrecognized arguments: --key" in done.stderr
+
+
+def test_a_signed_release_is_made_again(project, keys):
+    release = project.export("model=scaler", f"publish.sign={keys / 'release.pem'}")
+
+    assert reproduce.reproduce(release.path, find_project(project.root))[0] == release.digest
+
+
+def test_what_replaces_and_what_is_kept_is_signed(project, keys, public):
+    sign = f"publish.sign={keys / 'release.pem'}"
+    project.export("model=scaler", "name=adder")
+    project.export("publish.version=1", "publish.replace=true", sign)
+    kept = project.export("publish.keep=1", sign)
+
+    assert sorted(path.name for path in kept.path.parent.iterdir()) == ["2"]
+    signing.verify(kept.path, public)
+
+
+def test_a_signature_is_uploaded(project, keys, public, tmp_path):
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    release = project.export("export_dir=memory://signed", f"publish.sign={keys / 'release.pem'}")
+    store.get(release.path, str(tmp_path / "fetched"), recursive=True)
+    store.store.clear()
+
+    export.verify(tmp_path / "fetched", public)
+
+
+@pytest.mark.slow
+def test_each_variant_of_a_sweep_is_signed(project, keys, public):
+    done = project.run("-m", "model=adder,scaler", f"publish.sign={keys / 'release.pem'}")
+
+    paths = done.stdout.splitlines()
+    assert (done.returncode, len(paths)) == (0, 2)
+    for path in paths:
+        signing.verify(project.root / path, public)
+
+
+@pytest.mark.slow
+def test_what_signs_nothing_imports_nothing_for_it(project):
+    script = (
+        "import smdecl, sys\n"
+        "smdecl.export(smdecl.compose(['model=adder']))\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in ('model_signing', 'cryptography')])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")

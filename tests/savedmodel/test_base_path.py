@@ -1,0 +1,63 @@
+"""What is given where one SavedModel is asked for is told, with the one that may have been meant."""
+
+from pathlib import Path
+
+import pytest
+from smdecl.errors import UsageError
+from smdecl.savedmodel import base_path
+
+from tests.conftest import run_cli
+
+GIVEN = {
+    "models/net": "is a base path, which holds versions; takes the directory of a release, such as models/net/10",
+    "models": "holds base paths; takes the directory of a release, such as models/net/10",
+    "models/net/11": "is not there; takes the directory of a release, such as models/net/10",
+    "models/net/2/saved_model.pb": "is a file; takes the directory of a release, such as models/net/2",
+    "models/net/2/saved_model.pbtxt": "is a file; takes the directory of a release, such as models/net/2",
+    "net.zip": "is an archive, which is to be unpacked; takes the directory of a release, such as exports/adder/1",
+    "net.keras": "is a file; takes the directory of a release, such as exports/adder/1",
+    "nowhere": "is not there; takes the directory of a release, such as exports/adder/1",
+}
+
+
+@pytest.fixture
+def models(project):
+    """A base path, of whose versions the highest is no SavedModel, and what else there is."""
+    for version in ("2", "10"):
+        project.write(f"models/net/{version}/saved_model.pb", "")
+    project.write("models/net/2/saved_model.pbtxt", "")
+    (project.root / "models/net/12").mkdir()
+    for name in ("net.zip", "net.keras"):
+        project.write(name, "")
+    return project.root
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_what_is_no_directory_of_one_saved_model_is_told_with_the_one_that_is_nearest(
+    models, given
+):
+    with pytest.raises(UsageError) as error:
+        base_path.require_one(Path(given), "a release")
+
+    assert str(error.value) == f"{given!r} {GIVEN[given]}"
+
+
+@pytest.mark.parametrize("given", ["models/net/2", "models/net/12"])
+def test_a_directory_of_one_or_none_is_for_others_to_judge(models, given):
+    base_path.require_one(models / given, "a release")
+
+
+@pytest.mark.parametrize("verb", ["verify", "reproduce", "diff"])
+def test_a_base_path_and_a_url_are_no_call_of_a_verb(models, verb):
+    more, kind = (["models/net/2"], "a SavedModel") if verb == "diff" else ([], "a release")
+    told = f"'models/net' is a base path, which holds versions; takes the directory of {kind}, such as models/net/10"
+    done = run_cli(verb, "models/net", *more, cwd=models)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
+
+    told = "'gs://models/net/2' is a URL; takes a local directory that it was fetched to"
+    argument = "before" if verb == "diff" else "directory"
+    done = run_cli(verb, "gs://models/net/2", *more, cwd=models)
+    assert (
+        done.stderr
+        == f"smdecl: error: smdecl {verb}: argument {argument}: {told}; see smdecl {verb} --help\n"
+    )

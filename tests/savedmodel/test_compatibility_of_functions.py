@@ -1,0 +1,259 @@
+"""Which changes of the functions that a SavedModel restores break those who call them."""
+
+import collections
+
+import pytest
+import tensorflow as tf
+from smdecl.release import diffing
+
+from tests.savedmodel.comparing import NUMBER, ONE, TWO, told
+
+
+def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
+    def module(name, *specs, **options):
+        made = tf.Module()
+        made.ask = tf.function(lambda x, training=False, **more: {"y": x, **more})
+        for spec in specs:
+            made.ask.get_concrete_function(spec, **options)
+        tf.saved_model.save(made, str(tmp_path / name))
+        return tmp_path / name
+
+    some, any_, whole = (
+        tf.TensorSpec(shape, dtype)
+        for shape, dtype in (([3], "float32"), ([None], "float32"), ([3], "int64"))
+    )
+    found = diffing.diff(module("some", some), module("any", any_))
+    assert (found.verdict, told(found)) == (
+        "additive",
+        [
+            "functions ask: can be called as (x: float32 [?], training: value False) -> y: float32 [?] now"
+        ],
+    )
+    found = diffing.diff(tmp_path / "any", tmp_path / "some")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        [
+            "functions ask: can no longer be called as (x: float32 [?], training: value False) -> y: float32 [?]"
+        ],
+    )
+    found = diffing.diff(module("one", some), module("two", some, whole))
+    assert (found.verdict, told(found)) == (
+        "additive",
+        [
+            "functions ask: can be called as (x: int64 [3], training: value False) -> y: int64 [3] now"
+        ],
+    )
+    found = diffing.diff(tmp_path / "two", tmp_path / "one")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        [
+            "functions ask: can no longer be called as (x: int64 [3], training: value False) -> y: int64 [3]"
+        ],
+    )
+    found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
+    assert (found.verdict, told(found)) == (
+        "breaking",
+        [
+            "functions ask: can no longer be called as (x: float32 [3], training: value True) -> y: float32 [3]",
+            "functions ask: can be called as (x: float32 [3], training: value False) -> y: float32 [3] now",
+        ],
+    )
+
+
+Pair = collections.namedtuple("Pair", ["a", "b"])
+Couple = collections.namedtuple("Couple", ["a", "b"])
+
+
+def by(function, *arguments, **keywords):
+    """Returns a function and what it is traced with."""
+    return function, arguments, keywords
+
+
+def a_function(directory, function, arguments, keywords):
+    """Saves a model with a function that is traced once."""
+    module = tf.Module()
+    module.f = tf.function(function)
+    module.f.get_concrete_function(*arguments, **keywords)
+    tf.saved_model.save(module, str(directory))
+    return directory
+
+
+OF_X, NO_MORE = by(lambda x: x, NUMBER), "can no longer be called as (x: float32 []) -> float32 []"
+# Before, after, the verdict, and what is told first.
+FUNCTIONS = {
+    "an argument without a default is added": (OF_X, by(lambda x, training: x, NUMBER, False), "breaking", "took (x), and takes (x, training)"),
+    "an argument is added, and traced with another value than its default": (
+        OF_X, by(lambda x, scale=1.0: x * scale, NUMBER, 2.0), "breaking", NO_MORE,
+    ),
+    "an argument is added, and traced with another nest than its default": (
+        OF_X, by(lambda x, o=(1, []): x, NUMBER, (1, {})), "breaking", NO_MORE,
+    ),
+    "an argument is added, and traced with an empty nest": (
+        OF_X, by(lambda x, o: x, NUMBER, ()), "breaking", "took (x), and takes (x, o)",
+    ),
+    "an argument is added with its default": (
+        OF_X, by(lambda x, scale=1.0, *, o=(1, [2, {}]): x * scale, NUMBER), "additive",
+        "took (x), and takes (x, scale=1.0, *, o=(1, [2, {}]))",
+    ),
+    "an argument is added that takes a tensor, with a default that becomes one": (
+        OF_X, by(lambda x, y=2.0, *, z=ONE: x * y + z, NUMBER, NUMBER, z=NUMBER), "additive",
+        "took (x), and takes (x, y=2.0, *, z=float32 1.0)",
+    ),
+    "an argument is added that takes a tensor, with a default that becomes none": (
+        OF_X, by(lambda x, y=None: x, NUMBER, NUMBER), "breaking", NO_MORE,
+    ),
+    "a nest is longer": (
+        by(lambda x, o=(1,): x, NUMBER), by(lambda x, o=(1, 2): x, NUMBER), "breaking",
+        "took (x, o=(1,)), and takes (x, o=(1, 2))",
+    ),
+    "arguments swap places": (
+        by(lambda x, y: x - y, NUMBER, NUMBER), by(lambda y, x: x - y, NUMBER, NUMBER), "breaking",
+        "took (x, y), and takes (y, x)",
+    ),
+    "an argument is added before another": (
+        OF_X, by(lambda y=1.0, x=2.0: x, 1.0, NUMBER), "breaking", "took (x), and takes (y=1.0, x=2.0)",
+    ),
+    "a default is gone": (
+        by(lambda x=1.0: x, 1.0), by(lambda x: x, 1.0), "breaking", "took (x=1.0), and takes (x)",
+    ),
+    "a default is another": (
+        by(lambda x, y="a": x, NUMBER, "a"), by(lambda x, y="b": x, NUMBER, "a"), "breaking",
+        "took (x, y='a'), and takes (x, y='b')",
+    ),
+    "a tensor that is a default is another": (
+        by(lambda x, y=ONE: x, NUMBER), by(lambda x, y=TWO: x, NUMBER), "breaking",
+        "took (x, y=float32 1.0), and takes (x, y=float32 2.0)",
+    ),
+    "an argument has a default now": (
+        by(lambda x: x, 1.0), by(lambda x=1.0: x, 1.0), "additive", "took (x), and takes (x=1.0)",
+    ),
+    "an argument can be given by its name alone": (
+        by(lambda x, y: x, NUMBER, NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "breaking",
+        "took (x, y), and takes (x, *, y)",
+    ),
+    "an argument can be given by its place as well": (
+        by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, z, *, y: x, NUMBER, NUMBER, y=NUMBER),
+        "additive", "took (x, *, y, z), and takes (x, z, *, y)",
+    ),
+    "arguments that are given by their names swap places": (
+        by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, *, z, y: x, NUMBER, y=NUMBER, z=NUMBER),
+        "same", None,
+    ),
+    "an argument of any name has one of its own": (
+        by(lambda x, **more: x, NUMBER, y=NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "additive",
+        "took (x), and takes (x, *, y)",
+    ),
+    "a named tuple becomes a mapping": (
+        by(lambda x: Pair(x, x), NUMBER), by(lambda x: {"a": x, "b": x}, NUMBER), "breaking",
+        "can no longer be called as (x: float32 []) -> a: float32 [], b: float32 [], with return a named tuple (a, b)",
+    ),
+    "a named tuple in a mapping becomes a mapping": (
+        by(lambda x: {"p": Pair(x, x)}, NUMBER), by(lambda x: {"p": {"a": x, "b": x}}, NUMBER), "breaking",
+        "can no longer be called as (x: float32 []) -> p.a: float32 [], p.b: float32 [], with return.p a named tuple"
+        " (a, b)",
+    ),
+    "a named tuple has another name": (by(lambda x: Pair(x, x), NUMBER), by(lambda x: Couple(x, x), NUMBER), "same", None),
+    "an argument takes a list for a tuple": (
+        by(lambda x: x[0], (NUMBER, NUMBER)), by(lambda x: x[0], [NUMBER, NUMBER]), "breaking",
+        "can no longer be called as (x.0: float32 [], x.1: float32 []) -> float32 []",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", FUNCTIONS)
+def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_told(tmp_path, row):
+    before, after, verdict, first = FUNCTIONS[row]
+
+    found = diffing.diff(
+        a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after)
+    )
+
+    assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
+
+
+DTYPES = (
+    "bool",
+    "int8",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "string",
+)
+SPECS = {dtype: tf.TensorSpec([], dtype) for dtype in DTYPES}
+
+
+SPECS |= {"row": tf.TensorSpec([None], tf.float32), "any": tf.TensorSpec(None, tf.float32)}
+
+
+@pytest.mark.parametrize(
+    ("default", "additive"),
+    [
+        (True, {"bool"}),
+        (2, {"int32", "int64", "float32", "float64", "any"}),
+        (-(2**40), set()),
+        (2.0, {"float16", "bfloat16", "float32", "float64", "any"}),
+        ("a", {"string"}),
+        (None, set()),
+        ((1.0,), set()),
+        (ONE, {"float32", "any"}),
+        (tf.constant([2.0]), set()),
+    ],
+)
+def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becomes_one(
+    tmp_path, default, additive
+):
+    net, plain = tf.Module(), tf.Module()
+    for place, spec in SPECS.items():
+        setattr(net, place, tf.function(lambda x, y=default: x))
+        getattr(net, place).get_concrete_function(NUMBER, spec)
+        setattr(plain, place, tf.function(lambda x: x))
+        getattr(plain, place).get_concrete_function(NUMBER)
+
+    found = diffing.diff(saved(tmp_path / "plain", plain), saved(tmp_path / "net", net))
+
+    assert (
+        SPECS.keys() - {change.where for change in found.changes if change.verdict == "breaking"}
+        == additive
+    )
+    loaded = tf.saved_model.load(str(tmp_path / "net"))
+    for place in additive:
+        getattr(loaded, place)(ONE)
+
+
+def a_net(**names):
+    """Returns a module whose parts go by these names; what is no module is a function."""
+    net = tf.Module()
+    for name, part in names.items():
+        setattr(net, name, part)
+    return net
+
+
+def saved(directory, net):
+    tf.saved_model.save(net, str(directory), signatures={})
+    return directory
+
+
+def ask():
+    return tf.function(lambda x: x, input_signature=[NUMBER])
+
+
+def test_a_function_is_known_by_each_of_its_names(tmp_path):
+    f, net = ask(), a_net(block=a_net(f=ask()))
+    one = saved(tmp_path / "one", a_net(f=f, net=net))
+    more = saved(tmp_path / "more", a_net(f=f, predict=f, net=net, a=net))
+
+    gone, come = diffing.diff(more, one), diffing.diff(one, more)
+
+    names = ("a.block.f", "predict")
+    assert (gone.verdict, told(gone)) == (
+        "breaking",
+        [f"functions {name}: is gone from what tf.saved_model.load gives" for name in names],
+    )
+    assert (come.verdict, told(come)) == (
+        "additive",
+        [f"functions {name}: is new" for name in names],
+    )

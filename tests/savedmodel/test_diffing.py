@@ -1,0 +1,403 @@
+"""How one SavedModel differs from one before it: in its graph, its variables and its files."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.errors import ContractError
+from smdecl.release import diffing
+from smdecl.savedmodel import diff_graph, inspection
+from tensorflow.core.protobuf import saved_model_pb2
+
+VECTOR = tf.TensorSpec([None], tf.float32, name="x")
+
+
+def save(directory, ask=lambda x: x, spec=VECTOR, **attributes):
+    """Saves a model with one signature, and with variables and assets of its own."""
+    module = tf.Module()
+    for name, value in attributes.items():
+        setattr(module, name, value)
+
+    @tf.function(input_signature=[spec])
+    def serve(x):
+        return ask(x)
+
+    tf.saved_model.save(module, str(directory), signatures=serve)
+    return directory
+
+
+def lines(found, *parts):
+    return [str(change) for change in found.changes if change.part in parts]
+
+
+NAN, INF = float("nan"), float("inf")
+# Dtype, the values before and after, and what is told of them.
+VALUES = {
+    "floats": ("float32", [1, 2, 3], [1, 2.5, 1], "has other values, by at most 2"),
+    "halves": ("float16", [1], [1.5], "has other values, by at most 0.5"),
+    "bfloats": ("bfloat16", [1, 2], [1, 2.25], "has other values, by at most 0.25"),
+    "complex numbers": ("complex64", [1 + 1j, 2], [4 + 5j, 2], "has other values, by at most 5"),
+    "a scalar": ("float64", 1, -1, "has other values, by at most 2"),
+    "integers": ("int32", [7, -7], [7, 8], "has other values, by at most 15"),
+    "bytes": ("uint8", [0], [255], "has other values, by at most 255"),
+    "integers that no float tells apart": ("int64", [2**62], [2**62 + 1], "has other values, by at most 1"),
+    "integers that are as far apart as can be": (
+        "int64", [-(2**63)], [2**63 - 1], "has other values, by at most 1.84467e+19",
+    ),
+    "truth": ("bool", [True, False], [True, True], "has other values, by at most 1"),
+    "texts": ("string", [["a", ""], ["b", "c"]], [["a", "x"], ["b", "d"]], "has 2 other values"),
+    "one text": ("string", "a", "b", "has 1 other values"),
+    "NaN for NaN": ("float32", [NAN, 1], [NAN, 1], None),
+    "NaN beside another value": ("float32", [NAN, 1], [NAN, 4], "has other values, by at most 3"),
+    "NaN for a number": (
+        "float32", [1, NAN, 1], [NAN, 0, 1.5], "has other values, by at most 0.5, and 2 that are NaN in one alone",
+    ),
+    "infinity for infinity": ("float32", [INF, 1], [INF, 2], "has other values, by at most 1"),
+    "infinity for a number": ("float32", [INF, 1], [1, 1], "has other values, by at most inf"),
+    "infinity for its negative": ("bfloat16", [INF], [-INF], "has other values, by at most inf"),
+    "nothing for nothing": ("float32", [], [], None),
+    "what is the same": ("complex128", [1j], [1j], None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", VALUES)
+def test_other_values_of_a_variable_are_told_by_the_largest_difference(tmp_path, row):
+    dtype, before, after, message = VALUES[row]
+    old, new = (
+        save(tmp_path / name, v=tf.Variable(value, dtype=dtype))
+        for name, value in (("a", before), ("b", after))
+    )
+
+    found = diffing.diff(old, new)
+
+    assert lines(found, "variables") == ([] if message is None else [f"variables v: {message}"])
+    assert (found.verdict, found.advice) == ("same", "patch")  # a fingerprint is drawn each time
+    assert (
+        "files variables/variables.data-00000-of-00001: has other bytes" in lines(found, "files")
+    ) == bool(message)
+
+
+def test_a_difference_beyond_the_first_million_of_values_is_found(tmp_path):
+    values = np.zeros(2**20 + 3, np.float32)
+    before = save(tmp_path / "a", v=tf.Variable(values))
+    values[-1] = 7
+
+    assert lines(
+        diffing.diff(before, save(tmp_path / "b", v=tf.Variable(values))), "variables"
+    ) == ["variables v: has other values, by at most 7"]
+
+
+def test_variables_that_come_go_or_have_another_form_are_told(tmp_path):
+    zeros = {
+        name: tf.Variable(tf.zeros([2, 3])) for name in ("gone", "reshaped", "retyped", "kept")
+    }
+    before = save(tmp_path / "a", layers=zeros)
+    after = save(
+        tmp_path / "b",
+        layers={
+            **{name: zeros[name] for name in ("kept",)},
+            "new": tf.Variable(["a"]),
+            "reshaped": tf.Variable(tf.zeros([3, 2])),
+            "retyped": tf.Variable(tf.zeros([2, 3], tf.float64)),
+        },
+    )
+
+    found = diffing.diff(before, after)
+
+    assert (found.verdict, found.advice) == ("same", "patch")
+    assert lines(found, "variables") == [
+        "variables layers/gone: is gone: float32 [2, 3]",
+        "variables layers/new: is new: string [1]",
+        "variables layers/reshaped: was float32 [2, 3], and is float32 [3, 2]",
+        "variables layers/retyped: was float32 [2, 3], and is float64 [2, 3]",
+    ]
+
+
+def on_gpu(x):
+    with tf.device("/device:GPU:0"):  # a graph may name it where there is none
+        return x + 1.0
+
+
+def often(x):
+    for number in range(6):
+        x = tf.nn.relu(x, name=f"relu_{number}")
+    return x
+
+
+MATRIX = tf.TensorSpec([3, 3], tf.float32, name="x")
+# What is computed before and after, of which input, and what is told of the graph.
+GRAPHS = {
+    "another op": (
+        lambda x: x + 1.0, lambda x: x - 1.0, VECTOR,
+        ["ops AddV2: 1 before, 0 now", "ops Sub: 0 before, 1 now", "nodes serve/add/y: is gone",
+         "nodes serve/add: is gone", "nodes serve/sub/y: is new", "nodes serve/sub: is new",
+         "nodes serve/Identity: Identity takes other inputs"],
+    ),
+    "another op of the same name": (
+        lambda x: tf.add(x, x, name="both"), lambda x: tf.maximum(x, x, name="both"), VECTOR,
+        ["ops AddV2: 1 before, 0 now", "ops Maximum: 0 before, 1 now",
+         "nodes serve/both: was AddV2, and is Maximum"],
+    ),
+    "another constant": (
+        lambda x: x + 1.0, lambda x: x + 2.0, VECTOR, ["nodes serve/add/y: Const has another value"],
+    ),
+    "another attribute": (
+        lambda x: tf.matmul(x, x), lambda x: tf.matmul(x, x, transpose_b=True), MATRIX,
+        ["nodes serve/MatMul: MatMul has another transpose_b"],
+    ),
+    "another attribute that is a list": (
+        lambda x: tf.nn.max_pool2d(x[None, :, :, None], 1, 1, "SAME"),
+        lambda x: tf.nn.max_pool2d(x[None, :, :, None], 3, 1, "SAME"), MATRIX,
+        ["nodes serve/MaxPool2d: MaxPool has another ksize"],
+    ),
+    "the inputs swapped": (
+        lambda x: tf.subtract(x, tf.constant(1.0, name="one"), name="sub"),
+        lambda x: tf.subtract(tf.constant(1.0, name="one"), x, name="sub"),
+        VECTOR, ["nodes serve/sub: Sub takes other inputs"],
+    ),
+    "nodes pinned to a device": (
+        lambda x: x + 1.0, on_gpu, VECTOR,
+        ["devices /device:GPU:0: has nodes pinned to it now",
+         "nodes serve/add/y: Const was on any device, and is on /device:GPU:0",
+         "nodes serve/add: AddV2 was on any device, and is on /device:GPU:0"],
+    ),
+    "nodes no longer pinned": (
+        on_gpu, lambda x: x + 1.0, VECTOR,
+        ["devices /device:GPU:0: has no node pinned to it any more",
+         "nodes serve/add/y: Const was on /device:GPU:0, and is on any device",
+         "nodes serve/add: AddV2 was on /device:GPU:0, and is on any device"],
+    ),
+    "more new nodes than are named": (
+        lambda x: x, often, VECTOR,
+        ["ops Relu: 0 before, 6 now", "nodes serve/relu_0: is new",
+         "nodes serve/relu_1: is new", "nodes serve/relu_2: is new", "nodes: 3 more, each is new",
+         "nodes serve/Identity: Identity takes other inputs"],
+    ),
+    "more nodes gone than are named": (
+        often, lambda x: x, VECTOR,
+        ["ops Relu: 6 before, 0 now", "nodes serve/relu_0: is gone",
+         "nodes serve/relu_1: is gone", "nodes serve/relu_2: is gone", "nodes: 3 more, each is gone",
+         "nodes serve/Identity: Identity takes other inputs"],
+    ),
+    "more other nodes than are named": (
+        lambda x: x + 1.0 + 2.0 + 3.0 + 4.0 + 5.0, lambda x: x + 2.0 + 3.0 + 4.0 + 5.0 + 6.0, VECTOR,
+        ["nodes serve/add/y: Const has another value", "nodes serve/add_1/y: Const has another value",
+         "nodes serve/add_2/y: Const has another value", "nodes: 2 more, each is another"],
+    ),
+    "nothing": (lambda x: x + 1.0, lambda x: x + 1.0, VECTOR, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", GRAPHS)
+def test_what_is_computed_otherwise_is_told_by_op_node_and_device(tmp_path, row):
+    before, after, spec, told = GRAPHS[row]
+
+    found = diffing.diff(save(tmp_path / "a", before, spec), save(tmp_path / "b", after, spec))
+
+    assert lines(found, "ops", "nodes", "devices") == told
+    assert (found.verdict, found.advice) == ("same", "patch")
+
+
+class Named(tf.Module):
+    """Has functions that go by one name, a loop, a branch and a gradient of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = tf.Variable(0.0)
+        self.parts = [tf.function(self.part) for _ in range(12)]
+
+    def part(self, x):
+        self.count.assign_add(1.0)
+        return tf.grad_pass_through(tf.nn.relu)(x)
+
+    @tf.function(input_signature=[VECTOR])
+    def serve(self, x):
+        for number, part in enumerate(self.parts):
+            x = part(x + float(number))
+        return tf.while_loop(
+            lambda i, _: i < 3, lambda i, y: (i + 1, tf.cond(i > 1, lambda: y, lambda: -y)), (0, x)
+        )[1]
+
+
+def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
+    tf.saved_model.save(Named(), str(tmp_path / "0"))
+    for number in range(1, 4):
+        for _ in range(7):  # as a process does that has traced something else before
+            tf.function(lambda x: x).get_concrete_function(VECTOR)
+        tf.saved_model.save(Named(), str(tmp_path / str(number)))
+
+        found = diffing.diff(tmp_path / "0", tmp_path / str(number))
+
+        # The bytes are others all the same: a release of them takes a version of its own.
+        assert (found.verdict, found.advice) == ("same", "patch")
+        assert list(map(str, found.changes)) == [
+            "files fingerprint.pb: has other bytes",
+            "files saved_model.pb: has other bytes",
+        ]
+
+
+def test_assets_that_are_new_or_have_another_content_are_told(tmp_path):
+    words, more = tmp_path / "words.txt", tmp_path / "more.txt"
+    words.write_text("a\nb\n")
+    more.write_text("c\n")
+    before = save(tmp_path / "a", vocabulary=tf.saved_model.Asset(str(words)))
+    words.write_text("a\nc\n")
+    after = save(
+        tmp_path / "b",
+        vocabulary=tf.saved_model.Asset(str(words)),
+        more=tf.saved_model.Asset(str(more)),
+    )
+
+    found, back = diffing.diff(before, after), diffing.diff(after, before)
+
+    assert (found.verdict, found.advice) == ("same", "patch")
+    assert lines(found, "files")[:2] == [
+        "files assets/more.txt: is new",
+        "files assets/words.txt: has other bytes",
+    ]
+    assert lines(back, "files")[:2] == [
+        "files assets/more.txt: is gone",
+        "files assets/words.txt: has other bytes",
+    ]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A SavedModel with one variable."""
+    return save(tmp_path_factory.mktemp("plain") / "net", v=tf.Variable([1.0, 2.0]))
+
+
+def rewritten(saved, directory, change):
+    """Copies a SavedModel with another saved_model.pb."""
+    shutil.copytree(saved, directory)
+    message = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
+    change(message)
+    (directory / "saved_model.pb").write_bytes(message.SerializeToString(deterministic=True))
+    return directory
+
+
+def add_graph(message, *tags):
+    message.meta_graphs.add().CopyFrom(message.meta_graphs[0])
+    message.meta_graphs[-1].meta_info_def.tags[:] = tags
+    return message.meta_graphs[-1]
+
+
+def of_callers(found):
+    return [str(change) for change in found.changes if change.verdict != "internal"]
+
+
+def test_the_serving_graph_is_compared_wherever_it_is(plain, tmp_path):
+    def put_second(message):
+        add_graph(message, "serve")
+        message.meta_graphs[0].meta_info_def.tags[:] = ["train"]
+
+    def retype(message):
+        put_second(message)
+        message.meta_graphs[1].signature_def["serving_default"].inputs[
+            "x"
+        ].dtype = tf.float64.as_datatype_enum
+
+    before = rewritten(plain, tmp_path / "a", put_second)
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", retype))
+
+    assert of_callers(found) == [
+        "signatures serving_default.inputs.x: was float32 [?], and is float64 [?]"
+    ]
+    # Against the graph alone: the order of graphs is no change.
+    assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph is new"]
+
+
+def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
+    def rename(message):
+        signature = add_graph(message, "train", "gpu").signature_def["serving_default"]
+        signature.inputs["rows"].CopyFrom(signature.inputs.pop("x"))
+
+    before = rewritten(plain, tmp_path / "a", lambda message: add_graph(message, "gpu", "train"))
+    found = diffing.diff(before, rewritten(plain, tmp_path / "b", rename))
+
+    assert found.verdict == "breaking"
+    renamed = "signatures serving_default.inputs.x (graph gpu, train): was renamed to 'rows'"
+    assert of_callers(found) == [renamed]
+
+
+def test_to_compare_graphs_changes_none_of_them(tmp_path):
+    tf.saved_model.save(Named(), str(tmp_path / "a"))
+    message = inspection.read(tmp_path / "a")
+    before = message.SerializeToString(deterministic=True)
+    (graph,), record = message.meta_graphs, inspection.inspect(message)
+
+    assert list(diff_graph.changes(record, record, graph, graph)) == []
+    assert message.SerializeToString(deterministic=True) == before
+
+
+def test_functions_that_restore_tables_are_no_change_for_callers(plain, tmp_path):
+    keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
+    after = save(
+        tmp_path / "b", v=tf.Variable([1.0, 2.0]), table=tf.lookup.StaticHashTable(keys, 0)
+    )
+
+    assert diffing.diff(plain, after).verdict == diffing.diff(after, plain).verdict == "same"
+
+
+INDEX, DATA = "variables/variables.index", "variables/variables.data-00000-of-00001"
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+# What is done to a file of the checkpoint, and what is told of it.
+DAMAGES = {
+    "the index is missing": (INDEX, lambda path: path.unlink(), f"{INDEX}: no such file"),
+    "all of it is missing": ("variables", shutil.rmtree, f"{INDEX}: no such file"),
+    "the index is cut off": (
+        INDEX, lambda path: path.write_bytes(path.read_bytes()[:60]), f"{INDEX}: cannot be read as the index",
+    ),
+    "the index was changed": (INDEX, flip, "differs from its checksum"),
+    "the data is missing": (DATA, lambda path: path.unlink(), f"{DATA}: no such file; it holds "),
+    "the data is cut off": (DATA, lambda path: path.write_bytes(path.read_bytes()[:-1]), f"{DATA}: is cut off: "),
+    "a variable was changed": (
+        DATA, lambda path: path.write_bytes(b"\1" + path.read_bytes()[1:]), "content of 'v' differs from its checksum",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", DAMAGES)
+def test_a_damaged_checkpoint_is_an_error_whichever_has_it(plain, tmp_path, row):
+    name, damage, message = DAMAGES[row]
+    damaged = shutil.copytree(plain, tmp_path / "damaged")
+    damage(damaged / name)
+
+    for before, after in ((plain, damaged), (damaged, plain), (damaged, damaged)):
+        with pytest.raises(ContractError) as error:
+            diffing.diff(before, after)
+        (problem,) = map(str, error.value.problems)
+        assert problem.startswith(str(damaged))
+        assert message in problem
+
+
+def test_everything_that_is_damaged_is_told_at_once(plain, tmp_path):
+    first, second = (shutil.copytree(plain, tmp_path / name) for name in ("first", "second"))
+    (first / INDEX).unlink()
+    (second / DATA).unlink()
+
+    with pytest.raises(ContractError) as error:
+        diffing.diff(first, second)
+
+    assert [str(problem).split(": ")[0] for problem in error.value.problems] == [
+        f"{first / INDEX}",
+        f"{second / DATA}",
+    ]
+
+
+def test_a_file_without_a_saved_model_is_told_by_its_name(plain, tmp_path):
+    broken = shutil.copytree(plain, tmp_path / "broken")
+    (broken / "saved_model.pb").write_bytes(b"no")
+
+    with pytest.raises(ContractError) as error:
+        diffing.diff(plain, broken)
+
+    assert f"{broken / 'saved_model.pb'}' cannot be read as a SavedModel: " in str(error.value)

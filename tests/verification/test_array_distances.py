@@ -1,0 +1,33 @@
+"""How far elements are apart: exactly, where they are integers, and with care for what is not a number."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+from smdecl.savedmodel.array_distances import distances
+
+INF, NAN = np.inf, np.nan
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "dtype", "apart"),
+    [
+        ([1, 2], [1.5, 2], np.float32, [0.5, 0]),
+        ([INF, INF, -INF], [INF, -INF, 0], np.float64, [0, INF, INF]),
+        ([NAN, NAN, 1], [NAN, 1, NAN], np.float16, [0, NAN, NAN]),
+        ([1 + 1j, NAN * 1j], [1, NAN * 1j], np.complex64, [1, 0]),
+        ([2**63 - 1, -(2**63), -1], [2**63 - 2, 2**63 - 1, 1], np.int64, [1, 2**64 - 1, 2]),
+        ([2**64 - 1, 0], [2**64 - 2, 2**64 - 1], np.uint64, [1, 2**64 - 1]),
+        ([-128, 127], [127, 127], np.int8, [255, 0]),
+        ([-8, 0], [7, 7], ml_dtypes.int4, [15, 7]),
+        ([1, 2], [1, 4], ml_dtypes.bfloat16, [0, 2]),
+        ([True, False], [True, True], bool, [0, 1]),
+        ([b"a", b"b"], [b"a", b"c"], object, [0, 1]),
+    ],
+    ids=str,
+)
+def test_the_distances_of_arrays(a, b, dtype, apart):
+    found = distances(np.array(a, dtype), np.array(b, dtype))
+
+    assert [str(each) for each in found.tolist()] == [
+        str(type(found.tolist()[0])(each)) for each in apart
+    ]

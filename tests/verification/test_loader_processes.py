@@ -1,0 +1,43 @@
+"""The loaders of a verification run apart: what ends one of them leaves the other's result."""
+
+import os
+
+import pytest
+from smdecl.errors import VerificationError
+
+# Loaded as custom ops in every process that loads the export.
+ABORTS = """
+import os
+import tensorflow as tf
+
+tf.saved_model.load = lambda *args, **options: os.abort()
+"""
+WRONG = "+verify.examples={serving_default: [{inputs: {x: 1.0}, outputs: {output_0: 5.0}}]}"
+DIED = "the process that was loading and running the export with the {} was killed by SIGABRT"
+DIFFERS = "cpp loader: output_0 is 2.0, expected 5.0 within rtol 0.0001, atol 1e-05"
+
+
+@pytest.fixture
+def messages(project):
+    """Exports a model whose one loader dies and whose other differs; returns what is reported."""
+    project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["aborts"]\n')
+    project.write("aborts.py", ABORTS)
+
+    def export():
+        with pytest.raises(VerificationError) as error:
+            project.export("model=adder", WRONG)
+        return [problem.message for problem in error.value.problems]
+
+    return export
+
+
+def test_a_loader_that_dies_leaves_the_result_of_the_other(messages, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+    assert messages() == [DIED.format("python loader"), DIFFERS]
+
+
+def test_where_no_core_is_idle_one_process_runs_all_loaders(messages, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+
+    assert messages() == [DIED.format("python and cpp loaders")]

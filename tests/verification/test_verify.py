@@ -1,0 +1,419 @@
+"""Verification: what differs is told where and by how much, and what fails is a failure and no exception."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.config import settings
+from smdecl.config.settings import Verify
+from smdecl.verification import load, stored_examples, verify
+from smdecl.verification.stored_examples import Example
+
+INF, NAN = float("inf"), float("nan")
+
+
+def difference(expected, got, dtype=np.float32, rtol=None, atol=None):
+    return verify.difference(np.array(expected, dtype), np.array(got, dtype), rtol, atol)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "dtype"),
+    [
+        (1.0, 1.00001, np.float32),
+        (1.0, 1 + 1e-10, np.float64),
+        (1.0, 1.009, np.float16),
+        (1.0, 1.03, ml_dtypes.bfloat16),
+        (1.0, 1.25, ml_dtypes.float8_e4m3fn),
+        (1.0, 1.5, ml_dtypes.float8_e5m2),
+        (1 + 1j, 1.00001 + 1j, np.complex64),
+        ([NAN, INF, -INF], [NAN, INF, -INF], np.float32),
+        ([NAN, 1.5], [NAN, 1.5], ml_dtypes.bfloat16),
+        ([], [], np.float32),
+        ([[], []], [[], []], np.int32),
+        ([], [], object),
+        ([b"a", b""], [b"a", b""], object),
+        (b"a", b"a", object),
+        (7, 7, np.int64),
+        (-3, -3, ml_dtypes.int4),
+        ([True], [True], bool),
+    ],
+)
+def test_what_is_equal_does_not_differ(expected, got, dtype):
+    assert difference(expected, got, dtype) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "dtype", "told"),
+    [
+        (1.0, 1.5, np.float32, " is 1.5, expected 1.0 within rtol 0.0001, atol 1e-05"),
+        (1.0, 1.0001, np.float64, " is 1.0001, expected 1.0 within rtol 1e-09, atol 1e-12"),
+        (1.0, 1.125, np.float16, " is 1.125, expected 1.0 within rtol 0.01, atol 0.001"),
+        (1.0, 1.125, ml_dtypes.bfloat16, " is 1.125, expected 1 within rtol 0.05, atol 0.01"),
+        (1.0, 2.0, ml_dtypes.float8_e4m3fn, " is 2, expected 1 within rtol 0.25, atol 0.1"),
+        (
+            [1.0, 2.0, 3.0],
+            [1.5, 4.0, 3.5],
+            np.float32,
+            "[1] is 4.0, expected 2.0 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [[1, 2], [3, 4]],
+            [[1, 2], [9, 4]],
+            np.float32,
+            "[1, 0] is 9.0, expected 3.0 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [9.0, NAN],
+            [1.0, 2.0],
+            np.float32,
+            "[1] is 2.0, expected nan within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [9.0, 2.0],
+            [1.0, NAN],
+            np.float32,
+            "[1] is nan, expected 2.0 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [INF, INF],
+            [INF, -INF],
+            np.float32,
+            "[1] is -inf, expected inf within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [INF, 1.0],
+            [INF, 1e38],
+            np.float32,
+            "[1] is 1e+38, expected 1.0 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [1e308],
+            [-1e308],
+            np.float64,
+            "[0] is -1e+308, expected 1e+308 within rtol 1e-09, atol 1e-12",
+        ),
+        (
+            1 + 1j,
+            1 + 2j,
+            np.complex64,
+            " is (1+2j), expected (1+1j) within rtol 0.0001, atol 1e-05",
+        ),
+        ([1, 2], [1, 3], np.int32, "[1] is 3, expected 2 exactly"),
+        (
+            2**62,
+            2**62 + 1,
+            np.int64,
+            " is 4611686018427387905, expected 4611686018427387904 exactly",
+        ),
+        ([True], [False], bool, "[0] is False, expected True exactly"),
+        ([b"a", b"b"], [b"a", b"b\0"], object, r"[1] is b'b\x00', expected b'b' exactly"),
+        (b"a", b"b", object, " is b'b', expected b'a' exactly"),
+        (-3, 3, ml_dtypes.int4, " is 3, expected -3 exactly"),
+        (
+            [1e6, 1e-3],
+            [1000200.0, 1e-2],
+            np.float32,
+            "[1] is 0.01, expected 0.001 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [1e6, 2.0],
+            [1e6 + 1, 2.01],
+            np.float32,
+            "[1] is 2.01, expected 2.0 within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [INF, NAN],
+            [1.0, 1.0],
+            np.float32,
+            "[1] is 1.0, expected nan within rtol 0.0001, atol 1e-05",
+        ),
+        (
+            [1.0, INF],
+            [2.0, 1.0],
+            np.float32,
+            "[1] is 1.0, expected inf within rtol 0.0001, atol 1e-05",
+        ),
+        ([0, 0, 9], [1, 5, 7], np.int32, "[1] is 5, expected 0 exactly"),
+        (
+            [0, 2**62],
+            [1, 2**62 + 2],
+            np.int64,
+            "[1] is 4611686018427387906, expected 4611686018427387904 exactly",
+        ),
+        (
+            [1, -(2**63)],
+            [9, 2**63 - 1],
+            np.int64,
+            "[1] is 9223372036854775807, expected -9223372036854775808 exactly",
+        ),
+        ([2**63, 2**64 - 1], [0, 0], np.uint64, "[1] is 0, expected 18446744073709551615 exactly"),
+        ([0, 200], [9, 100], np.uint8, "[1] is 100, expected 200 exactly"),
+        ([-8, 0], [-7, 7], ml_dtypes.int4, "[1] is 7, expected 0 exactly"),
+        ([0, 5], [1, 3], tf.qint8.as_numpy_dtype, "[1] is (3,), expected (5,) exactly"),
+        ([True, False], [False, True], bool, "[0] is False, expected True exactly"),
+        ([b"a", b"b"], [b"b", b"z"], object, "[0] is b'b', expected b'a' exactly"),
+    ],
+)
+def test_what_differs_most_is_told(expected, got, dtype, told):
+    assert difference(expected, got, dtype) == told
+
+
+def test_given_tolerances_replace_those_of_the_dtype():
+    assert difference(1.0, 1.4, rtol=0.5) is None
+    assert difference(1.0, 1.4, atol=0.5) is None
+    assert (
+        difference(1.0, 1.4, rtol=0.0, atol=0.1) == " is 1.4, expected 1.0 within rtol 0, atol 0.1"
+    )
+    assert difference(2, 1, np.int32, rtol=1.0, atol=9.0) == " is 1, expected 2 exactly"
+    told = "[1] is 3.0, expected 1.0 within rtol 0, atol 0"
+    assert difference([1.0, 1.0], [1.5, 3.0], rtol=0.0, atol=0.0) == told
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "told"),
+    [
+        (
+            np.zeros((2, 3), np.float32),
+            np.zeros((1, 3), np.float32),
+            ": got float32 [1, 3], expected float32 [2, 3]",
+        ),
+        (
+            np.zeros(2, np.float32),
+            np.zeros(2, np.float64),
+            ": got float64 [2], expected float32 [2]",
+        ),
+        (np.array(b"a", object), np.array(1), ": got int64 [], expected string []"),
+        (
+            np.zeros(0, np.float32),
+            np.zeros(1, np.float32),
+            ": got float32 [1], expected float32 [0]",
+        ),
+        (
+            np.zeros(1, ml_dtypes.bfloat16),
+            np.zeros(1, np.float16),
+            ": got float16 [1], expected bfloat16 [1]",
+        ),
+    ],
+)
+def test_another_shape_or_dtype_is_told(expected, got, told):
+    assert verify.difference(expected, got, None, None) == told
+
+
+class Model:
+    """A SavedModel with one signature and its examples."""
+
+    def __init__(self, directory, function, spec, cases, inputs=None, outputs=None, **attributes):
+        self.directory = directory
+        module = tf.Module()
+        for name, value in attributes.items():
+            setattr(module, name, value)
+        module.function = tf.function(function)
+        tf.saved_model.save(
+            module, str(directory), signatures=module.function.get_concrete_function(spec)
+        )
+        stored_examples.write([Example("serving_default", *case) for case in cases], directory)
+        self.signature = settings.parse_signature(
+            {"method": "function", "inputs": inputs, "outputs": outputs}
+        )
+
+    def verify(self, *loaders, rtol=None):
+        options = Verify({}, 0, rtol, None, loaders or ("python", "cpp"))
+        return verify.verify(self.directory, {"serving_default": self.signature}, options)
+
+    def messages(self, *loaders, **options):
+        return [(f.loader, f.example, f.message) for f in self.verify(*loaders, **options).failures]
+
+
+VECTOR = tf.TensorSpec([None], tf.float32, "x")
+
+
+def floats(*values):
+    return np.array(values, np.float32)
+
+
+def test_a_model_that_computes_what_is_expected_passes(tmp_path):
+    cases = [
+        ({"x": floats(1)}, {"output_0": floats(2)}),
+        ({"x": floats(2, 3)}, {"output_0": floats(4, 6)}),
+    ]
+
+    record = Model(tmp_path, lambda x: x * 2, VECTOR, cases).verify()
+
+    assert record.failures == ()
+    assert record.loaders == ("python", "cpp")
+    assert record.examples == {"serving_default": 2}
+
+
+def test_each_loader_tells_the_example_that_differs(tmp_path):
+    cases = [
+        ({"x": floats(1)}, {"output_0": floats(2)}),
+        ({"x": floats(2, 3)}, {"output_0": floats(4, 7)}),
+    ]
+    model = Model(tmp_path, lambda x: x * 2, VECTOR, cases)
+
+    told = "output_0[1] is 6.0, expected 7.0 within rtol 0.0001, atol 1e-05"
+    assert model.messages() == [("python", 1, told), ("cpp", 1, told)]
+    assert model.messages(rtol=0.5) == []
+
+
+def test_other_outputs_than_expected_are_told(tmp_path):
+    model = Model(
+        tmp_path,
+        lambda x: {"a": x, "b": x},
+        VECTOR,
+        [({"x": floats(1)}, {"a": floats(1), "c": floats(1)})],
+    )
+
+    assert model.messages("cpp") == [("cpp", 0, "returns a, b; expected a, c")]
+
+
+@pytest.mark.parametrize("output", ["y", "x"])
+def test_a_batch_that_comes_out_other_than_it_went_in_is_told(tmp_path, output):
+    spec = {"dtype": "float32", "shape": ["batch"]}
+    model = Model(
+        tmp_path,
+        lambda x: {output: x[:1]},
+        VECTOR,
+        [({"x": floats(1)}, {output: floats(1)}), ({"x": floats(1, 2, 3)}, {output: floats(1)})],
+        {"x": spec},
+        {output: spec},
+    )
+
+    told = f"dim 'batch' is 3 in input x and 1 in output {output}"
+    assert model.messages() == [("python", 1, told), ("cpp", 1, told)]
+
+
+def test_an_example_that_fails_is_a_failure_and_the_next_one_runs(tmp_path):
+    def positive(x):
+        tf.debugging.assert_positive(x, message="only more than nothing")
+        return x
+
+    cases = [
+        ({"x": floats(-1)}, {"output_0": floats(-1)}),
+        ({"x": floats(1)}, {"output_0": floats(2)}),
+    ]
+    messages = Model(tmp_path, positive, VECTOR, cases).messages()
+
+    assert [(loader, example) for loader, example, _ in messages] == [
+        ("python", 0), ("python", 1), ("cpp", 0), ("cpp", 1),
+    ]  # fmt: skip
+    assert messages[0][2].startswith("fails: InvalidArgumentError: ")
+    assert messages[2][2].startswith("fails: LoaderError: ")
+    assert "only more than nothing" in messages[2][2]
+
+
+@pytest.fixture
+def scaler(tmp_path):
+    factor = tf.Variable(2.0)
+    return Model(
+        tmp_path,
+        lambda x: x * factor,
+        VECTOR,
+        [({"x": floats(3)}, {"output_0": floats(6)})],
+        factor=factor,
+    )
+
+
+def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(
+    scaler, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(load, "_library", lambda: tmp_path / "libtensorflow_cc.so.2")
+
+    record = scaler.verify()
+    (data,) = (scaler.directory / "variables").glob("variables.data*")
+    data.write_bytes(data.read_bytes()[:2])
+
+    assert (record.loaders, record.failures) == (("python", "session"), ())
+    assert [failure.loader for failure in scaler.verify().failures] == ["python", "session"]
+
+
+@pytest.fixture(params=["a[b]", "a*", "a?", "a\\b"])
+def moved(scaler, request, tmp_path_factory):
+    """A model that was moved to where TensorFlow takes its path for a pattern."""
+    place = tmp_path_factory.mktemp("moved") / request.param / "1"
+    scaler.directory = shutil.copytree(scaler.directory, place)
+    return scaler
+
+
+def test_a_model_passes_where_its_path_is_a_pattern_too(moved, monkeypatch):
+    other = shutil.copytree(
+        moved.directory, moved.directory.parent.with_name("ab") / "1"
+    )  # what each pattern matches
+    (data,) = (other / "variables").glob("variables.data*")
+    data.write_bytes(np.float32(7).tobytes())
+    record = moved.verify()
+    monkeypatch.chdir(moved.directory.parent.parent)
+    moved.directory = moved.directory.relative_to(Path.cwd())
+
+    assert (record.loaders, record.failures) == (("python", "cpp"), ())
+    assert moved.verify() == record
+
+
+def test_a_model_whose_path_is_a_pattern_is_told_by_it(moved):
+    (data,) = (moved.directory / "variables").glob("variables.data*")
+    data.unlink()
+
+    failures = moved.verify().failures
+
+    assert [failure.loader for failure in failures] == ["python", "cpp"]
+    assert all(f"{moved.directory}/variables/variables" in failure.message for failure in failures)
+
+
+def test_a_temporary_directory_whose_path_is_a_pattern_is_passed_by(moved, tmp_path, monkeypatch):
+    (tmp_path / "t[m]p").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t[m]p"))
+
+    assert moved.verify().failures == ()
+
+
+def test_missing_variables_are_a_failure_of_each_loader(scaler):
+    for path in (scaler.directory / "variables").iterdir():
+        path.unlink()
+    (scaler.directory / "variables").rmdir()
+
+    failures = scaler.verify().failures
+
+    assert [failure.loader for failure in failures] == ["python", "cpp"]
+    assert failures[0].message.startswith("cannot load it: ")
+    assert (
+        "factor" in failures[1].message
+        or "Variable" in failures[1].message
+        or "variable" in failures[1].message
+    )
+
+
+def test_variables_that_are_cut_short_are_a_failure_of_each_loader(scaler):
+    (data,) = (scaler.directory / "variables").glob("variables.data*")
+    data.write_bytes(data.read_bytes()[:2])
+
+    failures = scaler.verify().failures
+
+    assert [failure.loader for failure in failures] == ["python", "cpp"]
+    assert all(failure.message.startswith("cannot load it: ") for failure in failures)
+
+
+def test_an_asset_that_was_edited_is_a_failure(tmp_path):
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("a\nb\n")
+    index, line = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(str(vocabulary), tf.string, line, tf.int64, index), -1
+    )
+    words = np.array([b"a", b"b"], dtype=object)
+    model = Model(
+        tmp_path / "saved",
+        table.lookup,
+        tf.TensorSpec([None], tf.string, "x"),
+        [({"x": words}, {"output_0": np.array([0, 1])})],
+        table=table,
+    )
+    assert model.messages() == []
+
+    (model.directory / "assets" / "words.txt").write_text("a\nc\n")
+
+    told = "output_0[1] is -1, expected 1 exactly"
+    assert model.messages() == [("python", 0, told), ("cpp", 0, told)]
