@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from smdecl.errors import ConfigError, Problem
-from smdecl.exporting import build
+from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.specs import find_method
 
 _SHARDING = "experimental_sharding_callback"
@@ -105,7 +105,7 @@ def _check_aliases(
 
 
 def _sharding(node: dict[str, Any]) -> Any:
-    callback = build.instantiate(node, ("options", _SHARDING))
+    callback = instantiate(node, ("options", _SHARDING))
     if not isinstance(callback, tf.train.experimental.ShardingCallback):
         made = f"{node['_target_']} made a {type(callback).__name__}"
         takes = "takes a tf.train.experimental.ShardingCallback"

@@ -1,42 +1,43 @@
-"""Says why `smdecl.models.load_keras` cannot load a whole model, and what a config can do about it."""
+"""Explains why `smdecl.models.load_keras` cannot load a whole model."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
-from typing import Any
 
 from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.errors import ConfigError, KeyPath, Problem, SmdeclError
 from smdecl.exporting import keras_errors, user_code
+from smdecl.exporting.types import ConfigNode
 
 _NAME = LOAD_KERAS.rpartition(".")[2]
 
 
-def failure(
-    path: KeyPath, node: Mapping[str, Any], error: BaseException
-) -> SmdeclError:
-    """Returns what to raise if a node that names `load_keras` fails.
+def failure(path: KeyPath, node: ConfigNode, error: BaseException) -> SmdeclError:
+    """Returns the error to raise if a node whose target is `load_keras` fails.
 
     Args:
-        path: Of the node in the config.
+        path: The key of the node.
         node: The target and its arguments.
-        error: What Keras raised, or code of the project that it called, such as that of a layer.
+        error: What Keras raised, or code of the project that Keras called, such as a layer.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    if any(
-        user_code.is_users(frame.filename) and frame.name != _NAME for frame in frames
-    ):
-        return user_code.failure(path, f"building {LOAD_KERAS}", error)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.name != _NAME and user_code.is_users(frame.filename):
+            return user_code.failure(path, f"building {LOAD_KERAS}", error)
     return ConfigError(Problem((*path, "path"), _message(node, error)))
 
 
-def _message(node: Mapping[str, Any], error: BaseException) -> str:
-    file = repr(node.get("path", next(iter(node.get("_args_", ())), None)))
-    if unknown := keras_errors.unknown(error):
-        expected = f"expected it in custom_objects, as {{_target_: {unknown.target}, _partial_: true}}"
-        return f"{file} holds the {unknown.kind} {unknown.name!r}, which Keras does not know; {expected}"
+def _message(node: ConfigNode, error: BaseException) -> str:
+    positional = [*node.get("_args_", ()), None]
+    file = repr(node.get("path", positional[0]))
+    unknown = keras_errors.unknown(error)
+    if unknown:
+        found = f"the {unknown.kind} {unknown.name!r}, which Keras does not know"
+        entry = f"{{_target_: {unknown.target}, _partial_: true}}"
+        return f"{file} contains {found}; expected it in custom_objects, as {entry}"
     if keras_errors.holds_code(error):
-        expected = "expected a layer class of the project in its place, or a _target_ that builds the model"
-        return f"{file} holds {keras_errors.CODE}; {expected}, with its weights in the format keras_weights"
-    return f"{file} cannot be read: {user_code.summary(error)}"
+        expected = (
+            "expected a layer class of the project instead, or a _target_ that builds"
+            " the model, with its weights in the format keras_weights"
+        )
+        return f"{file} contains {keras_errors.CODE}; {expected}"
+    return f"cannot read {file}: {user_code.summary(error)}"

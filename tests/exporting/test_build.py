@@ -1,4 +1,4 @@
-"""From a config to a live object: seeds, arguments, and what is said where it cannot be built."""
+"""Building a live object from a config: seeds, arguments, and the errors if it cannot be built."""
 
 import random
 
@@ -34,7 +34,7 @@ def test_the_seed_decides_what_random_initialisers_make(net):
     assert served(first, x=x)["output_0"].tolist() != served(other, x=x)["output_0"].tolist()
 
 
-def test_the_seed_reaches_pythons_and_numpys_and_tensorflows_generators(net):
+def test_the_seed_applies_to_the_generators_of_python_numpy_and_tensorflow(net):
     net.write(
         "mynet.py",
         "import random\nimport numpy as np\nimport tensorflow as tf\nfrom smdecl.models import Scaler\n"
@@ -68,75 +68,77 @@ def test_the_seed_reaches_pythons_and_numpys_and_tensorflows_generators(net):
     )
 
 
-# A node, and what is wrong with it by the keys below it.
+# A node, and its problems by key.
 UNFIT = [
     (
         "{_target_: mynet.Net, units: 1, scal: 2}",
         {
-            "model.scal": "Net takes no argument 'scal'; takes units, bias, scale, inner; did you mean 'scale'?"
+            "model.scal": "unknown argument 'scal' of Net; expected one of units, bias, scale, inner; did you mean 'scale'?"
         },
     ),
-    ("{_target_: mynet.Net}", {"model.units": "is missing: Net needs the argument 'units'"}),
+    ("{_target_: mynet.Net}", {"model.units": "missing required argument 'units' of Net"}),
     (
         "{_target_: mynet.Net, unitz: 1}",
         {
-            "model.unitz": "Net takes no argument 'unitz'; takes units, bias, scale, inner; did you mean 'units'?",
-            "model.units": "is missing: Net needs the argument 'units'",
+            "model.unitz": "unknown argument 'unitz' of Net; expected one of units, bias, scale, inner; did you mean 'units'?",
+            "model.units": "missing required argument 'units' of Net",
         },
     ),
     (
         "{_target_: mynet.Nothing, x: 1}",
-        {"model.x": "Nothing takes no argument 'x'; takes no arguments"},
+        {"model.x": "unknown argument 'x' of Nothing; expected none"},
     ),
     (
         "{_target_: mynet.Net, _args_: [1, 2, 3]}",
-        {"model._args_": "Net takes at most 2 positional; got 3"},
+        {"model._args_": "Net accepts at most 2 positional arguments, got 3"},
     ),
     (
         "{_target_: mynet.Net, _args_: [1], units: 2}",
-        {"model.units": "Net is given 'units' in _args_ already"},
+        {"model.units": "duplicate argument 'units' of Net; _args_ sets it already"},
     ),
     (
         "{_target_: mynet.Net, _args_: []}",
-        {"model.units": "is missing: Net needs the argument 'units'"},
+        {"model.units": "missing required argument 'units' of Net"},
     ),
     (
         "{_target_: mynet.ByPosition}",
-        {"model._args_": "is missing: ByPosition needs 'units' by position"},
+        {
+            "model._args_": "missing required argument 'units' of ByPosition, which is positional-only"
+        },
     ),
     (
         "{_target_: mynet.ByPosition, units: 1}",
         {
-            "model.units": "ByPosition takes no argument 'units'; takes no arguments",
-            "model._args_": "is missing: ByPosition needs 'units' by position",
+            "model.units": "unknown argument 'units' of ByPosition; expected none",
+            "model._args_": "missing required argument 'units' of ByPosition, which is positional-only",
         },
     ),
     (
         "{_target_: mynet.Net, units: 1, inner: [{deep: {_target_: mynet.make, unit: 2}}]}",
         {
-            "model.inner[0].deep.unit": "make takes no argument 'unit'; takes units, kind; did you mean 'units'?"
+            "model.inner[0].deep.unit": "unknown argument 'unit' of make; expected one of units, kind; did you mean 'units'?"
         },
     ),
     (
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _partial_: 3}}",
-        {"model.inner._partial_": "got 3; takes true or false"},
+        {"model.inner._partial_": "expected true or false, got 3"},
     ),
     (
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _recursive_: maybe}}",
-        {"model.inner._recursive_": "got 'maybe'; takes true or false"},
+        {"model.inner._recursive_": "expected true or false, got 'maybe'"},
     ),
     (
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _convert_: every}}",
-        {"model.inner._convert_": "got 'every'; takes none, partial, object or all"},
+        {"model.inner._convert_": "expected one of none, partial, object, all, got 'every'"},
     ),
     (
         "{_target_: mynet.Net, units: 1, inner: {_target_: mynet.Net, _args_: abc}}",
-        {"model.inner._args_": "got 'abc'; takes a list"},
+        {"model.inner._args_": "expected a list, got 'abc'"},
     ),
 ]
 
 
-def test_arguments_that_a_target_does_not_take_are_told_with_those_that_it_takes(net):
+def test_unknown_arguments_of_a_target_are_reported_with_the_known_ones(net):
     conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{', '.join(node for node, _ in UNFIT)}]}}")
 
     expected = {}
@@ -146,7 +148,7 @@ def test_arguments_that_a_target_does_not_take_are_told_with_those_that_it_takes
     assert problems(net, "model=mine") == expected
 
 
-def test_arguments_by_name_and_by_position_are_taken(net):
+def test_arguments_are_accepted_by_name_and_by_position(net):
     nodes = [
         "{_target_: mynet.Net, units: 1, scale: 2}",
         "{_target_: mynet.Net, _args_: [1, 2]}",
@@ -161,7 +163,7 @@ def test_arguments_by_name_and_by_position_are_taken(net):
     assert described(net, "model=mine").class_name == "mynet.Net"
 
 
-def test_problems_of_all_targets_are_told_at_once(net):
+def test_the_problems_of_all_targets_are_reported_at_once(net):
     conf(
         net,
         "{_target_: mynet.Net, inner: [{_target_: mynet.Ne}, {_target_: mynet.CONSTANT}, {_target_: json.load}]}",
@@ -170,22 +172,22 @@ def test_problems_of_all_targets_are_told_at_once(net):
 
     conf(net, "{_target_: mynet.Net, inner: [{_target_: mynet.Ne}, {_target_: mynet.CONSTANT}]}")
     assert problems(net, "model=mine") == {
-        "model.units": "is missing: Net needs the argument 'units'",
-        "model.inner[0]._target_": "'mynet' has no 'Ne'; did you mean 'Net'?",
-        "model.inner[1]._target_": "'mynet.CONSTANT' is int, which cannot be called",
+        "model.units": "missing required argument 'units' of Net",
+        "model.inner[0]._target_": "'mynet' has no attribute 'Ne'; did you mean 'Net'?",
+        "model.inner[1]._target_": "expected a class or function, but 'mynet.CONSTANT' is of type int",
     }
 
 
-def test_a_class_that_is_not_there_is_told_with_the_nearest_that_is(net):
+def test_a_missing_class_is_reported_with_the_nearest_name(net):
     net.write("mypackage/__init__.py", "")
     net.write("mypackage/own.py", NET)
     messages = {
-        "mynet.Nett": "'mynet' has no 'Nett'; did you mean 'Net'?",
-        "mynet.Net.zzz": "'mynet.Net' has no 'zzz'",
-        "mynet.sub.Net": "'mynet' has no 'sub'",
-        "mypackage.sub.Net": "'mypackage' has no 'sub'",
-        "mypackage.own.Nett": "'mypackage.own' has no 'Nett'; did you mean 'Net'?",
-        "keras.layers.Dens": "'keras.layers' has no 'Dens'; did you mean 'Dense'?",
+        "mynet.Nett": "'mynet' has no attribute 'Nett'; did you mean 'Net'?",
+        "mynet.Net.zzz": "'mynet.Net' has no attribute 'zzz'",
+        "mynet.sub.Net": "'mynet' has no attribute 'sub'",
+        "mypackage.sub.Net": "'mypackage' has no attribute 'sub'",
+        "mypackage.own.Nett": "'mypackage.own' has no attribute 'Nett'; did you mean 'Net'?",
+        "keras.layers.Dens": "'keras.layers' has no attribute 'Dens'; did you mean 'Dense'?",
     }
     nodes = ", ".join(f"{{_target_: {target}}}" for target in messages)
     conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{nodes}]}}")
@@ -193,7 +195,7 @@ def test_a_class_that_is_not_there_is_told_with_the_nearest_that_is(net):
     assert list(problems(net, "model=mine").values()) == list(messages.values())
 
 
-def test_a_class_in_a_submodule_that_nobody_has_imported_is_found(net):
+def test_a_class_in_a_submodule_that_is_not_imported_yet_is_found(net):
     net.write("mypackage/__init__.py", "")
     net.write("mypackage/deep/own.py", NET)
 
@@ -239,20 +241,20 @@ def test_a_module_that_fails_while_it_is_imported_shows_the_users_own_lines(net)
         ),
     ],
 )
-def test_other_ways_of_a_module_to_fail_are_told_as_its_own(net, code, message):
+def test_other_failures_of_a_module_are_reported_as_its_own(net, code, message):
     net.write("broken.py", code)
 
     assert message in problems(net, "model._target_=broken.Net", kind=ModelError)["model._target_"]
 
 
-def test_a_module_that_exits_while_it_is_imported_is_told(net):
+def test_a_module_that_exits_while_it_is_imported_is_reported(net):
     net.write("broken.py", "raise SystemExit(7)\n")
 
     with pytest.raises(ModelError, match=r"SystemExit|exit"):
         net.export("model._target_=broken.Net")
 
 
-def test_a_constructor_that_fails_is_told_by_its_own_key_and_lines(net):
+def test_a_failing_constructor_is_reported_with_its_key_and_lines(net):
     conf(
         net,
         "{_target_: mynet.Net, units: 1, inner: [{x: 1}, {y: {_target_: mynet.Broken, units: 2}}]}",
@@ -274,31 +276,31 @@ def test_a_constructor_that_fails_is_told_by_its_own_key_and_lines(net):
         (
             "{_target_: mynet.Plain}",
             "model._target_",
-            "mynet.Plain made a Plain, which TensorFlow cannot track; takes",
+            "any other Trackable, got a Plain from mynet.Plain",
         ),
         (
             "{_target_: mynet.make_nothing}",
             "model._target_",
-            "mynet.make_nothing made a NoneType, which TensorFlow",
+            "got a NoneType from mynet.make_nothing",
         ),
         (
             "{_target_: keras.activations.relu, x: 1.0}",
             "model._target_",
-            "which TensorFlow cannot track; takes a tf.",
+            "expected a tf.Module, a Keras model",
         ),
         (
             "{_target_: mynet.make, _partial_: true}",
             "model._partial_",
-            "got true, so nothing is built; takes false",
+            "expected false for the model, got true, which",
         ),
         (
             "{_target_: mynet.Net, _partial_: true}",
             "model._partial_",
-            "got true, so nothing is built; takes false",
+            "expected false for the model, got true, which",
         ),
     ],
 )
-def test_what_tensorflow_cannot_track_is_told(net, model, key, message):
+def test_an_object_that_tensorflow_cannot_track_is_refused(net, model, key, message):
     conf(net, model)
 
     found = problems(net, "model=mine")
@@ -320,7 +322,7 @@ def test_lists_and_mappings_arrive_plain(net):
     assert described(net, "model=mine").class_name == "mynet.Net"
 
 
-def test_a_factory_makes_the_object(net):
+def test_a_factory_builds_the_object(net):
     conf(net, "{_target_: mynet.make, kind: Anything}")
 
     record = described(net, "model=mine")

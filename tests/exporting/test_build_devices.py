@@ -1,4 +1,4 @@
-"""Objects are built on the devices and under the strategy that the config names, or it is told why not."""
+"""Building objects on the devices and under the strategy of the config."""
 
 import pytest
 import tensorflow as tf
@@ -12,11 +12,11 @@ def net(project):
     return write_net(project)
 
 
-def test_a_device_that_is_not_here_is_told_with_those_that_are(net):
+def test_an_unavailable_device_is_reported_with_the_available_ones(net):
     found = problems(net, "devices.visible=[CPU:0,GPU:7]")
 
     assert list(found) == ["devices.visible[1]"]
-    assert found["devices.visible[1]"].startswith("no device 'GPU:7' here; takes CPU:0")
+    assert found["devices.visible[1]"].startswith("no such device: 'GPU:7'; expected one of CPU:0")
 
 
 def test_the_object_is_built_on_the_device_that_the_config_names(net):
@@ -59,12 +59,10 @@ def test_variables_land_where_the_config_builds_and_traces(net):
     net.write("mynet.py", LAZY)
 
     overrides = ["model._target_=mynet.Net", "devices.build=/CPU:0", "devices.trace=/CPU:1"]
-    release = net.export(*overrides, "audit=strict")  # that no node is pinned, the audit sees
+    release = net.export(*overrides, "audit=strict")  # the audit checks that no node is pinned
 
     assert served(release, x=1.0)["output_0"] == 3.0
-    with pytest.raises(
-        VerificationError
-    ) as error:  # what it would pin, the process that verifies does not have
+    with pytest.raises(VerificationError) as error:  # the verifying process lacks the pinned device
         net.export(*overrides, "options.experimental_variable_policy=save_variable_devices")
     assert "operation traced/Read/ReadVariableOp" in str(error.value)
     assert "device:CPU:1 but available devices are" in str(error.value)
@@ -74,11 +72,13 @@ def test_variables_land_where_the_config_builds_and_traces(net):
 @pytest.mark.parametrize(
     "device", ["/GPU:9", "/device:GPU:9", "/job:localhost/device:CPU:2", "CPU:3"]
 )
-def test_a_device_to_build_or_trace_on_must_be_here(net, key, device):
+def test_a_device_to_build_or_trace_on_must_be_available(net, key, device):
     found = problems(net, f"devices.{key}={device}")
 
     assert list(found) == [f"devices.{key}"]
-    assert found[f"devices.{key}"].startswith(f"no device {device!r} here; takes /device:CPU:0")
+    assert found[f"devices.{key}"].startswith(
+        f"no such device: {device!r}; expected one of /device:CPU:0"
+    )
 
 
 def test_the_object_is_built_under_the_strategy_that_the_config_names(net):
@@ -101,25 +101,27 @@ def test_the_object_is_built_under_the_strategy_that_the_config_names(net):
 @pytest.mark.parametrize(
     "target", ["MirroredStrategy, devices: ['/gpu:0']", "OneDeviceStrategy, device: '/gpu:0'"]
 )
-def test_a_device_of_a_strategy_must_be_here(net, target):
+def test_a_device_of_a_strategy_must_be_available(net, target):
     found = problems(net, f"devices.strategy={{_target_: tensorflow.distribute.{target}}}")
 
-    assert found == {"devices.strategy": "no device '/device:GPU:0' here; takes /device:CPU:0"}
-
-
-def test_a_strategy_that_is_none_is_told(net):
-    found = problems(net, "devices.strategy={_target_: mynet.Net, units: 1}")
-
     assert found == {
-        "devices.strategy._target_": "mynet.Net made a Net; takes a tf.distribute.Strategy"
+        "devices.strategy": "no such device: '/device:GPU:0'; expected one of /device:CPU:0"
     }
 
 
-def test_a_build_device_beside_a_strategy_is_not_passed_over(net):
+def test_a_target_that_builds_no_strategy_is_refused(net):
+    found = problems(net, "devices.strategy={_target_: mynet.Net, units: 1}")
+
+    assert found == {
+        "devices.strategy._target_": "expected a tf.distribute.Strategy, got a Net from mynet.Net"
+    }
+
+
+def test_a_build_device_together_with_a_strategy_is_refused(net):
     found = problems(net, "devices=mirrored", "devices.build=/device:CPU:0")
 
     assert found == {
-        "devices.build": "got '/device:CPU:0'; takes null beside devices.strategy, which places variables by itself"
+        "devices.build": "expected null, got '/device:CPU:0': devices.strategy decides where variables are placed"
     }
 
 
@@ -157,7 +159,7 @@ class Summed(tf.Module):
 
 
 @pytest.mark.parametrize(("policy", "replicas"), [("null", 0), ("expand_distributed_variables", 2)])
-def test_what_is_built_over_several_devices_is_served_on_one(net, policy, replicas):
+def test_a_model_built_on_several_devices_is_served_on_one(net, policy, replicas):
     net.write("mynet.py", MIRRORED)
     strategy = "{_target_: tensorflow.distribute.MirroredStrategy, devices: ['CPU:0', 'CPU:1']}"
 
@@ -181,7 +183,7 @@ def test_what_is_built_over_several_devices_is_served_on_one(net, policy, replic
         assert served(release, x=2.0)["output_0"] == 6
 
 
-def test_what_is_aggregated_when_it_is_read_is_served_without_a_strategy(net):
+def test_variables_that_are_aggregated_on_read_are_served_without_a_strategy(net):
     net.write("mynet.py", MIRRORED)
 
     release = net.export(
@@ -198,4 +200,4 @@ def test_what_is_aggregated_when_it_is_read_is_served_without_a_strategy(net):
     )
     assert (
         served(release, x=2.0)["output_0"] == 14
-    )  # 2 by the mean, and the sum of what both replicas begin with
+    )  # 2 times the mean, plus the sum of both replicas

@@ -192,30 +192,29 @@ def test_a_variable_without_a_value_is_told(project):
     ]
 
 
-def test_an_attribute_that_saved_models_reserve_is_told(project):
+def test_an_attribute_with_a_reserved_name_is_refused(project):
     problems, _ = refused(project, "Signatures", ConfigError)
 
     assert problems == [
-        "model._target_: mynet.Signatures has an attribute 'signatures' of its own, which SavedModels reserve; call it"
-        " otherwise"
+        "model._target_: mynet.Signatures has an attribute 'signatures', a name that SavedModels reserve; rename it"
     ]
 
 
-def test_what_cannot_be_tracked_is_told(project):
+def test_an_untrackable_object_is_refused(project):
     problems, _ = refused(project, "Plain", ConfigError)
 
     assert problems == [
-        "model._target_: mynet.Plain made a Plain, which TensorFlow cannot track; takes a tf.Module, a Keras model, a"
-        " tf.train.Checkpoint or another Trackable"
+        "model._target_: expected a tf.Module, a Keras model, a tf.train.Checkpoint or any other"
+        " Trackable, got a Plain from mynet.Plain"
     ]
 
 
-def test_graph_mode_is_told(project):
+def test_graph_mode_is_refused(project):
     problems, _ = refused(project, "Graph", ModelError)
 
     assert problems == [
-        "model._target_: its code switched eager execution off; takes a model of TensorFlow 2, without tf.compat.v1's"
-        " switches"
+        "model._target_: its code disables eager execution; expected a TensorFlow 2 model that calls no switches of"
+        " tf.compat.v1"
     ]
 
 

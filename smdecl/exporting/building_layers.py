@@ -1,0 +1,70 @@
+"""Creates the variables of Keras models that create them on their first call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from smdecl.config.settings import Signature
+from smdecl.exporting import keras_models, keras_state, user_code
+from smdecl.exporting.specs import (
+    argument_problems,
+    arguments,
+    find_method,
+    type_spec,
+)
+from smdecl.exporting.types import GenericFunction, Method, Trackable
+
+
+def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
+    """Traces an unbuilt Keras model once by the declared specs, so that its variables exist.
+
+    Weights can only be restored into existing variables. Calling the model with an example instead
+    would fix its batch size.
+
+    Raises:
+        ModelError: If the model's code fails.
+    """
+    if not keras_models.is_model(obj):
+        return
+    for key, signature in signatures.items():
+        if obj.built:
+            return
+        method = find_method(obj, signature.method)
+        if method is None or not _accepts(method, signature):
+            continue
+        try:
+            _trace_once(obj, method, signature)
+        except Exception as error:
+            path = ("signatures", key)
+            doing = f"calling {signature.method}"
+            raise user_code.failure(path, doing, error) from error
+
+
+def _trace_once(obj: Trackable, method: Method, signature: Signature) -> None:
+    positional, keywords = arguments(method, signature.inputs or {}, type_spec)
+    try:
+        _wrapped(method).get_concrete_function(*positional, **keywords)
+    except Exception:
+        if not keras_state.rederive(obj):
+            raise
+        _wrapped(method).get_concrete_function(*positional, **keywords)
+    keras_state.rederive(obj)
+
+
+def _wrapped(method: Method) -> GenericFunction:
+    """Wraps a method in a new `tf.function`.
+
+    The method's own `tf.function` must be traced after its variables exist, so it gets no trace here.
+    """
+    own_specs = getattr(method, "input_signature", None)
+    is_function = isinstance(method, tf.types.experimental.GenericFunction)
+    return tf.function(method, input_signature=own_specs, autograph=not is_function)
+
+
+def _accepts(method: Method, signature: Signature) -> bool:
+    """Returns True if a method can be called with the declared inputs; otherwise tracing reports it."""
+    if signature.inputs is None:
+        return getattr(method, "input_signature", None) is not None
+    return not argument_problems((), "", method, signature.inputs)

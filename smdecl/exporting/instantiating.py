@@ -1,0 +1,66 @@
+"""Builds the object that a node of the config describes by `_target_` and its arguments."""
+
+from __future__ import annotations
+
+import re
+
+import hydra.utils
+from hydra.errors import InstantiationException
+
+from smdecl.config.frameworks import LOAD_KERAS
+from smdecl.errors import KeyPath
+from smdecl.exporting import unloadable, user_code
+from smdecl.exporting.types import ConfigNode, PythonValue
+
+_FULL_KEY = re.compile(r"full_key: (\S+)\s*$")
+_KEY_PARTS = re.compile(r"[^.\[\]]+")
+
+
+def instantiate(node: ConfigNode, path: KeyPath) -> PythonValue:
+    """Builds the object of a node whose targets were checked.
+
+    Args:
+        node: The target and its arguments.
+        path: The key of the node.
+
+    Raises:
+        ModelError: If the target raises an error.
+        ConfigError: If the target is `load_keras` and the file cannot be loaded.
+    """
+    try:
+        # TensorFlow and Keras accept no OmegaConf containers, so plain lists and dicts are the default.
+        return hydra.utils.instantiate({"_convert_": "all", **node})
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        place, failed = _failed_node(node, path, str(error))
+        target = failed["_target_"]
+        if target == LOAD_KERAS:
+            raise unloadable.failure(place, failed, cause) from cause
+        raise user_code.failure(place, f"building {target}", cause) from cause
+
+
+def _failed_node(
+    node: ConfigNode, path: KeyPath, message: str
+) -> tuple[KeyPath, ConfigNode]:
+    """Returns the key and the node of the target that failed: `node` itself or one inside it.
+
+    Args:
+        node: The outermost node.
+        path: Its key.
+        message: Hydra's message, which ends with the key of the failed node below `node`.
+    """
+    full_key = _FULL_KEY.search(message)
+    parts = _KEY_PARTS.findall(full_key.group(1)) if full_key else []
+    place = path
+    found: PythonValue = node
+    failed = node
+    for part in parts:
+        key = int(part) if isinstance(found, list) else part
+        try:
+            found = found[key]
+        except (LookupError, TypeError):  # a key that itself contains a dot
+            break
+        place = (*place, key)
+        if isinstance(found, dict) and "_target_" in found:
+            failed = found
+    return place, failed
