@@ -45,6 +45,7 @@ from smdecl.release import (
     seals,
     signing,
 )
+from smdecl.release.publisher import Newest, Publisher
 from smdecl.release.seals import Seal
 from smdecl.savedmodel.records import Finding, SignatureRecord, VerificationRecord
 
@@ -112,15 +113,9 @@ def export(
         config = check.check(composition, project)
         options = config.publish
         _require_ours(options)
-        # Both publish by functions of the same names.
-        publisher: Any = (
-            publish_remote
-            if publish_remote.is_remote(config.export_dir)
-            else publish_local
-        )
-        base = publisher.place(config.export_dir, subdirectory)
-        publisher.refuse_early(base, options)
-        with publisher.stage(base, options) as stage:
+        publisher = _publisher(config, subdirectory)
+        publisher.refuse_early()
+        with publisher.stage() as stage:
             unpublished = make_release(config, composition, project, stage)
             directory, made, seal = (
                 unpublished.directory,
@@ -141,19 +136,19 @@ def export(
                         directory, config, composition, project, stage
                     )
             if options.compatible:
-                _require_compatible(made, publisher.newest(base, options, stage))
+                _require_compatible(made, publisher.newest(stage))
             digest = seal.manifest["digest"]
             if options.sign is not None:
                 seal.require()
                 with disk_errors(stage):
                     manifest.attest(directory, seal.manifest)
                     signing.sign(directory, Path(options.sign))
-            path, version = publisher.publish(directory, base, options, seal.require)
+            path, version = publisher.publish(directory, seal.require)
         if options.models_config is not None:
             with _published(path, "models_config", options.models_config):
                 # The variants of a sweep often have one name, and none is to take the place of another.
                 name = f"{config.name}-{subdirectory}" if subdirectory else config.name
-                models_config.add(Path(options.models_config), name, base)
+                models_config.add(Path(options.models_config), name, publisher.base)
         if options.run_record is not None:
             published = {
                 "name": config.name,
@@ -171,6 +166,15 @@ def export(
             problem.at(composition.locate(problem.path)) for problem in warnings
         )
         return Release(path, version, digest, made.saved.signatures, told)
+
+
+def _publisher(config: ExportConfig, subdirectory: str) -> Publisher:
+    if publish_remote.is_remote(config.export_dir):
+        base = publish_remote.below(config.export_dir, subdirectory)
+        return publish_remote.RemotePublisher(base, config.publish)
+    return publish_local.LocalPublisher(
+        Path(config.export_dir, subdirectory), config.publish
+    )
 
 
 def _require_ours(options: Publish) -> None:
@@ -288,13 +292,12 @@ def _require_reproducible(
         )
 
 
-def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
+def _require_compatible(made: Made, newest: Newest | None) -> None:
     if newest is None:
         return
     from smdecl.savedmodel import compatibility, inspection
 
-    name, directory = newest
-    _, before = inspection.load(directory)
+    _, before = inspection.load(newest.directory)
     changes = compatibility.changes(before, made.saved)
     breaking = [
         str(change) for change in changes if change.verdict == compatibility.BREAKING
@@ -303,7 +306,9 @@ def _require_compatible(made: Made, newest: tuple[str, Path] | None) -> None:
         hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
         raise ContractError(
             [
-                Problem(_COMPATIBLE, f"would break callers of {name}: {text}; {hint}")
+                Problem(
+                    _COMPATIBLE, f"would break callers of {newest.name}: {text}; {hint}"
+                )
                 for text in breaking
             ]
         )

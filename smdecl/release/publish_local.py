@@ -15,6 +15,7 @@ import platform
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from smdecl import scratch
@@ -22,6 +23,7 @@ from smdecl.config.settings import Publish
 from smdecl.errors import STAGE, ConfigError, Problem, PublishError, disk_errors
 from smdecl.files import lock, locked
 from smdecl.names import MESSAGE_FILE
+from smdecl.release.publisher import Newest, Published
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.base_path import HIGHEST, complete, versions
 
@@ -46,27 +48,103 @@ def following(known: Iterable[int]) -> int:
     return version
 
 
-def place(export_dir: str, subdirectory: str) -> Path:
-    """Returns the base path that releases land in."""
-    return Path(export_dir, subdirectory)
+@dataclass(frozen=True)
+class LocalPublisher:
+    """Publishes to a local directory; see `Publisher`.
 
-
-def refuse_early(export_dir: Path, publish: Publish) -> None:
-    """Raises where it can be known before anything is built that the version cannot be published.
-
-    Raises:
-        ConfigError: Where the base path would be the SavedModel, and is a directory that cannot be swapped.
-        PublishError: Where the version exists already and `publish.replace` is false; where no version is next.
+    Attributes:
+        base: The base path.
+        options: The version, and what becomes of the others.
     """
-    with disk_errors(export_dir):
-        if publish.version is None:
-            _require_a_place_of_its_own(export_dir)
-        if publish.version == "next":
-            following(number for number, _ in versions(export_dir))
-        elif (existing := _existing(export_dir, publish.version)) is not None:
-            if not publish.replace:
-                raise _exists(existing, publish.version)
+
+    base: Path
+    options: Publish
+
+    def refuse_early(self) -> None:
+        """Raises if the version cannot be published, as far as that is known before a build.
+
+        Raises:
+            ConfigError: If the base path would be the SavedModel, and cannot be swapped.
+            PublishError: If the version exists and `publish.replace` is false, or no version
+                follows the highest.
+        """
+        version = self.options.version
+        with disk_errors(self.base):
+            if version is None:
+                _require_a_place_of_its_own(self.base)
+            if version == "next":
+                following(number for number, _ in versions(self.base))
+                return
+            existing = _existing(self.base, version)
+            if existing is None:
+                return
+            if not self.options.replace:
+                raise _exists(existing, version)
             _require_replaceable(existing)
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Path]:
+        """Yields an empty directory to make the release in, and removes it at the end.
+
+        Raises:
+            PublishError: If the directory cannot be made.
+        """
+        parent = self.base if self.options.version is not None else self.base.parent
+        with contextlib.ExitStack() as stack:
+            with disk_errors(self.base):
+                places = [path.absolute() for path in (parent, *parent.parents)]
+                _made.update(path for path in places if not path.exists())
+                stack.callback(_remove_empty, places)
+                directory, lock = _make_stage(parent)
+            stack.callback(_remove, directory)
+            stack.callback(os.close, lock)
+            yield directory
+
+    def newest(self, _stage: Path) -> Newest | None:
+        """Returns the highest version, or the SavedModel that would be replaced; None if absent."""
+        with disk_errors(self.base):
+            if self.options.version is not None:
+                found = base_path.newest(self.base)
+            else:
+                found = self.base if (self.base / MESSAGE_FILE).is_file() else None
+        return None if found is None else Newest(str(found), found)
+
+    def publish(
+        self, directory: Path, require_unchanged: Callable[[], None] = lambda: None
+    ) -> Published:
+        """Moves a finished release into its place in one step.
+
+        Args:
+            directory: Directory of the release, below the stage.
+            require_unchanged: Called right before the release is moved; raises if its files are not
+                those that were verified.
+
+        Raises:
+            PublishError: If the version exists, or the file system refuses.
+            SmdeclError: From `require_unchanged`.
+        """
+        with disk_errors(self.base):
+            _sync(directory)
+        require_unchanged()
+        with disk_errors(self.base):
+            path, version = self._publish(directory)
+        # It is published: a server may have loaded it, and a caller that got an error would publish it twice.
+        for parent in (
+            path.parents
+        ):  # some may be new: made by this process, or by one that is not done
+            with contextlib.suppress(OSError):
+                _sync_directory(parent)
+        with contextlib.suppress(OSError):
+            if self.options.keep is not None and version is not None:
+                _retire(self.base, version, self.options.keep)
+        return Published(path, version)
+
+    def _publish(self, directory: Path) -> tuple[Path, int | None]:
+        version = self.options.version
+        if version == "next":
+            return _publish_next(directory, self.base)
+        path = _publish_as(directory, self.base, version, self.options.replace)
+        return path, version
 
 
 def _require_a_place_of_its_own(export_dir: Path) -> None:
@@ -100,19 +178,6 @@ def _existing(export_dir: Path, version: int | None) -> Path | None:
     )
 
 
-def newest(export_dir: Path, publish: Publish, _stage: Path) -> tuple[str, Path] | None:
-    """Returns the highest version that a release would stand beside, or the SavedModel that it would replace.
-
-    It is told by its name and by a directory to read it from; None where there is none.
-    """
-    with disk_errors(export_dir):
-        if publish.version is None:
-            found = export_dir if (export_dir / MESSAGE_FILE).is_file() else None
-        else:
-            found = base_path.newest(export_dir)
-    return None if found is None else (str(found), found)
-
-
 def _exists(path: Path, version: int | None) -> PublishError:
     if version is None:
         hint = "takes an empty or a new directory, or publish.replace=true where it is a SavedModel to swap"
@@ -125,25 +190,6 @@ def _exists(path: Path, version: int | None) -> PublishError:
             ("publish", "version"), f"version {version} exists: {str(path)!r}; {hint}"
         )
     )
-
-
-@contextlib.contextmanager
-def stage(export_dir: Path, publish: Publish) -> Iterator[Path]:
-    """Yields an empty directory to make the release in; whatever is left of it in the end is removed.
-
-    Raises:
-        PublishError: Where the directory cannot be made.
-    """
-    parent = export_dir if publish.version is not None else export_dir.parent
-    with contextlib.ExitStack() as stack:
-        with disk_errors(export_dir):
-            places = [path.absolute() for path in (parent, *parent.parents)]
-            _made.update(path for path in places if not path.exists())
-            stack.callback(_remove_empty, places)
-            directory, lock = _make_stage(parent)
-        stack.callback(_remove, directory)
-        stack.callback(os.close, lock)
-        yield directory
 
 
 def _make_stage(parent: Path) -> tuple[Path, int]:
@@ -203,46 +249,6 @@ def _sweep(parent: Path) -> None:
             _remove(aside)
         else:
             aside.rename(target)
-
-
-def publish(
-    directory: Path,
-    export_dir: Path,
-    options: Publish,
-    require_unchanged: Callable[[], None] = lambda: None,
-) -> tuple[Path, int | None]:
-    """Moves a finished stage into its place and returns its path and version.
-
-    Args:
-        directory: Of the release.
-        export_dir: The base path.
-        options: The version, and what becomes of the others.
-        require_unchanged: Called right before the release is moved; raises if it is not what was verified.
-
-    Raises:
-        PublishError: Where the version exists, or the file system refuses.
-        SmdeclError: Of `require_unchanged`.
-    """
-    with disk_errors(export_dir):
-        _sync(directory)
-    require_unchanged()
-    with disk_errors(export_dir):
-        version: int | None
-        if options.version == "next":
-            path, version = _publish_next(directory, export_dir)
-        else:
-            path, version = (
-                _publish_as(directory, export_dir, options.version, options.replace),
-                options.version,
-            )
-    # It is published: a server may have it by now, and a caller that is told otherwise would publish it twice.
-    for parent in path.parents:  # this process has made some of those above it, or another one has, and is not done
-        with contextlib.suppress(OSError):
-            _sync_directory(parent)
-    with contextlib.suppress(OSError):
-        if options.keep is not None and version is not None:
-            _retire(export_dir, version, options.keep)
-    return path, version
 
 
 def _retire(export_dir: Path, published: int, keep: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from smdecl.errors import ConfigError, Problem, PublishError, SmdeclError
 from smdecl.names import MESSAGE_FILE
 from smdecl.release import manifest
 from smdecl.release.publish_local import following
+from smdecl.release.publisher import Newest, Published
 from smdecl.savedmodel.base_path import version_of
 
 _FIRST, _LAST = manifest.FILE, MESSAGE_FILE
@@ -30,64 +32,90 @@ def is_remote(export_dir: str) -> bool:
     return "://" in export_dir
 
 
-def place(export_dir: str, subdirectory: str) -> str:
-    """Returns the URL that releases land below."""
+def below(export_dir: str, subdirectory: str) -> str:
+    """Returns the URL of a subdirectory; without one, that of the base path itself."""
     return "/".join(part for part in (export_dir.rstrip("/"), subdirectory) if part)
 
 
-@contextlib.contextmanager
-def stage(_export_dir: str, _publish: Publish) -> Iterator[Path]:
-    """Yields an empty local directory to make the release in; it is removed in the end."""
-    with scratch.directory() as directory:
-        yield directory
+@dataclass(frozen=True)
+class RemotePublisher:
+    """Uploads to an object store; see `Publisher`.
 
-
-def refuse_early(export_dir: str, publish: Publish) -> None:
-    """Raises where it can be known before anything is built that the release cannot be uploaded.
-
-    Raises:
-        ConfigError: Where there is no driver for the store, or the config asks for what a store cannot do.
-        PublishError: Where the store refuses, or the version exists.
-    """
-    for key in ("replace", "keep"):
-        if value := getattr(publish, key):
-            takes = "takes a local base path: a store can neither swap nor retire a version in one step"
-            raise ConfigError(
-                Problem(
-                    ("publish", key), f"got {value!r} beside {export_dir!r}; {takes}"
-                )
-            )
-    files, base = _open(export_dir)
-    with _store_errors(export_dir):
-        _target(files, base, publish)
-
-
-def publish(
-    directory: Path,
-    export_dir: str,
-    options: Publish,
-    require_unchanged: Callable[[], None] = lambda: None,
-) -> tuple[str, int | None]:
-    """Uploads a finished release and returns its URL and version.
-
-    Args:
-        directory: Of the release.
-        export_dir: The base path.
+    Attributes:
+        base: The URL of the base path.
         options: The version.
-        require_unchanged: Called before the first and before the last file is uploaded; raises if the release is not
-            what was verified.
-
-    Raises:
-        PublishError: Where the store refuses, or the version exists; what was uploaded is removed then.
-        SmdeclError: Of `require_unchanged`.
     """
-    require_unchanged()
-    files, base = _open(export_dir)
-    with _store_errors(export_dir):
-        for _ in range(_RETRIES if options.version == "next" else 0):
-            with contextlib.suppress(_TakenError):
-                return _publish(files, base, directory, options, require_unchanged)
-        return _publish(files, base, directory, options, require_unchanged)
+
+    base: str
+    options: Publish
+
+    def refuse_early(self) -> None:
+        """Raises if the release cannot be uploaded, as far as that is known before a build.
+
+        Raises:
+            ConfigError: If the store has no driver, or the config asks for what a store cannot do.
+            PublishError: If the store refuses, or the version exists.
+        """
+        for key in ("replace", "keep"):
+            if value := getattr(self.options, key):
+                takes = "takes a local base path: a store can neither swap nor retire a version in one step"
+                raise ConfigError(
+                    Problem(
+                        ("publish", key), f"got {value!r} beside {self.base!r}; {takes}"
+                    )
+                )
+        files, base = _open(self.base)
+        with _store_errors(self.base):
+            _target(files, base, self.options)
+
+    @contextlib.contextmanager
+    def stage(self) -> Iterator[Path]:
+        """Yields an empty local directory to make the release in, and removes it at the end."""
+        with scratch.directory() as directory:
+            yield directory
+
+    def newest(self, stage: Path) -> Newest | None:
+        """Downloads the graph of the highest version; returns None if there is no version.
+
+        Raises:
+            PublishError: If the store refuses.
+        """
+        if self.options.version is None:
+            return None
+        files, base = _open(self.base)
+        with _store_errors(self.base):
+            for version in sorted(_versions(files, base), reverse=True):
+                source = f"{base}/{version}/{_LAST}"
+                if _is_there(files, source):
+                    directory = stage / str(version)
+                    directory.mkdir()
+                    files.get_file(source, str(directory / _LAST))
+                    return Newest(f"{self.base}/{version}", directory)
+        return None
+
+    def publish(
+        self, directory: Path, require_unchanged: Callable[[], None] = lambda: None
+    ) -> Published:
+        """Uploads a finished release.
+
+        Args:
+            directory: Directory of the release.
+            require_unchanged: Called before the first and before the last file is uploaded; raises
+                if the files are not those that were verified.
+
+        Raises:
+            PublishError: If the store refuses, or the version exists; what was uploaded is removed.
+            SmdeclError: From `require_unchanged`.
+        """
+        require_unchanged()
+        files, base = _open(self.base)
+        with _store_errors(self.base):
+            for _ in range(_RETRIES if self.options.version == "next" else 0):
+                with contextlib.suppress(_TakenError):
+                    return _publish(
+                        files, base, directory, self.options, require_unchanged
+                    )
+            return _publish(files, base, directory, self.options, require_unchanged)
 
 
 def _publish(
@@ -96,7 +124,7 @@ def _publish(
     directory: Path,
     options: Publish,
     require_unchanged: Callable[[], None],
-) -> tuple[str, int | None]:
+) -> Published:
     target, version = _target(files, base, options)
     upload = _Upload(files, directory, target, require_unchanged)
     try:
@@ -104,31 +132,11 @@ def _publish(
     except BaseException:
         upload.withdraw()
         raise
-    return files.unstrip_protocol(target), version
+    return Published(files.unstrip_protocol(target), version)
 
 
 class _TakenError(PublishError):
     """Another publisher had begun to put its release into a version before this one did: the next one may be free."""
-
-
-def newest(export_dir: str, publish: Publish, stage: Path) -> tuple[str, Path] | None:
-    """Fetches the graph of the highest version; returns its URL and a directory to read it from, below the stage.
-
-    None is where there is none.
-
-    Raises:
-        PublishError: Where the store refuses.
-    """
-    files, base = _open(export_dir)
-    with _store_errors(export_dir):
-        versions = () if publish.version is None else _versions(files, base)
-        for version in sorted(versions, reverse=True):
-            if _is_there(files, source := f"{base}/{version}/{_LAST}"):
-                directory = stage / str(version)
-                directory.mkdir()
-                files.get_file(source, str(directory / _LAST))
-                return f"{export_dir}/{version}", directory
-    return None
 
 
 class _Upload:

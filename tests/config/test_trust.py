@@ -24,7 +24,7 @@ from tests.config.untrusted import NET, conf, refused
         ("hydra.utils.instantiate", "not defined in the project"),
         ("omegaconf.OmegaConf.load", "not defined in the project"),
         ("numpy.load", "pass --trust numpy or add it to trust"),
-        ("smdecl.release.publish_local.publish", "internal to smdecl"),
+        ("smdecl.release.publish_local.following", "internal to smdecl"),
         ("smdecl.api.export", "internal to smdecl"),
         ("tensorflow.io.write_file", "none of the constructors of tensorflow"),
         ("tensorflow.io.gfile.rmtree", "none of the constructors of tensorflow"),
@@ -114,7 +114,7 @@ LEADING_OUT = {
     "mynet.Decoder.decode": "json.decoder.JSONDecoder.decode",
     "mynet.Net.mro": "builtins.Net.mro",
     "mynet.Net.__class__": "builtins.type",
-    "mynet.publish_local.publish": "smdecl.release.publish_local.publish: 'smdecl.release.publish_local.publish' is internal to smdecl",
+    "mynet.publish_local.following": "smdecl.release.publish_local.following: 'smdecl.release.publish_local.following' is internal to smdecl",
     "smdecl.models.annotations.__class__.__base__": "builtins.object",
 }
 

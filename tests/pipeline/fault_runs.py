@@ -19,7 +19,7 @@ from pathlib import Path
 
 from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
-from smdecl.release import publish_local
+from smdecl.release.publish_local import LocalPublisher
 
 from tests.pipeline.faults import (
     NEXT,
@@ -262,7 +262,7 @@ def race(root: Path, work: Callable[[Path], object], processes: int, times: int)
 
 
 def _fail_in_the_stage(base: Path) -> None:
-    with contextlib.suppress(ZeroDivisionError), publish_local.stage(base, NEXT):
+    with contextlib.suppress(ZeroDivisionError), LocalPublisher(base, NEXT).stage():
         raise ZeroDivisionError
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from smdecl.config.settings import Publish
 from smdecl.errors import SmdeclError
-from smdecl.release import manifest, publish_local
+from smdecl.release import manifest
+from smdecl.release.publish_local import LocalPublisher
 
 NEXT = Publish(version="next", replace=False)
 # What Python tells an audit hook of, just before it asks the kernel. The events of shutil and glob are none of these:
@@ -124,12 +125,13 @@ def publish(
 ) -> Path:
     """Publishes a copy of a ready-made release, by the calls that `pipeline.export` makes; the copying is not seen."""
     with watched(calls or Calls(base, 0, lambda *_: None), has_renameat2) as seen:
-        publish_local.refuse_early(base, options)
-        with publish_local.stage(base, options) as stage:
+        publisher = LocalPublisher(base, options)
+        publisher.refuse_early()
+        with publisher.stage() as stage:
             seen.paused = True
             shutil.copytree(ready, stage / "moved")
             seen.paused = False
-            return publish_local.publish(stage / "moved", base, options)[0]
+            return publisher.publish(stage / "moved").path
 
 
 class PartialVersionError(Exception):

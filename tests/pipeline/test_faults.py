@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from smdecl.release import publish_local
+from smdecl.release.publish_local import LocalPublisher
 
 from tests.conftest import ROOT, run_cli, tree
 from tests.pipeline import fault_runs, faults
@@ -151,7 +151,7 @@ def test_a_stage_that_another_sweeps_before_it_is_held_is_made_anew(tmp_path, la
         base.mkdir(parents=True)
         with (
             faults.watched(Sweeper(base, number, lasts)) as sweeper,
-            publish_local.stage(base, faults.NEXT) as stage,
+            LocalPublisher(base, faults.NEXT).stage() as stage,
         ):
             sweeper.sweep()
             sweeper.paused = True

@@ -4,7 +4,7 @@ import contextlib
 
 import fsspec
 from smdecl.config.settings import Publish
-from smdecl.release import publish_remote
+from smdecl.release.publish_remote import RemotePublisher
 
 NEXT = Publish(version="next", replace=False)
 FILES = (
@@ -39,4 +39,4 @@ def made(directory, content, names=FILES):
 
 
 def upload(directory):
-    return publish_remote.publish(directory, "memory://models", NEXT)
+    return RemotePublisher("memory://models", NEXT).publish(directory)

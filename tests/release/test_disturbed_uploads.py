@@ -4,6 +4,7 @@ import pytest
 from smdecl.config.settings import Publish
 from smdecl.errors import PublishError
 from smdecl.release import publish_remote
+from smdecl.release.publish_remote import RemotePublisher
 
 from tests.conftest import tree
 from tests.release.stores import FILES, NEXT, made, memory_store, upload, uploaded
@@ -96,7 +97,7 @@ def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch,
     taken = taking(store, monkeypatch, first, times=100)
 
     with pytest.raises(PublishError) as error:
-        publish_remote.publish(second, "memory://models", options)
+        RemotePublisher("memory://models", options).publish(second)
 
     assert len(taken) == (1 if options.version == 1 else 11)
     assert (error.value.exit_code, str(error.value)) == (
@@ -214,7 +215,7 @@ def test_directories_that_were_there_stay(project, two):
     (two[0] / "variables" / "index").symlink_to("/proc/self/mem")  # a file that cannot be read
 
     with pytest.raises(PublishError):
-        publish_remote.publish(two[0], f"file://{base}", Publish(version=None, replace=False))
+        RemotePublisher(f"file://{base}", Publish(version=None, replace=False)).publish(two[0])
 
     assert list(base.iterdir()) == []
 
@@ -247,7 +248,7 @@ def test_there_is_no_version_after_the_highest(store, two):
 
     message = "publish.version: no version follows 9223372036854775807"
     with pytest.raises(PublishError, match=message):
-        publish_remote.refuse_early("memory://models", NEXT)
+        RemotePublisher("memory://models", NEXT).refuse_early()
     with pytest.raises(PublishError, match=message):
         upload(two[0])
     assert uploaded(store) == before

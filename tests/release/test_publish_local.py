@@ -14,6 +14,7 @@ from smdecl import errors
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
 from smdecl.release import publish_local
+from smdecl.release.publish_local import LocalPublisher
 from smdecl.savedmodel import base_path
 
 from tests.conftest import ROOT, tree
@@ -22,11 +23,12 @@ NEXT = Publish(version="next", replace=False)
 
 
 def release(export_dir, options=NEXT, content="new"):
-    with publish_local.stage(export_dir, options) as directory:
+    publisher = LocalPublisher(export_dir, options)
+    with publisher.stage() as directory:
         (directory / "variables").mkdir()
         (directory / "variables" / "data").write_text(content)
         (directory / "saved_model.pb").write_text(content)
-        return publish_local.publish(directory, export_dir, options)
+        return publisher.publish(directory)
 
 
 def test_versions_count_up_from_one(tmp_path):
@@ -54,13 +56,13 @@ def test_a_name_beyond_int64_is_no_version_for_a_server(tmp_path, name):
 
 def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
     release(tmp_path, Publish(version=2**63 - 2, replace=False))
-    publish_local.refuse_early(tmp_path, NEXT)
+    LocalPublisher(tmp_path, NEXT).refuse_early()
     assert release(tmp_path)[1] == 2**63 - 1
     before = tree(tmp_path)
 
     message = "publish.version: no version follows 9223372036854775807"
     with pytest.raises(PublishError, match=message):
-        publish_local.refuse_early(tmp_path, NEXT)
+        LocalPublisher(tmp_path, NEXT).refuse_early()
     with pytest.raises(PublishError, match=message):
         release(tmp_path)
     assert tree(tmp_path) == before
@@ -77,7 +79,7 @@ def test_a_given_version_is_published_once(tmp_path):
         with pytest.raises(
             PublishError, match=rf"publish.version: version {number} exists: '{tmp_path / name}'"
         ):
-            publish_local.refuse_early(tmp_path, options)
+            LocalPublisher(tmp_path, options).refuse_early()
         with pytest.raises(PublishError, match=f"version {number} exists"):
             release(tmp_path, options, "other")
     assert tree(tmp_path) == before
@@ -100,7 +102,7 @@ def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
     assert release(base, options) == (base, None)
     assert set(tree(base)) == {"saved_model.pb", "variables/data"}
     with pytest.raises(PublishError, match="is not empty"):
-        publish_local.refuse_early(base, options)
+        LocalPublisher(base, options).refuse_early()
     with pytest.raises(PublishError, match="is not empty"):
         release(base, options)
     release(base, Publish(version=None, replace=True), "newer")
@@ -110,7 +112,7 @@ def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
 
 def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
     base = tmp_path / "a" / "b"
-    with pytest.raises(ZeroDivisionError), publish_local.stage(base, NEXT) as directory:
+    with pytest.raises(ZeroDivisionError), LocalPublisher(base, NEXT).stage() as directory:
         (directory / "saved_model.pb").write_text("half")
         raise ZeroDivisionError
 
@@ -119,8 +121,8 @@ def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
 
 def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
     script = (
-        "import os, sys; from pathlib import Path; from smdecl.release import publish_local; from smdecl.config.settings import Publish\n"
-        "with publish_local.stage(Path(sys.argv[1]), Publish('next', False)) as d:\n"
+        "import os, sys; from pathlib import Path; from smdecl.release.publish_local import LocalPublisher; from smdecl.config.settings import Publish\n"
+        "with LocalPublisher(Path(sys.argv[1]), Publish('next', False)).stage() as d:\n"
         "    (d / 'x').write_text('x'); os.kill(os.getpid(), 9)\n"
     )
     subprocess.run(
@@ -129,8 +131,8 @@ def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp
         check=False,
     )
     (dead,) = os.listdir(tmp_path)
-    with publish_local.stage(tmp_path, NEXT) as live:
-        with publish_local.stage(tmp_path, NEXT) as other:
+    with LocalPublisher(tmp_path, NEXT).stage() as live:
+        with LocalPublisher(tmp_path, NEXT).stage() as other:
             assert sorted(os.listdir(tmp_path)) == sorted([live.name, other.name])
             assert dead not in os.listdir(tmp_path)
         assert live.is_dir()
@@ -139,7 +141,7 @@ def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp
 def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_path):
     before = os.umask(0o027)
     try:
-        with publish_local.stage(tmp_path, NEXT) as directory:
+        with LocalPublisher(tmp_path, NEXT).stage() as directory:
             assert base_path.version_of(directory.name) is None
             assert directory.stat().st_mode & 0o777 == 0o750
     finally:
@@ -148,9 +150,9 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
 
 def test_a_rename_never_replaces_an_empty_directory(tmp_path):
     # os.rename would: another publisher, or a person, may have made it a moment ago.
-    with publish_local.stage(tmp_path, NEXT) as directory:
+    with LocalPublisher(tmp_path, NEXT).stage() as directory:
         (tmp_path / "1").mkdir()
-        assert publish_local.publish(directory, tmp_path, NEXT)[1] == 2
+        assert LocalPublisher(tmp_path, NEXT).publish(directory)[1] == 2
         assert os.listdir(tmp_path / "1") == []
 
 
@@ -187,7 +189,7 @@ def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
 def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(PublishError) as error, publish_local.stage(file / "base", NEXT):
+    with pytest.raises(PublishError) as error, LocalPublisher(file / "base", NEXT).stage():
         raise AssertionError("unreachable")
 
     assert error.value.exit_code == 5
@@ -214,7 +216,7 @@ def read_only(tmp_path):
 @pytest.mark.parametrize("base", ["base", "base/below"])
 def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, base, version):
     publish = Publish(version=version, replace=False)
-    with pytest.raises(PublishError) as error, publish_local.stage(read_only / base, publish):
+    with pytest.raises(PublishError) as error, LocalPublisher(read_only / base, publish).stage():
         raise AssertionError("unreachable")
 
     assert (error.value.exit_code, f"{error.value}") == (
@@ -297,7 +299,7 @@ def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
     with pytest.raises(
         PublishError, match="is no SavedModel, and publish.replace swaps nothing else"
     ):
-        publish_local.refuse_early(base, options)
+        LocalPublisher(base, options).refuse_early()
     with pytest.raises(PublishError, match="is no SavedModel"):
         release(base, options)
     assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
@@ -315,25 +317,24 @@ def test_the_current_directory_is_never_the_saved_model_itself(
     if not replace:
         (cwd / "sub").rmdir()
 
-    base = publish_local.place(export_dir.format(cwd=cwd), "")
+    base = Path(export_dir.format(cwd=cwd))
     with pytest.raises(ConfigError, match="export_dir: .* is the current directory, or holds it"):
-        publish_local.refuse_early(base, Publish(version=None, replace=replace))
+        LocalPublisher(base, Publish(version=None, replace=replace)).refuse_early()
 
 
 def test_a_base_path_that_is_the_saved_model_ends_in_its_own_name(tmp_path):
     # Its stage would lie within it.
     (tmp_path / "base" / "sub").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"export_dir: .* ends in '\.\.'"):
-        publish_local.refuse_early(
-            tmp_path / "base" / "sub" / "..", Publish(version=None, replace=True)
-        )
+        base = tmp_path / "base" / "sub" / ".."
+        LocalPublisher(base, Publish(version=None, replace=True)).refuse_early()
 
 
 def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for version, export_dir in enumerate([".", "", "sub/.."], start=1):
-        base = publish_local.place(export_dir, "")
-        publish_local.refuse_early(base, NEXT)
+        base = Path(export_dir)
+        LocalPublisher(base, NEXT).refuse_early()
         assert release(base) == (base / str(version), version)
 
 

@@ -8,7 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fsspec.implementations.memory import MemoryFileSystem
 from smdecl import files
 from smdecl.errors import SmdeclError, VerificationError
-from smdecl.release import manifest, publish_local, publish_remote, seals, signing
+from smdecl.release import manifest, seals, signing
+from smdecl.release.publish_local import LocalPublisher
+from smdecl.release.publish_remote import RemotePublisher
 from smdecl.release.seals import Seal
 
 from tests.release.signatures import write_key
@@ -26,11 +28,11 @@ def append(path):
 def changed_after_verification(monkeypatch):
     """Has a file changed once a release is verified: when its compatibility is compared, which is next."""
 
-    def newest(_base, _options, stage):
+    def newest(_publisher, stage):
         append(stage / "moved" / "saved_model.pb")
 
-    monkeypatch.setattr(publish_local, "newest", newest)
-    monkeypatch.setattr(publish_remote, "newest", newest)
+    monkeypatch.setattr(LocalPublisher, "newest", newest)
+    monkeypatch.setattr(RemotePublisher, "newest", newest)
 
 
 def test_what_changes_after_verification_is_not_published(project, changed_after_verification):

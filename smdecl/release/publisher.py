@@ -1,0 +1,80 @@
+"""What publishes a release, whether its base path is a local directory or a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Published(NamedTuple):
+    """A release in its place.
+
+    Attributes:
+        path: The directory of the SavedModel; a URL if the base path is one.
+        version: Its version; None if the base path itself is the SavedModel.
+    """
+
+    path: Path | str
+    version: int | None
+
+
+class Newest(NamedTuple):
+    """The SavedModel that callers know before a release is published.
+
+    Attributes:
+        name: Its path or URL, for messages.
+        directory: A local directory to read it from.
+    """
+
+    name: str
+    directory: Path
+
+
+class Publisher(Protocol):
+    """Publishes one release below a base path, as the `publish` part of its config asks."""
+
+    @property
+    def base(self) -> Path | str:
+        """The base path: a local directory or a URL."""
+
+    def refuse_early(self) -> None:
+        """Raises if the version cannot be published, as far as that is known before a build.
+
+        Raises:
+            ConfigError: If the config asks for something that this base path cannot do.
+            PublishError: If the version exists, or no version follows the highest.
+        """
+
+    def stage(self) -> AbstractContextManager[Path]:
+        """Yields an empty local directory to make the release in, and removes it at the end.
+
+        Raises:
+            PublishError: If the directory cannot be made.
+        """
+
+    def newest(self, stage: Path) -> Newest | None:
+        """Returns the SavedModel that callers know; None if there is none.
+
+        Args:
+            stage: The directory that `stage` yielded; a copy of a remote SavedModel is put there.
+
+        Raises:
+            PublishError: If the base path cannot be read.
+        """
+
+    def publish(
+        self, directory: Path, require_unchanged: Callable[[], None]
+    ) -> Published:
+        """Moves a finished release into its place.
+
+        Args:
+            directory: Directory of the release, below the stage.
+            require_unchanged: Called right before the release can be seen; raises if its files are
+                not those that were verified.
+
+        Raises:
+            PublishError: If the version exists, or the file system or store refuses.
+            SmdeclError: From `require_unchanged`.
+        """
