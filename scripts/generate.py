@@ -81,13 +81,15 @@ def _key_of_rule(rule: Rule, known: Schema) -> Schema:
         return {**settings, "description": _plain(rule.finds)}
     if rule.level is not None:
         return {
+            "title": "level",
             "enum": _LEVELS,
-            "x-takes": "error, warn or off",
+            "x-expected": "error, warn or off",
             "description": _plain(rule.finds),
         }
     return {
+        "title": "level",
         "enum": [*_LEVELS, None],
-        "x-takes": "error, warn, off or null",
+        "x-expected": "error, warn, off or null",
         "description": f"{_plain(rule.finds)}; null means {_BY_SIGNATURES}",
     }
 

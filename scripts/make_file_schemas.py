@@ -137,7 +137,7 @@ def _body(schema: Any, *, whole: bool) -> Any:
     if "$ref" in schema:
         return {"$ref": schema["$ref"].replace("#/$defs/", "#/definitions/")}
     made: Schema = {key: schema[key] for key in (*_COPIED, *_VERBATIM) if key in schema}
-    described = schema.get("description") or schema.get("x-takes")
+    described = schema.get("description") or schema.get("x-expected")
     if described:
         made["description"] = described
     if whole and "required" in schema:

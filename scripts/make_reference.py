@@ -181,9 +181,9 @@ def _type(schema: Schema) -> str:
         return ", ".join(f"`{_text(value)}`" for value in values if value is not False)
     names = schema.get("type", "any")
     found = " or ".join([names] if isinstance(names, str) else names)
-    takes = schema.get("x-takes")
-    is_plain = found in ("object", "array") or not takes
-    return found if is_plain else f"{found}: {takes}"
+    expected = schema.get("x-expected")
+    is_plain = found in ("object", "array") or not expected
+    return found if is_plain else f"{found}: {expected}"
 
 
 def _reference(name: str) -> str:

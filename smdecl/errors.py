@@ -77,11 +77,11 @@ def _forms(value: str) -> list[str]:
 
 
 def nearest(word: object, known: Iterable[object]) -> str:
-    """Returns `"; did you mean 'float32'?"` where `word` is a likely typo of one of `known`, and `""` otherwise."""
+    """Returns `" (did you mean 'float32'?)"` if `word` is close to one of `known`, else `""`."""
     matches = difflib.get_close_matches(
         str(word), [str(name) for name in known], n=1, cutoff=0.6
     )
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 @dataclass(frozen=True)

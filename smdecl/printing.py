@@ -8,6 +8,7 @@ import re
 _LONGEST_LINE = 20_000  # characters; a function of many arguments has thousands
 _LONGEST_WORD = 500
 _ENDLESS = re.compile(r"\S{2000,}")  # an override is cut at half of that
+_LONGEST_VALUE = 80
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
@@ -28,6 +29,22 @@ def as_line(text: str) -> str:
 def _cut(found: re.Match[str]) -> str:
     word = found[0]
     return f"{word[:_LONGEST_WORD]}...({len(word)} characters)"
+
+
+def abbreviated(value: object) -> str:
+    """Returns a config value as JSON, cut to 80 characters."""
+    return _cut_value(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def quoted(value: object) -> str:
+    """Returns a config value in single quotes if it is a string, else as JSON; cut to 80 characters."""
+    return _cut_value(repr(value)) if isinstance(value, str) else abbreviated(value)
+
+
+def _cut_value(text: str) -> str:
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    return f"{text[: _LONGEST_VALUE - 3]}..."
 
 
 def as_json(record: object) -> str:

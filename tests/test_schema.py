@@ -82,7 +82,7 @@ def test_the_dtypes_are_all_that_tensorflow_can_name():
 
 def test_a_record_of_smdecls_own_that_breaks_its_schema_is_a_bug():
     with pytest.raises(
-        InternalError, match="loaders: is missing; takes a list \\(verification schema\\)"
+        InternalError, match="loaders: is missing; expected a list \\(verification schema\\)"
     ):
         schema.require("verification", {"examples": {}, "failures": []})
 

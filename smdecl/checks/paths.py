@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smdecl import files, schema
+from smdecl import files
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import Problem, disk_errors
 from smdecl.names import MESSAGE_FILE
+from smdecl.printing import abbreviated
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
 _LONGEST_PATH = 4000  # bytes; Linux takes 4096, and files are made below
@@ -30,9 +31,9 @@ def refuse_path(text: str) -> str | None:
     except UnicodeEncodeError:
         return f"{text!r} holds what no file can be named by"
     if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
-        return f"{schema.text(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
+        return f"{abbreviated(text)} holds a NUL or a name of more than {_LONGEST_NAME} bytes, which no directory can have"
     if len(os.fsencode(text)) > _LONGEST_PATH:
-        return f"{schema.text(text)} is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
+        return f"{abbreviated(text)} is a path of more than {_LONGEST_PATH} bytes, which no system call takes"
     return None
 
 

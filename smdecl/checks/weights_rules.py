@@ -110,4 +110,4 @@ def _nearest(path: str, kind: WeightsFormat) -> str:
             name for name in names if Path(f"{parent / name}{kind.file}").is_file()
         ]
         near = difflib.get_close_matches(Path(path).name, names, n=1)
-    return f"; did you mean {str(parent / near[0])!r}?" if near else ""
+    return f" (did you mean {str(parent / near[0])!r}?)" if near else ""

@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
             if flag.startswith("--")
         }
         if near := get_close_matches(word.partition("=")[0], flags, n=1):
-            return f"; did you mean {flags[near[0]]!r}?"
+            return f" (did you mean {flags[near[0]]!r}?)"
         return f"; an override has no dashes: {word}" if "=" in word else ""
 
 

@@ -332,8 +332,8 @@ def _misplaced_list(file: Path, config_path: str, text: str) -> Problem | None:
     places = dict(locate.lines(file, package))
     for part in reversed(package.split(".") if package else ()):
         value = {part: value}
-    for problem in schema.problems("config", value):
-        if problem.message.startswith(("got [", "got {")) and problem.path in places:
+    for problem in schema.wrong_containers("config", value):
+        if problem.path in places:
             return problem.at(places[problem.path])
     return None
 

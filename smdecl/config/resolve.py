@@ -158,4 +158,4 @@ def interpolation_error(error: OmegaConfBaseException) -> str:
     meant = text.startswith(
         "Unsupported interpolation type"
     ) and OmegaConf.has_resolver(name)
-    return f"{text}; did you mean {name!r}?" if meant else text
+    return f"{text} (did you mean {name!r}?)" if meant else text

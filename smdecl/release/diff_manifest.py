@@ -7,8 +7,8 @@ from typing import Any
 
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
+from smdecl.printing import abbreviated
 from smdecl.savedmodel.records import Change
-from smdecl.schema import text
 
 PARTS = ("config", "custom_ops", "environment", "inputs", "source")
 _MOST_KEYS = 1 << 26
@@ -35,7 +35,7 @@ def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for key in sorted({*flat_old, *flat_new}):
         if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
             was, now = (
-                text(flat[key]) if key in flat else None
+                abbreviated(flat[key]) if key in flat else None
                 for flat in (flat_old, flat_new)
             )
             yield Change.of("config", key, was, now)

@@ -118,12 +118,12 @@ def told(project, *overrides):
     return str(error.value).splitlines()
 
 
-def test_a_key_that_is_nearly_the_missing_one_is_told(project):
+def test_a_key_similar_to_the_missing_one_is_suggested(project):
     project.write("conf/model/net.yaml", "_target: net.make\n")
 
     assert told(project, "model=net") == [
-        "conf/model/net.yaml:1: model._target_: is missing; takes module and name, such as mynet.Net; '_target' stands"
-        " there instead"
+        "conf/model/net.yaml:1: model._target_: is missing; expected a module and a name (such as mynet.Net)"
+        " (found '_target' instead)"
     ]
 
 
@@ -145,8 +145,8 @@ def test_a_primary_config_without_the_defaults_is_told_how_it_gets_them(project)
     assert str(error.value).splitlines() == [
         "the primary config lacks audit, devices, export_dir, name, publish, sha256, signatures, verify, weights; begin"
         " its defaults list with '- export', which has them",
-        'conf/options/mine.yaml:1: options.extra_tags: got "gpu" (a string); takes a list or null',
-        'conf/mine.yaml:7: seed: got "x" (a string); takes an integer',
+        'conf/options/mine.yaml:1: options.extra_tags: expected a list or null, got the string "gpu"',
+        'conf/mine.yaml:7: seed: expected an integer, got the string "x"',
     ]
     based = checking.check(
         smdecl.compose(config_dir="conf", config_name="based"), find_project(project.root)
@@ -161,7 +161,7 @@ MISSING = (
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("nte", "; did you mean 'net'?"), ("laers", "; did you mean 'layers'?"), ("conff", "")],
+    [("nte", " (did you mean 'net'?)"), ("laers", " (did you mean 'layers'?)"), ("conff", "")],
 )
 def test_a_misspelt_module_is_told_with_the_one_of_the_project(project, name, hint):
     project.write("net.py", "")
@@ -204,17 +204,17 @@ def test_a_package_below_src_is_told_with_how_it_is_installed(project, module, m
     [
         ("keras_weights", "of/net.weihgts.h5", [
             "'of/net.weihgts.h5' is not of the format keras_weights; expected a name that ends in .weights.h5",
-            "no such file: 'of/net.weihgts.h5'; expected a .weights.h5 file of Model.save_weights; did you mean 'of/net.weights.h5'?",
+            "no such file: 'of/net.weihgts.h5'; expected a .weights.h5 file of Model.save_weights (did you mean 'of/net.weights.h5'?)",
         ]),
         ("keras_weights", "of/net.h5", [
-            "'of/net.h5' is not of the format keras_weights; expected a name that ends in .weights.h5; did you mean 'of/net.weights.h5'?",
+            "'of/net.h5' is not of the format keras_weights; expected a name that ends in .weights.h5 (did you mean 'of/net.weights.h5'?)",
             "'of/net.h5' is empty",
         ]),
         ("checkpoint", "of/ckpt", [
-            "no such file: 'of/ckpt.index'; expected the prefix of a tf.train.Checkpoint, such as ckpt/model-5; did you mean 'of/ckpt-1'?",
+            "no such file: 'of/ckpt.index'; expected the prefix of a tf.train.Checkpoint, such as ckpt/model-5 (did you mean 'of/ckpt-1'?)",
         ]),
         ("saved_model", "of/savd", [
-            "no such file: 'of/savd/saved_model.pb'; expected the directory of a SavedModel; did you mean 'of/saved'?",
+            "no such file: 'of/savd/saved_model.pb'; expected the directory of a SavedModel (did you mean 'of/saved'?)",
         ]),
         ("keras", "nowhere/net.keras", ["no such file: 'nowhere/net.keras'; expected a .keras file, loaded in safe mode (HDF5 for tf_keras)"]),
     ],

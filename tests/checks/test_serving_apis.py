@@ -53,7 +53,7 @@ def test_what_the_apis_take(method_name, outputs):
          " 'scores', float32 [batch, n]"),
         (serving_apis.CLASSIFY, None, {"score": SCORES},
          "s.outputs.score: the Classify API has no output 'score'; expected one or both of 'classes', string [batch, n]"
-         " and 'scores', float32 [batch, n]; did you mean 'scores'?"),
+         " and 'scores', float32 [batch, n] (did you mean 'scores'?)"),
         (serving_apis.CLASSIFY, None, {"scores": Spec((None, 2), "float64")},
          "s.outputs.scores: expected float32 [batch, n] for the Classify API, got float64 [?, 2]"),
         (serving_apis.CLASSIFY, None, {"classes": CLASSES, "scores": Spec((None, 3), "float32")},

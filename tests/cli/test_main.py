@@ -47,7 +47,7 @@ def test_a_typo_is_told_in_one_line_without_a_traceback(project):
     assert done.stderr == (
         "smdecl: error: override 'signatures.serving_default.inputs.x.shap=[]': signatures.serving_default.inputs.x"
         ".shap: 'shap' is no key of signatures.serving_default.inputs.x; takes dtype, kind, name, ragged_rank,"
-        " row_splits_dtype, shape; did you mean 'shape'?\n"
+        " row_splits_dtype, shape (did you mean 'shape'?)\n"
     )
     assert done.returncode == 2
 
@@ -153,7 +153,10 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["adder"], "smdecl: error: 'adder' is neither a verb nor an override; verbs are"),
         (["exprot"], "did you mean 'export'?"),
         (["--nothing"], "unrecognized arguments: --nothing; see smdecl --help\n"),
-        (["--confg-dir", "conf"], "--confg-dir; see smdecl --help; did you mean '--config-dir'?\n"),
+        (
+            ["--confg-dir", "conf"],
+            "--confg-dir; see smdecl --help (did you mean '--config-dir'?)\n",
+        ),
         (
             ["--model=adder"],
             "--model=adder; see smdecl --help; an override has no dashes: model=adder\n",

@@ -130,15 +130,15 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
     [
         (
             ["model=addr"],
-            ["override 'model=addr': model: 'addr' is no option of model; takes adder, concat, dense, scaler, typed_adder, typed_concat; did you mean 'adder'?"],
+            ["override 'model=addr': model: 'addr' is no option of model; takes adder, concat, dense, scaler, typed_adder, typed_concat (did you mean 'adder'?)"],
         ),
         (
             ["modle=adder", "model.factr=1", "model=scaler"],
             [
                 "override 'modle=adder': modle: 'modle' is no key of the config; takes audit, devices, export_dir,"
-                " functions, model, name, options, publish, release, seed, sha256, signatures, verify, weights; did you mean 'model'?",
-                "override 'model.factr=1': model.factr: 'factr' is no key of model; takes _target_, factor; did you"
-                " mean 'factor'? (to add it, write '+model.factr=...')",
+                " functions, model, name, options, publish, release, seed, sha256, signatures, verify, weights (did you mean 'model'?)",
+                "override 'model.factr=1': model.factr: 'factr' is no key of model; takes _target_, factor (did you"
+                " mean 'factor'?) (to add it, write '+model.factr=...')",
             ],
         ),
         (["model=adder,scaler"], ["override 'model=adder,scaler': model: is a sweep over several values; add -m to run"
@@ -147,14 +147,14 @@ def test_every_value_has_the_line_or_the_override_that_it_came_from(project, pat
         (["seed = 1"], ["override 'seed = 1': is no override: " + TAKES]),
         (["relese=mine"], ["override 'relese=mine': relese: 'relese' is no key of the config; takes audit, devices,"
                            " export_dir, functions, model, name, options, publish, release, seed, sha256, signatures, verify,"
-                           " weights; did you mean 'release'?"]),
+                           " weights (did you mean 'release'?)"]),
         (["~model=scaler"], ["override '~model=scaler': model: Could not delete 'model=scaler'. No match in the defaults"
                              " list"]),
         (["+weights=keras"], ["override '+weights=keras': weights: has an option already; to choose another, write"
                               " 'weights=keras'"]),
         (["signatures=[scalar_float,none_]"], ["override 'signatures=[scalar_float,none_]': signatures: 'none_' is no"
                                                " option of signatures; takes none, scalar_float, string_scalar,"
-                                               " vector_float; did you mean 'none'?"]),
+                                               " vector_float (did you mean 'none'?)"]),
         (["seed=" + "9" * 4301], ["override 'seed=" + "9" * 992 + "...': holds an integer of more than 4300 digits;"
                                   " takes fewer"]),
         (["hydra.job.env_copy=[SMDECL_NOT_SET]"], ["override 'hydra.job.env_copy=[SMDECL_NOT_SET]': hydra.job.env_copy:"
@@ -234,11 +234,11 @@ def test_all_that_hydra_cannot_take_is_told_at_once(overrides, expected, tmp_pat
             f" {', '.join(f'weights={name}' for name in sorted(FORMATS))}",
             "+weights.path=p",
         ),
-        ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path, root; did you mean 'path'?", None),
+        ("weights.pth=p", "weights.pth: 'pth' is no key of weights; takes expect, format, path, root (did you mean 'path'?)", None),
         ("audit.random_opps=off", "audit.random_opps: 'random_opps' is no key of audit; takes"
-         f" {', '.join(sorted(rule.name for rule in RULES))}; did you mean 'random_ops'?", None),
+         f" {', '.join(sorted(rule.name for rule in RULES))} (did you mean 'random_ops'?)", None),
         ("signatures.my.methd=add", "signatures.my.methd: 'methd' is no key of signatures.my; takes inputs, method,"
-         " method_name, outputs; did you mean 'method'?", None),
+         " method_name, outputs (did you mean 'method'?)", None),
         ("~model.nme", "model.nme: 'nme' is no key of model; takes _target_", None),
         ("seed.x=1", "seed.x: seed holds no keys", None),
     ],

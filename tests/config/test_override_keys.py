@@ -68,17 +68,17 @@ def test_what_fits_either_way_is_told_both_ways():
         (
             "audit={random_opps: off}",
             "audit.random_opps",
-            "'random_opps' is no key of audit; takes .*mean 'random_ops'?",
+            "unknown key 'random_opps' in audit; expected one of .*mean 'random_ops'\\?\\)",
         ),
         (
             f"{SPEC}={{shape: [], foo: 1}}",
             f"{SPEC}.foo",
-            f"'foo' is no key of {SPEC}; takes dtype, .*",
+            f"unknown key 'foo' in {SPEC}; expected one of dtype, .*",
         ),
         (
             "verify.tolerances={a: 1}",
             "verify.tolerances.a",
-            "got 1 .*; takes rtol and atol by signature and output.*",
+            "expected rtol and atol by signature and output .*, got the integer 1",
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_without_a_pyproject_the_project_is_the_directory_itself(tmp_path):
         ),
         (
             "[tool.smdecl]\ntrsut = []\n",
-            "tool.smdecl.trsut: is no key; takes trust, environment, custom_ops, confine, reads, writes; did you mean",
+            "tool.smdecl.trsut: is no key; takes trust, environment, custom_ops, confine, reads, writes (did you mean",
         ),
     ],
 )

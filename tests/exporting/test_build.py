@@ -73,14 +73,14 @@ UNFIT = [
     (
         "{_target_: mynet.Net, units: 1, scal: 2}",
         {
-            "model.scal": "unknown argument 'scal' of Net; expected one of units, bias, scale, inner; did you mean 'scale'?"
+            "model.scal": "unknown argument 'scal' of Net; expected one of units, bias, scale, inner (did you mean 'scale'?)"
         },
     ),
     ("{_target_: mynet.Net}", {"model.units": "missing required argument 'units' of Net"}),
     (
         "{_target_: mynet.Net, unitz: 1}",
         {
-            "model.unitz": "unknown argument 'unitz' of Net; expected one of units, bias, scale, inner; did you mean 'units'?",
+            "model.unitz": "unknown argument 'unitz' of Net; expected one of units, bias, scale, inner (did you mean 'units'?)",
             "model.units": "missing required argument 'units' of Net",
         },
     ),
@@ -116,7 +116,7 @@ UNFIT = [
     (
         "{_target_: mynet.Net, units: 1, inner: [{deep: {_target_: mynet.make, unit: 2}}]}",
         {
-            "model.inner[0].deep.unit": "unknown argument 'unit' of make; expected one of units, kind; did you mean 'units'?"
+            "model.inner[0].deep.unit": "unknown argument 'unit' of make; expected one of units, kind (did you mean 'units'?)"
         },
     ),
     (
@@ -173,7 +173,7 @@ def test_the_problems_of_all_targets_are_reported_at_once(net):
     conf(net, "{_target_: mynet.Net, inner: [{_target_: mynet.Ne}, {_target_: mynet.CONSTANT}]}")
     assert problems(net, "model=mine") == {
         "model.units": "missing required argument 'units' of Net",
-        "model.inner[0]._target_": "'mynet' has no attribute 'Ne'; did you mean 'Net'?",
+        "model.inner[0]._target_": "'mynet' has no attribute 'Ne' (did you mean 'Net'?)",
         "model.inner[1]._target_": "expected a class or function, but 'mynet.CONSTANT' is of type int",
     }
 
@@ -182,12 +182,12 @@ def test_a_missing_class_is_reported_with_the_nearest_name(net):
     net.write("mypackage/__init__.py", "")
     net.write("mypackage/own.py", NET)
     messages = {
-        "mynet.Nett": "'mynet' has no attribute 'Nett'; did you mean 'Net'?",
+        "mynet.Nett": "'mynet' has no attribute 'Nett' (did you mean 'Net'?)",
         "mynet.Net.zzz": "'mynet.Net' has no attribute 'zzz'",
         "mynet.sub.Net": "'mynet' has no attribute 'sub'",
         "mypackage.sub.Net": "'mypackage' has no attribute 'sub'",
-        "mypackage.own.Nett": "'mypackage.own' has no attribute 'Nett'; did you mean 'Net'?",
-        "keras.layers.Dens": "'keras.layers' has no attribute 'Dens'; did you mean 'Dense'?",
+        "mypackage.own.Nett": "'mypackage.own' has no attribute 'Nett' (did you mean 'Net'?)",
+        "keras.layers.Dens": "'keras.layers' has no attribute 'Dens' (did you mean 'Dense'?)",
     }
     nodes = ", ".join(f"{{_target_: {target}}}" for target in messages)
     conf(net, f"{{_target_: mynet.Net, units: 1, inner: [{nodes}]}}")

@@ -34,7 +34,7 @@ def test_what_is_wrong_with_functions_is_told_before_anything_is_built():
         "functions._hidden: invalid name '_hidden'; expected a name that Python takes for an attribute, or __call__",
         "functions.a.b: invalid name 'a.b'; expected a name that Python takes for an attribute, or __call__",
         "functions.signatures: 'signatures' is reserved by tf.saved_model.load; choose a different name",
-        "functions.f: unknown signature 't'; expected one of s, tt; did you mean 'tt'?",
+        "functions.f: unknown signature 't'; expected one of s, tt (did you mean 'tt'?)",
     ]
     assert list(signature_rules.check_functions({"f": "serving_default"}, [])) == []
 

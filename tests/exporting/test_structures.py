@@ -106,7 +106,7 @@ def test_fields_that_are_unknown_or_missing_and_what_is_no_mapping_are_told():
     ]
 
     assert found == [
-        "span.strat: unknown field 'strat' of Span; expected one of start, stop; did you mean 'start'?",
+        "span.strat: unknown field 'strat' of Span; expected one of start, stop (did you mean 'start'?)",
         "span.start: is missing: Span needs the field 'start'",
         "rows[0].span: expected a mapping of the fields of Span (start, stop), got a list",
     ]

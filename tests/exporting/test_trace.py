@@ -183,7 +183,7 @@ def test_a_missing_and_a_surplus_output_are_told_with_those_that_there_are(net):
         export(net, "named", f"{{x: {X}}}", outputs)
 
     assert [problem.message for problem in error.value.problems] == [
-        "no output 'hihg'; the signature has low, high; did you mean 'high'?",
+        "no output 'hihg'; the signature has low, high (did you mean 'high'?)",
         "does not declare the output 'high', float32 [?], that the signature has",
     ]
 

@@ -216,7 +216,7 @@ def test_a_missing_method_is_told_with_those_that_there_are(project):
 
     assert str(error.value) == (
         "override 'signatures.serving_default.method=ad': signatures.serving_default.method: no method 'ad' on Adder;"
-        " it has: add; did you mean 'add'?"
+        " it has: add (did you mean 'add'?)"
     )
 
 

@@ -87,7 +87,7 @@ SQUARE = "{x: {shape: [n, 2], dtype: float32}}"
         ("{file: of.npz, key: none}", None),
         ("{file: of.npz, key: wide}", ": got a value of shape [1, 3]; takes [n, 2]"),
         ("{file: of.npz, key: text}", ": holds text; takes float32"),
-        ("{file: of.npz, key: intz}", ".key: 'intz' is no array in 'of.npz'; takes ints, none, wide, text; did you mean 'ints'?"),
+        ("{file: of.npz, key: intz}", ".key: 'intz' is no array in 'of.npz'; takes ints, none, wide, text (did you mean 'ints'?)"),
         ("{file: of.npz}", ".key: is missing; takes ints, none, wide, text"),
         ("{file: cut.npz}", ".file: 'cut.npz' is no .npz file, or is cut off: File is not a zip file"),
         ("{file: array.npy}", ": got a value of shape [2]; takes [n, 2]"),
@@ -129,12 +129,12 @@ def test_check_looks_into_files_of_arrays(net, file, message):
         ("{file: link.txt}", ".file: 'link.txt' lies outside of the project, "),
         (
             "{file: mynet.py}",
-            '.file: got "mynet.py" (a string); takes a .npz, .npy, .json, .txt, .tfrecord, .bin, .png, .jpg, .webp,'
+            ".file: invalid file 'mynet.py'; expected a .npz, .npy, .json, .txt, .tfrecord, .bin, .png, .jpg, .webp,"
             " .bmp or .gif file",
         ),
         (
             "{file: arrays.npz, key: aa}",
-            ".key: 'aa' is no array in 'arrays.npz'; takes a, b; did you mean 'a'?",
+            ".key: 'aa' is no array in 'arrays.npz'; takes a, b (did you mean 'a'?)",
         ),
         (
             "{file: arrays.npz}",
@@ -156,7 +156,7 @@ def test_check_looks_into_files_of_arrays(net, file, message):
         ("{file: image.png}", ": got a value of shape [2, 2, 3]; takes [n]"),
         (
             "{path: values.json}",
-            ".path: 'path' is no key of verify.examples.s[0].inputs.x; takes b64, file, key",
+            ".path: unknown key 'path' in verify.examples.s[0].inputs.x; expected one of b64, file, key",
         ),
     ],
 )
