@@ -1,4 +1,4 @@
-"""Stage 7, verify: loads the saved bytes as a server does and runs the examples, in a process of its own."""
+"""Stage 7, verify: loads the saved bytes as a server does and runs the examples."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl.config.settings import Signature, Verify, input_names, parts
+from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
 from smdecl.exporting import contract, user_code
 from smdecl.savedmodel import inspection
-from smdecl.savedmodel.array_distances import distances, wide
+from smdecl.savedmodel.array_distances import Array, distances, wide
+from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.savedmodel.records import Failure, VerificationRecord
 from smdecl.tensor_texts import tensor_text
-from smdecl.verification import load, stored_examples
+from smdecl.verification import c_api, load, stored_examples
 from smdecl.verification.stored_examples import Example
 
-_LOADERS = {
+_LOADERS: dict[str, load.Loader] = {
     "python": load.load_python,
     "cpp": load.load_cpp,
     "session": load.load_session,
 }
-# How far two runs of one computation may lie apart, by the width of the dtype: graph and eager order sums otherwise.
+# The default (rtol, atol) by dtype. Graph and eager execution may sum in different orders.
 _TOLERANCES = {
     "float64": (1e-9, 1e-12),
     "complex128": (1e-9, 1e-12),
@@ -45,66 +46,64 @@ def verify(
     """Loads a SavedModel with each loader and runs its examples."""
     graph = inspection.read(directory).meta_graphs[0]
     cases = stored_examples.read(directory)
-    loaders = tuple(
-        "session" if name == "cpp" and not load.has_c_api() else name
-        for name in options.loaders
-    )
+    loaders = tuple(_available(name) for name in options.loaders)
+    failures: list[Failure] = []
     with load.plain_path(directory) as place:
-        found = [
-            failure
-            for name in loaders
-            for failure in _verify_with(name, place, graph, cases, signatures, options)
-        ]
-    failures = tuple(
-        replace(failure, message=failure.message.replace(f"{place}", f"{directory}"))
-        for failure in found
-    )
-    return VerificationRecord(
-        loaders, dict(Counter(case.signature for case in cases)), failures
-    )
+        for name in loaders:
+            for failure in _failures(name, place, graph, cases, signatures, options):
+                message = failure.message.replace(f"{place}", f"{directory}")
+                failures.append(replace(failure, message=message))
+    counts = Counter(case.signature for case in cases)
+    return VerificationRecord(loaders, dict(counts), tuple(failures))
 
 
-def _verify_with(
-    name: str,
+def _available(loader: str) -> str:
+    if loader == "cpp" and not c_api.is_available():
+        return "session"
+    return loader
+
+
+def _failures(
+    loader: str,
     directory: Path,
-    graph: Any,
-    cases: list[Example],
+    graph: MetaGraphDef,
+    cases: Sequence[Example],
     signatures: Mapping[str, Signature],
     options: Verify,
 ) -> Iterator[Failure]:
+    tags = sorted(graph.meta_info_def.tags)
     try:
-        run = _LOADERS[name](
-            directory, sorted(graph.meta_info_def.tags), graph.signature_def
-        )
-    except Exception as error:  # each loader raises its own types; whatever it is, the model cannot be served
-        yield Failure(name, None, None, f"cannot load it: {_reason(error)}")
+        run = _LOADERS[loader](directory, tags, graph.signature_def)
+    except Exception as error:  # each loader raises its own types
+        yield Failure(loader, None, None, f"cannot load it: {_reason(error)}")
         return
     for number, case in _numbered(cases):
+        key = case.signature
         try:
-            outputs = run(case.signature, case.inputs)
+            outputs = run(key, case.inputs)
         except Exception as error:  # likewise
-            yield Failure(
-                name, case.signature, number, f"fails: {user_code.summary(error)}"
-            )
+            message = f"fails: {user_code.summary(error)}"
+            yield Failure(loader, key, number, message)
             continue
-        for message in _differences(
-            case, outputs, signatures.get(case.signature), options
-        ):
-            yield Failure(name, case.signature, number, message)
+        for message in _differences(case, outputs, signatures.get(key), options):
+            yield Failure(loader, key, number, message)
 
 
 def _reason(error: Exception) -> str:
     unknown = _UNKNOWN_OP.search(str(error))
     if unknown is None:
         return user_code.summary(error)
-    declare = "name the package or library that registers it under custom_ops in [tool.smdecl] of pyproject.toml"
-    return f"nothing registers the op {unknown[1]!r}; {declare}"
+    return (
+        f"nothing registers the op {unknown[1]!r}; name the package or library that registers it"
+        " under custom_ops in [tool.smdecl] of pyproject.toml"
+    )
 
 
 _UNKNOWN_OP = re.compile(r"Op type not registered '([^']+)'")
 
 
-def _numbered(cases: list[Example]) -> Iterator[tuple[int, Example]]:
+def _numbered(cases: Sequence[Example]) -> Iterator[tuple[int, Example]]:
+    """Yields each example with its index among those of its signature."""
     counts: Counter[str] = Counter()
     for case in cases:
         yield counts[case.signature], case
@@ -113,44 +112,60 @@ def _numbered(cases: list[Example]) -> Iterator[tuple[int, Example]]:
 
 def _differences(
     case: Example,
-    outputs: Mapping[str, Any],
+    outputs: Mapping[str, Array],
     signature: Signature | None,
     options: Verify,
 ) -> Iterator[str]:
     if set(outputs) != set(case.outputs):
-        yield f"returns {', '.join(sorted(outputs))}; expected {', '.join(sorted(case.outputs))}"
+        found = ", ".join(sorted(outputs))
+        expected = ", ".join(sorted(case.outputs))
+        yield f"returns {found}; expected {expected}"
         return
-    for name, expected in case.outputs.items():
-        if message := difference(
-            expected, outputs[name], *options.tolerance(case.signature, name)
-        ):
+    for name, expected_value in case.outputs.items():
+        rtol, atol = options.tolerance(case.signature, name)
+        message = difference(expected_value, outputs[name], rtol, atol)
+        if message is not None:
             yield f"{name}{message}"
     if signature is not None and signature.inputs is not None:
-        # An output may have the name of an input.
-        declared = [
-            ("input", str(name), spec)
-            for _, name, spec in input_names(signature.inputs)
-        ]
-        declared += [
-            ("output", spec.name or own, spec)
-            for own, spec in (signature.outputs or {}).items()
-        ]
-        specs = {
-            f"{kind} {name}": part
-            for kind, whole, spec in declared
-            for name, part in parts(whole, spec).items()
-        }
         shapes = {
-            f"input {name}": np.shape(value) for name, value in case.inputs.items()
+            **_shapes("input", case.inputs),
+            **_shapes("output", outputs),
         }
-        shapes |= {f"output {name}": np.shape(value) for name, value in outputs.items()}
-        yield from contract.disagreeing_dims(specs, shapes)
+        yield from contract.disagreeing_dims(_declared(signature), shapes)
+
+
+def _declared(signature: Signature) -> dict[str, Spec]:
+    """Returns the dense parts of the declared tensors, by `input NAME` and `output NAME`.
+
+    An output may have the name of an input.
+    """
+    specs: dict[str, Spec] = {}
+    for _, name, spec in input_names(signature.inputs or {}):
+        for part, dense in parts(str(name), spec).items():
+            specs[f"input {part}"] = dense
+    for own_name, spec in (signature.outputs or {}).items():
+        for part, dense in parts(spec.name or own_name, spec).items():
+            specs[f"output {part}"] = dense
+    return specs
+
+
+def _shapes(kind: str, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {f"{kind} {name}": np.shape(array) for name, array in arrays.items()}
 
 
 def difference(
-    expected: Any, got: Any, rtol: float | None, atol: float | None
+    expected: Array, got: Array, rtol: float | None, atol: float | None
 ) -> str | None:
-    """Says where two arrays differ most by their tolerance, or returns None where they are equal, as two NaNs are."""
+    """Returns where two arrays differ most relative to their tolerance.
+
+    None means that they are equal within it; two NaNs are equal.
+
+    Args:
+        expected: The array with the right values.
+        got: The array to check, which must have the same shape and dtype.
+        rtol: The relative tolerance; None is the default of the dtype.
+        atol: The absolute tolerance; None is the default of the dtype.
+    """
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return f": got {_form(got)}, expected {_form(expected)}"
     tolerance = _tolerance(expected.dtype, rtol, atol)
@@ -160,41 +175,50 @@ def difference(
         return None
     worst = wrong[_worst(_measures(a.ravel()[wrong], b.ravel()[wrong], tolerance))]
     index = np.unravel_index(worst, a.shape)
-    place = f"[{', '.join(str(i) for i in index)}]" if expected.ndim else ""
-    within = (
-        "exactly"
-        if tolerance is None
-        else f"within rtol {tolerance[0]:g}, atol {tolerance[1]:g}"
+    place = f"[{', '.join(map(str, index))}]" if expected.ndim else ""
+    return (
+        f"{place} is {a[index]!s}, expected {b[index]!s} {_tolerance_text(tolerance)}"
     )
-    return f"{place} is {a[index]!s}, expected {b[index]!s} {within}"
 
 
 def _tolerance(
-    dtype: Any, rtol: float | None, atol: float | None
+    dtype: np.dtype[Any], rtol: float | None, atol: float | None
 ) -> tuple[float, float] | None:
+    """Returns rtol and atol; None for a dtype whose values are compared exactly."""
     default = _TOLERANCES.get(tf.as_dtype(dtype).name)
     if default is None:
         return None
-    return float(default[0] if rtol is None else rtol), float(
-        default[1] if atol is None else atol
+    default_rtol, default_atol = default
+    return (
+        float(default_rtol if rtol is None else rtol),
+        float(default_atol if atol is None else atol),
     )
 
 
-def _form(array: Any) -> str:
+def _tolerance_text(tolerance: tuple[float, float] | None) -> str:
+    if tolerance is None:
+        return "exactly"
+    rtol, atol = tolerance
+    return f"within rtol {rtol:g}, atol {atol:g}"
+
+
+def _form(array: Array) -> str:
     return tensor_text(tf.as_dtype(array.dtype).name, array.shape)
 
 
-def _differ(got: Any, expected: Any, tolerance: tuple[float, float] | None) -> Any:
+def _differ(
+    got: Array, expected: Array, tolerance: tuple[float, float] | None
+) -> Array:
     if tolerance is None:
-        return got != expected
-    with np.errstate(
-        invalid="ignore", over="ignore"
-    ):  # infinities, of which only the unequal ones count
-        return ~np.isclose(wide(got), wide(expected), *tolerance, equal_nan=True)
+        return np.asarray(got != expected)
+    rtol, atol = tolerance
+    # Infinities make NumPy warn; only unequal ones are a difference.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return ~np.isclose(wide(got), wide(expected), rtol, atol, equal_nan=True)
 
 
-def _worst(measures: Sequence[Any]) -> int:
-    """Returns the place of the greatest value of the first measure; among equals the next one decides."""
+def _worst(measures: Sequence[Array]) -> int:
+    """Returns the index with the greatest first measure; each next measure breaks ties."""
     places = np.arange(len(measures[0]))
     for measure in measures:
         places = places[measure[places] == measure[places].max()]
@@ -202,16 +226,18 @@ def _worst(measures: Sequence[Any]) -> int:
 
 
 def _measures(
-    got: Any, expected: Any, tolerance: tuple[float, float] | None
-) -> list[Any]:
-    """Returns how wrong each element is: by NaN in one alone, then by its tolerance, then by the distance."""
+    got: Array, expected: Array, tolerance: tuple[float, float] | None
+) -> list[Array]:
+    """Returns how wrong each element is: NaN in one array alone, by the tolerance, by distance."""
     apart = distances(got, expected)
     if tolerance is None:
         return [apart]
+    rtol, atol = tolerance
     with np.errstate(all="ignore"):  # infinities, and tolerances of 0
-        ratio = apart / (tolerance[1] + tolerance[0] * np.abs(wide(expected)))
+        ratio = apart / (atol + rtol * np.abs(wide(expected)))
     is_alone = np.isnan(apart)
-    ratio, apart = (
-        np.nan_to_num(each, nan=np.inf, posinf=np.inf) for each in (ratio, apart)
-    )
-    return [is_alone, ratio, apart]
+    return [is_alone, _infinite_for_nan(ratio), _infinite_for_nan(apart)]
+
+
+def _infinite_for_nan(array: Array) -> Array:
+    return np.nan_to_num(array, nan=np.inf, posinf=np.inf)

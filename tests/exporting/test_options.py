@@ -9,6 +9,7 @@ from smdecl.errors import ConfigError
 from smdecl.exporting import save
 from smdecl.savedmodel import inspection
 from smdecl.verification import load
+from smdecl.verification.c_api import LoaderError
 
 from tests.conftest import tree
 from tests.serving import serve
@@ -231,7 +232,7 @@ def test_assertions_are_stripped_from_functions_branches_and_loops(net):
     assert "Assert" in ops(kept)
     assert "Assert" not in ops(stripped)
     five = np.zeros([5], np.float32)
-    with pytest.raises(load.LoaderError, match="assertion failed"):
+    with pytest.raises(LoaderError, match="assertion failed"):
         serve(kept.path, "s", x=five)
     assert ask(stripped, five) == [2] * 5
 
@@ -352,7 +353,7 @@ def test_with_extra_tags_every_tag_has_to_be_asked_for(net):
     assert ask(release, 1) == 3
     with pytest.raises((RuntimeError, ValueError), match="tags"):
         tf.saved_model.load(str(release.path), tags=["serve"])
-    with pytest.raises(load.LoaderError, match="Could not find meta graph"):
+    with pytest.raises(LoaderError, match="Could not find meta graph"):
         load.load_cpp(release.path, ["serve"], {})
 
 

@@ -19,7 +19,7 @@ from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine, processes
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import export
-from smdecl.verification import load
+from smdecl.verification import c_api
 
 from tests.conftest import run_cli
 
@@ -323,7 +323,7 @@ def test_a_confined_process_changes_nothing_that_landlock_does_not_judge(tmp_pat
 
 
 def session(directory):
-    return Call(load._Session, (directory, ("serve",)))
+    return Call(c_api.Session, (directory, ("serve",)))
 
 
 class Call:
@@ -337,7 +337,7 @@ class Call:
 def test_a_result_makes_no_object_that_does_something_when_it_is_made(tmp_path):
     with pytest.raises(
         VerificationError,
-        match=r"it names smdecl.verification.load._Session, which no stage returns",
+        match=r"it names smdecl.verification.c_api.Session, which no stage returns",
     ):
         run(session, str(tmp_path), confinement=Confinement())
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from smdecl.savedmodel import inspection
 from smdecl.verification import load as loading
-from smdecl.verification.load import LoaderError
+from smdecl.verification.c_api import LoaderError
 
 
 def save(directory, function, *specs, **attributes):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from smdecl.config import settings
 from smdecl.config.settings import Verify
-from smdecl.verification import load, stored_examples, verify
+from smdecl.verification import stored_examples, verify
 from smdecl.verification.stored_examples import Example
 
 INF, NAN = float("inf"), float("nan")
@@ -321,7 +321,7 @@ def scaler(tmp_path):
 def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(
     scaler, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(load, "_library", lambda: tmp_path / "libtensorflow_cc.so.2")
+    monkeypatch.setattr(tf.sysconfig, "get_lib", lambda: str(tmp_path))
 
     record = scaler.verify()
     (data,) = (scaler.directory / "variables").glob("variables.data*")
