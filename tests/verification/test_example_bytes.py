@@ -27,7 +27,7 @@ def net(project):
 def taken(file, dtype, shape):
     """Returns the value that a file is taken for, by a spec."""
     path = ("verify", "examples", "s", 0, "inputs", "x")
-    return example_values.to_arrays(path, {"file": str(file)}, Spec(tuple(shape), dtype))
+    return example_values.to_array(path, {"file": str(file)}, Spec(tuple(shape), dtype))
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def b64(content):
 def test_bytes_are_given_by_files_and_by_base64(contents, value, shape, expected):
     spec = Spec(None if shape is None else tuple(shape), "string")
 
-    assert example_values.to_arrays((), value, spec).tolist() == expected
+    assert example_values.to_array((), value, spec).tolist() == expected
 
 
 def test_rows_of_bytes_are_ragged_and_images_of_several_files_a_batch(contents):
-    flat, splits = example_values.to_arrays(
-        (), [[{"file": "a.jpg"}, b64(BYTES[1])], []], Spec(("batch", None), "string", kind="ragged")
-    )
-    images = example_values.to_arrays(
+    ragged = Spec(("batch", None), "string", kind="ragged")
+    rows = [[{"file": "a.jpg"}, b64(BYTES[1])], []]
+    flat, splits = example_values.input_arrays((), "x", rows, ragged).values()
+    images = example_values.to_array(
         (), [{"file": "x.png"}, {"file": "y.png"}], Spec(("batch", None, None, 1), "uint8")
     )
 
@@ -184,9 +184,9 @@ def test_a_record_that_was_changed_is_told(contents):
     tfrecord.require(contents / "of.tfrecord")
     with pytest.raises(
         ConfigError,
-        match="x.file: 'of.tfrecord' cannot be read: DataLossError: corrupted record at ",
+        match="x.file: cannot read 'of.tfrecord': DataLossError: corrupted record at ",
     ):
-        example_values.to_arrays(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
+        example_values.to_array(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
 
 
 def test_binary_of_yaml_is_told_the_form_for_bytes(project):
@@ -204,10 +204,10 @@ def test_binary_of_yaml_is_told_the_form_for_bytes(project):
 
 def test_several_contents_are_asked_for_where_one_is_of_too_few_dims(contents):
     with pytest.raises(ConfigError) as error:
-        example_values.to_arrays(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
+        example_values.to_array(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
 
     assert str(error.value) == (
-        "x: got a value of shape []; takes [?, 2], in brackets, such as [{file: a.jpg}, {file: b.jpg}]"
+        "x: got a value of shape []; expected [?, 2]; put several in brackets, such as [{file: a.jpg}, {file: b.jpg}]"
     )
 
 

@@ -146,14 +146,14 @@ def test_check_looks_into_files_of_arrays(net, file, message):
         ),
         (
             "{file: broken.json}",
-            ".file: 'broken.json' is no JSON: Expecting value: line 1 column 4 (char 3)",
+            ".file: 'broken.json' is not valid JSON: Expecting value: line 1 column 4 (char 3)",
         ),
         ("{file: latin.txt}", ".file: 'latin.txt' is not UTF-8: invalid start byte at byte 2"),
         (
             "{file: broken.png}",
-            ".file: 'broken.png' cannot be read: InvalidArgumentError: Unknown image file format. One of ",
+            ".file: cannot read 'broken.png': InvalidArgumentError: Unknown image file format. One of ",
         ),
-        ("{file: image.png}", ": got a value of shape [2, 2, 3]; takes [n]"),
+        ("{file: image.png}", ": got a value of shape [2, 2, 3]; expected [n]"),
         (
             "{path: values.json}",
             ".path: unknown key 'path' in verify.examples.s[0].inputs.x; expected one of b64, file, key",

@@ -163,22 +163,25 @@ def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
 @pytest.mark.parametrize(
     ("verify", "message"),
     [
-        ({"ranges": {"y": [0, 1]}}, "ranges.serving_default.y: 'y' is no input; takes x"),
+        (
+            {"ranges": {"y": [0, 1]}},
+            "ranges.serving_default.y: unknown input 'y'; expected one of x",
+        ),
         (
             {"ranges": {"x": [0, 300]}},
-            "ranges.serving_default.x: cannot be made uint8: got 300; takes 0 to 255",
+            "ranges.serving_default.x: cannot be converted to uint8: got 300; expected 0 to 255",
         ),
         (
             {"ranges": {"x": [-1, 5]}},
-            "ranges.serving_default.x: cannot be made uint8: got -1; takes 0 to 255",
+            "ranges.serving_default.x: cannot be converted to uint8: got -1; expected 0 to 255",
         ),
         (
             {"ranges": {"x": [0, 0.5]}},
-            "ranges.serving_default.x: cannot be made uint8: got 0.5, which is float",
+            "ranges.serving_default.x: cannot be converted to uint8: got 0.5, which is float",
         ),
         (
             {"tolerances": {"z": {"rtol": 1}}},
-            "tolerances.serving_default.z: 'z' is no output; takes y",
+            "tolerances.serving_default.z: unknown output 'z'; expected one of y",
         ),
     ],
 )

@@ -39,34 +39,49 @@ def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
 @pytest.mark.parametrize(
     ("value", "dtype", "shape", "message"),
     [
-        (1.5, "int32", [], "cannot be made int32: got 1.5, which is float"),
-        (300, "uint8", [], "cannot be made uint8: got 300; takes 0 to 255"),
-        (-1, "uint64", [], "cannot be made uint64: got -1; takes 0 to 18446744073709551615"),
+        (1.5, "int32", [], "cannot be converted to int32: got 1.5, which is float"),
+        (300, "uint8", [], "cannot be converted to uint8: got 300; expected 0 to 255"),
+        (
+            -1,
+            "uint64",
+            [],
+            "cannot be converted to uint64: got -1; expected 0 to 18446744073709551615",
+        ),
         (
             2**40,
             "int32",
             [],
-            "cannot be made int32: got 1099511627776; takes -2147483648 to 2147483647",
+            "cannot be converted to int32: got 1099511627776; expected -2147483648 to 2147483647",
         ),
-        (8, "int4", [], "cannot be made int4: got 8; takes -8 to 7"),
-        (128, "qint8", [], "cannot be made qint8: got 128; takes -128 to 127"),
-        (1e300, "float32", [], "cannot be made float32: got a number that is too large for it"),
-        (10**400, "float64", [], "cannot be made float64: int too large to convert to float"),
-        (1, "bool", [], "cannot be made bool: got 1, which is int"),
-        (True, "float32", [], "cannot be made float32: got True, which is bool"),
-        ("1", "float32", [], "cannot be made float32: got '1', which is str"),
-        (1, "string", [], "cannot be made string: got 1, which is int"),
-        (None, "float32", [], "cannot be made float32: got None, which is NoneType"),
-        ({"a": 1}, "float32", [], "cannot be made float32: got {'a': 1}, which is dict"),
+        (8, "int4", [], "cannot be converted to int4: got 8; expected -8 to 7"),
+        (128, "qint8", [], "cannot be converted to qint8: got 128; expected -128 to 127"),
+        (
+            1e300,
+            "float32",
+            [],
+            "cannot be converted to float32: got a number that is too large for it",
+        ),
+        (
+            10**400,
+            "float64",
+            [],
+            "cannot be converted to float64: int too large to convert to float",
+        ),
+        (1, "bool", [], "cannot be converted to bool: got 1, which is int"),
+        (True, "float32", [], "cannot be converted to float32: got True, which is bool"),
+        ("1", "float32", [], "cannot be converted to float32: got '1', which is str"),
+        (1, "string", [], "cannot be converted to string: got 1, which is int"),
+        (None, "float32", [], "cannot be converted to float32: got None, which is NoneType"),
+        ({"a": 1}, "float32", [], "cannot be converted to float32: got {'a': 1}, which is dict"),
         (
             [[1], [2, 3]],
             "float32",
             [None, None],
-            "cannot be made float32: got lists of different lengths or depths",
+            "cannot be converted to float32: got lists of different lengths or depths",
         ),
-        ([1, 2], "float32", [], "got a value of shape [2]; takes []"),
-        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [batch, 3]"),
-        (1, "float32", [None], "got a value of shape []; takes [?]"),
+        ([1, 2], "float32", [], "got a value of shape [2]; expected []"),
+        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; expected [batch, 3]"),
+        (1, "float32", [None], "got a value of shape []; expected [?]"),
     ],
 )
 def test_a_given_value_that_does_not_fit_is_told_by_its_key(value, dtype, shape, message):
@@ -151,7 +166,7 @@ def test_records_in_a_file_are_no_numbers(tmp_path):
     np.save(tmp_path / "x.npy", np.array([(1, 2.5)], [("a", "i4"), ("b", "f4")]))
 
     with pytest.raises(
-        ConfigError, match="cannot be made float32: got \\(1, 2.5\\), which is tuple"
+        ConfigError, match="cannot be converted to float32: got \\(1, 2.5\\), which is tuple"
     ):
         given({"file": str(tmp_path / "x.npy")}, "float32", None)
 
@@ -176,9 +191,9 @@ def test_given_outputs_are_what_is_expected():
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ({"z": 1}, "outputs.z: 'z' is no output; takes y"),
-        ({"y": [1]}, "outputs.y: got a value of shape [1]; takes []"),
-        ({"y": "a"}, "outputs.y: cannot be made float32: got 'a', which is str"),
+        ({"z": 1}, "outputs.z: unknown output 'z'; expected one of y"),
+        ({"y": [1]}, "outputs.y: got a value of shape [1]; expected []"),
+        ({"y": "a"}, "outputs.y: cannot be converted to float32: got 'a', which is str"),
     ],
 )
 def test_given_outputs_that_do_not_fit_are_told_by_their_key(outputs, message):
@@ -211,8 +226,8 @@ def test_given_names_are_compared_with_the_functions_own():
         make(function, None, [{"inputs": {"y": 1}}])
 
     assert [str(problem) for problem in error.value.problems] == [
-        "verify.examples.serving_default[0].inputs.x: is missing: an example gives every input",
-        "verify.examples.serving_default[0].inputs.y: 'y' is no input; takes x",
+        "verify.examples.serving_default[0].inputs.x: is missing; an example must give every input",
+        "verify.examples.serving_default[0].inputs.y: unknown input 'y'; expected one of x",
     ]
     assert make(function, None, [{"inputs": {"x": 2}}])[0].outputs == {"output_0": 2}
 
@@ -269,7 +284,7 @@ def test_a_ragged_value_may_be_an_array_in_a_file(tmp_path, shape, rank, parts):
 def test_an_array_that_is_no_ragged_value_is_told(tmp_path, array):
     np.save(tmp_path / "x.npy", array)
 
-    with pytest.raises(ConfigError, match="x: takes lists in lists, 1 deep, for a ragged tensor"):
+    with pytest.raises(ConfigError, match="x: expected lists nested 1 deep for a ragged tensor"):
         make(
             lambda x: x.flat_values,
             ragged(),
@@ -283,5 +298,5 @@ def test_a_ragged_value_of_another_depth_is_told(value):
         make(lambda x: x.flat_values, ragged(), [{"inputs": {"x": value}}])
 
     assert str(error.value) == (
-        "verify.examples.serving_default[0].inputs.x: takes lists in lists, 1 deep, for a ragged tensor"
+        "verify.examples.serving_default[0].inputs.x: expected lists nested 1 deep for a ragged tensor"
     )

@@ -1,0 +1,230 @@
+"""Generates the inputs of examples from the specs of a signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from smdecl.checks import serving_apis
+from smdecl.config.settings import Spec, parts
+from smdecl.exporting.types import ConcreteFunction
+from smdecl.savedmodel.array_distances import Array
+from smdecl.verification import example_values, tf_examples
+
+_Dim: TypeAlias = str | int
+"""An unknown dim: its name, or its axis if it has none.
+
+Unnamed dims of one axis get the same size, because they mostly agree, as batches do.
+"""
+
+_Limits: TypeAlias = Sequence[float]
+"""The least and the greatest value."""
+
+_WORDS = (b"a", b"to be", "gr\u00fc\u00df".encode())
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Generated inputs.
+
+    Attributes:
+        inputs: The dense arrays that the inputs are sent as, by name.
+        has_empty_dim: Whether an unknown dim has the size 0.
+    """
+
+    inputs: dict[str, Array]
+    has_empty_dim: bool
+
+
+def draw(
+    specs: Mapping[str, Spec], count: int, seed: int, ranges: Mapping[str, _Limits]
+) -> list[Drawn]:
+    """Draws the inputs of examples.
+
+    Args:
+        specs: The specs of the inputs by name.
+        count: How many to draw; more follow if these have not tried each dim with the size 0.
+        seed: The seed of all values.
+        ranges: The limits of values by input.
+    """
+    random = np.random.default_rng(seed)
+    drawn = []
+    for sizes in _sizes(specs.values(), count):
+        inputs: dict[str, Array] = {}
+        for name, spec in specs.items():
+            sized = _with_sizes(spec, sizes)
+            arrays = _draw_parts(random, sized, ranges.get(name))
+            inputs.update(zip(parts(name, sized), arrays, strict=True))
+        unknown = _unknown_dims(specs.values())
+        drawn.append(Drawn(inputs, any(sizes[dim] == 0 for dim in unknown)))
+    return drawn
+
+
+def with_tf_examples(
+    drawn: Iterable[Drawn], function: ConcreteFunction, seed: int
+) -> list[Drawn]:
+    """Replaces texts by serialized tf.Examples, as an API of TensorFlow Serving sends them.
+
+    Args:
+        drawn: Inputs, of which each text becomes a tf.Example.
+        function: The function that parses them.
+        seed: The seed of their values.
+    """
+    random = np.random.default_rng(seed)
+    features = tf_examples.features(function)
+
+    def draw_feature(dtype: str, shape: Sequence[int]) -> Array:
+        return _draw_dense(random, dtype, shape, None)
+
+    replaced = []
+    for case in drawn:
+        count = case.inputs[serving_apis.INPUT].size
+        serialized = tf_examples.make(features, count, draw_feature)
+        replaced.append(replace(case, inputs={serving_apis.INPUT: serialized}))
+    return replaced
+
+
+def _dims(spec: Spec) -> list[_Dim | None]:
+    """Returns the unknown dims of a shape, with None for each known size."""
+    dims: list[_Dim | None] = []
+    for axis, dim in enumerate(spec.shape or ()):
+        if isinstance(dim, int):
+            dims.append(None)
+        else:
+            dims.append(axis if dim is None else dim)
+    return dims
+
+
+def _all_dims(specs: Iterable[Spec]) -> list[_Dim]:
+    """Returns the unknown dims of specs, each once."""
+    found: dict[_Dim, None] = {}
+    for spec in specs:
+        found.update((dim, None) for dim in _dims(spec) if dim is not None)
+    return list(found)
+
+
+def _unknown_dims(specs: Iterable[Spec]) -> list[_Dim]:
+    """Returns the unknown dims that an example has one size for, each once.
+
+    The rows of a ragged tensor differ in length.
+    """
+    found: dict[_Dim, None] = {}
+    for spec in specs:
+        ragged_axes = range(1, spec.ragged_rank + 1) if spec.kind == "ragged" else ()
+        for axis, dim in enumerate(_dims(spec)):
+            if dim is not None and axis not in ragged_axes:
+                found[dim] = None
+    return list(found)
+
+
+def _sizes(specs: Iterable[Spec], count: int) -> Iterator[dict[_Dim, int]]:
+    """Yields the sizes of the unknown dims in each example.
+
+    Two examples with the sizes 1 and 3 alternate with one in which a dim has the size 0. Named dims
+    differ from each other in size. Only one dim is 0 at a time, because an object that accepts no
+    rows may still fail on no columns. If there are too few examples for that, more follow, at most
+    as many again; if these do not suffice, several dims are 0 at once.
+    """
+    specs = list(specs)
+    known = _all_dims(specs)
+    names = [dim for dim in known if isinstance(dim, str)]
+    shifts = {dim: names.index(dim) if isinstance(dim, str) else 0 for dim in known}
+    empty = iter(_empty_sizes(known, _unknown_dims(specs), count))
+    for index in range(count):
+        if index % 3 == 2:  # noqa: PLR2004 - every third example has an empty dim
+            yield next(empty)
+        else:
+            yield {dim: (1, 3)[(index + shift) % 2] for dim, shift in shifts.items()}
+    yield from empty
+
+
+def _empty_sizes(
+    known: Sequence[_Dim], unknown: Sequence[_Dim], count: int
+) -> list[dict[_Dim, int]]:
+    """Returns the sizes for the examples in which a dim of `unknown` has the size 0."""
+    third = count // 3
+    if third == 0:
+        return []
+    number = min(max(third, len(unknown)), third + count)
+    sizes = []
+    for index in range(number):
+        first = index % max(len(unknown), 1)
+        empty = unknown[first::number]
+        sizes.append({dim: 0 if dim in empty else 2 for dim in known})
+    return sizes
+
+
+def _with_sizes(spec: Spec, sizes: Mapping[_Dim, int]) -> Spec:
+    shape = []
+    for size, dim in zip(spec.shape or (), _dims(spec), strict=True):
+        shape.append(size if dim is None else sizes[dim])
+    return replace(spec, shape=tuple(shape))
+
+
+def _draw_parts(
+    random: np.random.Generator, spec: Spec, limits: _Limits | None
+) -> list[Array]:
+    """Draws the dense arrays that a tensor is sent as; all sizes of its shape are known."""
+    shape = [size for size in spec.shape or () if isinstance(size, int)]
+    if spec.kind == "ragged":
+        return _draw_ragged(random, spec, shape, limits)
+    value = _draw_dense(random, spec.dtype, shape, limits)
+    if spec.kind == "dense":
+        return [value]
+    is_absent = random.integers(0, 2, shape).astype(bool)
+    value[is_absent] = b"" if spec.dtype == "string" else 0
+    return example_values.sparse_parts(value)
+
+
+def _draw_ragged(
+    random: np.random.Generator,
+    spec: Spec,
+    shape: Sequence[int],
+    limits: _Limits | None,
+) -> list[Array]:
+    rows = shape[0]
+    splits: list[Array] = []
+    for _ in range(spec.ragged_rank):
+        ends = np.cumsum([0, *random.integers(0, 4, rows)])
+        splits.append(ends.astype(spec.row_splits_dtype))
+        rows = int(ends[-1])
+    inner = shape[spec.ragged_rank + 1 :]
+    return [_draw_dense(random, spec.dtype, (rows, *inner), limits), *splits]
+
+
+def _draw_dense(
+    random: np.random.Generator,
+    name: str,
+    shape: Sequence[int],
+    limits: _Limits | None,
+) -> Array:
+    dtype = tf.as_dtype(name)
+    if dtype == tf.string:
+        indices = random.integers(0, len(_WORDS), int(np.prod(shape)))
+        words = [_WORDS[index] for index in indices]
+        return np.array(words, dtype=object).reshape(shape)
+    if dtype == tf.bool:
+        return random.integers(0, 2, shape).astype(bool)
+    if dtype.is_complex or dtype.is_floating:
+        return _draw_floats(random, dtype, shape, limits or (-1, 1))
+    # By default small enough to be a valid id for almost any table or embedding.
+    least, greatest = limits or (0, 1)
+    wide = np.uint64 if dtype == tf.uint64 else np.int64
+    drawn = random.integers(int(least), int(greatest), shape, wide, endpoint=True)
+    return np.asarray(drawn).astype(dtype.as_numpy_dtype)
+
+
+def _draw_floats(
+    random: np.random.Generator, dtype: tf.DType, shape: Sequence[int], limits: _Limits
+) -> Array:
+    least, greatest = map(float, limits)
+    # Halves, because the width of a range may exceed every float; and clipped, because half of
+    # the least float is 0.
+    drawn = 2 * random.uniform(least / 2, greatest / 2, (2, *shape))
+    real, imaginary = np.clip(drawn, least, greatest)
+    value = real + 1j * imaginary if dtype.is_complex else real
+    return np.asarray(value).astype(dtype.as_numpy_dtype)
