@@ -24,10 +24,10 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.building_layers import build_layers
 from smdecl.exporting.instantiating import instantiate
+from smdecl.exporting.records import ObjectRecord
 from smdecl.exporting.specs import argument_names, find_method
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
-from smdecl.savedmodel.records import ObjectRecord
 
 _TARGET = ("model", "_target_")
 _FUNCTIONS = (

@@ -25,8 +25,10 @@ from smdecl.errors import CauseText, Problem, SmdeclError
 _MODULES = (
     "smdecl.config.settings",
     "smdecl.errors",
+    "smdecl.exporting.records",
     "smdecl.pipeline.worker",
     "smdecl.savedmodel.records",
+    "smdecl.verification.records",
 )
 _PATHS = {
     ("pathlib", "PosixPath"): PosixPath,

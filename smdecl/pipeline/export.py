@@ -47,7 +47,8 @@ from smdecl.release import (
 )
 from smdecl.release.publisher import Newest, Publisher
 from smdecl.release.seals import Seal
-from smdecl.savedmodel.records import Finding, SignatureRecord, VerificationRecord
+from smdecl.savedmodel.records import Finding, SignatureRecord
+from smdecl.verification.records import VerificationRecord
 
 
 @dataclass(frozen=True)

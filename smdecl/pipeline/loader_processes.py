@@ -19,7 +19,7 @@ from smdecl.isolation import processes
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import worker
 from smdecl.release import manifest
-from smdecl.savedmodel.records import Failure, VerificationRecord
+from smdecl.verification.records import Failure, VerificationRecord
 
 
 def run(

@@ -22,13 +22,13 @@ from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.errors import Problem, disk_errors
 from smdecl.exporting import custom_ops
+from smdecl.exporting.records import ObjectRecord
 from smdecl.savedmodel.records import (
     CustomOpsRecord,
-    ObjectRecord,
     SavedModelRecord,
     SignatureRecord,
-    VerificationRecord,
 )
+from smdecl.verification.records import VerificationRecord
 
 if TYPE_CHECKING:
     from smdecl.exporting.build import Built

@@ -124,25 +124,6 @@ class FunctionRecord:
 
 
 @dataclass(frozen=True)
-class ObjectRecord:
-    """The built object (schema: object).
-
-    Attributes:
-        class_name: Its class, with the module.
-        variables: What it tracks.
-        methods: Callable method to the names of its arguments.
-        restored: Names of the variables that weights were restored into.
-        not_restored: Names of those that the weights had nothing for.
-    """
-
-    class_name: str
-    variables: tuple[VariableRecord, ...]
-    methods: dict[str, tuple[str, ...]]
-    restored: tuple[str, ...] = ()
-    not_restored: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class CustomOpsRecord:
     """A package or library that registers ops for whoever loads a release.
 
@@ -340,28 +321,3 @@ class DescriptionRecord(GraphRecord):
     files: dict[str, int]
     release: ReleaseRecord | None
     damage: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An example, or a whole SavedModel, that a loader did not take or computed otherwise."""
-
-    loader: str
-    signature: str | None
-    example: int | None
-    message: str
-
-
-@dataclass(frozen=True)
-class VerificationRecord:
-    """What loading and running the saved model in a process of its own showed (schema: verification).
-
-    Attributes:
-        loaders: Those that ran: python, and cpp or, where TensorFlow comes without its C API, session.
-        examples: Signature key to the number of examples that each loader ran.
-        failures: Empty where all is well.
-    """
-
-    loaders: tuple[str, ...]
-    examples: dict[str, int]
-    failures: tuple[Failure, ...] = field(default=())

@@ -17,9 +17,9 @@ from smdecl.exporting import contract, user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
-from smdecl.savedmodel.records import Failure, VerificationRecord
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import c_api, load, stored_examples
+from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
 
 _LOADERS: dict[str, load.Loader] = {

@@ -15,8 +15,9 @@ import tensorflow as tf
 from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
+from smdecl.exporting.records import ObjectRecord
 from smdecl.pipeline.worker import Plan
-from smdecl.savedmodel.records import ObjectRecord, SignatureRecord, TensorRecord
+from smdecl.savedmodel.records import SignatureRecord, TensorRecord
 
 from tests.conftest import ROOT, run_cli, spawn_cli
 from tests.waiting import imports_tensorflow, processes_with, wait_for

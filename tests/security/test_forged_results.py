@@ -8,17 +8,17 @@ import pytest
 from smdecl import errors
 from smdecl.config.settings import Signature, Spec, Value
 from smdecl.errors import ConfigError, ModelError, Problem, VerificationError
+from smdecl.exporting.records import ObjectRecord
 from smdecl.isolation import processes, results
 from smdecl.isolation.results import ResultError
 from smdecl.pipeline.worker import Plan
 from smdecl.savedmodel.records import (
-    ObjectRecord,
     SignatureRecord,
     TensorRecord,
     TraceRecord,
     VariableRecord,
-    VerificationRecord,
 )
+from smdecl.verification.records import VerificationRecord
 
 OBJECT = ObjectRecord("net.Net", (VariableRecord("v", "float32", (1, None)),), {"call": ("x",)})
 DECLARED = Signature(

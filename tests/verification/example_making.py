@@ -5,7 +5,7 @@ from smdecl.config import settings
 from smdecl.config.settings import Devices, Verify
 from smdecl.exporting import trace
 from smdecl.exporting.build import Built
-from smdecl.savedmodel.records import ObjectRecord
+from smdecl.exporting.records import ObjectRecord
 from smdecl.verification import examples
 
 

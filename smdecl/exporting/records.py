@@ -1,0 +1,26 @@
+"""What building a model returns to the process that asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from smdecl.savedmodel.records import VariableRecord
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """The built object (schema: object).
+
+    Attributes:
+        class_name: Its class, with the module.
+        variables: The variables that it tracks.
+        methods: Callable method to the names of its arguments.
+        restored: Names of the variables that weights were restored into.
+        not_restored: Names of the variables that the weights had no value for.
+    """
+
+    class_name: str
+    variables: tuple[VariableRecord, ...]
+    methods: dict[str, tuple[str, ...]]
+    restored: tuple[str, ...] = ()
+    not_restored: tuple[str, ...] = ()

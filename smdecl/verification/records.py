@@ -1,0 +1,37 @@
+"""What loading a SavedModel and running its examples has shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A SavedModel that a loader cannot load, or an example that it cannot run or computes differently.
+
+    Attributes:
+        loader: The loader: python, cpp or session.
+        signature: The key of the signature; None if the SavedModel cannot be loaded.
+        example: The number of the example; None if the SavedModel cannot be loaded.
+        message: What went wrong.
+    """
+
+    loader: str
+    signature: str | None
+    example: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class VerificationRecord:
+    """How the examples of a SavedModel ran in a separate process (schema: verification).
+
+    Attributes:
+        loaders: The loaders that ran: python, and cpp, or session if TensorFlow has no C API.
+        examples: Signature key to the number of examples that each loader ran.
+        failures: What failed; empty if the SavedModel is verified.
+    """
+
+    loaders: tuple[str, ...]
+    examples: dict[str, int]
+    failures: tuple[Failure, ...] = ()
