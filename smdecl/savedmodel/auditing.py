@@ -63,12 +63,12 @@ def audit(
 
     Args:
         message: The SavedModel.
-        levels: Rule to its level: error, warn, off, or None where the signatures decide.
+        levels: Rule to its level: error, warn, off, or None if the signatures decide. A rule without a level applies.
         consumer: The oldest TensorFlow release that has to load it; None if the config names none.
         providers: Op to the entry of the project's custom_ops that registers it.
     """
     subject = Subject(message.meta_graphs[0], providers or {}, consumer)
-    applied = [rule for rule in RULES if levels[rule.name] != "off"]
+    applied = [rule for rule in RULES if levels.get(rule.name) != "off"]
     return tuple(finding for rule in applied for finding in rule.find(subject))
 
 
