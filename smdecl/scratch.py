@@ -1,4 +1,4 @@
-"""Directories that other code writes into, and that are removed whatever it has left there."""
+"""Directories that other code writes into, and how they are removed whatever is left."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def make() -> Path:
 
 
 def remove(tree: Path) -> None:
-    """Removes a directory as far as the file system permits; follows no link and changes nothing outside of it.
+    """Removes a directory, as far as the file system permits; touches nothing outside of it.
 
-    `tempfile.TemporaryDirectory` changes the rights of what links lead to (CVE-2023-6597, until Python 3.11.8), and
-    `shutil.rmtree` neither enters a directory without rights nor ends a deep nest. Here every directory is first moved
-    to the top, so that each is opened by a name there, and none by a path.
+    `tempfile.TemporaryDirectory` changes the rights of what links lead to (CVE-2023-6597,
+    until Python 3.11.8), and `shutil.rmtree` neither enters a directory without rights
+    nor ends a deep nest. Here every directory is first moved to the top, so that each is
+    opened by a name there, and none by a path.
     """
     with suppress(OSError):
         parent = os.open(tree.parent, os.O_RDONLY | os.O_DIRECTORY)

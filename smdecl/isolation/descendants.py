@@ -1,8 +1,9 @@
-"""Lets nothing that a function starts outlive it: a keeper process, which kills and reaps all its descendants.
+"""Lets no process outlive the function that starts it: a keeper kills all descendants.
 
-`setsid` and two forks take a process out of its group and away from its parent. Linux gives such an orphan to the
-nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER), which is the keeper. Code that runs with the user's rights
-can still ask another program for a process, such as a container engine or cron: those have no ancestor here.
+`setsid` and two forks take a process out of its group and away from its parent. Linux
+gives such an orphan to the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER),
+which is the keeper. Code that runs with the user's rights can still ask another program
+for a process, such as a container engine or cron: those have no ancestor here.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ def fork_keeper() -> int:
     """Makes this process a keeper and forks the process that it keeps.
 
     Returns:
-        0 in the kept process, which leads a group of its own. In the keeper, the id of the kept process; it calls
-        `keep` next.
+        0 in the kept process, which leads a group of its own. In the keeper, the id of
+        the kept process; it calls `keep` next.
     """
     _prctl(_ADOPT_ORPHANS, 1)
     keeper = os.getpid()
-    # What the keeper awaits has to be blocked before it can arrive. A process may have inherited that it ignores the
-    # end of its children, which the kernel reaps then.
+    # What the keeper awaits has to be blocked before it can arrive. A process may have
+    # inherited that it ignores the end of its children, which the kernel reaps then.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     kept = os.fork()
@@ -55,7 +56,8 @@ def fork_keeper() -> int:
 def keep(kept: int) -> NoReturn:
     """Waits for a process, kills all that it leaves behind, and ends as it did.
 
-    SIGTERM and SIGHUP end the kept process, and so does the end of the process that asked for this one.
+    SIGTERM and SIGHUP end the kept process, and so does the end of the process that
+    asked for this one.
 
     Args:
         kept: From `fork_keeper`.
@@ -93,7 +95,7 @@ def _end_with_client() -> None:
 
 
 def _kill_descendants() -> None:
-    """Kills and reaps all children of this process, and those that become its children by that, until none is left."""
+    """Kills and reaps all children, and those that are inherited by that."""
     while True:
         try:
             reaped, _ = os.waitpid(-1, os.WNOHANG)

@@ -1,8 +1,9 @@
 """The environment variables of the processes that smdecl starts.
 
-The server and confined processes get those that configure Python, TensorFlow, the hardware and the system's libraries;
-unconfined code gets all. A process that confined code runs in is forked from the server, whose environment Linux shows
-to it as /proc/self/environ.
+The server and confined processes get those that configure Python, TensorFlow, the
+hardware and the system's libraries; unconfined code gets all. A process that confined
+code runs in is forked from the server, whose environment Linux shows to it as
+/proc/self/environ.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ PINNED = {
     "TF_FUNCTION_JIT_COMPILE_DEFAULT": "0",
     "KERAS_BACKEND": "tensorflow",
     "KERAS_NNX_ENABLED": "0",
-    # Long sums are split by the number of threads, and so have other bits on a machine with more of them.
+    # Long sums are split by the number of threads, and so have other bits on a machine
+    # with more of them.
     "TF_NUM_INTRAOP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
 _NAMES = (
-    "CONDA_PREFIX", "GLIBC_TUNABLES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "PATH",
-    "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XLA_FLAGS",
+    "CONDA_PREFIX", "GLIBC_TUNABLES", "HOME", "LANG", "LANGUAGE", "LD_LIBRARY_PATH",
+    "LD_PRELOAD", "LOGNAME", "PATH", "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER",
+    "VIRTUAL_ENV",
 )  # fmt: skip
 _PREFIXES = (
-    "CUDA", "CUDNN", "DYLD_", "GOMP_", "HIP_", "HSA_", "KERAS_", "KMP_", "LC_", "MALLOC_", "MKL_", "NCCL_", "NVIDIA_",
-    "OMP_", "OPENBLAS_", "PYTHON", "ROCM_", "SMDECL_", "TF2_", "TF_", "XLA_",
+    "CUDA", "CUDNN", "DYLD_", "GOMP_", "HIP_", "HSA_", "KERAS_", "KMP_", "LC_",
+    "MALLOC_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON", "ROCM_",
+    "SMDECL_", "TF2_", "TF_", "XLA_",
 )  # fmt: skip
 # Terraform's variables begin as TensorFlow's do.
 _SECRET = re.compile(r"TF_(VAR|CLI|HTTP)_|TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")

@@ -1,8 +1,9 @@
 """Reads what a process returns: records and errors, whatever code took that process over.
 
-A pickle can name any function, and can set attributes of any class that it names. Here such a class is a stand-in that
-lives as long as the reading: no code of the result runs, and no real class is touched. Records are then made of the
-data in the stand-ins, where each field is what its annotation says.
+A pickle can name any function, and can set attributes of any class that it names. Here
+such a class is a stand-in that lives as long as the reading: no code of the result
+runs, and no real class is touched. Records are then made of the data in the stand-ins,
+where each field is what its annotation says.
 """
 
 from __future__ import annotations

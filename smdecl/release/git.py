@@ -1,9 +1,11 @@
 """The source commit of a project, as git has it.
 
-The config of a repository names programs that git runs: filters of files, monitors of the file system, hooks. In a
-repository of this user they are this user's choice; filters such as git-lfs decide there whether a file is changed. A
-repository of another user is read as data: git is given a repository directory without a config, beside the objects and
-the index that are there. No program that the repository names runs, and its commit is the same for everybody.
+The config of a repository names programs that git runs: filters of files, monitors of
+the file system, hooks. In a repository of this user they are this user's choice;
+filters such as git-lfs decide there whether a file is changed. A repository of another
+user is read as data: git is given a repository directory without a config, beside the
+objects and the index that are there. No program that the repository names runs, and its
+commit is the same for everybody.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _SETTINGS = (
     "symlinks",
 )  # how files are stored
 _SUBMODULE = "160000 "  # the mode that git has it by
-# Of a repository that is read as data: no config but the one that is made for it, and no fetching of what it lacks.
+# Of a repository that is read as data: no config but the one that is made for it, and no
+# fetching of what it lacks.
 _AS_DATA = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -51,8 +54,8 @@ class _Git:
 
     def run(self, *arguments: str) -> str | None:
         """Returns what git prints; None if it fails."""
-        # A hook of git sets variables that lead to its own repository, and git trusts the user that sudo names.
-        # Another thread may change the environment meanwhile.
+        # A hook of git sets variables that lead to its own repository, and git trusts the
+        # user that sudo names. Another thread may change the environment meanwhile.
         known = {name: os.environ.get(name, "") for name in list(os.environ)}
         inherited = {
             name: value
@@ -60,7 +63,8 @@ class _Git:
             if not name.startswith(("GIT_", "SUDO_"))
         }
         options = [part for setting in self.settings for part in ("-c", setting)]
-        # Asked, git starts what the repository's config names, and writes its index anew, which starts a hook.
+        # Asked, git starts what the repository's config names, and writes its index anew,
+        # which starts a hook.
         never = [
             "--no-optional-locks",
             "-c",
@@ -111,7 +115,8 @@ def _state(git: _Git, modules: Collection[str], *options: str) -> dict[str, Any]
     commit = git.run("rev-parse", "HEAD")
     if commit is None:
         return None
-    # Releases often land in the project's own folder: of the files that git does not track, only modules count.
+    # Releases often land in the project's own folder: of the files that git does not
+    # track, only modules count.
     changed = git.run("status", "--porcelain", "--untracked-files=no", *options)
     unknown = git.run("ls-files", "--others", "--", *modules) if modules else ""
     return {"commit": commit, "clean": changed == "" and unknown == ""}
@@ -153,7 +158,7 @@ def _is_clean_submodule(top: Path, name: str) -> bool:
 
 
 def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
-    """Makes a repository directory with the commit of another one; returns what reads that one by it.
+    """Makes a repository directory by which another repository is read as data.
 
     Args:
         root: Of the project.

@@ -1,13 +1,16 @@
 """Tells whether a release in its stage is still what was hashed and verified.
 
-A file is hashed again only if its identity differs: its inode, size and times. That suffices because every write and
-every change of a name, of rights or of links sets ctime, which no system call sets back; only root can, by setting the
-clock. Two cases need more:
+A file is hashed again only if its identity differs: its inode, size and times. That
+suffices because every write and every change of a name, of rights or of links sets
+ctime, which no system call sets back; only root can, by setting the clock. Two cases
+need more:
 
-    recent files    A second change within one tick of the clock leaves ctime as it is. What changed less than two
-                    seconds before it was sealed is hashed again each time.
-    mapped files    A write to a mapped page that is still to be written back sets no time. No such mapping is left,
-                    because all processes of the model's code are killed before the release is sealed.
+    recent files    A second change within one tick of the clock leaves ctime as it is.
+                    What changed less than two seconds before it was sealed is hashed
+                    again each time.
+    mapped files    A write to a mapped page that is still to be written back sets no
+                    time. No such mapping is left, because all processes of the model's
+                    code are killed before the release is sealed.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ class Snapshot:
     """The files of a release before they are hashed.
 
     Attributes:
-        identities: Name to identity, of the files that changed so long ago that another change shows in their times.
+        identities: Name to identity, of the files that changed so long ago that another
+            change shows in their times.
     """
 
     identities: Mapping[str, _Identity]
@@ -90,7 +94,9 @@ class Seal:
     before: Snapshot
 
     def require(self) -> None:
-        """Raises if the release has changed since it was sealed; provenance and signature may have come.
+        """Raises if the release has changed since it was sealed.
+
+        Its provenance and its signature may have come.
 
         Raises:
             VerificationError: With every file that was changed, added or removed.
