@@ -1,88 +1,98 @@
-"""Makes serialized `tf.train.Example`s of the features that a function parses, for the APIs that send these."""
+"""Makes serialized `tf.train.Example`s of the features that a function parses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from smdecl.exporting.types import ConcreteFunction
+from smdecl.savedmodel.array_distances import Array
 from smdecl.savedmodel.protos import NodeDef
 
 _PARSER = "ParseExampleV2"
-_VALUES = 2  # of a feature of any number of values
-Draw = Callable[[str, Sequence[int]], Any]
+_ANY_SIZE = 2  # what a size that may be any is in an example
+
+Draw: TypeAlias = Callable[[str, Sequence[int]], Array]
+"""Draws values of a dtype and a shape."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature that a function parses: its key, its dtype, and its shape, of which None may be any size."""
+    """A feature that a function parses.
+
+    Attributes:
+        key: Its key in a tf.Example.
+        dtype: The canonical name of its dtype.
+        shape: Its shape, in which None may be any size.
+    """
 
     key: str
     dtype: str
     shape: tuple[int | None, ...]
 
 
-def features(function: tf.types.experimental.ConcreteFunction) -> list[Feature]:
-    """Returns the features that a function parses, by their keys; none where it parses by other ops."""
+def features(function: ConcreteFunction) -> list[Feature]:
+    """Returns the features that a function parses, sorted by key.
+
+    Only `tf.io.parse_example` is recognised; a function that parses otherwise has none.
+    """
     graph = function.graph.as_graph_def()
+    bodies = [graph.node, *(body.node_def for body in graph.library.function)]
     found: dict[str, Feature] = {}
-    for nodes in (graph.node, *(body.node_def for body in graph.library.function)):
+    for nodes in bodies:
         by_name = {node.name: node for node in nodes}
         for node in nodes:
             if node.op == _PARSER:
-                found |= {feature.key: feature for feature in _parsed(node, by_name)}
+                found.update((each.key, each) for each in _parsed(node, by_name))
     return [found[key] for key in sorted(found)]
 
 
 def _parsed(node: NodeDef, nodes: Mapping[str, NodeDef]) -> Iterator[Feature]:
-    sparse, dense, ragged = (_constant(node.input[index], nodes) for index in (2, 3, 4))
-    shapes = [
-        tf.TensorShape(shape).as_list()
-        for shape in node.attr["dense_shapes"].list.shape
-    ]
-    for key, dtype, shape in zip(
-        dense, node.attr["Tdense"].list.type, shapes, strict=True
-    ):
-        yield Feature(key, tf.as_dtype(dtype).name, tuple(shape))
+    sparse = _constant(node.input[2], nodes)
+    dense = _constant(node.input[3], nodes)
+    ragged = _constant(node.input[4], nodes)
+    dense_types = node.attr["Tdense"].list.type
+    dense_shapes = node.attr["dense_shapes"].list.shape
+    for key, dtype, shape in zip(dense, dense_types, dense_shapes, strict=True):
+        sizes = tf.TensorShape(shape).as_list()
+        yield Feature(key, tf.as_dtype(dtype).name, tuple(sizes))
     for keys, attribute in ((sparse, "sparse_types"), (ragged, "ragged_value_types")):
         for key, dtype in zip(keys, node.attr[attribute].list.type, strict=True):
             yield Feature(key, tf.as_dtype(dtype).name, (None,))
 
 
 def _constant(reference: str, nodes: Mapping[str, NodeDef]) -> list[str]:
-    """Returns the texts of a constant; none of what is computed."""
+    """Returns the texts of a constant; empty if the tensor is computed."""
     node = nodes.get(reference.partition(":")[0])
     if node is None or node.op != "Const":
         return []
-    return [
-        text.decode() for text in tf.make_ndarray(node.attr["value"].tensor).ravel()
-    ]
+    texts = tf.make_ndarray(node.attr["value"].tensor).ravel()
+    return [text.decode() for text in texts]
 
 
-def make(parsed: Sequence[Feature], count: int, draw: Draw) -> Any:
-    """Returns an array of serialized examples.
+def make(parsed: Sequence[Feature], count: int, draw: Draw) -> Array:
+    """Returns a one-dimensional array of serialized tf.Examples.
 
     Args:
-        parsed: The features of each example.
-        count: Of the examples.
-        draw: Draws values of a dtype and a shape.
+        parsed: The features of each tf.Example.
+        count: How many to make.
+        draw: Draws the values of a feature.
     """
-    made = [
-        _example(parsed, draw).SerializeToString(deterministic=True)
-        for _ in range(count)
-    ]
-    return np.array([*made, None], dtype=object)[
-        :-1
-    ]  # NumPy would make an array of bytes of one length of them
+    serialized = np.empty(count, dtype=object)
+    for index in range(count):
+        example = _example(parsed, draw)
+        serialized[index] = example.SerializeToString(deterministic=True)
+    return serialized
 
 
 def _example(parsed: Sequence[Feature], draw: Draw) -> tf.train.Example:
     example = tf.train.Example()
     for feature in parsed:
-        shape = [_VALUES if size is None else size for size in feature.shape]
+        shape = [_ANY_SIZE if size is None else size for size in feature.shape]
         values = np.ravel(draw(feature.dtype, shape)).tolist()
         field = _FIELDS.get(feature.dtype, "int64_list")
         getattr(example.features.feature[feature.key], field).value.extend(values)

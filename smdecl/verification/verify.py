@@ -189,10 +189,9 @@ def _tolerance(
     if default is None:
         return None
     default_rtol, default_atol = default
-    return (
-        float(default_rtol if rtol is None else rtol),
-        float(default_atol if atol is None else atol),
-    )
+    relative = default_rtol if rtol is None else rtol
+    absolute = default_atol if atol is None else atol
+    return float(relative), float(absolute)
 
 
 def _tolerance_text(tolerance: tuple[float, float] | None) -> str:

@@ -1,22 +1,22 @@
-"""Warm-up: the examples of a release as the requests that TensorFlow Serving runs before it serves."""
+"""Writes the examples of a release as warm-up requests, which TensorFlow Serving runs first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice, zip_longest
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from smdecl.checks import serving_apis
 from smdecl.errors import ConfigError, Problem
 from smdecl.names import PREDICT, WARMUP_FILE
+from smdecl.savedmodel.array_distances import Array
 from smdecl.verification.stored_examples import Example
 
-_MAX_RECORDS = (
-    1000  # TensorFlow Serving refuses a model with more (saved_model_warmup_util.h)
-)
+_KEY = ("publish", "warmup")
+# TensorFlow Serving rejects a model with more (saved_model_warmup_util.h).
+_MAX_RECORDS = 1000
 
 
 def write(
@@ -25,86 +25,90 @@ def write(
     method_names: Mapping[str, str],
     directory: Path,
 ) -> None:
-    """Writes a TFRecord of PredictionLog into a SavedModel.
+    """Writes a TFRecord of PredictionLogs into a SavedModel.
 
     Args:
-        examples: Of all signatures.
-        name: Of the model.
-        method_names: Signature key to the API that is to answer its examples.
-        directory: Of the SavedModel.
+        examples: The examples of all signatures.
+        name: The name of the model.
+        method_names: The API that answers the examples of each signature, by its key.
+        directory: The directory of the SavedModel.
 
     Raises:
-        ConfigError: Where there is no example to warm up with, or one that its API cannot send.
+        ConfigError: If there are no examples, or its API cannot send one.
     """
-    examples = [
+    sendable = [
         example
         for example in examples
-        if not _is_unsendable(example, method_names[example.signature])
+        if not _is_empty_list(example, method_names[example.signature])
     ]
-    _require_tf_examples(examples, method_names)
-    if not examples:
-        message = "got true, but there is no example to warm up with; give some under verify.examples"
-        raise ConfigError(Problem(("publish", "warmup"), message))
+    _require_tf_examples(sendable, method_names)
+    if not sendable:
+        message = (
+            "there are no examples to warm up with; give some under verify.examples"
+        )
+        raise ConfigError(Problem(_KEY, message))
     path = directory / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for example in islice(_in_turn(examples), _MAX_RECORDS):
-            writer.write(_LOGS[method_names[example.signature]](name, example))
+        for example in islice(_in_turn(sendable), _MAX_RECORDS):
+            log = _LOGS[method_names[example.signature]]
+            writer.write(log(name, example))
 
 
 def _in_turn(examples: Sequence[Example]) -> Iterator[Example]:
-    """Yields one example of each signature, then the second of each, so that the limit leaves out no signature."""
+    """Yields the first example of each signature, then the second of each, and so on.
+
+    The limit then omits no signature.
+    """
     by_signature: dict[str, list[Example]] = {}
     for example in examples:
         by_signature.setdefault(example.signature, []).append(example)
-    return (
-        example
-        for example in chain(*zip_longest(*by_signature.values()))
-        if example is not None
-    )
+    for turn in zip_longest(*by_signature.values()):
+        yield from (example for example in turn if example is not None)
 
 
-def _is_unsendable(example: Example, method_name: str) -> bool:
-    """Tells whether an example is a batch of no tf.Examples, which TensorFlow Serving refuses."""
-    return (
-        serving_apis.takes_examples(method_name)
-        and not example.inputs[serving_apis.INPUT].size
-    )
+def _is_empty_list(example: Example, method_name: str) -> bool:
+    """Returns whether an example is an empty list of tf.Examples, which Serving rejects."""
+    if not serving_apis.takes_examples(method_name):
+        return False
+    return example.inputs[serving_apis.INPUT].size == 0
 
 
 def _require_tf_examples(
     examples: Sequence[Example], method_names: Mapping[str, str]
 ) -> None:
-    problems = []
+    """Raises a ConfigError if an API of tf.Examples would send something else."""
+    problems: list[Problem] = []
     for example in examples:
-        if not serving_apis.takes_examples(method_names[example.signature]):
+        key = example.signature
+        method_name = method_names[key]
+        if not serving_apis.takes_examples(method_name):
             continue
         try:
             for serialized in example.inputs[serving_apis.INPUT].ravel():
                 tf.train.Example.FromString(serialized)
         except (
             Exception
-        ):  # protobuf's DecodeError, whose place differs between implementations
+        ):  # protobuf's DecodeError, whose module differs between versions
             message = (
-                f"an example of {example.signature} is no serialized tf.Example, which"
+                f"an example of {key} is not a serialized tf.Example, which {method_name}"
+                f" requires; give some under verify.examples.{key}"
             )
-            hint = f"give some under verify.examples.{example.signature}"
-            what = f"{message} {method_names[example.signature]} sends; {hint}"
-            problems.append(Problem(("publish", "warmup"), what))
+            problems.append(Problem(_KEY, message))
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
 
 
-# The classes of a PredictionLog come with tensorflow-serving-api, which is not worth a dependency for a few fields:
-# PredictionLog.classify_log = 2, .regress_log = 3 and .predict_log = 6, each with request = 1; .model_spec = 1 of every
-# request, ModelSpec.name = 1 and .signature_name = 3.
+# tensorflow-serving-api, which has the classes of a PredictionLog, is not worth a dependency for
+# these few fields:
+# - PredictionLog: classify_log = 2, regress_log = 3, predict_log = 6; each has request = 1
+# - every request: model_spec = 1, with ModelSpec.name = 1 and ModelSpec.signature_name = 3
 
 
 def _predict_log(name: str, example: Example) -> bytes:
-    """Returns a log with a PredictRequest: inputs = 2; a map is a repeated message of key = 1 and value = 2."""
-    return _field(
-        6, _field(1, _model_spec(name, example) + b"".join(_inputs(example.inputs)))
-    )
+    """Returns a log with a PredictRequest, whose inputs = 2 are a map."""
+    inputs = b"".join(_inputs(example.inputs))
+    return _field(6, _field(1, _model_spec(name, example) + inputs))
 
 
 def _classify_log(name: str, example: Example) -> bytes:
@@ -115,7 +119,7 @@ def _regress_log(name: str, example: Example) -> bytes:
     return _field(3, _field(1, _model_spec(name, example) + _example_list(example)))
 
 
-_LOGS = {
+_LOGS: dict[str, Callable[[str, Example], bytes]] = {
     PREDICT: _predict_log,
     serving_apis.CLASSIFY: _classify_log,
     serving_apis.REGRESS: _regress_log,
@@ -123,27 +127,31 @@ _LOGS = {
 
 
 def _model_spec(name: str, example: Example) -> bytes:
-    return _field(1, _field(1, name.encode()) + _field(3, example.signature.encode()))
+    signature_name = _field(3, example.signature.encode())
+    return _field(1, _field(1, name.encode()) + signature_name)
 
 
 def _example_list(example: Example) -> bytes:
     """Returns the input = 2 of a request: Input.example_list = 1, ExampleList.examples = 1."""
-    serialized = example.inputs[serving_apis.INPUT].ravel()
-    return _field(2, _field(1, b"".join(_field(1, bytes(one)) for one in serialized)))
+    texts = example.inputs[serving_apis.INPUT].ravel()
+    examples = b"".join(_field(1, bytes(text)) for text in texts)
+    return _field(2, _field(1, examples))
 
 
-def _inputs(inputs: Mapping[str, Any]) -> Iterator[bytes]:
-    for key, value in inputs.items():
-        tensor = tf.make_tensor_proto(value).SerializeToString(deterministic=True)
-        yield _field(2, _field(1, key.encode()) + _field(2, tensor))
+def _inputs(inputs: Mapping[str, Array]) -> Iterator[bytes]:
+    """Yields the entries of a map, which are messages of key = 1 and value = 2."""
+    for name, array in inputs.items():
+        tensor = tf.make_tensor_proto(array).SerializeToString(deterministic=True)
+        yield _field(2, _field(1, name.encode()) + _field(2, tensor))
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    return (
-        _varint(number << 3 | 2) + _varint(len(payload)) + payload
-    )  # wire type 2: length-delimited
+    """Returns a length-delimited field, which has the wire type 2."""
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
 
 
 def _varint(value: int) -> bytes:
-    low, rest = value % 128, value // 128
-    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+    rest, low = divmod(value, 128)
+    if rest == 0:
+        return bytes([low])
+    return bytes([low | 128]) + _varint(rest)

@@ -70,7 +70,7 @@ def test_tables_and_python_state_are_restored(prefix):
     assert net.state() == (7, 0.5, 9)
 
 
-def test_a_table_that_a_checkpoint_does_not_have_is_named(prefix):
+def test_a_table_missing_from_a_checkpoint_is_reported(prefix):
     tf.train.Checkpoint(Net(fill=1.0, tables=False)).write(prefix)
 
     assert refusals(Net(), prefix) == [
@@ -81,7 +81,7 @@ def test_a_table_that_a_checkpoint_does_not_have_is_named(prefix):
     assert restored(Net(), prefix, expect="partial")[1] == ["dense", "steps", "words"]
 
 
-def test_a_partial_restore_fills_tables_where_a_variable_does_not_fit(prefix):
+def test_a_partial_restore_fills_tables_even_if_a_variable_does_not_fit(prefix):
     tf.train.Checkpoint(Net(units=5, fill=1.0).fill()).write(prefix)
     net = Net()
 
@@ -90,7 +90,7 @@ def test_a_partial_restore_fills_tables_where_a_variable_does_not_fit(prefix):
     assert net.state() == (7, 0.5, 9)
 
 
-def test_what_an_adapting_layer_counts_tokens_in_is_no_state_of_the_model(prefix):
+def test_the_token_counts_of_an_adapting_layer_are_not_state_of_the_model(prefix):
     tf.train.Checkpoint(tf.Module()).write(prefix)
     ids = keras.layers.StringLookup(name="ids")
 
@@ -100,7 +100,7 @@ def test_what_an_adapting_layer_counts_tokens_in_is_no_state_of_the_model(prefix
 
 
 @pytest.mark.parametrize("package", ["keras", "tf_keras"])
-def test_a_vocabulary_that_a_checkpoint_does_not_hold_is_named(prefix, package):
+def test_a_vocabulary_missing_from_a_checkpoint_is_reported(prefix, package):
     layers = pytest.importorskip(package).layers
 
     def lookup(vocabulary):
@@ -134,7 +134,7 @@ def test_a_compiled_model_is_found_beside_its_optimizer(prefix):
     assert model.layers[-1].kernel.numpy().tolist() == [[2, 2]] * 3
 
 
-def test_shapes_tell_which_of_two_objects_is_meant(prefix):
+def test_shapes_decide_which_of_two_objects_is_restored(prefix):
     student, teacher = Net(fill=2.0, tables=False), Net(units=5, fill=1.0, tables=False)
     tf.train.Checkpoint(student=student, teacher=teacher).write(prefix)
     net = Net(tables=False)
@@ -143,7 +143,7 @@ def test_shapes_tell_which_of_two_objects_is_meant(prefix):
     assert net.b.numpy() == 2
 
 
-def test_of_two_objects_that_fit_alike_the_config_chooses(prefix):
+def test_weights_root_chooses_between_equally_fitting_objects(prefix):
     ema, model = Net(fill=1.0, tables=False), Net(fill=2.0, tables=False)
     tf.train.Checkpoint(ema=ema, model=model, again=model).write(prefix)
     net = Net(tables=False)
@@ -161,7 +161,7 @@ def test_of_two_objects_that_fit_alike_the_config_chooses(prefix):
     assert refusals(net, prefix, root="modle") == [("weights.root", "unknown root 'modle'")]
 
 
-def test_an_object_that_is_the_root_is_not_looked_for_below_it(prefix):
+def test_an_object_that_is_the_root_is_not_searched_below_it(prefix):
     net = Net(fill=2.0, tables=False)
     net.ema = Net(fill=1.0, tables=False)
     tf.train.Checkpoint(net).write(prefix)

@@ -59,7 +59,7 @@ def path(tmp_path):
     return tmp_path / "net.keras"
 
 
-def test_a_class_of_the_project_is_asked_for_by_its_target(path):
+def test_a_missing_class_of_the_project_is_reported_with_its_target(path):
     saved(path, Times())
 
     key, message = refusal(loaded, path)
@@ -73,13 +73,13 @@ def test_a_class_of_the_project_is_asked_for_by_its_target(path):
     assert loaded(path, custom_objects=[times]).name
 
 
-def test_a_function_of_the_project_is_asked_for_too(path):
+def test_a_missing_function_of_the_project_is_reported_with_its_target(path):
     saved(path, keras.layers.Dense(2, activation=halved))
 
     assert "the function 'halved', which Keras does not know" in refusal(loaded, path)[1]
 
 
-def test_weights_of_other_classes_are_told_apart_from_unreadable_ones(path):
+def test_weights_of_unknown_classes_are_not_reported_as_unreadable(path):
     saved(path, Times())
 
     key, message = refusal(restored, dense(), path)
@@ -125,7 +125,7 @@ def test_the_reason_that_keras_puts_last_is_the_one_reported(path):
         assert "Received an invalid value for `units`" in message
 
 
-def test_what_a_line_announces_is_part_of_the_summary():
+def test_a_line_that_ends_in_a_colon_is_joined_with_the_next():
     error = ValueError(
         "A total of 2 objects could not be loaded. Example:\n\nLayer 'out' expected 2 variables\nList"
     )

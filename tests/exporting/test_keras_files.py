@@ -165,9 +165,7 @@ def test_a_whole_model_restores_what_a_layer_derives_and_its_vocabulary(ready):
 @pytest.mark.parametrize(
     ("fmt", "path"), [("keras_weights", "tagger.weights.h5"), ("checkpoint", "tagger")]
 )
-def test_weights_that_hold_no_vocabulary_are_refused_with_the_layer_that_needs_one(
-    ready, fmt, path
-):
+def test_weights_without_a_vocabulary_are_refused_with_the_layer_that_needs_one(ready, fmt, path):
     given = restored(fmt, path)
 
     assert refusals(ready, *config("Tagger", WORDS, given)) == [("weights.path", LOOKUP_LACKS)]
@@ -175,7 +173,7 @@ def test_weights_that_hold_no_vocabulary_are_refused_with_the_layer_that_needs_o
     assert record.restored == ("tagger/emb/embeddings",)
 
 
-def test_a_partial_restore_without_a_vocabulary_is_no_release_either(ready):
+def test_a_partial_restore_without_a_vocabulary_is_refused(ready):
     found = refusals(
         ready,
         *config("Tagger", WORDS, restored("keras_weights", "tagger.weights.h5", "partial")),
@@ -187,14 +185,14 @@ def test_a_partial_restore_without_a_vocabulary_is_no_release_either(ready):
     assert message.startswith("ids/vocabulary has no value yet; expected ")
 
 
-def test_a_lookup_layer_without_a_vocabulary_is_refused_without_weights_too(ready):
+def test_a_lookup_layer_without_a_vocabulary_is_refused_without_weights(ready):
     ((key, message),) = refusals(ready, *config("Tagger", WORDS), kind=ModelError)
 
     assert key == "model"
     assert message.startswith("ids/vocabulary has no value yet; expected ")
 
 
-def test_a_table_that_nothing_initializes_is_refused(project):
+def test_an_uninitialized_table_is_refused(project):
     project.write(
         "nets.py",
         """
@@ -224,7 +222,7 @@ def test_a_table_that_nothing_initializes_is_refused(project):
     assert "is never initialized" in message
 
 
-def test_a_vocabulary_in_the_config_must_be_that_of_a_whole_model(ready):
+def test_a_vocabulary_in_the_config_must_equal_that_of_a_whole_model(ready):
     other = config("text", "+model.vocabulary=[p, q, r]")
 
     assert refusals(ready, *other, restored("keras", "text.keras")) == [
@@ -243,7 +241,7 @@ def test_a_vocabulary_in_the_config_must_be_that_of_a_whole_model(ready):
     assert own.restored == ("emb/embeddings",)
 
 
-def test_variables_that_a_checkpoint_does_not_track_are_told(ready):
+def test_variables_that_a_checkpoint_does_not_track_are_reported(ready):
     expected = "TensorFlow does not track it; expected weights of format keras or keras_weights"
     hint = "++weights.expect=partial restores what matches and warns of the rest"
 
@@ -310,7 +308,7 @@ def check(project, *overrides):
     checking.check(project.compose(*overrides), find_project(project.root))
 
 
-def test_the_file_of_a_saved_model_is_judged_as_weights_are(project, tmp_path):
+def test_the_file_of_a_saved_model_is_checked_as_weights_are(project, tmp_path):
     load = ["model._target_=smdecl.models.load_keras"]
     (tmp_path / "far.keras").write_bytes(b"PK")
     project.write("near.keras", "no archive")
@@ -393,7 +391,7 @@ def test_every_format_restores_the_trained_model_or_is_refused(tmp_path, package
     assert len(found) == len(RESTORED) * len(EVERY)
 
 
-def test_a_vocabulary_that_the_weights_do_not_hold_is_told(project):
+def test_a_vocabulary_missing_from_the_weights_is_reported(project):
     project.write(
         "words.py",
         """

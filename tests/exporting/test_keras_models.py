@@ -53,7 +53,7 @@ MODELS = [keras.layers.RandomFlip, Silent, Untrained, functional, legacy]
 
 
 @pytest.mark.parametrize("make", MODELS)
-def test_a_layer_is_in_inference_unless_the_call_says_otherwise(make):
+def test_a_layer_is_in_inference_mode_unless_the_call_sets_training(make):
     model = make()
     with keras_models.inference():
         assert not moves(model)
@@ -65,7 +65,7 @@ def test_a_layer_is_in_inference_unless_the_call_says_otherwise(make):
     )  # the functional models of tf_keras are in inference anyway
 
 
-def test_code_that_passes_training_is_obeyed():
+def test_code_that_passes_training_is_respected():
     with keras_models.inference():
         assert moves(Trained())
 
@@ -123,7 +123,7 @@ def answers(release, key):
     return {tuple(tensor.numpy().ravel().round(3)) for tensor in tensors}
 
 
-def test_a_signature_gives_one_answer_unless_it_asks_for_training(net):
+def test_a_signature_is_deterministic_unless_it_sets_training(net):
     methods = {"ask": "ask", "net": "net.__call__", "call": "net.call", "train": "train"}
     signatures = [
         f"+signatures.{key}={{method: {method}, inputs: {{image: {SPEC}}}}}"
@@ -154,7 +154,7 @@ def test_a_signature_gives_one_answer_unless_it_asks_for_training(net):
     assert len(answers(release, "bound")) > 1
 
 
-def test_a_functional_model_gives_what_its_predict_gives(net):
+def test_a_functional_model_computes_what_its_predict_does(net):
     release = net.export("model._target_=mynet.augmented", "signatures=none", "audit=strict")
 
     import mynet

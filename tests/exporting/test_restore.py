@@ -25,7 +25,7 @@ def ready(project, tmp_path_factory):
 @pytest.mark.parametrize(
     ("fmt", "path"), [("checkpoint", "net"), ("checkpoint", "wrapped-1"), ("saved_model", "saved")]
 )
-def test_a_module_is_restored_and_computes_with_its_weights(ready, fmt, path):
+def test_a_restored_module_computes_with_its_weights(ready, fmt, path):
     assert output(ready.export(*overrides("mynet.Net", fmt, path))) == [[5, 5]]
     assert restored(ready, "mynet.Net", fmt, path) == (["b", "w"], [])
 
@@ -39,7 +39,7 @@ def test_a_module_is_restored_and_computes_with_its_weights(ready, fmt, path):
         ("keras", "model.keras"),
     ],
 )
-def test_a_functional_keras_model_is_restored_and_computes_with_its_weights(ready, fmt, path):
+def test_a_restored_functional_model_computes_with_its_weights(ready, fmt, path):
     given = overrides("mykeras.functional", fmt, path)
 
     assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
@@ -57,7 +57,7 @@ def test_a_functional_keras_model_is_restored_and_computes_with_its_weights(read
     ("fmt", "path"),
     [("checkpoint", "custom"), ("keras_weights", "custom.weights.h5"), ("keras", "custom.keras")],
 )
-def test_a_keras_model_of_custom_classes_is_restored_once_the_specs_have_built_it(ready, fmt, path):
+def test_a_keras_model_of_custom_classes_is_built_by_the_specs_and_restored(ready, fmt, path):
     given = overrides("mykeras.Custom", fmt, path)
 
     assert output(ready.export(*given)) == [[3, 3]]
@@ -67,7 +67,7 @@ def test_a_keras_model_of_custom_classes_is_restored_once_the_specs_have_built_i
     )
 
 
-def test_the_weights_of_an_export_of_a_keras_model_are_restored_into_the_next(ready):
+def test_an_export_of_a_keras_model_restores_into_the_next(ready):
     first = ready.export(*overrides("mykeras.functional", "keras", "model.keras"), "name=first")
 
     again = ready.export(*overrides("mykeras.functional", "saved_model", first.path), "name=again")
@@ -75,7 +75,7 @@ def test_the_weights_of_an_export_of_a_keras_model_are_restored_into_the_next(re
     assert output(again, "inputs") == [[17, 17]]
 
 
-def test_more_in_a_checkpoint_than_the_object_has_does_not_matter(ready):
+def test_a_checkpoint_may_hold_more_than_the_object(ready):
     # A training script's checkpoint holds the optimizer's state, the step, and the parts that serve no purpose here.
     assert restored(ready, "mynet.Net", "checkpoint", "deep") == (["b", "w"], [])
 
@@ -84,7 +84,7 @@ def test_a_variable_under_two_names_is_restored_once(ready):
     assert restored(ready, "mynet.Table", "checkpoint", "table") == (["alone", "w"], [])
 
 
-def test_without_weights_the_model_keeps_its_own_and_nothing_is_said_to_be_restored(ready):
+def test_without_weights_the_model_keeps_its_own(ready):
     given = ["model._target_=mynet.Net", ROWS, "verify=load"]
 
     record = described(ready, *given)
@@ -93,7 +93,7 @@ def test_without_weights_the_model_keeps_its_own_and_nothing_is_said_to_be_resto
     assert output(ready.export(*given)) == [[0, 0]]
 
 
-def test_a_restored_value_is_what_the_model_answers_eagerly_and_served(ready):
+def test_a_restored_value_is_used_eagerly_and_served(ready):
     tf.train.Checkpoint(Scaler(12.5)).write("scaler")
 
     release = ready.export("model=scaler", "weights=checkpoint", "weights.path=scaler")

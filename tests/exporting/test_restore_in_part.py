@@ -17,7 +17,7 @@ def ready(project, tmp_path_factory):
     return write_ready(project, tmp_path_factory)
 
 
-def test_variables_that_a_checkpoint_does_not_have_are_told(ready):
+def test_variables_missing_from_a_checkpoint_are_reported(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "net", deep="true", fill="0.5") == [
         (
             "weights.path",
@@ -26,7 +26,7 @@ def test_variables_that_a_checkpoint_does_not_have_are_told(ready):
     ]
 
 
-def test_a_partial_checkpoint_restores_what_it_has_and_tells_what_it_has_not(ready):
+def test_a_partial_checkpoint_restores_its_variables_and_reports_the_rest(ready):
     given = {"expect": "partial", "deep": "true", "fill": "0.5"}
 
     assert restored(ready, "mynet.Net", "checkpoint", "net", **given) == (
@@ -38,7 +38,7 @@ def test_a_partial_checkpoint_restores_what_it_has_and_tells_what_it_has_not(rea
     ]
 
 
-def test_a_variable_of_another_shape_is_told_with_both_shapes(ready):
+def test_a_variable_of_a_different_shape_is_reported_with_both_shapes(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
         (
             "weights.path",
@@ -47,21 +47,21 @@ def test_a_variable_of_another_shape_is_told_with_both_shapes(ready):
     ]
 
 
-def test_a_partial_checkpoint_restores_the_variables_whose_shapes_do_match(ready):
+def test_a_partial_checkpoint_restores_the_variables_whose_shapes_match(ready):
     assert restored(ready, "mynet.Net", "checkpoint", "wide", expect="partial") == (["b"], ["w"])
     release = ready.export(*overrides("mynet.Net", "checkpoint", "wide", expect="partial"))
     assert output(release) == [[2, 2]]
 
 
 @pytest.mark.parametrize("expect", ["full", "partial"])
-def test_a_checkpoint_of_something_else_is_refused_however_little_is_expected(ready, expect):
+def test_a_checkpoint_without_any_match_is_refused_even_if_partial(ready, expect):
     found = problems(ready, "mynet.Net", "checkpoint", "other", expect=expect)
 
     assert {key for key, _ in found} == {"weights.path"}
     assert all("has no value for" in message or "nothing in" in message for _, message in found)
 
 
-def test_a_checkpoint_by_variable_names_is_told_apart(ready):
+def test_a_name_based_checkpoint_is_refused(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "by_name") == [
         (
             "weights.path",
@@ -78,7 +78,9 @@ def test_a_checkpoint_by_variable_names_is_told_apart(ready):
         ("keras", "model_wide.keras"),
     ],
 )
-def test_a_keras_layer_of_another_size_is_told_and_left_out_of_a_partial_restore(ready, fmt, path):
+def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_restore(
+    ready, fmt, path
+):
     found = problems(ready, "mykeras.functional", fmt, path)
 
     hint = "; ++weights.expect=partial restores what matches and warns of the rest"
@@ -100,7 +102,7 @@ def test_a_keras_layer_of_another_size_is_told_and_left_out_of_a_partial_restore
     ("fmt", "path"), [("keras_weights", "model_{}.weights.h5"), ("keras", "model_{}.keras")]
 )
 @pytest.mark.parametrize("expect", ["full", "partial"])
-def test_where_no_layer_fits_the_shapes_are_told_and_nothing_that_would_not_help(
+def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
     ready, fmt, path, expect
 ):
     # The state that Dropout draws by does match, and is no reason to release the model.
@@ -122,7 +124,7 @@ def test_where_no_layer_fits_the_shapes_are_told_and_nothing_that_would_not_help
     ]
 
 
-def test_what_keras_leaves_out_with_its_layer_is_told(ready):
+def test_variables_that_keras_skips_with_their_layer_are_reported(ready):
     told = [
         m
         for _, m in problems(
@@ -138,7 +140,7 @@ def test_what_keras_leaves_out_with_its_layer_is_told(ready):
     ]
 
 
-def test_a_keras_file_with_a_layer_more_shifts_no_weights_into_the_wrong_layers(ready):
+def test_a_keras_file_with_an_extra_layer_does_not_shift_weights(ready):
     # hidden, middle and out of the file; by position alone middle's bias would become that of another layer.
     found = problems(ready, "mykeras.functional", "keras", "model_middle.keras")
     assert [message.partition(";")[0] for _, message in found] == [
@@ -150,7 +152,7 @@ def test_a_keras_file_with_a_layer_more_shifts_no_weights_into_the_wrong_layers(
     assert output(ready.export(*given, "audit=off"), "inputs") == [[17, 17]]
 
 
-def test_a_keras_file_without_a_layer_leaves_that_layer_fresh(ready):
+def test_a_keras_file_without_a_layer_leaves_it_unrestored(ready):
     given = {"expect": "partial", "middle": "true", "fill": "0.5"}
 
     names, missing = restored(ready, "mykeras.functional", "keras", "model.keras", **given)
@@ -165,7 +167,7 @@ def test_a_keras_file_without_a_layer_leaves_that_layer_fresh(ready):
     ]  # 4 of hidden; 4 * 0.5 * 4 + 0.5 of middle; 4 * 8.5 + 1 of out
 
 
-def test_a_checkpoint_of_two_objects_that_fit_alike_is_not_guessed_from(project):
+def test_a_checkpoint_of_two_equally_fitting_objects_is_refused(project):
     project.write(
         "mynet.py",
         """

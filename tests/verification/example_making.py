@@ -1,4 +1,4 @@
-"""What the tests of examples share: a function that is traced, and the examples that are made for it."""
+"""Traces functions and makes examples for them."""
 
 import tensorflow as tf
 from smdecl.config import settings
@@ -10,7 +10,7 @@ from smdecl.verification import examples
 
 
 def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", **verify):
-    """Traces a function as the method of an object and makes the examples of its signature."""
+    """Returns the examples of a function, traced as the method of an object."""
     module = tf.Module()
     module.method = (
         function

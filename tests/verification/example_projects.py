@@ -1,4 +1,4 @@
-"""What the tests of files of examples share: a project with a model, and files of every kind."""
+"""A project with a model and example files of every kind."""
 
 import json
 
@@ -25,7 +25,7 @@ IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
 
 def write_net(project):
-    """Writes a model, and files of every kind, good and broken."""
+    """Writes a model and files of every kind, valid and broken."""
     project.write("mynet.py", NET)
     project.write("conf/model/net.yaml", "_target_: mynet.Net\n")
     np.savez(

@@ -1,4 +1,4 @@
-"""How far elements are apart: exactly, where they are integers, and with care for what is not a number."""
+"""Distances of array elements: exact for integers, defined for NaN."""
 
 import ml_dtypes
 import numpy as np

@@ -1,4 +1,4 @@
-"""Texts, bytes and images are given by files and by base64, and lose nothing."""
+"""Texts, bytes and images from files and base64 keep every byte."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ def net(project):
 
 
 def taken(file, dtype, shape):
-    """Returns the value that a file is taken for, by a spec."""
+    """Returns the array that a file is read as for a spec."""
     path = ("verify", "examples", "s", 0, "inputs", "x")
     return example_values.to_array(path, {"file": str(file)}, Spec(tuple(shape), dtype))
 
@@ -45,7 +45,7 @@ def taken(file, dtype, shape):
         ),
     ],
 )
-def test_lines_of_a_text_end_where_a_newline_is_and_nowhere_else(tmp_path, content, lines):
+def test_only_newlines_end_lines_of_text(tmp_path, content, lines):
     (tmp_path / "x.txt").write_bytes(content)
 
     assert taken(tmp_path / "x.txt", "string", [None]).tolist() == lines
@@ -60,7 +60,7 @@ def test_lines_of_a_text_end_where_a_newline_is_and_nowhere_else(tmp_path, conte
         (np.array([[[100], [255]]], np.uint8), "uint16", [[[100], [255]]]),
     ],
 )
-def test_a_png_of_16_bits_keeps_them_for_a_spec_that_has_as_many(tmp_path, image, dtype, expected):
+def test_a_png_of_16_bits_keeps_them_for_a_spec_of_16_bits(tmp_path, image, dtype, expected):
     (tmp_path / "x.png").write_bytes(tf.io.encode_png(image).numpy())
 
     assert taken(tmp_path / "x.png", dtype, [None, None, 1]).tolist() == expected
@@ -108,13 +108,13 @@ def b64(content):
         ({"file": "none.tfrecord"}, ["batch"], []),
     ],
 )  # fmt: skip
-def test_bytes_are_given_by_files_and_by_base64(contents, value, shape, expected):
+def test_bytes_are_read_from_files_and_base64(contents, value, shape, expected):
     spec = Spec(None if shape is None else tuple(shape), "string")
 
     assert example_values.to_array((), value, spec).tolist() == expected
 
 
-def test_rows_of_bytes_are_ragged_and_images_of_several_files_a_batch(contents):
+def test_rows_of_bytes_are_ragged_and_several_images_are_a_batch(contents):
     ragged = Spec(("batch", None), "string", kind="ragged")
     rows = [[{"file": "a.jpg"}, b64(BYTES[1])], []]
     flat, splits = example_values.input_arrays((), "x", rows, ragged).values()
@@ -153,7 +153,7 @@ def damaged(path, place):
         ([{"file": "array.npy"}], "float32", "[n, 3]", "[0]: got a value of shape [2]; takes [3]"),
     ],
 )  # fmt: skip
-def test_check_tells_of_bytes_that_cannot_be_taken(contents, value, dtype, shape, message):
+def test_check_reports_invalid_bytes(contents, value, dtype, shape, message):
     for name in ("cut", "length"):
         (contents / f"{name}.tfrecord").write_bytes((contents / "of.tfrecord").read_bytes())
     damaged(contents / "length.tfrecord", 1)
@@ -178,7 +178,7 @@ def test_check_tells_of_bytes_that_cannot_be_taken(contents, value, dtype, shape
     ), texts
 
 
-def test_a_record_that_was_changed_is_told(contents):
+def test_a_corrupted_record_is_reported(contents):
     damaged(contents / "of.tfrecord", 13)
 
     tfrecord.require(contents / "of.tfrecord")
@@ -189,7 +189,7 @@ def test_a_record_that_was_changed_is_told(contents):
         example_values.to_array(("x",), {"file": "of.tfrecord"}, Spec((None,), "string"))
 
 
-def test_binary_of_yaml_is_told_the_form_for_bytes(project):
+def test_yaml_binary_is_refused_with_the_form_for_bytes(project):
     project.write(
         "conf/verify/mine.yaml", "examples: {serving_default: [{inputs: {x: !!binary QQ==}}]}\n"
     )
@@ -202,7 +202,7 @@ def test_binary_of_yaml_is_told_the_form_for_bytes(project):
     )
 
 
-def test_several_contents_are_asked_for_where_one_is_of_too_few_dims(contents):
+def test_a_file_with_too_few_dims_is_refused_with_a_list_as_the_hint(contents):
     with pytest.raises(ConfigError) as error:
         example_values.to_array(("x",), {"file": "a.jpg"}, Spec((None, 2), "string"))
 
@@ -241,7 +241,7 @@ class Net(tf.Module):
 """
 
 
-def test_what_a_decoder_needs_is_verified_recorded_and_warmed_up(net):
+def test_encoded_images_are_verified_recorded_and_warmed_up(net):
     net.write("decoder.py", DECODER)
     images = {"a.png": IMAGE, "b.png": IMAGE[:1]}
     for name, image in images.items():

@@ -1,4 +1,4 @@
-"""Examples from files of the project."""
+"""Values of examples are read from files of the project."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def export(net, method, inputs, example):
     )
 
 
-# Of each signature: its method, its inputs, and what files are taken for.
+# By signature: its method, its inputs, and the value that each file is read as.
 READ = {
     "numbers": (
         "double", "{x: {shape: [n], dtype: float32}}",
@@ -94,7 +94,7 @@ SQUARE = "{x: {shape: [n, 2], dtype: float32}}"
         ("{file: words.txt, key: a}", ".key: got 'a' for 'words.txt'; only an .npz file takes one"),
     ],
 )  # fmt: skip
-def test_check_looks_into_files_of_arrays(net, file, message):
+def test_check_reads_the_headers_of_arrays(net, file, message):
     np.savez(
         net.root / "of.npz",
         ints=np.ones([1, 2], np.int64),
@@ -160,7 +160,7 @@ def test_check_looks_into_files_of_arrays(net, file, message):
         ),
     ],
 )
-def test_a_file_that_cannot_be_taken_is_told_by_its_key(net, file, message):
+def test_an_invalid_file_is_reported_with_its_key(net, file, message):
     (net.root / "link.txt").symlink_to("/etc/hostname")
     with pytest.raises(ConfigError) as error:
         export(net, "double", "{x: {shape: [n], dtype: float32}}", f"{{inputs: {{x: {file}}}}}")

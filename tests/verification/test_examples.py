@@ -1,4 +1,4 @@
-"""Examples: given, generated, run on the object, written and read back."""
+"""Examples are generated, run on the object, written and read back."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ DTYPES = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_examples_of_every_dtype_are_generated_and_kept(tmp_path, dtype):
+def test_examples_of_every_dtype_are_generated_and_stored(tmp_path, dtype):
     made = make(
         lambda x, scalar: {"x": tf.identity(x), "scalar": tf.identity(scalar)},
         {"x": {"dtype": dtype, "shape": [None, 2]}, "scalar": {"dtype": dtype, "shape": []}},
@@ -34,7 +34,7 @@ def test_examples_of_every_dtype_are_generated_and_kept(tmp_path, dtype):
         assert_same(after.outputs, before.outputs)
 
 
-def test_a_seed_always_generates_the_same_and_another_one_something_else():
+def test_a_seed_determines_the_examples():
     inputs = {"x": {"dtype": "float32", "shape": [4]}}
 
     first, again, other = (
@@ -45,14 +45,14 @@ def test_a_seed_always_generates_the_same_and_another_one_something_else():
     assert first != other
 
 
-def test_as_many_examples_are_generated_as_asked():
+def test_the_requested_number_of_examples_is_generated():
     inputs = {"x": {"dtype": "float32", "shape": ["batch"]}}
 
     assert [e.inputs["x"].shape for e in make(identity, inputs, generate=3)] == [(1,), (3,), (0,)]
     assert make(identity, inputs, generate=0) == []
 
 
-def test_named_dims_are_of_several_sizes_and_empty_too():
+def test_named_dims_have_several_sizes_including_0():
     inputs = {
         "x": {"dtype": "float32", "shape": ["batch", "length"]},
         "y": {"dtype": "float32", "shape": ["batch", None, 2]},
@@ -83,13 +83,13 @@ def test_named_dims_are_of_several_sizes_and_empty_too():
         ]]),
     ],
 )  # fmt: skip
-def test_every_unknown_dim_is_empty_in_an_example(shape, generate, shapes):
+def test_every_unknown_dim_has_the_size_0_in_an_example(shape, generate, shapes):
     inputs = {"x": {"dtype": "float32", "shape": shape}}
 
     assert [e.inputs["x"].shape for e in make(identity, inputs, generate=generate)] == shapes
 
 
-def test_an_empty_batch_is_left_out_where_the_object_takes_none():
+def test_an_empty_batch_is_skipped_if_the_object_rejects_it():
     inputs = {"x": {"dtype": "float32", "shape": ["batch"]}}
 
     def first(x):
@@ -111,7 +111,7 @@ def entries_and_rows(x):
     ("kind", "shape"),
     [("sparse", [1, 2]), ("sparse", [None, 2]), ("ragged", [1, None]), ("ragged", ["a", "b"])],
 )
-def test_no_entries_and_empty_rows_are_no_empty_batch(kind, shape):
+def test_a_sparse_or_ragged_tensor_without_entries_is_not_an_empty_batch(kind, shape):
     def refuse(x):
         entries, rows = entries_and_rows(x)
         tf.debugging.Assert(tf.logical_or(entries > 0, rows == 0), ["has no entries"])
@@ -122,7 +122,7 @@ def test_no_entries_and_empty_rows_are_no_empty_batch(kind, shape):
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("sparse", [None, 2]), ("ragged", [None, None])])
-def test_an_empty_batch_of_another_kind_is_left_out_too(kind, shape):
+def test_an_empty_batch_of_a_sparse_or_ragged_tensor_is_skipped(kind, shape):
     def refuse(x):
         entries, rows = entries_and_rows(x)
         tf.debugging.assert_positive(rows, "is empty")
@@ -150,7 +150,7 @@ def test_an_empty_batch_of_another_kind_is_left_out_too(kind, shape):
         ("float64", [0, 1.5e-323]),
     ],
 )
-def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
+def test_generated_values_are_in_the_given_range(dtype, limits):
     inputs = {"x": {"dtype": dtype, "shape": [200]}}
 
     for example in make(identity, inputs, ranges={"x": limits}):
@@ -185,7 +185,7 @@ def test_generated_values_lie_in_the_range_that_is_given(dtype, limits):
         ),
     ],
 )
-def test_a_range_or_a_tolerance_that_fits_nothing_is_told(verify, message):
+def test_an_invalid_range_or_tolerance_is_reported(verify, message):
     with pytest.raises(ConfigError) as error:
         make(identity, {"x": {"dtype": "uint8", "shape": []}}, **verify)
 
@@ -211,7 +211,7 @@ def test_a_range_or_a_tolerance_that_fits_nothing_is_told(verify, message):
         ),
     ],
 )
-def test_ragged_examples_are_generated_in_the_parts_that_they_are_sent_as(inputs, rank):
+def test_ragged_examples_are_generated_as_dense_parts(inputs, rank):
     made = make(lambda x: {"values": x.flat_values, "lengths": x.row_lengths()}, inputs, generate=3)
 
     assert len(made) == 3
@@ -225,7 +225,7 @@ def test_ragged_examples_are_generated_in_the_parts_that_they_are_sent_as(inputs
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8", "string", "bool"])
-def test_sparse_examples_are_generated_in_the_parts_that_they_are_sent_as(dtype):
+def test_sparse_examples_are_generated_as_dense_parts(dtype):
     inputs = {"x": {"dtype": dtype, "shape": [None, 3], "kind": "sparse"}}
 
     for example in make(
@@ -237,7 +237,7 @@ def test_sparse_examples_are_generated_in_the_parts_that_they_are_sent_as(dtype)
         assert example.outputs["values"].tolist() == values.tolist()
 
 
-def test_numbers_that_the_method_returns_are_outputs():
+def test_python_numbers_that_the_method_returns_are_outputs():
     (example,) = make(
         lambda x: {"y": x, "version": 3, "scale": 0.5},
         {"x": {"dtype": "float32", "shape": []}},
@@ -248,7 +248,7 @@ def test_numbers_that_the_method_returns_are_outputs():
     assert dtypes == {"y": "float32", "version": "int32", "scale": "float32"}
 
 
-def test_an_object_that_fails_is_told_with_the_example_and_its_own_lines():
+def test_a_failing_object_is_reported_with_the_example_and_its_own_lines():
     def gather(x):
         return tf.gather([1.0], x + 5)
 

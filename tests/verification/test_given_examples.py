@@ -1,4 +1,4 @@
-"""What a config gives as an example is what the object gets, or is refused with its key."""
+"""The object gets the values that a config gives, or they are refused with their key."""
 
 import time
 
@@ -28,7 +28,7 @@ from tests.verification.example_making import given, identity, make, ragged
         (b"\xff\0", "string", []),
     ],
 )
-def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
+def test_the_object_gets_the_given_value(value, dtype, shape):
     array = given(value, dtype, shape)
 
     assert tf.as_dtype(array.dtype).name == dtype
@@ -84,7 +84,7 @@ def test_a_given_value_is_what_the_object_gets(value, dtype, shape):
         (1, "float32", [None], "got a value of shape []; expected [?]"),
     ],
 )
-def test_a_given_value_that_does_not_fit_is_told_by_its_key(value, dtype, shape, message):
+def test_a_given_value_that_does_not_fit_is_reported_with_its_key(value, dtype, shape, message):
     with pytest.raises(ConfigError) as error:
         given(value, dtype, shape)
 
@@ -141,13 +141,13 @@ def outcome(value, dtype):
 
 
 @pytest.mark.parametrize(("array", "dtype"), ARRAYS)
-def test_an_array_in_a_file_is_taken_as_strictly_as_an_inline_value(tmp_path, array, dtype):
+def test_an_array_in_a_file_is_converted_as_strictly_as_an_inline_value(tmp_path, array, dtype):
     np.save(tmp_path / "x.npy", array)
 
     assert outcome({"file": str(tmp_path / "x.npy")}, dtype) == outcome(array.tolist(), dtype)
 
 
-def test_an_array_in_a_file_is_taken_as_a_whole(tmp_path):
+def test_an_array_in_a_file_is_converted_as_a_whole(tmp_path):
     array = np.ones((1000, 2000), np.float32)
     np.save(tmp_path / "x.npy", array)
 
@@ -158,11 +158,11 @@ def test_an_array_in_a_file_is_taken_as_a_whole(tmp_path):
             {"x": {"dtype": dtype, "shape": [None, 2000]}},
             [{"inputs": {"x": {"file": str(tmp_path / "x.npy")}}}],
         )
-        assert time.thread_time() - start < 2  # of the processor; element by element, 12
+        assert time.thread_time() - start < 2  # of CPU; element by element, it takes 12
         assert (example.inputs["x"] == array).all()
 
 
-def test_records_in_a_file_are_no_numbers(tmp_path):
+def test_structured_records_in_a_file_are_not_numbers(tmp_path):
     np.save(tmp_path / "x.npy", np.array([(1, 2.5)], [("a", "i4"), ("b", "f4")]))
 
     with pytest.raises(
@@ -177,7 +177,7 @@ def test_an_empty_array_in_a_file_keeps_its_shape(tmp_path):
     assert given({"file": str(tmp_path / "x.npy")}, "float32", [None, 3]).shape == (0, 3)
 
 
-def test_given_outputs_are_what_is_expected():
+def test_given_outputs_replace_the_computed_ones():
     inputs = {"x": {"dtype": "float32", "shape": []}}
     cases = [{"inputs": {"x": 1}}, {"inputs": {"x": 1}, "outputs": {"y": 5}}]
 
@@ -196,7 +196,7 @@ def test_given_outputs_are_what_is_expected():
         ({"y": "a"}, "outputs.y: cannot be converted to float32: got 'a', which is str"),
     ],
 )
-def test_given_outputs_that_do_not_fit_are_told_by_their_key(outputs, message):
+def test_given_outputs_that_do_not_fit_are_reported_with_their_key(outputs, message):
     with pytest.raises(ConfigError) as error:
         make(
             identity,
@@ -207,7 +207,7 @@ def test_given_outputs_that_do_not_fit_are_told_by_their_key(outputs, message):
     assert str(error.value) == f"verify.examples.serving_default[0].{message}"
 
 
-def test_given_inputs_whose_named_dims_disagree_are_told_by_their_key():
+def test_given_inputs_whose_named_dims_disagree_are_reported_with_their_key():
     inputs = {name: {"dtype": "float32", "shape": ["batch"]} for name in ("x", "y")}
 
     with pytest.raises(ConfigError) as error:
@@ -219,7 +219,7 @@ def test_given_inputs_whose_named_dims_disagree_are_told_by_their_key():
     )
 
 
-def test_given_names_are_compared_with_the_functions_own():
+def test_given_names_are_compared_with_those_of_the_function():
     function = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32, "x")])
 
     with pytest.raises(ConfigError) as error:
@@ -246,7 +246,7 @@ def test_a_ragged_value_is_given_as_lists_of_any_length(value, parts):
     assert [part.tolist() for part in example.inputs.values()] == parts
 
 
-def test_a_sparse_value_is_given_as_the_dense_one_it_stands_for():
+def test_a_sparse_value_is_given_as_its_dense_equivalent():
     inputs = {"x": {"dtype": "string", "shape": [None, 2], "kind": "sparse"}}
 
     (example,) = make(lambda x: x.values, inputs, [{"inputs": {"x": [["a", ""], ["", "b"]]}}])
@@ -281,7 +281,7 @@ def test_a_ragged_value_may_be_an_array_in_a_file(tmp_path, shape, rank, parts):
 
 
 @pytest.mark.parametrize("array", [np.array(3.0), np.array([1.0, 2.0])])
-def test_an_array_that_is_no_ragged_value_is_told(tmp_path, array):
+def test_an_array_with_too_few_dims_for_a_ragged_tensor_is_reported(tmp_path, array):
     np.save(tmp_path / "x.npy", array)
 
     with pytest.raises(ConfigError, match="x: expected lists nested 1 deep for a ragged tensor"):
@@ -293,7 +293,7 @@ def test_an_array_that_is_no_ragged_value_is_told(tmp_path, array):
 
 
 @pytest.mark.parametrize("value", [3, [1, 2], [[1], 2]])
-def test_a_ragged_value_of_another_depth_is_told(value):
+def test_a_ragged_value_of_the_wrong_depth_is_reported(value):
     with pytest.raises(ConfigError) as error:
         make(lambda x: x.flat_values, ragged(), [{"inputs": {"x": value}}])
 

@@ -1,4 +1,4 @@
-"""Both loaders, on SavedModels that are made here."""
+"""Each loader on small SavedModels."""
 
 import os
 from pathlib import Path
@@ -58,7 +58,7 @@ VALUES = {
 
 @pytest.mark.parametrize("loader", [loading.load_python, loading.load_cpp, loading.load_session])
 @pytest.mark.parametrize("name", VALUES)
-def test_a_value_comes_back_as_it_went_in(tmp_path, loader, name):
+def test_values_round_trip(tmp_path, loader, name):
     value = VALUES[name]
     spec = tf.TensorSpec([None] * value.ndim, tf.as_dtype(value.dtype), "x")
     save(tmp_path, lambda x: {"y": tf.identity(x)}, spec)
@@ -70,7 +70,7 @@ def test_a_value_comes_back_as_it_went_in(tmp_path, loader, name):
     assert got["y"].tolist() == value.tolist()
 
 
-def test_the_cpp_loader_takes_python_text_as_utf_8(tmp_path):
+def test_the_cpp_loader_encodes_python_text_as_utf_8(tmp_path):
     save(tmp_path, lambda x: {"size": tf.strings.length(x)}, tf.TensorSpec([None], tf.string, "x"))
     run = load(loading.load_cpp, tmp_path)
 
@@ -109,7 +109,7 @@ def test_a_table_and_a_variable_are_initialised(tmp_path):
         assert got["output_0"].tolist() == [11, 9]
 
 
-def test_text_that_the_model_keeps_outlives_the_call_that_brought_it(tmp_path):
+def test_text_stored_by_the_model_outlives_the_call(tmp_path):
     kept = tf.Variable("", dtype=tf.string)
 
     def swap(x):
@@ -129,7 +129,7 @@ def test_text_that_the_model_keeps_outlives_the_call_that_brought_it(tmp_path):
     assert got == [b"", *texts[:-1]]
 
 
-def test_a_thousand_calls_take_no_more_memory_than_one(tmp_path):
+def test_calls_do_not_leak_memory(tmp_path):
     module = tf.Module()
     module.double = tf.function(lambda x: {"y": tf.concat([x, x], 0)})
     specs = {"floats": tf.float32, "texts": tf.string}
@@ -152,7 +152,7 @@ def test_a_thousand_calls_take_no_more_memory_than_one(tmp_path):
         for key, value in values.items():
             run(key, {"x": value})
 
-    # What goes in and what comes out are over a mebibyte a call, either way.
+    # Each call has more than a mebibyte of inputs, and as much of outputs.
     assert resident_mebibytes() - before < 50
 
 
@@ -165,17 +165,17 @@ def doubler(tmp_path):
     return save(tmp_path / "doubler", double, tf.TensorSpec([2], tf.float32, "x"))
 
 
-def test_a_wrong_tag_is_told(doubler):
+def test_wrong_tags_are_reported(doubler):
     with pytest.raises(LoaderError, match=r"tags: . gpu serve"):
         load(loading.load_cpp, doubler, ("serve", "gpu"))
 
 
-def test_a_missing_directory_is_told(tmp_path):
+def test_a_missing_directory_is_reported(tmp_path):
     with pytest.raises(LoaderError, match="nowhere"):
         loading.load_cpp(tmp_path / "nowhere", ["serve"], {})
 
 
-def test_an_operation_that_the_graph_lacks_is_told(doubler):
+def test_a_missing_operation_is_reported(doubler):
     graph = inspection.read(doubler).meta_graphs[0]
     graph.signature_def["serving_default"].outputs["output_0"].name = "nothing:0"
 
@@ -185,7 +185,7 @@ def test_an_operation_that_the_graph_lacks_is_told(doubler):
         run("serving_default", {"x": np.ones(2, np.float32)})
 
 
-def test_an_output_that_the_operation_lacks_is_told(doubler):
+def test_a_missing_output_of_an_operation_is_reported(doubler):
     graph = inspection.read(doubler).meta_graphs[0]
     graph.signature_def["serving_default"].outputs["output_0"].name = "StatefulPartitionedCall:7"
 
@@ -205,7 +205,7 @@ def test_an_output_that_the_operation_lacks_is_told(doubler):
         ("serving_default", {"x": -np.ones(2, np.float32)}, "only more than nothing"),
     ],
 )
-def test_a_call_that_fails_is_told_and_the_next_one_works(doubler, signature, inputs, message):
+def test_a_failing_call_is_reported_and_the_next_one_works(doubler, signature, inputs, message):
     run = load(loading.load_cpp, doubler)
 
     with pytest.raises(LoaderError, match=message):

@@ -1,11 +1,11 @@
-"""The loaders of a verification run apart: what ends one of them leaves the other's result."""
+"""Loaders run in separate processes: if one dies, the other still reports its result."""
 
 import os
 
 import pytest
 from smdecl.errors import VerificationError
 
-# Loaded as custom ops in every process that loads the export.
+# A custom ops module, which every process that loads the export imports.
 ABORTS = """
 import os
 import tensorflow as tf
@@ -19,7 +19,7 @@ DIFFERS = "cpp loader: output_0 is 2.0, expected 5.0 within rtol 0.0001, atol 1e
 
 @pytest.fixture
 def messages(project):
-    """Exports a model whose one loader dies and whose other differs; returns what is reported."""
+    """Exports a model for which one loader dies and the other differs; returns the messages."""
     project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["aborts"]\n')
     project.write("aborts.py", ABORTS)
 
@@ -31,13 +31,13 @@ def messages(project):
     return export
 
 
-def test_a_loader_that_dies_leaves_the_result_of_the_other(messages, monkeypatch):
+def test_a_loader_that_dies_does_not_hide_the_result_of_the_other(messages, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
     assert messages() == [DIED.format("python loader"), DIFFERS]
 
 
-def test_where_no_core_is_idle_one_process_runs_all_loaders(messages, monkeypatch):
+def test_one_process_runs_all_loaders_if_no_core_is_idle(messages, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
 
     assert messages() == [DIED.format("python and cpp loaders")]

@@ -1,4 +1,4 @@
-"""Examples are kept with a release, and what cannot be read of them is told."""
+"""Examples round-trip through a release; unreadable ones are reported."""
 
 import io
 import json
@@ -35,7 +35,7 @@ ODD = [
 ]
 
 
-def test_odd_values_are_kept(tmp_path):
+def test_unusual_values_round_trip(tmp_path):
     stored_examples.write(ODD, tmp_path)
     (read,) = stored_examples.read(tmp_path)
 
@@ -54,7 +54,7 @@ def test_the_same_examples_make_the_same_bytes(tmp_path):
     ).read_bytes()
 
 
-def test_anyone_with_numpy_can_read_the_file_and_nothing_in_it_is_pickled(tmp_path):
+def test_numpy_can_read_the_file_without_pickle(tmp_path):
     stored_examples.write(ODD, tmp_path)
 
     with np.load(tmp_path / stored_examples.FILE, allow_pickle=False) as file:
@@ -66,7 +66,7 @@ def test_anyone_with_numpy_can_read_the_file_and_nothing_in_it_is_pickled(tmp_pa
 
 
 def broken(index=None, **members):
-    """Returns a writer of an archive with an index and members that do not fit it."""
+    """Returns a function that writes an archive whose members do not fit its index."""
 
     def write(path):
         with zipfile.ZipFile(path, "w") as archive:
@@ -126,7 +126,7 @@ PAIR = np.zeros(2, np.float32)
         broken(entry(), a=np.zeros(3, np.uint8)),
     ],
 )
-def test_examples_that_cannot_be_read_are_told_by_their_file(tmp_path, write):
+def test_unreadable_examples_are_reported_with_their_file(tmp_path, write):
     path = tmp_path / stored_examples.FILE
     path.parent.mkdir(parents=True)
     write(path)
@@ -134,4 +134,4 @@ def test_examples_that_cannot_be_read_are_told_by_their_file(tmp_path, write):
     with pytest.raises(VerificationError) as error:
         stored_examples.read(tmp_path)
 
-    assert str(error.value).startswith(f"{path}: cannot be read: ")
+    assert str(error.value).startswith(f"cannot read {path}: ")

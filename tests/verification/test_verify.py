@@ -1,4 +1,4 @@
-"""Verification: what differs is told where and by how much, and what fails is a failure and no exception."""
+"""Verification runs examples with each loader and reports differences and failures."""
 
 import shutil
 import tempfile
@@ -42,12 +42,12 @@ def difference(expected, got, dtype=np.float32, rtol=None, atol=None):
         ([True], [True], bool),
     ],
 )
-def test_what_is_equal_does_not_differ(expected, got, dtype):
+def test_equal_arrays_do_not_differ(expected, got, dtype):
     assert difference(expected, got, dtype) is None
 
 
 @pytest.mark.parametrize(
-    ("expected", "got", "dtype", "told"),
+    ("expected", "got", "dtype", "message"),
     [
         (1.0, 1.5, np.float32, " is 1.5, expected 1.0 within rtol 0.0001, atol 1e-05"),
         (1.0, 1.0001, np.float64, " is 1.0001, expected 1.0 within rtol 1e-09, atol 1e-12"),
@@ -158,23 +158,23 @@ def test_what_is_equal_does_not_differ(expected, got, dtype):
         ([b"a", b"b"], [b"b", b"z"], object, "[0] is b'b', expected b'a' exactly"),
     ],
 )
-def test_what_differs_most_is_told(expected, got, dtype, told):
-    assert difference(expected, got, dtype) == told
+def test_the_greatest_difference_is_reported(expected, got, dtype, message):
+    assert difference(expected, got, dtype) == message
 
 
-def test_given_tolerances_replace_those_of_the_dtype():
+def test_given_tolerances_override_those_of_the_dtype():
     assert difference(1.0, 1.4, rtol=0.5) is None
     assert difference(1.0, 1.4, atol=0.5) is None
     assert (
         difference(1.0, 1.4, rtol=0.0, atol=0.1) == " is 1.4, expected 1.0 within rtol 0, atol 0.1"
     )
     assert difference(2, 1, np.int32, rtol=1.0, atol=9.0) == " is 1, expected 2 exactly"
-    told = "[1] is 3.0, expected 1.0 within rtol 0, atol 0"
-    assert difference([1.0, 1.0], [1.5, 3.0], rtol=0.0, atol=0.0) == told
+    message = "[1] is 3.0, expected 1.0 within rtol 0, atol 0"
+    assert difference([1.0, 1.0], [1.5, 3.0], rtol=0.0, atol=0.0) == message
 
 
 @pytest.mark.parametrize(
-    ("expected", "got", "told"),
+    ("expected", "got", "message"),
     [
         (
             np.zeros((2, 3), np.float32),
@@ -199,8 +199,8 @@ def test_given_tolerances_replace_those_of_the_dtype():
         ),
     ],
 )
-def test_another_shape_or_dtype_is_told(expected, got, told):
-    assert verify.difference(expected, got, None, None) == told
+def test_a_different_shape_or_dtype_is_reported(expected, got, message):
+    assert verify.difference(expected, got, None, None) == message
 
 
 class Model:
@@ -235,7 +235,7 @@ def floats(*values):
     return np.array(values, np.float32)
 
 
-def test_a_model_that_computes_what_is_expected_passes(tmp_path):
+def test_a_model_with_the_expected_outputs_passes(tmp_path):
     cases = [
         ({"x": floats(1)}, {"output_0": floats(2)}),
         ({"x": floats(2, 3)}, {"output_0": floats(4, 6)}),
@@ -248,19 +248,19 @@ def test_a_model_that_computes_what_is_expected_passes(tmp_path):
     assert record.examples == {"serving_default": 2}
 
 
-def test_each_loader_tells_the_example_that_differs(tmp_path):
+def test_each_loader_reports_the_example_that_differs(tmp_path):
     cases = [
         ({"x": floats(1)}, {"output_0": floats(2)}),
         ({"x": floats(2, 3)}, {"output_0": floats(4, 7)}),
     ]
     model = Model(tmp_path, lambda x: x * 2, VECTOR, cases)
 
-    told = "output_0[1] is 6.0, expected 7.0 within rtol 0.0001, atol 1e-05"
-    assert model.messages() == [("python", 1, told), ("cpp", 1, told)]
+    message = "output_0[1] is 6.0, expected 7.0 within rtol 0.0001, atol 1e-05"
+    assert model.messages() == [("python", 1, message), ("cpp", 1, message)]
     assert model.messages(rtol=0.5) == []
 
 
-def test_other_outputs_than_expected_are_told(tmp_path):
+def test_unexpected_output_names_are_reported(tmp_path):
     model = Model(
         tmp_path,
         lambda x: {"a": x, "b": x},
@@ -272,7 +272,7 @@ def test_other_outputs_than_expected_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("output", ["y", "x"])
-def test_a_batch_that_comes_out_other_than_it_went_in_is_told(tmp_path, output):
+def test_an_output_with_a_different_batch_size_is_reported(tmp_path, output):
     spec = {"dtype": "float32", "shape": ["batch"]}
     model = Model(
         tmp_path,
@@ -283,11 +283,11 @@ def test_a_batch_that_comes_out_other_than_it_went_in_is_told(tmp_path, output):
         {output: spec},
     )
 
-    told = f"dim 'batch' is 3 in input x and 1 in output {output}"
-    assert model.messages() == [("python", 1, told), ("cpp", 1, told)]
+    message = f"dim 'batch' is 3 in input x and 1 in output {output}"
+    assert model.messages() == [("python", 1, message), ("cpp", 1, message)]
 
 
-def test_an_example_that_fails_is_a_failure_and_the_next_one_runs(tmp_path):
+def test_a_failing_example_is_reported_and_the_next_one_runs(tmp_path):
     def positive(x):
         tf.debugging.assert_positive(x, message="only more than nothing")
         return x
@@ -318,9 +318,7 @@ def scaler(tmp_path):
     )
 
 
-def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(
-    scaler, tmp_path, monkeypatch
-):
+def test_without_the_c_api_a_session_replaces_the_cpp_loader(scaler, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.sysconfig, "get_lib", lambda: str(tmp_path))
 
     record = scaler.verify()
@@ -333,13 +331,13 @@ def test_where_tensorflow_has_no_c_api_a_session_stands_in_for_the_cpp_loader(
 
 @pytest.fixture(params=["a[b]", "a*", "a?", "a\\b"])
 def moved(scaler, request, tmp_path_factory):
-    """A model that was moved to where TensorFlow takes its path for a pattern."""
+    """A model at a path that TensorFlow mistakes for a glob pattern."""
     place = tmp_path_factory.mktemp("moved") / request.param / "1"
     scaler.directory = shutil.copytree(scaler.directory, place)
     return scaler
 
 
-def test_a_model_passes_where_its_path_is_a_pattern_too(moved, monkeypatch):
+def test_a_model_whose_path_is_a_glob_pattern_passes(moved, monkeypatch):
     other = shutil.copytree(
         moved.directory, moved.directory.parent.with_name("ab") / "1"
     )  # what each pattern matches
@@ -353,7 +351,7 @@ def test_a_model_passes_where_its_path_is_a_pattern_too(moved, monkeypatch):
     assert moved.verify() == record
 
 
-def test_a_model_whose_path_is_a_pattern_is_told_by_it(moved):
+def test_failures_name_a_path_that_is_a_glob_pattern(moved):
     (data,) = (moved.directory / "variables").glob("variables.data*")
     data.unlink()
 
@@ -363,7 +361,9 @@ def test_a_model_whose_path_is_a_pattern_is_told_by_it(moved):
     assert all(f"{moved.directory}/variables/variables" in failure.message for failure in failures)
 
 
-def test_a_temporary_directory_whose_path_is_a_pattern_is_passed_by(moved, tmp_path, monkeypatch):
+def test_a_temporary_directory_whose_path_is_a_glob_pattern_is_not_used(
+    moved, tmp_path, monkeypatch
+):
     (tmp_path / "t[m]p").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t[m]p"))
 
@@ -386,7 +386,7 @@ def test_missing_variables_are_a_failure_of_each_loader(scaler):
     )
 
 
-def test_variables_that_are_cut_short_are_a_failure_of_each_loader(scaler):
+def test_truncated_variables_are_a_failure_of_each_loader(scaler):
     (data,) = (scaler.directory / "variables").glob("variables.data*")
     data.write_bytes(data.read_bytes()[:2])
 
@@ -396,7 +396,7 @@ def test_variables_that_are_cut_short_are_a_failure_of_each_loader(scaler):
     assert all(failure.message.startswith("cannot load it: ") for failure in failures)
 
 
-def test_an_asset_that_was_edited_is_a_failure(tmp_path):
+def test_an_edited_asset_is_a_failure(tmp_path):
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("a\nb\n")
     index, line = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
@@ -415,5 +415,5 @@ def test_an_asset_that_was_edited_is_a_failure(tmp_path):
 
     (model.directory / "assets" / "words.txt").write_text("a\nc\n")
 
-    told = "output_0[1] is -1, expected 1 exactly"
-    assert model.messages() == [("python", 0, told), ("cpp", 0, told)]
+    message = "output_0[1] is -1, expected 1 exactly"
+    assert model.messages() == [("python", 0, message), ("cpp", 0, message)]

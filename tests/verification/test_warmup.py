@@ -1,4 +1,4 @@
-"""The warm-up requests of a release, read by the classes that TensorFlow Serving itself has for them."""
+"""Warm-up requests, parsed with TensorFlow Serving's own message classes."""
 
 import pytest
 import tensorflow as tf
@@ -11,7 +11,7 @@ from tests.serving import serve
 
 
 def requests(path):
-    """Returns the predict requests of a release, parsed without a field that the classes do not know."""
+    """Returns the predict requests of a release and checks that they have no unknown fields."""
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     assert [log.SerializeToString(deterministic=True) for log in logs] == records
@@ -19,7 +19,7 @@ def requests(path):
     return [log.predict_log.request for log in logs]
 
 
-def test_the_examples_become_requests_that_the_release_answers(project):
+def test_examples_become_requests_that_the_release_answers(project):
     release = project.export(
         "model=scaler", "signatures=[scalar_float,vector_float]", "publish.warmup=true"
     )
@@ -38,7 +38,7 @@ def test_the_examples_become_requests_that_the_release_answers(project):
         )
 
 
-def test_text_and_given_examples_are_kept(project):
+def test_text_and_given_examples_are_written(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -63,7 +63,7 @@ def test_text_and_given_examples_are_kept(project):
     assert tf.make_ndarray(request.inputs["times"]).tolist() == [1, 300]
 
 
-def test_no_more_records_than_a_server_takes_and_each_signature_among_them(project):
+def test_the_number_of_records_is_limited_and_each_signature_has_some(project):
     release = project.export(
         "model=scaler",
         "signatures=[scalar_float,vector_float]",
@@ -85,15 +85,15 @@ def test_the_same_config_makes_the_same_requests(project):
     assert WARMUP_FILE in tree(first.path)
 
 
-def test_without_the_word_there_are_none(project):
+def test_without_publish_warmup_there_are_none(project):
     assert WARMUP_FILE not in tree(project.export().path)
 
 
-def test_nothing_to_warm_up_with_is_told(project):
+def test_a_warmup_without_examples_is_an_error(project):
     with pytest.raises(ConfigError) as error:
         project.export("verify=load", "publish.warmup=true")
 
     assert str(error.value) == (
-        "override 'publish.warmup=true': publish.warmup: got true, but there is no example to warm up with; give some"
+        "override 'publish.warmup=true': publish.warmup: there are no examples to warm up with; give some"
         " under verify.examples"
     )

@@ -1,4 +1,4 @@
-"""The reference of the docs is what the schemas and defaults say, and gives every key a meaning."""
+"""The config reference in the docs is current and describes every key."""
 
 import importlib.util
 
