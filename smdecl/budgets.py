@@ -1,31 +1,33 @@
-"""Bounds what reading a file makes of it, where few bytes can stand for many."""
+"""Limits how much data a small file can expand to while it is read."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
 
-# An archive of zeros unpacks to a thousand times its size; of weights, images or text, to twenty.
-_MOST_UNPACKED = 64 << 20  # bytes, whatever they are packed in
+# Zeros unpack to a thousand times their stored size; weights, images and text to at most twenty.
 _MOST_TIMES = 100
+_ALWAYS_ALLOWED = 64 << 20  # bytes
 
 
 class Budget:
-    """An amount that is spent while a file is read.
+    """An amount that reading a file may spend.
 
     Args:
-        most: The whole amount, far more than any file takes that TensorFlow writes.
-        what: Takes it, for the error.
+        most: The whole amount; far more than any file that TensorFlow writes needs.
+        what: The unit and its place in the file, for the error.
     """
 
     def __init__(self, most: int, what: str) -> None:
-        self._most, self._left, self._what = most, most, what
+        self._most = most
+        self._left = most
+        self._what = what
 
     def spend(self, amount: int) -> None:
-        """Takes an amount.
+        """Spends an amount.
 
         Raises:
-            ValueError: Where there is less left.
+            ValueError: If less than that is left.
         """
         self._left -= amount
         if self._left < 0:
@@ -33,27 +35,33 @@ class Budget:
 
 
 def refuse_archive(archive: zipfile.ZipFile, name: str, size: int) -> Iterator[str]:
-    """Yields what is wrong with the sizes in an archive; nothing is unpacked.
+    """Yields why an archive must not be unpacked, judged by the sizes that it claims.
 
     Args:
-        archive: The archive. Its members may share their bytes.
-        name: Of its file.
-        size: Of its file, in bytes.
+        archive: The archive. Its members may share their stored bytes.
+        name: The name of its file.
+        size: The size of its file in bytes.
     """
     members = archive.infolist()
-    refused = False
+    has_large_member = False
     for member in members:
-        if reason := refuse_size(member.file_size, member.compress_size):
-            refused = True
+        reason = refuse_size(member.file_size, member.compress_size)
+        if reason is not None:
+            has_large_member = True
             yield f"the member {member.filename!r} of {name!r} {reason}"
     unpacked = sum(member.file_size for member in members)
     reason = refuse_size(unpacked, size)
-    if reason and not refused:
+    if reason is not None and not has_large_member:
         yield f"{name!r} {reason}"
 
 
 def refuse_size(unpacked: int, stored: int) -> str | None:
-    """Says why data that is stored in some bytes may not be unpacked; None if it may."""
-    if unpacked <= max(_MOST_UNPACKED, _MOST_TIMES * stored):
+    """Returns why data must not be unpacked; None if it may be.
+
+    Args:
+        unpacked: Its unpacked size in bytes.
+        stored: Its stored size in bytes.
+    """
+    if unpacked <= max(_ALWAYS_ALLOWED, _MOST_TIMES * stored):
         return None
     return f"unpacks {stored} bytes to {unpacked}; expected at most {_MOST_TIMES} times its size"

@@ -1,7 +1,7 @@
-"""Every error that smdecl raises, with the exit code that each one stands for.
+"""Every error that smdecl raises, with its exit code.
 
-An error carries `Problem`s: all that were found, each with the config key it is about and, once located, the file and
-line or the override that the value came from.
+An error carries all `Problem`s that were found. Each has the config key that it is about and, once
+located, its origin: a file and line, or an override.
 """
 
 from __future__ import annotations
@@ -17,17 +17,26 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 KeyPath = tuple[str | int, ...]
-_SHOWN = 1000  # characters of an override
-_SECRET = 4  # characters; what is shorter is in every text
-STAGE = ".smdecl-"  # what the name of a directory begins with that a release is made in
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.EFBIG)
+# The prefix of the directories in which releases are made.
+STAGE = ".smdecl-"
+_LONGEST_OVERRIDE = 1000  # characters
+_SHORTEST_SECRET = (
+    4  # characters; a shorter value occurs in too many texts to be replaced
+)
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EIO,
+    errno.EFBIG,
+)
 
 
 def dotted(path: KeyPath) -> str:
-    """Returns a key path as a person writes it: `("examples", 0, "x")` is `examples[0].x`."""
+    """Returns a key path as users write it: `("examples", 0, "x")` becomes `examples[0].x`."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -38,55 +47,55 @@ def dotted(path: KeyPath) -> str:
 
 
 def _masked(text: str, secrets: Mapping[str, str]) -> str:
-    """Returns a text with the names of secrets for them, however they are quoted in it, and where they are cut off."""
-    named: dict[str, str] = {}
+    """Replaces the values of secrets by their names: quoted or not, and even if they are cut off."""
+    names: dict[str, str] = {}
     for name, value in secrets.items():
         instead = f"${{oc.env:{name}}}"
         for form in _forms(value):
-            named.setdefault(form, instead)
-            cuts = (
-                f"{form[:size]}..."
-                for size in range(_SECRET, len(form))
-                if "..." in text
-            )
-            named.update(
-                dict.fromkeys((cut for cut in cuts if cut in text), f"{instead}...")
-            )
-    if not named:
+            names.setdefault(form, instead)
+            for cut in _cuts(form, text):
+                names[cut] = f"{instead}..."
+    if not names:
         return text
-    # All at once and the longest first: one secret may begin another, or stand in the name of another.
-    longest = sorted(named, key=len, reverse=True)
-    return re.sub(
-        "|".join(map(re.escape, longest)), lambda found: named[found[0]], text
-    )
+    # All at once, the longest first: a secret may be the beginning of another, or part of its name.
+    longest_first = sorted(names, key=len, reverse=True)
+    pattern = "|".join(map(re.escape, longest_first))
+    return re.sub(pattern, lambda found: names[found[0]], text)
 
 
 def _forms(value: str) -> list[str]:
-    quoted = {
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        repr(value)[1:-1],
-    }
+    """Returns the ways in which messages quote a value."""
     forms = {
         value,
         " ".join(value.split()),
-        *quoted,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
         *(line.strip() for line in value.splitlines()),
     }
-    return [form for form in forms if len(form) >= _SECRET]
+    return [form for form in forms if len(form) >= _SHORTEST_SECRET]
+
+
+def _cuts(form: str, text: str) -> Iterator[str]:
+    """Yields the beginnings of a secret that a text has before `...`."""
+    if "..." not in text:
+        return
+    for size in range(_SHORTEST_SECRET, len(form)):
+        cut = f"{form[:size]}..."
+        if cut in text:
+            yield cut
 
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """Returns `" (did you mean 'float32'?)"` if `word` is close to one of `known`, else `""`."""
-    matches = difflib.get_close_matches(
-        str(word), [str(name) for name in known], n=1, cutoff=0.6
-    )
+    names = [str(name) for name in known]
+    matches = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a config value came from: a line of a file, or an override on the command line."""
+    """The origin of a config value: a line of a file, or an override on the command line."""
 
     file: str | None = None
     line: int | None = None
@@ -94,18 +103,27 @@ class Origin:
 
     def __str__(self) -> str:
         if self.override is not None:
-            cut = (
-                self.override
-                if len(self.override) <= _SHOWN
-                else f"{self.override[: _SHOWN - 3]}..."
-            )
-            return f"override {cut!r}"
-        return f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+            return f"override {_cut_override(self.override)!r}"
+        if self.line is None:
+            return str(self.file)
+        return f"{self.file}:{self.line}"
+
+
+def _cut_override(text: str) -> str:
+    if len(text) <= _LONGEST_OVERRIDE:
+        return text
+    return f"{text[: _LONGEST_OVERRIDE - 3]}..."
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: the config key it is about, what was found there and what is taken."""
+    """One thing that is wrong.
+
+    Attributes:
+        path: The config key that it is about; empty if there is none.
+        message: What was found, what was expected, and a hint if there is one.
+        origin: Where the value came from; None until it is located.
+    """
 
     path: KeyPath
     message: str
@@ -113,26 +131,26 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The config key as it is written in an override; empty where the problem belongs to no key."""
+        """The config key as an override has it; empty if the problem is about no key."""
         return dotted(self.path)
 
     def at(self, origin: Origin | None) -> Problem:
-        """Returns the same problem with its origin, unless it has one already."""
-        return (
-            self
-            if self.origin is not None
-            else dataclasses.replace(self, origin=origin)
-        )
+        """Returns this problem with an origin; an origin that it already has is kept."""
+        if self.origin is not None:
+            return self
+        return dataclasses.replace(self, origin=origin)
 
     def masked(self, secrets: Mapping[str, str]) -> Problem:
-        """Returns the same problem with the names of secrets in the place of their values."""
-        path = tuple(
-            _masked(part, secrets) if isinstance(part, str) else part
-            for part in self.path
-        )
-        return dataclasses.replace(
-            self, path=path, message=_masked(self.message, secrets)
-        )
+        """Returns this problem with the values of secrets replaced by their names.
+
+        Args:
+            secrets: The names of environment variables with their values.
+        """
+        path: list[str | int] = []
+        for part in self.path:
+            path.append(_masked(part, secrets) if isinstance(part, str) else part)
+        message = _masked(self.message, secrets)
+        return dataclasses.replace(self, path=tuple(path), message=message)
 
     def __str__(self) -> str:
         places = [str(place) for place in (self.origin, self.key) if place]
@@ -140,13 +158,13 @@ class Problem:
 
 
 class SmdeclError(Exception):
-    """Any error of smdecl.
+    """Base class of the errors of smdecl.
 
     Attributes:
-        exit_code: What the command line exits with.
-        problems: All that was found; never empty.
-        traceback_text: The part of the traceback that lies in the user's own code, where that is what failed.
-        warnings: What the config lets pass, where a release was made and then failed.
+        exit_code: The exit code of the command line.
+        problems: All problems that were found; never empty.
+        traceback_text: The frames of the traceback in the user's code, if that code failed.
+        warnings: Warnings about the config, if a release was made before the error.
     """
 
     exit_code = 1
@@ -156,9 +174,9 @@ class SmdeclError(Exception):
     ) -> None:
         if isinstance(problems, str):
             problems = Problem((), problems)
-        self.problems: tuple[Problem, ...] = (
-            (problems,) if isinstance(problems, Problem) else tuple(problems)
-        )
+        if isinstance(problems, Problem):
+            problems = [problems]
+        self.problems = tuple(problems)
         self.traceback_text = traceback_text
         self.warnings: tuple[Problem, ...] = ()
         super().__init__(self.problems, traceback_text)
@@ -166,32 +184,32 @@ class SmdeclError(Exception):
     def masked(
         self, problems: Sequence[Problem], secrets: Mapping[str, str]
     ) -> SmdeclError:
-        """Returns this error with other problems in the place of its own, and with the names of secrets for them.
+        """Returns this error with other problems, and with the values of secrets replaced.
 
-        Its cause and traceback are kept.
+        Keeps the cause and the traceback.
         """
-        told = [problem.masked(secrets) for problem in problems]
-        other = type(self)(told, _masked(self.traceback_text, secrets))
-        other.warnings = tuple(warning.masked(secrets) for warning in self.warnings)
-        other.__cause__ = self.__cause__
-        return other.with_traceback(self.__traceback__)
+        masked_problems = [problem.masked(secrets) for problem in problems]
+        error = type(self)(masked_problems, _masked(self.traceback_text, secrets))
+        error.warnings = tuple(warning.masked(secrets) for warning in self.warnings)
+        error.__cause__ = self.__cause__
+        return error.with_traceback(self.__traceback__)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         cause = self.__cause__
         if cause is not None and not isinstance(cause, CauseText):
-            # The cause itself may be of a class that only the process which raised it has, or has imported.
+            # The process that unpickles the error may lack the class of the cause.
             cause = CauseText("".join(traceback.format_exception(cause)).rstrip())
         return type(self), (self.problems, self.traceback_text), {"__cause__": cause}
 
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
+    def __setstate__(self, state: dict[str, BaseException | None] | None) -> None:
         self.__cause__ = (state or {}).get("__cause__")
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
 
 
-class CauseText(Exception):  # noqa: N818 - it stands for an error of any kind
-    """What caused an error in another process: its traceback, as text."""
+class CauseText(Exception):  # noqa: N818 - it represents an exception of any class
+    """The cause of an error in a different process: its traceback as text."""
 
 
 class InternalError(SmdeclError):
@@ -199,7 +217,7 @@ class InternalError(SmdeclError):
 
 
 class UsageError(SmdeclError):
-    """The command line, or a call of the Python API, is not one that smdecl takes."""
+    """The command line or a call of the Python API is invalid."""
 
     exit_code = 2
 
@@ -211,73 +229,69 @@ class ConfigError(SmdeclError):
 
 
 class TrustError(ConfigError):
-    """The config names code that may not run."""
+    """The config names code that is not allowed to run."""
 
 
 class ModelError(SmdeclError):
-    """The model's own code failed while it was built, restored, traced or saved."""
+    """The model's code failed while the model was built, restored, traced or saved."""
 
     exit_code = 3
 
 
 class ContractError(SmdeclError):
-    """What was traced or saved is not what the config declares, or breaks an audit rule."""
+    """The traced or saved model differs from what the config declares, or breaks an audit rule."""
 
     exit_code = 4
 
 
 class VerificationError(SmdeclError):
-    """The saved model does not load, or does not compute what the object in memory computes."""
+    """The saved model does not load, or its results differ from those of the object in memory."""
 
     exit_code = 4
 
 
 class PublishError(SmdeclError):
-    """The release could not be put in its place: the version exists, the disk is full, permission is denied."""
+    """The release cannot be published: the version exists, the disk is full, permission is denied."""
 
     exit_code = 5
 
 
 @contextlib.contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turns what the file system refuses below `place` into a PublishError.
+    """Turns errors of the file system below `place` into a PublishError.
 
     Raises:
-        PublishError: For every OSError, and for the errors that TensorFlow's writers make of one.
+        PublishError: For every OSError, and for the errors that TensorFlow's writers raise instead.
     """
     try:
         yield
     except OSError as error:
-        raise _refused(
-            place,
-            error.filename2 or error.filename or place,
-            error.strerror or str(error),
-        ) from error
+        file = error.filename2 or error.filename or place
+        raise _write_error(place, file, error.strerror or str(error)) from error
+    except SmdeclError:
+        raise
     except Exception as error:
-        # TensorFlow's own error types cannot be named here, for they would have to be imported.
-        refusal = next(
-            (reason for code in _DISK if (reason := os.strerror(code)) in str(error)),
-            None,
-        )
-        if refusal is None or isinstance(error, SmdeclError):
+        # TensorFlow's error classes are recognized by message: to name them is to import TensorFlow.
+        reasons = [os.strerror(code) for code in _DISK_ERRORS]
+        found = [reason for reason in reasons if reason in str(error)]
+        if not found:
             raise
-        raise _refused(place, place, refusal) from error
+        raise _write_error(place, place, found[0]) from error
 
 
-def _refused(place: Path, file: str | Path, reason: str) -> PublishError:
-    base, part = _above_stage(place), _above_stage(Path(file))
-    where = reason if base.is_relative_to(part) else f"{str(part)!r}: {reason}"
-    message = f"{str(base)!r} cannot be written to: {where}; export_dir=DIR takes another place"
+def _write_error(place: Path, file: str | Path, reason: str) -> PublishError:
+    directory, refused = _above_stage(place), _above_stage(Path(file))
+    if not directory.is_relative_to(refused):
+        reason = f"{str(refused)!r}: {reason}"
+    message = (
+        f"cannot write to {str(directory)!r}: {reason}; set a different export_dir"
+    )
     return PublishError(Problem(("export_dir",), message))
 
 
 def _above_stage(place: Path) -> Path:
-    """Returns the directory that a stage lies in, for nobody who exports has named the stage itself."""
-    return next(
-        (
-            path.parent
-            for path in reversed((place, *place.parents))
-            if path.name.startswith(STAGE)
-        ),
-        place,
-    )
+    """Returns the directory that holds the stage in a path: users never named the stage itself."""
+    for path in reversed((place, *place.parents)):
+        if path.name.startswith(STAGE):
+            return path.parent
+    return place

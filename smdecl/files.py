@@ -1,6 +1,6 @@
-"""Paths and files that somebody else may have made: reads regular ones, and nothing that never ends or never begins.
+"""Reads files that may be hostile: only regular files, and none that blocks or never ends.
 
-Directories are locked here too, for what several processes read and then change.
+Directories are locked here too, for changes that several processes make.
 """
 
 from __future__ import annotations
@@ -15,51 +15,56 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-PATTERN = frozenset("*?[]\\")  # what TensorFlow takes a path for a pattern by
+# Characters that make TensorFlow read a path as a pattern.
+PATTERN = frozenset("*?[]\\")
 _BLOCK = 1 << 20  # bytes
-_FREE = 1 << 28  # bytes that are read in a second, whatever they are
+_FREE = (
+    1 << 28
+)  # bytes; a file of this size is read in a second, so its holes do not matter
 _MOST_TIMES = 10
-_PAGE = 1 << 12  # bytes; a file that is smaller may have no block of its own
-_SECTOR = 512  # bytes, in which st_blocks counts
+_PAGE = 1 << 12  # bytes; file systems may store a smaller file without a block
+_SECTOR = 512  # bytes; the unit of st_blocks
 
 
 @contextmanager
 def open_regular(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
-    """Opens a regular file to read.
+    """Opens a regular file for reading.
 
     Args:
-        path: Of the file.
-        most: Bytes that a file of its kind has; a sparse file claims many and takes up few.
+        path: The file.
+        most: The most bytes that such a file has; None for any number.
 
     Raises:
-        OSError: If it is not a regular file, is larger, has large holes, or cannot be read.
+        OSError: If it is not a regular file, is larger than `most`, has large holes, or cannot be read.
     """
     with _opened(path) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         size = os.fstat(file.fileno()).st_size
         if most is not None and size > most:
             reason = f"it has {size} bytes; expected at most {most}"
             raise OSError(errno.EFBIG, reason, str(path))
-        if sparse := _refuse_holes(file.fileno()):
-            raise OSError(errno.EFBIG, sparse, str(path))
+        reason_for_holes = _refuse_holes(file.fileno())
+        if reason_for_holes is not None:
+            raise OSError(errno.EFBIG, reason_for_holes, str(path))
         yield file
 
 
 def refuse_holes(name: str) -> str | None:
-    """Says why a file must not be read whole: it takes long, and is next to nothing on disk.
+    """Returns why a sparse file must not be read whole; None if the file may be read.
 
-    A sparse file claims any size and takes up no space. Honest files keep at least a tenth of their
-    bytes, or are read in a second. These may look sparse, and are read:
+    A sparse file can claim any size without taking up space on disk. Honest files store at least a
+    tenth of their bytes, or are small enough to be read in a second. Some of them look sparse, but
+    have no holes:
 
-    - A file that the file system compresses (ZFS). Its blocks are few, but they are no holes.
+    - A file that the file system compresses (ZFS) has few blocks.
     - A file that was just written (ZFS), or whose file system counts no blocks (FUSE).
 
-    What is refused, although it may be honest, is a large file of zeros alone, such as a table that
-    was never trained, where the file system stores zeros as holes.
+    One kind of honest file is refused: a large file of zeros, such as a table that was never
+    trained, if the file system stores zeros as holes.
 
     Returns:
-        The reason; None for a file that may be read, and for anything else than a regular file.
+        The reason. None also for anything but a regular file.
     """
     path = Path(name)
     if not path.is_file():
@@ -70,16 +75,17 @@ def refuse_holes(name: str) -> str | None:
             reason = _refuse_holes(file.fileno())
     except OSError as error:
         reason = error.strerror
-    return None if reason is None else f"{name!r} cannot be read: {reason}"
+    return None if reason is None else f"cannot read {name!r}: {reason}"
 
 
 def require_stored(paths: Iterable[Path]) -> None:
-    """Raises where regular files must not be read whole, each of them or all together.
+    """Checks that regular files may be read whole, each of them and all together.
 
     Many small files with large holes are as bad as one large file with a large hole.
 
     Raises:
-        OSError: With the file that has the largest holes; or if one cannot be opened.
+        OSError: If they must not be read; names the file with the largest holes. Also if a file
+            cannot be opened.
     """
     missing: list[tuple[int, str]] = []
     claimed = stored = 0
@@ -90,11 +96,13 @@ def require_stored(paths: Iterable[Path]) -> None:
             with _opened(path) as file:
                 data = _data(file.fileno(), status.st_size)
             missing.append((status.st_size - data, str(path)))
-        if reason := _judge(status.st_size, data):
+        reason = _judge(status.st_size, data)
+        if reason is not None:
             raise OSError(errno.EFBIG, reason, str(path))
         claimed += status.st_size
         stored += data
-    if reason := _judge(claimed, stored):
+    reason = _judge(claimed, stored)
+    if reason is not None:
         _, largest = max(missing)
         together = f"with the other files ({len(missing)} have holes), {reason}"
         raise OSError(errno.EFBIG, together, largest)
@@ -111,7 +119,9 @@ def _refuse_holes(descriptor: int) -> str | None:
 def _judge(size: int, stored: int) -> str | None:
     if size <= max(_FREE, _MOST_TIMES * stored):
         return None
-    return f"it has {size} bytes, and {stored} of them on disk; expected a file without holes"
+    return (
+        f"it has {size} bytes, but only {stored} on disk; expected a file without holes"
+    )
 
 
 def _allocated(status: os.stat_result) -> int:
@@ -119,12 +129,12 @@ def _allocated(status: os.stat_result) -> int:
 
 
 def _data(descriptor: int, size: int) -> int:
-    """Counts the bytes of a file outside of its holes, up to the tenth of its size that matters."""
+    """Counts the bytes of a file outside of its holes; stops at a tenth of its size."""
     found = end = 0
     while found * _MOST_TIMES < size:
         try:
             start = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError:  # from here on, all is a hole
+        except OSError:  # the rest is a hole
             break
         end = os.lseek(descriptor, start, os.SEEK_HOLE)
         found += end - start
@@ -136,23 +146,22 @@ def read_regular(path: Path, most: int) -> bytes:
     """Returns the bytes of a regular file.
 
     Args:
-        path: Of the file.
-        most: Bytes that a file of its kind has; a sparse file claims many and takes up few.
+        path: The file.
+        most: The most bytes that such a file has.
 
     Raises:
-        OSError: If it is not a regular file, is larger, or cannot be read.
+        OSError: If it is not a regular file, is larger than `most`, or cannot be read.
     """
     with open_regular(path, most) as file:
-        return file.read(
-            os.fstat(file.fileno()).st_size
-        )  # sets aside as much as it is asked for
+        # Not `most`: read() allocates as many bytes as it is asked for.
+        return file.read(os.fstat(file.fileno()).st_size)
 
 
 def sha256(path: Path) -> str:
-    """Returns the sha256 of a regular file, in hexadecimal digits as `sha256sum` prints it.
+    """Returns the SHA-256 digest of a regular file in hexadecimal digits, as `sha256sum` prints it.
 
     Raises:
-        OSError: Where it cannot be read.
+        OSError: If it cannot be read.
     """
     digest = hashlib.sha256()
     with open_regular(path) as file:
@@ -160,18 +169,17 @@ def sha256(path: Path) -> str:
         while rest and (block := file.read(min(rest, _BLOCK))):
             digest.update(block)
             rest -= len(block)
-        if file.read(
-            1
-        ):  # some files of the kernel have no end, and say that they are empty
-            raise OSError(errno.EFBIG, "holds more than its size", str(path))
+        # Some files of the kernel report size 0 and never end.
+        if file.read(1):
+            raise OSError(errno.EFBIG, "has more bytes than its size", str(path))
     return digest.hexdigest()
 
 
 def have_same_bytes(one: Path, other: Path) -> bool:
-    """Compares two regular files, block by block.
+    """Returns True if two regular files have the same content.
 
     Raises:
-        OSError: Where one of them cannot be read.
+        OSError: If one of them cannot be read.
     """
     with open_regular(one) as first, open_regular(other) as second:
         while block := first.read(_BLOCK):
@@ -181,17 +189,17 @@ def have_same_bytes(one: Path, other: Path) -> bool:
 
 
 def _opened(path: Path) -> BinaryIO:
-    # To open a pipe would wait for somebody to write into it.
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yields everything below a directory: its name from there on, and its entry.
+    """Yields the relative name and the entry of everything below a directory.
 
-    Links are not followed.
+    Does not follow symbolic links.
 
     Raises:
-        OSError: If a part of it cannot be read.
+        OSError: If a directory cannot be read.
     """
     pending = [("", str(directory))]
     while pending:
@@ -206,18 +214,22 @@ def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 
 def lock(directory: Path, flags: int = 0) -> int:
-    """Locks a directory and returns its descriptor; the lock dies with the process, however it ends.
+    """Locks a directory and returns its descriptor; the lock ends with the process.
+
+    Args:
+        directory: The directory.
+        flags: More flags for flock, such as LOCK_NB.
 
     Raises:
-        OSError: Where another process holds it, has removed it, or has made it anew: that lock is another one.
+        OSError: If the lock cannot be acquired, or a different process has removed or replaced the
+            directory meanwhile.
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
         if not os.path.samestat(os.fstat(descriptor), directory.stat()):
-            raise FileNotFoundError(
-                errno.ENOENT, os.strerror(errno.ENOENT), str(directory)
-            )
+            reason = os.strerror(errno.ENOENT)
+            raise FileNotFoundError(errno.ENOENT, reason, str(directory))
     except OSError:
         os.close(descriptor)
         raise
@@ -226,10 +238,10 @@ def lock(directory: Path, flags: int = 0) -> int:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Holds the lock on a directory; waits for it.
+    """Holds the lock on a directory; waits until it is free.
 
     Raises:
-        OSError: Where it cannot be had.
+        OSError: If the lock cannot be acquired.
     """
     descriptor = lock(directory)
     try:

@@ -1,4 +1,4 @@
-"""The models that smdecl ships: small ones, for trying it out and for its tests, and those that Keras saved."""
+"""Small models to try smdecl with, and a loader for models that Keras saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class Adder(tf.Module):  # type: ignore[misc]
-    """Adds a number to itself: the example of `tf.saved_model.save`'s own documentation."""
+    """Adds a number to itself; the example in the documentation of `tf.saved_model.save`."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def add(self, x: tf.Tensor) -> tf.Tensor:
@@ -20,7 +20,7 @@ class Adder(tf.Module):  # type: ignore[misc]
 
 
 class Scaler(tf.Module):  # type: ignore[misc]
-    """Adds a number to itself `factor` times over, `factor` being a variable."""
+    """Multiplies a number by `factor`, which is a variable."""
 
     def __init__(self, factor: float = 3.0) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Scaler(tf.Module):  # type: ignore[misc]
 
 
 class TypedAdder(tf.Module):  # type: ignore[misc]
-    """The Adder with an input signature of its own, which needs none in the config."""
+    """An Adder with an input signature, so that the config needs none."""
 
     @tf.function(input_signature=[tf.TensorSpec(shape=[], dtype=tf.float32)])  # type: ignore[untyped-decorator]
     def add(self, x: tf.Tensor) -> tf.Tensor:
@@ -42,7 +42,7 @@ class TypedAdder(tf.Module):  # type: ignore[misc]
 
 
 class Concat(keras.Model):  # type: ignore[misc]
-    """A Keras model whose method joins a text with itself."""
+    """A Keras model that concatenates a string with itself."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def concat(self, x: tf.Tensor) -> tf.Tensor:
@@ -51,16 +51,19 @@ class Concat(keras.Model):  # type: ignore[misc]
 
 
 class TypedConcat(keras.Model):  # type: ignore[misc]
-    """The same with an input signature of its own."""
+    """A Concat with an input signature."""
 
     @tf.function(input_signature=[tf.TensorSpec(shape=[], dtype=tf.string)])  # type: ignore[untyped-decorator]
     def concat(self, x: tf.Tensor) -> tf.Tensor:
-        """Returns `x + x`, a text scalar."""
+        """Returns `x + x`, a string scalar."""
         return x + x
 
 
 def dense(features: int = 4, units: int = 5) -> keras.Model:
-    """Makes a Keras model of inputs and outputs: takes x, float32 [batch, features], returns out [batch, units]."""
+    """Builds a functional Keras model with one dense layer.
+
+    Its input is x, float32 [batch, features]; its output is out, float32 [batch, units].
+    """
     x = keras.layers.Input((features,), name="x")
     return keras.Model(x, keras.layers.Dense(units, name="out")(x))
 
@@ -70,16 +73,17 @@ def load_keras(
     custom_objects: Sequence[functools.partial[Any]] = (),
     compile: bool = False,  # noqa: A002 - Keras's own name
 ) -> keras.Model:
-    """Loads the model of a .keras file of Keras 3, as `keras.saving.load_model` does in its safe mode.
+    """Loads a model from a .keras file of Keras 3 in safe mode.
 
     Args:
-        path: Of the file, in the project.
-        custom_objects: The classes and functions of the project that the file names, each a node with its `_target_`
-            and `_partial_: true`.
-        compile: Whether to restore its optimizer, whose variables then become part of the export.
+        path: The file, in the project.
+        custom_objects: The classes and functions of the project that the file names, each as a node
+            with `_target_` and `_partial_: true`.
+        compile: Whether to restore the optimizer. Its variables then become part of the export.
 
     Raises:
-        ValueError: Where the file is none of Keras 3, holds code, or names a class that is not given.
+        ValueError: If the file is not from Keras 3, contains code, or names a class that is not in
+            `custom_objects`.
     """
     known = {partial.func.__name__: partial.func for partial in custom_objects}
     return keras.saving.load_model(

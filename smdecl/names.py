@@ -1,31 +1,31 @@
-"""Names of the parts of a SavedModel, by TensorFlow, TensorFlow Serving and smdecl."""
+"""Names in a SavedModel that TensorFlow, TensorFlow Serving and smdecl define."""
 
 from __future__ import annotations
 
-# The method name of a signature for the Predict API, and of most signatures.
+# The method name of signatures for the Predict API: of most signatures.
 PREDICT = "tensorflow/serving/predict"
-# Signature keys of TensorFlow's own: for initializing tables, and for a training step.
+# Signature keys that TensorFlow reserves: for initializing tables, and for a training step.
 RESERVED_KEYS = ("__saved_model_init_op", "__saved_model_train_op")
-# Functions of every layer that legacy tf_keras saves.
+# The functions that legacy tf_keras saves for every layer.
 LEGACY_KERAS_FUNCTIONS = (
     "__call__",
     "call_and_return_conditional_losses",
     "call_and_return_all_conditional_losses",
 )
-# The signature that a request asks for if it names none.
+# The key of the signature that serves requests without a signature name.
 DEFAULT_KEY = "serving_default"
-# Paths in a SavedModel: the message, variables and the prefix of their checkpoint, the files of the user.
+# Paths in a SavedModel. The checkpoint of the variables has a prefix, not a single file.
 MESSAGE_FILE = "saved_model.pb"
 VARIABLES = "variables"
 CHECKPOINT_PREFIX = f"{VARIABLES}/variables"
 ASSETS = "assets"
 FINGERPRINT_FILE = "fingerprint.pb"
-# Where TensorFlow Serving looks for requests to run before it serves.
+# TensorFlow Serving replays the requests in this file before it serves.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-# What smdecl adds to a release.
+# The folder for the files that smdecl adds to a release.
 OWN_FILES = "assets.extra/smdecl"
-# The tensor of a checkpoint that holds its object graph.
+# The tensor in a checkpoint that holds its object graph.
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-# Ops that run functions.
+# Ops that run functions: by a call, and in a loop.
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 LOOPS = ("While", "StatelessWhile")

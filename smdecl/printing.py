@@ -1,29 +1,29 @@
-"""Makes texts that others may have written fit to be printed: names in a SavedModel, a manifest or a directory."""
+"""Prints texts from untrusted sources, such as names in a SavedModel, without harm to the terminal."""
 
 from __future__ import annotations
 
 import json
 import re
 
-_LONGEST_LINE = 20_000  # characters; a function of many arguments has thousands
+_LONGEST_LINE = 20_000  # characters; a function with many arguments has thousands
 _LONGEST_WORD = 500
-_ENDLESS = re.compile(r"\S{2000,}")  # an override is cut at half of that
+_ENDLESS = re.compile(r"\S{2000,}")  # twice the length at which overrides are cut
 _LONGEST_VALUE = 80
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
 def printable(text: str) -> str:
-    """Returns a text in which nothing ends a line, or speaks to a terminal: others may have written the names in it."""
+    """Escapes line ends, control sequences and everything else that is not printable."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def as_line(text: str) -> str:
-    """Returns a text as a line to print: printable, names and all of it cut where they are endless."""
-    cut = _ENDLESS.sub(_cut, text[:_LONGEST_LINE])
+    """Returns a text as one printable line; cuts it, and each word in it, if it is too long."""
+    line = printable(_ENDLESS.sub(_cut, text[:_LONGEST_LINE]))
     left = len(text) - _LONGEST_LINE
-    return printable(cut) + (f"... ({left} more characters)" if left > 0 else "")
+    return f"{line}... ({left} more characters)" if left > 0 else line
 
 
 def _cut(found: re.Match[str]) -> str:
@@ -48,7 +48,7 @@ def _cut_value(text: str) -> str:
 
 
 def as_json(record: object) -> str:
-    """Returns a record as JSON in which nothing speaks to a terminal."""
+    """Returns a record as indented JSON; escapes what is not printable."""
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     return _BEYOND_ASCII.sub(_escaped, text)
 

@@ -1,15 +1,15 @@
-"""Finds the data that smdecl ships: its config groups, its JSON Schemas and the files of a new project."""
+"""Finds the data files of smdecl: config groups, JSON Schemas, and the files of a new project."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# The directory of smdecl's own code.
+# The directory of the package.
 PACKAGE = Path(__file__).resolve().parent
 
 
 def _find(name: str) -> Path:
-    # A wheel carries the folder inside the package; a checkout and an editable install have it beside the package.
+    # A wheel has the folder inside the package; a checkout has it next to the package.
     inside = PACKAGE / Path(name).name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
@@ -25,7 +25,7 @@ def schema_dir() -> Path:
 
 
 def file_schema_dir() -> Path:
-    """Returns the folder of the schemas that editors check config files by."""
+    """Returns the folder of the schemas with which editors check config files."""
     return schema_dir() / "files"
 
 

@@ -1,4 +1,4 @@
-"""Tensors in text; all that a person reads of a tensor is written here."""
+"""Formats tensors as text, the same way in every message and page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ Dim = int | str | None
 
 
 def shape_text(shape: Sequence[Dim]) -> str:
-    """Returns a shape in text: `[batch, 4]`, `[?, 4]`.
+    """Returns a shape as text: `[batch, 4]`, `[?, 4]`.
 
     Args:
-        shape: Sizes, names of dims, or None for an unknown size.
+        shape: Sizes, names of dims, and None for unknown sizes.
     """
     sizes = ("?" if size is None else str(size) for size in shape)
     return f"[{', '.join(sizes)}]"
@@ -23,16 +23,19 @@ def tensor_text(
     kind: str | None = None,
     notes: Sequence[str] = (),
 ) -> str:
-    """Returns a tensor in text: `float32 [batch, 4]`, `float32 (unknown rank)`, `sparse int64 [?, 4]`.
+    """Returns a tensor as text.
+
+    Examples are `float32 [batch, 4]`, `float32 (unknown rank)` and `sparse int64 [?, 4]`.
 
     Args:
-        dtype: The canonical name.
-        shape: As `shape_text` takes it; None for an unknown rank.
-        kind: `ragged`, `sparse` and the like; None or `dense` for a tensor.
-        notes: What else to say of it, in parentheses.
+        dtype: The canonical name of the dtype.
+        shape: As for `shape_text`; None for an unknown rank.
+        kind: `ragged`, `sparse` and the like; None or `dense` for a dense tensor.
+        notes: Remarks to add in parentheses.
     """
+    text = dtype
     if shape is None:
-        text, notes = dtype, ["unknown rank", *notes]
+        notes = ["unknown rank", *notes]
     else:
         text = f"{dtype} {shape_text(shape)}"
     if kind not in (None, "dense"):

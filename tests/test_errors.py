@@ -1,11 +1,11 @@
-"""What an error says of secrets: their names, and nothing of their values."""
+"""Errors show the names of secrets, never their values."""
 
 import pytest
 from smdecl.errors import Problem
 
 
 @pytest.mark.parametrize(
-    ("text", "secrets", "told"),
+    ("text", "secrets", "expected"),
     [
         ("/srv/topsecret-token/x", {"A": "/srv", "B": "/srv/topsecret-token"}, "${oc.env:B}/x"),
         ("/srv/topsecret-token/x", {"B": "/srv/topsecret-token", "A": "/srv"}, "${oc.env:B}/x"),
@@ -18,5 +18,5 @@ from smdecl.errors import Problem
         ("nothing...", {}, "nothing..."),
     ],
 )
-def test_a_secret_is_told_by_its_name_alone(text, secrets, told):
-    assert Problem((), text).masked(secrets).message == told
+def test_a_secret_is_replaced_by_its_name(text, secrets, expected):
+    assert Problem((), text).masked(secrets).message == expected

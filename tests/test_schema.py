@@ -1,4 +1,4 @@
-"""The JSON Schemas are valid themselves, and what breaks one is worded."""
+"""The JSON Schemas are valid, complete and consistent with the defaults."""
 
 import importlib.util
 import inspect
@@ -29,18 +29,18 @@ NAMES = (
 )
 
 
-def test_there_is_one_for_each_record():
+def test_every_record_has_a_schema():
     assert sorted(path.name for path in resources.schema_dir().glob("*.json")) == [
         f"{name}.schema.json" for name in NAMES
     ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_a_schema(name):
+def test_a_schema_is_valid(name):
     jsonschema.Draft202012Validator.check_schema(schema.load(name))
 
 
-def test_the_save_options_are_those_of_tensorflow():
+def test_the_save_options_match_those_of_tensorflow():
     import tensorflow as tf
 
     signature = inspect.signature(tf.saved_model.SaveOptions).parameters
@@ -73,25 +73,25 @@ def test_the_save_options_are_those_of_tensorflow():
     )
 
 
-def test_the_dtypes_are_all_that_tensorflow_can_name():
+def test_every_dtype_has_its_name_in_tensorflow():
     import tensorflow as tf
 
     for name in schema.load("config")["$defs"]["spec"]["properties"]["dtype"]["enum"]:
         assert tf.as_dtype(name).name == name
 
 
-def test_a_record_of_smdecls_own_that_breaks_its_schema_is_a_bug():
+def test_an_invalid_record_made_by_smdecl_is_an_internal_error():
     with pytest.raises(
         InternalError, match="loaders: is missing; expected a list \\(verification schema\\)"
     ):
         schema.require("verification", {"examples": {}, "failures": []})
 
 
-def test_a_config_is_json():
+def test_a_composed_config_fits_its_schema_as_json():
     assert schema.problems("config", json.loads(json.dumps(smdecl.compose().values))) == []
 
 
-def test_the_schemas_of_config_files_are_those_of_the_config():
+def test_the_schemas_of_config_files_are_up_to_date():
     spec = importlib.util.spec_from_file_location(
         "make_file_schemas", ROOT / "scripts" / "make_file_schemas.py"
     )

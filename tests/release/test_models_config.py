@@ -239,7 +239,7 @@ def test_processes_that_add_at_once_lose_no_model(tmp_path):
 
 def test_a_pipe_is_no_models_config(project):
     os.mkfifo(project.root / "models.config")
-    with pytest.raises(PublishError, match="'models.config' cannot be read: .*is no regular file"):
+    with pytest.raises(PublishError, match="'models.config' cannot be read: .*not a regular file"):
         project.export("publish.models_config=models.config")
 
 

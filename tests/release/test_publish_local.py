@@ -197,7 +197,7 @@ def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
 
 
 def refused(base, reason):
-    return f"'{base}' cannot be written to: {reason}; export_dir=DIR takes another place"
+    return f"cannot write to '{base}': {reason}; set a different export_dir"
 
 
 @pytest.fixture

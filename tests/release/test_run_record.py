@@ -179,7 +179,7 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
         (".bashrc", "expected a file whose name ends in .jsonl, got '.bashrc'"),
         ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
         ("/dev/full", "expected a file whose name ends in .jsonl, got '/dev/full'"),
-        ("pipe.jsonl", "'pipe.jsonl' cannot be added to: is no regular file"),
+        ("pipe.jsonl", "'pipe.jsonl' cannot be added to: not a regular file"),
         (
             ".bashrc/runs.jsonl",
             "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it",

@@ -16,7 +16,7 @@ from tests.security.bounds import refused
 
 TEBIBYTE = 1 << 40
 MEBIBYTE = 1 << 20
-TOLD = f"it has {TEBIBYTE} bytes, and 0 of them on disk; expected a file without holes"
+TOLD = f"it has {TEBIBYTE} bytes, but only 0 on disk; expected a file without holes"
 
 
 def release_of(directory, *names, size=TEBIBYTE):
