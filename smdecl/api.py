@@ -335,6 +335,6 @@ def _start(verb: str) -> None:
         raise UsageError(
             f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly"
         )
-    from smdecl.isolation import processes
+    from smdecl.pipeline.children import children
 
-    processes.start()
+    children.start()

@@ -19,7 +19,7 @@ import pytest
 import smdecl
 from smdecl.cli import main
 from smdecl.errors import ModelError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -161,7 +161,7 @@ def _text(file: io.BufferedRandom) -> str:
 
 def run_script(code: str, *arguments: str) -> None:
     """Runs a script in a new process that has imported TensorFlow, in the current directory."""
-    processes.run(_run_script, code, arguments, failure=ModelError, doing="running a script")
+    children.run(_run_script, code, arguments, failure=ModelError, doing="running a script")
 
 
 def _run_script(code: str, arguments: Sequence[str]) -> None:
@@ -171,7 +171,7 @@ def _run_script(code: str, arguments: Sequence[str]) -> None:
 
 
 def server_pid() -> int:
-    """Returns, in a process that was started by `processes.run`, the id of its server."""
+    """Returns, in a process that was started by `children.run`, the id of its server."""
     return parent_of(os.getppid())
 
 

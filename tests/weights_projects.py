@@ -8,7 +8,7 @@ from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.exporting import build
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 from tests.conftest import run_script
 from tests.shared import made_once
@@ -190,7 +190,7 @@ def described(project, *given):
     """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
     here = find_project(project.root)
     config = check.check(project.compose(*given), here)
-    return processes.run(_record, config, here, failure=ModelError, doing="building")
+    return children.run(_record, config, here, failure=ModelError, doing="building")
 
 
 def _record(config, project):

@@ -17,7 +17,7 @@ from smdecl import __version__
 from smdecl.cli import report
 from smdecl.cli.arguments import VERBS, parse
 from smdecl.errors import ContractError, Problem, SmdeclError, UsageError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 if TYPE_CHECKING:
     from smdecl.config.project import Project
@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except _Interrupted as interrupted:
-        processes.leave()
+        children.leave()
         _end_by(interrupted.number)
     finally:
-        processes.stop()
+        children.stop()
 
 
 def run(argv: Sequence[str]) -> int:
@@ -126,7 +126,7 @@ def _start() -> None:
     if replaced := [str(path) for path in trust.replaced_frameworks()]:
         message = f"{', '.join(replaced)} would be imported in the place of an installed package: rename it"
         raise UsageError(f"{message}, or take the current directory out of PYTHONPATH")
-    processes.start()
+    children.start()
 
 
 def _run(arguments: argparse.Namespace) -> int:

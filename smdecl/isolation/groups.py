@@ -20,8 +20,7 @@ class Group:
     is_abandoned: bool = False
 
 
-_alone = Group()
-_group: ContextVar[Group] = ContextVar("_group", default=_alone)
+_group: ContextVar[Group | None] = ContextVar("_group", default=None)
 
 
 def join(group: Group) -> None:
@@ -29,8 +28,8 @@ def join(group: Group) -> None:
     _group.set(group)
 
 
-def current() -> Group:
-    """Returns the group of this thread; one that was never joined is that of all other threads."""
+def current() -> Group | None:
+    """Returns the group of this thread; None if it joined none."""
     return _group.get()
 
 
@@ -40,5 +39,6 @@ def require_wanted() -> None:
     Raises:
         AbandonedError: If it was.
     """
-    if current().is_abandoned:
+    group = current()
+    if group is not None and group.is_abandoned:
         raise AbandonedError

@@ -1,9 +1,9 @@
 """Reads what a process returns: records and errors, whatever code took that process over.
 
-A pickle can name any function, and can set attributes of any class that it names. Here
-such a class is a stand-in that lives as long as the reading: no code of the result
-runs, and no real class is touched. Records are then made of the data in the stand-ins,
-where each field is what its annotation says.
+A pickle can name any function, and can set attributes of any class that it names. Here each class
+in it becomes a stand-in that lives as long as the reading: no code of the result runs, and no real
+class is touched. The records are then built from the data in the stand-ins. Each field must match
+its annotation.
 """
 
 from __future__ import annotations
@@ -17,28 +17,21 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import PosixPath, PurePath, PurePosixPath
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, TypeAlias
 
 from smdecl.errors import CauseText, Problem, SmdeclError
 
-# Where the records and errors are that stages return.
-_MODULES = (
-    "smdecl.config.settings",
-    "smdecl.errors",
-    "smdecl.exporting.records",
-    "smdecl.pipeline.worker",
-    "smdecl.savedmodel.records",
-    "smdecl.verification.records",
-)
+# A type, a generic such as dict[str, int], a union, a forward reference or the name of a record.
+Annotation: TypeAlias = Any
+
 _PATHS = {
     ("pathlib", "PosixPath"): PosixPath,
     ("pathlib", "PurePosixPath"): PurePosixPath,
 }
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _CONTAINERS = (list, tuple, set, frozenset, dict)
-# Annotation to the classes that a value of it may have; a config may have 1 for 1.0.
-_CLASSES: dict[Any, tuple[type, ...]] = {
+# The classes that a value of an annotation may have. A config may have 1 for 1.0.
+_CLASSES: dict[Annotation, tuple[type, ...]] = {
     **{kind: (kind,) for kind in (*_SCALARS, *_CONTAINERS)},
     float: (float, int),
     Sequence: (list, tuple),
@@ -47,37 +40,35 @@ _CLASSES: dict[Any, tuple[type, ...]] = {
 
 
 class ResultError(Exception):
-    """A process has sent something else than its function returns."""
+    """A process sent something that its function cannot return."""
 
 
-def returned_by(function: Callable[..., object]) -> Any:
-    """Returns the annotation of what a function returns; Any if it has none."""
+def returned_by(function: Callable[..., object]) -> Annotation:
+    """Returns the annotation of a function's result; Any if there is none."""
     return typing.get_type_hints(function).get("return", Any)
 
 
-def read(data: bytes, expected: Any) -> Any:
-    """Returns the result, or the SmdeclError, that a process has pickled.
+def read(data: bytes, expected: Annotation, modules: Sequence[str]) -> Any:
+    """Returns the result, or the SmdeclError, that a process pickled.
 
     Args:
         data: The pickle.
         expected: The annotation of the result.
+        modules: Names of the modules whose records and errors may be in it.
 
     Raises:
         ResultError: If it is neither an error nor what is expected.
     """
     try:
-        found = _Reader(io.BytesIO(data)).load()
-        if issubclass(_class(found), SmdeclError):
-            return _error(found)
-        return _build(found, expected, "result")
+        return _Reading(modules).read(data, expected)
     except ResultError:
         raise
-    except Exception as error:  # any pickle may be in it
+    except Exception as error:  # a pickle can hold anything
         raise ResultError(str(error) or type(error).__name__) from error
 
 
 class _StandIn:
-    """An object of a class that a pickle names: what it is called with, and what is set on it."""
+    """An object of a class that a pickle names: its arguments and attributes."""
 
     def __new__(cls, *_arguments: object) -> _StandIn:
         return super().__new__(cls)
@@ -87,190 +78,218 @@ class _StandIn:
 
 
 _ARGUMENTS = "(arguments)"  # no attribute has this name
-# Class of a stand-in to the real one; not an attribute of it, for a pickle can set those.
-_real: WeakKeyDictionary[type, type] = WeakKeyDictionary()
 
 
-class _Reader(pickle.Unpickler):
-    """Makes stand-ins of the classes that a result may name, and refuses all others."""
+class _Unpickler(pickle.Unpickler):
+    """Makes stand-ins of the classes that `find` returns, and refuses all others.
 
-    def find_class(self, module: str, name: str) -> Any:
-        real = _PATHS.get((module, name)) or _find(module, name)
+    Args:
+        data: The pickle.
+        find: Returns the class of a module and a name; None if a result may not have it.
+
+    Attributes:
+        real: The class of each stand-in. It is kept here, where a pickle cannot set it.
+    """
+
+    def __init__(self, data: bytes, find: Callable[[str, str], type | None]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._find = find
+        self.real: dict[type, type] = {}
+
+    def find_class(self, module: str, name: str) -> type:
+        real = self._find(module, name)
         if real is None:
             raise ResultError(f"it names {module}.{name}, which no stage returns")
         stand_in = type(name, (_StandIn,), {})
-        _real[stand_in] = real
+        self.real[stand_in] = real
         return stand_in
 
 
-def _find(module: str, name: str) -> type | None:
-    """Returns a record or an error by its name; None if there is none."""
-    if module not in _MODULES or name.startswith("_"):
-        return None
-    found = getattr(importlib.import_module(module), name, None)
-    if not isinstance(found, type) or found.__module__ != module:
-        return None
-    return found if is_dataclass(found) or issubclass(found, Exception) else None
+class _Reading:
+    """The reading of one result."""
 
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = modules
+        self._real: dict[type, type] = {}
 
-def _class(value: object) -> type:
-    """Returns the class of a value, or that which it stands in for."""
-    return _real.get(type(value), type(value))
+    def read(self, data: bytes, expected: Annotation) -> Any:
+        unpickler = _Unpickler(data, self._find)
+        self._real = unpickler.real
+        found = unpickler.load()
+        if issubclass(self._class(found), SmdeclError):
+            return self._error(found)
+        return self._build(found, expected, "result")
+
+    def _find(self, module: str, name: str) -> type | None:
+        path = _PATHS.get((module, name))
+        if path is not None:
+            return path
+        if module not in self._modules or name.startswith("_"):
+            return None
+        found = getattr(importlib.import_module(module), name, None)
+        if not isinstance(found, type) or found.__module__ != module:
+            return None
+        is_allowed = is_dataclass(found) or issubclass(found, Exception)
+        return found if is_allowed else None
+
+    def _class(self, value: object) -> type:
+        """Returns the class of a value, or the class that it is a stand-in for."""
+        return self._real.get(type(value), type(value))
+
+    def _error(self, found: object) -> SmdeclError:
+        state = _state(found)
+        problems, text = state[_ARGUMENTS]
+        error: SmdeclError = self._class(found)(
+            self._build(problems, tuple[Problem, ...], "problems"),
+            self._build(text, str, "traceback"),
+        )
+        if not error.problems:
+            raise ResultError("it is an error without a problem")
+        cause = state.get("__cause__")
+        if cause is not None:
+            arguments = _state(cause)[_ARGUMENTS]
+            error.__cause__ = CauseText(*self._build(arguments, tuple[str], "cause"))
+        return error
+
+    def _build(self, value: Any, expected: Annotation, where: str) -> Any:
+        """Returns the value that matches an annotation, with the records in it.
+
+        Raises:
+            ResultError: If it does not match; the message names `where`.
+        """
+        expected = self._resolved(expected)
+        origin = _origin(expected)
+        arguments = typing.get_args(expected)
+        if origin in (typing.Union, types.UnionType):
+            alternative = self._alternative(value, arguments, expected, where)
+            return self._build(value, alternative, where)
+        if not self._matches(value, expected):
+            raise self._refusal(value, expected, where)
+        if isinstance(value, dict):
+            return self._build_mapping(value, arguments or (Any, Any), where)
+        if isinstance(value, _CONTAINERS):
+            return self._build_sequence(value, origin, arguments, where)
+        if not isinstance(value, _StandIn):
+            return value
+        if issubclass(self._class(value), PurePath):
+            return self._build_path(value)
+        return self._build_record(value, where)
+
+    def _resolved(self, annotation: Annotation) -> Annotation:
+        """Returns the type that an annotation names, if it is a name."""
+        if annotation is None:
+            return type(None)
+        if isinstance(annotation, typing.ForwardRef):
+            annotation = annotation.__forward_arg__
+        if not isinstance(annotation, str):
+            return annotation
+        for module in self._modules:
+            found = getattr(importlib.import_module(module), annotation, None)
+            if found is not None:
+                return found
+        raise ResultError(f"no module of results has {annotation}")
+
+    def _alternative(
+        self,
+        value: object,
+        alternatives: Iterable[Annotation],
+        expected: Annotation,
+        where: str,
+    ) -> Annotation:
+        """Returns the alternative of a union that a value matches, apart from its items."""
+        for alternative in map(self._resolved, alternatives):
+            if self._matches(value, alternative):
+                return alternative
+        raise self._refusal(value, expected, where)
+
+    def _matches(self, value: object, annotation: Annotation) -> bool:
+        """Returns whether a value, apart from its items, matches an annotation."""
+        found = self._class(value)
+        origin = _origin(annotation)
+        if origin is Any:
+            return found in _CLASSES or isinstance(value, _StandIn)
+        if origin is typing.Literal:
+            choices = typing.get_args(annotation)
+            return any(found is type(one) and value == one for one in choices)
+        if origin in _CLASSES:
+            return found in _CLASSES[origin]
+        if not _is_built(origin):
+            raise ResultError(f"no result can be compared with {annotation}")
+        return isinstance(value, _StandIn) and issubclass(found, origin)
+
+    def _refusal(self, value: object, expected: Annotation, where: str) -> ResultError:
+        name = expected.__name__ if isinstance(expected, type) else str(expected)
+        found = self._class(value).__name__
+        return ResultError(f"{where}: expected {name}, got {found}")
+
+    def _build_mapping(
+        self,
+        value: dict[Any, Any],
+        arguments: Sequence[Annotation],
+        where: str,
+    ) -> dict[Any, Any]:
+        keys, values = arguments
+        built = {}
+        for key, item in value.items():
+            built_key = self._build(key, keys, f"a key of {where}")
+            built[built_key] = self._build(item, values, f"{where}[{key!r}]")
+        return built
+
+    def _build_sequence(
+        self,
+        value: Any,
+        origin: Annotation,
+        arguments: Sequence[Annotation],
+        where: str,
+    ) -> Any:
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            if len(value) != len(arguments):
+                counts = f"expected {len(arguments)} items, got {len(value)}"
+                raise ResultError(f"{where}: {counts}")
+            kinds = list(arguments)
+        else:
+            kinds = [arguments[0] if arguments else Any] * len(value)
+        items = []
+        for index, (item, kind) in enumerate(zip(value, kinds, strict=True)):
+            items.append(self._build(item, kind, f"{where}[{index}]"))
+        return type(value)(items)
+
+    def _build_record(self, value: object, where: str) -> object:
+        real = self._class(value)
+        state = _state(value)
+        hints = _hints(real)
+        if not is_dataclass(real) or state.keys() != hints.keys():
+            fields = f"{', '.join(hints)}, got {', '.join(state)}"
+            raise ResultError(f"{where}: expected a record with {fields}")
+        record = object.__new__(real)
+        for name, hint in hints.items():
+            built = self._build(state[name], hint, f"{where}.{name}")
+            object.__setattr__(record, name, built)
+        return record
+
+    def _build_path(self, value: object) -> PurePath:
+        parts = self._build(_state(value)[_ARGUMENTS], tuple[str, ...], "path")
+        path: PurePath = self._class(value)(*parts)
+        return path
 
 
 def _state(value: object) -> dict[str, Any]:
-    """Returns a copy of what was set on a stand-in."""
+    """Returns a copy of the attributes of a stand-in."""
     return dict(object.__getattribute__(value, "__dict__"))
 
 
-def _error(found: object) -> SmdeclError:
-    state = _state(found)
-    problems, text = state[_ARGUMENTS]
-    error: SmdeclError = _class(found)(
-        _build(problems, tuple[Problem, ...], "problems"),
-        _build(text, str, "traceback"),
-    )
-    if not error.problems:
-        raise ResultError("it is an error without a problem")
-    cause = state.get("__cause__")
-    if cause is not None:
-        error.__cause__ = CauseText(
-            *_build(_state(cause)[_ARGUMENTS], tuple[str], "cause")
-        )
-    return error
+def _origin(annotation: Annotation) -> Annotation:
+    return typing.get_origin(annotation) or annotation
 
 
-def _build(value: Any, expected: Any, where: str) -> Any:
-    """Returns a value that is what an annotation says, with the records in it.
-
-    Raises:
-        ResultError: If it is something else; says where.
-    """
-    expected = _resolved(expected)
-    origin, arguments = (
-        typing.get_origin(expected) or expected,
-        typing.get_args(expected),
-    )
-    if origin in (typing.Union, types.UnionType):
-        return _build(value, _alternative(value, arguments, expected, where), where)
-    if not _is(value, expected):
-        raise _refusal(value, expected, where)
-    if isinstance(value, dict):
-        return _build_mapping(value, arguments or (Any, Any), where)
-    if isinstance(value, _CONTAINERS):
-        return _build_sequence(value, origin, arguments, where)
-    return _build_instance(value, where) if isinstance(value, _StandIn) else value
-
-
-def _resolved(annotation: Any) -> Any:
-    """Returns what an annotation that is given by its name is."""
-    if annotation is None:
-        return type(None)
-    name = (
-        annotation.__forward_arg__
-        if isinstance(annotation, typing.ForwardRef)
-        else annotation
-    )
-    if not isinstance(name, str):
-        return annotation
-    return next(
-        found
-        for module in _MODULES
-        if (found := getattr(importlib.import_module(module), name, None)) is not None
-    )
-
-
-def _alternative(
-    value: Any, alternatives: Iterable[Any], expected: Any, where: str
-) -> Any:
-    """Returns the alternative that a value is of; what is in it is not looked at."""
-    for alternative in map(_resolved, alternatives):
-        if _is(value, alternative):
-            return alternative
-    raise _refusal(value, expected, where)
-
-
-def _is(value: Any, annotation: Any) -> bool:
-    """Tells whether a value, apart from what is in it, is of a type."""
-    found, origin = _class(value), typing.get_origin(annotation) or annotation
-    if origin is Any:
-        return found in _CLASSES or isinstance(value, _StandIn)
-    if origin is typing.Literal:
-        return any(
-            found is type(choice) and value == choice
-            for choice in typing.get_args(annotation)
-        )
-    if origin in _CLASSES:
-        return found in _CLASSES[origin]
-    if isinstance(origin, type) and (
-        is_dataclass(origin) or issubclass(origin, PurePath)
-    ):
-        return isinstance(value, _StandIn) and issubclass(found, origin)
-    raise ResultError(f"no result can be compared with {annotation}")
-
-
-def _refusal(value: object, expected: Any, where: str) -> ResultError:
-    name = expected.__name__ if isinstance(expected, type) else str(expected)
-    return ResultError(f"{where}: expected {name}, got {_class(value).__name__}")
-
-
-def _build_mapping(
-    value: dict[Any, Any], arguments: Sequence[Any], where: str
-) -> dict[Any, Any]:
-    keys, values = arguments
-    built = {}
-    for key, item in value.items():
-        built[_build(key, keys, f"a key of {where}")] = _build(
-            item, values, f"{where}[{key!r}]"
-        )
-    return built
-
-
-def _build_sequence(
-    value: Any, origin: Any, arguments: Sequence[Any], where: str
-) -> Any:
-    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-        if len(value) != len(arguments):
-            raise ResultError(
-                f"{where}: expected {len(arguments)} items, got {len(value)}"
-            )
-        kinds = list(arguments)
-    else:
-        kinds = [arguments[0] if arguments else Any] * len(value)
-    items = enumerate(zip(value, kinds, strict=True))
-    return type(value)(
-        [_build(item, kind, f"{where}[{index}]") for index, (item, kind) in items]
-    )
-
-
-def _build_instance(value: object, where: str) -> Any:
-    return (
-        _path(value)
-        if issubclass(_class(value), PurePath)
-        else _build_record(value, where)
-    )
-
-
-def _build_record(value: object, where: str) -> Any:
-    real, state = _class(value), _state(value)
-    hints = _hints(real)
-    if not is_dataclass(real) or state.keys() != hints.keys():
-        raise ResultError(
-            f"{where}: expected a record with {', '.join(hints)}, got {', '.join(state)}"
-        )
-    record = object.__new__(real)
-    for name, hint in hints.items():
-        object.__setattr__(record, name, _build(state[name], hint, f"{where}.{name}"))
-    return record
+def _is_built(origin: Annotation) -> bool:
+    """Returns whether values of a type are built from stand-ins."""
+    if not isinstance(origin, type):
+        return False
+    return is_dataclass(origin) or issubclass(origin, PurePath)
 
 
 @functools.cache
-def _hints(record: type) -> dict[str, Any]:
+def _hints(record: type) -> dict[str, Annotation]:
     """Returns the fields of a record with their annotations."""
     return typing.get_type_hints(record)
-
-
-def _path(value: object) -> PurePath:
-    parts = _build(_state(value)[_ARGUMENTS], tuple[str, ...], "path")
-    path: PurePath = _class(value)(*parts)
-    return path

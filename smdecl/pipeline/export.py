@@ -31,9 +31,10 @@ from smdecl.errors import (
     disk_errors,
 )
 from smdecl.exporting import custom_ops
-from smdecl.isolation import processes  # fmt: skip
 from smdecl.isolation.confine import Confinement
+from smdecl.isolation.processes import Processes
 from smdecl.pipeline import loader_processes, worker
+from smdecl.pipeline.children import children
 from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import (
@@ -84,7 +85,7 @@ def plan(composition: Composition, project: Project) -> Plan:
     """Runs the line through trace; writes nothing."""
     with located(composition):
         config = check.check(composition, project)
-        planned = processes.run(
+        planned = children.run(
             worker.plan, config, project, failure=ModelError, doing="building and tracing",
             confinement=_confinement(config, project),
         )  # fmt: skip
@@ -222,15 +223,14 @@ def make_release(
     composition: Composition,
     project: Project,
     stage: Path,
-    *,
-    fresh: bool = False,
+    processes: Processes = children,
 ) -> Unpublished:
     """Makes a release, its manifest with it, in a directory below the stage; it is not verified yet."""
     recorded = portable_paths.record(config, composition.recorded, project)
     inputs = named_files.inputs(config, recorded, project)
     with disk_errors(stage):
         (stage / "made").mkdir()
-    made = _make(config, project, stage / "made", fresh)
+    made = _make(config, project, stage / "made", processes)
     with disk_errors(stage):
         _require_plain_files(stage / "made")
         directory = (stage / "made").rename(
@@ -280,7 +280,8 @@ def _require_reproducible(
 ) -> None:
     with disk_errors(stage):
         (stage / "again").mkdir()
-    again = make_release(config, composition, project, stage / "again", fresh=True)
+    with children.apart() as processes:
+        again = make_release(config, composition, project, stage / "again", processes)
     if again.seal.manifest["digest"] != manifest.read(directory)["digest"]:
         from smdecl.release import diffing
 
@@ -327,17 +328,19 @@ def located(composition: Composition) -> Iterator[None]:
         raise composition.masked(error) from error.__cause__
 
 
-def _make(config: ExportConfig, project: Project, directory: Path, fresh: bool) -> Made:
+def _make(
+    config: ExportConfig, project: Project, directory: Path, processes: Processes
+) -> Made:
     providers: dict[str, str] = {}
     if project.custom_ops:
         # Not where the model is built: TensorFlow gives the ops of a library only to the code that first loads it.
         doing = "loading the project's custom_ops"
-        providers = processes.run(
+        providers = children.run(
             custom_ops.load, project, failure=ModelError, doing=doing
         )
     made = processes.run(
         worker.make, config, project, directory, providers,
-        failure=ModelError, doing="building and saving", fresh=fresh,
+        failure=ModelError, doing="building and saving",
         confinement=_confinement(config, project, directory),
     )  # fmt: skip
     _require_schemas(made.plan)

@@ -15,9 +15,9 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Signature, Verify
 from smdecl.errors import Problem, VerificationError
 from smdecl.exporting import custom_ops
-from smdecl.isolation import processes
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import worker
+from smdecl.pipeline.children import children
 from smdecl.release import manifest
 from smdecl.verification.records import Failure, VerificationRecord
 
@@ -44,7 +44,7 @@ def run(
     with ExitStack() as stack:
         results = []
         for loaders in _divided(options.loaders):
-            process = processes.running(
+            process = children.running(
                 worker.verify,
                 directory,
                 signatures,
@@ -59,7 +59,7 @@ def run(
 
 
 def _divided(loaders: tuple[str, ...]) -> list[tuple[str, ...]]:
-    if processes.idle_cores() < len(loaders):
+    if children.idle_cores() < len(loaders):
         return [loaders]
     return [(loader,) for loader in loaders]
 

@@ -17,8 +17,9 @@ from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
-from smdecl.isolation import groups, processes
+from smdecl.isolation import groups
 from smdecl.pipeline import export, launch, variants
+from smdecl.pipeline.children import children
 from smdecl.pipeline.variants import Request, Tell, Variant
 
 _HYDRAS = "hydra._internal.core_plugins."
@@ -166,7 +167,7 @@ class _Sweep:
                 del pending[0]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            processes.abandon(group)
+            children.abandon(group)
             pool.shutdown()
             done = [
                 one

@@ -390,7 +390,7 @@ def test_a_temporary_directory_of_too_long_a_path_is_told(project):
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"smdecl: error: no server process can be started in {str(long)!r}: AF_UNIX path too long; takes a TMPDIR with a"
+        f"smdecl: error: no server process can be started in {str(long)!r}: AF_UNIX path too long; expected a TMPDIR with a"
         " shorter path\n"
     )
 

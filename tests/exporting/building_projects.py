@@ -8,7 +8,7 @@ from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
 from smdecl.exporting import build
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 NET = """
 import tensorflow as tf
@@ -119,7 +119,7 @@ def described(project, *overrides):
     """Returns the description of what a config builds, in a process of its own as an export does it."""
     here = find_project(project.root)
     config = check.check(project.compose("verify=load", *overrides), here)
-    return processes.run(_record, config, here, failure=ModelError, doing="building")
+    return children.run(_record, config, here, failure=ModelError, doing="building")
 
 
 def _record(config, project):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError, VerificationError
-from smdecl.isolation import processes
 from smdecl.pipeline import worker
+from smdecl.pipeline.children import children
 from smdecl.release import manifest
 
 from tests.conftest import ROOT, run_script
@@ -139,7 +139,7 @@ def planned(project, *overrides):
     """Builds, restores and traces, in a process of its own as an export does it."""
     here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
-    return processes.run(worker.plan, checked, here, failure=ModelError, doing="building")
+    return children.run(worker.plan, checked, here, failure=ModelError, doing="building")
 
 
 def refusals(project, *overrides, kind=ConfigError):

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT, server_pid
 from tests.waiting import is_gone, wait_for
 
 
 def run(function, *args):
-    return processes.run(function, *args, failure=VerificationError, doing="testing")
+    return children.run(function, *args, failure=VerificationError, doing="testing")
 
 
 def name_of_a_layer():
@@ -94,8 +94,8 @@ def test_two_functions_run_at_the_same_time():
     options = {"failure": VerificationError, "doing": "passing on"}
     (ours, first), (second, third), (fourth, theirs) = (Pipe() for _ in range(3))
     with (
-        processes.running(pass_on, second, theirs, **options) as end,
-        processes.running(pass_on, first, third, **options),
+        children.running(pass_on, second, theirs, **options) as end,
+        children.running(pass_on, first, third, **options),
     ):
         ours.send(1)
         end()
@@ -210,10 +210,10 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, nu
     pids = tmp_path / "pids"
     script.write_text(
         textwrap.dedent(f"""
-        from smdecl.isolation import processes
+        from smdecl.pipeline.children import children
         from smdecl.errors import ModelError
         from tests.isolation.test_processes import sleep_beside_a_child
-        processes.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
+        children.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
         """)
     )
     process = interruptible(

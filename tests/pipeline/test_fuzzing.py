@@ -17,8 +17,8 @@ from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
-from smdecl.isolation import processes
 from smdecl.pipeline import export as pipeline
+from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT
 from tests.pipeline.odd_values import KEY, NUMBERS, TEXTS, VALUES, deep
@@ -261,7 +261,7 @@ def exported(composition, values):
 def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(
     composition, monkeypatch, tmp_path, examples
 ):
-    processes.start()
+    children.start()
     multiprocessing.util.get_temp_dir()  # which outlives the test
     scratch, place = tmp_path / "scratch", tmp_path / "place"
 

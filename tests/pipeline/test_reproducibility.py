@@ -22,8 +22,8 @@ from smdecl.config.project import find_project
 from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
-from smdecl.isolation import processes
 from smdecl.pipeline import export, reproduce, worker
+from smdecl.pipeline.children import children
 from smdecl.release import manifest
 from smdecl.verification import verify
 from tensorflow.core.framework import graph_debug_info_pb2
@@ -304,7 +304,7 @@ def test_what_tensorflow_itself_writes_is_another_elsewhere(original, tmp_path, 
     )
     made = [tmp_path / "first", tmp_path / "second"]
     for place, directory in zip((original.root, moved), made, strict=True):
-        processes.run(
+        children.run(
             make_unsettled,
             [f"release={kind}"],
             place,
@@ -370,7 +370,7 @@ def as_bytes(values):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_variables_of_any_kind_are_a_checkpoint(releases, kind):
-    is_zeroed, values, restored = processes.run(
+    is_zeroed, values, restored = children.run(
         read_as_checkpoint, releases[kind], failure=ModelError, doing="reading a checkpoint"
     )
 
@@ -387,12 +387,12 @@ def save_again(directory, again):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     again = tmp_path / "again"
-    processes.run(save_again, releases[kind], again, failure=ModelError, doing="saving again")
+    children.run(save_again, releases[kind], again, failure=ModelError, doing="saving again")
     shutil.copytree(releases[kind] / "assets.extra", again / "assets.extra")
     config = manifest.read(releases[kind])["config"]
     signatures = {key: parse_signature(value) for key, value in config["signatures"].items()}
 
-    report = processes.run(
+    report = children.run(
         verify.verify,
         again,
         signatures,

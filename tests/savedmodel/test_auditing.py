@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from smdecl.errors import InternalError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 from smdecl.savedmodel import auditing, inspection
 from tensorflow.compiler.tf2xla.python import xla
 
@@ -178,7 +178,7 @@ def test_a_users_function_is_audited_whatever_its_name(find):
 
 
 def test_what_a_strategy_leaves_in_the_bytes_is_found():
-    replicas, variables, plain = processes.run(
+    replicas, variables, plain = children.run(
         strategy_findings, failure=InternalError, doing="tracing under a strategy"
     )
 

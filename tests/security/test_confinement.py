@@ -16,9 +16,10 @@ import smdecl
 import tensorflow as tf
 from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
-from smdecl.isolation import confine, processes
+from smdecl.isolation import confine
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import export
+from smdecl.pipeline.children import children
 from smdecl.verification import c_api
 
 from tests.conftest import run_cli
@@ -27,7 +28,7 @@ needs_landlock = pytest.mark.skipif(confine.abi() == 0, reason="this kernel has 
 
 
 def run(function, *args, confinement):
-    return processes.run(
+    return children.run(
         function, *args, failure=VerificationError, doing="trying", confinement=confinement
     )
 

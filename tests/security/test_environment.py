@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError
-from smdecl.isolation import environment, processes
+from smdecl.isolation import environment
 from smdecl.isolation.confine import Confinement
+from smdecl.pipeline.children import children
 
 SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
@@ -39,14 +40,14 @@ def look(names):
 
 def test_a_confined_process_finds_no_variable_that_it_has_no_need_of(secrets):
     # A server that was started before has none of the secrets in any case.
-    found = processes.run(
-        look,
-        (*SECRETS, "PATH"),
-        failure=ModelError,
-        doing="testing",
-        fresh=True,
-        confinement=Confinement(),
-    )
+    with children.apart() as processes:
+        found = processes.run(
+            look,
+            (*SECRETS, "PATH"),
+            failure=ModelError,
+            doing="testing",
+            confinement=Confinement(),
+        )
 
     assert found == {"python": {"PATH"}, "c": {"PATH"}, "proc": {"PATH"}}
 
@@ -54,13 +55,13 @@ def test_a_confined_process_finds_no_variable_that_it_has_no_need_of(secrets):
 def test_a_confined_process_finds_what_its_project_declares(secrets):
     declared = Confinement(environment=frozenset(["DATABASE_URL"]))
 
-    found = processes.run(look, SECRETS, failure=ModelError, doing="testing", confinement=declared)
+    found = children.run(look, SECRETS, failure=ModelError, doing="testing", confinement=declared)
 
     assert found["python"] == {"DATABASE_URL"}
 
 
 def test_a_process_that_is_not_confined_has_the_environment_of_its_caller(secrets):
-    found = processes.run(look, SECRETS, failure=ModelError, doing="testing")
+    found = children.run(look, SECRETS, failure=ModelError, doing="testing")
 
     assert found["python"] == set(SECRETS)
     assert found["proc"] == set()

@@ -9,8 +9,9 @@ from smdecl import errors
 from smdecl.config.settings import Signature, Spec, Value
 from smdecl.errors import ConfigError, ModelError, Problem, VerificationError
 from smdecl.exporting.records import ObjectRecord
-from smdecl.isolation import processes, results
+from smdecl.isolation import results
 from smdecl.isolation.results import ResultError
+from smdecl.pipeline.children import RESULTS, children
 from smdecl.pipeline.worker import Plan
 from smdecl.savedmodel.records import (
     SignatureRecord,
@@ -28,23 +29,27 @@ X = TensorRecord("float32", None)
 PLAN = Plan(OBJECT, {"s": SignatureRecord({"x": X}, {})}, {"s": DECLARED}, {"f": "s"})
 
 
+def read(data, expected):
+    return results.read(data, expected, RESULTS)
+
+
 def test_a_result_is_read_as_it_was_sent():
-    assert results.read(pickle.dumps(PLAN), Plan) == PLAN
+    assert read(pickle.dumps(PLAN), Plan) == PLAN
     trace = TraceRecord({"x": X}, {}, {}, {}, {})
-    assert results.read(pickle.dumps(trace), SignatureRecord) == trace
-    assert results.read(pickle.dumps([(1, Path("/a/b")), {X}]), Any) == [(1, Path("/a/b")), {X}]
-    assert results.read(pickle.dumps(1), float) == 1
+    assert read(pickle.dumps(trace), SignatureRecord) == trace
+    assert read(pickle.dumps([(1, Path("/a/b")), {X}]), Any) == [(1, Path("/a/b")), {X}]
+    assert read(pickle.dumps(1), float) == 1
 
 
 def test_an_error_is_read_as_it_was_sent():
     error = ConfigError(Problem(("a", 0), "is wrong", errors.Origin("f.yaml", 1)), "File net.py")
     error.__cause__ = OSError("disk")
 
-    read = results.read(pickle.dumps(error), Plan)
+    found = read(pickle.dumps(error), Plan)
 
-    assert type(read) is ConfigError
-    assert (read.problems, read.traceback_text) == (error.problems, "File net.py")
-    assert "OSError: disk" in str(read.__cause__)
+    assert type(found) is ConfigError
+    assert (found.problems, found.traceback_text) == (error.problems, "File net.py")
+    assert "OSError: disk" in str(found.__cause__)
 
 
 def changed(record, **values):
@@ -93,11 +98,11 @@ def test_a_result_of_another_type_is_refused(name):
     forged, message = FORGED[name]
 
     with pytest.raises(ResultError, match=f"^{message}"):
-        results.read(pickle.dumps(forged), Plan)
+        read(pickle.dumps(forged), Plan)
 
 
 def test_a_literal_and_a_tuple_are_read_as_they_are_annotated():
-    assert results.read(pickle.dumps("a"), Literal["a", "b"]) == "a"
+    assert read(pickle.dumps("a"), Literal["a", "b"]) == "a"
     for value, annotation in (
         ("c", Literal["a"]),
         (True, Literal[1]),
@@ -105,7 +110,7 @@ def test_a_literal_and_a_tuple_are_read_as_they_are_annotated():
         (1, set[int]),
     ):
         with pytest.raises(ResultError, match="result: expected"):
-            results.read(pickle.dumps(value), annotation)
+            read(pickle.dumps(value), annotation)
 
 
 class Forged:
@@ -132,7 +137,7 @@ class Forged:
 )  # fmt: skip
 def test_an_error_with_something_else_in_it_is_refused(error):
     with pytest.raises(ResultError):
-        results.read(pickle.dumps(error), Plan)
+        read(pickle.dumps(error), Plan)
 
 
 # Sets attributes of a class that it names, as slots are set: the exit code of an error, or a method of a record.
@@ -146,7 +151,7 @@ def test_a_result_changes_no_class_where_it_is_read(data):
     before = (VerificationError.exit_code, Problem.at, Problem.__hash__)
 
     with pytest.raises(ResultError):
-        results.read(data, Plan)
+        read(data, Plan)
     assert (VerificationError.exit_code, Problem.at, Problem.__hash__) == before
 
 
@@ -154,7 +159,7 @@ def test_a_result_that_is_nested_without_end_is_refused():
     nested = b"(" * 5000 + b"t" * 5000 + b"."
 
     with pytest.raises(ResultError):
-        results.read(nested, Any)
+        read(nested, Any)
 
 
 def test_a_class_that_no_stage_returns_is_refused():
@@ -165,7 +170,7 @@ def test_a_class_that_no_stage_returns_is_refused():
         b"cos\nsystem\n.",
     ):
         with pytest.raises(ResultError, match="which no stage returns"):
-            results.read(named, Any)
+            read(named, Any)
 
 
 def forge() -> VerificationRecord:
@@ -177,4 +182,4 @@ def test_a_process_that_returns_something_else_is_an_error_that_says_so():
         ModelError,
         match="returned no result: result: expected VerificationRecord, got ObjectRecord",
     ):
-        processes.run(forge, failure=ModelError, doing="testing")
+        children.run(forge, failure=ModelError, doing="testing")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from smdecl import scratch
 from smdecl.errors import VerificationError
-from smdecl.isolation import confine, processes
+from smdecl.isolation import confine
 from smdecl.isolation.confine import Confinement
+from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT
 
@@ -120,7 +121,7 @@ def leave_traps(outside):
 def test_what_a_confined_process_leaves_is_removed_and_harms_nothing(outside):
     before = modes(outside)
 
-    place = processes.run(
+    place = children.run(
         leave_traps,
         str(outside),
         failure=VerificationError,

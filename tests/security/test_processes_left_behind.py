@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import smdecl
 from smdecl.errors import SmdeclError, VerificationError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 from tests.waiting import is_gone, wait_for
 
@@ -82,12 +82,12 @@ def leave_behind(code, pid_file, ending):
 def test_a_daemon_ends_however_the_process_that_started_it_does(tmp_path, ending):
     pid_file = tmp_path / "pid"
     if ending == "return":
-        processes.run(
+        children.run(
             leave_behind, DAEMON, str(pid_file), ending, failure=VerificationError, doing="testing"
         )
     else:
         with pytest.raises(SmdeclError):
-            processes.run(
+            children.run(
                 leave_behind,
                 DAEMON,
                 str(pid_file),
@@ -118,7 +118,7 @@ def start_a_crowd(directory, size):
 
 
 def test_descendants_that_adopt_their_own_orphans_end_too(tmp_path):
-    processes.run(start_a_crowd, str(tmp_path), 5, failure=VerificationError, doing="testing")
+    children.run(start_a_crowd, str(tmp_path), 5, failure=VerificationError, doing="testing")
 
     pids = [path.read_text() for path in tmp_path.iterdir()]
     assert len(pids) == 5
@@ -134,6 +134,6 @@ def kill_the_keeper(pid_file):
 def test_a_process_ends_with_its_keeper_and_nothing_comes_of_it(tmp_path):
     pid_file = tmp_path / "pid"
     with pytest.raises(VerificationError, match="was killed by SIGKILL"):
-        processes.run(kill_the_keeper, str(pid_file), failure=VerificationError, doing="testing")
+        children.run(kill_the_keeper, str(pid_file), failure=VerificationError, doing="testing")
 
     wait_for(lambda: is_gone(pid_file.read_text()))

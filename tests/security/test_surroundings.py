@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from smdecl.errors import VerificationError
-from smdecl.isolation import processes
+from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT, server_pid
 
@@ -50,11 +50,11 @@ def test_a_mask_that_takes_every_right_leaves_the_owner_his(tmp_path):
 
 
 def test_a_server_process_that_is_killed_is_no_bug_of_smdecl():
-    server = processes.run(server_pid, failure=VerificationError, doing="loading")
+    server = children.run(server_pid, failure=VerificationError, doing="loading")
     os.kill(server, signal.SIGKILL)
 
     try:
-        processes.run(server_pid, failure=VerificationError, doing="loading")
+        children.run(server_pid, failure=VerificationError, doing="loading")
     except VerificationError as error:  # it was killed so lately that it could still be asked
         assert "the process that" in str(error)
-    assert processes.run(server_pid, failure=VerificationError, doing="loading") != server
+    assert children.run(server_pid, failure=VerificationError, doing="loading") != server

@@ -1,0 +1,138 @@
+"""The child's side of `processes`: what runs in a process before, during and after its function."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from smdecl.errors import InternalError, SmdeclError
+from smdecl.isolation import confine, confinement_errors, descendants
+from smdecl.isolation.confine import Confinement
+
+# A child lives for seconds, and little of what it makes is garbage. It collects a hundredth as
+# often as Python would by default, which still bounds the memory of a long build.
+_GARBAGE = (50_000, 10, 10)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a child runs.
+
+    Attributes:
+        function: The function to call; importable by its name.
+        args: Its arguments.
+        environment: The environment variables to set; the server may have been started with others.
+        confinement: What the kernel lets the function touch; None for all that this process may.
+    """
+
+    function: Callable[..., object]
+    args: tuple[object, ...]
+    environment: dict[str, str]
+    confinement: Confinement | None
+
+
+def run(
+    sender: Connection, waiter: Connection, stderr: Connection, task: Task
+) -> NoReturn:
+    """Runs a task in a child that was just forked, sends its outcome and ends the process.
+
+    Args:
+        sender: Gets None right before the function begins, and its pickled outcome afterwards.
+        waiter: Sends a message when the child may begin; its end of file means never.
+        stderr: The standard error of the caller.
+        task: The function and its surroundings.
+    """
+    os.setpgid(0, 0)  # signals to the caller's process group must not reach the child
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the caller decides what ends the child
+    try:
+        waiter.recv()
+    except EOFError:  # the caller was interrupted while it started this process
+        os._exit(0)
+    kept = descendants.fork_keeper()
+    if kept != 0:
+        sender.close()  # the caller waits for the end of file, which is the kept process's
+        descendants.keep(kept)
+    _set_surroundings(task, stderr)
+    # Before any thread is started: a thread that runs already would not be confined.
+    is_confined = _confine(task.confinement)
+    sender.send(
+        None
+    )  # from here on, the function is to blame for the end of this process
+    outcome = _outcome(task)
+    if (
+        is_confined
+        and task.confinement is not None
+        and isinstance(outcome, SmdeclError)
+    ):
+        outcome = confinement_errors.explained(outcome, task.confinement)
+    _send(sender, outcome)
+    sender.close()
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(0)  # TensorFlow's own shutdown takes time and does nothing that is needed
+
+
+def _set_surroundings(task: Task, stderr: Connection) -> None:
+    os.environ.clear()
+    os.environ.update(task.environment)
+    gc.set_threshold(*_GARBAGE)
+    tempfile.tempdir = None  # computed again, from the new environment
+    os.dup2(stderr.fileno(), 2)
+    os.dup2(2, 1)  # standard output carries results only, and the model may print
+
+
+def _confine(confinement: Confinement | None) -> bool:
+    """Confines this process, if the kernel can; returns whether it did."""
+    if confinement is None:
+        return False
+    _close_pipes_to_others()
+    scratch = tempfile.gettempdir()
+    if not confine.confine(confinement, Path(scratch)):
+        return False
+    # tf_keras reads its settings in the home directory on import, and fails if it may not.
+    os.environ["KERAS_HOME"] = scratch
+    return True
+
+
+def _close_pipes_to_others() -> None:
+    """Closes the pipes to the resource tracker, which removes files on demand, and to the server."""
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker
+    server: Any = multiprocessing.forkserver._forkserver
+    for holder, name in ((tracker, "_fd"), (server, "_forkserver_alive_fd")):
+        descriptor = getattr(holder, name)
+        if descriptor is not None:
+            os.close(descriptor)
+            setattr(holder, name, None)
+
+
+def _send(sender: Connection, outcome: object) -> None:
+    try:
+        sender.send(outcome)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        sender.send(InternalError(f"a result cannot be sent: {error}"))
+
+
+def _outcome(task: Task) -> object:
+    """Returns what the function returns, or the error that it raises."""
+    try:
+        return task.function(*task.args)
+    except SmdeclError as error:
+        return error
+    except Exception as error:
+        bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+        bug.__cause__ = error
+        return bug
