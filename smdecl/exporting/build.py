@@ -24,8 +24,8 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.building_layers import build_layers
 from smdecl.exporting.instantiating import instantiate
+from smdecl.exporting.parameters import argument_names, find_method
 from smdecl.exporting.records import ObjectRecord
-from smdecl.exporting.specs import argument_names, find_method
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
 

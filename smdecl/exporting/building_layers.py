@@ -8,12 +8,8 @@ import tensorflow as tf
 
 from smdecl.config.settings import Signature
 from smdecl.exporting import keras_models, keras_state, user_code
-from smdecl.exporting.specs import (
-    argument_problems,
-    arguments,
-    find_method,
-    type_spec,
-)
+from smdecl.exporting.arguments import arguments, problems, type_spec
+from smdecl.exporting.parameters import find_method
 from smdecl.exporting.types import GenericFunction, Method, Trackable
 
 
@@ -67,4 +63,4 @@ def _accepts(method: Method, signature: Signature) -> bool:
     """Returns True if a method can be called with the declared inputs; otherwise tracing reports it."""
     if signature.inputs is None:
         return getattr(method, "input_signature", None) is not None
-    return not argument_problems((), "", method, signature.inputs)
+    return not problems((), "", method, signature.inputs)

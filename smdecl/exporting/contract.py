@@ -1,14 +1,20 @@
-"""Compares signatures with what is declared of them, and with each other; knows no TensorFlow."""
+"""Compares traced and saved signatures with the declared ones, without TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.errors import ContractError, KeyPath, Problem, nearest
 from smdecl.names import PREDICT
 from smdecl.savedmodel.records import SavedModelRecord, SignatureRecord, TensorRecord
 from smdecl.tensor_texts import Dim, tensor_text
+
+Matches = Callable[[Spec, TensorRecord], bool]
+"""Returns True if a tensor is as declared."""
+
+Declared = tuple[KeyPath, str, Spec]
+"""Where a tensor is declared, below the inputs or outputs; its name; its spec."""
 
 
 def require_same(
@@ -19,178 +25,175 @@ def require_same(
     """Compares what was saved with what was declared and traced.
 
     Raises:
-        ContractError: With every difference.
+        ContractError: If anything differs; lists all differences.
     """
     problems: list[Problem] = []
     for key, signature in declared.items():
         path = ("signatures", key)
-        if key not in saved.signatures:
-            problems.append(
-                Problem(path, "is declared, but the SavedModel does not have it")
-            )
+        found = saved.signatures.get(key)
+        if found is None:
+            problems.append(Problem(path, "missing in the SavedModel"))
             continue
-        found = saved.signatures[key]
-        problems += compare_inputs(path, signature, found.inputs)
-        problems += compare_outputs(path, signature, found.outputs, refined=True)
-        problems += compare_signatures(path, traced[key], found)
-    problems += [
-        Problem(
-            ("signatures",),
-            f"the SavedModel has the signature {key!r}, which is not declared",
-        )
-        for key in saved.signatures
-        if declared and key not in declared
-    ]
+        problems += _compare_inputs(path, signature, found.inputs)
+        problems += _compare_saved_outputs(path, signature, found.outputs)
+        problems += _compare_traced(path, traced[key], found)
+    if declared:  # otherwise TensorFlow chose the signatures
+        for key in saved.signatures:
+            if key not in declared:
+                message = f"undeclared signature {key!r} in the SavedModel"
+                problems.append(Problem(("signatures",), message))
     if problems:
         raise ContractError(problems)
 
 
 def compare_outputs(
-    path: KeyPath,
-    signature: Signature,
-    outputs: Mapping[str, TensorRecord],
-    refined: bool = False,
+    path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]
 ) -> Iterator[Problem]:
-    """Yields where outputs are not the declared ones; a declaration of None declares nothing.
+    """Yields where traced outputs differ from the declared ones, if any are declared.
 
     Args:
-        path: Of the signature.
-        signature: As declared.
-        outputs: As traced or saved.
-        refined: Whether more may be known of a shape than is declared, as the saved bytes know of some ops.
+        path: The key of the signature.
+        signature: The declared signature.
+        outputs: The traced outputs by name.
     """
-    if signature.outputs is not None:
-        declared = [
-            ((key,), spec.name or key, spec) for key, spec in signature.outputs.items()
-        ]
-        yield from _compare((*path, "outputs"), declared, outputs, "output", refined)
+    declared = _declared_outputs(signature)
+    if declared is not None:
+        yield from _compare((*path, "outputs"), declared, outputs, "output", _is_same)
 
 
-def compare_inputs(
-    path: KeyPath, signature: Signature, inputs: Mapping[str, TensorRecord]
+def _compare_saved_outputs(
+    path: KeyPath, signature: Signature, outputs: Mapping[str, TensorRecord]
 ) -> Iterator[Problem]:
-    """Yields where inputs are not the declared ones."""
-    if signature.inputs is not None:
-        declared = [
-            (place, str(name), spec)
-            for place, name, spec in input_names(signature.inputs)
-        ]
-        yield from _compare((*path, "inputs"), declared, inputs, "input")
-
-
-def compare_signatures(
-    path: KeyPath, expected: SignatureRecord, found: SignatureRecord
-) -> Iterator[Problem]:
-    """Yields where a signature as it was read back is not the one that was traced."""
-    for kind, before, after in (
-        ("inputs", expected.inputs, found.inputs),
-        ("outputs", expected.outputs, found.outputs),
-    ):
-        if set(before) != set(after) or not all(
-            _refines(before[name], after[name]) for name in before
-        ):
-            yield Problem(
-                (*path, kind), f"traced as {_show(before)} but saved as {_show(after)}"
-            )
-    if expected.method_name != found.method_name:
-        names = [record.method_name or PREDICT for record in (expected, found)]
-        yield Problem(
-            (*path, "method_name"), f"traced as {names[0]} but saved as {names[1]}"
+    """Yields where saved outputs differ; TensorFlow may know more of a shape once it is saved."""
+    declared = _declared_outputs(signature)
+    if declared is not None:
+        yield from _compare(
+            (*path, "outputs"), declared, outputs, "output", _is_refinement
         )
 
 
-def _recorded(spec: Spec) -> TensorRecord:
-    sizes = (
-        None
-        if spec.shape is None
-        else tuple(None if isinstance(dim, str) else dim for dim in spec.shape)
-    )
-    return TensorRecord(spec.dtype, sizes)
+def _declared_outputs(signature: Signature) -> list[Declared] | None:
+    if signature.outputs is None:
+        return None
+    return [((key,), spec.name or key, spec) for key, spec in signature.outputs.items()]
 
 
-def _refines(before: TensorRecord, after: TensorRecord) -> bool:
-    """Tells whether a tensor is what it was, of which TensorFlow may know more of the shape than before."""
-    if before.dtype != after.dtype or (
-        before.shape is not None and after.shape is None
-    ):
-        return False
-    if before.shape is None or after.shape is None:
-        return True
-    return len(before.shape) == len(after.shape) and all(
-        size is None or size == other
-        for size, other in zip(before.shape, after.shape, strict=True)
-    )
+def _compare_inputs(
+    path: KeyPath, signature: Signature, inputs: Mapping[str, TensorRecord]
+) -> Iterator[Problem]:
+    if signature.inputs is None:
+        return
+    named = input_names(signature.inputs)
+    declared = [(place, str(name), spec) for place, name, spec in named]
+    yield from _compare((*path, "inputs"), declared, inputs, "input", _is_same)
 
 
 def _compare(
     path: KeyPath,
-    declared: Sequence[tuple[KeyPath, str, Spec]],
+    declared: Sequence[Declared],
     found: Mapping[str, TensorRecord],
     what: str,
-    refined: bool = False,
+    matches: Matches,
 ) -> Iterator[Problem]:
-    tensors = {
-        name: (place, part)
-        for place, whole, spec in declared
-        for name, part in parts(whole, spec).items()
-    }
+    tensors = {}
+    for place, whole, spec in declared:
+        for name, part in parts(whole, spec).items():
+            tensors[name] = ((*path, *place), part)
     for name, (place, spec) in tensors.items():
-        if name not in found:
-            has = ", ".join(found) or "none"
-            yield Problem(
-                (*path, *place),
-                f"no {what} {name!r}; the signature has {has}{nearest(name, found)}",
-            )
-        elif not (refined and _refines(_recorded(spec), found[name])) and (
-            difference := differs(spec, found[name])
-        ):
-            yield Problem((*path, *place), difference)
+        tensor = found.get(name)
+        if tensor is None:
+            known = ", ".join(found) or "none"
+            message = f"unknown {what} {name!r}; the signature has {known}"
+            yield Problem(place, f"{message}{nearest(name, found)}")
+        elif not matches(spec, tensor):
+            yield Problem(place, f"declared {_form(spec)}, got {_form(tensor)}")
     for name, tensor in found.items():
         if name not in tensors:
-            yield Problem(
-                path,
-                f"does not declare the {what} {name!r}, {_form(tensor)}, that the signature has",
-            )
+            yield Problem(path, f"undeclared {what} {name!r}, {_form(tensor)}")
 
 
-def differs(spec: Spec, tensor: TensorRecord) -> str | None:
-    """Says how a tensor is not as declared, or returns None where it is."""
-    if spec.dtype == tensor.dtype and _fits(spec.shape, tensor.shape):
-        return None
-    return f"declared {_form(spec)}, but it is {_form(tensor)}"
+def _compare_traced(
+    path: KeyPath, traced: SignatureRecord, saved: SignatureRecord
+) -> Iterator[Problem]:
+    """Yields where a signature in the SavedModel differs from the traced one."""
+    for kind, before, after in (
+        ("inputs", traced.inputs, saved.inputs),
+        ("outputs", traced.outputs, saved.outputs),
+    ):
+        if not _all_refined(before, after):
+            message = f"traced as {_listed(before)} but saved as {_listed(after)}"
+            yield Problem((*path, kind), message)
+    if traced.method_name != saved.method_name:
+        before_name = traced.method_name or PREDICT
+        after_name = saved.method_name or PREDICT
+        message = f"traced as {before_name} but saved as {after_name}"
+        yield Problem((*path, "method_name"), message)
 
 
-def _fits(
-    declared: tuple[Dim, ...] | None, found: tuple[int | None, ...] | None
+def _all_refined(
+    before: Mapping[str, TensorRecord], after: Mapping[str, TensorRecord]
 ) -> bool:
-    if declared is None or found is None:
-        return declared is None and found is None
-    sizes = tuple(None if isinstance(dim, str) else dim for dim in declared)
-    return sizes == found
+    if set(before) != set(after):
+        return False
+    return all(_refines(before[name], after[name]) for name in before)
+
+
+def _is_same(spec: Spec, tensor: TensorRecord) -> bool:
+    declared = _record(spec)
+    return declared.dtype == tensor.dtype and declared.shape == tensor.shape
+
+
+def _is_refinement(spec: Spec, tensor: TensorRecord) -> bool:
+    return _refines(_record(spec), tensor)
+
+
+def _record(spec: Spec) -> TensorRecord:
+    if spec.shape is None:
+        return TensorRecord(spec.dtype, None)
+    return TensorRecord(spec.dtype, tuple(_size(dim) for dim in spec.shape))
+
+
+def _size(dim: Dim) -> int | None:
+    return None if isinstance(dim, str) else dim
+
+
+def _refines(before: TensorRecord, after: TensorRecord) -> bool:
+    """Returns True if `after` is the same tensor with at least as much known of its shape."""
+    if before.dtype != after.dtype:
+        return False
+    if before.shape is None:
+        return True
+    if after.shape is None or len(before.shape) != len(after.shape):
+        return False
+    sizes = zip(before.shape, after.shape, strict=True)
+    return all(size is None or size == other for size, other in sizes)
 
 
 def disagreeing_dims(
     specs: Mapping[str, Spec], shapes: Mapping[str, tuple[int, ...]]
 ) -> Iterator[str]:
-    """Yields where named dims differ between actual tensors, such as a batch of 3 in and of 1 out."""
-    sizes: dict[str, tuple[str, int]] = {}
+    """Yields a message for each named dim that differs between tensors.
+
+    An example is a batch of 3 in an input and of 1 in an output.
+
+    Args:
+        specs: The declared specs by tensor name.
+        shapes: The shapes of the actual tensors by name.
+    """
+    seen: dict[str, tuple[str, int]] = {}
     for name, spec in specs.items():
         for dim, size in zip(spec.shape or (), shapes.get(name, ()), strict=False):
-            if isinstance(dim, str):
-                first, known = sizes.setdefault(dim, (name, size))
-                if known != size:
-                    yield f"dim {dim!r} is {known} in {first} and {size} in {name}"
+            if not isinstance(dim, str):
+                continue
+            first, known = seen.setdefault(dim, (name, size))
+            if known != size:
+                yield f"dim {dim!r} is {known} in {first} and {size} in {name}"
 
 
 def _form(tensor: Spec | TensorRecord) -> str:
     return tensor_text(tensor.dtype, tensor.shape)
 
 
-def _show(tensors: Mapping[str, TensorRecord]) -> str:
-    return (
-        "{"
-        + ", ".join(
-            f"{name}: {_form(tensor)}" for name, tensor in sorted(tensors.items())
-        )
-        + "}"
-    )
+def _listed(tensors: Mapping[str, TensorRecord]) -> str:
+    forms = [f"{name}: {_form(tensor)}" for name, tensor in sorted(tensors.items())]
+    return f"{{{', '.join(forms)}}}"

@@ -18,7 +18,7 @@ from tensorflow.python.util import object_identity
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
 from smdecl.exporting import keras_models
 from smdecl.exporting.build import Built
-from smdecl.exporting.trace import Traced
+from smdecl.exporting.traced import Traced
 from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord

@@ -1,24 +1,22 @@
-"""What a signature can name: the methods of an object, and the arguments that they take."""
+"""Compares what signatures declare with the methods of an object and their arguments."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-import tensorflow as tf
+from collections.abc import Iterator, Mapping
 
 from smdecl.config.settings import Nest, Signature, Spec
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
-from smdecl.exporting import keras_models
-from smdecl.exporting.specs import (
-    argument_problems,
+from smdecl.exporting import arguments, keras_models
+from smdecl.exporting.parameters import (
     concrete_inputs,
     find_method,
     graph_of,
+    is_function,
     parameters,
 )
+from smdecl.exporting.types import Method, Trackable
 
 _FRAMEWORKS = (
     "tensorflow",
@@ -31,44 +29,46 @@ _FRAMEWORKS = (
 )
 
 
-def of(obj: Any) -> dict[str, Callable[..., Any]]:
-    """Returns the public methods of the user's own classes, and the functions that the object holds, by their names."""
-    names = {
-        name
-        for kind in type(obj).__mro__
-        if not _is_framework(kind)
-        for name in vars(kind)
-    }
-    names |= {
-        name
-        for name, value in vars(obj).items()
-        if isinstance(value, tf.types.experimental.GenericFunction)
-    }
+def of(obj: Trackable) -> dict[str, Method]:
+    """Returns the methods that signatures can name.
+
+    These are the public methods of the user's own classes, and the `tf.function`s that the object
+    holds.
+    """
+    found = {}
+    for name in _public_names(obj):
+        # A property that is not set yet may raise any error.
+        with contextlib.suppress(Exception):
+            value = getattr(obj, name)
+            if callable(value) and not inspect.isclass(value):
+                found[name] = value
+    return found
+
+
+def _public_names(obj: Trackable) -> set[str]:
+    names: set[str] = set()
+    for kind in type(obj).__mro__:
+        if not _is_framework(kind):
+            names.update(vars(kind))
+    for name, value in vars(obj).items():
+        if is_function(value):
+            names.add(name)
     if keras_models.is_model(obj):
         names.add("__call__")
-    found: dict[str, Any] = {}
-    for name in names:
-        if name == "__call__" or not name.startswith("_"):
-            with contextlib.suppress(
-                Exception
-            ):  # a property may hold nothing yet, and say so by any error
-                found[name] = getattr(obj, name)
-    return {
-        name: method
-        for name, method in found.items()
-        if callable(method) and not inspect.isclass(method)
-    }
+    return {name for name in names if name == "__call__" or not name.startswith("_")}
 
 
 def _is_framework(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in _FRAMEWORKS
 
 
-def require(obj: Any, signatures: Mapping[str, Signature]) -> None:
-    """Checks what signatures name, before weights are restored into an object that a misspelt name left unbuilt.
+def require(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
+    """Checks the methods and arguments that signatures name.
+
+    This happens before weights are restored, because a misspelt name leaves the object unbuilt.
 
     Raises:
-        ConfigError: With every method that the object does not have, and every argument that a method does not take.
+        ConfigError: If the object has no such method, or the method no such argument; lists all.
     """
     problems: list[Problem] = []
     for key, signature in signatures.items():
@@ -77,69 +77,73 @@ def require(obj: Any, signatures: Mapping[str, Signature]) -> None:
         raise ConfigError(problems)
 
 
-def _problems(obj: Any, path: KeyPath, signature: Signature) -> list[Problem]:
-    kind, name = type(obj).__name__, signature.method
-    method = find_method(obj, name)
+def _problems(obj: Trackable, path: KeyPath, signature: Signature) -> list[Problem]:
+    method = find_method(obj, signature.method)
     if method is None:
-        own = sorted(of(obj))
-        known = [known for known in own if known != "__call__"] or own
-        has = (
-            ", ".join(known)
-            or "none; a dotted path leads to those of an attribute, such as model.__call__"
-        )
-        return [
-            Problem(
-                (*path, "method"),
-                f"no method {name!r} on {kind}; it has: {has}{nearest(name, known)}",
-            )
-        ]
+        return [_unknown_method(obj, path, signature.method)]
+    name = f"{type(obj).__name__}.{signature.method}"
+    path = (*path, "inputs")
     if signature.inputs is not None:
-        problems = argument_problems(
-            (*path, "inputs"), f"{kind}.{name}", method, signature.inputs
-        )
-        return problems or _input_problems((*path, "inputs"), method, signature.inputs)
-    known_inputs = (
-        getattr(method, "input_signature", None),
-        graph_of(method),
-        concrete_inputs(method),
-    )
-    if all(known is None for known in known_inputs) and parameters(method, {}):
-        message = f"is missing: {kind}.{name} has no input_signature of its own to take it from"
-        return [Problem((*path, "inputs"), message)]
-    return []
+        problems = arguments.problems(path, name, method, signature.inputs)
+        return problems or list(_wrong_dtypes(path, method, signature.inputs))
+    if _knows_its_inputs(method) or not parameters(method, {}):
+        return []
+    return [Problem(path, f"missing; {name} has no input_signature to use instead")]
 
 
-def _input_problems(
-    path: KeyPath, method: Any, inputs: Mapping[str, Nest]
-) -> list[Problem]:
-    """Says which declared inputs are text where a Keras Input is not, or the reverse: every call would fail."""
-    problems = []
+def _unknown_method(obj: Trackable, path: KeyPath, name: str) -> Problem:
+    known = sorted(of(obj))
+    named = [method for method in known if method != "__call__"] or known
+    if named:
+        expected = f"one of {', '.join(named)}{nearest(name, named)}"
+    else:
+        expected = "a dotted path to a method of an attribute, such as model.__call__"
+    message = f"unknown method {name!r} of {type(obj).__name__}; expected {expected}"
+    return Problem((*path, "method"), message)
+
+
+def _knows_its_inputs(method: Method) -> bool:
+    own_specs = getattr(method, "input_signature", None)
+    if own_specs is not None or graph_of(method) is not None:
+        return True
+    return concrete_inputs(method) is not None
+
+
+def _wrong_dtypes(
+    path: KeyPath, method: Method, inputs: Mapping[str, Nest]
+) -> Iterator[Problem]:
+    """Yields the inputs that are strings where a Keras Input is not, or the reverse.
+
+    Every call of such a signature would fail.
+    """
     for name, declared, own in _other_dtypes(method, inputs):
         if "string" in (own, declared):
-            message = f"expected {own}, as the Input {name!r} has it; got {declared}"
-            problems.append(Problem((*path, name, "dtype"), message))
-    return problems
+            message = f"expected {own}, the dtype of the Input {name!r}, got {declared}"
+            yield Problem((*path, name, "dtype"), message)
 
 
-def casts(obj: Any, signatures: Mapping[str, Signature]) -> Iterator[Problem]:
-    """Yields a warning for each declared input whose numbers Keras casts to the dtype of its Input."""
+def casts(obj: Trackable, signatures: Mapping[str, Signature]) -> Iterator[Problem]:
+    """Yields a warning for each input that Keras casts to a different numeric dtype."""
     for key, signature in signatures.items():
         method = find_method(obj, signature.method)
         for name, declared, own in _other_dtypes(method, signature.inputs or {}):
-            message = f"is {declared}, but the Input {name!r} of the model is {own}: Keras casts what clients send"
+            message = (
+                f"Keras casts what clients send: the input is declared as {declared},"
+                f" and the Input {name!r} of the model is {own}"
+            )
             yield Problem(("signatures", key, "inputs", name, "dtype"), message)
 
 
 def _other_dtypes(
-    method: Any, inputs: Mapping[str, Nest]
+    method: Method, inputs: Mapping[str, Nest]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yields the inputs that differ in dtype from the Keras Inputs: name, declared dtype, dtype of the Input."""
+    """Yields name, declared dtype and own dtype of each input that differs from its Keras Input."""
     graph = graph_of(method)
+    if graph is None:
+        return
     for name, declared in inputs.items():
-        own = None if graph is None else graph.inputs.get(name)
-        if (
-            isinstance(own, Spec)
-            and isinstance(declared, Spec)
-            and own.dtype != declared.dtype
-        ):
+        own = graph.inputs.get(name)
+        if not isinstance(own, Spec) or not isinstance(declared, Spec):
+            continue
+        if own.dtype != declared.dtype:
             yield name, declared.dtype, own.dtype

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting.instantiating import instantiate
-from smdecl.exporting.specs import find_method
+from smdecl.exporting.parameters import find_method
 
 _SHARDING = "experimental_sharding_callback"
 _IO_DEVICE = "experimental_io_device"

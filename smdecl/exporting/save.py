@@ -18,7 +18,7 @@ from smdecl.exporting import (
     user_code,
 )
 from smdecl.exporting.build import Built
-from smdecl.exporting.trace import Traced
+from smdecl.exporting.traced import Traced
 
 
 def save(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from smdecl.exporting import keras_models, user_code
-from smdecl.exporting.trace import Traced
+from smdecl.exporting.traced import Traced
 from smdecl.savedmodel.records import Finding
 
 _NUMBER = re.compile(r"_\d+$")

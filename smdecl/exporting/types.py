@@ -92,6 +92,9 @@ Strategy: TypeAlias = Any
 ConfigNode: TypeAlias = Mapping[str, Any]
 """A node of a config that builds an object: `_target_` and its arguments."""
 
+RecordClass: TypeAlias = Any
+"""A class whose values have named fields: a NamedTuple, dataclass, attrs class or `tf.ExtensionType`."""
+
 Target: TypeAlias = Callable[..., Any]
 """The class or function that a `_target_` names."""
 

@@ -11,7 +11,7 @@ from smdecl.errors import ModelError, Problem
 from smdecl.exporting import keras_state, user_code
 from smdecl.exporting.objects import handle_of, reachable, tracked, variable_of
 from smdecl.exporting.tensors import is_variable, variable_record
-from smdecl.exporting.trace import Traced
+from smdecl.exporting.traced import Traced
 
 
 def require_initialized(obj: Any) -> None:

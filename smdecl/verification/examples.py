@@ -10,7 +10,7 @@ from smdecl.checks import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names
 from smdecl.errors import KeyPath, Problem, VerificationError
 from smdecl.exporting import leaks, user_code
-from smdecl.exporting.trace import Traced
+from smdecl.exporting.traced import Traced
 from smdecl.savedmodel.array_distances import Array
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import generated_examples, given_examples

@@ -14,7 +14,7 @@ import tensorflow as tf
 from smdecl.config.settings import Signature, Spec, Weights
 from smdecl.errors import SmdeclError
 from smdecl.exporting import build, restore, untracked
-from smdecl.exporting.specs import argument_names
+from smdecl.exporting.parameters import argument_names
 from smdecl.exporting.tensors import is_variable
 
 k = importlib.import_module(sys.argv[1])

@@ -274,7 +274,7 @@ def test_an_object_that_differs_from_the_whole_model_is_refused(ready):
         (
             "+signatures.s={method: cal, inputs: {words: {shape: [2], dtype: string}}}",
             "method",
-            "no method 'cal'",
+            "unknown method 'cal'",
         ),
     ],
 )
@@ -418,4 +418,4 @@ def make(vocabulary):
         project.export(*overrides, f"+signatures={declared}", "verify=load")
     (problem,) = error.value.problems
     assert problem.key == "signatures.serving_default.inputs.text.dtype"
-    assert problem.message == "expected string, as the Input 'text' has it; got int64"
+    assert problem.message == "expected string, the dtype of the Input 'text', got int64"

@@ -1,4 +1,4 @@
-"""What signatures declare is compared with what the methods of an object take."""
+"""Comparing declared inputs with the methods of an object."""
 
 import pytest
 from smdecl.config.settings import Signature, Spec
@@ -12,14 +12,14 @@ def casts(obj, method, **dtypes):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int32", "bool"])
-def test_numbers_that_keras_casts_are_told_with_both_dtypes(dtype):
+def test_inputs_that_keras_casts_are_reported_with_both_dtypes(dtype):
     assert casts(dense(), "__call__", x=dtype) == [
-        f"signatures.s.inputs.x.dtype: is {dtype}, but the Input 'x' of the model is float32: Keras casts what clients"
-        " send"
+        "signatures.s.inputs.x.dtype: Keras casts what clients send: the input is declared as"
+        f" {dtype}, and the Input 'x' of the model is float32"
     ]
 
 
-def test_the_dtype_of_the_input_and_methods_without_inputs_of_keras_are_taken():
+def test_equal_dtypes_and_methods_without_keras_inputs_are_accepted():
     assert casts(dense(), "__call__", x="float32") == []
     assert casts(Adder(), "add", x="float64") == []
 
@@ -33,4 +33,4 @@ def test_a_plan_and_an_export_warn_of_a_cast(project):
 
     for done in (planned, exported):
         assert done.returncode == 0
-        assert "is float64, but the Input 'x' of the model is float32: Keras casts" in done.stderr
+        assert "declared as float64, and the Input 'x' of the model is float32" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, ModelError
-from smdecl.exporting import structures
+from smdecl.exporting import record_kinds, structures
 
 from tests.serving import serve
 
@@ -49,7 +49,7 @@ def take(value, annotation=None, default=None, own=None):
 
     method.__annotations__ = {} if annotation is None else {"x": annotation}
     method.__defaults__ = None if default is None else (default,)
-    kind = structures.kinds(method, ["x"], own).get("x")
+    kind = record_kinds.kinds(method, ["x"], own).get("x")
     assert list(structures.problems((), value, kind)) == []
     return structures.pack(value, kind, lambda place, _: place)
 
@@ -83,7 +83,7 @@ def test_records_of_other_kinds_and_in_lists_and_in_records():
 
 
 def test_an_extension_type_is_made_of_specs_and_of_tensors():
-    kind = structures.kinds(
+    kind = record_kinds.kinds(
         lambda x: None, ["x"], [Ext.Spec(tf.TensorSpec([]), tf.TensorSpec([]))]
     )["x"]
     specs = structures.pack(SPECS, kind, lambda *_: tf.TensorSpec([None]))
@@ -93,11 +93,11 @@ def test_an_extension_type_is_made_of_specs_and_of_tensors():
     assert isinstance(tensors, Ext)
 
 
-def test_fields_that_are_unknown_or_missing_and_what_is_no_mapping_are_told():
+def test_unknown_and_missing_fields_and_a_list_for_a_record_are_reported():
     def method(span: Span, rows: list[Data], maybe: Span | tf.Tensor):
         pass
 
-    kinds = structures.kinds(method, ["span", "rows", "maybe"], None)
+    kinds = record_kinds.kinds(method, ["span", "rows", "maybe"], None)
     given = {"span": {"strat": SPEC}, "rows": ({"span": (SPEC,), "rows": ()},), "maybe": SPEC}
     found = [
         str(one)
@@ -107,7 +107,7 @@ def test_fields_that_are_unknown_or_missing_and_what_is_no_mapping_are_told():
 
     assert found == [
         "span.strat: unknown field 'strat' of Span; expected one of start, stop (did you mean 'start'?)",
-        "span.start: is missing: Span needs the field 'start'",
+        "span.start: missing required field 'start' of Span",
         "rows[0].span: expected a mapping of the fields of Span (start, stop), got a list",
     ]
     assert list(structures.problems((), Value(None), kinds["span"])) == []
@@ -197,15 +197,15 @@ def test_records_of_every_kind_are_exported_by_their_fields(export):
         }, key
 
 
-def test_a_dataclass_that_a_tf_function_cannot_take_and_a_field_without_a_name_are_refused(export):
+def test_a_dataclass_as_argument_of_a_tf_function_and_an_unnamed_field_are_refused(export):
     with pytest.raises(
         ConfigError,
-        match="which cannot be saved with a dataclass or attrs class as an argument; leave out",
+        match="cannot save one that has a dataclass or attrs class as an argument; remove",
     ):
         export(f"+signatures.s={{method: closed, inputs: {{x: {FIELDS}}}}}")
     with pytest.raises(
         ModelError,
-        match="an argument is passed as its class where the method's annotation or default",
+        match="to pass an argument as a class, annotate it with the class or give it a default",
     ):
         export(f"+signatures.s={{method: silent, inputs: {{x: {FIELDS}}}}}")
     with pytest.raises(ConfigError, match=r"signatures\.s\.inputs\.x\.start\.name: is missing"):

@@ -1,4 +1,4 @@
-"""A signature is one concrete function with the names that were declared."""
+"""Tracing: one concrete function a signature, with the declared names."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def export(net, method, inputs=f"{{x: {X}}}", outputs="null", *overrides):
     return net.export("model=net", "signatures=none", signature, "audit=off", *overrides)
 
 
-def test_a_functions_own_input_signature_is_taken_where_no_inputs_are_declared(net):
+def test_a_functions_own_input_signature_is_used_if_no_inputs_are_declared(net):
     release = net.export(
         "model=net", "signatures=none", "+signatures.serving_defualt={method: own}"
     )
@@ -83,7 +83,7 @@ def test_a_functions_own_input_signature_is_taken_where_no_inputs_are_declared(n
     assert serve(release.path, "serving_defualt", own=np.array([1], np.float32))[
         "output_0"
     ].tolist() == [2]
-    # The key is misspelt, which is worth a warning.
+    # A misspelt default key causes a warning.
     assert [warning.message for warning in release.warnings if warning.path[0] == "signatures"] == [
         "clients that name no signature ask for 'serving_default', which is not there; did you mean it?"
     ]
@@ -122,14 +122,14 @@ def test_outputs_are_named_as_documented(net, method, names):
     assert list(export(net, method).signatures["s"].outputs) == names
 
 
-def test_an_output_that_nothing_could_name_is_an_error_that_shows_its_structure(net):
+def test_a_nested_output_is_an_error_that_shows_its_structure(net):
     with pytest.raises(
         ConfigError, match=r"signatures.s: the method returns {'a': \['\w*Tensor', '\w*Tensor'\]}"
     ):
         export(net, "deep")
 
 
-def test_the_name_of_a_spec_goes_before_the_arguments(net):
+def test_the_name_of_a_spec_overrides_the_arguments(net):
     release = export(net, "plain", "{x: {shape: [batch], dtype: float32, name: pixels.raw}}")
 
     assert list(release.signatures["s"].inputs) == ["pixels.raw"]
@@ -150,22 +150,22 @@ def test_text_goes_in_and_out(net):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (f"+signatures.s={{method: plain, inputs: {{y: {X}}}}}", "signatures.s.inputs.y: Net.plain has no argument 'y'; it"
-         " has: x, training"),
-        ("+signatures.s={method: plain, inputs: {training: {value: true}}}", "signatures.s.inputs.x: is missing:"
-         " Net.plain needs the argument 'x'"),
-        ("+signatures.s={method: plain}", "signatures.s.inputs: is missing: Net.plain has no input_signature of its own"),
-        ("+signatures.s={method: plain.nothing, inputs: {}}", "signatures.s.method: no method 'plain.nothing' on Net"),
+        (f"+signatures.s={{method: plain, inputs: {{y: {X}}}}}", "signatures.s.inputs.y: unknown argument 'y' of"
+         " Net.plain; expected one of x, training"),
+        ("+signatures.s={method: plain, inputs: {training: {value: true}}}", "signatures.s.inputs.x: missing required"
+         " argument 'x' of Net.plain"),
+        ("+signatures.s={method: plain}", "signatures.s.inputs: missing; Net.plain has no input_signature to use"),
+        ("+signatures.s={method: plain.nothing, inputs: {}}", "signatures.s.method: unknown method 'plain.nothing' of Net"),
     ],
 )  # fmt: skip
-def test_what_the_method_does_not_take_is_told_by_its_key(net, overrides, message):
+def test_unfit_arguments_of_a_method_are_reported_by_key(net, overrides, message):
     with pytest.raises(ConfigError) as error:
         net.export("model=net", "signatures=none", overrides)
 
     assert message in str(error.value)
 
 
-def test_all_signatures_that_are_wrong_are_told_at_once(net):
+def test_all_wrong_signatures_are_reported_at_once(net):
     with pytest.raises(ConfigError) as error:
         net.export(
             "model=net", "signatures=none", "+signatures.a={method: a}", "+signatures.b={method: b}"
@@ -177,30 +177,30 @@ def test_all_signatures_that_are_wrong_are_told_at_once(net):
     ]
 
 
-def test_a_missing_and_a_surplus_output_are_told_with_those_that_there_are(net):
+def test_missing_and_undeclared_outputs_are_reported_with_the_existing_ones(net):
     outputs = "{low: {shape: [batch], dtype: float32}, hihg: {shape: [batch], dtype: float32}}"
     with pytest.raises(ContractError) as error:
         export(net, "named", f"{{x: {X}}}", outputs)
 
     assert [problem.message for problem in error.value.problems] == [
-        "no output 'hihg'; the signature has low, high (did you mean 'high'?)",
-        "does not declare the output 'high', float32 [?], that the signature has",
+        "unknown output 'hihg'; the signature has low, high (did you mean 'high'?)",
+        "undeclared output 'high', float32 [?]",
     ]
 
 
-def test_a_declared_dim_that_the_graph_has_fixed_is_told(net):
-    with pytest.raises(ContractError, match=r"declared float32 \[3\], but it is float32 \[\?\]"):
+def test_a_dim_other_than_declared_is_reported(net):
+    with pytest.raises(ContractError, match=r"declared float32 \[3\], got float32 \[\?\]"):
         export(net, "plain", f"{{x: {X}}}", "{output_0: {shape: [3], dtype: float32}}")
 
 
-def test_an_operation_that_the_specs_do_not_fit_is_the_models_failure(net):
+def test_an_operation_that_rejects_the_specs_is_a_failure_of_the_model(net):
     with pytest.raises(
         ModelError, match="signatures.s: tracing plain with the declared inputs failed: TypeError"
     ):
         export(net, "plain", "{x: {shape: [], dtype: string}}")
 
 
-def test_a_named_dim_that_comes_out_other_than_it_went_in_is_found_by_running_it(net):
+def test_a_named_dim_that_differs_between_input_and_output_is_found_by_running_it(net):
     with pytest.raises(
         VerificationError, match="dim 'batch' is 3 in input x and 1 in output output_0"
     ):
@@ -253,7 +253,7 @@ def test_a_sparse_input_is_saved_by_its_parts(net):
     ]
 
 
-def test_a_composite_input_does_not_hide_what_is_wrong_with_a_dense_one(net):
+def test_a_composite_input_does_not_hide_a_wrong_dense_one(net):
     with pytest.raises(ModelError):
         export(
             net,
@@ -399,5 +399,5 @@ def test_a_method_that_returns_nothing_is_refused(net, method):
         export(net, method)
 
     assert [f"{problem.key}: {problem.message}" for problem in error.value.problems] == [
-        "signatures.s: the method returns nothing; a signature returns a tensor, a list, or a mapping of tensors"
+        "signatures.s: the method returns nothing; expected a tensor, or a flat list or mapping of tensors"
     ]

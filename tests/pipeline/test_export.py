@@ -87,7 +87,7 @@ def test_an_output_that_breaks_its_contract_is_told_by_its_key_and_line(project)
     assert error.value.exit_code == 4
     assert str(error.value) == (
         "override 'signatures.serving_default.outputs.output_0.dtype=int32': signatures.serving_default.outputs"
-        ".output_0: declared int32 [], but it is float32 []"
+        ".output_0: declared int32 [], got float32 []"
     )
     assert not (project.root / "exports").exists()
 
@@ -215,8 +215,8 @@ def test_a_missing_method_is_told_with_those_that_there_are(project):
         project.export("signatures.serving_default.method=ad")
 
     assert str(error.value) == (
-        "override 'signatures.serving_default.method=ad': signatures.serving_default.method: no method 'ad' on Adder;"
-        " it has: add (did you mean 'add'?)"
+        "override 'signatures.serving_default.method=ad': signatures.serving_default.method: unknown method 'ad' of Adder;"
+        " expected one of add (did you mean 'add'?)"
     )
 
 

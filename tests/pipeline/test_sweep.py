@@ -73,7 +73,10 @@ def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project
     record = sweep_record(project.root)
     assert [variant["exit_code"] for variant in record] == [0, 2, 2, 2, 0, 2]
     assert len(done.stdout.splitlines()) == 2
-    assert "no method 'ad' on Net; it has: add (did you mean 'add'?)" in record[1]["errors"][0]
+    assert (
+        "unknown method 'ad' of Net; expected one of add (did you mean 'add'?)"
+        in record[1]["errors"][0]
+    )
     assert (
         "'addr' is no option of model; takes adder, concat, dense, mine, scaler, typed_adder, typed_concat (did you mean 'adder'?)"
         in record[2]["errors"][0]

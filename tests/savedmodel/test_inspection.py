@@ -186,7 +186,7 @@ def test_what_was_saved_otherwise_than_declared_is_told(saved):
         contract.require_same(declared, {"one": CALL}, saved)
 
     assert [str(problem) for problem in error.value.problems] == [
-        "signatures.one.outputs.n: declared int64 [2], but it is int32 [2]",
-        "signatures.three: is declared, but the SavedModel does not have it",
-        "signatures: the SavedModel has the signature 'two', which is not declared",
+        "signatures.one.outputs.n: declared int64 [2], got int32 [2]",
+        "signatures.three: missing in the SavedModel",
+        "signatures: undeclared signature 'two' in the SavedModel",
     ]

@@ -1,0 +1,50 @@
+"""Finds the signature to save if a config declares none."""
+
+from __future__ import annotations
+
+from smdecl.config.settings import Signature
+from smdecl.errors import ConfigError, Problem
+from smdecl.exporting import keras_models
+from smdecl.exporting.build import Built
+from smdecl.exporting.concrete_functions import traces
+from smdecl.exporting.parameters import find_method, graph_of, is_function
+from smdecl.names import DEFAULT_KEY
+
+
+def find(built: Built) -> dict[str, Signature]:
+    """Returns the object's own signature by its key; empty leaves the choice to TensorFlow.
+
+    `tf.saved_model.save` documents two defaults: the only traced function of an object, and the
+    forward pass of a functional or sequential Keras model.
+
+    Raises:
+        ConfigError: If the object is a Keras model whose inputs are unknown until it is called.
+    """
+    methods = {name: find_method(built.obj, name) for name in built.record.methods}
+    with_specs = []
+    traced = []
+    has_functions = False
+    for name, method in methods.items():
+        if getattr(method, "input_signature", None) is not None:
+            with_specs.append(name)
+        if is_function(method):
+            has_functions = True
+            if len(traces(method)) == 1:
+                traced.append(name)
+    if len(with_specs) == 1:
+        return _default(with_specs[0])
+    if not with_specs and len(traced) == 1:
+        return _default(traced[0])
+    if has_functions or not keras_models.is_model(built.obj):
+        return {}
+    if graph_of(built.obj) is None:
+        message = (
+            f"missing {DEFAULT_KEY} with the specs of its inputs: those of"
+            f" {type(built.obj).__name__} are unknown until it is called"
+        )
+        raise ConfigError(Problem(("signatures",), message))
+    return _default("__call__")
+
+
+def _default(method: str) -> dict[str, Signature]:
+    return {DEFAULT_KEY: Signature(method, None, None)}

@@ -1,0 +1,165 @@
+"""Finds the method of a signature and the parameters that it accepts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from smdecl.config.settings import Nest, Spec
+from smdecl.exporting import keras_models
+from smdecl.exporting.types import Layer, Method, PythonValue, Trackable, TypeSpec
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def find_method(obj: Trackable, dotted_path: str) -> Method | None:
+    """Follows a dotted path from `obj`; None if it leads to nothing callable."""
+    found = obj
+    for name in dotted_path.split("."):
+        # The signatures of a loaded SavedModel are a mapping.
+        item = found.get(name) if isinstance(found, Mapping) else None
+        found = getattr(found, name, item)
+    return found if callable(found) else None
+
+
+def is_function(method: Method) -> bool:
+    """Returns True if a method is a `tf.function`."""
+    return isinstance(method, tf.types.experimental.GenericFunction)
+
+
+def concrete_inputs(method: Method) -> dict[str, Nest] | None:
+    """Returns the inputs of a loaded SavedModel's signature by name; None for any other method."""
+    if not isinstance(method, tf.types.experimental.ConcreteFunction):
+        return None
+    positional, keywords = method.structured_input_signature
+    if positional:
+        return None
+    return {name: _declared(spec) for name, spec in keywords.items()}
+
+
+def _declared(spec: TypeSpec) -> Spec:
+    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
+    return Spec(shape, spec.dtype.name)
+
+
+def graph_of(method: Method) -> keras_models.Graph | None:
+    """Returns the inputs and outputs of a functional or sequential model.
+
+    None if the method is not the forward pass of such a model.
+    """
+    return keras_models.graph_of(_owner(method))
+
+
+def _owner(method: Method) -> Layer | None:
+    """Returns the object whose `__call__` a method is; a layer is its own owner."""
+    if getattr(method, "__name__", "") == "__call__":
+        return getattr(method, "__self__", None)
+    return method if keras_models.is_layer(method) else None
+
+
+def python_function(method: Method) -> Callable[..., PythonValue]:
+    """Returns the Python function that has the signature and annotations of a method."""
+    function: Callable[..., PythonValue]
+    function = _call_of(getattr(method, "python_function", method))
+    return function
+
+
+def _call_of(method: Method) -> Method:
+    """Returns a layer's own `call` instead of its `__call__`, whose signature accepts anything."""
+    owner = _owner(method)
+    if owner is not None and keras_models.is_layer(owner):
+        return owner.call
+    return method
+
+
+def argument_names(method: Method) -> tuple[str, ...]:
+    """Returns the names of the arguments of a method, without `self`."""
+    graph = graph_of(method)
+    if graph is not None:
+        return tuple(graph.inputs)
+    concrete = concrete_inputs(method)
+    if concrete is not None:
+        return tuple(concrete)
+    callee = _call_of(method)
+    function_spec = getattr(callee, "function_spec", None)
+    if function_spec is not None:
+        names = function_spec.arg_names
+    else:
+        try:
+            names = inspect.signature(callee).parameters
+        except (TypeError, ValueError):  # some builtins and extension classes have none
+            return ()
+    return tuple(name for name in names if name != "self")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a method.
+
+    Attributes:
+        name: Its name. It may be no Python identifier, because Keras accepts any name for an Input.
+        kind: How arguments are passed to it.
+        default: Its default, or `inspect.Parameter.empty`.
+    """
+
+    name: str
+    kind: inspect._ParameterKind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    default: PythonValue = inspect.Parameter.empty
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a call must pass it."""
+        has_default = self.default is not inspect.Parameter.empty
+        return not has_default and self.kind not in _VARIADIC
+
+
+def own_parameters(method: Method) -> list[Parameter]:
+    """Returns the parameters of the Python function, without `self`."""
+    concrete = concrete_inputs(method)
+    if concrete is not None:
+        return [Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in concrete]
+    try:
+        known = inspect.signature(python_function(method)).parameters.values()
+    except (TypeError, ValueError):  # some builtins and extension classes have none
+        return [Parameter(name) for name in argument_names(method)]
+    return [Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"]
+
+
+def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:
+    """Returns the parameters that receive the inputs of a signature.
+
+    For a functional or sequential Keras model these are its Inputs, and the other arguments of its
+    `call`, such as `training`.
+    """
+    own = own_parameters(method)
+    graph = input_graph(method, inputs)
+    if graph is None:
+        return own
+    named = [_input_parameter(name, graph) for name in graph.inputs]
+    rest = [parameter for parameter in own[1:] if parameter.name not in graph.inputs]
+    return named + rest
+
+
+def _input_parameter(name: str, graph: keras_models.Graph) -> Parameter:
+    is_optional = name in graph.optional
+    default = None if is_optional else inspect.Parameter.empty
+    return Parameter(name, inspect.Parameter.KEYWORD_ONLY, default)
+
+
+def input_graph(
+    method: Method, inputs: Mapping[str, Nest]
+) -> keras_models.Graph | None:
+    """Returns the Keras graph whose Inputs a signature declares.
+
+    None if the method has no graph, or the signature declares the arguments of the model's `call`.
+    """
+    graph = graph_of(method)
+    if graph is None:
+        return None
+    arguments = {parameter.name for parameter in own_parameters(method)}
+    if inputs and set(inputs) <= arguments - set(graph.inputs):
+        return None
+    return graph
