@@ -20,7 +20,7 @@ from smdecl.checks import (
     verify_rules,
     weights_rules,
 )
-from smdecl.config import frameworks, settings, trust
+from smdecl.config import frameworks, hydra_trust, parsing, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
@@ -58,7 +58,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
             "signatures",
         ) not in broken_paths:
             found += signature_rules.check(
-                ("signatures", key), settings.parse_signature(value)
+                ("signatures", key), parsing.parse_signature(value)
             )
     if ("functions",) not in broken_parts and ("signatures",) not in broken_paths:
         keys = _mapping(values, "signatures")
@@ -80,7 +80,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     ]
     refused += [
         Problem(path, reason)
-        for path, reason in trust.refuse_hydra(composition.hydra, project)
+        for path, reason in hydra_trust.refuse_settings(composition.hydra, project)
     ]
     shown = misplaced_keys.instead_of(_shortened(broken, values), values)
     if problems := [*shown, *found, *refused]:
@@ -95,7 +95,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
             else ConfigError
         )
         raise composition.masked(kind(problems))
-    return settings.parse(values)
+    return parsing.parse(values)
 
 
 def _shortened(broken: list[Problem], values: Mapping[str, Any]) -> list[Problem]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from smdecl import files
 from smdecl.checks import inline_values, npy_header, tfrecord
-from smdecl.config import settings, trust
+from smdecl.config import parsing, settings, trust
 from smdecl.config.project import Project
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import DEFAULT_KEY
@@ -243,7 +243,7 @@ def _known_inputs(values: Any) -> dict[str, settings.Spec] | None:
     if not isinstance(values, dict) or not isinstance(values.get("inputs"), dict):
         return None
     try:
-        inputs = settings.parse_signature(values).inputs or {}
+        inputs = parsing.parse_signature(values).inputs or {}
         return {
             name: spec
             for _, name, spec in settings.input_names(inputs)

@@ -121,9 +121,9 @@ def _start() -> None:
     Raises:
         UsageError: If a module of the current directory would be imported instead.
     """
-    from smdecl.config import trust
+    from smdecl.config import project_modules
 
-    if replaced := [str(path) for path in trust.replaced_frameworks()]:
+    if replaced := [str(path) for path in project_modules.replaced_frameworks()]:
         message = f"{', '.join(replaced)} would be imported in the place of an installed package: rename it"
         raise UsageError(f"{message}, or take the current directory out of PYTHONPATH")
     children.start()

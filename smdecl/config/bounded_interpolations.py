@@ -1,7 +1,8 @@
-"""Bounds what the interpolations of a config expand to: `${a}${a}` of a value that has the same form doubles it.
+"""Bounds what the interpolations of a config expand to.
 
-OmegaConf has no limit, and resolves a value that is led to anew each time. While smdecl composes, each step and each
-character that a step leads to is counted in its thread; other threads resolve as ever.
+A chain of values such as `${a}${a}` doubles with each link, and OmegaConf has no limit. While
+smdecl composes, each interpolation and the characters that it resolves to are counted in the
+composing thread; other threads resolve as usual.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 from omegaconf import Node
 from omegaconf.base import Container
@@ -29,7 +29,9 @@ class Budget:
     """What interpolations may still expand to.
 
     Attributes:
-        excess: What was exceeded; empty where nothing was.
+        steps: How many more interpolations may be resolved.
+        characters: How many more characters they may resolve to.
+        excess: The message about the limit that was exceeded; empty if none was.
     """
 
     steps: int = MOST_STEPS
@@ -37,24 +39,28 @@ class Budget:
     excess: str = ""
 
     def spend(self, steps: int, characters: int) -> None:
-        """Takes what a step leads to.
+        """Spends a part of the budget.
 
         Raises:
-            InterpolationResolutionError: If it is more than is left.
+            InterpolationResolutionError: If less than that is left.
         """
         self.steps -= steps
         self.characters -= characters
         if self.steps < 0:
-            self.excess = f"interpolations expand to more than {MOST_STEPS} values; expected fewer"
+            self.excess = _excess(MOST_STEPS, "values")
         elif self.characters < 0:
-            self.excess = f"interpolations expand to more than {MOST_CHARACTERS} characters; expected fewer"
+            self.excess = _excess(MOST_CHARACTERS, "characters")
         if self.excess:
             raise InterpolationResolutionError(self.excess)
 
 
+def _excess(limit: int, unit: str) -> str:
+    return f"interpolations expand to more than {limit} {unit}; expected fewer"
+
+
 @contextmanager
 def shared_budget() -> Iterator[Budget]:
-    """Gives everything that this thread resolves meanwhile one budget; otherwise, each value has its own."""
+    """Shares one budget among all values that this thread resolves; each has its own otherwise."""
     budget = Budget()
     token = _budget.set(budget)
     try:
@@ -65,7 +71,7 @@ def shared_budget() -> Iterator[Budget]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Counts what this thread resolves meanwhile; one thread of the process at a time."""
+    """Counts what this thread resolves; only one thread of the process may enter at a time."""
     unbounded = {name: getattr(Container, name) for name in _STEPS}
     token = _is_bounded.set(True)
     for name, step in unbounded.items():
@@ -78,9 +84,9 @@ def bounded() -> Iterator[None]:
         _is_bounded.reset(token)
 
 
-def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
+def _counted(step: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(step)
-    def counted(container: Container, *args: Any, **options: Any) -> Any:
+    def counted(container: Container, *args: object, **options: object) -> object:
         if not _is_bounded.get():
             return step(container, *args, **options)
         budget = _budget.get()
@@ -95,8 +101,8 @@ def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
-def _characters(found: Any) -> int:
-    """Returns about how many characters a value takes if it becomes part of a text; stops above the limit."""
+def _characters(found: object) -> int:
+    """Estimates how many characters a value has as part of a text; stops above the limit."""
     characters = 0
     pending = [found]
     while pending and characters <= MOST_CHARACTERS:

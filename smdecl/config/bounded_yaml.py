@@ -1,7 +1,8 @@
-"""Loads a YAML file whose contents stay small: aliases and merges let a few hundred bytes stand for millions of nodes.
+"""Loads YAML whose contents stay small.
 
-The nodes are counted while the parser reports them, with an alias for all that it repeats. What exceeds a limit is
-refused before any object is made of it.
+Aliases and merges let a few hundred bytes represent millions of nodes. The nodes are counted as the
+parser reports them; an alias counts as everything that it repeats. A document that exceeds a limit
+is refused before any object is made of it.
 """
 
 from __future__ import annotations
@@ -16,46 +17,59 @@ from omegaconf._utils import get_yaml_loader
 MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
 DEEPEST = 64
-_PARSED = 8  # characters of a text with interpolations that count as a node
+TOO_DEEP = f"nested more than {DEEPEST} levels deep; expected fewer"
+_CHARACTERS_PER_NODE = 8  # in a text with interpolations, which OmegaConf parses slowly
 
 
 class UnfitError(yaml.MarkedYAMLError):
-    """A file is YAML, and more than a config may be: too many nodes, nested too deeply, or no mapping."""
+    """Valid YAML that is not a valid config: too many nodes, too deeply nested, or not a mapping."""
 
-    def __init__(self, problem: str, mark: Any) -> None:
+    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
         super().__init__(problem=problem, problem_mark=mark)
+
+
+def _unfit(problem: str, event: yaml.Event) -> UnfitError:
+    mark: Any = event.start_mark  # PyYAML has two classes of marks
+    return UnfitError(problem, mark)
 
 
 @dataclass
 class _Open:
-    """A collection that has not ended yet: its anchor, the nodes before it, and the depth of what it holds."""
+    """A collection that has not ended yet.
+
+    Attributes:
+        anchor: Its name for aliases.
+        nodes_before: How many nodes precede it.
+        height: How deep its contents are nested so far.
+    """
 
     anchor: str | None
-    before: int
+    nodes_before: int
     height: int = 0
 
 
 @dataclass(frozen=True)
 class _Anchored:
-    """What an alias repeats; a collection that has not ended yet is None in its place."""
+    """A node that aliases may repeat."""
 
     nodes: int
     height: int
 
 
 class _Counter:
-    """Counts the nodes of a document, and of all that its aliases repeat."""
+    """Counts the nodes of a document, including those that aliases repeat."""
 
     def __init__(self) -> None:
         self._nodes = 0
         self._open: list[_Open] = []
+        # None marks a collection that has not ended yet.
         self._anchored: dict[str, _Anchored | None] = {}
 
-    def take(self, event: yaml.Event) -> None:
-        """Counts what one event begins or repeats.
+    def count(self, event: yaml.Event) -> None:
+        """Counts the nodes that one event begins or repeats.
 
         Raises:
-            UnfitError: If it exceeds a limit, or an alias repeats what it is in.
+            UnfitError: If they exceed a limit, or an alias refers to a node that contains it.
         """
         if isinstance(event, yaml.CollectionStartEvent):
             self._nodes += 1
@@ -65,29 +79,33 @@ class _Counter:
         elif isinstance(event, yaml.CollectionEndEvent):
             self._close()
         elif isinstance(event, yaml.ScalarEvent):
-            # OmegaConf parses a text with interpolations slowly.
-            nodes = 1 + len(event.value) // _PARSED if "${" in event.value else 1
-            self._nodes += nodes
-            if event.anchor is not None:
-                self._anchored[event.anchor] = _Anchored(nodes, 0)
+            self._count_scalar(event)
         elif isinstance(event, yaml.AliasEvent):
             self._repeat(event)
         self._require_bounded(event)
+
+    def _count_scalar(self, event: yaml.ScalarEvent) -> None:
+        nodes = 1
+        if "${" in event.value:
+            nodes += len(event.value) // _CHARACTERS_PER_NODE
+        self._nodes += nodes
+        if event.anchor is not None:
+            self._anchored[event.anchor] = _Anchored(nodes, 0)
 
     def _close(self) -> None:
         ended = self._open.pop()
         height = ended.height + 1
         if ended.anchor is not None:
-            self._anchored[ended.anchor] = _Anchored(self._nodes - ended.before, height)
+            nodes = self._nodes - ended.nodes_before
+            self._anchored[ended.anchor] = _Anchored(nodes, height)
         self._raise_height(height)
 
     def _repeat(self, event: yaml.AliasEvent) -> None:
-        # The parser itself refuses an alias of an anchor that does not exist.
+        # The parser itself refuses an alias of an unknown anchor.
         anchored = self._anchored.get(str(event.anchor), _Anchored(1, 0))
         if anchored is None:
-            raise UnfitError(
-                f"the alias *{event.anchor} repeats what contains it", event.start_mark
-            )
+            message = f"the alias *{event.anchor} refers to a node that contains it"
+            raise _unfit(message, event)
         self._nodes += anchored.nodes
         self._raise_height(anchored.height)
 
@@ -97,29 +115,31 @@ class _Counter:
 
     def _require_bounded(self, event: yaml.Event) -> None:
         if self._nodes > MOST_NODES:
-            message = f"more than {MOST_NODES} values, with all that aliases repeat; expected fewer"
-            raise UnfitError(message, event.start_mark)
-        depth = len(self._open) + (self._open[-1].height if self._open else 0)
-        if depth > DEEPEST:
-            raise UnfitError(
-                f"nested more than {DEEPEST} deep; expected less", event.start_mark
+            message = (
+                f"more than {MOST_NODES} values, counting those that aliases repeat;"
+                " expected fewer"
             )
+            raise _unfit(message, event)
+        height = self._open[-1].height if self._open else 0
+        if len(self._open) + height > DEEPEST:
+            raise _unfit(TOO_DEEP, event)
 
 
 def load(text: str, name: str) -> DictConfig | ListConfig:
-    """Returns the config that a YAML document holds, as `OmegaConf.load` does.
+    """Returns the config in a YAML document, as `OmegaConf.load` does.
 
     Args:
         text: The document.
         name: The file, for errors.
 
     Raises:
-        UnfitError: If the document exceeds a limit, or is a lone number or date.
-        yaml.YAMLError: If it is no YAML.
+        UnfitError: If the document exceeds a limit, or is a single number or date.
+        yaml.YAMLError: If it is not valid YAML.
     """
     found = _document(text, name)
     if isinstance(found, str):
-        found = _document(found, name)  # OmegaConf reads a lone text once more
+        # OmegaConf parses a document that is a single text once more.
+        found = _document(found, name)
     if isinstance(found, str):
         return OmegaConf.create({found: None})
     if found is None:
@@ -137,7 +157,7 @@ def _document(text: str, name: str) -> Any:
     class Loader(loader_class):  # type: ignore[misc]
         def get_event(self) -> Any:
             event = super().get_event()
-            counter.take(event)
+            counter.count(event)
             return event
 
     loader = Loader(text)

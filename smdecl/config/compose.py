@@ -1,7 +1,7 @@
-"""Stage 1, compose: makes one resolved config of Hydra's config files and overrides.
+"""Stage 1, compose: resolves Hydra's config files and overrides to one config.
 
-Hydra itself does the composing, on the user's config directories before the built-in one. All of its errors are told,
-in smdecl's own words, and which line or override each value came from is remembered.
+Hydra itself composes; the user's config directories come before the built-in one. smdecl reports
+all composition errors at once, and records which line or override each value came from.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl.config import config_sources, explain, mappings, resolve, search_path
+from smdecl.config import (
+    composing,
+    config_sources,
+    mappings,
+    pins,
+    resolve,
+    search_path,
+)
 from smdecl.config.hydra_scope import scope
-from smdecl.config.interrupting import interrupts_first
+from smdecl.config.hydra_settings import plain_settings
 from smdecl.config.locate import Locator
 from smdecl.config.settings import Composition
-from smdecl.errors import ConfigError, Origin, Problem
+from smdecl.errors import ConfigError, Problem
 
 PRIMARY = "export"
 
@@ -36,8 +39,8 @@ class Job:
     """The place of a config in a sweep.
 
     Attributes:
-        number: Of the variant.
-        cache: What resolvers such as `now` gave once, for all variants of a sweep.
+        number: The index of the variant.
+        cache: What cached resolvers such as `now` returned, shared by all variants of a sweep.
     """
 
     number: int
@@ -51,41 +54,39 @@ def compose(
     config_name: str = PRIMARY,
     job: Job | None = None,
 ) -> Composition:
-    """Composes the primary config with `overrides`, as Hydra does it.
+    """Composes the primary config with `overrides`, as Hydra does.
 
     Args:
-        overrides: Hydra's override grammar: `model=adder`, `+model.x=1`, `~weights`.
-        directories: Whose configs win over the built-in ones of the same name.
+        overrides: In Hydra's override grammar: `model=adder`, `+model.x=1`, `~weights`.
+        directories: Their configs win over built-in ones of the same name.
         config_name: The primary config.
-        job: Where it is a variant of a sweep.
+        job: The place in a sweep; None if this is not a variant of one.
 
     Raises:
-        ConfigError: With every override and interpolation that Hydra could not take.
+        ConfigError: With every override and interpolation that Hydra refuses.
     """
     search_path.use(directories)
     with search_path.session():
-        config, taken, failures = _compose_what_can_be(config_name, overrides)
-        problems = [
-            explain.explain(error, culprit, config, config_name)
-            for error, culprit in failures
-        ]
-        if config is None:
-            raise ConfigError(problems) from failures[-1][0]
+        attempt = composing.attempt(config_name, overrides)
+        problems = attempt.problems()
+        if attempt.config is None:
+            raise ConfigError(problems) from attempt.failures[-1].error
         if job is not None:
-            _tell(config, job)
-        HydraConfig.instance().set_config(config)
-        return _resolve(config, _locator(config_name, taken), problems)
+            _add_job_settings(attempt.config, job)
+        HydraConfig.instance().set_config(attempt.config)
+        locator = _locator(config_name, attempt.overrides)
+        return _resolve(attempt.config, locator, problems)
 
 
 def compose_mapping(values: Mapping[str, object]) -> Composition:
     """Lays a mapping over the defaults of the built-in primary config.
 
     Args:
-        values: Keys of the primary config. Each replaces what is there; for the groups whose keys
+        values: Keys of the primary config. Each replaces the default; for the groups whose keys
             are fixed, such as `publish`, a mapping may have some of them.
 
     Raises:
-        ConfigError: With every value that no config can hold, and every interpolation that leads nowhere.
+        ConfigError: With every value that a config cannot hold, and every broken interpolation.
     """
     given = mappings.plain(values)
     search_path.use(())
@@ -96,29 +97,83 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
         return _resolve(config, Locator(PRIMARY, (), (), frozenset(given)), [])
 
 
+def from_job(config: DictConfig) -> Composition:
+    """Returns the composition of a sweep's job that Hydra has already composed.
+
+    The HydraConfig of the job must be set.
+    """
+    job, outer = HydraConfig.get(), HydraConfig.instance().cfg
+    directories = []
+    for source in job.runtime.config_sources:
+        if source.provider == config_sources.PROVIDER:
+            directories.append(Path(source.path))
+    search_path.use(directories)
+    with scope():
+        HydraConfig.instance().cfg = outer  # the scope has its own singletons
+        locator = _locator(str(job.job.config_name), job.overrides.task)
+        return _resolve(config, locator, [])
+
+
+def hydra_settings(
+    overrides: Sequence[str], *, config_name: str = PRIMARY
+) -> Mapping[str, Any]:
+    """Returns Hydra's own settings; none if the config cannot be composed.
+
+    The settings of the launcher and the sweeper are resolved, because Hydra instantiates them; the
+    others are not. Composing the config reports what else is wrong with it.
+
+    Raises:
+        ConfigError: If Hydra refuses one of its settings.
+    """
+    with search_path.session():
+        attempt = composing.attempt(config_name, overrides)
+        problems = attempt.problems_with_hydra(overrides)
+        if problems:
+            raise ConfigError(problems)
+        if attempt.config is None:
+            return {}
+        # An interpolation may refer to it.
+        HydraConfig.instance().set_config(attempt.config)
+        return plain_settings(attempt.config)
+
+
+def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
+    """Returns the directory of a sweep's results, which all its variants share.
+
+    Raises:
+        ConfigError: If the primary config cannot be composed, so that no variant can be either.
+    """
+    with search_path.session():
+        attempt = composing.attempt(config_name, overrides)
+        if attempt.config is None:
+            attempt = composing.attempt(PRIMARY, [])
+        if attempt.config is None:
+            raise ConfigError(attempt.problems())
+        return Path(_sweep_setting(attempt.config, "dir"))
+
+
 def _locator(config_name: str, overrides: Sequence[str]) -> Locator:
     return Locator(config_name, tuple(overrides), config_sources.user_directories.get())
 
 
-def _tell(config: DictConfig, job: Job) -> None:
-    """Puts into a config what Hydra's own launchers do."""
+def _add_job_settings(config: DictConfig, job: Job) -> None:
+    """Sets in a config what Hydra's own launchers set."""
     with open_dict(config.hydra):
         config.hydra.mode = RunMode.MULTIRUN
-        config.hydra.job.num, config.hydra.job.id = job.number, str(job.number)
+        config.hydra.job.num = job.number
+        config.hydra.job.id = str(job.number)
         subdirectory = _sweep_setting(config, "subdir")
-        config.hydra.runtime.output_dir = str(
-            Path(_sweep_setting(config, "dir"), subdirectory)
-        )
-    config._metadata.resolver_cache = (
-        job.cache
-    )  # OmegaConf's own set_cache would copy it
+        directory = Path(_sweep_setting(config, "dir"), subdirectory)
+        config.hydra.runtime.output_dir = str(directory)
+    # OmegaConf's own set_cache would copy the cache.
+    config._metadata.resolver_cache = job.cache
 
 
 def _sweep_setting(config: DictConfig, key: str) -> str:
     """Returns a setting of `hydra.sweep` as text.
 
     Raises:
-        ConfigError: If its interpolations lead nowhere.
+        ConfigError: If it has a broken interpolation.
     """
     try:
         return str(config.hydra.sweep[key])
@@ -127,208 +182,55 @@ def _sweep_setting(config: DictConfig, key: str) -> str:
         raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
 
 
-def hydra_settings(
-    overrides: Sequence[str], *, config_name: str = PRIMARY
-) -> Mapping[str, Any]:
-    """Returns Hydra's own settings; none if the config cannot be composed, which is reported elsewhere.
-
-    Those of the launcher and the sweeper are resolved, because Hydra instantiates them; the others are not.
-
-    Raises:
-        ConfigError: Where a setting is none that Hydra takes.
-    """
-    with search_path.session():
-        config, _, failures = _compose_what_can_be(config_name, overrides)
-        own = [
-            failure
-            for failure in failures
-            if str(getattr(failure[1], "key_or_group", "")).startswith("hydra")
-        ]
-        if config is None and any(
-            "hydra." in override.partition("=")[0] for override in overrides
-        ):
-            own = failures
-        if own:
-            raise ConfigError(
-                [
-                    explain.explain(error, culprit, config, config_name)
-                    for error, culprit in own
-                ]
-            )
-        if config is None:
-            return {}
-        HydraConfig.instance().set_config(config)  # an interpolation may lead to it
-        return _settings(config)
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    """Returns the key `hydra`: the launcher and the sweeper as Hydra instantiates them, the rest unresolved."""
-    found: dict[str, Any] = OmegaConf.to_container(config.hydra, resolve=False)  # type: ignore[assignment]
-    for part in ("launcher", "sweeper"):
-        if isinstance(found.get(part), dict):
-            found[part] = {
-                key: _resolved(config.hydra[part], key, found[part][key])
-                for key in found[part]
-            }
-    return found
-
-
-def _resolved(node: DictConfig, key: Any, raw: Any) -> Any:
-    """Returns a setting with its interpolations resolved; unresolved if that is not possible outside of a job."""
-    try:
-        with interrupts_first():
-            value = node[key]
-            return (
-                OmegaConf.to_container(value, resolve=True)
-                if OmegaConf.is_config(value)
-                else value
-            )
-    except OmegaConfBaseException:
-        return raw
-
-
-def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
-    """Returns where a sweep writes its results; every variant of it is given this one directory.
-
-    Raises:
-        ConfigError: Where no variant could be composed, for the primary config cannot be.
-    """
-    with search_path.session():
-        config, _, _ = _compose_what_can_be(config_name, overrides)
-        failures: list[_Failure] = []
-        if config is None:
-            config, _, failures = _compose_what_can_be(PRIMARY, [])
-        if config is None:
-            raise ConfigError(
-                [
-                    explain.explain(error, culprit, config, PRIMARY)
-                    for error, culprit in failures
-                ]
-            )
-        return Path(_sweep_setting(config, "dir"))
-
-
-def from_job(config: DictConfig) -> Composition:
-    """Returns the composition of a sweep's job, which Hydra has composed already; the job's HydraConfig is set."""
-    job, outer = HydraConfig.get(), HydraConfig.instance().cfg
-    provider = config_sources.PROVIDER
-    search_path.use(
-        [
-            Path(source.path)
-            for source in job.runtime.config_sources
-            if source.provider == provider
-        ]
-    )
-    with scope():
-        HydraConfig.instance().cfg = outer  # the scope has singletons of its own
-        return _resolve(
-            config, _locator(str(job.job.config_name), job.overrides.task), []
-        )
-
-
-# Hydra looks at some of what it is given only by using it.
-_HYDRAS = (
-    *(HydraException, OmegaConfBaseException, yaml.YAMLError),
-    *(
-        ValueError,
-        AssertionError,
-        TypeError,
-        AttributeError,
-        KeyError,
-        OSError,
-        RecursionError,
-    ),
-)
-_Failure = tuple[Exception, "Override | str | None"]
-
-
-def _compose_what_can_be(
-    config_name: str, overrides: Sequence[str]
-) -> tuple[DictConfig | None, list[str], list[_Failure]]:
-    """Composes, leaving out one by one the overrides that Hydra refuses: it reports only the first."""
-    remaining: list[str] = list(overrides)
-    failures: list[_Failure] = []
-    while True:
-        try:
-            with interrupts_first():
-                return (
-                    hydra_compose(config_name, remaining, return_hydra_config=True),
-                    remaining,
-                    failures,
-                )
-        except _HYDRAS as error:
-            culprit = explain.culprit(error, remaining)
-            failures.append((error, culprit))
-            if culprit is None:
-                return None, remaining, failures
-            remaining.remove(
-                culprit if isinstance(culprit, str) else str(culprit.input_line)
-            )
-
-
 def _resolve(
-    config: DictConfig, locate: Locator, problems: Sequence[Problem]
+    config: DictConfig, locator: Locator, problems: Sequence[Problem]
 ) -> Composition:
-    config_name, overrides = locate.config_name, locate.overrides
-    if "~weights" in overrides and not any(
-        override.lstrip("+").startswith("weights.") for override in overrides
-    ):
-        # Hydra takes the group's option away, and leaves what a release file says below the key.
-        OmegaConf.update(config, "weights", None, force_add=True)
+    """Resolves a composed config.
+
+    Args:
+        config: As Hydra composed it.
+        locator: Finds the origins of its values.
+        problems: Found while composing.
+
+    Raises:
+        ConfigError: With these and all further problems.
+    """
+    _remove_weights(config, locator.overrides)
     _complete_weights(config)
-    values, recorded, environment, found = resolve.resolve(config)
-    settings = _settings(config if "hydra" in config else HydraConfig.instance().cfg)
+    resolved = resolve.resolve(config)
+    # Hydra removes the key from the config of a sweep's job.
+    with_hydra: Any = config if "hydra" in config else HydraConfig.instance().cfg
     composition = Composition(
-        values, recorded, locate, tuple(environment.reads), environment.values, settings
+        resolved.values,
+        resolved.recorded,
+        locator,
+        tuple(resolved.environment.reads),
+        resolved.environment.values,
+        plain_settings(with_hydra),
     )
-    if found := [*problems, *_dropped_pins(config, config_name, overrides), *found]:
+    dropped = pins.dropped(config, locator)
+    found = [*problems, *dropped, *resolved.problems]
+    if found:
         raise composition.masked(ConfigError(found))
     return composition
 
 
-def _dropped_pins(
-    config: DictConfig, config_name: str, overrides: Sequence[str]
-) -> list[Problem]:
-    """Returns the overrides that drop digests which files pin, or were meant to.
+def _remove_weights(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Removes what a release file sets below `weights` if `~weights` removed the group's option.
 
-    Hydra merges `sha256={}`, so it drops nothing. A person who reviews a release file relies on its
-    pins, whatever overrides are added.
+    Hydra itself removes only the option.
     """
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    own = [
-        override
-        for override in parsed
-        if override.key_or_group.split(".")[0] == "sha256"
-    ]
-    dropping = [each for each in own if each.is_delete() or each.value() in ({}, None)]
-    if not dropping:
-        return []
-    others = tuple(
-        str(override.input_line) for override in parsed if override not in own
-    )
-    with search_path.session():
-        declared, _, _ = _compose_what_can_be(config_name, others)
-    pins = _pins(declared)
-    if not pins:
-        return []
-    locate = _locator(config_name, others)
-    kept = _pins(config)
-    dropped = [pin for pin in pins if pin not in kept] or pins
-    place = locate(("sha256", pins[0]))
-    message = f"an override cannot drop the pins of {', '.join(dropped)}; change them in {place}"
-    origins = [Origin(override=override.input_line) for override in dropping]
-    return [Problem(("sha256",), message, origin) for origin in origins]
-
-
-def _pins(config: DictConfig | None) -> list[str]:
-    pins = None if config is None else config.get("sha256")
-    return sorted(map(str, pins)) if isinstance(pins, DictConfig) else []
+    if "~weights" not in overrides:
+        return
+    names = [override.lstrip("+") for override in overrides]
+    if not any(name.startswith("weights.") for name in names):
+        OmegaConf.update(config, "weights", None, force_add=True)
 
 
 def _complete_weights(config: DictConfig) -> None:
     """Adds the default of `weights.expect`, so that the manifest records it.
 
-    The defaults of all other groups are in the primary config, where that of `weights` is null.
+    The primary config holds the defaults of all other groups, but `weights` is null there.
     """
     if isinstance(config.get("weights"), DictConfig):
         with open_dict(config.weights):

@@ -1,4 +1,7 @@
-"""Where Hydra reads configs from in a call of smdecl: the user's directories first, and no packages but its own."""
+"""Defines where Hydra reads configs from while smdecl composes.
+
+The user's directories come first. Hydra searches no package but its own.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,19 @@ from smdecl import files
 from smdecl.config import bounded_yaml, project
 
 PROVIDER = "smdecl"
-_HEADER = 512  # characters that Hydra looks for `# @package` in
-_MOST_USES = (
-    300  # configs that the defaults lists of one composition lead to, and their entries
-)
+_HEADER = 512  # characters in which Hydra looks for `# @package`
+# Configs that the defaults lists of one composition choose, plus the entries of these lists.
+_MOST_USES = 300
 user_directories: ContextVar[tuple[Path, ...]] = ContextVar(
     "user_directories", default=()
 )
 
 
 class UserConfigs(SearchPathPlugin):
-    """Puts the user's config directories first; Hydra's own --config-dir ranks below the built-in configs."""
+    """Puts the user's config directories first.
+
+    Hydra's own --config-dir ranks below the built-in configs.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Prepends the directories; called by Hydra."""
@@ -41,11 +46,12 @@ class UserConfigs(SearchPathPlugin):
             search_path.prepend(PROVIDER, f"file://{directory}")
 
 
-# Hydra's registry takes a source in the place of another one only if the names of their classes are equal.
+# Hydra's registry replaces a source only by a class of the same name.
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Reads configs in the directories that the caller names, and no others.
+    """Reads configs only in the directories that the caller names.
 
-    Hydra's own takes `..` in options and defaults lists, and directories that a config adds.
+    Hydra's own source accepts `..` in options and defaults lists, and directories that a config
+    adds.
 
     Raises:
         SearchPathError: If a config adds the directory.
@@ -53,38 +59,24 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
     def __init__(self, provider: str, path: str) -> None:
         if provider.startswith("hydra.searchpath"):
-            message = f"'hydra.searchpath' adds the directory {path!r}; expected none: name it by --config-dir"
+            message = (
+                f"'hydra.searchpath' adds the directory {path!r};"
+                " expected none: pass it as --config-dir"
+            )
             raise SearchPathError(message)
         super().__init__(provider=provider, path=path)
         self._uses = 0  # Hydra copies the source for each composition
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Loads a config, as Hydra's own does, within limits.
+        """Loads a config within limits.
 
         Raises:
-            HydraException: If the path leads out of the directory, or a symbolic link out of the
-                caller's directories and the project.
-            OSError: If it is no regular file, or has more bytes than a config.
-            UnfitError: If its contents exceed what a config may be.
+            HydraException: If the path leads out of the directory, or a symbolic link leads out of
+                both the caller's directories and the project.
+            OSError: If it is not a regular file, or is larger than a config may be.
+            UnfitError: If its contents exceed the limits of a config.
         """
-        if (
-            os.path.normpath(config_path).startswith("..")
-            or Path(config_path).is_absolute()
-        ):
-            raise HydraException(
-                f"{config_path!r} lies outside of the config directories"
-            )
-        file = Path(
-            os.path.realpath(Path(self.path, self._normalize_file_name(config_path)))
-        )
-        places = (*user_directories.get(), project.project_root(Path.cwd()))
-        # An installer may link the built-in ones to its cache.
-        if self.provider == PROVIDER and not any(
-            file.is_relative_to(place) for place in places
-        ):
-            raise HydraException(
-                f"{config_path!r} is a symbolic link to {str(file)!r}, outside of the project"
-            )
+        file = self._file(config_path)
         text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
         result = _Result(
             provider=self.provider,
@@ -95,14 +87,37 @@ class FileConfigSource(file_config_source.FileConfigSource):
         result.use = lambda entries: self._use(file, entries)
         return result
 
+    def _file(self, config_path: str) -> Path:
+        is_above = os.path.normpath(config_path).startswith("..")
+        if is_above or Path(config_path).is_absolute():
+            message = f"{config_path!r} is outside the config directories"
+            raise HydraException(message)
+        path = Path(self.path, self._normalize_file_name(config_path))
+        file = Path(os.path.realpath(path))
+        # An installer may have linked the built-in configs to its cache.
+        if self.provider == PROVIDER and not _may_link_to(file):
+            raise HydraException(
+                f"{config_path!r} is a symbolic link to {str(file)!r},"
+                " which is outside the project"
+            )
+        return file
+
     def _use(self, file: Path, entries: int) -> None:
         self._uses += 1 + entries
         if self._uses > _MOST_USES:
             raise DefaultsError(file)
 
 
+def _may_link_to(file: Path) -> bool:
+    places = (*user_directories.get(), project.project_root(Path.cwd()))
+    return any(file.is_relative_to(place) for place in places)
+
+
 class _Result(ConfigResult):
-    """A config whose defaults list reports each use; Hydra copies the list for each place that the config has."""
+    """A config that reports each use of its defaults list.
+
+    Hydra copies the list each time that the config is chosen.
+    """
 
     use: Callable[[int], None]
 
@@ -125,7 +140,9 @@ class _Defaults(list[InputDefault]):
 
 
 class DefaultsError(HydraException):
-    """Defaults lists lead to more configs than a composition may have: two entries of each double them.
+    """Defaults lists choose more configs than a composition may have.
+
+    The number doubles if each list has two entries.
 
     Attributes:
         file: The config that exceeds the limit.
@@ -133,19 +150,21 @@ class DefaultsError(HydraException):
 
     def __init__(self, file: Path) -> None:
         super().__init__(
-            f"defaults lists lead to more than {_MOST_USES} configs; expected fewer"
+            f"defaults lists choose more than {_MOST_USES} configs; expected fewer"
         )
         self.file = file
 
 
 class SearchPathError(HydraException):
-    """Hydra was to search a package for configs, and so to import it, or a directory that a config adds."""
+    """A config adds a place to search for configs: a package, which Hydra would import, or a directory."""
 
 
 class ImportlibResourcesConfigSource(
     importlib_resources_config_source.ImportlibResourcesConfigSource
 ):
-    """Searches Hydra's own packages, which are imported already; to search another one is to import it.
+    """Searches only Hydra's own packages, which are imported already.
+
+    Hydra would import any other package to search it.
 
     Raises:
         SearchPathError: If the package is not Hydra's.
@@ -154,5 +173,8 @@ class ImportlibResourcesConfigSource(
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider=provider, path=path)
         if self.path != "hydra.conf" and not self.path.startswith("hydra_plugins."):
-            message = f"'hydra.searchpath' names the package {self.path!r}, which Hydra would import; expected none"
+            message = (
+                f"'hydra.searchpath' names the package {self.path!r},"
+                " which Hydra would import; expected none"
+            )
             raise SearchPathError(message)

@@ -1,8 +1,8 @@
-"""Gives Hydra and OmegaConf a state of smdecl's own for the time of a call.
+"""Gives Hydra and OmegaConf separate state during a call of smdecl.
 
-Both keep their state in two dicts that belong to the whole process: Hydra's singletons and OmegaConf's resolvers. A
-program that imports smdecl may be a Hydra app itself. While a call of smdecl composes, one thread sees other dicts in
-their place; every other thread sees the program's own. Afterwards nothing of the call remains.
+Both keep process-wide state in a dict: Hydra's singletons and OmegaConf's resolvers. A program that
+imports smdecl may be a Hydra app itself. While smdecl composes, its thread sees other dicts
+instead; all other threads see the program's own. Nothing of the call remains afterwards.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _PACKAGES = ("hydra._internal.core_plugins.", "hydra_plugins.")
-_lock = (
-    threading.RLock()
-)  # one call at a time: what it sees in place of Hydra's state is one
+# Only one call at a time may replace the state of Hydra.
+_lock = threading.RLock()
 _entered = False
 _scanned: Plugins | None = None
 
 
 @contextmanager
 def scope() -> Iterator[None]:
-    """Gives this thread a state of smdecl's own; within a scope of the same thread, that of the outer one."""
+    """Gives this thread separate state of Hydra and OmegaConf; a nested scope shares the outer one's."""
     global _entered  # noqa: PLW0603 - guarded by the lock
     with _lock:
         if _entered:
@@ -53,7 +52,7 @@ def scope() -> Iterator[None]:
 
 
 class _View(MutableMapping[Key, Value]):
-    """Reads and writes one dict in the thread that made the view, and another in all others."""
+    """Accesses one dict in the thread that made the view, and a different one in all others."""
 
     def __init__(self, host: MutableMapping[Key, Value], own: dict[Key, Value]) -> None:
         self.host = host
@@ -61,7 +60,7 @@ class _View(MutableMapping[Key, Value]):
         self._thread: int | None = threading.get_ident()
 
     def end(self) -> None:
-        """Leaves the host's to every thread: one may still hold the view."""
+        """Accesses the host's dict in every thread, because some may still hold the view."""
         self._thread = None
 
     def _seen(self) -> MutableMapping[Key, Value]:
@@ -92,7 +91,7 @@ def _own_state() -> Iterator[None]:
     plugins = _plugins()
     registry = SourcesRegistry.__new__(SourcesRegistry)
     registry.types = _sources(plugins)
-    # What is stored there comes from modules, which are imported once; smdecl stores nothing.
+    # Modules fill the config store when they are imported, which happens once; smdecl adds nothing.
     own: dict[type, Any] = {
         ConfigStore: ConfigStore.instance(),
         Plugins: plugins,
@@ -112,9 +111,8 @@ def _singletons(own: dict[type, Any]) -> Iterator[None]:
         yield
     finally:
         view.end()
-        if (
-            Singleton._instances is view
-        ):  # another thread may have set up a state of its own
+        # The program may have replaced the dict meanwhile.
+        if Singleton._instances is view:
             Singleton._instances = host
 
 
@@ -132,6 +130,7 @@ def _resolvers() -> Iterator[None]:
 
 
 def _sources(plugins: Plugins) -> dict[str, type[ConfigSource]]:
+    """Returns the config sources by scheme; smdecl's own replace Hydra's."""
     found: dict[str, Any] = {}
     for source in plugins.class_name_to_class.values():
         if issubclass(source, ConfigSource):
@@ -145,7 +144,7 @@ def _sources(plugins: Plugins) -> dict[str, type[ConfigSource]]:
 
 
 def _plugins() -> Plugins:
-    """Returns the plugins that are installed, without those that the program has registered."""
+    """Returns the installed plugins, without those that the program has registered."""
     known: Any = Singleton._instances.get(Plugins) or _scan()
     plugins: Plugins = Plugins.__new__(Plugins)
     plugins.stats = known.stats
@@ -169,7 +168,7 @@ def _register(plugins: Plugins, plugin: type[Plugin]) -> None:
 
 
 def _scan() -> Plugins:
-    """Returns the plugins as Hydra finds them; imports their modules, and leaves nothing else."""
+    """Returns the plugins that Hydra finds; importing their modules is the only side effect."""
     global _scanned  # noqa: PLW0603 - guarded by the lock
     if _scanned is None:
         with _singletons({ConfigStore: ConfigStore.instance()}):

@@ -1,7 +1,8 @@
-"""Lets an interrupt end what it interrupts, even where the code that it passes through fails in turn.
+"""Makes sure that an interrupt ends the call, even if the interrupted code fails while it cleans up.
 
-A signal may arrive while Hydra or OmegaConf is halfway through a change of its state. Code that cleans up then fails
-on that state, and its error takes the place of the interrupt, which only remains as the context of the error.
+A signal may arrive while Hydra or OmegaConf is halfway through a change of its state. Code that
+cleans up then fails on that state, and its error replaces the interrupt, which remains only as the
+context of that error.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_first() -> Iterator[None]:
-    """Raises the interrupt in whose place an error was raised, if there is one.
+    """Raises an interrupt instead of an error that replaced it.
 
-    What was being handled before is left alone: a caller may well call smdecl after an interrupt.
+    An interrupt that the caller was already handling does not count: it may call smdecl then.
     """
     handled = sys.exc_info()[1]
     try:
@@ -30,6 +31,7 @@ def interrupts_first() -> Iterator[None]:
 def _behind(
     error: BaseException, handled: BaseException | None
 ) -> BaseException | None:
+    """Returns the interrupt in the causes and contexts of an error, except below `handled`."""
     pending: list[BaseException | None] = [error]
     seen: list[BaseException | None] = [None, handled]
     while pending:

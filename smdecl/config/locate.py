@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,20 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
 from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
+Place = tuple[KeyPath, Origin]
+
 
 @dataclass(frozen=True)
 class Locator:
-    """Finds the line or the override that a value came from; reads the files anew, for only errors need it.
+    """Finds the line or the override that a value came from.
+
+    It reads the config files anew, because only errors need it.
 
     Attributes:
         config_name: The primary config.
@@ -34,89 +39,114 @@ class Locator:
     given: frozenset[str] = frozenset()
 
     def __call__(self, path: KeyPath) -> Origin | None:
-        """Returns the origin of the longest part of `path` that the config has; the last to set it wins.
+        """Returns the origin of a key path, or of its longest part that the config has.
 
-        An override of something below `path` goes before the file that holds the rest of it, and one of a whole list
-        before the file that holds the items of another.
+        The last file or override that sets a key wins. An override of a key below `path` wins over
+        the file with the rest of it; an override of a whole list wins over a file with its items.
         """
         if self.given.intersection(path[:1]):
             return None
-        best: tuple[int, Origin | None] = (0, None)
+        best: Origin | None = None
+        best_length = 0
         for place, origin in self._places:
-            below = origin.override is not None and place[: len(path)] == path != ()
-            above = place == path[: len(place)]
-            instead = (
-                origin.override is not None
-                and above
-                and any(isinstance(p, int) for p in path[len(place) :][:1])
-            )
-            if below or instead or (above and len(place) >= best[0]):
-                best = min(len(place), len(path)), origin
-        return best[1]
+            length = min(len(place), len(path))
+            if _sets_below(path, place, origin):
+                best, best_length = origin, length
+            elif place == path[: len(place)]:
+                is_longest = len(place) >= best_length
+                if is_longest or _replaces_list(path, place, origin):
+                    best, best_length = origin, length
+        return best
 
     @functools.cached_property
-    def _places(self) -> list[tuple[KeyPath, Origin]]:
+    def _places(self) -> list[Place]:
+        """Every key path that a file or an override sets, in the order that Hydra applies them."""
         search_path.use(self.directories)
-        places: list[tuple[KeyPath, Origin]] = []
+        parser = OverridesParser.create()
+        parsed = parser.parse_overrides(list(self.overrides))
         with search_path.session():
-            loader = GlobalHydra.instance().config_loader()
-            parsed = OverridesParser.create().parse_overrides(list(self.overrides))
-            groups = [
-                override
-                for override in parsed
-                if not isinstance(override.value(), dict)
-                and loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
-            ]
-            defaults = loader.compute_defaults_list(
-                self.config_name, [str(o.input_line) for o in groups], RunMode.RUN
-            )
-            for default in defaults.defaults:
-                file = search_path.find(default.config_path)
-                if file is not None:
-                    places += lines(file, default.package or "")
+            choices = [override for override in parsed if _chooses_option(override)]
+            places = list(self._file_places(choices))
         for override in parsed:
-            if override not in groups:
-                path: KeyPath = tuple(override.key_or_group.split("."))
-                origin = Origin(override=override.input_line)
-                if override.is_delete():
-                    places = [
-                        place for place in places if place[0][: len(path)] != path
-                    ]
-                places.append((path, origin))
-                places += [(below, origin) for below in _keys(override.value(), path)]
+            if override not in choices:
+                places = _overridden(places, override)
         return places
+
+    def _file_places(self, choices: Sequence[Override]) -> Iterator[Place]:
+        loader = GlobalHydra.instance().config_loader()
+        written = [str(override.input_line) for override in choices]
+        defaults = loader.compute_defaults_list(self.config_name, written, RunMode.RUN)
+        for default in defaults.defaults:
+            file = search_path.find(default.config_path)
+            if file is not None:
+                yield from lines(file, default.package or "")
+
+
+def _sets_below(path: KeyPath, place: KeyPath, origin: Origin) -> bool:
+    """Returns whether an override sets `path` or a key below it."""
+    if origin.override is None or not path:
+        return False
+    return place[: len(path)] == path
+
+
+def _replaces_list(path: KeyPath, place: KeyPath, origin: Origin) -> bool:
+    """Returns whether an override of `place` sets the list that contains `path`."""
+    below = path[len(place) :]
+    return origin.override is not None and isinstance(next(iter(below), None), int)
+
+
+def _chooses_option(override: Override) -> bool:
+    if isinstance(override.value(), dict):
+        return False
+    loader = GlobalHydra.instance().config_loader()
+    return bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
+
+
+def _overridden(places: list[Place], override: Override) -> list[Place]:
+    """Returns the places that remain once an override applies, and those that it adds."""
+    path: KeyPath = tuple(override.key_or_group.split("."))
+    origin = Origin(override=override.input_line)
+    if override.is_delete():
+        places = [place for place in places if place[0][: len(path)] != path]
+    added = [(below, origin) for below in _keys(override.value(), path)]
+    return [*places, (path, origin), *added]
 
 
 def _keys(value: object, path: KeyPath) -> Iterator[KeyPath]:
-    """Yields the key path of each key of a mapping that an override sets: the config may have others beside them."""
+    """Yields the key path of each key in a mapping that an override merges into the config."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield (*path, str(key))
-            yield from _keys(item, (*path, str(key)))
+            below = (*path, str(key))
+            yield below
+            yield from _keys(item, below)
 
 
-def lines(file: Path, package: str) -> Iterator[tuple[KeyPath, Origin]]:
-    """Yields each key path that a config file has something at, and the line."""
+def lines(file: Path, package: str) -> Iterator[Place]:
+    """Yields each key path that a config file sets, with its line.
+
+    Args:
+        file: The config file.
+        package: The key that its contents belong under; empty for the top level.
+    """
     prefix: KeyPath = tuple(package.split(".")) if package else ()
     shown = search_path.shown(file)
     if prefix:
         yield prefix, Origin(shown, 1)
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    if (
-        isinstance(root, yaml.ScalarNode) and root.value
-    ):  # to OmegaConf, a key without a value
-        yield (*prefix, root.value), Origin(shown, root.start_mark.line + 1)
+    if isinstance(root, yaml.ScalarNode):
+        # OmegaConf reads a scalar document as a key without a value.
+        if root.value:
+            yield (*prefix, root.value), Origin(shown, root.start_mark.line + 1)
     elif root is not None:
         yield from _node_lines(root, prefix, shown)
 
 
-def _node_lines(
-    node: yaml.Node, path: KeyPath, file: str
-) -> Iterator[tuple[KeyPath, Origin]]:
+def _node_lines(node: yaml.Node, path: KeyPath, file: str) -> Iterator[Place]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield (*path, str(key.value)), Origin(file, key.start_mark.line + 1)
-            yield from _node_lines(value, (*path, str(key.value)), file)
+            below = (*path, str(key.value))
+            yield below, Origin(file, key.start_mark.line + 1)
+            yield from _node_lines(value, below, file)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield (*path, index), Origin(file, value.start_mark.line + 1)

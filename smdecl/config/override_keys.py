@@ -1,4 +1,4 @@
-"""Words what is wrong with an override of keys that a config does not have."""
+"""Explains what is wrong with an override of keys that a config does not have."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 
 def is_unknown(config: DictConfig, path: KeyPath) -> bool:
-    """Tells whether a config has nothing at a key path."""
-    node: Any = config
+    """Returns whether a config has nothing at a key path."""
+    node: object = config
     for part in path:
         if not isinstance(node, DictConfig) or part not in node:
             return True
@@ -25,135 +25,183 @@ def is_unknown(config: DictConfig, path: KeyPath) -> bool:
 
 
 def unknown(config: DictConfig, path: KeyPath, override: Override) -> str:
-    """Words an override of a key that is unknown: which keys are taken there, and how one is added."""
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    values.pop("hydra", None)
-    node, depth = values, 0
-    while isinstance(node, dict) and path[depth] in node:
-        node, depth = node[path[depth]], depth + 1
+    """Returns the message about an override of an unknown key: the known keys, or how to add it."""
+    values = _plain_values(config)
+    parent, node = _deepest(values, path)
     if not isinstance(node, (dict, type(None))):
-        return f"{dotted(path[:depth])} holds no keys"
+        return _without_keys(parent)
+    present = sorted(node or {})
     refusal = schema.refusal(values, path)
     if refusal is None:
-        key, fixed = path[depth], schema.refusal(values, (*path[:depth], ""))
-        way = f"{dotted(path)}=..."
-        if fixed is not None and not override.is_delete():
-            chosen = _options_of(path[:depth]) if node is None else ""
-            return f"{key!r} is not there yet; to add it, write '+{way}'{chosen}"
-        known = sorted(node or {}) if fixed is None else fixed[1]
-    elif (joined := _joined(values, path, depth, override)) is not None:
-        key, way = joined
-        known = sorted(node or {})
-    else:
-        depth, known = refusal
-        if not known:
-            return f"{dotted(path[:depth])} holds no keys"
-        key, way = path[depth], None
-    if depth == 0:
+        return _accepted(values, path, parent, node, override)
+    joined = _joined(values, path, len(parent), override)
+    if joined is not None:
+        key, written = joined
+        return _unknown_key(parent, key, present) + _to_add(written, override)
+    depth, known = refusal
+    if not known:
+        return _without_keys(path[:depth])
+    return _unknown_key(path[:depth], path[depth], known)
+
+
+def _plain_values(config: DictConfig) -> dict[str, Any]:
+    """Returns the values of a config without Hydra's settings; interpolations stay unresolved."""
+    values: Any = OmegaConf.to_container(config, resolve=False)
+    values.pop("hydra", None)
+    found: dict[str, Any] = values
+    return found
+
+
+def _deepest(values: Mapping[str, Any], path: KeyPath) -> tuple[KeyPath, object]:
+    """Returns the longest part of a key path that exists, and the value there."""
+    node: object = values
+    depth = 0
+    while isinstance(node, dict) and path[depth] in node:
+        node = node[path[depth]]
+        depth += 1
+    return path[:depth], node
+
+
+def _accepted(
+    values: Mapping[str, Any],
+    path: KeyPath,
+    parent: KeyPath,
+    node: object,
+    override: Override,
+) -> str:
+    """Returns the message about a key that the schema accepts but the config does not have.
+
+    Args:
+        values: The config.
+        path: The key path.
+        parent: The part of it that exists.
+        node: The value there, a mapping or None.
+        override: Of the key.
+    """
+    key = path[len(parent)]
+    written = f"{dotted(path)}=..."
+    # Where any other key is refused too, the keys are fixed, and the schema knows them.
+    fixed = schema.refusal(values, (*parent, ""))
+    if fixed is None:
+        present = sorted(node) if isinstance(node, dict) else []
+        return _unknown_key(parent, key, present) + _to_add(written, override)
+    if override.is_delete():
+        return _unknown_key(parent, key, fixed[1])
+    options = _options_of(parent) if node is None else ""
+    return f"key {key!r} is not set; to add it, write '+{written}'{options}"
+
+
+def _unknown_key(parent: KeyPath, key: str | int, known: list[str]) -> str:
+    place = f" in {dotted(parent)}" if parent else ""
+    if not parent:
         known = sorted({*known, *search_path.groups()})
-    place = f"of {dotted(path[:depth])}" if depth else "of the config"
-    takes = (
-        f"; takes {', '.join(known)}{nearest(key, known)}"
-        if known
-        else ", which is empty"
-    )
-    add = f" (to add it, write '+{way}')" if way and not override.is_delete() else ""
-    return f"{key!r} is no key {place}{takes}{add}"
+    if not known:
+        return f"unknown key {key!r}{place}, which is empty"
+    expected = f"expected one of {', '.join(known)}{nearest(key, known)}"
+    return f"unknown key {key!r}{place}; {expected}"
+
+
+def _to_add(written: str, override: Override) -> str:
+    return "" if override.is_delete() else f"; to add it, write '+{written}'"
+
+
+def _without_keys(path: KeyPath) -> str:
+    return f"{dotted(path)} cannot have keys"
 
 
 def _joined(
-    values: Any, path: KeyPath, depth: int, override: Override
+    values: Mapping[str, Any], path: KeyPath, depth: int, override: Override
 ) -> tuple[str, str] | None:
-    """Returns the key with dots in it that an override must have meant, and how it is written."""
+    """Returns the key with dots that an override probably meant, and how to write it."""
     parts = [str(part) for part in path[depth:]]
     for size in range(2, len(parts) + 1):
         key, below = ".".join(parts[:size]), parts[size:]
-        if (
-            schema.refusal(values, (*path[:depth], key, *below), override.value())
-            is None
-        ):
-            way = "..."
+        meant = (*path[:depth], key, *below)
+        if schema.refusal(values, meant, override.value()) is None:
+            written = "..."
             for part in reversed([key, *below]):
-                way = f"{{{part}: {way}}}"
-            return key, f"{dotted(path[:depth])}={way}"
+                written = f"{{{part}: {written}}}"
+            return key, f"{dotted(path[:depth])}={written}"
     return None
 
 
 def _options_of(path: KeyPath) -> str:
     options = search_path.group_options("/".join(str(part) for part in path))
-    return (
-        f", or choose one of {', '.join(f'{dotted(path)}={option}' for option in options)}"
-        if options
-        else ""
-    )
+    if not options:
+        return ""
+    choices = ", ".join(f"{dotted(path)}={option}" for option in options)
+    return f", or choose one of {choices}"
 
 
 def merged(
     config: DictConfig | None, path: KeyPath, override: Override, key: str
 ) -> Problem:
-    """Words an override that sets a mapping where the config has one without some of its keys.
+    """Returns the problem with a mapping whose keys the config does not all have.
 
-    Hydra merges the two. `+` adds keys; it does not help where a mapping is meant to replace the other.
+    Hydra merges the mapping into the existing one. `+` adds keys, but cannot replace the mapping.
 
     Args:
-        config: The composed config, without the override; None if it cannot be composed.
-        path: Of the mapping.
-        override: That has the key.
-        key: That the config does not have there.
+        config: The composed config without the override; None if it cannot be composed.
+        path: The key path of the mapping.
+        override: Sets the mapping.
+        key: A key of the mapping that the config does not have there.
     """
-    origin, line = Origin(override=override.input_line), str(override.input_line)
-    added = repr(f"+{line}")
+    origin = Origin(override=override.input_line)
+    added = repr(f"+{override.input_line}")
+    to_add = f"key {key!r} is not set; to add it, write {added}"
     value = override.value()
     if config is None or not isinstance(value, dict):
-        return Problem(
-            path, f"{key!r} is not there yet; to add it, write {added}", origin
-        )
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    values.pop("hydra", None)
-    present = _at(values, path)
+        return Problem(path, to_add, origin)
+    values = _plain_values(config)
+    present = _mapping_at(values, path)
     faults = _faults(values, path, _merge(present, value))
     can_replace = bool(present) and not _faults(values, path, value)
     if faults and not can_replace:
         return Problem(faults[0].path, faults[0].message, origin)
-    name = (
-        " name=..." if path == ("model",) else ""
-    )  # by default the name of an option, which is none then
-    replaced = f"{'~' + dotted(path)!r} {added}{name}"
-    is_other = value.get("_target_") not in (None, present.get("_target_"))
-    if faults or (is_other and can_replace):
-        message = f"{key!r} is not there, and a mapping adds to what is there; to replace that, write {replaced}"
+    replaced = _replacing(path, added)
+    is_other_target = value.get("_target_") not in (None, present.get("_target_"))
+    if faults or (is_other_target and can_replace):
+        message = (
+            f"key {key!r} is not set, and Hydra merges the mapping into the existing one;"
+            f" to replace that, write {replaced}"
+        )
     elif can_replace:
-        message = f"{key!r} is not there yet; to add it, write {added}; to replace what is there, {replaced}"
+        message = f"{to_add}; to replace the existing mapping, write {replaced}"
     else:
-        message = f"{key!r} is not there yet; to add it, write {added}"
+        message = to_add
     return Problem(path, message, origin)
 
 
-def _at(values: Any, path: KeyPath) -> dict[str, Any]:
+def _replacing(path: KeyPath, added: str) -> str:
+    """Returns the overrides that replace a mapping."""
+    # The default name is that of the chosen option, and no option is chosen then.
+    name = " name=..." if path == ("model",) else ""
+    return f"{'~' + dotted(path)!r} {added}{name}"
+
+
+def _mapping_at(values: object, path: KeyPath) -> dict[str, Any]:
     for part in path:
         values = values.get(part) if isinstance(values, dict) else None
-    found: dict[str, Any] = values if isinstance(values, dict) else {}
-    return found
+    return values if isinstance(values, dict) else {}
 
 
 def _merge(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(present)
     for key, value in given.items():
         before = result.get(key)
-        is_merged = isinstance(before, dict) and isinstance(value, dict)
-        result[key] = _merge(dict(before or {}), value) if is_merged else value
+        if isinstance(before, dict) and isinstance(value, dict):
+            result[key] = _merge(before, value)
+        else:
+            result[key] = value
     return result
 
 
 def _faults(values: Mapping[str, Any], path: KeyPath, value: object) -> list[Problem]:
-    """Returns what the schema refuses of a value at a key path."""
-    trial: Any = copy.deepcopy(dict(values))
+    """Returns what breaks the schema at or below a key path once it has a value."""
+    trial = copy.deepcopy(dict(values))
     node = trial
     for part in path[:-1]:
-        node = node[part]
-    node[path[-1]] = value
-    return [
-        problem
-        for problem in schema.problems("config", trial)
-        if problem.path[: len(path)] == path
-    ]
+        node = node[str(part)]
+    node[str(path[-1])] = value
+    problems = schema.problems("config", trial)
+    return [problem for problem in problems if problem.path[: len(path)] == path]

@@ -1,4 +1,4 @@
-"""The project that smdecl is run from, and what it declares in `[tool.smdecl]` of its pyproject.toml."""
+"""The project that smdecl runs in, and the settings in `[tool.smdecl]` of its pyproject.toml."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _MOST_BYTES = 1 << 20  # of a pyproject.toml
 
 @dataclass(frozen=True)
 class Project:
-    """The project that smdecl is run from.
+    """The project that smdecl runs in.
 
     Attributes:
-        root: The nearest directory upwards that has a pyproject.toml, or the directory itself.
-        trusted: Packages outside it that a config may name.
+        root: The nearest directory upwards with a pyproject.toml, or the current directory.
+        trusted: Packages outside the project that a config may name.
         environment: Environment variables that a config may read.
-        custom_ops: Packages, and library files relative to `root`, that register ops for whoever loads a release.
+        custom_ops: Packages, and library files relative to `root`, that register the ops a release
+            needs.
         confine: Whether the kernel confines the project's own code while it builds a model.
-        reads: Files and directories outside of `root` that this code may read then.
-        writes: Directories outside of `root` that a config may name files in, to be written.
-        is_project: Whether code and files below `root` are the project's. They are not where `root` is `/` or a home
-            directory without a pyproject.toml, for anything may lie there.
+        reads: Files and directories outside `root` that this code may read then.
+        writes: Directories outside `root` in which a config may name files to write.
+        is_project: Whether code and files below `root` are the project's. They are not if `root` is
+            `/` or a home directory without a pyproject.toml, which may contain anything.
     """
 
     root: Path
@@ -47,11 +48,10 @@ class Project:
     is_project: bool = True
 
     def owns(self, place: Path) -> bool:
-        """Tells whether a place lies in the project, all links followed."""
+        """Returns whether a path is inside the project once all links are followed."""
         # Not by Path.resolve, which raises at a loop of links.
-        return self.is_project and Path(os.path.realpath(place)).is_relative_to(
-            self.root
-        )
+        real = Path(os.path.realpath(place))
+        return self.is_project and real.is_relative_to(self.root)
 
     @property
     def file(self) -> Path:
@@ -60,100 +60,146 @@ class Project:
 
 
 def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
-    """Returns the project of `directory`, its `[tool.smdecl]` read and `trust` added.
+    """Returns the project of `directory`, with the settings of its pyproject.toml.
+
+    Args:
+        directory: Where smdecl runs.
+        trust: Further packages to trust.
 
     Raises:
-        UsageError: Where its pyproject.toml cannot be read, or what is trusted is no name of a package.
+        UsageError: If the pyproject.toml cannot be read or has invalid settings, or if a name in
+            `trust` is not a package name.
     """
     for name in trust:
         if not name.isidentifier():
-            raise UsageError(
-                f"--trust: got {name!r}; takes the name of a top-level package"
-            )
+            expected = "expected the name of a top-level package"
+            raise UsageError(f"--trust: {expected}, got {name!r}")
     root = project_root(directory)
-    declared = _declared(root / "pyproject.toml")
+    pyproject = root / "pyproject.toml"
+    settings = _settings(pyproject)
     return Project(
         root,
-        trusted=frozenset([*declared["trust"], *trust]),
-        environment=frozenset(declared["environment"]),
-        custom_ops=tuple(dict.fromkeys(declared["custom_ops"])),
-        confine=declared["confine"],
-        reads=tuple(root / Path(place).expanduser() for place in declared["reads"]),
-        writes=tuple(root / Path(place).expanduser() for place in declared["writes"]),
-        is_project=(root / "pyproject.toml").is_file() or not _belongs_to_all(root),
+        trusted=frozenset([*settings["trust"], *trust]),
+        environment=frozenset(settings["environment"]),
+        custom_ops=tuple(dict.fromkeys(settings["custom_ops"])),
+        confine=settings["confine"],
+        reads=_paths(root, settings["reads"]),
+        writes=_paths(root, settings["writes"]),
+        is_project=pyproject.is_file() or not _is_shared(root),
     )
 
 
-def _belongs_to_all(root: Path) -> bool:
-    return root in (Path("/"), Path(os.path.expanduser("~")).resolve())  # noqa: PTH111 - it may be unknown
+def _paths(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(root / Path(name).expanduser() for name in names)
+
+
+def _is_shared(root: Path) -> bool:
+    """Returns whether a directory is `/` or the home directory, which may contain anything."""
+    # Not by Path.home, which raises if the home directory is unknown.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
+    return root in (Path("/"), home.resolve())
 
 
 def project_root(directory: Path) -> Path:
-    """Returns the nearest directory upwards that has a pyproject.toml, or the directory itself."""
+    """Returns the nearest directory upwards with a pyproject.toml, or the directory itself."""
     here = directory.resolve()
-    return next(
-        (path for path in (here, *here.parents) if (path / "pyproject.toml").is_file()),
-        here,
-    )
+    for path in (here, *here.parents):
+        if (path / "pyproject.toml").is_file():
+            return path
+    return here
 
 
 def make_importable() -> None:
-    """Puts the current directory last on the path of this process, after all that is installed."""
+    """Adds the current directory to the import path, after everything that is installed."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
 
 
 def is_library(name: str) -> bool:
-    """Tells whether an entry of custom_ops is a library file, and not a package."""
+    """Returns whether an entry of custom_ops is a library file rather than a package."""
     return "/" in name or _LIBRARY.search(name) is not None
 
 
 def _is_custom_op(name: str) -> bool:
     if is_library(name):
-        return not name.startswith(("/", "~"))  # a release holds no path of one machine
+        # A release must not depend on the paths of one machine.
+        return not name.startswith(("/", "~"))
     return all(part.isidentifier() for part in name.split("."))
 
 
 _LIBRARY = re.compile(r"\.so(\.\d+)*$")
 
 
-def _lists(fits: Callable[[str], bool]) -> Callable[[Any], bool]:
-    """Returns the test of a setting that is a list of strings, each of which fits."""
-    return lambda value: (
-        isinstance(value, list)
-        and all(isinstance(item, str) and fits(item) for item in value)
-    )
-
-
 @dataclass(frozen=True)
 class _Setting:
-    fits: Callable[[Any], bool]
-    takes: str
-    default: Any
+    """A key of `[tool.smdecl]`.
+
+    Attributes:
+        fits: Returns whether a value is valid.
+        expected: The valid values in words.
+        default: The value of an absent key.
+    """
+
+    fits: Callable[[object], bool]
+    expected: str
+    default: object = ()
+
+
+def _list_of(fits: Callable[[str], bool]) -> Callable[[object], bool]:
+    """Returns a check of a list of strings, each of which must fit."""
+
+    def is_valid(value: object) -> bool:
+        if not isinstance(value, list):
+            return False
+        return all(isinstance(item, str) and fits(item) for item in value)
+
+    return is_valid
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 _SETTINGS = {
-    "trust": _Setting(
-        _lists(str.isidentifier), "a list of top-level package names", ()
-    ),
+    "trust": _Setting(_list_of(str.isidentifier), "a list of top-level package names"),
     "environment": _Setting(
-        _lists(str.isidentifier), "a list of names of environment variables", ()
+        _list_of(str.isidentifier), "a list of names of environment variables"
     ),
     "custom_ops": _Setting(
-        _lists(_is_custom_op),
+        _list_of(_is_custom_op),
         "a list of packages and library files in the project, such as ops/libmine.so",
-        (),
     ),
-    "confine": _Setting(lambda value: isinstance(value, bool), "true or false", False),
-    "reads": _Setting(_lists(bool), "a list of files and directories", ()),
-    "writes": _Setting(_lists(bool), "a list of directories", ()),
+    "confine": _Setting(_is_bool, "true or false", default=False),
+    "reads": _Setting(_list_of(bool), "a list of files and directories"),
+    "writes": _Setting(_list_of(bool), "a list of directories"),
 }
 
 
-def _declared(pyproject: Path) -> dict[str, Any]:
-    if not pyproject.is_file():
-        return {key: setting.default for key, setting in _SETTINGS.items()}
+def _settings(pyproject: Path) -> dict[str, Any]:
+    """Returns every setting of a pyproject.toml, with the defaults of absent ones."""
+    declared = _declared(pyproject) if pyproject.is_file() else {}
+    keys = ", ".join(_SETTINGS)
+    place = f"{pyproject}: tool.smdecl"
+    if not isinstance(declared, dict):
+        raise UsageError(
+            f"{place}: expected a table with the keys {keys}, got {declared!r}"
+        )
+    for key in declared:
+        if key not in _SETTINGS:
+            expected = f"expected one of {keys}{nearest(key, _SETTINGS)}"
+            raise UsageError(f"{place}: unknown key {key!r}; {expected}")
+    for key, setting in _SETTINGS.items():
+        if key in declared and not setting.fits(declared[key]):
+            message = f"expected {setting.expected}, got {declared[key]!r}"
+            raise UsageError(f"{place}.{key}: {message}")
+    return {
+        key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()
+    }
+
+
+def _declared(pyproject: Path) -> object:
+    """Returns the table `tool.smdecl` of a pyproject.toml."""
     try:
         text = files.read_regular(pyproject, _MOST_BYTES).decode()
         tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
@@ -163,23 +209,5 @@ def _declared(pyproject: Path) -> dict[str, Any]:
         OSError,
         RecursionError,
     ) as error:
-        raise UsageError(f"{pyproject}: cannot be read: {error}") from error
-    declared = tool.get("smdecl", {}) if isinstance(tool, dict) else {}
-    keys = ", ".join(_SETTINGS)
-    if not isinstance(declared, dict):
-        raise UsageError(
-            f"{pyproject}: tool.smdecl: got {declared!r}; takes a table with the keys {keys}"
-        )
-    for key in declared:
-        if key not in _SETTINGS:
-            raise UsageError(
-                f"{pyproject}: tool.smdecl.{key}: is no key; takes {keys}{nearest(key, _SETTINGS)}"
-            )
-    for key, setting in _SETTINGS.items():
-        if key in declared and not setting.fits(declared[key]):
-            raise UsageError(
-                f"{pyproject}: tool.smdecl.{key}: got {declared[key]!r}; takes {setting.takes}"
-            )
-    return {
-        key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()
-    }
+        raise UsageError(f"cannot read {pyproject}: {error}") from error
+    return tool.get("smdecl", {}) if isinstance(tool, dict) else {}

@@ -1,8 +1,13 @@
-"""Makes plain values of a composed config, and a second form of them that may be written down."""
+"""Resolves a composed config to plain values, and to a second form that may be recorded.
+
+The recorded form keeps interpolations that read the environment, so that it holds no secret.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,16 +21,20 @@ from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import KeyPath, Problem, dotted
 
 _NOT_GIVEN = object()
-_read: ContextVar[dict[str, str] | None] = ContextVar("_read", default=None)
+_MISSING = "???"
+_variables_read: ContextVar[dict[str, str] | None] = ContextVar(
+    "_variables_read", default=None
+)
 
 
-def oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
-    """Does as OmegaConf's own `oc.env`, and notes what was read: the text of a config need not show it.
+def oc_env(name: str, default: object = _NOT_GIVEN) -> str | None:
+    """Does what OmegaConf's `oc.env` does, and notes each variable that it reads.
 
-    Anywhere but in a config's own values, in defaults lists and Hydra's settings and what Hydra shows, nothing is read,
-    for nobody has looked whether the project declares it: the interpolation stands for itself.
+    It reads variables only while a config's own values are resolved. Nothing has checked whether
+    the project declares those of defaults lists, of Hydra's settings and of what Hydra shows, so
+    there the interpolation resolves to itself.
     """
-    read = _read.get()
+    read = _variables_read.get()
     if read is None:
         return f"${{oc.env:{name}}}"
     read[name] = os.environ.get(name, "")
@@ -37,45 +46,64 @@ def oc_env(name: str, default: Any = _NOT_GIVEN) -> Any:
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A value, and the same with what was read from the environment left unresolved."""
-
-    value: Any
-    recorded: Any
-
-
-@dataclass(frozen=True)
 class Environment:
     """What a config read from the environment.
 
     Attributes:
-        reads: Key path and name of a variable, for each time that one was read.
-        values: Name to value.
+        reads: The key path and the variable of each read.
+        values: Variable to value.
     """
 
     reads: list[tuple[KeyPath, str]] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(
-    config: DictConfig,
-) -> tuple[dict[str, Any], dict[str, Any], Environment, list[Problem]]:
-    """Returns the values of all keys but Hydra's own, the same as they may be written down, and every problem.
+@dataclass(frozen=True)
+class Resolution:
+    """A resolved config.
 
-    Runs in a scope of `hydra_scope`, where `oc.env` is `oc_env`.
-
-    OmegaConf itself would raise at the first interpolation that leads nowhere.
+    Attributes:
+        values: Plain dicts, lists and scalars by the keys of the config, without Hydra's own.
+        recorded: The same with reads of the environment left unresolved.
+        environment: What was read from it.
+        problems: Everything that could not be resolved; its value is None.
     """
-    raw: Any = OmegaConf.to_container(config, resolve=False)
-    pairs: dict[str, Resolved] = {}
+
+    values: dict[str, Any]
+    recorded: dict[str, Any]
+    environment: Environment
+    problems: list[Problem]
+
+
+def resolve(config: DictConfig) -> Resolution:
+    """Resolves all keys of a config but Hydra's own.
+
+    OmegaConf itself would raise at the first broken interpolation. Runs in a scope of
+    `hydra_scope`, where `oc.env` is `oc_env`.
+    """
+    unresolved: Any = OmegaConf.to_container(config, resolve=False)
+    values: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
     with bounded_interpolations.shared_budget() as budget:
         resolver = _Resolver([], Environment(), budget)
         for key in config:
             if key != "hydra" and not budget.excess:
-                pairs[str(key)] = resolver.resolve(config, key, raw[key], (str(key),))
-    values = {key: pair.value for key, pair in pairs.items()}
-    recorded = {key: pair.recorded for key, pair in pairs.items()}
-    return values, recorded, resolver.environment, resolver.problems
+                name = str(key)
+                item = resolver.resolve(config, key, unresolved[key], (name,))
+                values[name] = item.value
+                recorded[name] = item.recorded
+    return Resolution(values, recorded, resolver.environment, resolver.problems)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """A value, and its form that may be recorded."""
+
+    value: object
+    recorded: object
+
+
+_UNRESOLVED = _Resolved(None, None)
 
 
 @dataclass(frozen=True)
@@ -85,77 +113,87 @@ class _Resolver:
     budget: Budget
 
     def resolve(
-        self, node: DictConfig | ListConfig, key: Any, raw: Any, path: KeyPath
-    ) -> Resolved:
-        if (
-            self.budget.excess
-        ):  # it is reported, and whatever follows would exceed it too
-            return Resolved(None, None)
+        self,
+        node: DictConfig | ListConfig,
+        key: Any,
+        unresolved: Any,
+        path: KeyPath,
+    ) -> _Resolved:
+        """Resolves one value.
+
+        Args:
+            node: Contains the value.
+            key: Its key or index in `node`.
+            unresolved: The same value, unresolved.
+            path: Its key path.
+        """
+        if self.budget.excess:
+            # It has been reported, and everything that follows would exceed it too.
+            return _UNRESOLVED
         if len(path) > bounded_yaml.DEEPEST:
-            self.problems.append(
-                Problem(
-                    path[:3],
-                    f"nested more than {bounded_yaml.DEEPEST} deep; expected less",
-                )
-            )
-            return Resolved(None, None)
-        if raw == "???":
-            self.problems.append(
-                Problem(path, f"must be given: write {dotted(path)}=...")
-            )
-            return Resolved(None, None)
-        read: dict[str, str] = {}
-        token = _read.set(read)
+            return self._failed(path[:3], bounded_yaml.TOO_DEEP)
+        if unresolved == _MISSING:
+            return self._failed(path, f"missing value; write {dotted(path)}=...")
         try:
-            with interrupts_first():
+            with self._noting_reads(path) as read, interrupts_first():
                 value = node[key]
         except OmegaConfBaseException as error:
             message = self.budget.excess or interpolation_error(error)
-            self.problems.append(Problem(path, message))
-            return Resolved(None, None)
+            return self._failed(path, message)
+        if not isinstance(value, (DictConfig, ListConfig)):
+            return _Resolved(value, unresolved if read else value)
+        if isinstance(unresolved, str):
+            # An interpolation resolved to this collection.
+            items = self._resolve_items(value, OmegaConf.to_container(value), path)
+        else:
+            items = self._resolve_items(value, unresolved, path)
+        return _Resolved(items.value, unresolved) if read else items
+
+    def _failed(self, path: KeyPath, message: str) -> _Resolved:
+        self.problems.append(Problem(path, message))
+        return _UNRESOLVED
+
+    @contextmanager
+    def _noting_reads(self, path: KeyPath) -> Iterator[dict[str, str]]:
+        """Notes the variables that are read meanwhile, as reads of a key path."""
+        read: dict[str, str] = {}
+        token = _variables_read.set(read)
+        try:
+            yield read
         finally:
-            _read.reset(token)
+            _variables_read.reset(token)
             self.environment.values.update(read)
             self.environment.reads.extend((path, name) for name in read)
-        if isinstance(value, (DictConfig, ListConfig)):
-            # Where an interpolation led here, what stands here is the text of the interpolation.
-            items = self._resolve_items(
-                value,
-                OmegaConf.to_container(value) if isinstance(raw, str) else raw,
-                path,
-            )
-            return Resolved(items.value, raw) if read else items
-        return Resolved(value, raw if read else value)
 
     def _resolve_items(
-        self, node: DictConfig | ListConfig, raw: Any, path: KeyPath
-    ) -> Resolved:
+        self, node: DictConfig | ListConfig, unresolved: Any, path: KeyPath
+    ) -> _Resolved:
         if isinstance(node, ListConfig):
             items = [
-                self.resolve(node, index, raw[index], (*path, index))
+                self.resolve(node, index, unresolved[index], (*path, index))
                 for index in range(len(node))
             ]
-            return Resolved(
+            return _Resolved(
                 [item.value for item in items], [item.recorded for item in items]
             )
-        # A key is left what it is: the check refuses one that is no text.
+        # Keys keep their types: the check refuses those that are not text.
         pairs = {
-            key: self.resolve(node, key, raw[key], (*path, str(key))) for key in node
+            key: self.resolve(node, key, unresolved[key], (*path, str(key)))
+            for key in node
         }
-        return Resolved(
+        return _Resolved(
             {key: pair.value for key, pair in pairs.items()},
             {key: pair.recorded for key, pair in pairs.items()},
         )
 
 
 def interpolation_error(error: OmegaConfBaseException) -> str:
-    """Returns why OmegaConf could not resolve a value, without what it says of its own types."""
+    """Returns why OmegaConf could not resolve a value, without the details of its types."""
     text = str(error).splitlines()[0]
-    text = text.removeprefix("KeyError raised while resolving interpolation: ").strip(
-        '"'
-    )
-    name = f"oc.{text.rpartition(' ')[2]}"
-    meant = text.startswith(
-        "Unsupported interpolation type"
-    ) and OmegaConf.has_resolver(name)
-    return f"{text} (did you mean {name!r}?)" if meant else text
+    text = text.removeprefix("KeyError raised while resolving interpolation: ")
+    text = text.strip('"')
+    if text.startswith("Unsupported interpolation type"):
+        name = f"oc.{text.rpartition(' ')[2]}"
+        if OmegaConf.has_resolver(name):
+            return f"{text} (did you mean {name!r}?)"
+    return text

@@ -1,4 +1,4 @@
-"""Where Hydra looks for config files: the user's directories first, then the built-in one."""
+"""Defines where Hydra looks for config files: the user's directories, then the built-in one."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def use(directories: Sequence[str | Path]) -> None:
     """Makes every following composition of this thread search `directories` first.
 
     Raises:
-        UsageError: Where one is no directory.
+        UsageError: If one of them is not a directory.
     """
-    resolved = tuple(
-        Path(os.path.realpath(directory)) for directory in directories
-    )  # a loop of links is no bug
+    # Not by pathlib, which raises at a loop of links and at a name that is too long.
+    resolved = tuple(Path(os.path.realpath(directory)) for directory in directories)
     for directory in resolved:
-        if not os.path.isdir(directory):  # noqa: PTH112 - a name may be longer than a directory can have
-            raise UsageError(f"--config-dir: no directory {str(directory)!r}")
+        if not os.path.isdir(directory):  # noqa: PTH112
+            raise UsageError(f"--config-dir: no such directory: {str(directory)!r}")
     user_directories.set(resolved)
 
 
 @contextmanager
 def session() -> Iterator[None]:
-    """Initialises Hydra on these directories, in a scope of smdecl's own."""
+    """Initializes Hydra on these directories, in a scope of `hydra_scope`."""
     with scope():
-        hydra, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+        outer_hydra = GlobalHydra.instance().hydra
+        outer_job = HydraConfig.instance().cfg
         GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(
@@ -45,50 +45,47 @@ def session() -> Iterator[None]:
             ):
                 yield
         finally:
-            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, job
+            GlobalHydra.instance().hydra = outer_hydra
+            HydraConfig.instance().cfg = outer_job
 
 
 def find(config_path: str | None) -> Path | None:
-    """Returns the file of a config such as `model/adder`, the first on the search path; within a session."""
-    return next(
-        (
-            file
-            for file in (path / f"{config_path}.yaml" for path in directories())
-            if file.is_file()
-        ),
-        None,
-    )
+    """Returns the first file on the search path of a config such as `model/adder`.
+
+    Only within a session.
+    """
+    for directory in directories():
+        file = directory / f"{config_path}.yaml"
+        if file.is_file():
+            return file
+    return None
 
 
 def directories() -> list[Path]:
-    """Returns the directories of the search path in their order; within a session."""
+    """Returns the directories of the search path in order; only within a session."""
     sources = GlobalHydra.instance().config_loader().get_sources()
     return [Path(source.path) for source in sources if source.scheme() == "file"]
 
 
 def shown(file: Path) -> str:
-    """Returns a path as a person would write it from the current directory; what comes with smdecl is called so."""
+    """Returns a path relative to the current directory if possible; built-in configs are marked."""
+    here = Path.cwd()
     conf = resources.conf_dir()
-    if (
-        file.is_relative_to(conf) and conf.parent != Path.cwd()
-    ):  # there is nothing to edit in an installed package
+    # In a checkout of smdecl itself, a person may edit the built-in configs.
+    if file.is_relative_to(conf) and conf.parent != here:
         return f"built-in conf/{file.relative_to(conf)}"
-    return (
-        str(file.relative_to(Path.cwd()))
-        if file.is_relative_to(Path.cwd())
-        else str(file)
-    )
+    if file.is_relative_to(here):
+        return str(file.relative_to(here))
+    return str(file)
 
 
 def groups() -> list[str]:
-    """Returns the groups of options that the search path has; within a session."""
-    return sorted({*GlobalHydra.instance().config_loader().list_groups("")} - {"hydra"})
+    """Returns the config groups on the search path, sorted; only within a session."""
+    loader = GlobalHydra.instance().config_loader()
+    return sorted(set(loader.list_groups("")) - {"hydra"})
 
 
 def group_options(group: str) -> list[str]:
-    """Returns the options of a group; within a session."""
-    return list(
-        GlobalHydra.instance()
-        .config_loader()
-        .get_group_options(group, ObjectType.CONFIG)
-    )
+    """Returns the options of a config group; only within a session."""
+    loader = GlobalHydra.instance().config_loader()
+    return list(loader.get_group_options(group, ObjectType.CONFIG))

@@ -1,4 +1,4 @@
-"""The export config as records, made of the plain mapping that passed the checks."""
+"""Defines the records of an export config, and what is derived from its specs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ class Spec:
     """One `tf.TensorSpec`, `tf.RaggedTensorSpec` or `tf.SparseTensorSpec` of a signature.
 
     Attributes:
-        shape: Sizes, None (unknown) and names (unknown, and the same wherever the name recurs); None is unknown rank.
+        shape: Sizes, None for unknown sizes, and names for unknown sizes that must agree; None if
+            the rank is unknown.
         dtype: The canonical name of the dtype, such as `float32`.
-        name: The name that a client sends or gets; None is the argument's, or the one that the method gives an output.
-        kind: Dense, or one of the composite kinds.
-        ragged_rank: The number of ragged dimensions, for the kind ragged.
-        row_splits_dtype: The dtype of the row splits, for the kind ragged.
+        name: The name that a client sends or receives; None uses the argument's name, or the name
+            that the method gives the output.
+        kind: Dense, or a composite kind.
+        ragged_rank: The number of ragged dimensions of a ragged tensor.
+        row_splits_dtype: The dtype of the row splits of a ragged tensor.
     """
 
     shape: tuple[Dim, ...] | None
@@ -38,11 +40,12 @@ class Spec:
 
 @dataclass(frozen=True)
 class Value:
-    """A Python value bound to an argument; it makes no input."""
+    """A Python value bound to an argument, which is not an input of the signature."""
 
-    value: Any
+    value: object
 
 
+# What one argument takes.
 Nest = Spec | Value | tuple["Nest", ...] | dict[str, "Nest"]
 
 
@@ -51,10 +54,10 @@ class Signature:
     """What one signature key exports.
 
     Attributes:
-        method: Dotted path on the object.
-        inputs: Argument to (nest of) specs; None takes the function's own input_signature.
-        outputs: The declared contract, output name to spec; None declares nothing.
-        method_name: The API of TensorFlow Serving that the signature is for.
+        method: The dotted path of the method on the object.
+        inputs: Argument to specs; None uses the function's own input_signature.
+        outputs: Output name to the declared spec; None declares nothing.
+        method_name: The API of TensorFlow Serving that the signature implements.
     """
 
     method: str
@@ -65,13 +68,13 @@ class Signature:
 
 @dataclass(frozen=True)
 class Weights:
-    """What to restore into the built object.
+    """The weights to restore into the built object.
 
     Attributes:
-        format: What the path leads to, the name of a row of `weights_formats.FORMATS`.
+        format: The name of a row of `weights_formats.FORMATS`.
         path: The file, the directory, or the prefix of a checkpoint.
-        expect: Whether everything needs a value.
-        root: The name that a checkpoint holds the object under; None finds it.
+        expect: Whether every variable needs a value.
+        root: The name of the object in the checkpoint; None searches for it.
     """
 
     format: str
@@ -82,7 +85,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Devices:
-    """Where the object is built and traced, in TensorFlow's device strings; None leaves it to TensorFlow."""
+    """The devices of an export, as TensorFlow's device strings; None leaves the choice to TensorFlow.
+
+    Attributes:
+        build: Where the object is built.
+        trace: Where its functions are traced.
+        visible: The physical devices that TensorFlow may use.
+        strategy: The target that makes the `tf.distribute.Strategy` to build in.
+    """
 
     build: str | None
     trace: str | None
@@ -92,16 +102,16 @@ class Devices:
 
 @dataclass(frozen=True)
 class Verify:
-    """The examples to run before and after, and how close the two must be.
+    """The examples to run before and after saving, and how close the results must be.
 
     Attributes:
-        examples: Signature key to the examples that are given.
-        generate: How many to make of a signature that has none given.
-        rtol: Relative tolerance of all outputs; None is that of the dtype.
-        atol: Absolute tolerance of all outputs; None is that of the dtype.
-        loaders: That run them.
+        examples: Signature key to the given examples.
+        generate: How many examples to generate for a signature without given ones.
+        rtol: Relative tolerance of all outputs; None uses that of the dtype.
+        atol: Absolute tolerance of all outputs; None uses that of the dtype.
+        loaders: The loaders that run the examples.
         ranges: Signature key to input to the least and the greatest value to generate.
-        tolerances: Signature key to output to what goes before `rtol` and `atol` there.
+        tolerances: Signature key to output to the `rtol` and `atol` of that output.
     """
 
     examples: dict[str, list[dict[str, Any]]]
@@ -117,18 +127,18 @@ class Verify:
     def tolerance(
         self, signature: str, output: str
     ) -> tuple[float | None, float | None]:
-        """Returns rtol and atol of an output; None is that of its dtype."""
+        """Returns rtol and atol of an output; None uses that of its dtype."""
         own = self.tolerances.get(signature, {}).get(output, {})
         return own.get("rtol", self.rtol), own.get("atol", self.atol)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What may be in the exported graph.
+    """What the exported graph may contain.
 
     Attributes:
-        levels: Rule to error, warn or off; untraced_functions to None where the signatures decide.
-        consumer: The TensorFlow release whose ops the rule `consumer` compares with; None compares with none.
+        levels: Rule to error, warn or off; None for untraced_functions if the signatures decide.
+        consumer: The TensorFlow release whose ops the rule `consumer` compares; None for none.
     """
 
     levels: dict[str, str | None]
@@ -137,17 +147,17 @@ class Audit:
 
 @dataclass(frozen=True)
 class Publish:
-    """How the release lands.
+    """How the release is published.
 
     Attributes:
-        version: Its directory in the base path; None puts it into the base path itself.
-        replace: Whether a version that exists may be swapped for this one.
-        warmup: Whether TensorFlow Serving is to run the examples before it serves.
-        keep: How many versions stay in the base path; None is all.
-        models_config: The models.config of TensorFlow Serving to write the model into.
-        compatible: Whether to refuse what breaks the callers of the newest version there.
-        reproducible: Whether to make the release twice, and to refuse it where the bytes differ.
-        run_record: The file to write down in what varies from run to run.
+        version: Its directory in the base path; None publishes to the base path itself.
+        replace: Whether it may replace an existing version.
+        warmup: Whether TensorFlow Serving runs the examples before it serves.
+        keep: How many versions remain in the base path; None for all.
+        models_config: The models.config of TensorFlow Serving to add the model to.
+        compatible: Whether to refuse changes that break callers of the newest published version.
+        reproducible: Whether to make the release twice, and refuse it if the bytes differ.
+        run_record: The file that records what varies from run to run.
         sign: The file of the private key to sign the release with.
     """
 
@@ -164,7 +174,11 @@ class Publish:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """The checked config of one export; its fields are the keys of the primary config."""
+    """The checked config of one export; its fields are the keys of the primary config.
+
+    Attributes:
+        functions: Name to the dotted path of a further function to save; None if it is the name.
+    """
 
     name: str
     model: dict[str, Any]
@@ -183,14 +197,14 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class Composition:
-    """What Hydra made of the config files and overrides, before anything is checked.
+    """What Hydra composed of the config files and overrides, before anything is checked.
 
     Attributes:
         values: The resolved config: plain dicts, lists and scalars.
-        recorded: The same with what was read from the environment left unresolved: what may be written down.
-        locate: Finds the file and line or the override that the value at a key path came from.
-        reads: Key path and name of the environment variables that were read.
-        secrets: Name to value of them.
+        recorded: The same with reads of the environment left unresolved, so that it may be recorded.
+        locate: Returns the line or the override that the value at a key path came from.
+        reads: Key path and name of each environment variable that was read.
+        secrets: Name to value of these variables.
         hydra: Hydra's own settings, unresolved.
     """
 
@@ -202,103 +216,31 @@ class Composition:
     hydra: Mapping[str, Any] = field(default_factory=dict)
 
     def masked(self, error: SmdeclError) -> SmdeclError:
-        """Returns an error that tells nothing of what was read from the environment, and where its problems are."""
+        """Returns an error with the origins of its problems, and without values of the environment."""
         located = [problem.at(self.locate(problem.path)) for problem in error.problems]
         return error.masked(located, self.secrets)
 
 
-def parse(values: Mapping[str, Any]) -> ExportConfig:
-    """Returns the records of a config that is valid by its schema."""
-    devices, publish, verify = values["devices"], values["publish"], values["verify"]
-    return ExportConfig(
-        name=values["name"],
-        model=values["model"],
-        weights=Weights(**values["weights"]) if values["weights"] else None,
-        signatures={
-            key: parse_signature(value)
-            for key, value in sorted(values["signatures"].items())
-        },
-        devices=Devices(
-            build=devices["build"],
-            trace=devices["trace"],
-            visible=None if devices["visible"] is None else tuple(devices["visible"]),
-            strategy=devices["strategy"],
-        ),
-        options=values["options"],
-        audit=_audit(values["audit"]),
-        verify=parse_verify(verify),
-        publish=Publish(**publish),
-        export_dir=values["export_dir"],
-        seed=values["seed"],
-        sha256=values["sha256"],
-        functions=values.get("functions", {}),
-    )
-
-
-def _audit(values: Mapping[str, Any]) -> Audit:
-    levels = {}
-    for rule, value in values.items():
-        level = value["level"] if isinstance(value, Mapping) else value
-        levels[rule] = (
-            "off" if level is False else level
-        )  # YAML reads an unquoted off as false
-    return Audit(levels, values["consumer"]["tensorflow"])
-
-
-def parse_verify(values: Mapping[str, Any]) -> Verify:
-    """Returns the record of the verify group that is valid by its schema."""
-    return Verify(**{**values, "loaders": tuple(values["loaders"])})
-
-
-def parse_signature(values: Mapping[str, Any]) -> Signature:
-    """Returns the record of one signature that is valid by its schema."""
-    inputs, outputs = values.get("inputs"), values.get("outputs")
-    return Signature(
-        method=values.get("method", "__call__"),
-        inputs=None
-        if inputs is None
-        else {name: parse_nest(nest) for name, nest in inputs.items()},
-        outputs=None
-        if outputs is None
-        else {name: _spec(spec) for name, spec in outputs.items()},
-        method_name=values.get("method_name", PREDICT),
-    )
-
-
-def parse_nest(values: Any) -> Nest:
-    """Returns the specs and bound values of one argument; what is what, the schema says in `$defs/nest`."""
-    if isinstance(values, (list, tuple)):
-        return tuple(parse_nest(value) for value in values)
-    if {"dtype", "shape", "kind"} & set(values):
-        return _spec(values)
-    if {"value"} & set(values):
-        return Value(values["value"])
-    return {name: parse_nest(value) for name, value in values.items()}
-
-
-def _spec(values: Mapping[str, Any]) -> Spec:
-    shape = values["shape"]
-    return Spec(**{**values, "shape": None if shape is None else tuple(shape)})
-
-
+# The examples of each signature, by its key: input or output values by name.
 Examples = Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]
 _PARTS = ("inputs", "outputs")
 
 
 def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """Yields every `{file: ...}` and `{b64: ...}` of `verify.examples`, with its key path.
+    """Yields key path and value of every `{file: ...}` and `{b64: ...}` in `verify.examples`.
 
-    A path is `("verify", "examples", signature, number, part, name)`, then indices of lists.
+    A key path is `("verify", "examples", signature, number, part, name)`, then indices of lists.
     """
     for key, cases in examples.items():
         for number, part in itertools.product(range(len(cases)), _PARTS):
+            place = ("verify", "examples", key, number, part)
             for name, value in cases[number].get(part, {}).items():
-                yield from _contents(
-                    value, ("verify", "examples", key, number, part, name)
-                )
+                yield from _contents(value, (*place, name))
 
 
-def _contents(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+def _contents(
+    value: object, path: KeyPath
+) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     if isinstance(value, Mapping):
         yield path, value
     elif isinstance(value, list):
@@ -307,7 +249,7 @@ def _contents(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Mapping[str,
 
 
 def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
-    """Yields every spec of a nest with its key path in it; bound values make no input and are passed over."""
+    """Yields key path and spec of every input in a nest; bound values are not inputs."""
     if isinstance(nest, Spec):
         yield path, nest
     elif isinstance(nest, tuple):
@@ -321,44 +263,45 @@ def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
 def input_names(
     inputs: Mapping[str, Nest],
 ) -> Iterator[tuple[KeyPath, str | None, Spec]]:
-    """Yields key path, name and spec of every input; the name is None where a leaf of a nest has none."""
+    """Yields key path, name and spec of every input; the name is None if a leaf of a nest has none."""
     for argument, nest in inputs.items():
         for path, spec in leaves(nest):
-            default = None if path else argument
-            yield (
-                (argument, *path),
-                spec.name if spec.name is not None else default,
-                spec,
-            )
+            name = spec.name
+            if name is None and not path:
+                name = argument
+            yield (argument, *path), name, spec
 
 
 def parts(name: str, spec: Spec) -> dict[str, Spec]:
-    """Returns the dense tensors that a tensor is sent as, in TensorFlow's order and with its numbering.
+    """Returns the dense tensors that represent a tensor, named and ordered as in TensorFlow.
 
-    A ragged tensor is its flat values and the row splits of each ragged dimension, the outermost first; a sparse one
-    its indices, values and dense shape.
+    A ragged tensor has its flat values and the row splits of each ragged dimension, outermost
+    first; a sparse tensor has its indices, values and dense shape.
     """
-    shape = spec.shape
-    if spec.kind == "ragged" and shape is not None:
-        splits = Spec(
-            (None if not isinstance(shape[0], int) else shape[0] + 1,),
-            spec.row_splits_dtype,
-        )
-        inner = [Spec((None,), spec.row_splits_dtype)] * (spec.ragged_rank - 1)
-        dense = [
-            Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype),
-            splits,
-            *inner,
-        ]
+    if spec.kind == "ragged" and spec.shape is not None:
+        dense = _ragged_parts(spec, spec.shape)
     elif spec.kind == "sparse":
-        rank = None if shape is None else len(shape)
-        dense = [
-            Spec((None, rank), "int64"),
-            Spec((None,), spec.dtype),
-            Spec((rank,), "int64"),
-        ]
+        dense = _sparse_parts(spec)
     else:
         dense = [spec]
-    return {
-        f"{name}_{index}" if index else name: part for index, part in enumerate(dense)
-    }
+    named = {}
+    for index, part in enumerate(dense):
+        named[f"{name}_{index}" if index else name] = part
+    return named
+
+
+def _ragged_parts(spec: Spec, shape: tuple[Dim, ...]) -> list[Spec]:
+    rows = shape[0]
+    splits = rows + 1 if isinstance(rows, int) else None
+    values = Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype)
+    outermost = Spec((splits,), spec.row_splits_dtype)
+    inner = Spec((None,), spec.row_splits_dtype)
+    return [values, outermost, *[inner] * (spec.ragged_rank - 1)]
+
+
+def _sparse_parts(spec: Spec) -> list[Spec]:
+    rank = None if spec.shape is None else len(spec.shape)
+    indices = Spec((None, rank), "int64")
+    values = Spec((None,), spec.dtype)
+    dense_shape = Spec((rank,), "int64")
+    return [indices, values, dense_shape]

@@ -15,7 +15,7 @@ from typing import Any
 
 from smdecl import files
 from smdecl.config.project import Project, is_library, make_importable
-from smdecl.config.trust import find_spec
+from smdecl.config.project_modules import find_spec
 from smdecl.errors import Problem, UsageError
 from smdecl.exporting import user_code
 from smdecl.printing import printable

@@ -8,7 +8,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-from smdecl.config import trust
+from smdecl.config import project_modules
 from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
@@ -104,7 +104,7 @@ def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
     message = f"{doing} failed: {summary(error)}"
     shadowed = [
         name
-        for name in trust.shadowed_modules()
+        for name in project_modules.shadowed_modules()
         if re.search(rf"\b{re.escape(name)}\b", message)
     ]
     if shadowed:

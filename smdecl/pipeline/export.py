@@ -13,13 +13,12 @@ from typing import Any
 from smdecl import files, schema
 from smdecl.checks import check, named_files, portable_paths, sign_key, signature_rules
 from smdecl.config import trust
+from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import (
     Composition,
     ExportConfig,
     Publish,
-    parse_signature,
-    parse_verify,
 )
 from smdecl.errors import (
     ContractError,

@@ -125,15 +125,20 @@ def _composition(released: Mapping[str, Any]) -> Composition:
             }
         )
         with scope():
-            values, recorded, environment, problems = resolve.resolve(config)
+            resolved = resolve.resolve(config)
     except OmegaConfBaseException as error:
         raise VerificationError(
             f"the config in the manifest is none that smdecl writes: {error}"
         ) from error
-    if problems:
-        raise ConfigError(problems)
+    if resolved.problems:
+        raise ConfigError(resolved.problems)
+    environment = resolved.environment
     return Composition(
-        values, recorded, lambda _: None, tuple(environment.reads), environment.values
+        resolved.values,
+        resolved.recorded,
+        lambda _: None,
+        tuple(environment.reads),
+        environment.values,
     )
 
 

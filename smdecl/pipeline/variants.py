@@ -106,7 +106,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             )
             raise ConfigError(problem) from error
         except ValueError as error:
-            raise ConfigError(explain.require_read(overrides)) from error
+            raise ConfigError(explain.unparsable(overrides)) from error
         _require_bounded(parsed)
         try:
             return BasicSweeper.split_arguments(_own(parsed), None)[0]

@@ -18,8 +18,8 @@ import smdecl
 import tensorflow as tf
 import yaml
 from smdecl.checks import check
+from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import find_project
-from smdecl.config.settings import parse_signature, parse_verify
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
 from smdecl.pipeline import export, reproduce, worker

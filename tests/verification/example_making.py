@@ -1,7 +1,7 @@
 """Traces functions and makes examples for them."""
 
 import tensorflow as tf
-from smdecl.config import settings
+from smdecl.config import parsing
 from smdecl.config.settings import Devices, Verify
 from smdecl.exporting import trace
 from smdecl.exporting.build import Built
@@ -17,7 +17,7 @@ def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", 
         if isinstance(function, tf.types.experimental.GenericFunction)
         else tf.function(function)
     )
-    signatures = {key: settings.parse_signature({"method": "method", "inputs": inputs})}
+    signatures = {key: parsing.parse_signature({"method": "method", "inputs": inputs})}
     built = Built(module, ObjectRecord("Module", (), {}))
     traced = trace.trace(
         built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None}

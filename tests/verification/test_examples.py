@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.config import settings
+from smdecl.config import parsing
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.verification import stored_examples
 
@@ -215,7 +215,7 @@ def test_ragged_examples_are_generated_as_dense_parts(inputs, rank):
     made = make(lambda x: {"values": x.flat_values, "lengths": x.row_lengths()}, inputs, generate=3)
 
     assert len(made) == 3
-    spec = settings.parse_signature({"inputs": inputs}).inputs["x"]
+    spec = parsing.parse_signature({"inputs": inputs}).inputs["x"]
     for example in made:
         values, *splits = example.inputs.values()
         assert list(example.inputs) == ["x", *(f"x_{index}" for index in range(1, rank + 1))]

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.config import settings
+from smdecl.config import parsing
 from smdecl.config.settings import Verify
 from smdecl.verification import stored_examples, verify
 from smdecl.verification.stored_examples import Example
@@ -216,7 +216,7 @@ class Model:
             module, str(directory), signatures=module.function.get_concrete_function(spec)
         )
         stored_examples.write([Example("serving_default", *case) for case in cases], directory)
-        self.signature = settings.parse_signature(
+        self.signature = parsing.parse_signature(
             {"method": "function", "inputs": inputs, "outputs": outputs}
         )
 

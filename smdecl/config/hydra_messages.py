@@ -1,0 +1,43 @@
+"""Reads what Hydra's own error messages say."""
+
+from __future__ import annotations
+
+import re
+
+_EXPECTED = (
+    "expected key=value without spaces around =; quote a value that contains"
+    " $ { } [ ] ( ) , : = or spaces, such as 'key=\"a value\"'"
+)
+_BOILERPLATE = ("Error parsing override", "See https", "LexerNoViableAlt")
+
+
+def text(error: Exception) -> str:
+    """Returns the message on one line, without OmegaConf's details."""
+    message = str(error.__cause__ or error)
+    return " ".join(message.split()).partition(" full_key:")[0]
+
+
+def parse_error(error: Exception) -> str:
+    """Returns what Hydra's parser reports, without the override and the pointer into it."""
+    for line in str(error).splitlines():
+        if re.search(r"\w", line) and not line.startswith(_BOILERPLATE):
+            reason = line.strip().partition(" expecting {")[0]
+            return f"{reason}; {_EXPECTED}"
+    return _EXPECTED
+
+
+def group_chosen_twice(message: str) -> str | None:
+    """Returns the group of which two options are chosen, if the message is about that."""
+    found = re.match(
+        r"(?:Multiple values for (\S+)\. |(\S+) appears more than once)", message
+    )
+    if found is None:
+        return None
+    return found.group(1) or found.group(2)
+
+
+def is_unchecked(error: Exception) -> bool:
+    """Returns whether Hydra used a value without checking it; the message names no origin then."""
+    if isinstance(error, (TypeError, AttributeError, KeyError)):
+        return True
+    return "override must be a string or a list" in str(error)

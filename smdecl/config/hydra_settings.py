@@ -1,0 +1,41 @@
+"""Reads Hydra's own settings from a composed config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from smdecl.config.interrupting import interrupts_first
+
+_INSTANTIATED = ("launcher", "sweeper")
+
+
+def plain_settings(config: DictConfig) -> dict[str, Any]:
+    """Returns the key `hydra` as plain values.
+
+    The launcher and the sweeper are resolved as Hydra instantiates them; the rest is unresolved.
+    """
+    values: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    settings: dict[str, Any] = values
+    for part in _INSTANTIATED:
+        unresolved = settings.get(part)
+        if isinstance(unresolved, dict):
+            settings[part] = {
+                key: _resolved(config.hydra[part], key, value)
+                for key, value in unresolved.items()
+            }
+    return settings
+
+
+def _resolved(node: DictConfig, key: str, unresolved: object) -> object:
+    """Returns a resolved setting; `unresolved` if it can only be resolved within a job."""
+    try:
+        with interrupts_first():
+            value = node[key]
+            if OmegaConf.is_config(value):
+                return OmegaConf.to_container(value, resolve=True)
+            return value
+    except OmegaConfBaseException:
+        return unresolved

@@ -1,0 +1,95 @@
+"""Explains that a config file which an override or a defaults list chooses does not exist."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from hydra.errors import MissingConfigException
+
+from smdecl import resources
+from smdecl.config import config_lines, search_path
+from smdecl.errors import KeyPath, Origin, Problem, nearest
+
+
+def explain(
+    error: MissingConfigException, path: KeyPath, origin: Origin | None
+) -> Problem:
+    """Returns the problem with a missing config, and the options that exist.
+
+    Args:
+        error: As Hydra raised it.
+        path: The key of the override that chose the config; empty for a defaults list.
+        origin: That override; None for a defaults list.
+    """
+    missing = error.missing_cfg_file or ""
+    group, _, option = missing.rpartition("/")
+    options = search_path.group_options(group) if group else []
+    if not options and error.options is None:
+        expected = f"a file in {resources.conf_dir()} or a --config-dir"
+        return Problem(
+            path, f"no such config: {missing!r}; expected {expected}", origin
+        )
+    if origin is None:
+        origin = _choosing_line(group, option, str(error))
+    if not options:
+        return relative_group(group)
+    if (group, option) == ("weights", "none"):
+        hint = _without_weights(origin)
+    else:
+        hint = nearest(option, options)
+    expected = f"expected one of {', '.join(options)}{hint}{_unread_file(missing)}"
+    message = f"unknown option {option!r} for {group}; {expected}"
+    return Problem(path or (group,), message, origin)
+
+
+def relative_group(group: str) -> Problem:
+    """Returns the problem with a group that a defaults list names without a leading slash.
+
+    Args:
+        group: As Hydra resolved it, such as `release/model`.
+    """
+    folder, _, name = group.rpartition("/")
+    origin = config_lines.first(rf"^\s*-\s*{re.escape(name)}\s*:", folder)
+    return Problem((name,), needs_slash(name), origin)
+
+
+def needs_slash(group: str) -> str:
+    """Returns the message about a group without a leading slash."""
+    return (
+        "a group of the primary config needs a leading slash;"
+        f" write '- override /{group}: ...'"
+    )
+
+
+def _without_weights(origin: Origin | None) -> str:
+    is_override = origin is not None and origin.override is not None
+    written = "~weights" if is_override else "- override /weights: null"
+    return f"; write {written!r} to choose none"
+
+
+def _unread_file(missing: str) -> str:
+    """Returns a hint at the file that was probably meant, which is not on the search path."""
+    # Not by pathlib, which raises if the name is longer than a file name may be.
+    if os.path.isfile(f"conf/{missing}.yaml"):  # noqa: PTH113
+        return f"; to read conf/{missing}.yaml, pass --config-dir conf"
+    for directory in search_path.directories():
+        file = directory / f"{missing}.yml"
+        if os.path.isfile(file):  # noqa: PTH113
+            return f"; rename {search_path.shown(file)} to end in .yaml"
+    return ""
+
+
+def _choosing_line(group: str, option: str, message: str) -> Origin | None:
+    """Returns the line of a defaults list that chooses an option.
+
+    Hydra's message names the primary config, whichever file the line is in.
+    """
+    pattern = (
+        rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
+    )
+    origin = config_lines.first(pattern)
+    if origin is not None:
+        return origin
+    parent = re.match(r"In '([^']+)'", message)
+    return config_lines.whole(search_path.find(parent.group(1) if parent else None))

@@ -1,0 +1,174 @@
+"""Decides which modules the project defines, without importing any of them."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from smdecl.config import frameworks
+from smdecl.config.project import Project
+from smdecl.errors import nearest
+
+_SUFFIXES = ("", *importlib.machinery.all_suffixes())
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def find_spec(package: str) -> ModuleSpec | None:
+    """Returns the spec of a top-level module as the build process finds it; None if there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module in sys.modules without a spec, such as __main__
+        return None
+    if spec is not None:
+        return spec
+    # The build process has the current directory last on its path; this process does not.
+    return PathFinder.find_spec(package, [str(Path.cwd())])
+
+
+def refuse_module(name: str, project: Project) -> str | None:
+    """Returns why a name is not in a module of the project; None if it is.
+
+    Args:
+        name: A dotted path that begins with a module, such as `mynet.Net`.
+        project: The project.
+    """
+    package, *parts = name.split(".")
+    spec = find_spec(package)
+    if spec is None:
+        message = f"no module {package!r} in the current directory or on sys.path"
+        return f"{message}{_meant_module(package, project)}"
+    if not _is_within(spec, project):
+        return _outside(package, project)
+    outside = _outside_submodule(spec, parts, project)
+    if outside is None:
+        return None
+    submodule = ".".join([package, *parts[:outside]])
+    return f"{submodule!r} is not defined in the project {project.root}"
+
+
+def needs_project(project: Project) -> str:
+    """Returns a hint if smdecl runs in a directory that cannot be a project; empty otherwise."""
+    if project.is_project:
+        return ""
+    return (
+        "; that directory is not a project: run smdecl in a different one,"
+        " or add a pyproject.toml to it"
+    )
+
+
+def shadowed(package: str) -> str:
+    """Returns a hint if a different module shadows the one in the current directory; empty otherwise."""
+    here = Path.cwd()
+    for path in _module_files(here, package):
+        if path.is_file() and _is_shadowed(package, path):
+            is_standard = package in sys.stdlib_module_names
+            by = "Python's standard library" if is_standard else "an installed package"
+            return f"; {by} shadows {path.relative_to(here)}: rename it"
+    return ""
+
+
+def shadowed_modules() -> Iterator[str]:
+    """Yields the modules in the current directory that a different module shadows."""
+    here = Path.cwd()
+    for path in sorted([*here.glob("*.py"), *here.glob("*/__init__.py")]):
+        name = path.stem if path.parent == here else path.parent.name
+        if _is_shadowed(name, path):
+            yield name
+
+
+def replaced_frameworks() -> Iterator[Path]:
+    """Yields the modules in the current directory that Python would import instead of a framework."""
+    here = Path.cwd()
+    for name in (*frameworks.FRAMEWORKS, "numpy"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        for path in _module_files(here, name):
+            if path.is_file() and path.samefile(spec.origin):
+                yield path.relative_to(here)
+
+
+def _module_files(directory: Path, name: str) -> tuple[Path, Path]:
+    return directory / f"{name}.py", directory / name / "__init__.py"
+
+
+def _is_shadowed(name: str, path: Path) -> bool:
+    """Returns whether importing `name` leads to a different module than the one in `path`."""
+    # A framework's name is never the project's, even if the framework is not installed.
+    if name in sys.stdlib_module_names or name in frameworks.FRAMEWORKS:
+        return True
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        return False
+    return Path(spec.origin).resolve() != path.resolve()
+
+
+def _outside(package: str, project: Project) -> str:
+    reason = f"{package!r} is not defined in the project {project.root}"
+    hint = shadowed(package) or needs_project(project)
+    if hint:
+        return f"{reason}{hint}"
+    setting = "trust under [tool.smdecl] in the project's pyproject.toml"
+    return f"{reason}; to trust it, pass --trust {package} or add it to {setting}"
+
+
+def _meant_module(package: str, project: Project) -> str:
+    """Returns a hint at the module that was probably meant; empty if there is none.
+
+    That is a module in the project's root or its `src`, or one of a similar name.
+    """
+    here = Path.cwd()
+    is_below = here.resolve() != project.root
+    if is_below and PathFinder.find_spec(package, [str(project.root)]):
+        return f"; it is in {project.root}: run smdecl from there"
+    for root in dict.fromkeys((here, project.root)):
+        for source in (root / "src" / package, root / "src" / f"{package}.py"):
+            if source.exists():
+                install = f"run pip install -e {os.path.relpath(root)}"
+                return f"; {os.path.relpath(source)} exists: {install}"
+    names = [path.stem for path in here.glob("*.py")]
+    names += [path.parent.stem for path in here.glob("*/__init__.py")]
+    return nearest(package, sorted(names))
+
+
+def _is_within(spec: ModuleSpec, project: Project) -> bool:
+    places = [*(spec.submodule_search_locations or [])]
+    if spec.has_location and spec.origin is not None:
+        places.append(spec.origin)
+    return bool(places) and all(_is_inside(Path(place), project) for place in places)
+
+
+def _outside_submodule(
+    spec: ModuleSpec, parts: list[str], project: Project
+) -> int | None:
+    """Returns how many parts lead to a submodule outside the project; None if none do.
+
+    A symbolic link can lead there.
+    """
+    directories = [Path(place) for place in spec.submodule_search_locations or ()]
+    for count, part in enumerate(parts, start=1):
+        found = []
+        for directory in directories:
+            found += _submodule_paths(directory / part)
+        if not all(_is_inside(path, project) for path in found):
+            return count
+        directories = [path for path in found if path.is_dir()]
+    return None
+
+
+def _submodule_paths(path: Path) -> list[Path]:
+    """Returns the directory and the files that a submodule can be loaded from."""
+    candidates = [Path(f"{path}{suffix}") for suffix in _SUFFIXES]
+    candidates += [Path(f"{path / '__init__'}{suffix}") for suffix in _SUFFIXES]
+    return [candidate for candidate in candidates if candidate.exists()]
+
+
+def _is_inside(place: Path, project: Project) -> bool:
+    # A virtual environment is often inside the project, but what is installed there is not its own.
+    place = Path(os.path.realpath(place))
+    return project.owns(place) and not _INSTALLED & set(place.parts)
