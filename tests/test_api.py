@@ -77,7 +77,7 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
             lambda: smdecl.compose(["seed=1", 2]),
             "overrides: expected a list of strings, got int in it",
         ),
-        (lambda: smdecl.compose(config_dir=["here", "nowhere"]), "no directory '.*nowhere'"),
+        (lambda: smdecl.compose(config_dir=["here", "nowhere"]), "no such directory: '.*nowhere'"),
         (lambda: smdecl.export("model=adder"), "config: expected .*, got the string 'model=adder'"),
         (lambda: smdecl.check(["model=adder"]), "config: expected .*, got list"),
         (
@@ -185,7 +185,7 @@ def test_a_mapping_that_holds_itself_is_a_config_error():
     model = {"_target_": "smdecl.models.Scaler"}
     model["factor"] = model
 
-    with pytest.raises(smdecl.errors.ConfigError, match="nested more than 64 deep"):
+    with pytest.raises(smdecl.errors.ConfigError, match="nested more than 64 levels deep"):
         smdecl.check({"model": model})
 
 
@@ -202,7 +202,7 @@ def test_a_class_of_the_calling_script_is_told_to_move(tmp_path):
     )  # fmt: skip
 
     assert (
-        "'__main__.Net' is in the script that is running, which no other process can import; put it into a module"
+        "'__main__.Net' is defined in the running script, which other processes cannot import; move it to a module"
         in done.stdout
     )
 

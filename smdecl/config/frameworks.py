@@ -1,8 +1,8 @@
-"""What of TensorFlow and Keras a config may construct, and with which arguments.
+"""Decides what of TensorFlow and Keras a config may construct, and with which arguments.
 
-Allowed are constructors that run no code, import no module and reach no network. Some of them read
-files, or make objects of plain data that they are given: their arguments are judged here, as the
-config has them after interpolation and before anything is imported.
+Allowed are constructors that run no code, import no module and use no network. Some of them read
+files, or make objects out of plain data. Their arguments are checked here, after interpolation and
+before anything is imported.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _CONSTRUCTORS = re.compile(
     r"|train\.experimental\.\w+|\w+_initializer|(initializers|lookup|lookup\.experimental)\.[A-Z]\w*"
     r"|distribute\.(MirroredStrategy|OneDeviceStrategy))"
 )
-# What these namespaces hold beside constructors that only compute, and what each of it does.
+# The names in these namespaces that do more than compute, and what they do.
 _REFUSED = {
-    "Lambda": "runs code that is kept as data",
+    "Lambda": "runs code that is stored as data",
     "TFSMLayer": "loads a SavedModel",
-    "TorchModuleWrapper": "runs PyTorch, and unpickles what it is loaded from",
+    "TorchModuleWrapper": "runs PyTorch, and unpickles the file it loads",
     "deserialize": "makes any object out of data",
     "get": "makes any object out of data",
-    "serialize": "makes data of an object",
+    "serialize": "turns an object into data",
 }
 
 
 @dataclass(frozen=True)
 class FileArgument:
-    """The argument by which a constructor reads a file.
+    """An argument that names a file which the constructor reads.
 
     Attributes:
         keyword: Its name.
-        position: Its place among positional arguments.
-        expected: What it takes.
+        position: Its position among positional arguments.
+        expected: The valid values in words.
     """
 
     keyword: str
@@ -64,10 +64,10 @@ READS = {
     "TextVectorization": FileArgument("vocabulary", 7, _VOCABULARY),
 }
 _ASSET = "tensorflow.saved_model.Asset"
-# Keras makes an object of a mapping that has one of these keys, and imports what it names.
+# Keras turns a mapping with one of these keys into an object, and imports what it names.
 _SERIALIZED = ("class_name", "module", "registered_name")
 _REGISTERED = re.compile(r"[\w.]+>[\w.]+")
-# The end of an argument's name, and the namespace of what it takes.
+# The last word of an argument's name, and the namespace of its values.
 _NAMESPACES = {
     "initializer": "initializers",
     "regularizer": "regularizers",
@@ -84,21 +84,29 @@ _NAMESPACES = {
 
 
 def is_framework(target: str) -> bool:
-    """Tells whether a `_target_` names something of TensorFlow or Keras."""
+    """Returns whether a `_target_` names something of TensorFlow or Keras."""
     return target.partition(".")[0] in FRAMEWORKS
 
 
 def refuse_name(target: str) -> str | None:
-    """Says why a config may not name something of a framework, or returns None where it may."""
-    package, name = target.partition(".")[0], target.rpartition(".")[2]
+    """Returns why a config may not name something of a framework; None if it may."""
+    package = target.partition(".")[0]
+    name = target.rpartition(".")[2]
     if _CONSTRUCTORS.fullmatch(target) and name not in _REFUSED:
         return None
-    why = f": it {_REFUSED[name]}" if name in _REFUSED else ""
-    return f"{target!r} is none of the constructors of {package} that a config may name{why}"
+    reason = f": it {_REFUSED[name]}" if name in _REFUSED else ""
+    return (
+        f"{target!r} is not a constructor of {package} that a config may name{reason}"
+    )
 
 
 def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yields place and name of the files that a target reads; their contents go into the release."""
+    """Yields place and name of the files that a target reads; the release contains them.
+
+    Args:
+        target: The `_target_` of a node.
+        node: The node.
+    """
     reads = _reads(target)
     if reads is None:
         return
@@ -107,18 +115,20 @@ def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]
             yield place, value
 
 
-def refuse_arguments(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Yields key path and reason of arguments that may not reach a framework's constructor.
+def refuse_arguments(
+    value: object, path: KeyPath = ()
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and reason of each argument that a framework's constructor may not receive.
 
     Args:
         value: The config, or a part of it.
-        path: The key of that part.
+        path: The key path of that part.
     """
     if isinstance(value, dict):
         target = value.get("_target_")
         if "_target_" not in value and "_recursive_" in value:
             yield (*path, "_recursive_"), "expected no such key without _target_"
-        if isinstance(target, str) and (target == LOAD_KERAS or is_framework(target)):
+        if isinstance(target, str) and _is_checked(target):
             for place, reason in _refuse_node(target, value):
                 yield (*path, *place), reason
         for key, item in value.items():
@@ -128,81 +138,97 @@ def refuse_arguments(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, 
             yield from refuse_arguments(item, (*path, index))
 
 
+def _is_checked(target: str) -> bool:
+    return target == LOAD_KERAS or is_framework(target)
+
+
 def _refuse_node(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     positional = node.get("_args_", [])
     if not isinstance(positional, list):
-        yield ("_args_",), f"got {positional!r}; expected a list"
-    if node.get("_recursive_", True) is not True:
-        # A nested target would stay a mapping, and reach the constructor as data.
-        yield (
-            ("_recursive_",),
-            f"got {node['_recursive_']!r}; expected true for what is in {target!r}",
-        )
-    given: list[tuple[KeyPath, Any]]
-    given = [
-        ((key,), value)
-        for key, value in node.items()
-        if key not in ("_target_", "_args_")
-    ]
-    if isinstance(positional, list):
-        given += [(("_args_", index), value) for index, value in enumerate(positional)]
-    for place, value in given:
+        yield ("_args_",), f"expected a list, got {positional!r}"
+    recursive = node.get("_recursive_", True)
+    if recursive is not True:
+        # A nested target would stay a mapping, and the constructor would receive it as data.
+        message = f"expected true inside {target!r}, got {recursive!r}"
+        yield ("_recursive_",), message
+    for place, value in _arguments(node):
         if isinstance(value, str) and _REGISTERED.fullmatch(value):
-            message = f"{value!r} names an object that is registered in Keras"
-            yield (
-                place,
-                f"{message}; expected the name of a built-in one, or a _target_",
-            )
+            expected = "expected a built-in name or a _target_"
+            yield place, f"{value!r} names an object registered in Keras; {expected}"
         yield from _refuse_serialized(target, value, place)
     yield from _refuse_files(target, node)
 
 
+def _arguments(node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, object]]:
+    """Yields place and value of each argument of a target."""
+    for key, value in node.items():
+        if key not in ("_target_", "_args_"):
+            yield (key,), value
+    positional = node.get("_args_")
+    if isinstance(positional, list):
+        for index, value in enumerate(positional):
+            yield ("_args_", index), value
+
+
 def _refuse_serialized(
-    target: str, value: Any, place: KeyPath
+    target: str, value: object, place: KeyPath
 ) -> Iterator[tuple[KeyPath, str]]:
-    """Yields the mappings in an argument that Keras would deserialize; a target among them has its own turn."""
+    """Yields the mappings in an argument that Keras would deserialize, except in nested targets."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from _refuse_serialized(target, item, (*place, index))
     elif isinstance(value, dict) and "_target_" not in value:
-        if found := [key for key in _SERIALIZED if key in value]:
-            message = f"a mapping with the key {found[0]!r} makes {target!r} import and call what it names"
-            yield (
-                place,
-                f"{message}; expected {{_target_: {_as_target(target, value, place)}, ARGUMENT: VALUE}}",
+        found = [key for key in _SERIALIZED if key in value]
+        if found:
+            reason = (
+                f"a mapping with the key {found[0]!r} makes {target!r} import and call"
+                " what it names"
             )
+            meant = _as_target(target, value, place)
+            expected = f"{{_target_: {meant}, ARGUMENT: VALUE}}"
+            yield place, f"{reason}; expected {expected}"
             return
         for key, item in value.items():
             yield from _refuse_serialized(target, item, (*place, key))
 
 
 def _as_target(target: str, value: Mapping[str, Any], place: KeyPath) -> str:
-    """Returns the `_target_` that a serialized object must have meant."""
-    known = _CONSTRUCTORS.fullmatch(target)
-    keras = (known and known["keras"]) or "keras"
-    argument = next((part for part in reversed(place) if isinstance(part, str)), "")
-    namespace = _NAMESPACES.get(argument.rpartition("_")[2])
-    name, module = value.get("class_name"), value.get("module")
+    """Returns the `_target_` that a serialized object probably stands for.
+
+    Args:
+        target: The constructor that it is an argument of.
+        value: The serialized object.
+        place: Its place among the arguments.
+    """
+    name = value.get("class_name")
     if name == "function":
         name = value.get("config")
     if not (isinstance(name, str) and name.isidentifier()):
         return "MODULE.CLASS"
+    module = value.get("module")
     if isinstance(module, str) and not is_framework(module):
         return f"{module}.{name}"
-    for meant in (f"{module}.{name}", f"{keras}.{namespace}.{name}"):
+    known = _CONSTRUCTORS.fullmatch(target)
+    keras = (known["keras"] if known else None) or "keras"
+    for meant in (f"{module}.{name}", f"{keras}.{_namespace(place)}.{name}"):
         if is_framework(meant) and refuse_name(meant) is None:
             return meant
     return "MODULE.CLASS"
 
 
+def _namespace(place: KeyPath) -> str | None:
+    """Returns the namespace of the values that an argument accepts, by its name."""
+    names = [part for part in place if isinstance(part, str)]
+    return _NAMESPACES.get(names[-1].rpartition("_")[2]) if names else None
+
+
 def _reads(target: str) -> FileArgument | None:
-    is_known = target == LOAD_KERAS or is_framework(target)
-    return READS.get(target.rpartition(".")[2]) if is_known else None
+    return READS.get(target.rpartition(".")[2]) if _is_checked(target) else None
 
 
 def _given(
     reads: FileArgument, node: Mapping[str, Any]
-) -> Iterator[tuple[KeyPath, Any]]:
+) -> Iterator[tuple[KeyPath, object]]:
     if reads.keyword in node:
         yield (reads.keyword,), node[reads.keyword]
     positional = node.get("_args_")
@@ -213,39 +239,36 @@ def _given(
 def _refuse_files(
     target: str, node: Mapping[str, Any]
 ) -> Iterator[tuple[KeyPath, str]]:
-    """Yields the arguments that name files by something else than text, which could become any name."""
+    """Yields the arguments that name files by anything but text, which could become any name."""
     reads = _reads(target)
     if reads is None:
         return
     if node.get("_partial_"):
-        yield (
-            ("_partial_",),
-            f"got true; expected false for {target!r}, which reads files",
-        )
+        message = f"expected false for {target!r}, which reads files, got true"
+        yield ("_partial_",), message
     for place, value in _given(reads, node):
         if not _is_literal(reads, value):
-            got = (
-                f"the target {value['_target_']!r}"
-                if _is_target(value)
-                else repr(value)
-            )
-            yield place, f"expected {reads.expected}, got {got}"
+            yield place, f"expected {reads.expected}, got {_shown(value)}"
 
 
-def _is_literal(reads: FileArgument, value: Any) -> bool:
+def _shown(value: object) -> str:
+    if isinstance(value, dict) and "_target_" in value:
+        return f"the target {value['_target_']!r}"
+    return repr(value)
+
+
+def _is_literal(reads: FileArgument, value: object) -> bool:
+    """Returns whether a value is a file name, or other data that cannot become one."""
     if isinstance(value, str):
         return True
     if reads.expected == _VOCABULARY:
-        return value is None or (
-            isinstance(value, list)
-            and not any(isinstance(item, (dict, list)) for item in value)
-        )
-    return (
-        reads.keyword == "filename"
-        and _is_target(value)
-        and value["_target_"] == _ASSET
-    )
+        return value is None or _is_flat_list(value)
+    # A table may also read the file of an asset, which is checked as a target.
+    is_asset = isinstance(value, dict) and value.get("_target_") == _ASSET
+    return reads.keyword == "filename" and is_asset
 
 
-def _is_target(value: Any) -> bool:
-    return isinstance(value, dict) and "_target_" in value
+def _is_flat_list(value: object) -> bool:
+    if not isinstance(value, list):
+        return False
+    return not any(isinstance(item, (dict, list)) for item in value)

@@ -31,17 +31,17 @@ def unknown(config: DictConfig, path: KeyPath, override: Override) -> str:
     if not isinstance(node, (dict, type(None))):
         return _without_keys(parent)
     present = sorted(node or {})
-    refusal = schema.refusal(values, path)
-    if refusal is None:
+    rejection = schema.refusal(values, path)
+    if rejection is None:
         return _accepted(values, path, parent, node, override)
     joined = _joined(values, path, len(parent), override)
     if joined is not None:
         key, written = joined
         return _unknown_key(parent, key, present) + _to_add(written, override)
-    depth, known = refusal
-    if not known:
-        return _without_keys(path[:depth])
-    return _unknown_key(path[:depth], path[depth], known)
+    above = path[: rejection.depth]
+    if not rejection.known:
+        return _without_keys(above)
+    return _unknown_key(above, path[rejection.depth], rejection.known)
 
 
 def _plain_values(config: DictConfig) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _accepted(
         present = sorted(node) if isinstance(node, dict) else []
         return _unknown_key(parent, key, present) + _to_add(written, override)
     if override.is_delete():
-        return _unknown_key(parent, key, fixed[1])
+        return _unknown_key(parent, key, fixed.known)
     options = _options_of(parent) if node is None else ""
     return f"key {key!r} is not set; to add it, write '+{written}'{options}"
 

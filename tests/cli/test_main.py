@@ -47,8 +47,8 @@ def test_a_typo_is_told_in_one_line_without_a_traceback(project):
     assert done.stdout == ""
     assert done.stderr == (
         "smdecl: error: override 'signatures.serving_default.inputs.x.shap=[]': signatures.serving_default.inputs.x"
-        ".shap: 'shap' is no key of signatures.serving_default.inputs.x; takes dtype, kind, name, ragged_rank,"
-        " row_splits_dtype, shape (did you mean 'shape'?)\n"
+        ".shap: unknown key 'shap' in signatures.serving_default.inputs.x; expected one of dtype, kind,"
+        " name, ragged_rank, row_splits_dtype, shape (did you mean 'shape'?)\n"
     )
     assert done.returncode == 2
 
@@ -164,9 +164,9 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         ),
         (
             ["-m", "seed=1," + "9" * 4301],
-            " holds an integer of more than 4300 digits; takes fewer\n",
+            " an integer has more than 4300 digits; expected fewer\n",
         ),
-        (["--config-dir", "nowhere"], "--config-dir: no directory"),
+        (["--config-dir", "nowhere"], "--config-dir: no such directory"),
         (
             ["plan", "-m", "seed=1,2"],
             "-m runs a sweep of exports or checks; plan takes one variant",
@@ -217,7 +217,7 @@ def test_hydras_own_help_is_shown(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "told"),
-    [("model=addr", "'addr' is no option of model"), ("model=[1]", "takes names of options")],
+    [("model=addr", "unknown option 'addr' for model"), ("model=[1]", "expected names of options")],
 )
 def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, told):
     done = run_cli("--cfg", "job", override, cwd=tmp_path)

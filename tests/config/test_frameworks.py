@@ -1,4 +1,4 @@
-"""What the installed TensorFlow and Keras have among their constructors that a config may name."""
+"""The constructors of the installed TensorFlow and Keras that a config may name."""
 
 import importlib
 import inspect
@@ -19,7 +19,7 @@ NAMESPACES = [
     "tensorflow", "tensorflow.lookup", "tensorflow.lookup.experimental", "tensorflow.distribute",
     "tensorflow.saved_model", "tensorflow.train", "tensorflow.train.experimental",
 ]  # fmt: skip
-# What may read a file, reach the network, import a module or run what it is given.
+# Code that may read a file, use the network, import a module or run its argument.
 ACTS = re.compile(
     r"deserialize|from_config|gfile|read_file|get_file|import_module|py_function"
     r"|\b(?:open|eval|exec|load\w*|run)\("
@@ -28,16 +28,16 @@ ARGUMENTS = re.compile(
     r"path|file\w*|\w*_(?:path|file)|url|module|\w*config|\w*_?fn|function|dataset|directory"
     r"|vocabulary|weights|type_spec"
 )
-# Each constructor that does so, by the end of its name, and why a config may name it all the same.
-REFUSED_ARGUMENTS = "refuse_arguments lets no mapping reach it that it would deserialize"
-PLAIN_FILES = "refuse_arguments takes plain text alone, and the file must be the project's"
-OBJECTS = "takes objects, which are targets that were judged, and calls none to build itself"
-JUDGED = {
-    r"applications\..*": "checking refuses weights other than null, which it would download or read",
+# Constructors that contain such code, by the end of their names, and why they are allowed.
+REFUSED_ARGUMENTS = "refuse_arguments refuses mappings that it would deserialize"
+PLAIN_FILES = "refuse_arguments accepts only plain text, and the file must be the project's"
+OBJECTS = "its objects come from allowed targets, and it calls none of them to build itself"
+REVIEWED = {
+    r"applications\..*": "check refuses weights other than null, which it would download or read",
     r"(keras|tensorflow)\.initializers\.\w+": REFUSED_ARGUMENTS,
     r"layers\.(Masking|InputLayer)": REFUSED_ARGUMENTS,
     r"(tf_keras|layers)\.Input": REFUSED_ARGUMENTS,
-    r"layers\.Bidirectional": "copies a layer that it is given; takes no mapping for it",
+    r"layers\.Bidirectional": "copies the layer it is given; accepts no mapping for it",
     r"layers\.(IntegerLookup|StringLookup|TextVectorization)": PLAIN_FILES,
     r"(lookup\.TextFileInitializer|saved_model\.Asset)": PLAIN_FILES,
     r"layers\.(Dense|EinsumDense|Embedding|ReversibleEmbedding)": OBJECTS,
@@ -47,7 +47,7 @@ JUDGED = {
 
 
 def constructors():
-    """Yields names and objects of all that a config may name in the installed versions."""
+    """Yields name and object of everything that a config may name in the installed versions."""
     for namespace in NAMESPACES:
         holder = importlib.import_module(namespace.partition(".")[0])
         for part in namespace.split(".")[1:]:
@@ -60,7 +60,7 @@ def constructors():
 
 
 def source(constructor):
-    """Returns the code that runs where an object is made."""
+    """Returns the code that makes an object."""
     if not inspect.isclass(constructor):
         return inspect.getsource(inspect.unwrap(constructor))
     code = ""
@@ -72,7 +72,7 @@ def source(constructor):
 
 
 def doings(constructor):
-    """Returns what of a constructor has to be judged."""
+    """Returns the code and the arguments of a constructor that need a review."""
     try:
         found = set(ACTS.findall(source(constructor)))
     except (TypeError, OSError):  # of C, or made by a decorator
@@ -85,23 +85,23 @@ def doings(constructor):
 
 
 @pytest.mark.slow
-def test_every_constructor_that_may_read_or_run_something_was_judged():
-    """A release of TensorFlow or Keras may bring another: judge it, and refuse it or add it to JUDGED."""
-    unjudged, used = defaultdict(set), set()
+def test_every_constructor_that_may_read_or_run_something_was_reviewed():
+    """A release of TensorFlow or Keras may add one: review it, and refuse it or add it to REVIEWED."""
+    unreviewed, used = defaultdict(set), set()
     for name, constructor in constructors():
         if not (found := doings(constructor)):
             continue
-        rows = {row for row in JUDGED if re.search(rf"(^|\.){row}$", name)}
+        rows = {row for row in REVIEWED if re.search(rf"(^|\.){row}$", name)}
         used |= rows
         if not rows:
-            unjudged[name] |= found
+            unreviewed[name] |= found
 
-    assert unjudged == {}
-    assert used == set(JUDGED)
+    assert unreviewed == {}
+    assert used == set(REVIEWED)
 
 
 @pytest.mark.slow
-def test_the_arguments_that_name_files_are_where_the_rules_look_for_them():
+def test_arguments_that_name_files_are_at_the_positions_in_the_table():
     positions = {}
     for name, constructor in constructors():
         reads = frameworks.READS.get(name.rpartition(".")[2])
@@ -116,17 +116,17 @@ def test_the_arguments_that_name_files_are_where_the_rules_look_for_them():
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("keras.layers.Lambda", "it runs code that is kept as data"),
-        ("tf_keras.layers.Lambda", "it runs code that is kept as data"),
+        ("keras.layers.Lambda", "it runs code that is stored as data"),
+        ("tf_keras.layers.Lambda", "it runs code that is stored as data"),
         ("keras.layers.TFSMLayer", "it loads a SavedModel"),
         (
             "keras.layers.TorchModuleWrapper",
-            "it runs PyTorch, and unpickles what it is loaded from",
+            "it runs PyTorch, and unpickles the file it loads",
         ),
         ("keras.activations.get", "it makes any object out of data"),
     ],
 )
-def test_a_constructor_that_does_more_than_compute_is_refused_with_what_it_does(
+def test_a_constructor_that_does_more_than_compute_is_refused_with_a_reason(
     project, target, reason
 ):
     assert trust.refuse_target(target, find_project(project.root)).endswith(reason)

@@ -1,4 +1,4 @@
-"""An interrupt that arrives while Hydra composes ends the call, though Hydra's own cleaning up fails on what it left."""
+"""An interrupt while Hydra composes ends the call, even if Hydra's cleanup fails because of it."""
 
 import signal
 import subprocess

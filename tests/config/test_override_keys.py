@@ -1,4 +1,4 @@
-"""An override of a mapping says how it adds to what is there, and how it replaces that; both work as they are told."""
+"""Errors about an override of a mapping say how to add to it and how to replace it, and both work."""
 
 import re
 import shlex
@@ -28,19 +28,19 @@ def works(hint):
     return config.values
 
 
-def test_a_value_in_the_place_of_a_spec_replaces_the_mapping():
+def test_a_value_instead_of_a_spec_replaces_the_mapping():
     problem = refusal(f"{SPEC}={{value: 3}}")
 
     hint = f"write '~{SPEC}' '+{SPEC}={{value: 3}}'"
-    assert (
-        problem.message
-        == f"'value' is not there, and a mapping adds to what is there; to replace that, {hint}"
+    assert problem.message == (
+        "key 'value' is not set, and Hydra merges the mapping into the existing one;"
+        f" to replace that, {hint}"
     )
     values = works(hint)
     assert values["signatures"]["serving_default"]["inputs"]["x"] == {"value": 3}
 
 
-def test_a_model_of_another_target_replaces_the_mapping():
+def test_a_model_with_a_different_target_replaces_the_mapping():
     override = "model={_target_: smdecl.models.Scaler, factor: 2.0}"
     problem = refusal(override)
 
@@ -49,15 +49,13 @@ def test_a_model_of_another_target_replaces_the_mapping():
     assert works(hint)["model"] == {"_target_": "smdecl.models.Scaler", "factor": 2.0}
 
 
-def test_what_fits_either_way_is_told_both_ways():
+def test_both_ways_are_reported_if_both_fit():
     override = "signatures={other: {method: add, inputs: {x: {shape: [], dtype: float32}}}}"
     problem = refusal(override)
 
-    added, replaced = (
-        f"write '+{override}'",
-        f"to replace what is there, '~signatures' '+{override}'",
-    )
-    assert problem.message == f"'other' is not there yet; to add it, {added}; {replaced}"
+    added = f"to add it, write '+{override}'"
+    replaced = f"to replace the existing mapping, write '~signatures' '+{override}'"
+    assert problem.message == f"key 'other' is not set; {added}; {replaced}"
     assert set(works(added)["signatures"]) == {"other", "serving_default"}
     assert set(works(replaced)["signatures"]) == {"other"}
 
@@ -82,7 +80,7 @@ def test_what_fits_either_way_is_told_both_ways():
         ),
     ],
 )
-def test_what_the_schema_refuses_is_not_told_to_be_added(override, key, message):
+def test_no_error_advises_to_add_what_the_schema_refuses(override, key, message):
     problem = refusal(override)
 
     assert problem.key == key

@@ -1,4 +1,4 @@
-"""A secret of the environment is in nothing that is released, printed or written."""
+"""A secret from the environment never appears in a release, the output or a file."""
 
 import contextlib
 import json
@@ -31,8 +31,8 @@ def secretive(project, monkeypatch):
     return project
 
 
-def told(project, *streams):
-    """Returns where in a project or in what was printed the secret stands."""
+def leaks(project, *streams):
+    """Returns the outputs, file names and files that contain the secret."""
     text = [stream for stream in streams if SECRET in stream]
     files = [path for path in project.root.rglob("*") if SECRET in path.name]
     written = [
@@ -48,11 +48,11 @@ def told(project, *streams):
     ["model.token='${oc.decode:${oc.env:LIST}}'"], ["model.token='${oc.create:{a:${oc.env:SECRET}}}'", "model.url='${model.token.a}'"],
 ])  # fmt: skip
 def test_a_secret_is_in_no_file_of_a_release(secretive, overrides):
-    with contextlib.suppress(ConfigError):  # to refuse a way of reading it is as good
+    with contextlib.suppress(ConfigError):  # refusing to read it is fine too
         release = secretive.export("model=make", *overrides)
         manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
         assert "${" in str(manifest["config"]["model"])
-    assert told(secretive) == []
+    assert leaks(secretive) == []
 
 
 @pytest.mark.parametrize("overrides", [
@@ -65,7 +65,7 @@ def test_a_secret_is_in_no_error(secretive, overrides):
     with pytest.raises(SmdeclError) as error:
         secretive.export(*overrides)
 
-    assert told(secretive, str(error.value), error.value.traceback_text) == []
+    assert leaks(secretive, str(error.value), error.value.traceback_text) == []
 
 
 @pytest.mark.parametrize("secret", ['hunter"2\\secret', "hunter'2secret", "hunter2\nsecret\n", "grüß hunter2 secret", "hunter2secret" * 30])  # fmt: skip
@@ -91,7 +91,7 @@ def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(sec
     with pytest.raises(ConfigError) as error:
         smdecl.compose(["release=read"], config_dir="conf")
     assert str(error.value).startswith(
-        "conf/release/read.yaml:3: model: '${oc.env:SECRET}' is no option of model"
+        "conf/release/read.yaml:3: model: unknown option '${oc.env:SECRET}' for model"
     )
 
     done = secretive.run("-m", "model=adder,scaler", "hydra.sweep.dir='sweeps/${oc.env:SECRET}'")
@@ -99,7 +99,7 @@ def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(sec
     assert "hydra.sweep: reads the environment" in done.stderr
     shown = secretive.run("--cfg", "job", "--resolve", "--config-dir", "conf", "model=make")
     assert "token: ${oc.env:SECRET}" in shown.stdout
-    assert told(secretive, done.stderr, shown.stdout, shown.stderr) == []
+    assert leaks(secretive, done.stderr, shown.stdout, shown.stderr) == []
 
 
 @pytest.mark.parametrize("token", [
@@ -119,4 +119,4 @@ def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
 
     assert done.returncode == 3, done.stderr
     assert len(done.stdout.splitlines()) == (2 if "," in str(token) else 1)
-    assert told(secretive, done.stdout, done.stderr) == []
+    assert leaks(secretive, done.stdout, done.stderr) == []

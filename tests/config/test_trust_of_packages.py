@@ -1,4 +1,4 @@
-"""Which modules are the project's own, and which packages somebody has to trust first."""
+"""Which modules the project defines, and which packages it must trust first."""
 
 import os
 
@@ -12,7 +12,7 @@ from tests.config.untrusted import NET, refused
 from tests.conftest import ROOT
 
 
-def test_a_package_that_is_installed_within_the_project_is_not_the_projects(project, monkeypatch):
+def test_a_package_installed_inside_the_project_is_not_its_own(project, monkeypatch):
     site_packages = project.root / ".venv/lib/python3.11/site-packages"
     project.write(".venv/lib/python3.11/site-packages/installed/__init__.py", NET)
     monkeypatch.syspath_prepend(site_packages)
@@ -23,7 +23,7 @@ def test_a_package_that_is_installed_within_the_project_is_not_the_projects(proj
     assert not (project.root / "imported.txt").exists()
 
 
-def test_a_symbolic_link_to_a_module_outside_is_not_the_projects(project, tmp_path):
+def test_a_symbolic_link_to_an_outside_module_is_not_its_own(project, tmp_path):
     (tmp_path / "outside.py").write_text(NET)
     (project.root / "linked.py").symlink_to(tmp_path / "outside.py")
 
@@ -33,7 +33,7 @@ def test_a_symbolic_link_to_a_module_outside_is_not_the_projects(project, tmp_pa
     )
 
 
-def test_a_symbolic_link_to_a_submodule_outside_is_not_the_projects(project, tmp_path):
+def test_a_symbolic_link_to_an_outside_submodule_is_not_its_own(project, tmp_path):
     (tmp_path / "outside.py").write_text(NET)
     project.write("mypackage/__init__.py", "")
     (project.root / "mypackage/linked.py").symlink_to(tmp_path / "outside.py")
@@ -44,9 +44,7 @@ def test_a_symbolic_link_to_a_submodule_outside_is_not_the_projects(project, tmp
     assert not (project.root / "imported.txt").exists()
 
 
-def test_a_namespace_package_that_is_partly_outside_is_not_the_projects(
-    project, tmp_path, monkeypatch
-):
+def test_a_namespace_package_that_is_partly_outside_is_not_its_own(project, tmp_path, monkeypatch):
     project.write("spread/mine.py", NET)
     (tmp_path / "elsewhere/spread").mkdir(parents=True)
     assert project.export("model._target_=spread.mine.Net", "name=mine").version == 1
@@ -59,7 +57,7 @@ def test_a_namespace_package_that_is_partly_outside_is_not_the_projects(
 
 
 @pytest.mark.parametrize("name", ["json", "colorsys"])
-def test_a_project_file_that_shadows_the_standard_library_is_not_taken_for_it(project, name):
+def test_a_file_named_like_a_standard_module_is_refused(project, name):
     project.write(f"{name}.py", NET)
 
     assert (
@@ -68,7 +66,7 @@ def test_a_project_file_that_shadows_the_standard_library_is_not_taken_for_it(pr
     )
 
 
-def test_what_was_imported_already_is_not_taken_for_a_project_file_of_its_name(project):
+def test_a_module_imported_before_is_not_mistaken_for_a_project_file_of_its_name(project):
     # By its name alone numpy.load could be the project's, were it not that numpy has been imported from elsewhere.
     project.write("numpy.py", NET)
 
@@ -88,7 +86,7 @@ def installed(tmp_path, monkeypatch):
     return package.parent
 
 
-def test_a_package_is_refused_until_the_caller_trusts_it(project, installed):
+def test_a_package_is_refused_unless_the_caller_trusts_it(project, installed):
     reason = refused(project, "model._target_=thirdparty.Net")["model._target_"]
 
     assert reason == (
@@ -104,7 +102,7 @@ def test_a_package_is_refused_until_the_caller_trusts_it(project, installed):
     )
 
 
-def test_a_package_that_the_projects_pyproject_trusts_may_be_named(project, installed):
+def test_the_pyproject_may_trust_a_package(project, installed):
     project.write("pyproject.toml", '[tool.smdecl]\ntrust = ["thirdparty"]\n')
 
     assert project.export("model._target_=thirdparty.nets.Net", "name=net").version == 1
@@ -118,7 +116,7 @@ def test_a_config_cannot_trust_a_package(project, installed):
     assert list(refused(project, "model._target_=thirdparty.Net")) == ["model._target_"]
 
 
-def test_trust_is_for_the_package_alone_and_not_for_what_it_imports(project, installed):
+def test_trust_in_a_package_excludes_what_it_imports(project, installed):
     problems = refused(
         project, "model._target_=thirdparty.nets.pathlib.Path", trust_packages=["thirdparty"]
     )
@@ -126,7 +124,7 @@ def test_trust_is_for_the_package_alone_and_not_for_what_it_imports(project, ins
     assert "'thirdparty.nets.pathlib.Path' leads to pathlib.Path" in problems["model._target_"]
 
 
-def test_trusting_a_framework_opens_none_of_its_functions(project):
+def test_trust_in_a_framework_allows_none_of_its_functions(project):
     assert list(
         refused(project, "model._target_=tensorflow.io.write_file", trust_packages=["tensorflow"])
     )
@@ -148,7 +146,7 @@ def test_a_project_class_may_use_a_trusted_alias(project, installed):
     )
 
 
-def test_a_lambda_and_a_function_of_the_project_are_its_own(project):
+def test_a_lambda_or_a_function_of_the_project_may_be_a_target(project):
     project.write(
         "mynet.py", NET + "\nmake = lambda: Net()\ndef build(inner=None): return Net(inner)\n"
     )
@@ -157,14 +155,14 @@ def test_a_lambda_and_a_function_of_the_project_are_its_own(project):
     assert project.export("model._target_=mynet.build", "name=b").version == 1
 
 
-def test_a_module_that_fails_while_it_is_imported_is_no_matter_of_trust(project):
+def test_a_module_that_fails_to_import_is_not_an_error_of_trust(project):
     project.write("mynet.py", "raise ValueError('broken')\n")
 
     with pytest.raises(ModelError, match="importing 'mynet' failed: ValueError: broken"):
         project.export("model._target_=mynet.Net")
 
 
-def test_the_command_line_refuses_with_exit_code_2_and_trusts_by_its_flag(project, installed):
+def test_the_command_line_refuses_with_exit_code_2_and_has_a_flag_to_trust(project, installed):
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(installed)])}
 
     refusal = project.run("check", "model._target_=thirdparty.Net", env=path)
@@ -176,7 +174,7 @@ def test_the_command_line_refuses_with_exit_code_2_and_trusts_by_its_flag(projec
     assert (taken.returncode, taken.stderr) == (0, "")
 
 
-def test_a_file_whose_name_leads_nowhere_is_none_of_the_projects(project):
+def test_a_file_name_that_cannot_exist_is_refused(project):
     (project.root / "loop.json").symlink_to("loop.json")
     for name in ("loop.json", "a" * 300 + ".json"):
         key = "model.x.path"
@@ -185,4 +183,4 @@ def test_a_file_whose_name_leads_nowhere_is_none_of_the_projects(project):
             "model=adder",
             f"+model.x={{_target_: tensorflow.saved_model.Asset, path: {name}}}",
         )
-        assert found == {key: f"no file {name!r}"}
+        assert found == {key: f"no such file: {name!r}"}

@@ -1,4 +1,4 @@
-"""What the tests of trust share: a module that shows whether it was imported or built, and how it is refused."""
+"""Shared by the tests of trust: a module that shows whether it was imported or built, and how it is refused."""
 
 import textwrap
 
@@ -29,7 +29,7 @@ def conf(project, text):
 
 
 def refused(project, *overrides, **options):
-    """Exports what must be refused; returns the problems by their keys, once nothing was left behind."""
+    """Exports a config that must be refused without a trace; returns the problems by key."""
     with pytest.raises(TrustError) as error:
         project.export(*overrides, **options)
     assert error.value.exit_code == 2

@@ -316,7 +316,7 @@ def test_the_file_of_a_saved_model_is_checked_as_weights_are(project, tmp_path):
 
     with pytest.raises(TrustError, match="outside of the project"):
         check(project, *load, f"+model.path={tmp_path / 'far.keras'}")
-    with pytest.raises(TrustError, match="no file 'none.keras'"):
+    with pytest.raises(TrustError, match="no such file: 'none.keras'"):
         check(project, *load, "+model.path=none.keras")
     with pytest.raises(ConfigError, match="'near.keras' is no zip archive"):
         check(project, *load, "+model.path=near.keras")

@@ -163,7 +163,7 @@ def test_a_launcher_that_fails_leaves_a_record_of_every_variant(project, launche
     errors = [variant["errors"] for variant in json.loads(path.read_text())]
     assert (done.returncode, done.stdout) == (2, "")
     assert errors[0] == errors[2] == [reason]
-    assert "'addr' is no option of model" in errors[1][0]
+    assert "unknown option 'addr' for model" in errors[1][0]
 
 
 @pytest.mark.slow

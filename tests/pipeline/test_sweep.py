@@ -78,7 +78,7 @@ def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project
         in record[1]["errors"][0]
     )
     assert (
-        "'addr' is no option of model; takes adder, concat, dense, mine, scaler, typed_adder, typed_concat (did you mean 'adder'?)"
+        "unknown option 'addr' for model; expected one of adder, concat, dense, mine, scaler, typed_adder, typed_concat (did you mean 'adder'?)"
         in record[2]["errors"][0]
     )
     assert done.returncode == 2
@@ -93,7 +93,7 @@ def test_a_primary_config_that_cannot_be_read_is_told(project):
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "smdecl: error: conf/export.yaml:2: is no YAML: expected the node content, but found '<stream end>'\n"
+        "smdecl: error: conf/export.yaml:2: invalid YAML: expected the node content, but found '<stream end>'\n"
     )
 
 

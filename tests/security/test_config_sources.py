@@ -1,4 +1,4 @@
-"""An attacker's config wants other configs to be read than those in the directories that a person names."""
+"""An attacker's config tries to have configs read outside the directories that a person names."""
 
 import pytest
 import smdecl
@@ -26,8 +26,10 @@ def test_a_config_adds_no_directory_of_configs(project, elsewhere, place):
     with pytest.raises(ConfigError) as error:
         smdecl.compose(["model=far"], config_dir="conf", config_name="mine")
 
-    told = f"'hydra.searchpath' adds the directory {path!r}; expected none: name it by --config-dir"
-    assert str(error.value) == f"conf/mine.yaml: hydra.searchpath: {told}"
+    message = (
+        f"'hydra.searchpath' adds the directory {path!r}; expected none: pass it as --config-dir"
+    )
+    assert str(error.value) == f"conf/mine.yaml: hydra.searchpath: {message}"
     assert error.value.exit_code == 2
 
 
@@ -52,8 +54,8 @@ def test_a_link_among_the_configs_leads_to_none_outside_of_the_project(project, 
     with pytest.raises(ConfigError) as error:
         project.compose("model=far")
 
-    told = f"'model/far' is a symbolic link to {str(elsewhere / 'model/far.yaml')!r}, outside of the project"
-    assert told in str(error.value)
+    message = f"'model/far' is a symbolic link to {str(elsewhere / 'model/far.yaml')!r}, which is outside the project"
+    assert message in str(error.value)
 
 
 def test_a_link_among_the_configs_may_lead_to_another_place_of_the_project(project):

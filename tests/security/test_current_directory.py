@@ -102,17 +102,17 @@ def test_a_project_may_have_modules_of_any_name(trapped):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("signal", "Python's own module"),
+        ("signal", "Python's standard library"),
         ("yaml", "an installed package"),
         *((name, "an installed package") for name in ("keras", "tensorflow", "tf_keras", "smdecl")),
     ],
 )
-def test_a_module_that_another_goes_before_is_told_by_its_name(project, name, kind):
+def test_a_shadowed_module_is_reported_by_its_name(project, name, kind):
     project.write(f"{name}.py", "class Net: ...")
     with pytest.raises(TrustError) as error:
         check.check(project.compose(f"model._target_={name}.Net"), find_project(project.root))
 
-    assert f"{name}.py has the name of {kind}, which goes before it: rename it" in str(error.value)
+    assert f"{kind} shadows {name}.py: rename it" in str(error.value)
 
 
 def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
@@ -139,14 +139,14 @@ def test_a_module_that_goes_before_a_framework_is_told_by_its_name(project, name
     )
 
 
-def test_a_home_directory_is_no_project(tmp_path, monkeypatch):
+def test_a_home_directory_is_not_a_project(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mynet.py").write_text("class Net: ...")
     (tmp_path / "secret").write_text("")
 
     with pytest.raises(
-        TrustError, match="that is no project: run smdecl in a directory of its own"
+        TrustError, match="that directory is not a project: run smdecl in a different one"
     ):
         check.check(smdecl.compose(["model._target_=mynet.Net"]), find_project(tmp_path))
 

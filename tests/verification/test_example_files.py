@@ -123,10 +123,10 @@ def test_check_reads_the_headers_of_arrays(net, file, message):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("{file: nothing.npz}", ".file: no file 'nothing.npz'"),
-        ("{file: ../outside.json}", ".file: '../outside.json' lies outside of the project, "),
-        ("{file: /etc/hostname.txt}", ".file: '/etc/hostname.txt' lies outside of the project, "),
-        ("{file: link.txt}", ".file: 'link.txt' lies outside of the project, "),
+        ("{file: nothing.npz}", ".file: no such file: 'nothing.npz'"),
+        ("{file: ../outside.json}", ".file: '../outside.json' is outside the project "),
+        ("{file: /etc/hostname.txt}", ".file: '/etc/hostname.txt' is outside the project "),
+        ("{file: link.txt}", ".file: 'link.txt' is outside the project "),
         (
             "{file: mynet.py}",
             ".file: invalid file 'mynet.py'; expected a .npz, .npy, .json, .txt, .tfrecord, .bin, .png, .jpg, .webp,"
