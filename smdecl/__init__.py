@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
     from smdecl.pipeline.variants import Variant
     from smdecl.pipeline.worker import Plan
-    from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
+    from smdecl.savedmodel.description_records import DescriptionRecord
+    from smdecl.savedmodel.records import DiffRecord
 
 __version__ = "0.2.0.dev0"
 
@@ -57,7 +58,7 @@ __all__ = [
 _MODULES = {
     "Checked": "pipeline.outcomes",
     "Composition": "config.settings",
-    "DescriptionRecord": "savedmodel.records",
+    "DescriptionRecord": "savedmodel.description_records",
     "DiffRecord": "savedmodel.records",
     "Plan": "pipeline.worker",
     "Release": "pipeline.export",

@@ -17,7 +17,8 @@ if TYPE_CHECKING:  # each verb imports only what it needs
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.variants import Variant
     from smdecl.pipeline.worker import Plan
-    from smdecl.savedmodel.records import DescriptionRecord, DiffRecord
+    from smdecl.savedmodel.description_records import DescriptionRecord
+    from smdecl.savedmodel.records import DiffRecord
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 Config: TypeAlias = "Composition | Mapping[str, object]"

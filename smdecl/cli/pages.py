@@ -12,8 +12,11 @@ from smdecl import schema
 from smdecl.names import ASSETS
 from smdecl.printing import as_json, as_line
 from smdecl.release.manifest import plain
-from smdecl.savedmodel.compatibility import call
-from smdecl.savedmodel.records import DescriptionRecord, GraphRecord, StoredRecord
+from smdecl.savedmodel.description_records import (
+    DescriptionRecord,
+    GraphRecord,
+    StoredRecord,
+)
 from smdecl.tensor_texts import tensor_text
 
 
@@ -48,7 +51,7 @@ def _callable_lines(graph: GraphRecord) -> Iterator[str]:
             yield f"  output {name}: {record}, {tensors.outputs[name]}"
     for name, function in model.functions.items():
         yield f"function {name}({function.arguments if function.arguments is not None else '...'})"
-        yield from (f"  {call(trace)}" for trace in function.traces)
+        yield from (f"  {trace}" for trace in function.traces)
 
 
 def _graph_lines(graph: GraphRecord, files: Collection[str]) -> Iterator[str]:
@@ -110,7 +113,6 @@ def html(directory: Path, found: DescriptionRecord) -> str:
     environment.filters |= {
         "asset": _asset,
         "bytes": decimal,
-        "call": call,
         "printable": as_line,
         "stored": _stored,
         "tags": _tags,

@@ -297,12 +297,11 @@ def _require_compatible(made: Made, newest: Newest | None) -> None:
     if newest is None:
         return
     from smdecl.savedmodel import compatibility, inspection
+    from smdecl.savedmodel.records import BREAKING
 
     _, before = inspection.load(newest.directory)
     changes = compatibility.changes(before, made.saved)
-    breaking = [
-        str(change) for change in changes if change.verdict == compatibility.BREAKING
-    ]
+    breaking = [str(change) for change in changes if change.verdict == BREAKING]
     if breaking:
         hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
         raise ContractError(

@@ -90,7 +90,7 @@ def _version(entry: Mapping[str, str]) -> str:
 
 def _source(source: Mapping[str, Any] | None) -> str:
     if source is None:
-        return "of no commit"
+        return "no commit"
     return f"commit {source['commit'][:_DIGITS]}" + (
         "" if source["clean"] else " with changes"
     )

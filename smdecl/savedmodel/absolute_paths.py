@@ -13,34 +13,39 @@ from smdecl.savedmodel.records import Finding
 
 _LONGEST_PATH = 4096  # bytes, on Linux
 _LONGEST_NAME = 255
-# Where a path can begin in a longer text: `hash_table_/data/vocab.txt_-2_-1`, but not `encoder/home` or `http://`.
+# Where a path can begin in a longer text: in `hash_table_/data/vocab.txt_-2_-1`, but not in
+# `encoder/home` or `http://`.
 _BEGIN = rb"(?<![A-Za-z0-9.:/])/(?=[^/\s])"
 _END = re.compile(rb"[^A-Za-z0-9]")
 
 
 def find(subject: Subject) -> Iterator[Finding]:
-    """Yields each path of a node that exists on this machine."""
+    """Yields a finding for each path in a node's attributes that exists on this machine."""
     disk = _Disk()
     for function, node in subject.nodes():
-        found = (path for text in _texts(node) for path in _paths(text, disk))
-        for path in dict.fromkeys(found):
+        found: dict[bytes, None] = {}
+        for text in _texts(node):
+            found.update(dict.fromkeys(_paths(text, disk)))
+        for path in found:
             message = f"names {os.fsdecode(path)!r}, which other machines do not have"
             yield Finding("absolute_paths", place(function, node), message)
 
 
 class _Disk:
-    """What is on the disk, each path looked up once.
+    """The files on disk. Each path is looked up once.
 
     Attributes:
-        begin: Matches where a path can begin. A long constant has many slashes, and what follows
-            next to all of them is no name in `/`.
+        begin: Matches where a path can begin: at a slash before a name in `/`. In a long constant,
+            few slashes are followed by such a name.
     """
 
     def __init__(self) -> None:
         self._modes: dict[bytes, int] = {}
         try:
             names = b"|".join(map(re.escape, os.listdir(b"/")))  # noqa: PTH208 - in bytes
-        except OSError:  # a process may look paths up that it may not list
+        except (
+            OSError
+        ):  # the process may be allowed to look up paths, but not to list them
             names = b""
         self.begin = re.compile(_BEGIN + b"(?=" + names + b")")
 
@@ -51,7 +56,7 @@ class _Disk:
         return stat.S_ISREG(self._mode(path))
 
     def _mode(self, path: bytes) -> int:
-        """Returns the mode of what is at a path; 0 if there is nothing."""
+        """Returns the mode of the file at a path; 0 if there is none."""
         if path not in self._modes:
             self._modes[path] = _look_up(path)
         return self._modes[path]
@@ -60,7 +65,7 @@ class _Disk:
 def _look_up(path: bytes) -> int:
     try:
         return os.stat(path).st_mode  # noqa: PTH116 - of bytes
-    except (OSError, ValueError):  # a NUL byte, a directory of someone else's
+    except (OSError, ValueError):  # a NUL byte, or a directory without permission
         return 0
 
 
@@ -83,7 +88,10 @@ def _paths(text: bytes, disk: _Disk) -> Iterator[bytes]:
 
 
 def _longest_path(text: bytes, begin: int, disk: _Disk) -> bytes | None:
-    """Returns the existing path at a place in a text: all of the rest, or a file that anything may follow."""
+    """Returns the longest existing path that begins at an index of a text.
+
+    A directory must extend to the end of the text; after a file, other text may follow.
+    """
     limit = min(len(text), begin + _LONGEST_PATH)
     slash = begin
     while True:
@@ -99,7 +107,7 @@ def _longest_path(text: bytes, begin: int, disk: _Disk) -> bytes | None:
 
 
 def _longest_file(text: bytes, begin: int, slash: int, disk: _Disk) -> bytes | None:
-    """Returns the longest file whose name begins after a slash, and ends where another word does."""
+    """Returns the longest path of a file whose name begins after a slash and ends at a word's end."""
     name = text[slash + 1 : slash + 1 + _LONGEST_NAME + 1].partition(b"/")[0]
     ends = [match.start() for match in _END.finditer(name) if match.start()]
     paths = (text[begin : slash + 1 + end] for end in reversed(ends))

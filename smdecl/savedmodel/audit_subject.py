@@ -1,4 +1,4 @@
-"""What an audit rule gets to look at, and how it says where something is."""
+"""The graph that audit rules examine, and how they name a place in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
 
 @dataclass(frozen=True)
 class Subject:
-    """The graph that is audited, and what else rules compare it with.
+    """The graph that is audited, and the context that rules need.
 
     Attributes:
         graph: The first MetaGraph of the SavedModel.
         providers: Op to the entry of the project's custom_ops that registers it.
-        consumer: The oldest TensorFlow release that has to load the graph; None if the config names none.
+        consumer: The oldest TensorFlow release that must load the graph; None if there is none.
     """
 
     graph: MetaGraphDef
@@ -26,9 +26,10 @@ class Subject:
     consumer: str | None = None
 
     def nodes(self) -> Sequence[tuple[str, NodeDef]]:
-        """Returns function and node of the user's code, without the functions that save and restore variables.
+        """Returns the function and node of everything in the user's code.
 
-        The function of a node of the graph itself is an empty text.
+        Functions that save and restore variables are left out. Nodes of the graph itself have an
+        empty function name.
         """
         return self._nodes
 

@@ -1,4 +1,4 @@
-"""Base paths as TensorFlow Serving reads them: which versions there are, and which one was meant by another path."""
+"""Reads base paths as TensorFlow Serving does: finds versions, and the one that a wrong path may mean."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from smdecl.names import MESSAGE_FILE
 
 _NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 HIGHEST = 2**63 - 1
-MODEL_FILES = (
-    MESSAGE_FILE,
-    "saved_model.pbtxt",
-)  # in the order in which loaders look for them
+# In the order in which loaders look for them.
+MODEL_FILES = (MESSAGE_FILE, "saved_model.pbtxt")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst")
 
 
 def version_of(name: str) -> int | None:
-    """Returns the version that a child of a base path is to TensorFlow Serving; None where it passes it over.
+    """Returns the version number of a child of a base path; None if TensorFlow Serving ignores the child.
 
-    It takes any child whose name parses as an int64, whatever it is.
+    Any child whose name parses as an int64 is a version, even a file.
     """
-    number = int(name) if _NUMBER.fullmatch(name) else None
-    return number if number is not None and -HIGHEST - 1 <= number <= HIGHEST else None
+    if not _NUMBER.fullmatch(name):
+        return None
+    number = int(name)
+    return number if -HIGHEST - 1 <= number <= HIGHEST else None
 
 
 def versions(base: Path) -> Iterator[tuple[int, Path]]:
-    """Yields what a server takes for versions."""
-    if base.is_dir():
-        for child in base.iterdir():
-            if (number := version_of(child.name)) is not None:
-                yield number, child
+    """Yields the children of a base path that a server treats as versions."""
+    if not base.is_dir():
+        return
+    for child in base.iterdir():
+        number = version_of(child.name)
+        if number is not None:
+            yield number, child
 
 
 def model_file(directory: Path) -> Path | None:
-    """Returns the file that makes a directory a SavedModel; None where there is none."""
+    """Returns the file with the message of a SavedModel; None if there is none."""
     found = (directory / name for name in MODEL_FILES)
     return next((path for path in found if path.exists()), None)
 
@@ -47,44 +49,56 @@ def _has_model(directory: Path) -> bool:
 
 
 def complete(base: Path) -> Iterator[tuple[int, Path]]:
-    """Yields the versions that hold a SavedModel."""
+    """Yields the versions that contain a SavedModel."""
     return ((number, path) for number, path in versions(base) if _has_model(path))
 
 
 def newest(base: Path) -> Path | None:
-    """Returns the highest version that holds a SavedModel."""
+    """Returns the highest version that contains a SavedModel; None if there is none."""
     return max(complete(base), default=(0, None))[1]
 
 
 def require_one(directory: Path, kind: str) -> None:
-    """Keeps a base path, a file and what is not there from being taken for the directory of one SavedModel.
+    """Raises if a path is not the directory of one SavedModel but a base path, a file or nothing.
+
+    A directory without any SavedModel is accepted: reading it reports a better error.
+
+    Args:
+        directory: The path.
+        kind: What the caller expects there, such as `a release`, for the error.
 
     Raises:
-        UsageError: With the version that may have been meant; `kind` is what is taken.
+        UsageError: With the version that may have been meant.
     """
     try:
-        what, meant = _misplaced(directory)
+        found, meant = _misplaced(directory)
     except OSError as error:
-        what, meant = f"cannot be read: {error.strerror}", None
-    if what is not None:
-        takes = f"takes the directory of {kind}, such as {meant or 'exports/adder/1'}"
-        raise UsageError(f"{str(directory)!r} {what}; {takes}")
+        found, meant = f"cannot be read: {error.strerror}", None
+    if found is not None:
+        example = meant or "exports/adder/1"
+        expected = f"expected the directory of {kind}, such as {example}"
+        raise UsageError(f"{str(directory)!r} {found}; {expected}")
 
 
 def _misplaced(directory: Path) -> tuple[str | None, Path | None]:
-    """Says what a path is instead of a SavedModel's directory, and returns the SavedModel that is nearest to it."""
+    """Returns what a path is instead of a SavedModel's directory, and the SavedModel nearest to it."""
     if not directory.exists():
-        return "is not there", newest(directory.parent)
+        return "does not exist", newest(directory.parent)
     if not directory.is_dir():
-        what = (
-            "is an archive, which is to be unpacked"
-            if directory.suffix in _ARCHIVES
-            else "is a file"
-        )
-        return what, directory.parent if directory.name in MODEL_FILES else None
+        return _misplaced_file(directory)
     if model_file(directory) is not None:
         return None, None
-    if (version := newest(directory)) is not None:
-        return "is a base path, which holds versions", version
-    below = next(filter(None, map(newest, sorted(directory.iterdir()))), None)
-    return "holds base paths" if below else None, below
+    version = newest(directory)
+    if version is not None:
+        return "is a base path, which contains versions", version
+    for child in sorted(directory.iterdir()):
+        version = newest(child)
+        if version is not None:
+            return "contains base paths", version
+    return None, None
+
+
+def _misplaced_file(file: Path) -> tuple[str, Path | None]:
+    if file.suffix in _ARCHIVES:
+        return "is an archive; unpack it first", None
+    return "is a file", file.parent if file.name in MODEL_FILES else None

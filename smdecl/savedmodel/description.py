@@ -11,13 +11,13 @@ from smdecl.errors import ContractError
 from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
 from smdecl.savedmodel import base_path, checkpoint, inspection
-from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef, TensorInfo
-from smdecl.savedmodel.records import (
+from smdecl.savedmodel.description_records import (
     DescriptionRecord,
     GraphRecord,
     StoredRecord,
     TensorNamesRecord,
 )
+from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef, TensorInfo
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
 # The collections of TensorFlow 1 that name what a loader runs first, and a training step.

@@ -1,4 +1,4 @@
-"""Tells how the variables of a SavedModel differ from those of one before it: which, and by how much."""
+"""Compares the variables of two SavedModels: which differ, and by how much."""
 
 from __future__ import annotations
 
@@ -32,38 +32,38 @@ def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Chang
 
 
 def _change(
-    name: str,
-    old: Tensor | None,
-    new: Tensor | None,
-    problems: list[Problem],
+    name: str, old: Tensor | None, new: Tensor | None, problems: list[Problem]
 ) -> Change | None:
     """Compares a variable; adds what cannot be read on either side to `problems`."""
-    if old is not None and new is not None and _form(old) == _form(new):
-        if _is_same(old, new):
-            _require(old, problems)  # which verifies both
-            return None
-        message = _difference(old, new, problems)
-        return None if message is None else Change("variables", name, message)
-    for tensor in (old, new):
-        if tensor is not None:
-            _require(tensor, problems)
-    return Change.of("variables", name, _form(old), _form(new))
+    if old is None or new is None or _form(old) != _form(new):
+        for tensor in (old, new):
+            if tensor is not None:
+                _verify(tensor, problems)
+        return Change.of("variables", name, _form(old), _form(new))
+    if _has_same_bytes(old, new):
+        _verify(old, problems)  # which verifies both
+        return None
+    message = _difference(old, new, problems)
+    return None if message is None else Change("variables", name, message)
 
 
-def _is_same(old: Tensor, new: Tensor) -> bool:
-    """Compares the bytes; what cannot be read is the same as nothing."""
+def _form(tensor: Tensor | None) -> str | None:
+    return tensor_text(tensor.dtype, tensor.shape) if tensor else None
+
+
+def _has_same_bytes(old: Tensor, new: Tensor) -> bool:
+    """Compares the bytes of two tensors; returns False if either cannot be read."""
     if (old.size, old.checksum) != (new.size, new.checksum):
         return False
     try:
-        return all(
-            one == other for one, other in zip(old.blocks(), new.blocks(), strict=True)
-        )
+        pairs = zip(old.blocks(), new.blocks(), strict=True)
+        return all(one == other for one, other in pairs)
     except ContractError:
         return False
 
 
-def _require(tensor: Tensor, problems: list[Problem]) -> None:
-    """Verifies the checksum of a tensor."""
+def _verify(tensor: Tensor, problems: list[Problem]) -> None:
+    """Verifies the checksum of a tensor; adds what is wrong to `problems`."""
     try:
         if tensor.dtype == "string":
             tensor.read()
@@ -77,37 +77,45 @@ def _require(tensor: Tensor, problems: list[Problem]) -> None:
 
 
 def _difference(old: Tensor, new: Tensor, problems: list[Problem]) -> str | None:
-    """Says how two tensors of one form differ, whose checksums it verifies; None where one cannot be read."""
+    """Describes how two tensors of one dtype and shape differ, and verifies their checksums.
+
+    Returns:
+        The difference; None if the values are equal or cannot be read.
+    """
     known = len(problems)
     for tensor in (old, new):
-        _require(tensor, problems)
+        _verify(tensor, problems)
     if len(problems) > known:
         return None
     if old.dtype == "string":
-        count = int((old.read() != new.read()).sum())
-        return f"has {count} other values" if count else None
-    if old.size != new.size:  # bytes of a dtype that NumPy lacks
-        return "has other bytes"
-    return _numbers(old, new)
+        return _difference_of_strings(old, new)
+    if old.size != new.size:  # of a dtype that NumPy lacks
+        return "content differs"
+    return _difference_of_numbers(old, new)
 
 
-def _numbers(old: Tensor, new: Tensor) -> str | None:
+def _difference_of_strings(old: Tensor, new: Tensor) -> str | None:
+    count = int((old.read() != new.read()).sum())
+    if count == 0:
+        return None
+    return "1 value differs" if count == 1 else f"{count} values differ"
+
+
+def _difference_of_numbers(old: Tensor, new: Tensor) -> str | None:
     dtype = old.number or np.dtype(np.uint8)
     is_same = True
     largest: float = 0
-    alone = 0
-    for blocks in zip(old.blocks(), new.blocks(), strict=True):
-        if blocks[0] != blocks[1]:
-            is_same = False
-            apart = distances(*(np.frombuffer(block, dtype) for block in blocks))
-            is_alone = np.isnan(apart)
-            largest = max(largest, float(np.max(np.where(is_alone, 0, apart))))
-            alone += int(is_alone.sum())
+    nans = 0  # elements that are NaN on one side only
+    for old_block, new_block in zip(old.blocks(), new.blocks(), strict=True):
+        if old_block == new_block:
+            continue
+        is_same = False
+        old_values = np.frombuffer(old_block, dtype)
+        apart = distances(old_values, np.frombuffer(new_block, dtype))
+        is_nan = np.isnan(apart)
+        largest = max(largest, float(np.max(np.where(is_nan, 0, apart))))
+        nans += int(is_nan.sum())
     if is_same:
         return None
-    told = f"has other values, by at most {largest:g}"
-    return f"{told}, and {alone} that are NaN in one alone" if alone else told
-
-
-def _form(tensor: Tensor | None) -> str | None:
-    return tensor_text(tensor.dtype, tensor.shape) if tensor else None
+    message = f"values differ by at most {largest:g}"
+    return f"{message}; {nans} are NaN on one side only" if nans else message

@@ -1,4 +1,4 @@
-"""Compares two SavedModels: for their callers, and by graph, variables, files and origin."""
+"""Compares two SavedModels: their APIs, graphs, variables and files."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from smdecl.savedmodel import (
     inspection,
 )
 from smdecl.savedmodel.checkpoint import Tensor
-from smdecl.savedmodel.compatibility import ADDITIVE, BREAKING
 from smdecl.savedmodel.protos import MetaGraphDef, SavedModel
-from smdecl.savedmodel.records import Change, DiffRecord, SavedModelRecord
+from smdecl.savedmodel.records import ADDITIVE, BREAKING, INTERNAL, Change, DiffRecord
+
+EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
+_ORDER = (BREAKING, ADDITIVE, INTERNAL)
 
 _Tags: TypeAlias = tuple[str, ...]
 _Pair: TypeAlias = tuple[_Tags, _Tags | None]
-EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
-_ORDER = (BREAKING, ADDITIVE, "internal")
+"""The tags of a graph, and those of its counterpart; None if it was removed."""
 
 
 def diff(before: Path, after: Path) -> DiffRecord:
     """Compares the SavedModel in `after` with the one in `before`, without TensorFlow.
 
     Raises:
-        UsageError: If one of them is not a directory, or is a base path.
-        ContractError: With everything in them that is missing, malformed or differs from its checksum.
+        UsageError: If either is not a directory, or is a base path.
+        ContractError: With everything that is missing, malformed or differs from its checksum.
     """
     return record(changes(before, after))
 
@@ -41,30 +42,31 @@ def changes(before: Path, after: Path, ignored: Collection[str] = ()) -> list[Ch
     """Returns how the SavedModel in `after` differs from the one in `before`.
 
     Args:
-        before: Directory of the SavedModel that callers know.
-        after: Directory of the one that follows it.
-        ignored: Files that are no part of the comparison.
+        before: The directory of the SavedModel that callers know.
+        after: The directory of its successor.
+        ignored: Files to leave out of the comparison.
 
     Raises:
-        UsageError: If one of them is not a directory, or is a base path.
-        ContractError: With everything in them that is missing, malformed or differs from its checksum.
+        UsageError: If either is not a directory, or is a base path.
+        ContractError: With everything that is missing, malformed or differs from its checksum.
     """
     for directory in (before, after):
         base_path.require_one(directory, "a SavedModel")
-    old, new = inspection.read(before), inspection.read(after)
-    return [
-        *_graphs(before, old, after, new),
-        *diff_variables.changes(*_checkpoints(before, old, after, new)),
-        *_files(before, after, ignored),
-    ]
+    old = inspection.read(before)
+    new = inspection.read(after)
+    graphs = list(_graphs(before, old, after, new))
+    old_tensors, new_tensors = _checkpoints(before, old, after, new)
+    variables = diff_variables.changes(old_tensors, new_tensors)
+    return [*graphs, *variables, *_files(before, after, ignored)]
 
 
 def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord:
-    """Returns the record of all changes, with what they mean for a caller.
+    """Returns the record of all changes, with their meaning for callers.
 
     Args:
-        found: Changes of the SavedModel.
-        origin: Changes of what it was made from. They do not call for another version: the bytes may be the same.
+        found: The changes of the SavedModel.
+        origin: The changes of what it was made from. They do not call for a new version, because the
+            bytes may be the same.
     """
     verdicts = {change.verdict for change in found}
     if BREAKING in verdicts:
@@ -72,7 +74,8 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
     elif ADDITIVE in verdicts:
         verdict, advice = ADDITIVE, "minor"
     else:
-        verdict, advice = "same", "patch" if found else "none"
+        verdict = "same"
+        advice = "patch" if found else "none"
     ordered = sorted([*origin, *found], key=lambda change: _ORDER.index(change.verdict))
     return DiffRecord(verdict, advice, tuple(ordered))
 
@@ -80,7 +83,7 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
 def _checkpoints(
     before: Path, old: SavedModel, after: Path, new: SavedModel
 ) -> list[list[Tensor]]:
-    """Returns both checkpoints, or raises with everything that is wrong with either."""
+    """Returns the tensors in both checkpoints, or raises with everything that is wrong with either."""
     found: list[list[Tensor]] = []
     problems: list[Problem] = []
     for directory, message in ((before, old), (after, new)):
@@ -96,22 +99,23 @@ def _checkpoints(
 def _graphs(
     before: Path, old: SavedModel, after: Path, new: SavedModel
 ) -> Iterator[Change]:
-    """Compares the MetaGraphs that have the same tags, the serving one first."""
+    """Compares the MetaGraphs with the same tags, the serving one first."""
     old_graphs, new_graphs = _by_tags(old), _by_tags(new)
-    pairs, come = _paired(list(old_graphs), list(new_graphs))
+    serving_tags = next(iter(old_graphs))
+    pairs, added = _paired(list(old_graphs), list(new_graphs))
     for old_tags, new_tags in pairs:
         if new_tags is None:
-            yield Change("tags", _listed(old_tags), "the graph is gone", BREAKING)
+            yield Change("tags", _text(old_tags), "the graph was removed", BREAKING)
             continue
         old_graph, new_graph = old_graphs[old_tags], new_graphs[new_tags]
-        old_record = inspection.inspect_graph(before, old_graph)
-        new_record = inspection.inspect_graph(after, new_graph)
-        is_serving = old_tags == next(iter(old_graphs))
-        for change in _changes(old_graph, new_graph, old_record, new_record):
-            where = f"{change.where} (graph {_listed(old_tags)})".lstrip()
-            yield change if is_serving else replace(change, where=where)
-    for tags in come:
-        yield Change("tags", _listed(tags), "the graph is new", ADDITIVE)
+        for change in _changes(before, old_graph, after, new_graph):
+            if old_tags == serving_tags:
+                yield change
+            else:
+                where = f"{change.where} (graph {_text(old_tags)})".lstrip()
+                yield replace(change, where=where)
+    for tags in added:
+        yield Change("tags", _text(tags), "the graph was added", ADDITIVE)
 
 
 def _by_tags(message: SavedModel) -> dict[_Tags, MetaGraphDef]:
@@ -123,56 +127,61 @@ def _by_tags(message: SavedModel) -> dict[_Tags, MetaGraphDef]:
 
 
 def _paired(old: list[_Tags], new: list[_Tags]) -> tuple[list[_Pair], list[_Tags]]:
-    """Pairs graphs by their tags, None where there is no counterpart; returns the new ones as well.
+    """Pairs graphs by their tags.
 
-    One graph left on each side is one whose tags changed.
+    If just one graph is left on each side, its tags changed.
+
+    Returns:
+        A pair for each old graph, and the graphs that were added.
     """
     old_tags, new_tags = frozenset(old), frozenset(new)
-    gone = [tags for tags in old if tags not in new_tags]
-    come = [tags for tags in new if tags not in old_tags]
-    renamed: dict[_Tags, _Tags] = {}
-    if len(gone) == len(come) == 1:
-        renamed, come = {gone[0]: come[0]}, []
-    counterparts = {**{tags: tags for tags in new}, **renamed}
-    return [(tags, counterparts.get(tags)) for tags in old], come
+    removed = [tags for tags in old if tags not in new_tags]
+    added = [tags for tags in new if tags not in old_tags]
+    counterparts = {tags: tags for tags in new}
+    if len(removed) == len(added) == 1:
+        counterparts[removed[0]] = added.pop()
+    return [(tags, counterparts.get(tags)) for tags in old], added
 
 
 def _changes(
-    old: MetaGraphDef,
-    new: MetaGraphDef,
-    old_record: SavedModelRecord,
-    new_record: SavedModelRecord,
+    before: Path, old: MetaGraphDef, after: Path, new: MetaGraphDef
 ) -> Iterator[Change]:
+    old_record = inspection.inspect_graph(before, old)
+    new_record = inspection.inspect_graph(after, new)
     yield from compatibility.changes(old_record, new_record)
     yield from diff_graph.changes(old_record, new_record, old, new)
 
 
-def _listed(tags: _Tags) -> str:
+def _text(tags: _Tags) -> str:
     return ", ".join(tags)
 
 
 def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Change]:
     try:
         old, new = _regular_files(before), _regular_files(after)
-        # A file of another size is not read: it may be sparse, and claim any.
-        alike = [
-            name for name in old if name in new and _size(old[name]) == _size(new[name])
-        ]
-        alike = [name for name in alike if name not in ignored]
-        files.require_stored(old[name] for name in alike)
-        files.require_stored(new[name] for name in alike)
-        same = {name for name in alike if files.have_same_bytes(old[name], new[name])}
+        same = _same_files(old, new, ignored)
     except OSError as error:
-        raise ContractError(
-            f"{error.filename}: cannot be read: {error.strerror}"
-        ) from error
+        message = f"{error.filename}: cannot be read: {error.strerror}"
+        raise ContractError(message) from error
     for name in sorted({*old, *new} - {*ignored}):
         if name not in new:
-            yield Change("files", name, "is gone")
+            yield Change("files", name, "was removed")
         elif name not in old:
-            yield Change("files", name, "is new")
+            yield Change("files", name, "was added")
         elif name not in same:
-            yield Change("files", name, "has other bytes")
+            yield Change("files", name, "content differs")
+
+
+def _same_files(
+    old: dict[str, Path], new: dict[str, Path], ignored: Collection[str]
+) -> set[str]:
+    """Returns the names of the files with the same bytes on both sides."""
+    # A file of a different size is not read: it may be sparse, and claim any size.
+    common = [name for name in old if name in new and name not in ignored]
+    alike = [name for name in common if _size(old[name]) == _size(new[name])]
+    files.require_stored(old[name] for name in alike)
+    files.require_stored(new[name] for name in alike)
+    return {name for name in alike if files.have_same_bytes(old[name], new[name])}
 
 
 def _regular_files(directory: Path) -> dict[str, Path]:

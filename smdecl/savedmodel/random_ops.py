@@ -31,10 +31,10 @@ def find(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 "random_ops",
                 place(function, node),
-                f"{node.op} gives other values at each call",
+                f"{node.op} returns different values on each call",
             )
     for draw in seeds.draws(subject.graph):
-        message = f"{draw.node.op} draws by a seed in a variable that each call changes"
+        message = f"{draw.node.op} uses a seed in a variable that each call changes"
         yield Finding("random_ops", place(draw.function, draw.node), message)
 
 

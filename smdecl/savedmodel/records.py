@@ -1,33 +1,45 @@
-"""The records that stages hand on; each one's JSON Schema carries its name, and all are plain data."""
+"""What a SavedModel holds and how two of them differ, as plain data.
+
+The JSON Schema of a record is in `schemas/`, under the name in the record's docstring.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smdecl.printing import as_line
 from smdecl.tensor_texts import tensor_text
 
-# What a Python value has before it that stands in the place of a dtype.
+# Prefix of a Python value in the place of a dtype.
 VALUE = "value "
-# Of a field that is left out of JSON where it is None: manifests that had none of it stay as they are.
+# The kind of a leaf that may not consist of tensors: its dtype is the name of its class.
+TYPE = "type"
+# Metadata of a field that JSON omits if it is None, so that older manifests stay valid.
 OPTIONAL = {"optional": True}
+# Verdicts on a change. Callers of the signatures do not notice an internal one.
+BREAKING = "breaking"
+ADDITIVE = "additive"
+INTERNAL = "internal"
 
 Shape: TypeAlias = tuple[int | None, ...] | None
-# The kind of a leaf that is not known to consist of tensors: its dtype is the name of its class.
-TYPE = "type"
+"""Sizes, with None for an unknown size; None for an unknown rank."""
 
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """Dtype and shape of a tensor: None in a shape is an unknown size, a shape of None an unknown rank.
+    """A tensor, or a composite of tensors.
 
     Attributes:
-        default: The value of an input that a request omits, in text; None where it is required.
-        kind: `sparse`, `ragged`, `indexed slices`, `variable`, or `type` for a class that is named
+        dtype: The canonical name, such as `float32`.
+        shape: The sizes; None for an unknown rank.
+        default: The value that an input has if a request omits it, in text; None if it is required.
+        kind: `sparse`, `ragged`, `indexed slices` or `variable`; `type` for a class that is named
             in place of a dtype; None for a tensor.
         detail: What else distinguishes a composite, such as its ragged rank.
-        name: Of the spec, where it is not the one that its place implies; no caller depends on it.
+        name: The name of the spec, if it differs from the one that its place implies. No caller
+            depends on it.
     """
 
     dtype: str
@@ -40,7 +52,9 @@ class TensorRecord:
     def __str__(self) -> str:
         if self.kind == TYPE or self.dtype.startswith(VALUE):
             return self.dtype
-        notes = [] if self.detail is None else [self.detail]
+        notes = []
+        if self.detail is not None:
+            notes.append(self.detail)
         if self.default is not None:
             notes.append(f"default {self.default}")
         if self.name is not None:
@@ -50,21 +64,22 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class VariableRecord:
-    """A variable that the object tracks."""
+    """A variable that an object tracks."""
 
     name: str
     dtype: str
-    shape: tuple[int | None, ...] | None
+    shape: Shape
 
 
 @dataclass(frozen=True)
 class SignatureRecord:
-    """A signature by the names that a client sends and receives.
+    """A signature, by the names that a client sends and receives.
 
     Attributes:
         inputs: Name to tensor.
         outputs: Name to tensor.
-        method_name: The API of TensorFlow Serving that it is for; None is that of most, `tensorflow/serving/predict`.
+        method_name: The API of TensorFlow Serving that the signature is for; None stands for
+            `tensorflow/serving/predict`.
     """
 
     inputs: dict[str, TensorRecord]
@@ -74,27 +89,49 @@ class SignatureRecord:
 
 @dataclass(frozen=True)
 class TraceRecord(SignatureRecord):
-    """A way that a restored function can be called, its inputs by their places in its arguments.
+    """A trace of a restored function. Its inputs are named by their places in the arguments.
 
     Attributes:
-        values: Argument that holds no tensor to the value that it has to have, in text.
+        values: Argument without a tensor to the value that a caller must pass, in text.
         nests: Place of each nest in the arguments to its kind.
-        returns: Place of each nest in what is returned to its kind; that of the whole is empty.
+        returns: Place of each nest in the result to its kind; the whole result has the empty place.
     """
 
     values: dict[str, str]
     nests: dict[str, str]
     returns: dict[str, str]
 
+    def __str__(self) -> str:
+        """Returns the trace as a call: `(0: float32 [], training: value False) -> float32 []`."""
+        nests = dict(self.nests)
+        for place, kind in self.returns.items():
+            nests[f"return.{place}".rstrip(".")] = kind
+        # The places of their items imply tuples and dicts.
+        notes = [
+            f"{place} a {kind}"
+            for place, kind in nests.items()
+            if kind not in ("tuple", "dict")
+        ]
+        hint = f", with {' and '.join(notes)}" if notes else ""
+        outputs = _joined(self.outputs) or "nothing"
+        return f"({_joined(self.inputs)}) -> {outputs}{hint}"
+
+
+def _joined(tensors: Mapping[str, TensorRecord]) -> str:
+    items = []
+    for place, tensor in tensors.items():
+        items.append(f"{place}: {tensor}" if place else str(tensor))
+    return ", ".join(items)
+
 
 @dataclass(frozen=True)
 class ArgumentsRecord:
-    """What a restored function takes, as in the `def` that it was made of.
+    """The arguments of a restored function, as in the `def` that it was made of.
 
     Attributes:
-        positional: Those that can be given by their place, in order.
-        keyword_only: Those that can be given by their name alone, sorted.
-        defaults: Argument to the value that it has where it is left out, in text.
+        positional: The arguments that can be passed by position, in order.
+        keyword_only: The arguments that can be passed by name only, sorted.
+        defaults: Argument to its default value, in text.
     """
 
     positional: tuple[str, ...]
@@ -102,22 +139,29 @@ class ArgumentsRecord:
     defaults: dict[str, str]
 
     def __str__(self) -> str:
-        star = ("*",) if self.keyword_only else ()
-        names = (*self.positional, *star, *self.keyword_only)
-        return ", ".join(
-            f"{name}={self.defaults[name]}" if name in self.defaults else name
-            for name in names
-        )
+        items = [self._with_default(name) for name in self.positional]
+        if self.keyword_only:
+            items.append("*")
+        items += [self._with_default(name) for name in self.keyword_only]
+        return ", ".join(items)
+
+    def _with_default(self, name: str) -> str:
+        return f"{name}={self.defaults[name]}" if name in self.defaults else name
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All arguments, those that can be given by their place first."""
+        """All arguments, the positional ones first."""
         return (*self.positional, *self.keyword_only)
 
 
 @dataclass(frozen=True)
 class FunctionRecord:
-    """A function that can be called after loading; a concrete one says nothing of its arguments."""
+    """A function that can be called after loading.
+
+    Attributes:
+        traces: The ways in which it can be called.
+        arguments: The arguments of its `def`; None for a concrete function, which does not keep them.
+    """
 
     traces: tuple[TraceRecord, ...]
     arguments: ArgumentsRecord | None
@@ -125,12 +169,12 @@ class FunctionRecord:
 
 @dataclass(frozen=True)
 class CustomOpsRecord:
-    """A package or library that registers ops for whoever loads a release.
+    """A package or library that registers custom ops; a process that loads the release needs it.
 
     Attributes:
-        name: A package as it is imported, or a library's path in the project.
-        version: Of an installed package.
-        sha256: Of a library.
+        name: The import name of a package, or the path of a library in the project.
+        version: The version of an installed package.
+        sha256: The digest of a library.
     """
 
     name: str
@@ -143,14 +187,16 @@ class Finding:
     """Something that an audit rule found in the graph.
 
     Attributes:
-        rule: That found it.
-        where: Function and node, or what else the rule is about.
+        rule: The rule.
+        where: The function and node, or whatever else the rule is about.
         message: What is wrong with it.
-        source: File and line of the user's code that made the node, where that is known.
-        provider: The entry of the project's custom_ops that registers the op, if one does.
-        layer: Name of the Keras layer that made the node, where that is known.
-        more: How many others of its kind there are, and where the first of them are; None where it is the only one.
-        most: The level that it has at most, whatever the config says; None leaves it to the config.
+        source: The file and line of the user's code that made the node, if known.
+        provider: The entry of the project's custom_ops that registers the op, if any.
+        layer: The name of the Keras layer that made the node, if known.
+        more: How many more findings of this kind there are, and where the first of them are; None
+            if this is the only one.
+        most: The highest level that it can have, whatever the config says; None leaves it to the
+            config.
     """
 
     rule: str
@@ -164,11 +210,13 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Where the user finds what made it: the layer, or the line of code; empty where neither is known."""
-        return f"layer {self.layer!r}" if self.layer else self.source or ""
+        """What the user looks for: the layer, or else the line of code; empty if neither is known."""
+        if self.layer:
+            return f"layer {self.layer!r}"
+        return self.source or ""
 
     def __str__(self) -> str:
-        places = [place for place in dict.fromkeys((self.place, self.source)) if place]
+        places = dict.fromkeys(filter(None, (self.place, self.source)))
         place = f" ({', '.join(places)})" if places else ""
         more = f"; {self.more}" if self.more else ""
         return f"{self.where}: {self.message}{place}{more}"
@@ -176,16 +224,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class SavedModelRecord:
-    """A SavedModel as read back from its bytes (schema: saved_model).
+    """A MetaGraph of a SavedModel, read back from its bytes (schema: saved_model).
 
     Attributes:
-        tags: Of its MetaGraphDef.
+        tags: The tags of the MetaGraph.
         signatures: Signature key to signature.
-        variables: By the object graph.
-        functions: Dotted path to function, for every path to one that can be called after loading.
-        assets: Basenames of its assets.
-        devices: Devices that nodes of the graph and of its functions are pinned to.
-        ops: Op to the number of nodes, function bodies included.
+        variables: The variables in the object graph.
+        functions: Dotted path to function, for every path to a function that can be called after
+            loading.
+        assets: The basenames of the assets.
+        devices: The devices that nodes of the graph and of its functions are pinned to.
+        ops: Op to the number of its nodes, function bodies included.
         findings: What the audit rules found.
     """
 
@@ -201,123 +250,46 @@ class SavedModelRecord:
 
 @dataclass(frozen=True)
 class Change:
-    """What is another in one SavedModel than in the one before it.
+    """A difference between a SavedModel and its predecessor.
 
     Attributes:
-        part: Of the release: tags, signatures, functions, devices, ops, nodes, variables, files, config, custom_ops,
-            environment, source or inputs.
-        where: In that part: a signature's tensor, a node, a variable, a file, a config key, a package.
-        message: What was, and what is.
-        verdict: For who calls it: breaking, additive, or internal, which no caller sees by the signatures.
+        part: The part of the release: tags, signatures, functions, devices, ops, nodes, variables,
+            files, config, custom_ops, environment, source or inputs.
+        where: The place in that part: a tensor of a signature, a node, a variable, a file, a config
+            key, a package.
+        message: What it was and what it is.
+        verdict: What it means for callers: breaking, additive or internal.
     """
 
     part: str
     where: str
     message: str
-    verdict: str = "internal"
+    verdict: str = INTERNAL
 
     @classmethod
     def of(cls, part: str, where: str, old: str | None, new: str | None) -> Change:
-        """Returns the change of what was into what is; None is what is not there."""
+        """Builds the change from `old` to `new`; None means absent."""
         if old is None:
-            return cls(part, where, f"is new: {new}")
-        return cls(
-            part,
-            where,
-            f"is gone: {old}" if new is None else f"was {old}, and is {new}",
-        )
+            return cls(part, where, f"was added: {new}")
+        if new is None:
+            return cls(part, where, f"was removed: {old}")
+        return cls(part, where, f"changed from {old} to {new}")
 
     def __str__(self) -> str:
-        return as_line(
-            f"{' '.join(filter(None, (self.part, self.where)))}: {self.message}"
-        )
+        subject = f"{self.part} {self.where}" if self.where else self.part
+        return as_line(f"{subject}: {self.message}")
 
 
 @dataclass(frozen=True)
 class DiffRecord:
-    """How a SavedModel differs from one before it (schema: diff).
+    """How a SavedModel differs from its predecessor (schema: diff).
 
     Attributes:
-        verdict: Of the signatures and all else that is called: same, additive or breaking.
+        verdict: What the changes mean for callers: same, additive or breaking.
         advice: The part of a semantic version to raise: none, patch, minor or major.
-        changes: All that is another, what breaks a caller first.
+        changes: All differences, the breaking ones first.
     """
 
     verdict: str
     advice: str
     changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class StoredRecord:
-    """A tensor in the checkpoint of a SavedModel.
-
-    Attributes:
-        name: By the path that leads to it from the saved object, such as `layers/0/kernel`.
-        dtype: The canonical name.
-        shape: Its sizes.
-        size: In bytes.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    size: int
-
-
-@dataclass(frozen=True)
-class ReleaseRecord:
-    """What the manifest of a release says of it."""
-
-    name: str
-    digest: str
-    smdecl: str
-    commit: str | None
-
-
-@dataclass(frozen=True)
-class TensorNamesRecord:
-    """The tensors behind a signature, such as `x:0`, by the names that a client uses."""
-
-    inputs: dict[str, str]
-    outputs: dict[str, str]
-
-
-@dataclass(frozen=True)
-class GraphRecord:
-    """What a MetaGraph is.
-
-    Attributes:
-        saved_model: As read back from its bytes.
-        methods: Signature key to the name of its API, such as `tensorflow/serving/predict`.
-        tensors: Signature key to the tensors of its inputs and outputs.
-        tensorflow: The version that saved it, as it says; empty where it does not.
-        init_op: The op or tensor that a loader runs first; None where there is none.
-        train_op: That of a training step; None where there is none.
-    """
-
-    saved_model: SavedModelRecord
-    methods: dict[str, str]
-    tensors: dict[str, TensorNamesRecord]
-    tensorflow: str
-    init_op: str | None
-    train_op: str | None
-
-
-@dataclass(frozen=True)
-class DescriptionRecord(GraphRecord):
-    """What a SavedModel is, by its files alone (schema: description), its serving MetaGraph first.
-
-    Attributes:
-        other_graphs: Every other MetaGraph.
-        stored: What its checkpoint holds.
-        files: File to its size in bytes.
-        release: None where smdecl has not made it.
-        damage: What is missing or cannot be read, so that no loader gets all of it.
-    """
-
-    other_graphs: tuple[GraphRecord, ...]
-    stored: tuple[StoredRecord, ...]
-    files: dict[str, int]
-    release: ReleaseRecord | None
-    damage: tuple[str, ...]

@@ -248,11 +248,11 @@ def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
     changed = [name for name in before if sha256(ready.root / name) != before[name]]
     assert changed
     assert [line for line in told if line.startswith("inputs ")] == [
-        f"inputs {name}: was {before[name][:12]}, and is {sha256(ready.root / name)[:12]}"
+        f"inputs {name}: changed from {before[name][:12]} to {sha256(ready.root / name)[:12]}"
         for name in changed
     ]
     assert any(
-        line.startswith("variables ") and ": has other values, by at most " in line for line in told
+        line.startswith("variables ") and ": values differ by at most " in line for line in told
     )
 
 

@@ -241,5 +241,5 @@ def test_another_method_name_breaks_callers():
     (change,) = compatibility.changes(old, new)
     assert change.verdict == "breaking"
     assert str(change) == (
-        "signatures s.method_name: was tensorflow/serving/predict, and is tensorflow/serving/classify"
+        "signatures s.method_name: changed from tensorflow/serving/predict to tensorflow/serving/classify"
     )

@@ -59,9 +59,9 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
 
     assert (found.verdict, found.advice) == ("same", "none")
     assert list(map(str, found.changes)) == [
-        "config verify.rtol: was null, and is 0.5",
-        f"inputs x.json: was {old['inputs']['x.json'][:12]}, and is {new['inputs']['x.json'][:12]}",
-        f"source: was commit {old['source']['commit'][:12]}, and is commit {new['source']['commit'][:12]} with changes",
+        "config verify.rtol: changed from null to 0.5",
+        f"inputs x.json: changed from {old['inputs']['x.json'][:12]} to {new['inputs']['x.json'][:12]}",
+        f"source: changed from commit {old['source']['commit'][:12]} to commit {new['source']['commit'][:12]} with changes",
     ]
     assert rendering.diff_text(found).splitlines()[-1] == "same: the two serve the same bytes"
 
@@ -69,9 +69,9 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
         after, tmp_path, environment={**new["environment"], "numpy": "1.0", "own": "2"}, source=None
     )
     assert list(map(str, diffing.diff(after, other).changes)) == [
-        f"environment numpy: was {new['environment']['numpy']}, and is 1.0",
-        "environment own: is new: 2",
-        f"source: was commit {new['source']['commit'][:12]} with changes, and is of no commit",
+        f"environment numpy: changed from {new['environment']['numpy']} to 1.0",
+        "environment own: was added: 2",
+        f"source: changed from commit {new['source']['commit'][:12]} with changes to no commit",
     ]
 
 
@@ -83,7 +83,7 @@ def test_what_has_no_manifest_is_compared_by_what_it_is(project, tmp_path):
     found = diffing.diff(tmp_path / "bare", release)
 
     assert (found.verdict, found.advice) == ("same", "patch")
-    assert list(map(str, found.changes)) == ["files assets.extra/smdecl/examples.npz: is new"]
+    assert list(map(str, found.changes)) == ["files assets.extra/smdecl/examples.npz: was added"]
 
 
 def test_a_manifest_that_was_changed_is_told(project, tmp_path):
@@ -123,8 +123,8 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
     assert (done.returncode, done.stderr) == (0, "")
     told = done.stdout.splitlines()
     assert told[:2] == [
-        "breaking  functions embed: is gone from what tf.saved_model.load gives",
-        "additive  functions rank: is new",
+        "breaking  functions embed: was removed; tf.saved_model.load no longer restores it",
+        "additive  functions rank: was added",
     ]
     assert {line[:10] for line in told[2:-1]} == {"internal  "}
     assert told[-1] == "breaking: callers have to change; raise the major of a semantic version"
@@ -151,12 +151,12 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
         (
             ["a", "nowhere"],
             2,
-            "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1",
+            "'nowhere' does not exist; expected the directory of a SavedModel, such as exports/adder/1",
         ),
         (
             ["a/saved_model.pb", "a"],
             2,
-            "'a/saved_model.pb' is a file; takes the directory of a SavedModel, such as",
+            "'a/saved_model.pb' is a file; expected the directory of a SavedModel, such as",
         ),
         (
             ["a"],
@@ -168,7 +168,7 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
         (
             ["--exit-code", "a", "nowhere"],
             4,
-            "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1",
+            "'nowhere' does not exist; expected the directory of a SavedModel, such as exports/adder/1",
         ),
         (
             ["a", "--exit-code"],
@@ -218,5 +218,5 @@ def test_to_compare_needs_no_tensorflow(tmp_path):
         check=False,
     )
 
-    assert "internal  variables v: has 1 other values\n" in done.stdout
+    assert "internal  variables v: 1 value differs\n" in done.stdout
     assert done.stderr == "[]\n"

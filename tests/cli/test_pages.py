@@ -305,7 +305,9 @@ def test_what_is_no_saved_model_is_told(tmp_path):
     with pytest.raises(ContractError, match="cannot be read as a SavedModel"):
         description.describe(tmp_path)
     done = run_cli("inspect", "nowhere", cwd=tmp_path)
-    told = "'nowhere' is not there; takes the directory of a SavedModel, such as exports/adder/1"
+    told = (
+        "'nowhere' does not exist; expected the directory of a SavedModel, such as exports/adder/1"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
 
 

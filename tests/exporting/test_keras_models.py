@@ -146,7 +146,7 @@ def test_a_signature_is_deterministic_unless_it_sets_training(net):
         warning.message for warning in release.warnings if warning.key == "audit.random_ops"
     ]
     assert (
-        "StatelessRandomUniformV2 draws by a seed in a variable that each call changes (layer 'flip'"
+        "StatelessRandomUniformV2 uses a seed in a variable that each call changes (layer 'flip'"
         in drawing
     )
     assert "layer 'drop'" in drawing

@@ -37,7 +37,7 @@ def test_a_finding_names_node_function_and_line(project):
     assert "is pinned" in device
     assert "leave tf.device out of the body of a function (mynet.py:8)" in device
     assert random.endswith(
-        "/cond/random_uniform/RandomUniform: RandomUniform gives other values at each call (mynet.py:16)"
+        "/cond/random_uniform/RandomUniform: RandomUniform returns different values on each call (mynet.py:16)"
     )
 
 

@@ -159,8 +159,8 @@ def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_
 
     warning, told = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"smdecl: warning: built-in conf/export.yaml:\d+: audit.random_ops: \S+: RandomStandardNormal gives other values at"
-        r" each call \(mynet.py:4\)",
+        r"smdecl: warning: built-in conf/export.yaml:\d+: audit.random_ops: \S+: RandomStandardNormal returns different"
+        r" values on each call \(mynet.py:4\)",
         warning,
     )
     assert told == (

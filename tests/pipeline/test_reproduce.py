@@ -65,12 +65,12 @@ def test_another_source_line_is_told_by_the_node(net, release):
     assert found == [
         "ops AddV2: 1 before, 0 now",
         "ops Sub: 0 before, 1 now",
-        "nodes add/add: is gone",
-        "nodes add/sub: is new",
-        "nodes add/Identity: Identity takes other inputs",
-        "files assets.extra/smdecl/examples.npz: has other bytes",
-        "files fingerprint.pb: has other bytes",
-        "files saved_model.pb: has other bytes",
+        "nodes add/add: was removed",
+        "nodes add/sub: was added",
+        "nodes add/Identity: Identity has different inputs",
+        "files assets.extra/smdecl/examples.npz: content differs",
+        "files fingerprint.pb: content differs",
+        "files saved_model.pb: content differs",
     ]
 
 
@@ -80,14 +80,14 @@ def test_another_weight_is_told_by_the_variable(net, release):
     found = differences(net, release)
 
     (kernel,) = (
-        text for text in found if text.startswith("variables kernel: has other values, by at most ")
+        text for text in found if text.startswith("variables kernel: values differ by at most ")
     )
     assert found.pop(0).startswith("inputs mynet.py: was ")
     assert sorted({*found} - {kernel}) == [
-        "files assets.extra/smdecl/examples.npz: has other bytes",
-        "files fingerprint.pb: has other bytes",
-        "files variables/variables.data-00000-of-00001: has other bytes",
-        "files variables/variables.index: has other bytes",
+        "files assets.extra/smdecl/examples.npz: content differs",
+        "files fingerprint.pb: content differs",
+        "files variables/variables.data-00000-of-00001: content differs",
+        "files variables/variables.index: content differs",
     ]
 
 
@@ -102,7 +102,7 @@ def test_another_environment_is_told_by_the_package(net, release):
     assert [
         text
         for text in differences(net, release)
-        if text.startswith("environment numpy: was 1.0, and is ")
+        if text.startswith("environment numpy: changed from 1.0 to ")
     ]
 
 
@@ -122,7 +122,7 @@ def test_the_command_line_makes_a_release_again(net, release):
     net.write("mynet.py", NET.replace("x + tf", "x - tf"))
     done = net.run("reproduce", str(release.path))
     assert (done.returncode, done.stdout) == (4, "")
-    assert "smdecl: error: exports/adder/1: files saved_model.pb: has other bytes\n" in done.stderr
+    assert "smdecl: error: exports/adder/1: files saved_model.pb: content differs\n" in done.stderr
 
 
 def test_another_config_is_told_by_its_keys(net):
@@ -139,12 +139,12 @@ def test_another_config_is_told_by_its_keys(net):
         line.removeprefix(f"smdecl: error: {release.path}: ") for line in done.stderr.splitlines()
     ]
     assert [line for line in told if line.startswith("config ")] == [
-        'config model._target_: was "mynet.Net", and is "smdecl.models.Adder"',
-        "config model.scale: is gone: 2.0",
-        "config seed: was 0, and is 3",
+        'config model._target_: changed from "mynet.Net" to "smdecl.models.Adder"',
+        "config model.scale: was removed: 2.0",
+        "config seed: changed from 0 to 3",
     ]
-    assert "variables kernel: is gone: float32 [3]" in told
-    assert "files assets.extra/tf_serving_warmup_requests: has other bytes" in told
+    assert "variables kernel: was removed: float32 [3]" in told
+    assert "files assets.extra/tf_serving_warmup_requests: content differs" in told
 
 
 def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
@@ -154,7 +154,9 @@ def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
         "reproduce", str(release.path), "model=scaler", "verify.rtol=0.5", "export_dir=elsewhere"
     )
 
-    warning = f"{release.path}: config verify.rtol: was null, and is 0.5; the bytes are the same"
+    warning = (
+        f"{release.path}: config verify.rtol: changed from null to 0.5; the bytes are the same"
+    )
     assert (done.returncode, done.stderr) == (0, f"smdecl: warning: {warning}\n")
     assert done.stdout == f"{release.path}: made again, the same bytes: {release.digest}\n"
     assert not (net.root / "elsewhere").exists()
@@ -175,8 +177,8 @@ def test_the_environments_alone_are_compared_where_that_is_asked_for(net, releas
 
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.splitlines() == [
-        f"smdecl: error: {release}: environment numpy: was 1.0, and is {numpy}",
-        f"smdecl: error: {release}: environment own: is gone: 2",
+        f"smdecl: error: {release}: environment numpy: changed from 1.0 to {numpy}",
+        f"smdecl: error: {release}: environment own: was removed: 2",
     ]
 
 

@@ -38,7 +38,7 @@ def net(project):
         (
             f"self.v = tf.Variable({DRAWN})",
             "x * self.v",
-            "variables v: has other values, by at most ",
+            "variables v: values differ by at most ",
         ),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
@@ -46,17 +46,17 @@ def net(project):
                 (
                     "self.place = id(object()) % 100003",
                     "x + float(self.place)",
-                    "nodes add/add/y: Const has another value",
+                    "nodes add/add/y: Const has a different value",
                 ),
                 (
                     "self.v = tf.Variable(time.time(), dtype=tf.float64)",
                     "x",
-                    "variables v: has other values, by at most ",
+                    "variables v: values differ by at most ",
                 ),
                 (
                     f"self.drawn = {DRAWN}",
                     "x + self.drawn",
-                    "nodes add/add/y: Const has another value",
+                    "nodes add/add/y: Const has a different value",
                 ),
             )
         ),

@@ -157,7 +157,8 @@ def test_what_is_no_release_is_told(tmp_path):
     takes = "takes the directory of a release, such as exports/adder/1"
     with pytest.raises(UsageError) as error:
         manifest.read(tmp_path / "nothing")
-    assert str(error.value) == f"'{tmp_path}/nothing' is not there; {takes}"
+    expected = "expected the directory of a release, such as exports/adder/1"
+    assert str(error.value) == f"'{tmp_path}/nothing' does not exist; {expected}"
 
     with pytest.raises(VerificationError) as error:
         manifest.read(tmp_path)

@@ -91,7 +91,7 @@ def test_two_saved_models_are_compared(tmp_path):
 
     assert (verdict, advice) == ("breaking", "major")
     assert changes == [
-        "signatures serving_default: is gone",
-        "files assets/foo.txt: has other bytes",
-        "files saved_model.pb: has other bytes",
+        "signatures serving_default: was removed",
+        "files assets/foo.txt: content differs",
+        "files saved_model.pb: content differs",
     ]

@@ -27,7 +27,9 @@ def test_what_gives_other_values_at_each_call_is_found(find, noise, op):
     findings = find(lambda x: x + noise(), X)
 
     assert rules_of(findings) == {"random_ops"}
-    assert {finding.message for finding in findings} == {f"{op} gives other values at each call"}
+    assert {finding.message for finding in findings} == {
+        f"{op} returns different values on each call"
+    }
 
 
 def test_a_seed_in_a_variable_that_each_call_changes_is_found(find):

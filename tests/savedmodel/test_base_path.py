@@ -9,14 +9,14 @@ from smdecl.savedmodel import base_path
 from tests.conftest import run_cli
 
 GIVEN = {
-    "models/net": "is a base path, which holds versions; takes the directory of a release, such as models/net/10",
-    "models": "holds base paths; takes the directory of a release, such as models/net/10",
-    "models/net/11": "is not there; takes the directory of a release, such as models/net/10",
-    "models/net/2/saved_model.pb": "is a file; takes the directory of a release, such as models/net/2",
-    "models/net/2/saved_model.pbtxt": "is a file; takes the directory of a release, such as models/net/2",
-    "net.zip": "is an archive, which is to be unpacked; takes the directory of a release, such as exports/adder/1",
-    "net.keras": "is a file; takes the directory of a release, such as exports/adder/1",
-    "nowhere": "is not there; takes the directory of a release, such as exports/adder/1",
+    "models/net": "is a base path, which contains versions; expected the directory of a release, such as models/net/10",
+    "models": "contains base paths; expected the directory of a release, such as models/net/10",
+    "models/net/11": "does not exist; expected the directory of a release, such as models/net/10",
+    "models/net/2/saved_model.pb": "is a file; expected the directory of a release, such as models/net/2",
+    "models/net/2/saved_model.pbtxt": "is a file; expected the directory of a release, such as models/net/2",
+    "net.zip": "is an archive; unpack it first; expected the directory of a release, such as exports/adder/1",
+    "net.keras": "is a file; expected the directory of a release, such as exports/adder/1",
+    "nowhere": "does not exist; expected the directory of a release, such as exports/adder/1",
 }
 
 
@@ -50,7 +50,7 @@ def test_a_directory_of_one_or_none_is_for_others_to_judge(models, given):
 @pytest.mark.parametrize("verb", ["verify", "reproduce", "diff"])
 def test_a_base_path_and_a_url_are_no_call_of_a_verb(models, verb):
     more, kind = (["models/net/2"], "a SavedModel") if verb == "diff" else ([], "a release")
-    told = f"'models/net' is a base path, which holds versions; takes the directory of {kind}, such as models/net/10"
+    told = f"'models/net' is a base path, which contains versions; expected the directory of {kind}, such as models/net/10"
     done = run_cli(verb, "models/net", *more, cwd=models)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
 

@@ -49,121 +49,121 @@ X, Y = "signatures serving_default.inputs.x", "signatures serving_default.output
 TABLE = {
     "an input is added": (
         specs({"x": ROWS}), specs({"x": ROWS, "weight": ("float64", [])}), BREAKING,
-        ["signatures serving_default.inputs.weight: is new: float64 []"],
+        ["signatures serving_default.inputs.weight: was added: float64 []"],
     ),
     "an input is removed": (
-        specs({"x": ROWS, "ids": IDS}), specs({"x": ROWS}), BREAKING, ["signatures serving_default.inputs.ids: is gone"],
+        specs({"x": ROWS, "ids": IDS}), specs({"x": ROWS}), BREAKING, ["signatures serving_default.inputs.ids: was removed"],
     ),
     "an input is renamed": (specs({"x": ROWS}), specs({"rows": ROWS}), BREAKING, [f"{X}: was renamed to 'rows'"]),
     "two inputs alike are renamed": (
         specs({"x": ROWS, "y": ROWS}), specs({"left": ROWS, "right": ROWS}), BREAKING,
         [
-            f"{X}: is gone",
-            "signatures serving_default.inputs.y: is gone",
-            "signatures serving_default.inputs.left: is new: float32 [?, 3]",
-            "signatures serving_default.inputs.right: is new: float32 [?, 3]",
+            f"{X}: was removed",
+            "signatures serving_default.inputs.y: was removed",
+            "signatures serving_default.inputs.left: was added: float32 [?, 3]",
+            "signatures serving_default.inputs.right: was added: float32 [?, 3]",
         ],
     ),
     "an input has another dtype": (
-        specs({"x": IDS}), specs({"x": ("int32", [None])}), BREAKING, [f"{X}: was int64 [?], and is int32 [?]"],
+        specs({"x": IDS}), specs({"x": ("int32", [None])}), BREAKING, [f"{X}: changed from int64 [?] to int32 [?]"],
     ),
     "two inputs swap their dtypes": (
         specs({"x": IDS, "words": TEXT}), specs({"x": TEXT, "words": IDS}), BREAKING,
         [
-            "signatures serving_default.inputs.words: was string [?], and is int64 [?]",
-            f"{X}: was int64 [?], and is string [?]",
+            "signatures serving_default.inputs.words: changed from string [?] to int64 [?]",
+            f"{X}: changed from int64 [?] to string [?]",
         ],
     ),
     "an input takes one size alone": (
         specs({"x": ROWS}), specs({"x": ROW}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [1, 3]"],
+        [f"{X}: changed from float32 [?, 3] to float32 [1, 3]"],
     ),
     "an input takes one rank alone": (
         specs({"x": ANY}), specs({"x": ROWS}), BREAKING,
-        [f"{X}: was float32 (unknown rank), and is float32 [?, 3]"],
+        [f"{X}: changed from float32 (unknown rank) to float32 [?, 3]"],
     ),
     "an input takes any size": (
         specs({"x": ROW}), specs({"x": ROWS}), ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+        [f"{X}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
     "an input takes any rank": (
         specs({"x": ROWS}), specs({"x": ANY}), ADDITIVE,
-        [f"{X}: was float32 [?, 3], and is float32 (unknown rank)"],
+        [f"{X}: changed from float32 [?, 3] to float32 (unknown rank)"],
     ),
     "an input has another rank": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 3, 1])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [?, 3, 1]"],
+        [f"{X}: changed from float32 [?, 3] to float32 [?, 3, 1]"],
     ),
     "an input has another size": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 4])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [?, 4]"],
+        [f"{X}: changed from float32 [?, 3] to float32 [?, 4]"],
     ),
     "an input is wider in one place and narrower in another": (
         specs({"x": ("float32", [None, 3])}), specs({"x": ("float32", [1, None])}), BREAKING,
-        [f"{X}: was float32 [?, 3], and is float32 [1, ?]"],
+        [f"{X}: changed from float32 [?, 3] to float32 [1, ?]"],
     ),
     "a third output is added": (
         answers(y=ROWS, ids=IDS), answers(y=ROWS, ids=IDS, label=TEXT), ADDITIVE,
-        ["signatures serving_default.outputs.label: is new: string [?]"],
+        ["signatures serving_default.outputs.label: was added: string [?]"],
     ),
     # TensorFlow Serving's REST API names outputs where there is more than one.
     "a second output is added": (
         answers(y=ROWS), answers(y=ROWS, label=TEXT), BREAKING,
         [
-            "signatures serving_default.outputs.label: is new: string [?] beside the only output, 'y', which REST"
-            " answers did not name"
+            "signatures serving_default.outputs.label: was added: string [?]; until now, REST responses did"
+            " not name the only output 'y'"
         ],
     ),
     "an output is removed": (
-        answers(y=ROWS, ids=IDS), answers(ids=IDS), BREAKING, [f"{Y}: is gone"],
+        answers(y=ROWS, ids=IDS), answers(ids=IDS), BREAKING, [f"{Y}: was removed"],
     ),
     "an output is renamed": (answers(y=ROWS), answers(logits=ROWS), BREAKING, [f"{Y}: was renamed to 'logits'"]),
     "an output has another dtype": (
         answers(y=ROWS), answers(y=("float16", [None, 3])), BREAKING,
-        [f"{Y}: was float32 [?, 3], and is float16 [?, 3]"],
+        [f"{Y}: changed from float32 [?, 3] to float16 [?, 3]"],
     ),
     "an output may be of any size": (
-        answers(y=ROW), answers(y=ROWS), BREAKING, [f"{Y}: was float32 [1, 3], and is float32 [?, 3]"],
+        answers(y=ROW), answers(y=ROWS), BREAKING, [f"{Y}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
     "an output is of one size": (
-        answers(y=ROWS), answers(y=ROW), ADDITIVE, [f"{Y}: was float32 [?, 3], and is float32 [1, 3]"],
+        answers(y=ROWS), answers(y=ROW), ADDITIVE, [f"{Y}: changed from float32 [?, 3] to float32 [1, 3]"],
     ),
     "an output may be of any rank": (
         answers(y=ROWS), answers(y=ANY), BREAKING,
-        [f"{Y}: was float32 [?, 3], and is float32 (unknown rank)"],
+        [f"{Y}: changed from float32 [?, 3] to float32 (unknown rank)"],
     ),
     "an input is widened, and the output with it": (
         {"serving_default": ({"x": ROW}, {"y": ROW})}, {"serving_default": ({"x": ROWS}, {"y": ROWS})}, ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 [?, 3]", f"{Y}: was float32 [1, 3], and is float32 [?, 3]"],
+        [f"{X}: changed from float32 [1, 3] to float32 [?, 3]", f"{Y}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
     # From an input of more rows follow outputs of more rows, and not of more columns.
     "an input is widened, and the output beyond it": (
         specs({"x": ROW}, {"y": ("float32", [1, 4])}), specs({"x": ROWS}, {"y": ("float32", [None, None])}), BREAKING,
-        [f"{Y}: was float32 [1, 4], and is float32 [?, ?]", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+        [f"{Y}: changed from float32 [1, 4] to float32 [?, ?]", f"{X}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
     "an input is widened, and the output is of more rows and of columns that are known": (
         specs({"x": ROW}, {"y": ("float32", [1, None])}), specs({"x": ROWS}, {"y": ("float32", [None, 4])}), ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 [?, 3]", f"{Y}: was float32 [1, ?], and is float32 [?, 4]"],
+        [f"{X}: changed from float32 [1, 3] to float32 [?, 3]", f"{Y}: changed from float32 [1, ?] to float32 [?, 4]"],
     ),
     "an input is of any rank, and the output with it": (
         specs({"x": ROW}, {"y": ROW}), specs({"x": ANY}, {"y": ANY}), ADDITIVE,
-        [f"{X}: was float32 [1, 3], and is float32 (unknown rank)", f"{Y}: was float32 [1, 3], and is float32 (unknown rank)"],
+        [f"{X}: changed from float32 [1, 3] to float32 (unknown rank)", f"{Y}: changed from float32 [1, 3] to float32 (unknown rank)"],
     ),
     "an input is of any rank, and the output beyond it": (
         specs({"x": ROW}, {"y": ("float32", [1, 4])}), specs({"x": ANY}, {"y": ANY}), BREAKING,
-        [f"{Y}: was float32 [1, 4], and is float32 (unknown rank)", f"{X}: was float32 [1, 3], and is float32 (unknown rank)"],
+        [f"{Y}: changed from float32 [1, 4] to float32 (unknown rank)", f"{X}: changed from float32 [1, 3] to float32 (unknown rank)"],
     ),
     "an input is of any size, and the output of any rank": (
         specs({"x": ROW}, {"y": ("float32", [1])}), specs({"x": ROWS}, {"y": ANY}), BREAKING,
-        [f"{Y}: was float32 [1], and is float32 (unknown rank)", f"{X}: was float32 [1, 3], and is float32 [?, 3]"],
+        [f"{Y}: changed from float32 [1] to float32 (unknown rank)", f"{X}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
     "a signature is added": (
         specs({"x": ROWS}), {**specs({"x": ROWS}), "embed": ({"x": TEXT}, {"y": ROWS})}, ADDITIVE,
-        ["signatures embed: is new"],
+        ["signatures embed: was added"],
     ),
     "a signature is removed": (
         {**specs({"x": ROWS}), "embed": ({"x": TEXT}, {"y": ROWS})}, specs({"x": ROWS}), BREAKING,
-        ["signatures embed: is gone"],
+        ["signatures embed: was removed"],
     ),
     "a signature is renamed": (
         specs({"x": ROWS}), {"predict": ({"x": ROWS}, {"y": ROWS})}, BREAKING,
@@ -173,9 +173,9 @@ TABLE = {
         {**answers(y=ROWS), "embed": ({"x": TEXT}, {"y": ROWS})}, {"more": ({"x": IDS}, {"y": IDS}), **answers(y=IDS)},
         BREAKING,
         [
-            "signatures embed: is gone",
-            f"{Y}: was float32 [?, 3], and is int64 [?]",
-            "signatures more: is new",
+            "signatures embed: was removed",
+            f"{Y}: changed from float32 [?, 3] to int64 [?]",
+            "signatures more: was added",
         ],
     ),
 }  # fmt: skip
@@ -207,11 +207,11 @@ def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
 
     assert (found.verdict, found.advice) == BREAKING
     assert told(found) == [
-        "functions embed: is gone from what tf.saved_model.load gives",
-        "functions rank: is new",
+        "functions embed: was removed; tf.saved_model.load no longer restores it",
+        "functions rank: was added",
     ]
     found = diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
-    assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: is new"])
+    assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: was added"])
 
 
 def answering(function):
@@ -225,19 +225,19 @@ YS = "signatures serving_default.inputs.y"
 # Before, after, the verdict, and all that is told.
 DEFAULTS = {
     "an input may be left out": (
-        SUM, OR_ONE, ADDITIVE, f"{YS}: was float32 [], and is float32 [] (default 1.0)",
+        SUM, OR_ONE, ADDITIVE, f"{YS}: changed from float32 [] to float32 [] (default 1.0)",
     ),
     "an input may be left out no longer": (
-        OR_ONE, SUM, BREAKING, f"{YS}: was float32 [] (default 1.0), and is float32 []",
+        OR_ONE, SUM, BREAKING, f"{YS}: changed from float32 [] (default 1.0) to float32 []",
     ),
     "an input that is left out is another": (
         OR_ONE, answering(lambda x, y=TWO: {"z": x + y}), BREAKING,
-        f"{YS}: was float32 [] (default 1.0), and is float32 [] (default 2.0)",
+        f"{YS}: changed from float32 [] (default 1.0) to float32 [] (default 2.0)",
     ),
     "an input that may be left out is added": (
-        answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: is new: float32 [] (default 1.0)",
+        answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: was added: float32 [] (default 1.0)",
     ),
-    "an input that may be left out is gone": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: is gone"),
+    "an input that may be left out is gone": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: was removed"),
 }  # fmt: skip
 
 
@@ -266,5 +266,5 @@ def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):
 
     assert ((found.verdict, found.advice), told(found)) == (
         BREAKING,
-        ["tags: were serve, and are gpu, serve"],
+        ["tags: changed from serve to gpu, serve"],
     )

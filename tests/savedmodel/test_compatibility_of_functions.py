@@ -26,7 +26,7 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
     assert (found.verdict, told(found)) == (
         "additive",
         [
-            "functions ask: can be called as (x: float32 [?], training: value False) -> y: float32 [?] now"
+            "functions ask: can now be called as (x: float32 [?], training: value False) -> y: float32 [?]"
         ],
     )
     found = diffing.diff(tmp_path / "any", tmp_path / "some")
@@ -40,7 +40,7 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
     assert (found.verdict, told(found)) == (
         "additive",
         [
-            "functions ask: can be called as (x: int64 [3], training: value False) -> y: int64 [3] now"
+            "functions ask: can now be called as (x: int64 [3], training: value False) -> y: int64 [3]"
         ],
     )
     found = diffing.diff(tmp_path / "two", tmp_path / "one")
@@ -55,7 +55,7 @@ def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
         "breaking",
         [
             "functions ask: can no longer be called as (x: float32 [3], training: value True) -> y: float32 [3]",
-            "functions ask: can be called as (x: float32 [3], training: value False) -> y: float32 [3] now",
+            "functions ask: can now be called as (x: float32 [3], training: value False) -> y: float32 [3]",
         ],
     )
 
@@ -81,7 +81,7 @@ def a_function(directory, function, arguments, keywords):
 OF_X, NO_MORE = by(lambda x: x, NUMBER), "can no longer be called as (x: float32 []) -> float32 []"
 # Before, after, the verdict, and what is told first.
 FUNCTIONS = {
-    "an argument without a default is added": (OF_X, by(lambda x, training: x, NUMBER, False), "breaking", "took (x), and takes (x, training)"),
+    "an argument without a default is added": (OF_X, by(lambda x, training: x, NUMBER, False), "breaking", "arguments changed from (x) to (x, training)"),
     "an argument is added, and traced with another value than its default": (
         OF_X, by(lambda x, scale=1.0: x * scale, NUMBER, 2.0), "breaking", NO_MORE,
     ),
@@ -89,51 +89,51 @@ FUNCTIONS = {
         OF_X, by(lambda x, o=(1, []): x, NUMBER, (1, {})), "breaking", NO_MORE,
     ),
     "an argument is added, and traced with an empty nest": (
-        OF_X, by(lambda x, o: x, NUMBER, ()), "breaking", "took (x), and takes (x, o)",
+        OF_X, by(lambda x, o: x, NUMBER, ()), "breaking", "arguments changed from (x) to (x, o)",
     ),
     "an argument is added with its default": (
         OF_X, by(lambda x, scale=1.0, *, o=(1, [2, {}]): x * scale, NUMBER), "additive",
-        "took (x), and takes (x, scale=1.0, *, o=(1, [2, {}]))",
+        "arguments changed from (x) to (x, scale=1.0, *, o=(1, [2, {}]))",
     ),
     "an argument is added that takes a tensor, with a default that becomes one": (
         OF_X, by(lambda x, y=2.0, *, z=ONE: x * y + z, NUMBER, NUMBER, z=NUMBER), "additive",
-        "took (x), and takes (x, y=2.0, *, z=float32 1.0)",
+        "arguments changed from (x) to (x, y=2.0, *, z=float32 1.0)",
     ),
     "an argument is added that takes a tensor, with a default that becomes none": (
         OF_X, by(lambda x, y=None: x, NUMBER, NUMBER), "breaking", NO_MORE,
     ),
     "a nest is longer": (
         by(lambda x, o=(1,): x, NUMBER), by(lambda x, o=(1, 2): x, NUMBER), "breaking",
-        "took (x, o=(1,)), and takes (x, o=(1, 2))",
+        "arguments changed from (x, o=(1,)) to (x, o=(1, 2))",
     ),
     "arguments swap places": (
         by(lambda x, y: x - y, NUMBER, NUMBER), by(lambda y, x: x - y, NUMBER, NUMBER), "breaking",
-        "took (x, y), and takes (y, x)",
+        "arguments changed from (x, y) to (y, x)",
     ),
     "an argument is added before another": (
-        OF_X, by(lambda y=1.0, x=2.0: x, 1.0, NUMBER), "breaking", "took (x), and takes (y=1.0, x=2.0)",
+        OF_X, by(lambda y=1.0, x=2.0: x, 1.0, NUMBER), "breaking", "arguments changed from (x) to (y=1.0, x=2.0)",
     ),
     "a default is gone": (
-        by(lambda x=1.0: x, 1.0), by(lambda x: x, 1.0), "breaking", "took (x=1.0), and takes (x)",
+        by(lambda x=1.0: x, 1.0), by(lambda x: x, 1.0), "breaking", "arguments changed from (x=1.0) to (x)",
     ),
     "a default is another": (
         by(lambda x, y="a": x, NUMBER, "a"), by(lambda x, y="b": x, NUMBER, "a"), "breaking",
-        "took (x, y='a'), and takes (x, y='b')",
+        "arguments changed from (x, y='a') to (x, y='b')",
     ),
     "a tensor that is a default is another": (
         by(lambda x, y=ONE: x, NUMBER), by(lambda x, y=TWO: x, NUMBER), "breaking",
-        "took (x, y=float32 1.0), and takes (x, y=float32 2.0)",
+        "arguments changed from (x, y=float32 1.0) to (x, y=float32 2.0)",
     ),
     "an argument has a default now": (
-        by(lambda x: x, 1.0), by(lambda x=1.0: x, 1.0), "additive", "took (x), and takes (x=1.0)",
+        by(lambda x: x, 1.0), by(lambda x=1.0: x, 1.0), "additive", "arguments changed from (x) to (x=1.0)",
     ),
     "an argument can be given by its name alone": (
         by(lambda x, y: x, NUMBER, NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "breaking",
-        "took (x, y), and takes (x, *, y)",
+        "arguments changed from (x, y) to (x, *, y)",
     ),
     "an argument can be given by its place as well": (
         by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, z, *, y: x, NUMBER, NUMBER, y=NUMBER),
-        "additive", "took (x, *, y, z), and takes (x, z, *, y)",
+        "additive", "arguments changed from (x, *, y, z) to (x, z, *, y)",
     ),
     "arguments that are given by their names swap places": (
         by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, *, z, y: x, NUMBER, y=NUMBER, z=NUMBER),
@@ -141,7 +141,7 @@ FUNCTIONS = {
     ),
     "an argument of any name has one of its own": (
         by(lambda x, **more: x, NUMBER, y=NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "additive",
-        "took (x), and takes (x, *, y)",
+        "arguments changed from (x) to (x, *, y)",
     ),
     "a named tuple becomes a mapping": (
         by(lambda x: Pair(x, x), NUMBER), by(lambda x: {"a": x, "b": x}, NUMBER), "breaking",
@@ -251,9 +251,12 @@ def test_a_function_is_known_by_each_of_its_names(tmp_path):
     names = ("a.block.f", "predict")
     assert (gone.verdict, told(gone)) == (
         "breaking",
-        [f"functions {name}: is gone from what tf.saved_model.load gives" for name in names],
+        [
+            f"functions {name}: was removed; tf.saved_model.load no longer restores it"
+            for name in names
+        ],
     )
     assert (come.verdict, told(come)) == (
         "additive",
-        [f"functions {name}: is new" for name in names],
+        [f"functions {name}: was added" for name in names],
     )

@@ -34,28 +34,28 @@ def lines(found, *parts):
 NAN, INF = float("nan"), float("inf")
 # Dtype, the values before and after, and what is told of them.
 VALUES = {
-    "floats": ("float32", [1, 2, 3], [1, 2.5, 1], "has other values, by at most 2"),
-    "halves": ("float16", [1], [1.5], "has other values, by at most 0.5"),
-    "bfloats": ("bfloat16", [1, 2], [1, 2.25], "has other values, by at most 0.25"),
-    "complex numbers": ("complex64", [1 + 1j, 2], [4 + 5j, 2], "has other values, by at most 5"),
-    "a scalar": ("float64", 1, -1, "has other values, by at most 2"),
-    "integers": ("int32", [7, -7], [7, 8], "has other values, by at most 15"),
-    "bytes": ("uint8", [0], [255], "has other values, by at most 255"),
-    "integers that no float tells apart": ("int64", [2**62], [2**62 + 1], "has other values, by at most 1"),
+    "floats": ("float32", [1, 2, 3], [1, 2.5, 1], "values differ by at most 2"),
+    "halves": ("float16", [1], [1.5], "values differ by at most 0.5"),
+    "bfloats": ("bfloat16", [1, 2], [1, 2.25], "values differ by at most 0.25"),
+    "complex numbers": ("complex64", [1 + 1j, 2], [4 + 5j, 2], "values differ by at most 5"),
+    "a scalar": ("float64", 1, -1, "values differ by at most 2"),
+    "integers": ("int32", [7, -7], [7, 8], "values differ by at most 15"),
+    "bytes": ("uint8", [0], [255], "values differ by at most 255"),
+    "integers that no float tells apart": ("int64", [2**62], [2**62 + 1], "values differ by at most 1"),
     "integers that are as far apart as can be": (
-        "int64", [-(2**63)], [2**63 - 1], "has other values, by at most 1.84467e+19",
+        "int64", [-(2**63)], [2**63 - 1], "values differ by at most 1.84467e+19",
     ),
-    "truth": ("bool", [True, False], [True, True], "has other values, by at most 1"),
-    "texts": ("string", [["a", ""], ["b", "c"]], [["a", "x"], ["b", "d"]], "has 2 other values"),
-    "one text": ("string", "a", "b", "has 1 other values"),
+    "truth": ("bool", [True, False], [True, True], "values differ by at most 1"),
+    "texts": ("string", [["a", ""], ["b", "c"]], [["a", "x"], ["b", "d"]], "2 values differ"),
+    "one text": ("string", "a", "b", "1 value differs"),
     "NaN for NaN": ("float32", [NAN, 1], [NAN, 1], None),
-    "NaN beside another value": ("float32", [NAN, 1], [NAN, 4], "has other values, by at most 3"),
+    "NaN beside another value": ("float32", [NAN, 1], [NAN, 4], "values differ by at most 3"),
     "NaN for a number": (
-        "float32", [1, NAN, 1], [NAN, 0, 1.5], "has other values, by at most 0.5, and 2 that are NaN in one alone",
+        "float32", [1, NAN, 1], [NAN, 0, 1.5], "values differ by at most 0.5; 2 are NaN on one side only",
     ),
-    "infinity for infinity": ("float32", [INF, 1], [INF, 2], "has other values, by at most 1"),
-    "infinity for a number": ("float32", [INF, 1], [1, 1], "has other values, by at most inf"),
-    "infinity for its negative": ("bfloat16", [INF], [-INF], "has other values, by at most inf"),
+    "infinity for infinity": ("float32", [INF, 1], [INF, 2], "values differ by at most 1"),
+    "infinity for a number": ("float32", [INF, 1], [1, 1], "values differ by at most inf"),
+    "infinity for its negative": ("bfloat16", [INF], [-INF], "values differ by at most inf"),
     "nothing for nothing": ("float32", [], [], None),
     "what is the same": ("complex128", [1j], [1j], None),
 }  # fmt: skip
@@ -74,7 +74,7 @@ def test_other_values_of_a_variable_are_told_by_the_largest_difference(tmp_path,
     assert lines(found, "variables") == ([] if message is None else [f"variables v: {message}"])
     assert (found.verdict, found.advice) == ("same", "patch")  # a fingerprint is drawn each time
     assert (
-        "files variables/variables.data-00000-of-00001: has other bytes" in lines(found, "files")
+        "files variables/variables.data-00000-of-00001: content differs" in lines(found, "files")
     ) == bool(message)
 
 
@@ -85,7 +85,7 @@ def test_a_difference_beyond_the_first_million_of_values_is_found(tmp_path):
 
     assert lines(
         diffing.diff(before, save(tmp_path / "b", v=tf.Variable(values))), "variables"
-    ) == ["variables v: has other values, by at most 7"]
+    ) == ["variables v: values differ by at most 7"]
 
 
 def test_variables_that_come_go_or_have_another_form_are_told(tmp_path):
@@ -107,10 +107,10 @@ def test_variables_that_come_go_or_have_another_form_are_told(tmp_path):
 
     assert (found.verdict, found.advice) == ("same", "patch")
     assert lines(found, "variables") == [
-        "variables layers/gone: is gone: float32 [2, 3]",
-        "variables layers/new: is new: string [1]",
-        "variables layers/reshaped: was float32 [2, 3], and is float32 [3, 2]",
-        "variables layers/retyped: was float32 [2, 3], and is float64 [2, 3]",
+        "variables layers/gone: was removed: float32 [2, 3]",
+        "variables layers/new: was added: string [1]",
+        "variables layers/reshaped: changed from float32 [2, 3] to float32 [3, 2]",
+        "variables layers/retyped: changed from float32 [2, 3] to float64 [2, 3]",
     ]
 
 
@@ -130,60 +130,60 @@ MATRIX = tf.TensorSpec([3, 3], tf.float32, name="x")
 GRAPHS = {
     "another op": (
         lambda x: x + 1.0, lambda x: x - 1.0, VECTOR,
-        ["ops AddV2: 1 before, 0 now", "ops Sub: 0 before, 1 now", "nodes serve/add/y: is gone",
-         "nodes serve/add: is gone", "nodes serve/sub/y: is new", "nodes serve/sub: is new",
-         "nodes serve/Identity: Identity takes other inputs"],
+        ["ops AddV2: 1 before, 0 now", "ops Sub: 0 before, 1 now", "nodes serve/add/y: was removed",
+         "nodes serve/add: was removed", "nodes serve/sub/y: was added", "nodes serve/sub: was added",
+         "nodes serve/Identity: Identity has different inputs"],
     ),
     "another op of the same name": (
         lambda x: tf.add(x, x, name="both"), lambda x: tf.maximum(x, x, name="both"), VECTOR,
         ["ops AddV2: 1 before, 0 now", "ops Maximum: 0 before, 1 now",
-         "nodes serve/both: was AddV2, and is Maximum"],
+         "nodes serve/both: changed from AddV2 to Maximum"],
     ),
     "another constant": (
-        lambda x: x + 1.0, lambda x: x + 2.0, VECTOR, ["nodes serve/add/y: Const has another value"],
+        lambda x: x + 1.0, lambda x: x + 2.0, VECTOR, ["nodes serve/add/y: Const has a different value"],
     ),
     "another attribute": (
         lambda x: tf.matmul(x, x), lambda x: tf.matmul(x, x, transpose_b=True), MATRIX,
-        ["nodes serve/MatMul: MatMul has another transpose_b"],
+        ["nodes serve/MatMul: MatMul has a different transpose_b"],
     ),
     "another attribute that is a list": (
         lambda x: tf.nn.max_pool2d(x[None, :, :, None], 1, 1, "SAME"),
         lambda x: tf.nn.max_pool2d(x[None, :, :, None], 3, 1, "SAME"), MATRIX,
-        ["nodes serve/MaxPool2d: MaxPool has another ksize"],
+        ["nodes serve/MaxPool2d: MaxPool has a different ksize"],
     ),
     "the inputs swapped": (
         lambda x: tf.subtract(x, tf.constant(1.0, name="one"), name="sub"),
         lambda x: tf.subtract(tf.constant(1.0, name="one"), x, name="sub"),
-        VECTOR, ["nodes serve/sub: Sub takes other inputs"],
+        VECTOR, ["nodes serve/sub: Sub has different inputs"],
     ),
     "nodes pinned to a device": (
         lambda x: x + 1.0, on_gpu, VECTOR,
-        ["devices /device:GPU:0: has nodes pinned to it now",
-         "nodes serve/add/y: Const was on any device, and is on /device:GPU:0",
-         "nodes serve/add: AddV2 was on any device, and is on /device:GPU:0"],
+        ["devices /device:GPU:0: now has nodes pinned to it",
+         "nodes serve/add/y: Const moved from any device to /device:GPU:0",
+         "nodes serve/add: AddV2 moved from any device to /device:GPU:0"],
     ),
     "nodes no longer pinned": (
         on_gpu, lambda x: x + 1.0, VECTOR,
-        ["devices /device:GPU:0: has no node pinned to it any more",
-         "nodes serve/add/y: Const was on /device:GPU:0, and is on any device",
-         "nodes serve/add: AddV2 was on /device:GPU:0, and is on any device"],
+        ["devices /device:GPU:0: no longer has nodes pinned to it",
+         "nodes serve/add/y: Const moved from /device:GPU:0 to any device",
+         "nodes serve/add: AddV2 moved from /device:GPU:0 to any device"],
     ),
     "more new nodes than are named": (
         lambda x: x, often, VECTOR,
-        ["ops Relu: 0 before, 6 now", "nodes serve/relu_0: is new",
-         "nodes serve/relu_1: is new", "nodes serve/relu_2: is new", "nodes: 3 more, each is new",
-         "nodes serve/Identity: Identity takes other inputs"],
+        ["ops Relu: 0 before, 6 now", "nodes serve/relu_0: was added",
+         "nodes serve/relu_1: was added", "nodes serve/relu_2: was added", "nodes: 3 more added",
+         "nodes serve/Identity: Identity has different inputs"],
     ),
     "more nodes gone than are named": (
         often, lambda x: x, VECTOR,
-        ["ops Relu: 6 before, 0 now", "nodes serve/relu_0: is gone",
-         "nodes serve/relu_1: is gone", "nodes serve/relu_2: is gone", "nodes: 3 more, each is gone",
-         "nodes serve/Identity: Identity takes other inputs"],
+        ["ops Relu: 6 before, 0 now", "nodes serve/relu_0: was removed",
+         "nodes serve/relu_1: was removed", "nodes serve/relu_2: was removed", "nodes: 3 more removed",
+         "nodes serve/Identity: Identity has different inputs"],
     ),
     "more other nodes than are named": (
         lambda x: x + 1.0 + 2.0 + 3.0 + 4.0 + 5.0, lambda x: x + 2.0 + 3.0 + 4.0 + 5.0 + 6.0, VECTOR,
-        ["nodes serve/add/y: Const has another value", "nodes serve/add_1/y: Const has another value",
-         "nodes serve/add_2/y: Const has another value", "nodes: 2 more, each is another"],
+        ["nodes serve/add/y: Const has a different value", "nodes serve/add_1/y: Const has a different value",
+         "nodes serve/add_2/y: Const has a different value", "nodes: 2 more changed"],
     ),
     "nothing": (lambda x: x + 1.0, lambda x: x + 1.0, VECTOR, []),
 }  # fmt: skip
@@ -232,8 +232,8 @@ def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
         # The bytes are others all the same: a release of them takes a version of its own.
         assert (found.verdict, found.advice) == ("same", "patch")
         assert list(map(str, found.changes)) == [
-            "files fingerprint.pb: has other bytes",
-            "files saved_model.pb: has other bytes",
+            "files fingerprint.pb: content differs",
+            "files saved_model.pb: content differs",
         ]
 
 
@@ -253,12 +253,12 @@ def test_assets_that_are_new_or_have_another_content_are_told(tmp_path):
 
     assert (found.verdict, found.advice) == ("same", "patch")
     assert lines(found, "files")[:2] == [
-        "files assets/more.txt: is new",
-        "files assets/words.txt: has other bytes",
+        "files assets/more.txt: was added",
+        "files assets/words.txt: content differs",
     ]
     assert lines(back, "files")[:2] == [
-        "files assets/more.txt: is gone",
-        "files assets/words.txt: has other bytes",
+        "files assets/more.txt: was removed",
+        "files assets/words.txt: content differs",
     ]
 
 
@@ -302,10 +302,10 @@ def test_the_serving_graph_is_compared_wherever_it_is(plain, tmp_path):
     found = diffing.diff(before, rewritten(plain, tmp_path / "b", retype))
 
     assert of_callers(found) == [
-        "signatures serving_default.inputs.x: was float32 [?], and is float64 [?]"
+        "signatures serving_default.inputs.x: changed from float32 [?] to float64 [?]"
     ]
     # Against the graph alone: the order of graphs is no change.
-    assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph is new"]
+    assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph was added"]
 
 
 def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
