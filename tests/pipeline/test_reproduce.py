@@ -61,7 +61,7 @@ def test_another_source_line_is_told_by_the_node(net, release):
 
     found = differences(net, release)
 
-    assert found.pop(0).startswith("inputs mynet.py: was ")
+    assert found.pop(0).startswith("inputs mynet.py: changed from ")
     assert found == [
         "ops AddV2: 1 before, 0 now",
         "ops Sub: 0 before, 1 now",
@@ -82,7 +82,7 @@ def test_another_weight_is_told_by_the_variable(net, release):
     (kernel,) = (
         text for text in found if text.startswith("variables kernel: values differ by at most ")
     )
-    assert found.pop(0).startswith("inputs mynet.py: was ")
+    assert found.pop(0).startswith("inputs mynet.py: changed from ")
     assert sorted({*found} - {kernel}) == [
         "files assets.extra/smdecl/examples.npz: content differs",
         "files fingerprint.pb: content differs",
