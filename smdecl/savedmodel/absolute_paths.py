@@ -27,7 +27,7 @@ def find(subject: Subject) -> Iterator[Finding]:
         for text in _texts(node):
             found.update(dict.fromkeys(_paths(text, disk)))
         for path in found:
-            message = f"names {os.fsdecode(path)!r}, which other machines do not have"
+            message = f"names {os.fsdecode(path)!r}, which other machines lack"
             yield Finding("absolute_paths", place(function, node), message)
 
 

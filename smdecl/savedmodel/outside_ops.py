@@ -1,4 +1,4 @@
-"""Ops that reach outside of their graph: into files, the network or Python."""
+"""Finds ops that reach outside their graph: files, the network or Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
-# InitializeTableFromTextFile is not among them: the file that it reads should be an asset of the SavedModel.
+# InitializeTableFromTextFile is in BY_ASSET instead: its file should be an asset of the SavedModel.
 FILES = (
     "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "CalibrationStatisticsSaver",
     "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall", "XlaCustomCallV2",
@@ -34,22 +34,22 @@ NETWORK = (
     "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2", "RemoteCall",
     "RpcCall", "RpcClient", "RpcServer",
 )  # fmt: skip
-# Ops that read a file only where an attribute names one.
+# Ops that read a file only if an attribute names one.
 BY_ATTRIBUTE = {
     "DecodeProtoV2": "descriptor_source",
     "EncodeProto": "descriptor_source",
     "FixedUnigramCandidateSampler": "vocab_file",
 }
-# Ops that read an asset, and the position of the input that is its path.
+# Ops that should read an asset, and the position of the input with its path.
 BY_ASSET = {"InitializeTableFromTextFile": 1, "InitializeTableFromTextFileV2": 1}
-# What TensorFlow itself saves and restores the variables by.
+# The ops by which TensorFlow itself saves and restores variables.
 _SAVER = ("MergeV2Checkpoints", "RestoreV2", "SaveV2")
 
 
 def find(message: SavedModel) -> dict[str, str]:
-    """Returns the ops of a SavedModel that reach outside, each with the place of the first of them.
+    """Returns the ops of a SavedModel that reach outside, each with the place of its first node.
 
-    TensorFlow's own saver is no such place, for who loads the model chooses its file.
+    TensorFlow's own saver does not count, because whoever loads the model chooses its file.
     """
     kinds = frozenset((*PYTHON, *FILES, *NETWORK))
     found: dict[str, str] = {}
@@ -58,31 +58,29 @@ def find(message: SavedModel) -> dict[str, str]:
         assets = functools.cache(functools.partial(AssetPaths, graph))
         for function, node in all_nodes(graph):
             is_saver = function in savers and node.op in _SAVER
-            if (node.op in kinds and not is_saver) or _reads_a_file(
-                function, node, assets
-            ):
-                found.setdefault(
-                    node.op, f"{function}/{node.name}" if function else node.name
-                )
+            is_outside = node.op in kinds and not is_saver
+            if is_outside or _reads_a_file(function, node, assets):
+                place = f"{function}/{node.name}" if function else node.name
+                found.setdefault(node.op, place)
     return found
 
 
 def _reads_a_file(
     function: str, node: NodeDef, assets: Callable[[], AssetPaths]
 ) -> bool:
-    """Tells whether an op that may read a file does, and one that is no asset."""
+    """True if an op that may read a file reads one that is not an asset."""
     if node.op in BY_ATTRIBUTE:
         return node.attr[BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
     if node.op not in BY_ASSET:
         return False
     position = BY_ASSET[node.op]
-    return position >= len(node.input) or not assets().is_asset(
-        function, node.input[position]
-    )
+    if position >= len(node.input):
+        return True
+    return not assets().is_asset(function, node.input[position])
 
 
 def saver_functions(graph: MetaGraphDef) -> set[str]:
-    """Returns the names of the functions that save and restore the variables and tables of a graph."""
+    """Returns the names of the functions that save and restore variables and tables."""
     calls = {
         graph.saver_def.save_tensor_name.split(":")[0],
         graph.saver_def.restore_op_name.split(":")[0],
@@ -93,7 +91,7 @@ def saver_functions(graph: MetaGraphDef) -> set[str]:
         if node.name in calls and "f" in node.attr
     }
     objects = graph.object_graph_def.nodes
-    for node in objects:  # tables bring functions of their own
+    for node in objects:  # tables have separate functions
         for saveable in node.saveable_objects.values():
             for index in (saveable.save_function, saveable.restore_function):
                 found.update(objects[index].function.concrete_functions)

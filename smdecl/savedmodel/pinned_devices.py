@@ -18,9 +18,9 @@ _LEAVE_OUT = "leave tf.device out of the body of a function"
 
 
 def find(subject: Subject) -> Iterator[Finding]:
-    """Yields each node that is pinned, those on other devices than CPUs first."""
-    # The nodes of the graph itself are the variables and what saves them; what users trace is in functions.
-    # TensorFlow itself pins what runs Python, which has a rule of its own.
+    """Yields a finding for each pinned node; within a function, those pinned to a CPU come last."""
+    # The nodes of the graph itself are variables and their savers; what users trace is in functions.
+    # TensorFlow itself pins the ops that run Python, for which there is a different rule.
     bodies: dict[str, list[NodeDef]] = {}
     for function, node in subject.nodes():
         if function and node.device and node.op not in outside_ops.PYTHON:
@@ -28,28 +28,23 @@ def find(subject: Subject) -> Iterator[Finding]:
     for function, pinned in bodies.items():
         elsewhere = [node for node in pinned if not _CPU.search(node.device)]
         on_cpu = _without_text([node for node in pinned if _CPU.search(node.device)])
-        yield from (
-            _pinned(place(function, node), node.device)
-            for node in (*elsewhere, *on_cpu)
-        )
+        for node in (*elsewhere, *on_cpu):
+            yield _pinned(place(function, node), node.device)
 
 
 def _pinned(where: str, device: str) -> Finding:
     if _ANY_CPU.match(device):
-        # Every server has one, so that it runs all the same; libraries pin what a GPU has no kernel for.
-        return Finding(
-            "baked_devices",
-            where,
-            f"is pinned to a CPU; {_LEAVE_OUT} that is yours",
-            most="warn",
-        )
+        # Every server has a CPU, so the node runs anyway. Libraries pin ops without a GPU kernel.
+        message = f"is pinned to a CPU; {_LEAVE_OUT} that is yours"
+        return Finding("baked_devices", where, message, most="warn")
     return Finding("baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}")
 
 
 def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
     """Leaves out nodes that are connected with text or tables.
 
-    Only the CPU has kernels for text and tables, so that a pin there moves nothing; Keras pins its text layers itself.
+    Only CPUs have kernels for text and tables, so a pin to a CPU changes nothing. Keras pins its text
+    layers itself.
     """
     nodes = {node.name: node for node in pinned}
     neighbours: dict[str, set[str]] = {name: set() for name in nodes}
@@ -65,7 +60,9 @@ def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
 
 
 def _is_text(node: NodeDef) -> bool:
-    types = {
-        kind for value in node.attr.values() for kind in (value.type, *value.list.type)
-    }
-    return types_pb2.DT_STRING in types or _TEXT_OP.search(node.op) is not None
+    if _TEXT_OP.search(node.op):
+        return True
+    values = node.attr.values()
+    return any(
+        types_pb2.DT_STRING in (value.type, *value.list.type) for value in values
+    )

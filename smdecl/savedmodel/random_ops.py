@@ -1,4 +1,4 @@
-"""Finds ops that return different values at each call."""
+"""Finds ops that return different values on each call."""
 
 from __future__ import annotations
 
@@ -24,65 +24,72 @@ _RANDOM = (
 
 
 def find(subject: Subject) -> Iterator[Finding]:
-    """Yields the ops that draw by their own state, then those whose seed each call changes."""
-    unserved = _training_traces(subject.graph)
+    """Yields the ops whose generator has a state, then those whose seed each call changes."""
+    unserved = _training_functions(subject.graph)
     for function, node in subject.nodes():
         if node.op in _RANDOM and function not in unserved:
-            yield Finding(
-                "random_ops",
-                place(function, node),
-                f"{node.op} returns different values on each call",
-            )
+            message = f"{node.op} returns different values on each call"
+            yield Finding("random_ops", place(function, node), message)
     for draw in seeds.draws(subject.graph):
         message = f"{draw.node.op} uses a seed in a variable that each call changes"
         yield Finding("random_ops", place(draw.function, draw.node), message)
 
 
-def _training_traces(graph: MetaGraphDef) -> set[str]:
-    """Returns the functions that only the layers of tf_keras call, which export themselves as trained and as served.
+def _training_functions(graph: MetaGraphDef) -> set[str]:
+    """Returns the functions that only layers of tf_keras call.
 
-    A signature has functions of its own.
+    tf_keras saves its layers' functions for training, which no signature calls.
     """
     called = {
-        function.signature.name: _callees(function.node_def)
+        function.signature.name: _functions(function.node_def)
         for function in graph.graph_def.library.function
     }
+    of_layers = _functions_of_layers(graph)
+    others = _functions(graph.graph_def.node)
+    for node in graph.object_graph_def.nodes:
+        traces = {
+            *node.function.concrete_functions,
+            node.bare_concrete_function.concrete_function_name,
+        }
+        others |= traces - of_layers
+    return _reached(called, of_layers) - _reached(called, others)
+
+
+def _functions_of_layers(graph: MetaGraphDef) -> set[str]:
+    """Returns the traces that tf_keras saves of its layers."""
     objects = graph.object_graph_def.nodes
     layers = [
         node for node in objects if node.user_object.identifier.startswith("_tf_keras_")
     ]
-    # What a release offers as a model's `__call__` hides Keras's own there, but not in `keras_api`.
-    apis = [
-        objects[child.node_id]
-        for layer in layers
-        for child in layer.children
-        if child.local_name == "keras_api"
-    ]
-    held = [child for holder in (*layers, *apis) for child in holder.children]
-    children = [child for child in held if child.local_name in LEGACY_KERAS_FUNCTIONS]
-    roots = {
-        name
-        for child in children
-        for name in objects[child.node_id].function.concrete_functions
-    }
-    others = _callees(graph.graph_def.node)
-    for node in objects:
-        others |= {
-            *node.function.concrete_functions,
-            node.bare_concrete_function.concrete_function_name,
-        } - roots
-    return _reached(called, roots) - _reached(called, others)
+    # What a release exposes as a model's `__call__` hides Keras's function there, but not in
+    # `keras_api`.
+    holders = list(layers)
+    for layer in layers:
+        for child in layer.children:
+            if child.local_name == "keras_api":
+                holders.append(objects[child.node_id])
+    traces: set[str] = set()
+    for holder in holders:
+        for child in holder.children:
+            if child.local_name in LEGACY_KERAS_FUNCTIONS:
+                traces.update(objects[child.node_id].function.concrete_functions)
+    return traces
 
 
-def _callees(nodes: Iterable[NodeDef]) -> set[str]:
-    values = [value for node in nodes for value in node.attr.values()]
-    return {
-        function.name for value in values for function in (value.func, *value.list.func)
-    }
+def _functions(nodes: Iterable[NodeDef]) -> set[str]:
+    """Returns the names of the functions that nodes run."""
+    found = set()
+    for node in nodes:
+        for value in node.attr.values():
+            for function in (value.func, *value.list.func):
+                found.add(function.name)
+    return found
 
 
 def _reached(called: Mapping[str, set[str]], roots: Iterable[str]) -> set[str]:
-    pending, found = [name for name in roots if name in called], set[str]()
+    """Returns the functions among `roots` and all that they call, directly or not."""
+    pending = [name for name in roots if name in called]
+    found = set[str]()
     while pending:
         name = pending.pop()
         if name not in found:

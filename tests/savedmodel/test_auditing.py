@@ -279,7 +279,7 @@ def test_an_absolute_path_is_found(find, tmp_path):
 
     assert rules_of(findings) == {"absolute_paths"}
     assert {finding.message for finding in findings} == {
-        f"names {str(data)!r}, which other machines do not have"
+        f"names {str(data)!r}, which other machines lack"
     }
 
 
@@ -296,7 +296,7 @@ def test_the_path_of_a_vocabulary_in_the_name_of_its_table_is_found(find, tmp_pa
     assert rules_of(findings) == {"absolute_paths"}
     assert "hash_table" in places(findings)
     assert {finding.message for finding in findings} == {
-        f"names {str(vocabulary)!r}, which other machines do not have"
+        f"names {str(vocabulary)!r}, which other machines lack"
     }
 
 

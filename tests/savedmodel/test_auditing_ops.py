@@ -126,7 +126,7 @@ def test_what_the_consumers_release_lacks_is_found(find):
     assert finding.rule == "consumer"
     assert (
         finding.message
-        == "TensorFlow 2.12 lacks TopKV2's attribute index_type, which is there from 2.13 on"
+        == "TensorFlow 2.12 lacks TopKV2's attribute index_type, which exists since 2.13"
     )
     assert nodes([finding]) == {"TopKV2"}
     assert find(largest, X, rules=["consumer"], consumer="2.13") == ()
@@ -149,7 +149,7 @@ def test_the_variables_of_today_are_told_to_a_consumer_that_cannot_read_them(fin
 
     assert (
         finding.message
-        == "TensorFlow 2.14 lacks VarHandleOp's attribute debug_name, which is there from 2.15 on"
+        == "TensorFlow 2.14 lacks VarHandleOp's attribute debug_name, which exists since 2.15"
     )
 
 

@@ -50,19 +50,19 @@ def test_the_table_goes_from_2_12_to_the_installed_release():
     ("release", "op", "attributes", "expected"),
     [
         ("2.12", "Add", {"T"}, None),
-        ("2.15", "DatasetFingerprint", set(), "DatasetFingerprint, which is there from 2.16 on"),
+        ("2.15", "DatasetFingerprint", set(), "DatasetFingerprint, which exists since 2.16"),
         ("2.16", "DatasetFingerprint", set(), None),
         (
             "2.19",
             "TfLiteSubgraphExecute",
             set(),
-            "TfLiteSubgraphExecute, which is there from 2.12 to 2.18",
+            "TfLiteSubgraphExecute, which exists from 2.12 to 2.18",
         ),
         (
             "2.17",
             "MapDataset",
             {"f", "force_synchronous"},
-            "MapDataset's attribute force_synchronous, which is there from 2.18 on",
+            "MapDataset's attribute force_synchronous, which exists since 2.18",
         ),
         ("2.21", "SentencepieceOp", set(), "SentencepieceOp, which no release has"),
         ("2.21", "Add", {"speed"}, "Add's attribute speed, which no release has"),
