@@ -1,4 +1,4 @@
-"""Describes a SavedModel, and what its manifest says where it is a release."""
+"""Describes a SavedModel, and its manifest if it is a release."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from smdecl.savedmodel.description_records import DescriptionRecord, ReleaseReco
 
 
 def describe(directory: Path) -> DescriptionRecord:
-    """Describes any SavedModel by its files, and a release by its manifest as well.
+    """Describes a SavedModel by its files, and a release also by its manifest.
 
     Raises:
-        UsageError: If it is not a directory, or is a base path.
-        ContractError: If it holds no SavedModel that can be read.
-        VerificationError: If it is a release whose manifest was changed.
+        UsageError: If `directory` is not a directory, or is a base path.
+        ContractError: If it contains no SavedModel, or one that cannot be read.
+        VerificationError: If it is a release whose manifest has changed.
     """
     description = describing.describe(directory)
     if not (directory / manifest.FILE).is_file():
         return description
     content = manifest.read(directory)
-    version = content["environment"].get("smdecl", "?")
-    commit = (content["source"] or {}).get("commit")
-    release = ReleaseRecord(content["name"], content["digest"], version, commit)
+    source = content["source"]
+    release = ReleaseRecord(
+        content["name"],
+        content["digest"],
+        content["environment"].get("smdecl", "?"),
+        None if source is None else source["commit"],
+    )
     return replace(description, release=release)

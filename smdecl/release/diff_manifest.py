@@ -1,4 +1,4 @@
-"""Tells what two manifests say otherwise: the config, the files that it names, the environment, the source."""
+"""Compares two manifests: config, files that it names, environment and source."""
 
 from __future__ import annotations
 
@@ -8,42 +8,59 @@ from typing import Any
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
 from smdecl.printing import abbreviated
+from smdecl.release.manifest_types import CustomOpsEntry, Manifest, SourceEntry
 from smdecl.savedmodel.records import Change
 
 PARTS = ("config", "custom_ops", "environment", "inputs", "source")
 _MOST_KEYS = 1 << 26
-_DIGITS = 12  # of a digest or a commit; enough to tell it by
+_DIGITS = 12  # of a digest or a commit; enough to identify it
 
 
-def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """Yields what two manifests say otherwise of the config, the files it names, the environment and the source."""
+def changes(old: Manifest, new: Manifest) -> Iterator[Change]:
+    """Yields how the config, inputs, environment, custom ops and source differ.
+
+    Raises:
+        ContractError: If a config has too many keys to compare.
+    """
     yield from _config(old["config"], new["config"])
-    for name in sorted({*old["inputs"], *new["inputs"]}):
-        if (was := old["inputs"].get(name, "")) != (now := new["inputs"].get(name, "")):
-            yield Change.of(
-                "inputs", name, was[:_DIGITS] or None, now[:_DIGITS] or None
-            )
+    yield from _inputs(old["inputs"], new["inputs"])
     yield from environment(old["environment"], new["environment"])
     yield from _custom_ops(old.get("custom_ops", []), new.get("custom_ops", []))
     if old["source"] != new["source"]:
         yield Change.of("source", "", _source(old["source"]), _source(new["source"]))
 
 
+def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yields the packages that differ between two environments."""
+    yield from _differences("environment", old, new)
+
+
+def _differences(
+    part: str, old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield Change.of(part, name, old.get(name), new.get(name))
+
+
 def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    """Yields the keys of two configs that differ."""
     flat_old, flat_new = _flat(old), _flat(new)
     for key in sorted({*flat_old, *flat_new}):
-        if (key in flat_old, flat_old.get(key)) != (key in flat_new, flat_new.get(key)):
-            was, now = (
-                abbreviated(flat[key]) if key in flat else None
-                for flat in (flat_old, flat_new)
-            )
-            yield Change.of("config", key, was, now)
+        is_in_both = key in flat_old and key in flat_new
+        if is_in_both and flat_old[key] == flat_new[key]:
+            continue
+        was = abbreviated(flat_old[key]) if key in flat_old else None
+        now = abbreviated(flat_new[key]) if key in flat_new else None
+        yield Change.of("config", key, was, now)
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of a config by their whole keys."""
-    found: dict[str, Any] = {}
+def _flat(config: Mapping[str, Any]) -> dict[str, object]:
+    """Returns the values of a config by dotted key.
+
+    Raises:
+        ContractError: If the keys are too long together.
+    """
+    found: dict[str, object] = {}
     keys = Budget(_MOST_KEYS, "characters in the keys of its config")
     try:
         for key, value in _leaves("", config):
@@ -51,46 +68,50 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = value
     except ValueError as error:
         raise ContractError(
-            f"the manifest of a release cannot be compared: {error}"
+            f"cannot compare the manifest of a release: {error}"
         ) from error
     return found
 
 
-def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
     if not isinstance(value, dict) or not value:
         yield key, value
         return
     for name, item in value.items():
-        yield from _leaves(f"{key}.{name}" if key else name, item)
+        inner = f"{key}.{name}" if key else name
+        yield from _leaves(inner, item)
 
 
-def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
-    """Yields the packages of two environments that differ."""
-    for package in sorted({*old, *new}):
-        if old.get(package) != new.get(package):
-            yield Change.of("environment", package, old.get(package), new.get(package))
+def _inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    for name in sorted({*old, *new}):
+        was, now = old.get(name), new.get(name)
+        if was != now:
+            yield Change.of("inputs", name, _short(was), _short(now))
+
+
+def _short(digest: str | None) -> str | None:
+    return None if digest is None else digest[:_DIGITS]
 
 
 def _custom_ops(
-    old: Sequence[Mapping[str, str]], new: Sequence[Mapping[str, str]]
+    old: Sequence[CustomOpsEntry], new: Sequence[CustomOpsEntry]
 ) -> Iterator[Change]:
-    """Yields what registers ops for those who load the one release and not the other, or is another version of it."""
+    """Yields the packages and libraries with custom ops that differ between two releases."""
     before = {entry["name"]: _version(entry) for entry in old}
     after = {entry["name"]: _version(entry) for entry in new}
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            yield Change.of("custom_ops", name, before.get(name), after.get(name))
+    yield from _differences("custom_ops", before, after)
 
 
-def _version(entry: Mapping[str, str]) -> str:
-    return (
-        entry.get("version") or entry.get("sha256", "")[:_DIGITS] or "without a version"
-    )
+def _version(entry: CustomOpsEntry) -> str:
+    if entry.get("version"):
+        return entry["version"]
+    if entry.get("sha256"):
+        return entry["sha256"][:_DIGITS]
+    return "unknown version"
 
 
-def _source(source: Mapping[str, Any] | None) -> str:
+def _source(source: SourceEntry | None) -> str:
     if source is None:
         return "no commit"
-    return f"commit {source['commit'][:_DIGITS]}" + (
-        "" if source["clean"] else " with changes"
-    )
+    commit = f"commit {source['commit'][:_DIGITS]}"
+    return commit if source["clean"] else f"{commit} with changes"

@@ -1,4 +1,4 @@
-"""Compares two SavedModels, and where both are releases, what they were made from."""
+"""Compares two SavedModels, and the manifests of both if they are releases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smdecl.release import diff_manifest, manifest
+from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel import diffing
 from smdecl.savedmodel.records import Change, DiffRecord
@@ -16,18 +17,24 @@ def diff(before: Path, after: Path) -> DiffRecord:
 
     Raises:
         UsageError: If one of them is not a directory, or is a base path.
-        ContractError: With everything in them that is missing, malformed or differs from its checksum.
-        VerificationError: If one is a release whose manifest was changed.
+        ContractError: If files are missing, malformed or differ from their checksum; with all
+            of them.
+        VerificationError: If one is a release whose manifest has changed.
     """
     changes = diffing.changes(before, after, ignored=manifest.UNLISTED)
-    return diffing.record(changes, list(_origin(before, after)))
+    return diffing.record(changes, list(_manifest_changes(before, after)))
 
 
-def _origin(before: Path, after: Path) -> Iterator[Change]:
-    """Compares what the manifests say; a SavedModel that smdecl has not made has none."""
+def _manifest_changes(before: Path, after: Path) -> Iterator[Change]:
+    """Yields nothing unless both SavedModels are releases."""
     if not all((directory / manifest.FILE).is_file() for directory in (before, after)):
         return
     old, new = manifest.read(before), manifest.read(after)
-    yield from diff_manifest.changes(
-        old | {"config": config_of(old)}, new | {"config": config_of(new)}
-    )
+    yield from diff_manifest.changes(_completed(old), _completed(new))
+
+
+def _completed(content: Manifest) -> Manifest:
+    """Returns a manifest with the config keys that its version of smdecl did not know."""
+    completed = content.copy()
+    completed["config"] = config_of(content)
+    return completed

@@ -1,24 +1,27 @@
-"""The source commit of a project, as git has it.
+"""Looks up the source commit of a project in git.
 
 The config of a repository names programs that git runs: filters of files, monitors of
-the file system, hooks. In a repository of this user they are this user's choice;
-filters such as git-lfs decide there whether a file is changed. A repository of another
-user is read as data: git is given a repository directory without a config, beside the
-objects and the index that are there. No program that the repository names runs, and its
-commit is the same for everybody.
+the file system, hooks. In the user's own repositories these are the user's choice, and
+filters such as git-lfs decide whether a file has changed.
+
+A repository of a different user is read as data: git gets a repository directory without
+that config, which points to the original objects and index. It runs no program that the
+repository names, and the commit is the same for every reader.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from smdecl import scratch
+from smdecl.release.manifest_types import SourceEntry
 
+# Settings that say how the work tree stores files.
 _SETTINGS = (
     "autocrlf",
     "eol",
@@ -26,10 +29,19 @@ _SETTINGS = (
     "ignorecase",
     "precomposeunicode",
     "symlinks",
-)  # how files are stored
-_SUBMODULE = "160000 "  # the mode that git has it by
-# Of a repository that is read as data: no config but the one that is made for it, and no
-# fetching of what it lacks.
+)
+_SUBMODULE = "160000 "  # the file mode of a submodule in the index
+# Prevents programs that the repository's config would start. Without optional locks, git
+# does not rewrite its index, which would run a hook.
+_NO_PROGRAMS = (
+    "--no-optional-locks",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    f"core.hooksPath={os.devnull}",
+)
+# For a repository that is read as data: no config but the generated one, and no fetching
+# of missing objects.
 _AS_DATA = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -43,9 +55,9 @@ class _Git:
     """Runs git in a directory.
 
     Attributes:
-        directory: To run it in.
-        settings: Of its config, each as `name=value`.
-        environment: Variables to set.
+        directory: Working directory.
+        settings: Config settings, each as `name=value`.
+        environment: Environment variables to set.
     """
 
     directory: Path
@@ -54,142 +66,169 @@ class _Git:
 
     def run(self, *arguments: str) -> str | None:
         """Returns what git prints; None if it fails."""
-        # A hook of git sets variables that lead to its own repository, and git trusts the
-        # user that sudo names. Another thread may change the environment meanwhile.
-        known = {name: os.environ.get(name, "") for name in list(os.environ)}
-        inherited = {
-            name: value
-            for name, value in known.items()
-            if not name.startswith(("GIT_", "SUDO_"))
+        command = ["git", "-C", str(self.directory), *_NO_PROGRAMS]
+        for setting in self.settings:
+            command += ["-c", setting]
+        command += arguments
+        environment = {
+            **_inherited_environment(),
+            "GIT_TERMINAL_PROMPT": "0",
+            **self.environment,
         }
-        options = [part for setting in self.settings for part in ("-c", setting)]
-        # Asked, git starts what the repository's config names, and writes its index anew,
-        # which starts a hook.
-        never = [
-            "--no-optional-locks",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            f"core.hooksPath={os.devnull}",
-        ]
-        command = ["git", "-C", str(self.directory), *never, *options, *arguments]
-        environment = {**inherited, "GIT_TERMINAL_PROMPT": "0", **self.environment}
         try:
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, check=True
             )
-        except (
-            OSError,
-            ValueError,
-            subprocess.CalledProcessError,
-        ):  # no git, no repository, or no commit yet
-            return None
+        except (OSError, ValueError, subprocess.CalledProcessError):
+            return None  # git is not installed, or there is no repository or commit
         return done.stdout.strip()
 
 
-def source(root: Path, modules: Collection[str]) -> dict[str, Any] | None:
-    """Returns the commit of a project and whether it has the code that ran.
+def _inherited_environment() -> dict[str, str]:
+    """Returns this process's variables, without those that change which repository git trusts.
+
+    Git sets `GIT_` variables in its hooks, which point to the hook's repository, and trusts
+    the user that `SUDO_UID` names.
+    """
+    inherited = {}
+    for name in list(os.environ):  # other threads may change it
+        if not name.startswith(("GIT_", "SUDO_")):
+            inherited[name] = os.environ.get(name, "")
+    return inherited
+
+
+def source(root: Path, modules: Collection[str]) -> SourceEntry | None:
+    """Returns the commit of a project, and whether it contains the code that ran.
 
     Args:
-        root: Of the project.
+        root: Directory of the project.
         modules: Paths of the modules that ran, relative to `root`.
 
     Returns:
-        None outside of git, and in a repository that somebody else has put above the project.
+        None if the project is in no repository, or if the repository's owner is neither
+        this user nor the project's owner.
     """
-    top = next(
-        (place for place in (root, *root.parents) if os.path.lexists(place / ".git")),
-        None,
-    )
+    top = _top_of_repository(root)
     if top is None:
         return None
     owners = {top.stat().st_uid, (top / ".git").lstat().st_uid}
     if owners == {os.geteuid()}:
         return _state(_Git(root), modules)
-    return (
-        _state_of_data(root, top, modules) if owners == {root.stat().st_uid} else None
-    )
+    if owners == {root.stat().st_uid}:
+        return _state_of_data(root, top, modules)
+    return None
 
 
-def _state(git: _Git, modules: Collection[str], *options: str) -> dict[str, Any] | None:
+def _top_of_repository(root: Path) -> Path | None:
+    for directory in (root, *root.parents):
+        if os.path.lexists(directory / ".git"):
+            return directory
+    return None
+
+
+def _state(git: _Git, modules: Collection[str], *options: str) -> SourceEntry | None:
     commit = git.run("rev-parse", "HEAD")
     if commit is None:
         return None
-    # Releases often land in the project's own folder: of the files that git does not
-    # track, only modules count.
+    # Releases are often written into the project, so of the untracked files only modules
+    # count.
     changed = git.run("status", "--porcelain", "--untracked-files=no", *options)
-    unknown = git.run("ls-files", "--others", "--", *modules) if modules else ""
-    return {"commit": commit, "clean": changed == "" and unknown == ""}
+    untracked = git.run("ls-files", "--others", "--", *modules) if modules else ""
+    return {"commit": commit, "clean": changed == "" and untracked == ""}
 
 
 def _state_of_data(
     root: Path, top: Path, modules: Collection[str]
-) -> dict[str, Any] | None:
-    """Returns what `_state` does, of a repository that is read as data, and of those below it."""
+) -> SourceEntry | None:
+    """Returns the state of a repository that is read as data, submodules included."""
     with scratch.directory() as place:
         git = _as_data(root, top, place)
-        # Git would enter a submodule to look for changes there, and read its config.
-        found = (
-            None if git is None else _state(git, modules, "--ignore-submodules=dirty")
-        )
-        if git is None or found is None:
+        if git is None:
             return None
-        listed = git.run("ls-files", "--stage", "-z", "--full-name", ":/")
-    entries = [] if listed is None else listed.split("\0")
-    submodules = [
-        entry.partition("\t")[2] for entry in entries if entry.startswith(_SUBMODULE)
-    ]
-    is_clean = listed is not None and all(
-        _is_clean_submodule(top, name) for name in submodules
+        # Git would enter submodules to look for changes, and read their config.
+        found = _state(git, modules, "--ignore-submodules=dirty")
+        if found is None:
+            return None
+        index = git.run("ls-files", "--stage", "-z", "--full-name", ":/")
+    is_clean = index is not None and all(
+        _is_clean_submodule(top, name) for name in _submodules(index)
     )
-    return {**found, "clean": found["clean"] and is_clean}
+    return {"commit": found["commit"], "clean": found["clean"] and is_clean}
+
+
+def _submodules(index: str) -> Iterator[str]:
+    """Yields the paths of submodules in what `git ls-files --stage -z` prints."""
+    for entry in index.split("\0"):
+        if entry.startswith(_SUBMODULE):
+            yield entry.partition("\t")[2]
 
 
 def _is_clean_submodule(top: Path, name: str) -> bool:
     place = top / name
-    if not os.path.lexists(place / ".git"):  # nothing is there
+    if not os.path.lexists(place / ".git"):  # not checked out
         return True
-    if os.path.realpath(place) != str(
-        Path(os.path.realpath(top), name)
-    ):  # a link could lead here again
+    expected = Path(os.path.realpath(top), name)
+    if os.path.realpath(place) != str(expected):  # a link could form a loop
         return False
     state = _state_of_data(place, place, ())
-    return state is not None and bool(state["clean"])
+    return state is not None and state["clean"]
+
+
+class _Layout(NamedTuple):
+    """Where a repository keeps its data: its commit, hash function, index and objects."""
+
+    commit: str
+    object_format: str
+    index: str
+    objects: str
 
 
 def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
-    """Makes a repository directory by which another repository is read as data.
+    """Makes a repository directory through which a repository is read as data.
 
     Args:
-        root: Of the project.
-        top: Of the repository.
-        place: An empty directory.
+        root: Directory of the project.
+        top: Top directory of the repository.
+        place: An empty directory for the new repository directory.
+
+    Returns:
+        None if the repository has no commit.
     """
-    # These only look places up; they start nothing.
-    original = _Git(root, (f"safe.directory={top}",))
-    paths = ("--path-format=absolute", "--git-path", "index", "--git-path", "objects")
-    found = original.run("rev-parse", "HEAD", "--show-object-format", *paths)
-    commit, kind, index, objects, *more = [*(found or "").splitlines(), "", "", "", ""]
-    if found is None or any(more):
+    original = _Git(root, (f"safe.directory={top}",))  # runs only look-ups
+    layout = _layout(original)
+    if layout is None:
         return None
     for name in ("refs", "objects"):
         (place / name).mkdir()
-    (place / "HEAD").write_text(f"{commit}\n")
-    version, extension = (
-        (0, "") if kind == "sha1" else (1, f"[extensions]\n\tobjectFormat = {kind}\n")
-    )
-    (place / "config").write_text(
-        f"[core]\n\trepositoryFormatVersion = {version}\n{extension}"
-    )
-    known = (
-        original.run("config", "--get-regexp", rf"^core\.({'|'.join(_SETTINGS)})$")
-        or ""
-    )
-    settings = tuple("=".join(line.split(maxsplit=1)) for line in known.splitlines())
+    (place / "HEAD").write_text(f"{layout.commit}\n")
+    (place / "config").write_text(_config(layout.object_format))
+    pattern = rf"^core\.({'|'.join(_SETTINGS)})$"
+    settings = original.run("config", "--get-regexp", pattern) or ""
     places = {
         "GIT_DIR": str(place),
-        "GIT_INDEX_FILE": index,
-        "GIT_OBJECT_DIRECTORY": objects,
+        "GIT_INDEX_FILE": layout.index,
+        "GIT_OBJECT_DIRECTORY": layout.objects,
         "GIT_WORK_TREE": str(top),
     }
-    return _Git(root, settings, {**_AS_DATA, **places})
+    return _Git(
+        root,
+        tuple("=".join(line.split(maxsplit=1)) for line in settings.splitlines()),
+        {**_AS_DATA, **places},
+    )
+
+
+def _layout(git: _Git) -> _Layout | None:
+    paths = ("--path-format=absolute", "--git-path", "index", "--git-path", "objects")
+    found = git.run("rev-parse", "HEAD", "--show-object-format", *paths)
+    lines = [] if found is None else found.splitlines()
+    # A path may contain a line break.
+    return _Layout(*lines) if len(lines) == len(_Layout._fields) else None
+
+
+def _config(object_format: str) -> str:
+    if object_format == "sha1":
+        return "[core]\n\trepositoryFormatVersion = 0\n"
+    return (
+        "[core]\n\trepositoryFormatVersion = 1\n"
+        f"[extensions]\n\tobjectFormat = {object_format}\n"
+    )

@@ -1,4 +1,4 @@
-"""The versions of the manifest, and what a release of an older one had where its manifest says nothing."""
+"""The versions of the manifest, and the config values that older ones imply."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from smdecl import schema
+from smdecl.release.manifest_types import Manifest
 
 CURRENT = 2
 
-# The version that added keys to the config, and the values that releases before it were made by. A key whose default
-# makes the bytes that older versions made needs no entry.
+# A version that added keys to the config, and the values that earlier releases were made
+# with. A key needs no entry if its default makes the same bytes as earlier versions did.
 _ADDED: tuple[tuple[int, dict[str, Any]], ...] = (
-    (
-        2,
-        {"functions": {"__call__": None, "serve": None}},
-    ),  # Keras models had no functions by default
+    # Keras models exposed no functions by default.
+    (2, {"functions": {"__call__": None, "serve": None}}),
 )
 
 
-def config_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config of a release, with the keys that its version of smdecl did not have yet.
+def config_of(manifest: Manifest) -> dict[str, Any]:
+    """Returns the config of a release, with keys added since it was made.
 
-    An audit rule that is younger than the release did not apply to it.
+    An audit rule that is newer than the release is off: it did not apply.
     """
     config = dict(manifest["config"])
     if isinstance(config.get("audit"), Mapping):

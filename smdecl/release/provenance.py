@@ -1,13 +1,14 @@
-"""The provenance of a release: an in-toto Statement v1 with a SLSA v1 predicate, made of the manifest alone.
+"""The provenance of a release: an in-toto Statement v1 with a SLSA v1 predicate.
 
-Nothing of time, host or place is in it, so that the same manifest gives the same text. What it names:
+It is made from the manifest alone, without time, host or path, so that the same manifest
+gives the same text.
 
-    buildType     urn:smdecl:export:v1, an export by smdecl: `externalParameters.config` is the resolved config without
-                  `export_dir` and `publish`, what it reads from the environment unresolved. Another form of this file
-                  is another number.
-    builder.id    pkg:pypi/smdecl, its version beside it
-    dependencies  the source commit, `annotations.clean` false where it lacks code that ran; the files that the
-                  release was made of; and the packages
+    buildType     urn:smdecl:export:v1. `externalParameters.config` is the resolved config
+                  without `export_dir` and `publish`; values from the environment are
+                  unresolved. If this format changes, so does the number.
+    builder.id    pkg:pypi/smdecl, with its version
+    dependencies  the source commit (`annotations.clean` is false if the commit lacks code
+                  that ran), the files that the release was made from, and the packages
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from typing import Any
 
 from smdecl import schema
 from smdecl.names import OWN_FILES
+from smdecl.release.manifest_types import Manifest
 
 FILE = f"{OWN_FILES}/provenance.json"
 BUILD_TYPE = "urn:smdecl:export:v1"
 _BUILDER = "pkg:pypi/smdecl"
 
 
-def text(manifest: Mapping[str, Any], digests: Mapping[str, str]) -> str:
-    """Returns the statement about a release, as it is written.
+def text(manifest: Manifest, digests: Mapping[str, str]) -> str:
+    """Returns the statement about a release, as it is written to disk.
 
     Args:
-        manifest: Of the release.
-        digests: Name to sha256 of every file that the statement is about.
+        manifest: The manifest of the release.
+        digests: Name to sha256 of every file that the statement covers.
     """
     version = manifest["environment"].get("smdecl")
     statement = {
@@ -59,8 +61,9 @@ def text(manifest: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     return json.dumps(statement, indent=2, sort_keys=True) + "\n"
 
 
-def _dependencies(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if source := manifest["source"]:
+def _dependencies(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    source = manifest["source"]
+    if source is not None:
         yield {
             "name": "source",
             "digest": {"gitCommit": source["commit"]},
@@ -69,11 +72,10 @@ def _dependencies(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, sha256 in sorted(manifest["inputs"].items()):
         yield {"name": name, "digest": {"sha256": sha256}}
     for package, version in sorted(manifest["environment"].items()):
-        yield {"uri": _purl(package, version)}
+        yield {"uri": _package_url(package, version)}
 
 
-def _purl(package: str, version: str) -> str:
-    """Returns the package URL; Python itself is on no index."""
-    kind = "generic" if package == "python" else "pypi"
+def _package_url(package: str, version: str) -> str:
+    kind = "generic" if package == "python" else "pypi"  # Python is not on PyPI
     name = urllib.parse.quote(package.lower().replace("_", "-"), safe="")
     return f"pkg:{kind}/{name}@{urllib.parse.quote(version, safe='')}"
