@@ -11,12 +11,12 @@ from rich.filesize import decimal
 from smdecl import schema
 from smdecl.names import ASSETS
 from smdecl.printing import as_json, as_line
-from smdecl.release.manifest import plain
 from smdecl.savedmodel.description_records import (
     DescriptionRecord,
     GraphRecord,
     StoredRecord,
 )
+from smdecl.savedmodel.plain import plain
 from smdecl.tensor_texts import tensor_text
 
 

@@ -9,7 +9,7 @@ from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.pipeline.outcomes import Verified
 from smdecl.pipeline.worker import Plan
 from smdecl.printing import as_json
-from smdecl.release.manifest import plain
+from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import DiffRecord, TensorRecord
 from smdecl.tensor_texts import tensor_text
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from smdecl import files, schema
 from smdecl.checks import check, named_files, portable_paths, sign_key, signature_rules
@@ -37,6 +36,7 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.worker import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import (
+    comparison,
     manifest,
     models_config,
     publish_local,
@@ -45,8 +45,10 @@ from smdecl.release import (
     seals,
     signing,
 )
+from smdecl.release.manifest_types import Manifest
 from smdecl.release.publisher import Newest, Publisher
 from smdecl.release.seals import Seal
+from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import Finding, SignatureRecord
 from smdecl.verification.records import VerificationRecord
 
@@ -342,7 +344,7 @@ def _make(
         confinement=_confinement(config, project, directory),
     )  # fmt: skip
     _require_schemas(made.plan)
-    schema.require("saved_model", manifest.plain(made.saved))
+    schema.require("saved_model", plain(made.saved))
     errors = [
         finding for finding in made.saved.findings if _level(config, finding) == "error"
     ]
@@ -422,8 +424,8 @@ def _of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:
 
 
 def _require_schemas(planned: Plan) -> None:
-    schema.require("object", manifest.plain(planned.obj))
-    schema.require("signatures", manifest.plain(planned.signatures))
+    schema.require("object", plain(planned.obj))
+    schema.require("signatures", plain(planned.signatures))
 
 
 def verify(
@@ -431,7 +433,7 @@ def verify(
     key: Path | None = None,
     project: Project | None = None,
     allow_ops: Collection[str] = (),
-) -> tuple[dict[str, Any], VerificationRecord]:
+) -> tuple[Manifest, VerificationRecord]:
     """Compares a release with its manifest, loads it and runs its examples; returns the manifest and what was run.
 
     Args:
@@ -450,7 +452,7 @@ def verify(
     if key is not None:
         sign_key.require_public_key(key)
     released = manifest.read(directory)
-    if problems := list(manifest.compare(directory, released)):
+    if problems := list(comparison.compare(directory, released)):
         raise VerificationError(problems)
     if key is not None:
         signing.verify(directory, key)  # before anything of it is loaded
@@ -478,7 +480,7 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
 
 
 def _replay(
-    directory: Path, released: Mapping[str, Any], project: Project
+    directory: Path, released: Manifest, project: Project
 ) -> VerificationRecord:
     values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
     # The checksum of a manifest is one that anybody can compute; and what was read from the environment is not in it.

@@ -18,7 +18,7 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
-from smdecl.release import manifest
+from smdecl.savedmodel.plain import plain
 from smdecl.verification.records import Failure, VerificationRecord
 
 
@@ -85,7 +85,7 @@ def _report(
     if problems:
         raise VerificationError(list(dict.fromkeys(problems)))  # both may find the same
     joined = VerificationRecord(loaders, reports[0].examples, failures)
-    schema.require("verification", manifest.plain(joined))
+    schema.require("verification", plain(joined))
     return joined
 
 

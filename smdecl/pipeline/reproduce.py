@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.names import WARMUP_FILE
 from smdecl.pipeline import export, worker
-from smdecl.release import diff_manifest, manifest
+from smdecl.release import comparison, diff_manifest, manifest
+from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
 from smdecl.savedmodel.records import Change
 
@@ -43,7 +44,7 @@ def reproduce(
         SmdeclError: Of another type where it cannot be made again.
     """
     released = manifest.read(directory)
-    if problems := list(manifest.compare(directory, released)):
+    if problems := list(comparison.compare(directory, released)):
         raise VerificationError(problems)
     try:
         given = (
@@ -63,7 +64,7 @@ def reproduce(
 
 
 def _elsewhere(
-    directory: Path, released: Mapping[str, Any], project: Project
+    directory: Path, released: Manifest, project: Project
 ) -> Iterator[Problem]:
     """Tells of a release that nothing in this project was part of: it was made in another one."""
     first, *more = released["inputs"] or [None]
@@ -77,7 +78,7 @@ def _elsewhere(
 
 def _make_again(
     directory: Path,
-    released: Mapping[str, Any],
+    released: Manifest,
     project: Project,
     composition: Composition,
 ) -> tuple[str, tuple[Change, ...]]:
@@ -111,7 +112,7 @@ def compare_environment(directory: Path) -> None:
         raise VerificationError(problems)
 
 
-def _composition(released: Mapping[str, Any]) -> Composition:
+def _composition(released: Manifest) -> Composition:
     """Returns the config of a release, as it was composed; where it lands is not part of it."""
     publish = Publish(
         version=None, replace=False, warmup=WARMUP_FILE in released["files"]

@@ -179,7 +179,7 @@ class _Layout(NamedTuple):
 
     commit: str
     object_format: str
-    index: str
+    index_file: str
     objects: str
 
 
@@ -206,7 +206,7 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     settings = original.run("config", "--get-regexp", pattern) or ""
     places = {
         "GIT_DIR": str(place),
-        "GIT_INDEX_FILE": layout.index,
+        "GIT_INDEX_FILE": layout.index_file,
         "GIT_OBJECT_DIRECTORY": layout.objects,
         "GIT_WORK_TREE": str(top),
     }

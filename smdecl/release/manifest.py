@@ -174,7 +174,9 @@ def _parse(text: str) -> Manifest:
     is_as_written = (
         isinstance(manifest, dict) and manifest_text.text_of(manifest) == text
     )
-    if not is_as_written or manifest_text.checksum(manifest) != manifest.get("checksum"):
+    if not is_as_written or manifest_text.checksum(manifest) != manifest.get(
+        "checksum"
+    ):
         raise ValueError("its checksum differs")
     return cast("Manifest", manifest)
 

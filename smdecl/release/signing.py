@@ -1,7 +1,8 @@
-"""Signs a release with a local key, and tells whether a signature is one over all that stands there.
+"""Signs a release with a local key, and checks that a signature covers all its files.
 
-The signature is OpenSSF's, by the library model-signing, whose own command line checks it too. The library comes with
-`smdecl[sign]` and is imported where it is needed and not before: that takes half a second.
+The signature has the format of OpenSSF model signing, and the command line of the library
+model-signing can verify it too. The library comes with `smdecl[sign]` and is imported only
+where it is used, because that takes half a second.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from smdecl import files
 from smdecl.checks import sign_key
@@ -20,21 +21,23 @@ from smdecl.names import OWN_FILES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
+    from model_signing.hashing import Config as HashingConfig
 
 FILE = f"{OWN_FILES}/model.sig"
 _LARGEST = 1 << 24  # bytes
+_INVALID = "not a valid signature; it changed after the release was signed"
 
 
 def sign(directory: Path, key: Path) -> None:
     """Writes a signature over all files of a release into it.
 
     Args:
-        directory: Of the release; all its other files are there.
-        key: Of the private key.
+        directory: Directory of the release; all its other files exist.
+        key: File of the private key.
 
     Raises:
-        ConfigError: Where the key cannot be taken.
-        OSError: Where the file system refuses.
+        ConfigError: If the key cannot be used.
+        OSError: If the file system refuses.
     """
     sign_key.require_key(key)
     from model_signing import signing
@@ -48,24 +51,43 @@ def sign(directory: Path, key: Path) -> None:
 
 
 def is_signed(directory: Path) -> bool:
-    """Tells whether there is a signature, whosever it is."""
+    """Returns whether a release has a signature, by any key."""
     return (directory / FILE).is_file()
 
 
 def verify(directory: Path, key: Path) -> None:
-    """Checks that a release is signed, by a key, as it stands there: each file, and no other.
+    """Checks that a key has signed exactly the files that a release contains.
 
     Raises:
-        UsageError: Where the public key cannot be taken.
-        VerificationError: Where it is not.
+        UsageError: If the public key cannot be used.
+        VerificationError: With every file that differs from what was signed, or with what is
+            wrong with the signature.
     """
     sign_key.require_public_key(key)
     path = directory / FILE
-    hint, signed = _read(path)
-    if hint != _hint(sign_key.public_key(key)):
+    claim = _read(path)
+    if claim.hint != _hint(sign_key.public_key(key)):
         raise VerificationError(
-            f"{path}: was made with another key than that of {str(key)!r}"
+            f"{path}: signed with a different key; expected that of {str(key)!r}"
         )
+    refusal = _library_refusal(directory, key)
+    # The library accepts a signature that says itself which files it leaves out.
+    problems = list(_unsigned(directory, claim.digests))
+    if refusal is not None:
+        problems += changed(directory, claim.digests)
+    if refusal is not None and not problems:
+        reason = " ".join(str(refusal).split())
+        problems = [Problem((), f"{path}: verification failed: {reason}")]
+    if problems:
+        raise VerificationError(problems) from refusal
+
+
+def _library_refusal(directory: Path, key: Path) -> Exception | None:
+    """Returns the error with which the library rejects a release; None if it accepts it.
+
+    Raises:
+        VerificationError: If the signature itself is invalid.
+    """
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
@@ -74,97 +96,105 @@ def verify(directory: Path, key: Path) -> None:
         .use_elliptic_key_verifier(public_key=key)
         .set_hashing_config(_hashing())
     )
-    refusal: Exception | None = None
     try:
-        verifier.verify(directory, path)
+        verifier.verify(directory, directory / FILE)
     except InvalidSignature as error:
-        raise VerificationError(
-            f"{path}: was changed since the release was signed: it is no signature"
-        ) from error
-    except Exception as error:  # the library has no errors of its own; whatever it is, nothing was shown
-        refusal = error
-    # A signature may itself say what it leaves out, and the library believes it.
-    problems = list(_unsigned(directory, signed))
-    if refusal is not None:
-        problems += changed(directory, signed)
-        problems = problems or [
-            Problem((), f"{path}: does not hold: {' '.join(str(refusal).split())}")
-        ]
-    if problems:
-        raise VerificationError(problems) from refusal
+        raise VerificationError(f"{directory / FILE}: {_INVALID}") from error
+    except Exception as error:  # the library has no error class for the rest
+        return error
+    return None
 
 
 def _unsigned(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
     try:
         for name, entry in files.walk(directory):
-            if (
-                not entry.is_dir(follow_symlinks=False)
-                and name not in signed
-                and name != FILE
-            ):
-                yield Problem((), f"{directory / name}: is not signed")
+            is_covered = name in signed or name == FILE
+            if not is_covered and not entry.is_dir(follow_symlinks=False):
+                yield Problem((), f"{directory / name}: not signed")
     except OSError as error:
-        yield Problem((), f"{error.filename}: cannot be read: {error.strerror}")
+        yield Problem((), f"cannot read {error.filename}: {error.strerror}")
 
 
 def changed(directory: Path, signed: Mapping[str, str]) -> Iterator[Problem]:
-    """Yields the files of a release that differ from what was signed, by name and digest."""
+    """Yields the files of a release that differ from what was signed.
+
+    Args:
+        directory: Directory of the release.
+        signed: Name to sha256. It may name files outside the release, which are not read.
+    """
     try:
-        found = dict(
-            files.walk(directory)
-        )  # a signature may name files elsewhere, which are not to be read
-    except OSError:
-        return  # told already
+        found = dict(files.walk(directory))
+    except OSError:  # already reported by _unsigned
+        return
     for name, digest in sorted(signed.items()):
         path = directory / name
-        if name not in found or not found[name].is_file(follow_symlinks=False):
-            yield Problem((), f"{path}: is missing, and was signed")
-        else:
+        if name in found and found[name].is_file(follow_symlinks=False):
             yield from _changed_file(path, digest)
+        else:
+            yield Problem((), f"{path}: no such file, although it was signed")
 
 
 def _changed_file(path: Path, digest: str) -> Iterator[Problem]:
     try:
         sha256 = files.sha256(path)
     except OSError as error:
-        yield Problem((), f"{path}: cannot be read: {error.strerror}")
+        yield Problem((), f"cannot read {path}: {error.strerror}")
         return
     if sha256 != digest:
-        message = f"is not what was signed: its sha256 is {sha256}, and was {digest}"
+        message = f"content differs from what was signed: expected sha256 {digest}, got {sha256}"
         yield Problem((), f"{path}: {message}")
 
 
-def _hashing() -> Any:
+def _hashing() -> HashingConfig:
     from model_signing import hashing
 
     return hashing.Config().set_ignored_paths(paths=[FILE], ignore_git_paths=False)
 
 
-def _read(path: Path) -> tuple[str, dict[str, str]]:
-    """Returns which key a signature says that it is by, and name to digest of what it is over; neither is shown yet."""
+class _Claim(NamedTuple):
+    """What a signature says, before it is verified.
+
+    Attributes:
+        hint: Identifies the key.
+        digests: Name to sha256 of the signed files.
+    """
+
+    hint: str
+    digests: dict[str, str]
+
+
+def _read(path: Path) -> _Claim:
     try:
-        bundle = json.loads(files.read_regular(path, _LARGEST))
-        (signature,) = bundle["dsseEnvelope"]["signatures"]
-        _decode(signature["sig"])
-        statement = json.loads(_decode(bundle["dsseEnvelope"]["payload"]))
-        signed = {
-            str(entry["name"]): str(entry["digest"])
-            for entry in statement["predicate"]["resources"]
-        }
-        return str(bundle["verificationMaterial"]["publicKey"]["hint"]), signed
+        return _parse(files.read_regular(path, _LARGEST))
     except FileNotFoundError as error:
         raise VerificationError(
-            f"{path}: is missing: the release is not signed; publish.sign signs one"
+            f"{path}: no such file; the release is not signed (publish.sign signs one)"
         ) from error
     except OSError as error:
-        raise VerificationError(f"{path}: cannot be read: {error.strerror}") from error
+        raise VerificationError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise VerificationError(
-            f"{path}: was changed since the release was signed: it is no signature"
-        ) from error
+        raise VerificationError(f"{path}: {_INVALID}") from error
+
+
+def _parse(data: bytes) -> _Claim:
+    """Parses a signature: a sigstore bundle with an in-toto statement.
+
+    Raises:
+        ValueError, LookupError, TypeError, RecursionError: If it is malformed.
+    """
+    bundle = json.loads(data)
+    envelope = bundle["dsseEnvelope"]
+    (signature,) = envelope["signatures"]
+    _decode(signature["sig"])
+    statement = json.loads(_decode(envelope["payload"]))
+    digests = {}
+    for entry in statement["predicate"]["resources"]:
+        digests[str(entry["name"])] = str(entry["digest"])
+    return _Claim(str(bundle["verificationMaterial"]["publicKey"]["hint"]), digests)
 
 
 def _decode(text: str) -> bytes:
+    """Decodes Base64 strictly, so that no bit of the text can change unnoticed."""
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
         raise ValueError("it ends in bits that decoding drops")
@@ -172,9 +202,8 @@ def _decode(text: str) -> bytes:
 
 
 def _hint(public: ec.EllipticCurvePublicKey) -> str:
-    """Returns what the library names a key by."""
+    """Returns the hint by which the library identifies a key."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return hashlib.sha256(
-        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    ).hexdigest()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(pem).hexdigest()

@@ -83,7 +83,7 @@ def test_a_release_is_told_by_its_manifest_which_is_to_be_as_it_was_made(project
     )
     manifest = release.path / "assets.extra" / "smdecl" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("small", "large"))
-    with pytest.raises(VerificationError, match="was changed since the release was made"):
+    with pytest.raises(VerificationError, match="changed since the release was made"):
         description.describe(release.path)
 
 

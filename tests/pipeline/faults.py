@@ -13,7 +13,7 @@ from pathlib import Path
 
 from smdecl.config.settings import Publish
 from smdecl.errors import SmdeclError
-from smdecl.release import manifest
+from smdecl.release import comparison, manifest
 from smdecl.release.publish_local import LocalPublisher
 
 NEXT = Publish(version="next", replace=False)
@@ -164,7 +164,7 @@ def digest(path: Path) -> str | None:
             return None
         try:
             released = manifest.read(path)
-            wrong = [str(problem) for problem in manifest.compare(path, released)]
+            wrong = [str(problem) for problem in comparison.compare(path, released)]
         except (SmdeclError, OSError) as error:
             wrong = [f"{type(error).__name__}: {error}"]
         if not wrong:

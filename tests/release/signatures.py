@@ -1,4 +1,4 @@
-"""What the tests of signatures share: keys, a signed release, and how it is compared."""
+"""Keys, a signed release and its checks, shared by the tests of signatures."""
 
 import base64
 import json
@@ -7,7 +7,7 @@ import smdecl
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from smdecl.errors import VerificationError
-from smdecl.release import manifest, signing
+from smdecl.release import comparison, manifest, signing
 
 from tests.shared import made_once
 
@@ -15,7 +15,7 @@ PEM = serialization.Encoding.PEM
 
 
 def write_key(path, key, password=None):
-    """Writes a private key and, beside it, its public one; returns the path of the former."""
+    """Writes a private key, and its public key next to it; returns the path of the private key."""
     hidden = (
         serialization.BestAvailableEncryption(password)
         if password
@@ -50,7 +50,7 @@ def signed_release(factory):
 
 
 def compare(release):
-    if found := list(manifest.compare(release, manifest.read(release))):
+    if found := list(comparison.compare(release, manifest.read(release))):
         raise VerificationError(found)
 
 
@@ -63,7 +63,7 @@ def problems(check, *arguments):
 
 
 def both(release, key):
-    """Returns what is wrong with a release by the manifest, and what by the signature."""
+    """Returns the problems that the manifest shows, and those that the signature shows."""
     return [problems(compare, release), problems(signing.verify, release, key)]
 
 

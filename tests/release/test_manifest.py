@@ -1,4 +1,4 @@
-"""A release that was changed in any way since it was made is told, by the file."""
+"""Verification names every file of a release that has changed since the release was made."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from smdecl.errors import UsageError, VerificationError
 from smdecl.pipeline import export
-from smdecl.release import manifest, provenance, signing
+from smdecl.release import comparison, manifest, provenance, signing
 from smdecl.savedmodel import inspection
 
 from tests.conftest import ROOT, forge_file, tree
@@ -32,14 +32,14 @@ def release(made, tmp_path):
 
 
 def problems(release):
-    """Returns what is wrong with a release's files, by the manifest."""
+    """Returns how the files of a release differ from its manifest."""
     try:
-        return [str(problem) for problem in manifest.compare(release, manifest.read(release))]
+        return [str(problem) for problem in comparison.compare(release, manifest.read(release))]
     except VerificationError as error:
         return [str(problem) for problem in error.problems]
 
 
-def test_a_release_is_as_it_was_made_wherever_it_is(release):
+def test_a_copied_release_is_unchanged(release):
     released, report = export.verify(release)
 
     assert problems(release) == []
@@ -49,13 +49,13 @@ def test_a_release_is_as_it_was_made_wherever_it_is(release):
 
 
 def recipe():
-    """Returns the commands that the documentation gives."""
+    """Returns the commands in the docstring of `manifest.write`."""
     lines = [line.strip() for line in manifest.write.__doc__.splitlines()]
     start = next(index for index, line in enumerate(lines) if line.startswith("find "))
     return [line.replace("/tmp/files", "../files") for line in lines[start : start + 2]]
 
 
-def test_the_docs_have_the_commands_that_make_the_digest():
+def test_the_docs_give_the_commands_that_compute_the_digest():
     page = (ROOT / "docs" / "reproduce-and-sign.md").read_text()
 
     assert all(f"$ {line.replace('../files', '/tmp/files')}" in page for line in recipe())
@@ -64,7 +64,7 @@ def test_the_docs_have_the_commands_that_make_the_digest():
 @pytest.mark.parametrize(
     "name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"]
 )
-def test_the_digest_can_be_made_again_by_sha256sum(release, tmp_path, name):
+def test_sha256sum_computes_the_digest(release, tmp_path, name):
     if name is not None:
         signatures = inspection.load(release)[1].signatures
         (release / "assets" / name).write_text("")
@@ -83,7 +83,7 @@ def test_the_digest_can_be_made_again_by_sha256sum(release, tmp_path, name):
     assert done.stdout.split()[0] == manifest.read(release)["digest"]
 
 
-def test_a_flipped_bit_anywhere_in_any_file_is_told_by_the_file(release):
+def test_a_flipped_bit_in_any_file_is_reported(release):
     rng = random.Random(0)
     files = tree(release)
     places = [(name, offset) for name, content in files.items() for offset in (0, len(content) - 1)]
@@ -98,16 +98,20 @@ def test_a_flipped_bit_anywhere_in_any_file_is_told_by_the_file(release):
 
         (problem,) = problems(release)
 
-        assert problem.startswith(f"{release / name}: was changed"), (name, offset)
+        path, _, reason = problem.partition(": ")
+        assert path == str(release / name), (name, offset)
+        assert reason.startswith(
+            ("content differs from the manifest", "changed since the release was made")
+        )
         (release / name).write_bytes(files[name])
     assert problems(release) == []
 
 
-def test_a_removed_file_is_told(release):
+def test_a_removed_file_is_reported(release):
     for name, content in tree(release).items():
         (release / name).unlink()
         assert [problem.partition(";")[0] for problem in problems(release)] == [
-            f"{release / name}: is missing"
+            f"{release / name}: no such file"
         ]
         (release / name).write_bytes(content)
 
@@ -115,13 +119,13 @@ def test_a_removed_file_is_told(release):
 @pytest.mark.parametrize(
     "name", ["added", ".hidden", "assets/vocab.txt", "variables/more", "assets.extra/smdecl/x.json"]
 )
-def test_an_added_file_is_told(release, name):
+def test_an_added_file_is_reported(release, name):
     (release / name).write_text("")
 
-    assert problems(release) == [f"{release / name}: was added"]
+    assert problems(release) == [f"{release / name}: not listed in the manifest"]
 
 
-def test_what_is_no_longer_a_regular_file_is_told(release):
+def test_a_file_that_became_a_link_is_reported(release):
     target = release.parent / "elsewhere.pb"
     (release / "saved_model.pb").rename(target)
     (release / "saved_model.pb").symlink_to(target)
@@ -129,13 +133,13 @@ def test_what_is_no_longer_a_regular_file_is_told(release):
     (release / "assets" / "dangling").symlink_to("nowhere")
 
     assert sorted(problems(release)) == [
-        f"{release / 'assets/dangling'}: was added",
-        f"{release / 'assets/pipe'}: was added",
-        f"{release / 'saved_model.pb'}: is no longer a regular file",
+        f"{release / 'assets/dangling'}: not listed in the manifest",
+        f"{release / 'assets/pipe'}: not listed in the manifest",
+        f"{release / 'saved_model.pb'}: not a regular file",
     ]
 
 
-def test_a_manifest_that_was_written_anew_is_no_other_release(release):
+def test_a_rewritten_manifest_is_rejected(release):
     path = release / manifest.FILE
     text = json.loads(path.read_text())
     for changed in (
@@ -149,12 +153,11 @@ def test_a_manifest_that_was_written_anew_is_no_other_release(release):
     ):
         path.write_text(json.dumps(changed, indent=2, sort_keys=True) + "\n")
         assert [problem.partition(": its")[0] for problem in problems(release)] == [
-            f"{path}: was changed since the release was made"
+            f"{path}: changed since the release was made"
         ]
 
 
-def test_what_is_no_release_is_told(tmp_path):
-    takes = "takes the directory of a release, such as exports/adder/1"
+def test_a_path_without_a_release_is_rejected(tmp_path):
     with pytest.raises(UsageError) as error:
         manifest.read(tmp_path / "nothing")
     expected = "expected the directory of a release, such as exports/adder/1"
@@ -162,13 +165,13 @@ def test_what_is_no_release_is_told(tmp_path):
 
     with pytest.raises(VerificationError) as error:
         manifest.read(tmp_path)
-    assert str(error.value) == f"'{tmp_path}' holds no SavedModel; {takes}"
+    assert str(error.value) == f"'{tmp_path}' contains no SavedModel; {expected}"
 
     (tmp_path / "saved_model.pb").write_bytes(b"")
     with pytest.raises(VerificationError) as error:
         manifest.read(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path / manifest.FILE}: is missing; takes a release that smdecl has made, and no other SavedModel"
+        f"{tmp_path / manifest.FILE}: no such file; expected a release made by smdecl"
     )
 
 
@@ -183,7 +186,7 @@ def test_the_command_line_verifies_a_release(project, release):
     (release / "fingerprint.pb").unlink()
     done = project.run("verify", str(release))
     assert (done.returncode, done.stdout) == (4, "")
-    assert done.stderr == f"smdecl: error: {release / 'fingerprint.pb'}: is missing\n"
+    assert done.stderr == f"smdecl: error: {release / 'fingerprint.pb'}: no such file\n"
 
     refused = {
         "verify": "the following arguments are required: directory",
@@ -198,7 +201,7 @@ def test_the_command_line_verifies_a_release(project, release):
 EXAMPLES = "assets.extra/smdecl/examples.npz"
 
 
-def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(project):
+def test_different_outputs_are_reported_although_all_files_match_the_manifest(project):
     release = project.export("verify.generate=1").path
     other = project.export(
         "model=scaler", "verify.generate=1", "model.factor=2.5", "name=adder"
@@ -213,7 +216,7 @@ def test_what_computes_otherwise_is_told_even_where_every_file_is_as_recorded(pr
     assert "expected" in str(error.value)
 
 
-def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recorded(release):
+def test_unreadable_examples_are_reported_although_all_files_match_the_manifest(release):
     (release / EXAMPLES).write_bytes(b"no zip")
     forge_file(release, EXAMPLES)
 
@@ -221,12 +224,11 @@ def test_examples_that_cannot_be_read_are_told_even_where_every_file_is_as_recor
         export.verify(release)
 
     assert (
-        str(error.value)
-        == f"{release / EXAMPLES}: cannot be read: BadZipFile: File is not a zip file"
+        str(error.value) == f"cannot read {release / EXAMPLES}: BadZipFile: File is not a zip file"
     )
 
 
-def test_a_release_verifies_where_its_path_is_a_pattern_too(made, tmp_path):
+def test_a_release_whose_path_is_a_glob_pattern_verifies(made, tmp_path):
     release = shutil.copytree(made, tmp_path / "a[b]*?\\c" / "7")
 
     _, report = export.verify(release)
@@ -234,7 +236,7 @@ def test_a_release_verifies_where_its_path_is_a_pattern_too(made, tmp_path):
     assert report.examples == {"serving_default": 3}
 
 
-def test_an_output_may_have_tolerances_of_its_own(project):
+def test_a_tolerance_can_be_set_for_one_output(project):
     example = "+verify.examples.serving_default=[{inputs: {x: 21}, outputs: {output_0: 42.4}}]"
     with pytest.raises(
         VerificationError, match="output_0 is 42.0, expected 42.4 within rtol 0.001, atol 1e-05"
@@ -246,9 +248,7 @@ def test_an_output_may_have_tolerances_of_its_own(project):
     export.verify(release.path)
 
 
-def test_a_tolerance_that_was_read_from_the_environment_is_told_where_it_is_not_known(
-    project, monkeypatch
-):
+def test_a_tolerance_from_the_environment_cannot_be_verified_without_it(project, monkeypatch):
     project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["CLOSE"]\n')
     monkeypatch.setenv("CLOSE", "0.5")
     release = project.export("verify.rtol='${oc.decode:${oc.env:CLOSE}}'")
@@ -256,4 +256,6 @@ def test_a_tolerance_that_was_read_from_the_environment_is_told_where_it_is_not_
     with pytest.raises(VerificationError) as error:
         export.verify(release.path)
 
-    assert "its config cannot be verified by: verify.rtol: got " in str(error.value)
+    assert "its config cannot be verified by: verify.rtol: expected a number or null" in str(
+        error.value
+    )

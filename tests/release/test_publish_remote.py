@@ -3,7 +3,7 @@
 import pytest
 from smdecl.errors import ConfigError, PublishError
 from smdecl.pipeline import export
-from smdecl.release import manifest
+from smdecl.release import comparison, manifest
 
 from tests.conftest import tree
 from tests.release.stores import memory_store, uploaded
@@ -39,7 +39,7 @@ def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_
 
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
 
-    assert list(manifest.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
+    assert list(comparison.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
     export.verify(tmp_path / "fetched")
 
 

@@ -1,4 +1,4 @@
-"""A signature tells of everything that was changed, added or removed since, and of what is none."""
+"""Verifying a signature reports every changed, added or removed file, and invalid signatures."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ def public(keys):
 
 
 def forge(release):
-    """Changes a release, and makes all that needs no key fit: what only a signature can tell."""
+    """Changes a release and everything that needs no key, so that only the signature shows it."""
     (release / "fingerprint.pb").write_bytes(b"forged")
     forge_file(release, "fingerprint.pb")
     manifest.attest(release, manifest.read(release))
 
 
-def test_a_flipped_bit_anywhere_in_any_file_is_told_by_the_signature(release, public):
+def test_a_flipped_bit_in_any_file_invalidates_the_signature(release, public):
     rng = random.Random(0)
     files = tree(release)
     flips = [
@@ -63,7 +63,7 @@ def test_a_flipped_bit_anywhere_in_any_file_is_told_by_the_signature(release, pu
     assert both(release, public) == [[], []]
 
 
-def test_a_flipped_bit_that_decoding_drops_is_told(release, keys, public):
+def test_a_flipped_bit_that_base64_ignores_is_reported(release, keys, public):
     path = release / signing.FILE
     while '=","keyid"' not in (text := path.read_text()):
         signing.sign(release, keys / "release.pem")  # the length of a signature varies
@@ -74,16 +74,18 @@ def test_a_flipped_bit_that_decoding_drops_is_told(release, keys, public):
     )
 
     assert both(release, public)[1] == [
-        f"{path}: was changed since the release was signed: it is no signature"
+        f"{path}: not a valid signature; it changed after the release was signed"
     ]
 
 
-def test_a_removed_file_is_told(release, public):
+def test_a_removed_file_is_reported(release, public):
     for name, content in tree(release).items():
         (release / name).unlink()
         by_manifest, by_signature = both(release, public)
-        assert [text[: text.index("is missing")] for text in by_manifest] == [f"{release / name}: "]
-        assert [text[: text.index("is missing")] for text in by_signature] == [
+        assert [text[: text.index("no such file")] for text in by_manifest] == [
+            f"{release / name}: "
+        ]
+        assert [text[: text.index("no such file")] for text in by_signature] == [
             f"{release / name}: "
         ]
         (release / name).write_bytes(content)
@@ -92,21 +94,24 @@ def test_a_removed_file_is_told(release, public):
 @pytest.mark.parametrize(
     "name", ["added", ".gitignore", ".git/config", "variables/more", "assets.extra/smdecl/x.sig"]
 )
-def test_an_added_file_is_told(release, public, name):
+def test_an_added_file_is_reported(release, public, name):
     path = release / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("")
 
-    assert both(release, public) == [[f"{path}: was added"], [f"{path}: is not signed"]]
+    assert both(release, public) == [
+        [f"{path}: not listed in the manifest"],
+        [f"{path}: not signed"],
+    ]
 
 
-def test_what_was_changed_with_all_that_needs_no_key_is_told_by_the_signature(release, public):
+def test_the_signature_shows_a_change_with_a_matching_manifest_and_provenance(release, public):
     before = {name: hashlib.sha256(data).hexdigest() for name, data in tree(release).items()}
     forge(release)
     after = {name: hashlib.sha256(data).hexdigest() for name, data in tree(release).items()}
 
     found = [
-        f"{release / name}: is not what was signed: its sha256 is {after[name]}, and was {before[name]}"
+        f"{release / name}: content differs from what was signed: expected sha256 {before[name]}, got {after[name]}"
         for name in (manifest.FILE, provenance.FILE, "fingerprint.pb")
     ]
     assert both(release, public) == [[], found]
@@ -115,27 +120,27 @@ def test_what_was_changed_with_all_that_needs_no_key_is_told_by_the_signature(re
     assert [problem.message for problem in error.value.problems] == found
 
 
-def test_another_key_is_told(release, keys):
+def test_a_signature_by_a_different_key_is_reported(release, keys):
     assert both(release, keys / "other.pub") == [
         [],
         [
-            f"{release / signing.FILE}: was made with another key than that of '{keys / 'other.pub'}'"
+            f"{release / signing.FILE}: signed with a different key; expected that of '{keys / 'other.pub'}'"
         ],
     ]
 
 
-def test_the_signature_of_another_release_is_told(project, release, keys, public):
+def test_the_signature_of_a_different_release_is_reported(project, release, keys, public):
     other = project.export(f"publish.sign={keys / 'release.pem'}")
     signing.verify(other.path, public)
     shutil.copy(other.path / signing.FILE, release / signing.FILE)
 
     assert problems(compare, release) == []
-    assert f"{release / 'saved_model.pb'}: is not what was signed" in "".join(
+    assert f"{release / 'saved_model.pb'}: content differs from what was signed" in "".join(
         problems(signing.verify, release, public)
     )
 
 
-def test_a_signature_that_names_the_key_and_is_not_by_it_is_told(release, keys, public):
+def test_a_signature_that_falsely_names_the_key_is_reported(release, keys, public):
     forge(release)
     mine = json.loads((release / signing.FILE).read_text())["verificationMaterial"]
     signing.sign(release, keys / "other.pem")
@@ -144,11 +149,13 @@ def test_a_signature_that_names_the_key_and_is_not_by_it_is_told(release, keys, 
 
     assert both(release, public) == [
         [],
-        [f"{release / signing.FILE}: was changed since the release was signed: it is no signature"],
+        [
+            f"{release / signing.FILE}: not a valid signature; it changed after the release was signed"
+        ],
     ]
 
 
-def test_what_a_signature_says_that_it_leaves_out_is_told(release, keys, public):
+def test_files_that_a_signature_leaves_out_are_reported(release, keys, public):
     from model_signing import hashing
     from model_signing import signing as library
 
@@ -163,7 +170,7 @@ def test_what_a_signature_says_that_it_leaves_out_is_told(release, keys, public)
     assert both(release, public) == [
         [],
         [
-            f"{release / name}: is not signed"
+            f"{release / name}: not signed"
             for name in (
                 "saved_model.pb",
                 "variables/variables.data-00000-of-00001",
@@ -185,54 +192,56 @@ def test_what_a_signature_says_that_it_leaves_out_is_told(release, keys, public)
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_signature_is_told(release, public, text):
+def test_an_invalid_signature_file_is_reported(release, public, text):
     (release / signing.FILE).write_bytes(text)
 
     assert both(release, public) == [
         [],
-        [f"{release / signing.FILE}: was changed since the release was signed: it is no signature"],
+        [
+            f"{release / signing.FILE}: not a valid signature; it changed after the release was signed"
+        ],
     ]
 
 
-def test_what_the_library_refuses_is_told_in_its_words(release, public):
+def test_the_reason_of_the_library_is_reported(release, public):
     bundle = json.loads((release / signing.FILE).read_text())
     media_type = "application/vnd.dev.sigstore.bundle+json;version=0.2"
     (release / signing.FILE).write_text(json.dumps({**bundle, "mediaType": media_type}))
 
     assert both(release, public)[1] == [
-        f"{release / signing.FILE}: does not hold: Invalid sigstore bundle, got media type {media_type} but expected"
+        f"{release / signing.FILE}: verification failed: Invalid sigstore bundle, got media type {media_type} but expected"
         " application/vnd.dev.sigstore.bundle.v0.3+json"
     ]
 
 
-def test_what_a_signed_release_has_beside_its_manifest_is_compared(release):
+def test_provenance_and_signature_are_compared(release):
     path, signature = release / provenance.FILE, release / signing.FILE
     content = path.read_bytes()
 
     path.write_bytes(content + b"\n")
-    assert problems(compare, release) == [f"{path}: was changed: it is not what the manifest gives"]
+    assert problems(compare, release) == [f"{path}: content differs from the manifest"]
     path.unlink()
     assert problems(compare, release) == [
-        f"{path}: is missing, and {signing.FILE} is there; a signed release has both"
+        f"{path}: no such file, although {signing.FILE} exists; a signed release has both"
     ]
     path.write_bytes(content)
     signature.rename(release.parent / "elsewhere.sig")
     assert problems(compare, release) == [
-        f"{signature}: is missing, and {provenance.FILE} is there; a signed release has both"
+        f"{signature}: no such file, although {provenance.FILE} exists; a signed release has both"
     ]
     signature.symlink_to(release.parent / "elsewhere.sig")
-    assert problems(compare, release) == [f"{signature}: is no longer a regular file"]
+    assert problems(compare, release) == [f"{signature}: not a regular file"]
     signature.unlink()
     path.unlink()
     assert problems(compare, release) == []  # a release that is not signed
 
 
-def test_a_release_that_is_not_signed_is_told(project, public):
+def test_a_missing_signature_is_reported(project, public):
     release = project.export()
 
     with pytest.raises(VerificationError) as error:
         export.verify(release.path, public)
 
     assert str(error.value) == (
-        f"{release.path / signing.FILE}: is missing: the release is not signed; publish.sign signs one"
+        f"{release.path / signing.FILE}: no such file; the release is not signed (publish.sign signs one)"
     )

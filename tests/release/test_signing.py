@@ -1,4 +1,4 @@
-"""A signed release is that of its key and as it was signed; whatever else stands there is told. Keys are real ones."""
+"""Releases are signed and verified with real keys, by smdecl and by model-signing."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def public(keys):
 
 
 def standard_verify(release, public, *flags):
-    """Runs the command line of model-signing itself."""
+    """Runs the command line of model-signing."""
     command = [
         sys.executable,
         "-m",
@@ -48,7 +48,7 @@ def standard_verify(release, public, *flags):
     return subprocess.run(command, capture_output=True, text=True, check=False).returncode
 
 
-def test_a_signed_release_is_the_one_without_a_signature_and_two_files(project, keys):
+def test_signing_adds_two_files_to_a_release(project, keys):
     signed, unsigned = project.export(f"publish.sign={keys / 'release.pem'}"), project.export()
 
     files = tree(signed.path)
@@ -57,7 +57,7 @@ def test_a_signed_release_is_the_one_without_a_signature_and_two_files(project, 
     assert tree(unsigned.path).items() <= files.items()
 
 
-def test_all_files_are_signed_and_the_release_is_loaded_as_any_other(release, public):
+def test_all_files_are_signed_and_the_release_loads(release, public):
     names = {entry["name"] for entry in payload(release)["predicate"]["resources"]}
 
     assert names == set(tree(release)) - {signing.FILE}
@@ -66,7 +66,7 @@ def test_all_files_are_signed_and_the_release_is_loaded_as_any_other(release, pu
         assert export.verify(release, key)[1].examples == {"serving_default": 3}
 
 
-def test_the_standard_command_line_verifies_it_too(release, keys, public):
+def test_model_signing_verifies_a_signature(release, keys, public):
     assert standard_verify(release, public, "--no-ignore-git-paths") == 0
     assert standard_verify(release, public) == 0
     assert standard_verify(release, keys / "other.pub", "--no-ignore-git-paths") == 1
@@ -74,7 +74,7 @@ def test_the_standard_command_line_verifies_it_too(release, keys, public):
     assert standard_verify(release, public, "--no-ignore-git-paths") == 1
 
 
-def test_what_the_standard_command_line_signs_is_verified(release, keys, public):
+def test_a_signature_by_model_signing_is_verified(release, keys, public):
     command = [
         sys.executable,
         "-m",
@@ -115,7 +115,7 @@ def test_each_curve_signs(release, tmp_path, curve):
     ],
 )
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
-def test_the_keys_of_openssl_are_taken(release, tmp_path, command):
+def test_keys_made_by_openssl_are_accepted(release, tmp_path, command):
     command += " && openssl pkey -in key.pem -pubout -out key.pub"
     subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
 
@@ -124,7 +124,7 @@ def test_the_keys_of_openssl_are_taken(release, tmp_path, command):
     signing.verify(release, tmp_path / "key.pub")
 
 
-def test_two_makes_differ_in_the_signature_alone(project, keys):
+def test_two_exports_differ_only_in_the_signature(project, keys):
     first, second = (
         tree(project.export(f"publish.sign={keys / 'release.pem'}").path) for _ in range(2)
     )
@@ -133,7 +133,7 @@ def test_two_makes_differ_in_the_signature_alone(project, keys):
     assert first.keys() == second.keys()
 
 
-def test_without_the_library_it_is_told_what_to_install(project, keys, public, monkeypatch):
+def test_a_missing_library_is_reported_with_what_to_install(project, keys, public, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
     reason = (
         "signatures need model-signing: import of model_signing.signing halted; None in sys.modules;"
@@ -165,27 +165,27 @@ def test_the_command_line_verifies_a_signature(project, release, keys, public):
     done = project.run("verify", str(release), "--key", str(keys / "other.pub"))
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == (
-        f"smdecl: error: {release / signing.FILE}: was made with another key than that of '{keys / 'other.pub'}'\n"
+        f"smdecl: error: {release / signing.FILE}: signed with a different key; expected that of '{keys / 'other.pub'}'\n"
     )
 
 
 @pytest.mark.parametrize(
     "verb", [["export"], ["check"], ["plan"], ["reproduce", "exports/adder/1"], ["-m"]]
 )
-def test_no_other_verb_takes_a_public_key(project, verb):
+def test_only_verify_accepts_a_public_key(project, verb):
     done = project.run(*verb, "--key", "release.pub")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "unrecognized arguments: --key" in done.stderr
 
 
-def test_a_signed_release_is_made_again(project, keys):
+def test_a_signed_release_is_reproducible(project, keys):
     release = project.export("model=scaler", f"publish.sign={keys / 'release.pem'}")
 
     assert reproduce.reproduce(release.path, find_project(project.root))[0] == release.digest
 
 
-def test_what_replaces_and_what_is_kept_is_signed(project, keys, public):
+def test_replacing_and_kept_releases_are_signed(project, keys, public):
     sign = f"publish.sign={keys / 'release.pem'}"
     project.export("model=scaler", "name=adder")
     project.export("publish.version=1", "publish.replace=true", sign)
@@ -216,7 +216,7 @@ def test_each_variant_of_a_sweep_is_signed(project, keys, public):
 
 
 @pytest.mark.slow
-def test_what_signs_nothing_imports_nothing_for_it(project):
+def test_an_unsigned_export_does_not_import_the_library(project):
     script = (
         "import smdecl, sys\n"
         "smdecl.export(smdecl.compose(['model=adder']))\n"

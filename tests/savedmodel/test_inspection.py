@@ -6,8 +6,8 @@ from smdecl import schema
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
 from smdecl.exporting import contract
-from smdecl.release import manifest
 from smdecl.savedmodel import inspection
+from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord, VariableRecord
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -103,7 +103,7 @@ def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
     one, spec = tf.constant(1.0), tf.TensorSpec([], tf.float32)
     serve = tf.function(lambda x, y=one: {"z": x + y}, input_signature=[spec, spec])
 
-    record = manifest.plain(inspected(tf.Module(), tmp_path / "m", serve))
+    record = plain(inspected(tf.Module(), tmp_path / "m", serve))
 
     schema.require("saved_model", record)
     assert record["signatures"]["serving_default"]["inputs"] == {

@@ -75,9 +75,9 @@ def _diff(before: Path, after: Path) -> str:
 
 
 def _manifest(directory: Path) -> str:
-    from smdecl.release import manifest
+    from smdecl.release import comparison, manifest
 
-    problems = manifest.compare(directory, manifest.read(directory))
+    problems = comparison.compare(directory, manifest.read(directory))
     return "\n".join(map(str, problems))
 
 

@@ -36,15 +36,19 @@ def changed_after_verification(monkeypatch):
 
 
 def test_what_changes_after_verification_is_not_published(project, changed_after_verification):
-    with pytest.raises(VerificationError, match=r"^saved_model.pb: was changed: it has") as error:
+    with pytest.raises(
+        VerificationError, match=r"^saved_model.pb: content differs from the manifest: expected"
+    ) as error:
         project.export(*EXPORT)
 
-    assert "expected what was verified" in str(error.value)
+    assert "the release has changed since it was verified" in str(error.value)
     assert not (project.root / "exports").exists()
 
 
 def test_what_changes_after_verification_is_not_uploaded(project, changed_after_verification):
-    with pytest.raises(VerificationError, match=r"^saved_model.pb: was changed"):
+    with pytest.raises(
+        VerificationError, match=r"^saved_model.pb: content differs from the manifest"
+    ):
         project.export(*EXPORT, "export_dir=memory://changed")
 
     assert not MemoryFileSystem().exists("/changed")
@@ -57,7 +61,9 @@ def test_what_changes_after_verification_is_not_signed(
     monkeypatch.setattr(signing, "sign", lambda directory, *_: signed.append(directory))
     key = write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
 
-    with pytest.raises(VerificationError, match=r"^saved_model.pb: was changed"):
+    with pytest.raises(
+        VerificationError, match=r"^saved_model.pb: content differs from the manifest"
+    ):
         project.export(*EXPORT, f"publish.sign={key}")
     assert signed == []
 
@@ -93,7 +99,10 @@ def test_a_change_of_content_shows_though_size_and_mtime_are_kept(seal, release,
     if kept_times:
         os.utime(path, (0, 0))
 
-    with pytest.raises(VerificationError, match=r"^saved_model.pb: was changed: its sha256 is"):
+    with pytest.raises(
+        VerificationError,
+        match=r"^saved_model.pb: content differs from the manifest: expected sha256",
+    ):
         seal.require()
 
 
@@ -104,16 +113,22 @@ def replace_by_a_link(release):
 
 
 CHANGED = {
-    "a file is added": (lambda release: (release / "new").write_text(""), "new: was added"),
-    "a directory is added": (lambda release: (release / "new").mkdir(), "new: was added"),
+    "a file is added": (
+        lambda release: (release / "new").write_text(""),
+        "new: not listed in the manifest",
+    ),
+    "a directory is added": (
+        lambda release: (release / "new").mkdir(),
+        "new: not listed in the manifest",
+    ),
     "a file is removed": (
         lambda release: (release / "saved_model.pb").unlink(),
-        "saved_model.pb: is missing",
+        "saved_model.pb: no such file",
     ),
-    "a file becomes a link": (replace_by_a_link, "saved_model.pb: is no longer a regular file"),
+    "a file becomes a link": (replace_by_a_link, "saved_model.pb: not a regular file"),
     "the manifest fits another file": (
         lambda release: hostile.release(release, variables={"v": b"\1\0\0\0"}),
-        "manifest.json: was changed",
+        "manifest.json: changed since",
     ),
 }
 

@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.message import DecodeError, Message
 from smdecl.cli import pages, rendering
 from smdecl.errors import SmdeclError
-from smdecl.release import description, diffing, manifest, signing
+from smdecl.release import comparison, description, diffing, manifest, signing
 from smdecl.savedmodel import inspection, outside_ops
 from smdecl.savedmodel.protos import saved_model_pb2
 
@@ -301,7 +301,7 @@ def attempt(call):
 def check(made, release, forms):
     """Asserts that all that reads a release ends well, and that what was changed is found."""
     is_changed = listing(made) != listing(release)
-    compared = attempt(lambda: list(manifest.compare(release, manifest.read(release))))
+    compared = attempt(lambda: list(comparison.compare(release, manifest.read(release))))
     own = json.loads((made / manifest.FILE).read_text())["digest"]
     if compared == [] and is_changed:
         # Anyone can make a release that fits itself: then it has another digest, or another manifest.

@@ -37,7 +37,7 @@ def test_a_sparse_file_of_a_release_is_not_hashed(limited, tmp_path, name):
     release = release_of(tmp_path / "1", name)
 
     told = limited("manifest", release).text
-    assert told == f"{release / name}: cannot be read: {TOLD}"
+    assert told == f"cannot read {release / name}: {TOLD}"
 
 
 def test_sparse_files_on_both_sides_are_not_compared(limited, tmp_path):
@@ -54,14 +54,14 @@ def test_many_files_with_holes_are_judged_together(limited, tmp_path):
     told = limited("manifest", release).text
     assert "/assets/" in told
     assert "with the other files (500 have holes)" in told
-    assert "cannot be read: " in told
+    assert told.startswith("cannot read ")
 
 
 def test_a_sparse_file_that_was_signed_is_not_hashed(tmp_path):
     hostile.sparse(tmp_path / "1/words", TEBIBYTE)
 
     (problem,) = signing.changed(tmp_path / "1", {"words": "0" * 64})
-    assert str(problem) == f"{tmp_path / '1/words'}: cannot be read: {TOLD}"
+    assert str(problem) == f"cannot read {tmp_path / '1/words'}: {TOLD}"
 
 
 EXAMPLE = [
