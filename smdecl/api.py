@@ -138,10 +138,10 @@ def verify(
     path, public = _local(directory), None if key is None else Path(key)
     ops = _strings("allow_ops", allow_ops)
     _start("verify")
-    from smdecl.pipeline import export as pipeline
+    from smdecl.pipeline import verify as verifying
     from smdecl.release import signing
 
-    manifest, report = pipeline.verify(path, public, allow_ops=ops)
+    manifest, report = verifying.verify(path, public, allow_ops=ops)
     return Verified(
         path=path,
         digest=manifest["digest"],

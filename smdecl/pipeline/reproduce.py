@@ -18,7 +18,7 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.names import WARMUP_FILE
-from smdecl.pipeline import export, worker
+from smdecl.pipeline import export, making, worker
 from smdecl.release import comparison, diff_manifest, manifest
 from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
@@ -87,7 +87,7 @@ def _make_again(
         scratch.directory() as stage,
     ):
         config = check.check(composition, project)
-        again = export.make_release(config, composition, project, stage).directory
+        again = making.make_release(config, composition, project, stage).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes

@@ -411,7 +411,7 @@ def make(vocabulary):
 
     release = project.export(*overrides)
 
-    message = "had no value for ids/vocabulary, which keeps the one that it was built with"
+    message = "has no value for ids/vocabulary, which keeps its initial value"
     assert [warning.message for warning in release.warnings] == [message]
     declared = "{serving_default: {inputs: {text: {shape: [b, 1], dtype: int64}}}}"
     with pytest.raises(ConfigError) as error:

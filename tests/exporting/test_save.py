@@ -123,6 +123,6 @@ def test_where_tensorflow_finds_no_signature_it_is_told(project):
     release = project.export("model._target_=mynet.Net", "signatures=none")
 
     assert [warning.message for warning in release.warnings] == [
-        "none was saved: TensorFlow's own search takes one only where exactly one function is traced;"
+        "none was saved: TensorFlow picks one only if exactly one function is traced;"
         " tf.saved_model.load gives a, b"
     ]

@@ -18,6 +18,7 @@ from smdecl.config.project import find_project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import ConfigError, SmdeclError
 from smdecl.pipeline import export as pipeline
+from smdecl.pipeline import verify
 from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT
@@ -254,7 +255,7 @@ def exported(composition, values):
     else:
         assert release.path.is_dir()
         assert left_in(Path.cwd()) == []
-        pipeline.verify(release.path)
+        verify.verify(release.path)
 
 
 @several(6, 15, 200)

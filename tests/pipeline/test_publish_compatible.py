@@ -28,7 +28,7 @@ def refused(project, *overrides):
 
 
 def breaks(base):
-    hint = "expected a change that its callers survive, or another name or export_dir for those who follow"
+    hint = "expected a change that breaks no caller, or a new name or export_dir"
     return [
         f"publish.compatible: would break callers of {base}: signatures serving_default.{place}: was float32 [], and is"
         f" float64 []; {hint}"

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError, SmdeclError, TrustError, VerificationError
-from smdecl.pipeline import export, reproduce
+from smdecl.pipeline import reproduce, verify
 from smdecl.release import manifest
 
 from tests.conftest import forge_manifest
@@ -121,7 +121,7 @@ def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
     assert error.value.exit_code in (2, 4)
     if "name" not in changed:
         with pytest.raises(VerificationError, match="its config cannot be verified by: "):
-            export.verify(release.path)
+            verify.verify(release.path)
 
 
 @pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])

@@ -22,10 +22,10 @@ from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
-from smdecl.pipeline import export, reproduce, worker
+from smdecl.pipeline import reproduce, verify, worker
 from smdecl.pipeline.children import children
 from smdecl.release import manifest
-from smdecl.verification import verify
+from smdecl.verification import verify as verification
 from tensorflow.core.framework import graph_debug_info_pb2
 
 from tests.conftest import ROOT, Project, run_cli
@@ -329,7 +329,7 @@ def test_debug_info_names_sources_as_they_are_imported(releases):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_release_of_any_kind_is_verified_and_made_again(here, releases, kind):
-    released, report = export.verify(releases[kind], allow_ops=["ReadFile"])  # of an asset
+    released, report = verify.verify(releases[kind], allow_ops=["ReadFile"])  # of an asset
 
     assert report.loaders == ("python", "cpp")
     assert sum(report.examples.values()) > 0
@@ -393,7 +393,7 @@ def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     signatures = {key: parse_signature(value) for key, value in config["signatures"].items()}
 
     report = children.run(
-        verify.verify,
+        verification.verify,
         again,
         signatures,
         parse_verify(config["verify"]),

@@ -5,7 +5,7 @@ import json
 import pytest
 from smdecl.config.project import find_project
 from smdecl.errors import ContractError
-from smdecl.pipeline import export, reproduce
+from smdecl.pipeline import reproduce, verify
 from smdecl.release import manifest
 
 from tests.conftest import tree
@@ -73,7 +73,7 @@ def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducib
     assert error.value.exit_code == 4
     assert {problem.key for problem in error.value.problems} == {"publish.reproducible"}
     messages = [
-        problem.message.removeprefix("a second export is another one: ")
+        problem.message.removeprefix("a second export differs: ")
         for problem in error.value.problems
     ]
     assert any(message.startswith(told) for message in messages)
@@ -197,4 +197,4 @@ def test_what_json_has_no_number_for_is_the_same_when_it_is_made_again(net):
 
     json.loads((release.path / manifest.FILE).read_text(), parse_constant=refuse)
     assert reproduce.reproduce(release.path, find_project(net.root)) == (release.digest, ())
-    export.verify(release.path)
+    verify.verify(release.path)

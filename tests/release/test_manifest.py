@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from smdecl.errors import UsageError, VerificationError
-from smdecl.pipeline import export
+from smdecl.pipeline import verify
 from smdecl.release import comparison, manifest, provenance, signing
 from smdecl.savedmodel import inspection
 
@@ -40,7 +40,7 @@ def problems(release):
 
 
 def test_a_copied_release_is_unchanged(release):
-    released, report = export.verify(release)
+    released, report = verify.verify(release)
 
     assert problems(release) == []
     assert sorted(released["files"]) == sorted(set(tree(release)) - {manifest.FILE})
@@ -210,7 +210,7 @@ def test_different_outputs_are_reported_although_all_files_match_the_manifest(pr
     forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
-        export.verify(release)
+        verify.verify(release)
 
     assert [problem.key for problem in error.value.problems] == ["signatures.serving_default"] * 2
     assert "expected" in str(error.value)
@@ -221,7 +221,7 @@ def test_unreadable_examples_are_reported_although_all_files_match_the_manifest(
     forge_file(release, EXAMPLES)
 
     with pytest.raises(VerificationError) as error:
-        export.verify(release)
+        verify.verify(release)
 
     assert (
         str(error.value) == f"cannot read {release / EXAMPLES}: BadZipFile: File is not a zip file"
@@ -231,7 +231,7 @@ def test_unreadable_examples_are_reported_although_all_files_match_the_manifest(
 def test_a_release_whose_path_is_a_glob_pattern_verifies(made, tmp_path):
     release = shutil.copytree(made, tmp_path / "a[b]*?\\c" / "7")
 
-    _, report = export.verify(release)
+    _, report = verify.verify(release)
 
     assert report.examples == {"serving_default": 3}
 
@@ -245,7 +245,7 @@ def test_a_tolerance_can_be_set_for_one_output(project):
 
     release = project.export(example, "+verify.tolerances.serving_default={output_0: {atol: 0.5}}")
 
-    export.verify(release.path)
+    verify.verify(release.path)
 
 
 def test_a_tolerance_from_the_environment_cannot_be_verified_without_it(project, monkeypatch):
@@ -254,7 +254,7 @@ def test_a_tolerance_from_the_environment_cannot_be_verified_without_it(project,
     release = project.export("verify.rtol='${oc.decode:${oc.env:CLOSE}}'")
 
     with pytest.raises(VerificationError) as error:
-        export.verify(release.path)
+        verify.verify(release.path)
 
     assert "its config cannot be verified by: verify.rtol: expected a number or null" in str(
         error.value

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
-from smdecl.pipeline import export, reproduce
+from smdecl.pipeline import reproduce, verify
 from smdecl.release import description, diffing
 from smdecl.release.manifest_versions import CURRENT, config_of
 
@@ -30,7 +30,7 @@ def test_there_is_a_release_of_each_version():
 @pytest.mark.parametrize("release", NAMES, indirect=True)
 def test_a_release_of_an_older_version_is_described_compared_and_verified(release):
     described = description.describe(release)
-    _, report = export.verify(release)
+    _, report = verify.verify(release)
 
     assert described.release is not None
     assert list(described.saved_model.signatures) == ["serving_default"]

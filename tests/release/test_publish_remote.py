@@ -2,7 +2,7 @@
 
 import pytest
 from smdecl.errors import ConfigError, PublishError
-from smdecl.pipeline import export
+from smdecl.pipeline import verify
 from smdecl.release import comparison, manifest
 
 from tests.conftest import tree
@@ -40,7 +40,7 @@ def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
 
     assert list(comparison.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
-    export.verify(tmp_path / "fetched")
+    verify.verify(tmp_path / "fetched")
 
 
 def test_saved_model_pb_comes_last(project, store, monkeypatch):

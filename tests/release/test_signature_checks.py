@@ -9,7 +9,7 @@ import string
 
 import pytest
 from smdecl.errors import VerificationError
-from smdecl.pipeline import export
+from smdecl.pipeline import verify
 from smdecl.release import manifest, provenance, signing
 
 from tests.conftest import forge_file, tree
@@ -116,7 +116,7 @@ def test_the_signature_shows_a_change_with_a_matching_manifest_and_provenance(re
     ]
     assert both(release, public) == [[], found]
     with pytest.raises(VerificationError) as error:
-        export.verify(release, public)
+        verify.verify(release, public)
     assert [problem.message for problem in error.value.problems] == found
 
 
@@ -240,7 +240,7 @@ def test_a_missing_signature_is_reported(project, public):
     release = project.export()
 
     with pytest.raises(VerificationError) as error:
-        export.verify(release.path, public)
+        verify.verify(release.path, public)
 
     assert str(error.value) == (
         f"{release.path / signing.FILE}: no such file; the release is not signed (publish.sign signs one)"

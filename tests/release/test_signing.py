@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, UsageError
-from smdecl.pipeline import export, reproduce
+from smdecl.pipeline import reproduce, verify
 from smdecl.release import provenance, signing
 
 from tests.conftest import ROOT, tree
@@ -63,7 +63,7 @@ def test_all_files_are_signed_and_the_release_loads(release, public):
     assert names == set(tree(release)) - {signing.FILE}
     assert both(release, public) == [[], []]
     for key in (None, public):
-        assert export.verify(release, key)[1].examples == {"serving_default": 3}
+        assert verify.verify(release, key)[1].examples == {"serving_default": 3}
 
 
 def test_model_signing_verifies_a_signature(release, keys, public):
@@ -202,7 +202,7 @@ def test_a_signature_is_uploaded(project, keys, public, tmp_path):
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
     store.store.clear()
 
-    export.verify(tmp_path / "fetched", public)
+    verify.verify(tmp_path / "fetched", public)
 
 
 @pytest.mark.slow

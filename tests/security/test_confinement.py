@@ -18,7 +18,7 @@ from smdecl.config import frameworks
 from smdecl.errors import ModelError, SmdeclError, VerificationError
 from smdecl.isolation import confine
 from smdecl.isolation.confine import Confinement
-from smdecl.pipeline import export
+from smdecl.pipeline import verify
 from smdecl.pipeline.children import children
 from smdecl.verification import c_api
 
@@ -268,11 +268,11 @@ class Net(tf.Module):
 
 def test_a_graph_that_reaches_outside_is_not_run_unless_its_ops_are_named(printing):
     with pytest.raises(VerificationError) as error:
-        export.verify(printing)
+        verify.verify(printing)
     assert "PrintV2 reaches into files, the network or Python" in str(error.value)
     assert "--allow-ops PrintV2" in str(error.value)
 
-    _, report = export.verify(printing, allow_ops=["PrintV2"])
+    _, report = verify.verify(printing, allow_ops=["PrintV2"])
     assert report.examples == {"serving_default": 1}
 
 

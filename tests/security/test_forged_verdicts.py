@@ -9,7 +9,7 @@ import pytest
 import smdecl
 from smdecl.config.project import find_project
 from smdecl.errors import VerificationError
-from smdecl.pipeline import export, reproduce
+from smdecl.pipeline import reproduce, verify
 from smdecl.release import manifest
 
 from tests.conftest import ROOT, forge_file, forge_manifest
@@ -44,7 +44,7 @@ def refusals(call):
 def test_a_tampered_release_that_keeps_its_digest_is_not_verified(release):
     tamper(release)
 
-    (found,) = refusals(lambda: export.verify(release))
+    (found,) = refusals(lambda: verify.verify(release))
     assert found.startswith(
         f"{release / manifest.FILE}: changed since the release was made: the files it lists have the digest"
     )
@@ -61,7 +61,7 @@ def test_an_empty_directory_that_was_added_is_found(release):
     (release / "variables" / "deep").mkdir()
     (release / "more" / "and more").mkdir(parents=True)
 
-    assert refusals(lambda: export.verify(release)) == [
+    assert refusals(lambda: verify.verify(release)) == [
         f"{release / 'more/and more'}: not listed in the manifest",
         f"{release / 'variables/deep'}: not listed in the manifest",
     ]

@@ -1,0 +1,208 @@
+"""Makes a release in a stage: builds, saves, audits and seals it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smdecl import files, schema
+from smdecl.checks import named_files, portable_paths
+from smdecl.config import trust
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition, ExportConfig
+from smdecl.errors import ContractError, ModelError, Problem, disk_errors
+from smdecl.exporting import custom_ops
+from smdecl.isolation.confine import Confinement
+from smdecl.isolation.processes import Processes
+from smdecl.pipeline import export_warnings, worker
+from smdecl.pipeline.children import children
+from smdecl.pipeline.worker import Made, Plan
+from smdecl.printing import printable
+from smdecl.release import manifest, seals
+from smdecl.release.seals import Seal
+from smdecl.savedmodel.plain import plain
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A release in its stage.
+
+    Attributes:
+        directory: The directory of the SavedModel.
+        made: What was saved in it.
+        seal: Shows whether the directory has changed since.
+    """
+
+    directory: Path
+    made: Made
+    seal: Seal
+
+    @property
+    def digest(self) -> str:
+        """The sha256 over all files, as the manifest has it."""
+        digest: str = self.seal.manifest["digest"]
+        return digest
+
+
+def make_release(
+    config: ExportConfig,
+    composition: Composition,
+    project: Project,
+    stage: Path,
+    processes: Processes = children,
+) -> Unpublished:
+    """Makes a release with its manifest in a directory below the stage; does not verify it.
+
+    Args:
+        config: The checked config.
+        composition: The composition that it was checked from.
+        project: The project whose code the config may name.
+        stage: An empty directory.
+        processes: The processes to build and save in.
+    """
+    recorded = portable_paths.record(config, composition.recorded, project)
+    inputs = named_files.inputs(config, recorded, project)
+    saved_into = stage / "made"
+    with disk_errors(stage):
+        saved_into.mkdir()
+    made = _make(config, project, saved_into, processes)
+    with disk_errors(stage):
+        _require_plain_files(saved_into)
+        # A server loads a release from a different path than this; so does verification.
+        directory = saved_into.rename(stage / "moved")
+        sources = manifest.Sources(
+            inputs, made.modules, made.environment, made.custom_ops
+        )
+        before = seals.snapshot(directory)
+        written = manifest.write(
+            directory, recorded, made.saved.signatures, sources, project.root
+        )
+    return Unpublished(directory, made, Seal(directory, written, before))
+
+
+def _make(
+    config: ExportConfig, project: Project, directory: Path, processes: Processes
+) -> Made:
+    providers: dict[str, str] = {}
+    if project.custom_ops:
+        # In a separate process: TensorFlow gives the ops of a library only to the code that loads
+        # it first.
+        providers = children.run(
+            custom_ops.load,
+            project,
+            failure=ModelError,
+            doing="loading the project's custom_ops",
+        )
+    made = processes.run(
+        worker.make,
+        config,
+        project,
+        directory,
+        providers,
+        failure=ModelError,
+        doing="building and saving",
+        confinement=confinement(config, project, directory),
+    )
+    require_schemas(made.plan)
+    schema.require("saved_model", plain(made.saved))
+    _require_audit(config, made)
+    return made
+
+
+def _require_audit(config: ExportConfig, made: Made) -> None:
+    problems = []
+    for finding in made.saved.findings:
+        if export_warnings.level(config, finding) == "error":
+            problems.append(Problem(("audit", finding.rule), str(finding)))
+    if problems:
+        raise ContractError(problems)
+
+
+def require_schemas(planned: Plan) -> None:
+    """Checks the records of a plan against their schemas."""
+    schema.require("object", plain(planned.obj))
+    schema.require("signatures", plain(planned.signatures))
+
+
+def confinement(
+    config: ExportConfig, project: Project, *writes: Path
+) -> Confinement | None:
+    """Returns what the process that builds a config may touch; None for no limit.
+
+    Code of TensorFlow and Keras is always confined, code of the project if it asks for that.
+
+    Args:
+        config: The config to build.
+        project: The project whose code the config may name.
+        writes: Directories that the process may write to.
+    """
+    has_only_frameworks = _has_only_frameworks(config)
+    if not has_only_frameworks and not project.confine:
+        return None
+    reads = list(named_files.named(config))
+    extension = ""
+    declared: frozenset[str] = frozenset()
+    if not has_only_frameworks:
+        extension = (
+            "a project names more files to read by reads under [tool.smdecl]"
+            " in its pyproject.toml"
+        )
+        reads += project.reads
+        if project.is_project:
+            reads.append(project.root)
+        declared = project.environment
+    lists = {file.parent for file in named_files.of_weights(config.weights)}
+    return Confinement(tuple(reads), writes, tuple(lists), extension, declared)
+
+
+def _has_only_frameworks(config: ExportConfig) -> bool:
+    parts = {
+        "model": config.model,
+        "strategy": config.devices.strategy,
+        "options": config.options,
+    }
+    return all(trust.is_framework(target) for _, target, _ in trust.targets(parts))
+
+
+def _require_plain_files(directory: Path) -> None:
+    """Refuses files of the model's code beside the SavedModel that a reader would follow elsewhere.
+
+    Raises:
+        ModelError: With every such file.
+    """
+    problems = [*_unstored(directory), *_not_plain(directory)]
+    if problems:
+        raise ModelError(problems)
+
+
+def _unstored(directory: Path) -> Iterator[Problem]:
+    try:
+        found = files.walk(directory)
+        files.require_stored(
+            directory / name for name, entry in found if entry.is_file()
+        )
+    except OSError as error:
+        name = os.path.relpath(error.filename, directory)
+        yield _put(name, f": {error.strerror}")
+
+
+def _not_plain(directory: Path) -> Iterator[Problem]:
+    for name, entry in files.walk(directory):
+        if name in manifest.UNLISTED or not _is_plain(entry):
+            yield _put(name, "; expected plain files of a model")
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Returns whether a directory entry is a directory, or a file with no other name."""
+    if entry.is_dir(follow_symlinks=False):
+        return True
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    return entry.stat(follow_symlinks=False).st_nlink == 1
+
+
+def _put(name: str, more: str) -> Problem:
+    message = f"the model's code put {printable(name)!r} into the release"
+    return Problem(("model",), f"{message}{more}")
