@@ -206,7 +206,7 @@ class _Reading:
         """Returns whether a value, apart from its items, matches an annotation."""
         found = self._class(value)
         origin = _origin(annotation)
-        if origin is Any:
+        if origin in (Any, object):
             return found in _CLASSES or isinstance(value, _StandIn)
         if origin is typing.Literal:
             choices = typing.get_args(annotation)
