@@ -111,7 +111,8 @@ class _Counter:
 
     def _raise_height(self, height: int) -> None:
         if self._open:
-            self._open[-1].height = max(self._open[-1].height, height)
+            parent = self._open[-1]
+            parent.height = max(parent.height, height)
 
     def _require_bounded(self, event: yaml.Event) -> None:
         if self._nodes > MOST_NODES:

@@ -94,7 +94,8 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
         config = hydra_compose(PRIMARY, return_hydra_config=True)
         mappings.lay(given, config)
         HydraConfig.instance().set_config(config)
-        return _resolve(config, Locator(PRIMARY, (), (), frozenset(given)), [])
+        locator = Locator(PRIMARY, (), (), frozenset(given))
+        return _resolve(config, locator, [])
 
 
 def from_job(config: DictConfig) -> Composition:

@@ -8,10 +8,10 @@ before anything is imported.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from smdecl.config.types import NamedFile, Refusal, Values
 from smdecl.errors import KeyPath
 
 FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
@@ -100,7 +100,7 @@ def refuse_name(target: str) -> str | None:
     )
 
 
-def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def files(target: str, node: Values) -> Iterator[NamedFile]:
     """Yields place and name of the files that a target reads; the release contains them.
 
     Args:
@@ -115,9 +115,7 @@ def files(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]
             yield place, value
 
 
-def refuse_arguments(
-    value: object, path: KeyPath = ()
-) -> Iterator[tuple[KeyPath, str]]:
+def refuse_arguments(value: object, path: KeyPath = ()) -> Iterator[Refusal]:
     """Yields key path and reason of each argument that a framework's constructor may not receive.
 
     Args:
@@ -142,7 +140,7 @@ def _is_checked(target: str) -> bool:
     return target == LOAD_KERAS or is_framework(target)
 
 
-def _refuse_node(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_node(target: str, node: Values) -> Iterator[Refusal]:
     positional = node.get("_args_", [])
     if not isinstance(positional, list):
         yield ("_args_",), f"expected a list, got {positional!r}"
@@ -159,7 +157,7 @@ def _refuse_node(target: str, node: Mapping[str, Any]) -> Iterator[tuple[KeyPath
     yield from _refuse_files(target, node)
 
 
-def _arguments(node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, object]]:
+def _arguments(node: Values) -> Iterator[tuple[KeyPath, object]]:
     """Yields place and value of each argument of a target."""
     for key, value in node.items():
         if key not in ("_target_", "_args_"):
@@ -170,9 +168,7 @@ def _arguments(node: Mapping[str, Any]) -> Iterator[tuple[KeyPath, object]]:
             yield ("_args_", index), value
 
 
-def _refuse_serialized(
-    target: str, value: object, place: KeyPath
-) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_serialized(target: str, value: object, place: KeyPath) -> Iterator[Refusal]:
     """Yields the mappings in an argument that Keras would deserialize, except in nested targets."""
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -192,7 +188,7 @@ def _refuse_serialized(
             yield from _refuse_serialized(target, item, (*place, key))
 
 
-def _as_target(target: str, value: Mapping[str, Any], place: KeyPath) -> str:
+def _as_target(target: str, value: Values, place: KeyPath) -> str:
     """Returns the `_target_` that a serialized object probably stands for.
 
     Args:
@@ -219,16 +215,17 @@ def _as_target(target: str, value: Mapping[str, Any], place: KeyPath) -> str:
 def _namespace(place: KeyPath) -> str | None:
     """Returns the namespace of the values that an argument accepts, by its name."""
     names = [part for part in place if isinstance(part, str)]
-    return _NAMESPACES.get(names[-1].rpartition("_")[2]) if names else None
+    if not names:
+        return None
+    _, _, last_word = names[-1].rpartition("_")
+    return _NAMESPACES.get(last_word)
 
 
 def _reads(target: str) -> FileArgument | None:
     return READS.get(target.rpartition(".")[2]) if _is_checked(target) else None
 
 
-def _given(
-    reads: FileArgument, node: Mapping[str, Any]
-) -> Iterator[tuple[KeyPath, object]]:
+def _given(reads: FileArgument, node: Values) -> Iterator[tuple[KeyPath, object]]:
     if reads.keyword in node:
         yield (reads.keyword,), node[reads.keyword]
     positional = node.get("_args_")
@@ -236,9 +233,7 @@ def _given(
         yield ("_args_", reads.position), positional[reads.position]
 
 
-def _refuse_files(
-    target: str, node: Mapping[str, Any]
-) -> Iterator[tuple[KeyPath, str]]:
+def _refuse_files(target: str, node: Values) -> Iterator[Refusal]:
     """Yields the arguments that name files by anything but text, which could become any name."""
     reads = _reads(target)
     if reads is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import hydra
 from hydra.errors import HydraException
@@ -18,6 +17,7 @@ from smdecl import resources
 from smdecl.config import compose, hydra_trust, search_path
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
+from smdecl.config.types import Values
 from smdecl.errors import ConfigError, Problem, TrustError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -27,7 +27,7 @@ _UNCHECKED = (TypeError, AttributeError, KeyError)
 
 def refuse_settings(
     variants: Sequence[Sequence[str]], config_name: str, project: Project
-) -> list[Mapping[str, Any]]:
+) -> list[Values]:
     """Returns Hydra's own settings of each variant, and checks them before Hydra reads them.
 
     Args:

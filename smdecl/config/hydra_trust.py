@@ -6,13 +6,11 @@ Refused are those that would run code, write files or change the environment.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from smdecl.config.project import Project
 from smdecl.config.trust import targets
+from smdecl.config.types import Refusal, Values
 from smdecl.errors import KeyPath
-
-Refusal = tuple[KeyPath, str]
 
 _SECTIONS = ("launcher", "sweeper", "job", "run", "sweep")
 _LOGGING_SECTIONS = ("hydra_logging", "job_logging")
@@ -20,7 +18,7 @@ _LOGGING_SECTIONS = ("hydra_logging", "job_logging")
 _NO_LOGGING = {"version": 1, "root": None, "disable_existing_loggers": False}
 
 
-def refuse_settings(settings: Mapping[str, Any], project: Project) -> Iterator[Refusal]:
+def refuse_settings(settings: Values, project: Project) -> Iterator[Refusal]:
     """Yields key path and reason of each setting that a config may not set.
 
     Args:
@@ -51,19 +49,19 @@ def refuse_settings(settings: Mapping[str, Any], project: Project) -> Iterator[R
             yield ("hydra", "job", key), message
 
 
-def _section(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    section: Mapping[str, Any] = settings.get(key) or {}
+def _section(settings: Values, key: str) -> Values:
+    section: Values = settings.get(key) or {}
     return section
 
 
-def _refuse_logging(settings: Mapping[str, Any]) -> Iterator[Refusal]:
+def _refuse_logging(settings: Values) -> Iterator[Refusal]:
     for key in _LOGGING_SECTIONS:
         if settings.get(key, _NO_LOGGING) != _NO_LOGGING:
             reason = "configures logging, which can run code and write files"
             yield ("hydra", key), f"{reason}; expected hydra/{key}=none"
 
 
-def _refuse_targets(settings: Mapping[str, Any], project: Project) -> Iterator[Refusal]:
+def _refuse_targets(settings: Values, project: Project) -> Iterator[Refusal]:
     for path, target, _ in targets(dict(settings), ("hydra",)):
         if path[-1] != "_target_":
             reason = "contains an interpolation that Hydra would resolve unchecked"

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 from hydra.core.global_hydra import GlobalHydra
@@ -17,7 +18,12 @@ from hydra.types import RunMode
 from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
-Place = tuple[KeyPath, Origin]
+
+class Place(NamedTuple):
+    """A key path that a file or an override sets."""
+
+    path: KeyPath
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -46,17 +52,11 @@ class Locator:
         """
         if self.given.intersection(path[:1]):
             return None
-        best: Origin | None = None
-        best_length = 0
-        for place, origin in self._places:
-            length = min(len(place), len(path))
-            if _sets_below(path, place, origin):
-                best, best_length = origin, length
-            elif place == path[: len(place)]:
-                is_longest = len(place) >= best_length
-                if is_longest or _replaces_list(path, place, origin):
-                    best, best_length = origin, length
-        return best
+        best: Place | None = None
+        for place in self._places:
+            if _is_better(place, best, path):
+                best = place
+        return None if best is None else best.origin
 
     @functools.cached_property
     def _places(self) -> list[Place]:
@@ -82,17 +82,23 @@ class Locator:
                 yield from lines(file, default.package or "")
 
 
-def _sets_below(path: KeyPath, place: KeyPath, origin: Origin) -> bool:
-    """Returns whether an override sets `path` or a key below it."""
-    if origin.override is None or not path:
+def _is_better(place: Place, best: Place | None, path: KeyPath) -> bool:
+    """Returns whether a place is a better origin of a key path than the best one before it."""
+    is_override = place.origin.override is not None
+    if is_override and path and _starts_with(place.path, path):
+        return True
+    if not _starts_with(path, place.path):
         return False
-    return place[: len(path)] == path
+    below = path[len(place.path) :]
+    if is_override and below and isinstance(below[0], int):
+        # The override sets the whole list that contains the item.
+        return True
+    best_length = 0 if best is None else min(len(best.path), len(path))
+    return len(place.path) >= best_length
 
 
-def _replaces_list(path: KeyPath, place: KeyPath, origin: Origin) -> bool:
-    """Returns whether an override of `place` sets the list that contains `path`."""
-    below = path[len(place) :]
-    return origin.override is not None and isinstance(next(iter(below), None), int)
+def _starts_with(path: KeyPath, prefix: KeyPath) -> bool:
+    return path[: len(prefix)] == prefix
 
 
 def _chooses_option(override: Override) -> bool:
@@ -102,14 +108,17 @@ def _chooses_option(override: Override) -> bool:
     return bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
 
 
-def _overridden(places: list[Place], override: Override) -> list[Place]:
+def _overridden(places: Sequence[Place], override: Override) -> list[Place]:
     """Returns the places that remain once an override applies, and those that it adds."""
     path: KeyPath = tuple(override.key_or_group.split("."))
-    origin = Origin(override=override.input_line)
+    remaining = list(places)
     if override.is_delete():
-        places = [place for place in places if place[0][: len(path)] != path]
-    added = [(below, origin) for below in _keys(override.value(), path)]
-    return [*places, (path, origin), *added]
+        remaining = [place for place in places if not _starts_with(place.path, path)]
+    origin = Origin(override=override.input_line)
+    remaining.append(Place(path, origin))
+    for below in _keys(override.value(), path):
+        remaining.append(Place(below, origin))
+    return remaining
 
 
 def _keys(value: object, path: KeyPath) -> Iterator[KeyPath]:
@@ -131,12 +140,12 @@ def lines(file: Path, package: str) -> Iterator[Place]:
     prefix: KeyPath = tuple(package.split(".")) if package else ()
     shown = search_path.shown(file)
     if prefix:
-        yield prefix, Origin(shown, 1)
+        yield Place(prefix, Origin(shown, 1))
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     if isinstance(root, yaml.ScalarNode):
         # OmegaConf reads a scalar document as a key without a value.
         if root.value:
-            yield (*prefix, root.value), Origin(shown, root.start_mark.line + 1)
+            yield Place((*prefix, root.value), _line(root, shown))
     elif root is not None:
         yield from _node_lines(root, prefix, shown)
 
@@ -145,9 +154,14 @@ def _node_lines(node: yaml.Node, path: KeyPath, file: str) -> Iterator[Place]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, str(key.value))
-            yield below, Origin(file, key.start_mark.line + 1)
+            yield Place(below, _line(key, file))
             yield from _node_lines(value, below, file)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield (*path, index), Origin(file, value.start_mark.line + 1)
-            yield from _node_lines(value, (*path, index), file)
+            below = (*path, index)
+            yield Place(below, _line(value, file))
+            yield from _node_lines(value, below, file)
+
+
+def _line(node: yaml.Node, file: str) -> Origin:
+    return Origin(file, node.start_mark.line + 1)

@@ -28,10 +28,10 @@ def plain(values: Mapping[str, object]) -> dict[str, Any]:
     """
     problems = _misplaced(values)
     converter = _Converter(problems, itertools.count())
+    found: dict[str, Any] = {}
     try:
-        found = {
-            key: converter.plain(value, (str(key),)) for key, value in values.items()
-        }
+        for key, value in values.items():
+            found[key] = converter.plain(value, (str(key),))
     except OmegaConfBaseException as error:
         # The mapping is, or contains, a config of the program's own that does not resolve.
         raise ConfigError(_first_line(error)) from error
@@ -114,9 +114,10 @@ class _Converter:
         if isinstance(value, os.PathLike):
             return os.fspath(value)
         if isinstance(value, Mapping):
-            return {
-                key: self.plain(item, (*path, str(key))) for key, item in value.items()
-            }
+            result = {}
+            for key, item in value.items():
+                result[key] = self.plain(item, (*path, str(key)))
+            return result
         if value is None or isinstance(value, (str, bytes, int, float)):
             return value
         if isinstance(value, Sequence):

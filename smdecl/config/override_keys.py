@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from smdecl import schema
 from smdecl.config import search_path
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
 
@@ -52,7 +52,7 @@ def _plain_values(config: DictConfig) -> dict[str, Any]:
     return found
 
 
-def _deepest(values: Mapping[str, Any], path: KeyPath) -> tuple[KeyPath, object]:
+def _deepest(values: Values, path: KeyPath) -> tuple[KeyPath, object]:
     """Returns the longest part of a key path that exists, and the value there."""
     node: object = values
     depth = 0
@@ -63,7 +63,7 @@ def _deepest(values: Mapping[str, Any], path: KeyPath) -> tuple[KeyPath, object]
 
 
 def _accepted(
-    values: Mapping[str, Any],
+    values: Values,
     path: KeyPath,
     parent: KeyPath,
     node: object,
@@ -110,7 +110,7 @@ def _without_keys(path: KeyPath) -> str:
 
 
 def _joined(
-    values: Mapping[str, Any], path: KeyPath, depth: int, override: Override
+    values: Values, path: KeyPath, depth: int, override: Override
 ) -> tuple[str, str] | None:
     """Returns the key with dots that an override probably meant, and how to write it."""
     parts = [str(part) for part in path[depth:]]
@@ -185,7 +185,7 @@ def _mapping_at(values: object, path: KeyPath) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _merge(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(present: Values, given: Values) -> dict[str, Any]:
     result = dict(present)
     for key, value in given.items():
         before = result.get(key)
@@ -196,7 +196,7 @@ def _merge(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def _faults(values: Mapping[str, Any], path: KeyPath, value: object) -> list[Problem]:
+def _faults(values: Values, path: KeyPath, value: object) -> list[Problem]:
     """Returns what breaks the schema at or below a key path once it has a value."""
     trial = copy.deepcopy(dict(values))
     node = trial

@@ -17,12 +17,13 @@ from smdecl.config.settings import (
     Verify,
     Weights,
 )
+from smdecl.config.types import Values
 from smdecl.names import PREDICT
 
 _SPEC_KEYS = {"dtype", "shape", "kind"}
 
 
-def parse(values: Mapping[str, Any]) -> ExportConfig:
+def parse(values: Values) -> ExportConfig:
     """Returns the record of a config that is valid by its schema."""
     signatures = {}
     for key, signature in sorted(values["signatures"].items()):
@@ -44,12 +45,12 @@ def parse(values: Mapping[str, Any]) -> ExportConfig:
     )
 
 
-def parse_verify(values: Mapping[str, Any]) -> Verify:
+def parse_verify(values: Values) -> Verify:
     """Returns the record of a valid verify group."""
     return Verify(**{**values, "loaders": tuple(values["loaders"])})
 
 
-def parse_signature(values: Mapping[str, Any]) -> Signature:
+def parse_signature(values: Values) -> Signature:
     """Returns the record of a valid signature."""
     return Signature(
         method=values.get("method", "__call__"),
@@ -59,19 +60,19 @@ def parse_signature(values: Mapping[str, Any]) -> Signature:
     )
 
 
-def _inputs(values: Mapping[str, Any] | None) -> dict[str, Nest] | None:
+def _inputs(values: Values | None) -> dict[str, Nest] | None:
     if values is None:
         return None
     return {name: _nest(nest) for name, nest in values.items()}
 
 
-def _outputs(values: Mapping[str, Any] | None) -> dict[str, Spec] | None:
+def _outputs(values: Values | None) -> dict[str, Spec] | None:
     if values is None:
         return None
     return {name: _spec(spec) for name, spec in values.items()}
 
 
-def _nest(values: Mapping[str, Any] | list[Any]) -> Nest:
+def _nest(values: Values | list[Any]) -> Nest:
     """Returns the specs and bound values of one argument, as `$defs/nest` of the schema has them."""
     if isinstance(values, (list, tuple)):
         return tuple(_nest(value) for value in values)
@@ -82,17 +83,17 @@ def _nest(values: Mapping[str, Any] | list[Any]) -> Nest:
     return {name: _nest(value) for name, value in values.items()}
 
 
-def _spec(values: Mapping[str, Any]) -> Spec:
+def _spec(values: Values) -> Spec:
     shape = values["shape"]
     dims = None if shape is None else tuple(shape)
     return Spec(**{**values, "shape": dims})
 
 
-def _weights(values: Mapping[str, Any] | None) -> Weights | None:
+def _weights(values: Values | None) -> Weights | None:
     return Weights(**values) if values else None
 
 
-def _devices(values: Mapping[str, Any]) -> Devices:
+def _devices(values: Values) -> Devices:
     visible = values["visible"]
     return Devices(
         build=values["build"],
@@ -102,7 +103,7 @@ def _devices(values: Mapping[str, Any]) -> Devices:
     )
 
 
-def _audit(values: Mapping[str, Any]) -> Audit:
+def _audit(values: Values) -> Audit:
     levels = {}
     for rule, value in values.items():
         level = value["level"] if isinstance(value, Mapping) else value

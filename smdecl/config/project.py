@@ -202,7 +202,7 @@ def _declared(pyproject: Path) -> object:
     """Returns the table `tool.smdecl` of a pyproject.toml."""
     try:
         text = files.read_regular(pyproject, _MOST_BYTES).decode()
-        tool = tomllib.loads(text.replace("\r\n", "\n")).get("tool", {})
+        document = tomllib.loads(text.replace("\r\n", "\n"))
     except (
         tomllib.TOMLDecodeError,
         UnicodeDecodeError,
@@ -210,4 +210,5 @@ def _declared(pyproject: Path) -> object:
         RecursionError,
     ) as error:
         raise UsageError(f"cannot read {pyproject}: {error}") from error
+    tool = document.get("tool", {})
     return tool.get("smdecl", {}) if isinstance(tool, dict) else {}

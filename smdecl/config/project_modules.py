@@ -75,7 +75,8 @@ def shadowed(package: str) -> str:
 def shadowed_modules() -> Iterator[str]:
     """Yields the modules in the current directory that a different module shadows."""
     here = Path.cwd()
-    for path in sorted([*here.glob("*.py"), *here.glob("*/__init__.py")]):
+    paths = [*here.glob("*.py"), *here.glob("*/__init__.py")]
+    for path in sorted(paths):
         name = path.stem if path.parent == here else path.parent.name
         if _is_shadowed(name, path):
             yield name
@@ -140,7 +141,9 @@ def _is_within(spec: ModuleSpec, project: Project) -> bool:
     places = [*(spec.submodule_search_locations or [])]
     if spec.has_location and spec.origin is not None:
         places.append(spec.origin)
-    return bool(places) and all(_is_inside(Path(place), project) for place in places)
+    if not places:
+        return False
+    return all(_is_inside(Path(place), project) for place in places)
 
 
 def _outside_submodule(

@@ -169,22 +169,23 @@ class _Resolver:
         self, node: DictConfig | ListConfig, unresolved: Any, path: KeyPath
     ) -> _Resolved:
         if isinstance(node, ListConfig):
-            items = [
-                self.resolve(node, index, unresolved[index], (*path, index))
-                for index in range(len(node))
-            ]
-            return _Resolved(
-                [item.value for item in items], [item.recorded for item in items]
-            )
+            items: list[object] = []
+            recorded_items: list[object] = []
+            for index in range(len(node)):
+                below = (*path, index)
+                item = self.resolve(node, index, unresolved[index], below)
+                items.append(item.value)
+                recorded_items.append(item.recorded)
+            return _Resolved(items, recorded_items)
         # Keys keep their types: the check refuses those that are not text.
-        pairs = {
-            key: self.resolve(node, key, unresolved[key], (*path, str(key)))
-            for key in node
-        }
-        return _Resolved(
-            {key: pair.value for key, pair in pairs.items()},
-            {key: pair.recorded for key, pair in pairs.items()},
-        )
+        values: dict[object, object] = {}
+        recorded_values: dict[object, object] = {}
+        for key in node:
+            below = (*path, str(key))
+            item = self.resolve(node, key, unresolved[key], below)
+            values[key] = item.value
+            recorded_values[key] = item.recorded
+        return _Resolved(values, recorded_values)
 
 
 def interpolation_error(error: OmegaConfBaseException) -> str:

@@ -217,7 +217,9 @@ class Composition:
 
     def masked(self, error: SmdeclError) -> SmdeclError:
         """Returns an error with the origins of its problems, and without values of the environment."""
-        located = [problem.at(self.locate(problem.path)) for problem in error.problems]
+        located = []
+        for problem in error.problems:
+            located.append(problem.at(self.locate(problem.path)))
         return error.masked(located, self.secrets)
 
 
@@ -234,7 +236,8 @@ def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str,
     for key, cases in examples.items():
         for number, part in itertools.product(range(len(cases)), _PARTS):
             place = ("verify", "examples", key, number, part)
-            for name, value in cases[number].get(part, {}).items():
+            values = cases[number].get(part, {})
+            for name, value in values.items():
                 yield from _contents(value, (*place, name))
 
 
@@ -293,7 +296,8 @@ def parts(name: str, spec: Spec) -> dict[str, Spec]:
 def _ragged_parts(spec: Spec, shape: tuple[Dim, ...]) -> list[Spec]:
     rows = shape[0]
     splits = rows + 1 if isinstance(rows, int) else None
-    values = Spec((None, *shape[spec.ragged_rank + 1 :]), spec.dtype)
+    inner_shape = shape[spec.ragged_rank + 1 :]
+    values = Spec((None, *inner_shape), spec.dtype)
     outermost = Spec((splits,), spec.row_splits_dtype)
     inner = Spec((None,), spec.row_splits_dtype)
     return [values, outermost, *[inner] * (spec.ragged_rank - 1)]

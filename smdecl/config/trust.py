@@ -12,12 +12,13 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from smdecl.config import frameworks, project_modules
 from smdecl.config.project import Project
+from smdecl.config.types import NamedFile, Refusal, Values
 from smdecl.errors import KeyPath
 
 # Methods of a layer, a model and a table: they compute, and do nothing else.
@@ -29,7 +30,7 @@ _INTERPOLATION = "${"
 
 def refuse_environment(
     reads: Iterable[tuple[KeyPath, str]], project: Project
-) -> Iterator[tuple[KeyPath, str]]:
+) -> Iterator[Refusal]:
     """Yields key path and reason of each read of an environment variable that is not declared."""
     # An interpolation of a key reads its variables again; only the first key counts.
     first: dict[str, KeyPath] = {}
@@ -65,7 +66,7 @@ def targets(
             yield from targets(item, (*path, index))
 
 
-def _interpolations(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _interpolations(value: object, path: KeyPath) -> Iterator[Refusal]:
     """Yields the interpolations among the arguments of a target, without those of nested targets."""
     if isinstance(value, str):
         if _INTERPOLATION in value and path[-1:] != ("_target_",):
@@ -84,7 +85,7 @@ def _is_target(value: object) -> bool:
     return isinstance(value, dict) and "_target_" in value
 
 
-def model_files(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def model_files(values: Values) -> Iterator[NamedFile]:
     """Yields key path and name of each file of a whole model; like weights, a release records it."""
     for path, target, node in targets(values):
         if target == frameworks.LOAD_KERAS:

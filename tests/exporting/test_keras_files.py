@@ -314,7 +314,7 @@ def test_the_file_of_a_saved_model_is_checked_as_weights_are(project, tmp_path):
     project.write("near.keras", "no archive")
     project.write("near.h5", "no archive")
 
-    with pytest.raises(TrustError, match="outside of the project"):
+    with pytest.raises(TrustError, match="outside the project"):
         check(project, *load, f"+model.path={tmp_path / 'far.keras'}")
     with pytest.raises(TrustError, match="no such file: 'none.keras'"):
         check(project, *load, "+model.path=none.keras")

@@ -140,7 +140,7 @@ def test_a_launcher_runs_where_it_is_trusted_and_its_settings_may_interpolate(pr
     done = spawn_with_plugins(project, "--trust", "hydra_plugins", *launcher)
 
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "'hydra_plugins.mine.Mine' may not run" in refused.stderr
+    assert "Hydra may not run 'hydra_plugins.mine.Mine'" in refused.stderr
     assert (done.returncode, done.stdout) == (
         2,
         "exports/adder/model=adder/1\nexports/scaler/model=scaler/1\n",
