@@ -1,4 +1,4 @@
-"""Writes down what varies from one run to the next, outside of the release: when, where, how long, how much memory."""
+"""Records what varies between exports outside of the release: time, host, duration, memory."""
 
 from __future__ import annotations
 
@@ -10,62 +10,60 @@ import platform
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from smdecl import schema
 from smdecl.errors import Problem, PublishError
 from smdecl.files import open_regular
 
+_KEY = ("publish", "run_record")
 _LONGEST = 1 << 16  # bytes of a line
 
 
-_KEY = ("publish", "run_record")
-
-
 def require_ours(path: Path) -> None:
-    """Raises where a file is there that is no file of run records: a config may add to no other.
+    """Raises if a file exists that does not contain run records.
+
+    A config may append to no other file.
 
     Raises:
-        PublishError: With what is there.
+        PublishError: If the file contains anything else, or cannot be read.
     """
     try:
         with open_regular(path) as file:
-            first = file.readline(_LONGEST)
+            first_line = file.readline(_LONGEST)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise PublishError(
-            Problem(_KEY, f"{str(path)!r} cannot be added to: {error.strerror}")
-        ) from error
+        reason = f"cannot append to {str(path)!r}: {error.strerror}"
+        raise PublishError(Problem(_KEY, reason)) from error
+    if first_line and not _is_record(first_line):
+        expected = "expected a new file or a file of run records"
+        reason = f"{str(path)!r} contains no run records; {expected}"
+        raise PublishError(Problem(_KEY, reason))
+
+
+def _is_record(line: bytes) -> bool:
     try:
-        ours = not first or not schema.problems("run_record", json.loads(first))
+        return schema.fits("run_record", json.loads(line))
     except ValueError:
-        ours = False
-    if not ours:
-        raise PublishError(
-            Problem(
-                _KEY,
-                f"{str(path)!r} is no file of run records; takes one, or a new one",
-            )
-        )
+        return False
 
 
 def append(
     path: Path,
-    published: Mapping[str, Any],
+    published: Mapping[str, object],
     seconds: Mapping[str, float],
     peak_memory: int,
 ) -> None:
-    """Adds a line of JSON (schema: run_record) to a file, which is made where there is none.
+    """Appends a line of JSON (schema: run_record) to a file, which is created if needed.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         published: Name, release, version and digest.
-        seconds: Stage to the seconds that it took.
-        peak_memory: In bytes, of the process that built and saved.
+        seconds: Stage to its duration in seconds.
+        peak_memory: Peak memory, in bytes, of the process that built and saved.
 
     Raises:
-        OSError: Where the file cannot be written.
+        OSError: If the file cannot be written.
     """
     record = {
         **published,
@@ -79,11 +77,14 @@ def append(
     }
     schema.require("run_record", record)
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps(record, sort_keys=True) + "\n").encode()
-    # One write at the end of the file: lines of exports that run side by side do not mix.
-    descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o666
-    )
+    line = json.dumps(record, sort_keys=True) + "\n"
+    _append_at_once(path, line.encode())
+
+
+def _append_at_once(path: Path, line: bytes) -> None:
+    """Appends a line in one write, so that lines of concurrent exports do not mix."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o666)
     try:
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -94,5 +95,5 @@ def append(
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # in a container, a number often is all there is
+    except (KeyError, OSError):  # users in a container often have no name
         return str(os.getuid())

@@ -1,4 +1,4 @@
-"""A models.config that TensorFlow Serving reads: parsed by its own classes."""
+"""A models.config is edited so that the classes of TensorFlow Serving parse it."""
 
 import os
 import subprocess
@@ -21,12 +21,12 @@ def served(path):
 
 
 def served_text(text):
-    """Returns what a server reads: model to base path."""
+    """Returns model to base path, as a server reads them."""
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     return {model.name: model.base_path for model in config.model_config_list.config}
 
 
-def test_every_model_that_is_exported_is_in_it_once(project):
+def test_every_exported_model_has_one_entry(project):
     option = "publish.models_config=serving/models.config"
     project.export(option)
     project.export("model=scaler", option)
@@ -72,14 +72,14 @@ PLATFORM = 'model_platform: "tensorflow"'
 
 
 def added(path, text, name, base="/new"):
-    """Returns the text of a models.config after a model was added, without what it was before."""
+    """Writes a models.config, adds a model, and returns the new text."""
     path.write_bytes(text.encode())
     models_config.add(path, name, base)
     served(path)
     return path.read_bytes().decode()
 
 
-def test_of_a_file_that_a_person_wrote_the_entry_of_the_model_alone_is_changed(tmp_path):
+def test_only_the_entry_of_the_model_changes_in_a_hand_written_file(tmp_path):
     path = tmp_path / "models.config"
 
     assert added(path, HAND_WRITTEN, "ranker") == HAND_WRITTEN.replace(
@@ -140,14 +140,14 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
         ),
         (
             "custom_model_config { }",
-            "line 1: has a custom_model_config, beside which a server reads no list of models",
+            "line 1: has a custom_model_config, with which a server ignores the list of models",
         ),
         ("a {" * 5000, "'models.config' is nested too deep"),
-        ("\ud800", "'models.config' cannot be read: .*utf-8"),
+        ("\ud800", "cannot read 'models.config': .*utf-8"),
     ],
     ids=["nul", "cut off", "number", "quote", "two lists", "twice", "custom", "deep", "bytes"],
 )
-def test_a_broken_file_is_told_with_its_line_and_left_alone(tmp_path, monkeypatch, text, told):
+def test_a_broken_file_is_reported_with_its_line_and_left_alone(tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
     path = Path("models.config")
     path.write_bytes(text.encode(errors="surrogatepass"))
@@ -161,7 +161,7 @@ def test_a_broken_file_is_told_with_its_line_and_left_alone(tmp_path, monkeypatc
     assert os.listdir() == ["models.config"]
 
 
-def test_a_broken_file_is_told_before_anything_is_built(project):
+def test_a_broken_file_is_reported_before_anything_is_built(project):
     project.write("models.config", "mine")
 
     with pytest.raises(PublishError) as error:
@@ -184,7 +184,7 @@ def test_the_mode_of_a_file_is_kept(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_file_that_became_another_meanwhile_is_told_and_the_release_stands(project):
+def test_a_file_that_breaks_during_the_export_is_reported_and_the_release_is_published(project):
     project.write(
         "mynet.py",
         """
@@ -211,14 +211,14 @@ class Net(tf.Module):
     assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
 
 
-def test_a_base_path_without_versions_is_no_model_of_a_server(project):
+def test_a_model_without_versions_cannot_be_added(project):
     with pytest.raises(
         ConfigError, match="takes null beside publish.version=null: a server looks for versions"
     ):
         project.export("publish=in_place", "publish.models_config=models.config")
 
 
-def test_processes_that_add_at_once_lose_no_model(tmp_path):
+def test_concurrent_processes_lose_no_model(tmp_path):
     script = (
         "import sys; from pathlib import Path; from smdecl.release import models_config\n"
         "for number in range(20):\n"
@@ -237,9 +237,9 @@ def test_processes_that_add_at_once_lose_no_model(tmp_path):
     assert os.listdir(tmp_path / "serving") == ["models.config"]
 
 
-def test_a_pipe_is_no_models_config(project):
+def test_a_pipe_is_rejected(project):
     os.mkfifo(project.root / "models.config")
-    with pytest.raises(PublishError, match="'models.config' cannot be read: .*not a regular file"):
+    with pytest.raises(PublishError, match="cannot read 'models.config': .*not a regular file"):
         project.export("publish.models_config=models.config")
 
 
@@ -256,7 +256,7 @@ UNFIT = {
 @pytest.mark.parametrize(
     "name", UNFIT, ids=["long", "nul", "below a file", "below a dangling link", "directory"]
 )
-def test_where_no_file_can_be_is_told_before_anything_is_built(project, key, name):
+def test_a_path_that_can_be_no_file_is_reported_before_anything_is_built(project, key, name):
     project.write("file", "")
     (project.root / "link").symlink_to("nowhere")
     (project.root / "directory").mkdir()

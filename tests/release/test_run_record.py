@@ -1,4 +1,4 @@
-"""What varies from one run to the next is written down outside of the release, a line for each that was published."""
+"""Each published release adds a line with what varies between exports to a file outside of it."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ STAGES = {"build", "trace", "save", "inspect", "examples", "verify", "total"}
 
 
 def records(path):
-    """Returns the records of a file, each of which is as its schema says."""
+    """Returns the records of a file after validating each."""
     text = path.read_text(encoding="utf-8")
     assert text.endswith("\n")
     found = [json.loads(line) for line in text.splitlines()]
@@ -31,7 +31,7 @@ def records(path):
     return found
 
 
-def test_each_release_adds_a_line_and_is_the_same_release(project):
+def test_each_release_adds_a_line_and_has_the_same_digest(project):
     path = project.root / "logs" / "of" / "runs.jsonl"
     before = datetime.now(timezone.utc) - timedelta(seconds=1)
 
@@ -66,7 +66,7 @@ def test_each_release_adds_a_line_and_is_the_same_release(project):
     assert not [name for name in tree(project.root / "exports") if "runs" in name]
 
 
-def test_what_is_not_published_is_not_written_down(project):
+def test_a_failed_export_adds_no_line(project):
     project.write("runs.jsonl", "")
 
     project.write("mynet.py", UNUSED)
@@ -87,7 +87,7 @@ class Net(tf.Module):
 """
 
 
-def test_the_lines_of_exports_side_by_side_do_not_mix(project):
+def test_lines_of_concurrent_exports_do_not_mix(project):
     config = project.compose("publish.run_record=runs.jsonl")
     published = []
 
@@ -143,7 +143,7 @@ class Net(tf.Module):
 """
 
 
-def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands(project):
+def test_a_failed_write_is_reported_and_the_release_is_published(project):
     project.write("mynet.py", NET.format(does='os.mkdir("runs.jsonl")'))
 
     with pytest.raises(PublishError) as error:
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_written_in_the_end_is_told_and_the_release_stands
     ],
     ids=["pipe", "full", "directory"],
 )
-def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_path, make, code):
+def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
     make(tmp_path / "runs.jsonl")
 
     with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
@@ -177,9 +177,12 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
     ("place", "told"),
     [
         (".bashrc", "expected a file whose name ends in .jsonl, got '.bashrc'"),
-        ("other.jsonl", "'other.jsonl' is no file of run records; takes one, or a new one"),
+        (
+            "other.jsonl",
+            "'other.jsonl' contains no run records; expected a new file or a file of run records",
+        ),
         ("/dev/full", "expected a file whose name ends in .jsonl, got '/dev/full'"),
-        ("pipe.jsonl", "'pipe.jsonl' cannot be added to: not a regular file"),
+        ("pipe.jsonl", "cannot append to 'pipe.jsonl': not a regular file"),
         (
             ".bashrc/runs.jsonl",
             "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it",
@@ -192,7 +195,7 @@ def test_what_became_no_file_that_can_be_written_is_an_error_of_the_system(tmp_p
         ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
     ],
 )
-def test_a_config_adds_to_no_file_but_one_of_run_records(project, place, told):
+def test_an_export_appends_only_to_files_of_run_records(project, place, told):
     project.write(".bashrc", "export A=1\n")
     project.write("other.jsonl", '{"name": "adder"}\n')
     os.mkfifo(project.root / "pipe.jsonl")
@@ -206,7 +209,7 @@ def test_a_config_adds_to_no_file_but_one_of_run_records(project, place, told):
     assert not (project.root / "exports").exists()
 
 
-def test_who_has_no_name_is_told_by_number(project, monkeypatch):
+def test_a_user_without_a_name_is_recorded_by_number(project, monkeypatch):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
@@ -216,7 +219,7 @@ def test_who_has_no_name_is_told_by_number(project, monkeypatch):
     assert json.loads((project.root / "runs.jsonl").read_text())["user"] == "54321"
 
 
-def test_a_file_that_can_be_none_is_told_before_anything_is_built(project):
+def test_a_directory_is_rejected_before_anything_is_built(project):
     (project.root / "logs").mkdir()
 
     with pytest.raises(ConfigError) as error:
@@ -240,7 +243,7 @@ def test_each_variant_of_a_sweep_adds_a_line(project):
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_lines_follow_what_stands_in_the_file(tmp_path):
+def test_lines_are_appended(tmp_path):
     path = tmp_path / "runs.jsonl"
     published = {"name": "ä", "release": "exports/ä/1", "version": 1, "digest": "0" * 64}
     for seconds in (0.00049, 1.23456):
