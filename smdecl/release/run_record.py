@@ -44,7 +44,7 @@ def require_ours(path: Path) -> None:
 def _is_record(line: bytes) -> bool:
     try:
         return schema.fits("run_record", json.loads(line))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -181,6 +181,7 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
             "other.jsonl",
             "'other.jsonl' contains no run records; expected a new file or a file of run records",
         ),
+        ("deep.jsonl", "'deep.jsonl' contains no run records; expected a new file"),
         ("/dev/full", "expected a file whose name ends in .jsonl, got '/dev/full'"),
         ("pipe.jsonl", "cannot append to 'pipe.jsonl': not a regular file"),
         (
@@ -198,6 +199,7 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
 def test_an_export_appends_only_to_files_of_run_records(project, place, told):
     project.write(".bashrc", "export A=1\n")
     project.write("other.jsonl", '{"name": "adder"}\n')
+    project.write("deep.jsonl", "[" * 60_000)
     os.mkfifo(project.root / "pipe.jsonl")
     before = tree(project.root)
 
