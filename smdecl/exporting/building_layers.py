@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from smdecl.config.settings import Signature
-from smdecl.exporting import keras_models, keras_state, user_code
+from smdecl.exporting import keras_hooks, keras_models, user_code
 from smdecl.exporting.arguments import arguments, problems, type_spec
 from smdecl.exporting.parameters import find_method
 from smdecl.exporting.types import GenericFunction, Method, Trackable
@@ -43,10 +43,10 @@ def _trace_once(obj: Trackable, method: Method, signature: Signature) -> None:
     try:
         _wrapped(method).get_concrete_function(*positional, **keywords)
     except Exception:
-        if not keras_state.rederive(obj):
+        if not keras_hooks.rederive(obj):
             raise
         _wrapped(method).get_concrete_function(*positional, **keywords)
-    keras_state.rederive(obj)
+    keras_hooks.rederive(obj)
 
 
 def _wrapped(method: Method) -> GenericFunction:

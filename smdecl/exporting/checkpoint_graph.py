@@ -1,11 +1,14 @@
-"""Pairs what an object tracks with what a checkpoint of TensorFlow holds, as `tf.train.Checkpoint` does."""
+"""Pairs the objects that an object tracks with the contents of a TensorFlow checkpoint.
+
+The pairs are those of `tf.train.Checkpoint`.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -17,10 +20,11 @@ from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import keras_models, keras_state, matching, objects
 from smdecl.exporting.matching import PATH
 from smdecl.exporting.tensors import is_variable
+from smdecl.exporting.types import Trackable
 from smdecl.names import OBJECT_GRAPH
 
-Trackable = Any
-"""A `tf.__internal__.tracking.Trackable`; TensorFlow ships no types."""
+Saveable: TypeAlias = Any
+"""A `SaveableObject` of TensorFlow, which restores the values of an object."""
 
 ROOT_NODE = 0
 _END_OF_PLACE = f"{trackable_utils.OBJECT_ATTRIBUTES_NAME}/"
@@ -28,51 +32,71 @@ _END_OF_PLACE = f"{trackable_utils.OBJECT_ATTRIBUTES_NAME}/"
 
 @dataclass(frozen=True)
 class Value:
-    """A variable, or a table or other object that saves values, and what a checkpoint has of it.
+    """A variable, table or other object that saves values, and its values in a checkpoint.
 
     Attributes:
-        name: The name of the variable; else the dotted place of the object.
+        name: The name of the variable; for other objects their dotted place.
         item: The variable or object.
-        keys: Of its values in the checkpoint; empty where one of them is missing.
-        shape: Of the value of a variable.
-        saveables: TensorFlow's `SaveableObject`s, which restore what is no variable.
+        keys: The keys of its values in the checkpoint; empty if one of them is missing.
+        shape: The shape of the value of a variable.
+        saveables: What restores an object other than a variable.
     """
 
     name: str
     item: Trackable
     keys: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
-    saveables: tuple[Any, ...] = ()
+    saveables: tuple[Saveable, ...] = ()
 
     @property
     def fits(self) -> bool:
         """Whether the checkpoint has the values, in the shape of the variable."""
         if not self.keys:
             return False
-        return self.shape is None or tf.TensorShape(self.item.shape).is_compatible_with(
-            self.shape
-        )
+        if self.shape is None:
+            return True
+        return bool(tf.TensorShape(self.item.shape).is_compatible_with(self.shape))
+
+    @property
+    def is_misfit(self) -> bool:
+        """Whether the checkpoint has the values, in a different shape."""
+        return bool(self.keys) and not self.fits
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well an object fits a node of a checkpoint.
+
+    Attributes:
+        fitting: The number of its values that the checkpoint has in the right shape.
+        present: The number of its values that the checkpoint has in any shape.
+    """
+
+    fitting: int
+    present: int
 
 
 class Contents:
-    """What a checkpoint holds: values by key, and the graph of the objects that they belong to."""
+    """The contents of a checkpoint: values by key, and the graph of the objects that own them."""
 
     def __init__(self, prefix: str) -> None:
         """Opens the checkpoint with a prefix.
 
         Raises:
-            ConfigError: Where it cannot be read, or was not written by `tf.train.Checkpoint`.
+            ConfigError: If it cannot be read, or was not written by `tf.train.Checkpoint`.
         """
         self.prefix = prefix
         self._reader = matching.read(prefix, tf.train.load_checkpoint, prefix)
         if not self._reader.has_tensor(OBJECT_GRAPH):
-            message = f"{prefix!r} is no object-based checkpoint; takes one of tf.train.Checkpoint"
+            message = (
+                f"{prefix!r} is not an object-based checkpoint; expected one written by"
+                " tf.train.Checkpoint"
+            )
             raise ConfigError(Problem(PATH, message))
-        # The graph lies in the data file, which may be missing or broken where the index is not.
-        graph = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
-        self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-            graph
-        ).nodes
+        # The graph is in the data file, which may be missing or broken even if the index is not.
+        content = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
+        self._nodes = graph.nodes
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def children(self, node: int = ROOT_NODE) -> dict[str, int]:
@@ -80,33 +104,38 @@ class Contents:
         return {child.local_name: child.node_id for child in self._nodes[node].children}
 
     def value(self, name: str, item: Trackable, node: int | None) -> Value | None:
-        """Returns what the checkpoint has of an object; None if the object saves no values of its own.
+        """Returns an object with its values; None if it saves none itself.
 
         Args:
             name: The dotted place of the object.
             item: The object.
-            node: The node with its values; None where the checkpoint has none.
+            node: The node with its values; None if the checkpoint has none.
         """
         if is_variable(item):
-            known = getattr(item, "path", None) or name or str(item.name)
-            key = next(iter(self._attributes(node).values()), None)
-            if key is None or key not in self._shapes:
-                return Value(known, item)
-            return Value(known, item, (key,), tuple(self._shapes[key]))
+            return self._variable(name, item, node)
         factories = saveable_object_util.saveable_objects_from_trackable(item)
         if not factories:
             return None
         saveables = tuple(_saveables(item, factories, self._attributes(node)))
-        keys = tuple(spec.name for saveable in saveables for spec in saveable.specs)
-        has_all = all(key in self._shapes for key in keys)
-        return (
-            Value(name, item, keys, saveables=saveables)
-            if has_all
-            else Value(name, item)
-        )
+        keys: list[str] = []
+        for saveable in saveables:
+            keys += [spec.name for spec in saveable.specs]
+        if not all(key in self._shapes for key in keys):
+            return Value(name, item)
+        return Value(name, item, tuple(keys), saveables=saveables)
+
+    def _variable(self, place: str, item: Trackable, node: int | None) -> Value:
+        name = getattr(item, "path", None) or place or str(item.name)
+        key = next(iter(self._attributes(node).values()), None)
+        if key is None or key not in self._shapes:
+            return Value(name, item)
+        return Value(name, item, (key,), tuple(self._shapes[key]))
 
     def _attributes(self, node: int | None) -> dict[str, str]:
-        attributes = () if node is None else self._nodes[node].attributes
+        """Returns the keys of a node's values by attribute."""
+        if node is None:
+            return {}
+        attributes = self._nodes[node].attributes
         return {attribute.name: attribute.checkpoint_key for attribute in attributes}
 
     def assign(self, value: Value) -> None:
@@ -116,20 +145,28 @@ class Contents:
         elif isinstance(value.item, tf.train.experimental.PythonState):
             value.item.deserialize(self._reader.get_tensor(value.keys[0]))
         else:
-            functional_saver.MultiDeviceSaver.from_saveables(value.saveables).restore(
-                self.prefix
-            )
+            saver = functional_saver.MultiDeviceSaver.from_saveables(value.saveables)
+            saver.restore(self.prefix)
 
 
 def _saveables(
-    item: Trackable, factories: dict[str, Any], attributes: dict[str, str]
-) -> Iterator[Any]:
-    """Yields what restores an object that is no variable, with the keys that a checkpoint has its values by."""
-    if trackable_utils.SERIALIZE_TO_TENSORS_NAME in factories:
+    item: Trackable,
+    factories: Mapping[str, Callable[..., Saveable]],
+    attributes: Mapping[str, str],
+) -> Iterator[Saveable]:
+    """Yields what restores an object other than a variable, with the keys of its values.
+
+    Args:
+        item: The object.
+        factories: Make saveables, by attribute.
+        attributes: The keys of its values in the checkpoint, by attribute.
+    """
+    own = factories.get(trackable_utils.SERIALIZE_TO_TENSORS_NAME)
+    if own is not None:
         for key in list(attributes.values())[:1]:  # one place holds all of its values
             place, end, _ = key.partition(_END_OF_PLACE)
-            name = f"{place}{end}{saveable_compat.get_saveable_name(item) or ''}"
-            yield factories[trackable_utils.SERIALIZE_TO_TENSORS_NAME](name=name)
+            suffix = saveable_compat.get_saveable_name(item) or ""
+            yield own(name=f"{place}{end}{suffix}")
         return
     for attribute, factory in factories.items():
         if attribute in attributes:
@@ -138,10 +175,10 @@ def _saveables(
 
 
 class TrackedObjects:
-    """What an object tracks, walked side by side with a checkpoint."""
+    """The objects that an object tracks, to walk side by side with a checkpoint."""
 
     def __init__(self, obj: Trackable) -> None:
-        """Takes the object that everything is tracked from.
+        """Starts from the object that tracks everything.
 
         Raises:
             ModelError: If it holds a list or mapping in a state that TensorFlow cannot save.
@@ -153,66 +190,75 @@ class TrackedObjects:
 
     def _children(self, item: Trackable) -> dict[str, Trackable]:
         if id(item) not in self._known:
-            self._known[id(item)] = dict(self._view.children(item))
+            children = dict(self._view.children(item))
+            self._known[id(item)] = {
+                name: child
+                for name, child in children.items()
+                if not _is_token_count(item, child)
+            }
         return self._known[id(item)]
 
     def values(self, contents: Contents, node: int) -> list[Value]:
-        """Returns every variable, table and other state with what a checkpoint has of it at and below a node.
+        """Returns every variable, table and other state with its values at and below a node.
 
-        What is tracked under several names is restored if one of them is in the checkpoint.
+        An object that is tracked under several names is restored if the checkpoint has one of them.
         """
         found: dict[int, Value] = {}
         pending = deque[tuple[str, Trackable, int | None]]([("", self._obj, node)])
         seen: set[tuple[int, bool]] = set()
         while pending:
             name, item, place = pending.popleft()
-            if {(id(item), True), (id(item), place is not None)} & seen:
+            is_present = place is not None
+            if (id(item), True) in seen or (id(item), is_present) in seen:
                 continue
-            seen.add((id(item), place is not None))
+            seen.add((id(item), is_present))
             value = contents.value(name, item, place)
-            if value is not None and (
-                id(item) not in found or not found[id(item)].keys
-            ):
+            known = found.get(id(item))
+            if value is not None and (known is None or not known.keys):
                 found[id(item)] = value
-            known = {} if place is None else contents.children(place)
-            for child, held in self._children(item).items():
-                if not _is_scratch(item, held):
-                    pending.append(
-                        (f"{name}.{child}" if name else child, held, known.get(child))
-                    )
+            nodes = {} if place is None else contents.children(place)
+            for child_name, child in self._children(item).items():
+                child_place = f"{name}.{child_name}" if name else child_name
+                pending.append((child_place, child, nodes.get(child_name)))
         return list(found.values())
 
-    def fitting(self, contents: Contents, node: int) -> tuple[int, int]:
-        """Counts the values that fit what a checkpoint has at and below a node, and those that it has at all.
+    def fit(self, contents: Contents, node: int) -> Fit:
+        """Returns how well the object fits a node of a checkpoint.
 
-        Optimizers are passed over: they track the variables of the model, and a checkpoint often holds the optimizer
-        beside the model, under the name that a compiled model has it by.
+        Optimizers do not count: they track the variables of the model, and a checkpoint often holds
+        the optimizer beside the model, under the name that a compiled model has for it.
         """
-        values = list(self._shared(contents, node))
-        return sum(value.fits for value in values), sum(
-            bool(value.keys) for value in values
-        )
+        fitting = present = 0
+        for value in self._shared(contents, node):
+            fitting += value.fits
+            present += bool(value.keys)
+        return Fit(fitting, present)
 
     def _shared(self, contents: Contents, node: int) -> Iterator[Value]:
+        """Yields the values of the objects that a checkpoint has too."""
         pending = [(self._obj, node)]
         seen: set[int] = set()
         while pending:
             item, place = pending.pop()
-            if id(item) in seen or (
-                keras_models.is_optimizer(item) and item is not self._obj
-            ):
+            is_inner_optimizer = item is not self._obj and keras_models.is_optimizer(
+                item
+            )
+            if id(item) in seen or is_inner_optimizer:
                 continue
             seen.add(id(item))
             value = contents.value("", item, place)
             if value is not None:
                 yield value
-            known = contents.children(place)
-            for name, held in self._children(item).items():
-                if name in known and not _is_scratch(item, held):
-                    pending.append((held, known[name]))
+            nodes = contents.children(place)
+            for name, child in self._children(item).items():
+                if name in nodes:
+                    pending.append((child, nodes[name]))
 
 
-def _is_scratch(holder: Trackable, held: Trackable) -> bool:
-    """Tells whether a lookup layer of Keras counts tokens in a table while it adapts; its vocabulary is elsewhere."""
+def _is_token_count(holder: Trackable, held: Trackable) -> bool:
+    """Returns whether a lookup layer counts tokens in a table while it adapts.
+
+    Its vocabulary is in a different table.
+    """
     is_table = isinstance(held, tf.lookup.experimental.MutableHashTable)
     return is_table and keras_state.lookup_of(holder) is not None

@@ -1,17 +1,22 @@
-"""Restores checkpoints of TensorFlow, those in SavedModels included."""
+"""Restores TensorFlow checkpoints, including those in SavedModels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, nearest
-from smdecl.exporting import keras_state, matching
-from smdecl.exporting.checkpoint_graph import ROOT_NODE, Contents, TrackedObjects, Value
+from smdecl.exporting import keras_hooks, keras_state, matching
+from smdecl.exporting.checkpoint_graph import (
+    ROOT_NODE,
+    Contents,
+    Fit,
+    TrackedObjects,
+    Value,
+)
 from smdecl.exporting.matching import (
     PATH,
     Match,
@@ -21,56 +26,70 @@ from smdecl.exporting.matching import (
     other_shape,
 )
 from smdecl.exporting.tensors import is_variable
+from smdecl.exporting.types import Trackable
 from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
-# Such as those of layers in a list or a dict of a subclass of Keras 3.
+# Such as the variables of layers in a list or dict of a Keras 3 subclass.
 _UNTRACKED = (
-    ": TensorFlow does not track it; expected weights of format keras or keras_weights"
+    "TensorFlow does not track it; expected weights of format keras or keras_weights"
 )
 
 
-def restore(obj: Any, weights: Weights) -> Outcome:
-    """Restores the variables, tables and other state of an object from a checkpoint or a SavedModel."""
-    in_saved_model = str(Path(weights.path, CHECKPOINT_PREFIX))
-    contents = Contents(
-        weights.path if weights.format == "checkpoint" else in_saved_model
-    )
+def restore(obj: Trackable, weights: Weights) -> Outcome:
+    """Restores the variables, tables and other states of an object from a checkpoint.
+
+    With the format `saved_model`, it is the checkpoint in a SavedModel.
+    """
+    contents = Contents(_prefix(weights))
     objects = TrackedObjects(obj)
     root = _root(objects, contents, weights.root)
-    values = objects.values(
-        contents, ROOT_NODE if root is None else contents.children()[root]
-    )
-    misfits = [value for value in values if value.keys and not value.fits]
-    if not misfits:
-        checkpoint = (
-            tf.train.Checkpoint(obj)
-            if root is None
-            else tf.train.Checkpoint(**{root: obj})
-        )
-        matching.read(
-            contents.prefix, lambda: checkpoint.read(contents.prefix).expect_partial()
-        )
+    node = ROOT_NODE if root is None else contents.children()[root]
+    values = objects.values(contents, node)
+    fits = not any(value.is_misfit for value in values)
+    if fits:
+        _restore_all(obj, root, contents.prefix)
     elif weights.expect == "partial":
-        # TensorFlow restores all of an object or, at the first shape that does not fit, nothing that can be told.
-        for value in values:
-            if value.fits:
-                matching.read(contents.prefix, contents.assign, value)
-    matches = [*_of_values(values), *_untracked(obj, values)]
-    if not misfits or weights.expect == "partial":
-        matches += keras_state.finalize(obj, contents.prefix)
-    return Outcome([*matches, *_beside_variables(obj, contents.prefix)])
+        _restore_fitting(contents, values)
+    matches = [*_matches(values), *_untracked(obj, values)]
+    if fits or weights.expect == "partial":
+        matches += keras_hooks.finalize(obj, contents.prefix)
+    matches += _states_without_variables(obj, contents.prefix)
+    return Outcome(matches)
 
 
-def _of_values(values: list[Value]) -> Iterator[Match]:
+def _prefix(weights: Weights) -> str:
+    if weights.format == "checkpoint":
+        return weights.path
+    return str(Path(weights.path, CHECKPOINT_PREFIX))
+
+
+def _restore_all(obj: Trackable, root: str | None, prefix: str) -> None:
+    if root is None:
+        checkpoint = tf.train.Checkpoint(obj)
+    else:
+        checkpoint = tf.train.Checkpoint(**{root: obj})
+    matching.read(prefix, lambda: checkpoint.read(prefix).expect_partial())
+
+
+def _restore_fitting(contents: Contents, values: Sequence[Value]) -> None:
+    # TensorFlow itself would stop at the first shape that does not fit, without telling what it
+    # has restored.
+    for value in values:
+        if value.fits:
+            matching.read(contents.prefix, contents.assign, value)
+
+
+def _matches(values: Sequence[Value]) -> list[Match]:
+    """Returns the match of each value: those that fit, then missing ones, then misfits."""
     matched = [Match(value.name) for value in values if value.fits]
     missing = [Match(value.name, _missing(value)) for value in values if not value.keys]
-    misfits = [value for value in values if value.keys and not value.fits]
-    yield from (*matched, *missing)
-    yield from (
-        Match(value.name, other_shape(value.name, value.item, value.shape))
-        for value in misfits
-    )
+    misfits = [
+        Match(value.name, other_shape(value.name, value.item, value.shape or ()))
+        for value in values
+        if value.is_misfit
+    ]
+    return [*matched, *missing, *misfits]
 
 
 def _missing(value: Value) -> str:
@@ -79,17 +98,18 @@ def _missing(value: Value) -> str:
     return f"has no value for {value.name}, a {type(value.item).__name__}"
 
 
-def _untracked(obj: Any, values: list[Value]) -> Iterator[Match]:
+def _untracked(obj: Trackable, values: Sequence[Value]) -> Iterator[Match]:
+    """Yields the variables of Keras layers that TensorFlow does not track."""
     tracked = {id(value.item) for value in values}
     for variable in keras_state.variables_of(obj):
         if id(variable) not in tracked:
             name = name_of(variable)
-            yield Match(name, f"{no_value(name, variable)}{_UNTRACKED}")
+            yield Match(name, f"{no_value(name, variable)}: {_UNTRACKED}")
 
 
-def _beside_variables(obj: Any, prefix: str) -> Iterator[Match]:
-    """Yields what layers of Keras keep beside their variables, which a checkpoint does not hold."""
-    yield from keras_state.uncarried_assets(obj, prefix)
+def _states_without_variables(obj: Trackable, prefix: str) -> Iterator[Match]:
+    """Yields the states of Keras layers that a checkpoint cannot hold."""
+    yield from keras_hooks.missing_assets(obj, prefix)
     layers = keras_state.layers_of(obj)
     yield from keras_state.lacking(layers)
     yield from keras_state.kept_vocabularies(layers)
@@ -98,35 +118,45 @@ def _beside_variables(obj: Any, prefix: str) -> Iterator[Match]:
 def _root(
     objects: TrackedObjects, contents: Contents, wanted: str | None
 ) -> str | None:
-    """Returns the name that a checkpoint holds the object under, as `tf.train.Checkpoint(model=net)` does.
+    """Returns the name of the object in the checkpoint, such as `model`.
 
-    None means that the object is the root itself.
+    `tf.train.Checkpoint(model=net)` adds that name. None means that the object is the root itself.
+
+    Raises:
+        ConfigError: If `wanted` is unknown, or several names fit equally well.
     """
     children = {
         name: node for name, node in contents.children().items() if node != ROOT_NODE
     }
-    if wanted is not None:
-        if wanted not in children:
-            known = ", ".join(sorted(children)) or "none"
-            message = f"unknown root {wanted!r}; expected one of {known}{nearest(wanted, children)}"
-            raise ConfigError(Problem(_ROOT, message))
-        return wanted
+    if wanted is None:
+        return _best_root(objects, contents, children)
+    if wanted not in children:
+        known = ", ".join(sorted(children)) or "none"
+        expected = f"expected one of {known}{nearest(wanted, children)}"
+        raise ConfigError(Problem(_ROOT, f"unknown root {wanted!r}; {expected}"))
+    return wanted
+
+
+def _best_root(
+    objects: TrackedObjects, contents: Contents, children: dict[str, int]
+) -> str | None:
     first_names = {node: name for name, node in sorted(children.items(), reverse=True)}
-    counts = {
-        name: objects.fitting(contents, node) for node, name in first_names.items()
-    }
-    own = objects.fitting(contents, ROOT_NODE)
-    # Only where no shape fits at all does it matter whose shapes are reported.
-    index = 0 if any(fit for fit, _ in (own, *counts.values())) else 1
-    most = max((count[index] for count in counts.values()), default=0)
-    if own[index] >= most:
+    fits = {name: objects.fit(contents, node) for node, name in first_names.items()}
+    own = objects.fit(contents, ROOT_NODE)
+    has_fitting = any(fit.fitting for fit in (own, *fits.values()))
+
+    def score(fit: Fit) -> int:
+        # If no shape fits at all, the names decide whose shapes are reported.
+        return fit.fitting if has_fitting else fit.present
+
+    most = max(map(score, fits.values()), default=0)
+    if score(own) >= most:
         return None
-    best = sorted(name for name, count in counts.items() if count[index] == most)
+    best = sorted(name for name, fit in fits.items() if score(fit) == most)
     if len(best) > 1:
-        # A model and its moving average are alike: to take one of them by chance could serve the wrong one.
+        # A model and its moving average fit equally well: any choice may serve the wrong one.
         found = " and ".join(map(repr, best))
-        hint = f"expected weights.root to name one, such as ++weights.root={best[0]}"
-        raise ConfigError(
-            Problem(PATH, f"holds {found}, which fit the model alike; {hint}")
-        )
+        hint = f"set weights.root to one of them, such as ++weights.root={best[0]}"
+        message = f"holds {found}, which fit the model equally well; {hint}"
+        raise ConfigError(Problem(PATH, message))
     return best[0]

@@ -16,7 +16,7 @@ from tensorflow.python.trackable import base
 from tensorflow.python.util import object_identity
 
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
-from smdecl.exporting import keras_models
+from smdecl.exporting import keras_models, keras_patches
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
 from smdecl.names import DEFAULT_KEY
@@ -137,12 +137,12 @@ def exposed(
     with contextlib.ExitStack() as stack:
         if added or lists:
             stack.enter_context(
-                keras_models.attribute_set(kind, "_trackable_children", children)
+                keras_patches.attribute_set(kind, "_trackable_children", children)
             )
         if lists or _has_lists(obj):
             view = trackable_view.TrackableView
             stack.enter_context(
-                keras_models.attribute_set(
+                keras_patches.attribute_set(
                     view, "_descendants_with_paths", _descendants_with_paths
                 )
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from smdecl.config.settings import Nest, Spec
-from smdecl.exporting import keras_models
+from smdecl.exporting import keras_graphs, keras_models
 from smdecl.exporting.types import Layer, Method, PythonValue, Trackable, TypeSpec
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -45,12 +45,12 @@ def _declared(spec: TypeSpec) -> Spec:
     return Spec(shape, spec.dtype.name)
 
 
-def graph_of(method: Method) -> keras_models.Graph | None:
+def graph_of(method: Method) -> keras_graphs.Graph | None:
     """Returns the inputs and outputs of a functional or sequential model.
 
     None if the method is not the forward pass of such a model.
     """
-    return keras_models.graph_of(_owner(method))
+    return keras_graphs.graph_of(_owner(method))
 
 
 def _owner(method: Method) -> Layer | None:
@@ -143,7 +143,7 @@ def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:
     return named + rest
 
 
-def _input_parameter(name: str, graph: keras_models.Graph) -> Parameter:
+def _input_parameter(name: str, graph: keras_graphs.Graph) -> Parameter:
     is_optional = name in graph.optional
     default = None if is_optional else inspect.Parameter.empty
     return Parameter(name, inspect.Parameter.KEYWORD_ONLY, default)
@@ -151,7 +151,7 @@ def _input_parameter(name: str, graph: keras_models.Graph) -> Parameter:
 
 def input_graph(
     method: Method, inputs: Mapping[str, Nest]
-) -> keras_models.Graph | None:
+) -> keras_graphs.Graph | None:
     """Returns the Keras graph whose Inputs a signature declares.
 
     None if the method has no graph, or the signature declares the arguments of the model's `call`.

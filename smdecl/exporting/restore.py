@@ -1,67 +1,72 @@
-"""Restores weights into a built object, and tells which of its variables they had a value for."""
+"""Restores weights into a built object and reports which of its variables got a value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import checkpoints, keras_files, keras_models
 from smdecl.exporting.matching import PATH, Match, Outcome, Restored
+from smdecl.exporting.types import Trackable
+
+_SEED = "/seed_generator_state"
 
 
-def restore(obj: Any, weights: Weights | None) -> Restored:
+def restore(obj: Trackable, weights: Weights | None) -> Restored:
     """Restores `weights` into `obj`.
 
     Raises:
-        ConfigError: Where `expect: full` is not met, with every variable that did not match; where the format does not
-            fit the object, or the file cannot be read.
-        ModelError: Where the model's own code fails on it.
+        ConfigError: If `expect: full` is not met, with every variable that did not match; if the
+            format does not fit the object, or the file cannot be read.
+        ModelError: If the model's own code fails on the weights.
     """
     if weights is None:
         return Restored()
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
-        raise ConfigError(
-            Problem(("model", "_target_"), f"{type(obj).__name__} {_UNBUILT}")
-        )
+        message = f"{type(obj).__name__} {_UNBUILT}"
+        raise ConfigError(Problem(("model", "_target_"), message))
     outcome = RESTORERS[weights.format](obj, weights)
     record = outcome.record
     problems = [match for match in outcome.matches if match.problem is not None]
-    # Of a Keras model, the states that its layers draw by have the same shape in every file.
-    matched = [
-        name
-        for name in record.matched
-        if not (record.unmatched and name.endswith(_SEED))
-    ]
-    if not matched and not problems:
-        problems = [
-            Match(
-                None,
-                f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}",
-            )
-        ]
-    if problems and (weights.expect == "full" or not matched):
-        raise ConfigError(
-            [Problem(PATH, _worded(match, bool(matched))) for match in problems]
+    has_matches = _has_matches(record)
+    if not has_matches and not problems:
+        message = (
+            f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
         )
+        problems = [Match(None, message)]
+    if problems and (weights.expect == "full" or not has_matches):
+        raise ConfigError(_with_hints(problems, has_matches))
     return record
 
 
-def _worded(match: Match, has_matches: bool) -> str:
-    hint = "; ++weights.expect=partial restores what matches and warns of the rest"
-    return f"{match.problem}{hint if has_matches and not match.is_needed else ''}"
+def _has_matches(record: Restored) -> bool:
+    """Returns whether anything matched that identifies the model."""
+    if not record.unmatched:
+        return bool(record.matched)
+    # The states of seed generators have the same shape in the file of any Keras model.
+    return any(not name.endswith(_SEED) for name in record.matched)
 
 
-_SEED = "/seed_generator_state"
+def _with_hints(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
+    problems = []
+    for match in matches:
+        can_be_partial = has_matches and not match.is_needed
+        hint = _PARTIAL if can_be_partial else ""
+        problems.append(Problem(PATH, f"{match.problem}{hint}"))
+    return problems
+
+
+_PARTIAL = "; ++weights.expect=partial restores what matches and warns about the rest"
 _UNBUILT = (
-    "has no variables yet to restore into; declare the inputs of a signature, by which it is built, or let its"
-    " constructor or a factory build it: by self.build(input_shape), or by calling it once"
+    "has no variables yet to restore into; declare the inputs of a signature, so that smdecl can"
+    " build it, or build it in its constructor or a factory: by self.build(input_shape), or by"
+    " calling it once"
 )
 
 
-# How each row of `weights_formats.FORMATS` is restored.
-RESTORERS: dict[str, Callable[[Any, Weights], Outcome]] = {
+# How to restore each row of `weights_formats.FORMATS`.
+RESTORERS: dict[str, Callable[[Trackable, Weights], Outcome]] = {
     "checkpoint": checkpoints.restore,
     "saved_model": checkpoints.restore,
     "keras_weights": keras_files.restore_weights,

@@ -12,7 +12,7 @@ from smdecl.errors import ModelError, PublishError, disk_errors
 from smdecl.exporting import (
     canonical,
     expose,
-    keras_models,
+    keras_patches,
     options,
     untracked,
     user_code,
@@ -48,7 +48,7 @@ def save(
     try:
         used = expose.used_resources(traced)
         with (
-            keras_models.saved_as_documented(used),
+            keras_patches.saved_as_documented(used),
             expose.exposed(built, traced, functions),
             disk_errors(directory),
         ):

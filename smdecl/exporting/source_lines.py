@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from smdecl.exporting import keras_models, user_code
+from smdecl.exporting import keras_names, user_code
 from smdecl.exporting.traced import Traced
 from smdecl.savedmodel.records import Finding
 
@@ -36,7 +36,7 @@ def locate(
             signature.function.name.decode(), signature.function.graph, set()
         ):
             known.setdefault((function, operation.name), operation)
-    layers = keras_models.LayerNames(obj)
+    layers = keras_names.LayerNames(obj)
     located = [
         replace(
             finding,
@@ -49,7 +49,7 @@ def locate(
 
 
 def _is_of_keras(finding: Finding, obj: Any) -> bool:
-    return finding.rule == "untraced_functions" and keras_models.is_inner_function(
+    return finding.rule == "untraced_functions" and keras_names.is_inner_function(
         obj, finding.where
     )
 

@@ -15,7 +15,7 @@ from tensorflow.python.saved_model import save_context
 from smdecl.checks import serving_apis, signature_rules
 from smdecl.config.settings import Devices, Signature
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
-from smdecl.exporting import contract, default_signature, keras_models, leaks, user_code
+from smdecl.exporting import contract, default_signature, keras_graphs, leaks, user_code
 from smdecl.exporting.build import Built
 from smdecl.exporting.method_traces import trace_declared, trace_own
 from smdecl.exporting.outputs import Outputs
@@ -143,7 +143,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
 
 
 def _with_inputs(
-    signature: Signature, method: Method, graph: keras_models.Graph | None
+    signature: Signature, method: Method, graph: keras_graphs.Graph | None
 ) -> Signature:
     """Completes a signature by the inputs that its method knows, unless it has an `input_signature`."""
     if signature.inputs is not None:

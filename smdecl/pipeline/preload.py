@@ -34,7 +34,7 @@ with _silent_stderr():
         contract,
         expose,
         imports,
-        keras_models,
+        keras_patches,
         methods,
         save,
         source_lines,

@@ -94,10 +94,10 @@ def _build(config: ExportConfig, project: Project) -> Built:
 
 def plan(config: ExportConfig, project: Project) -> Plan:
     """Builds and traces, and writes nothing."""
-    from smdecl.exporting import expose, keras_models, trace, untracked
+    from smdecl.exporting import expose, keras_patches, trace, untracked
 
     built = _build(config, project)
-    with keras_models.inference():
+    with keras_patches.inference():
         traced = trace.trace(built, config.signatures, config.devices, config.options)
         functions = expose.resolve(built, traced, config.functions)
     untracked.require_initialized(built.obj)
@@ -134,7 +134,7 @@ def make(
     from smdecl.exporting import (
         contract,
         expose,
-        keras_models,
+        keras_patches,
         save,
         source_lines,
         trace,
@@ -146,7 +146,7 @@ def make(
     before = frozenset(sys.modules)
     built = _build(config, project)
     clock.stop("build")
-    with keras_models.inference():
+    with keras_patches.inference():
         traced = trace.trace(built, config.signatures, config.devices, config.options)
         functions = expose.resolve(built, traced, config.functions)
         clock.stop("trace")
@@ -166,7 +166,7 @@ def make(
     contract.require_same(config.signatures, records, saved)
     expose.require(functions, saved)
     clock.stop("inspect")
-    with keras_models.inference():
+    with keras_patches.inference():
         cases = examples.make(traced, config.verify, config.seed)
         if config.weights is not None and built.reference is not None:
             reference.compare(

@@ -1,4 +1,4 @@
-"""Files of weights that are broken, of another format, or that hold code are an error of their key."""
+"""Weights files that are broken, or of the wrong format, are errors of their key."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_formats_of_keras_are_for_keras_models(ready, fmt, path):
     assert problems(ready, "mynet.Net", fmt, path) == [
         (
             "weights.format",
-            f"{fmt} is for Keras models, and this is a Net; expected checkpoint or saved_model",
+            f"{fmt} requires a Keras model, got a Net; expected checkpoint or saved_model",
         )
     ]
 
@@ -31,7 +31,7 @@ def test_formats_of_keras_are_for_keras_models(ready, fmt, path):
     ("fmt", "path"),
     [("keras", "custom.keras"), ("keras_weights", "custom.weights.h5"), ("checkpoint", "custom")],
 )
-def test_a_keras_model_that_no_signature_builds_is_told(ready, fmt, path):
+def test_a_keras_model_without_variables_is_refused(ready, fmt, path):
     given = [
         word.replace(ROWS, "signatures=none") for word in overrides("mykeras.Custom", fmt, path)
     ]
@@ -42,13 +42,14 @@ def test_a_keras_model_that_no_signature_builds_is_told(ready, fmt, path):
     assert [(problem.key, problem.message) for problem in error.value.problems] == [
         (
             "model._target_",
-            "Custom has no variables yet to restore into; declare the inputs of a signature, by which it is built, or"
-            " let its constructor or a factory build it: by self.build(input_shape), or by calling it once",
+            "Custom has no variables yet to restore into; declare the inputs of a signature, so that smdecl"
+            " can build it, or build it in its constructor or a factory: by self.build(input_shape), or by"
+            " calling it once",
         )
     ]
 
 
-def test_code_of_the_model_that_fails_on_its_weights_is_told_as_such(ready):
+def test_failing_code_of_the_model_is_reported_as_such(ready):
     with pytest.raises(ModelError) as error:
         described(ready, *overrides("mykeras.Failing", "keras", "failing.keras"))
 
@@ -57,7 +58,7 @@ def test_code_of_the_model_that_fails_on_its_weights_is_told_as_such(ready):
     assert "mykeras.py" in error.value.traceback_text
 
 
-def test_a_saved_model_without_variables_is_told(ready):
+def test_a_saved_model_without_variables_is_refused(ready):
     for expect in ("full", "partial"):
         with pytest.raises((ConfigError, ModelError)) as error:
             ready.export(*overrides("mynet.Net", "saved_model", "empty", expect=expect))
@@ -79,13 +80,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("model", "fmt", "path", "file"), BROKEN)
-def test_a_file_that_was_cut_off_is_an_error_of_its_key(ready, model, fmt, path, file):
+def test_a_truncated_file_is_an_error_of_its_key(ready, model, fmt, path, file):
     truncate(ready.root / file)
 
     ((key, message),) = problems(ready, model, fmt, path)
 
     assert key == "weights.path"
-    assert "cannot be read: " in message
+    assert message.startswith("cannot read '")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_file_that_was_cut_off_is_an_error_of_its_key(ready, model, fmt, path,
         ),
     ],
 )
-def test_a_file_of_keras_that_is_none_is_told_before_anything_is_built(
+def test_an_invalid_keras_file_is_refused_before_anything_is_built(
     project, fmt, path, content, message
 ):
     (project.root / path).write_bytes(content)
@@ -119,13 +120,13 @@ def test_a_file_of_keras_that_is_none_is_told_before_anything_is_built(
     assert str(error.value) == f"conf/weights/mine.yaml:3: weights.path: '{path}' {message}"
 
 
-def test_hdf5_by_the_name_of_keras_3_is_told(ready):
+def test_hdf5_with_the_suffix_of_keras_3_is_refused(ready):
     (ready.root / "model.keras").write_bytes((ready.root / "model.weights.h5").read_bytes())
 
     assert problems(ready, "mykeras.functional", "keras", "model.keras") == [
         (
             "weights.path",
-            "'model.keras' is HDF5, which is read under that name for models of the legacy tf_keras alone; takes a"
+            "'model.keras' is an HDF5 file, which only models of the legacy tf_keras can load; expected a"
             " .keras file of Keras 3",
         )
     ]
@@ -141,17 +142,17 @@ def test_a_checkpoint_without_its_data_is_an_error_of_its_key(ready, file):
     ((key, message),) = problems(ready, "mynet.Net", fmt, path)
 
     assert key == "weights.path"
-    assert "cannot be read: " in message
+    assert message.startswith("cannot read '")
 
 
 @pytest.mark.parametrize(("model", "fmt", "path", "file"), BROKEN[:-1])
-def test_a_file_of_something_else_is_an_error_of_its_key(ready, model, fmt, path, file):
+def test_a_file_of_a_different_format_is_an_error_of_its_key(ready, model, fmt, path, file):
     (ready.root / file).write_text("these are no weights\n" * 100)
 
     ((key, message),) = problems(ready, model, fmt, path)
 
     assert key == "weights.path"
-    assert "cannot be read: " in message
+    assert message.startswith("cannot read '")
 
 
 def test_a_changed_byte_in_the_weights_is_found(ready):
@@ -162,4 +163,4 @@ def test_a_changed_byte_in_the_weights_is_found(ready):
     ((key, message),) = problems(ready, "mynet.Net", "checkpoint", "net")
 
     assert key == "weights.path"
-    assert "Checksum" in message or "cannot be read: " in message
+    assert "Checksum" in message or message.startswith("cannot read '")

@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow: which values an object gets, and from which part of the checkpoint."""
+"""Objects get their values from the right part of a TensorFlow checkpoint."""
 
 import keras
 import pytest
@@ -9,7 +9,7 @@ from smdecl.exporting import restore
 
 
 class Net(tf.Module):
-    """A variable, and tables that training fills."""
+    """A module with variables, and with tables that training fills."""
 
     def __init__(self, units=2, fill=0.0, tables=True):
         super().__init__()
@@ -151,7 +151,7 @@ def test_weights_root_chooses_between_equally_fitting_objects(prefix):
     with pytest.raises(ConfigError) as error:
         restored(net, prefix)
     assert str(error.value) == (
-        "weights.path: holds 'again' and 'ema', which fit the model alike; expected weights.root to name one, such as"
+        "weights.path: holds 'again' and 'ema', which fit the model equally well; set weights.root to one of them, such as"
         " ++weights.root=again"
     )
     restored(net, prefix, root="model")

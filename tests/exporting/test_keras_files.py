@@ -1,4 +1,4 @@
-"""What Keras layers keep beside their variables: restored by every format that holds it, and else refused."""
+"""State of Keras layers beside their variables is restored by every format that holds it, and otherwise refused."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ LOOKUP_LACKS = (
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A directory with the code of some models and the files that a training script saved."""
+    """A directory with the code of models and the files that a training script saved."""
     directory = tmp_path_factory.mktemp("trained")
     (directory / "nets.py").write_text(NETS)
     (directory / "train.py").write_text(TRAIN)
@@ -136,7 +136,7 @@ def restored(fmt, path, expect="full"):
 
 
 def planned(project, *overrides):
-    """Builds, restores and traces, in a process of its own as an export does it."""
+    """Builds, restores and traces in a separate process, as an export does."""
     here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
     return children.run(worker.plan, checked, here, failure=ModelError, doing="building")
@@ -236,14 +236,14 @@ def test_a_vocabulary_in_the_config_must_equal_that_of_a_whole_model(ready):
         ready, *config("text", "+model.vocabulary=[a, b, c]"), restored("keras", "text.keras")
     ).obj
     assert same.restored == ("emb/embeddings", "ids/vocabulary")
-    # A file of weights holds no vocabulary: that of the config is the only one.
+    # A file of weights holds no vocabulary, so that of the config is kept.
     own = planned(ready, *other, restored("keras_weights", "text.weights.h5")).obj
     assert own.restored == ("emb/embeddings",)
 
 
 def test_variables_that_a_checkpoint_does_not_track_are_reported(ready):
     expected = "TensorFlow does not track it; expected weights of format keras or keras_weights"
-    hint = "++weights.expect=partial restores what matches and warns of the rest"
+    hint = "++weights.expect=partial restores what matches and warns about the rest"
 
     assert refusals(ready, *config("Stack", ROWS, restored("checkpoint", "stack"))) == [
         ("weights.path", f"has no value for stack/second/{name}: {expected}; {hint}")

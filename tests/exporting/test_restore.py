@@ -1,4 +1,4 @@
-"""Weights into a built object, by every format."""
+"""Every format restores weights into a built object."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_an_export_of_a_keras_model_restores_into_the_next(ready):
 
 
 def test_a_checkpoint_may_hold_more_than_the_object(ready):
-    # A training script's checkpoint holds the optimizer's state, the step, and the parts that serve no purpose here.
+    # A checkpoint of a training script also holds the optimizer's state and the step.
     assert restored(ready, "mynet.Net", "checkpoint", "deep") == (["b", "w"], [])
 
 

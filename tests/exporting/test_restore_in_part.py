@@ -1,4 +1,4 @@
-"""Weights that do not fit the object are told with both, and a partial restore leaves out no more than these."""
+"""Weights that do not fit the object are reported, and a partial restore skips only these."""
 
 import pytest
 import smdecl
@@ -21,7 +21,7 @@ def test_variables_missing_from_a_checkpoint_are_reported(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "net", deep="true", fill="0.5") == [
         (
             "weights.path",
-            "has no value for layers.0.v []; ++weights.expect=partial restores what matches and warns of the rest",
+            "has no value for layers.0.v []; ++weights.expect=partial restores what matches and warns about the rest",
         )
     ]
 
@@ -42,7 +42,7 @@ def test_a_variable_of_a_different_shape_is_reported_with_both_shapes(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
         (
             "weights.path",
-            "w is [3, 2] in the model and [3, 5] in the weights; ++weights.expect=partial restores what matches and warns of the rest",
+            "w is [3, 2] in the model and [3, 5] in the weights; ++weights.expect=partial restores what matches and warns about the rest",
         )
     ]
 
@@ -65,7 +65,7 @@ def test_a_name_based_checkpoint_is_refused(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "by_name") == [
         (
             "weights.path",
-            "'by_name' is no object-based checkpoint; takes one of tf.train.Checkpoint",
+            "'by_name' is not an object-based checkpoint; expected one written by tf.train.Checkpoint",
         )
     ]
 
@@ -83,7 +83,7 @@ def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_
 ):
     found = problems(ready, "mykeras.functional", fmt, path)
 
-    hint = "; ++weights.expect=partial restores what matches and warns of the rest"
+    hint = "; ++weights.expect=partial restores what matches and warns about the rest"
     assert sorted(found) == [
         ("weights.path", f"out/bias is [2] in the model and [5] in the weights{hint}"),
         ("weights.path", f"out/kernel is [4, 2] in the model and [4, 5] in the weights{hint}"),
@@ -105,7 +105,7 @@ def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_
 def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
     ready, fmt, path, expect
 ):
-    # The state that Dropout draws by does match, and is no reason to release the model.
+    # The seed state of Dropout does match, which is not enough to release the model.
     told = [
         message
         for _, message in problems(
@@ -136,12 +136,12 @@ def test_variables_that_keras_skips_with_their_layer_are_reported(ready):
         "hidden/kernel is [3, 4] in the model and [3, 3] in the weights",
         "hidden/bias is [4] in the model and [3] in the weights",
         "out/kernel is [4, 2] in the model and [3, 2] in the weights",
-        "does not restore out/bias [2]: Keras takes a layer whole",
+        "does not restore out/bias [2]: Keras skips its whole layer",
     ]
 
 
 def test_a_keras_file_with_an_extra_layer_does_not_shift_weights(ready):
-    # hidden, middle and out of the file; by position alone middle's bias would become that of another layer.
+    # hidden, middle and out of the file; by position alone, middle's bias would go to a different layer.
     found = problems(ready, "mykeras.functional", "keras", "model_middle.keras")
     assert [message.partition(";")[0] for _, message in found] == [
         "middle/kernel [4, 4] is not in the model",
@@ -199,7 +199,9 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
     run_script((project.root / "train.py").read_text())
     overrides = ["model._target_=mynet.Net", "signatures=none"]
 
-    with pytest.raises(ConfigError, match="holds 'ema' and 'model', which fit the model alike"):
+    with pytest.raises(
+        ConfigError, match="holds 'ema' and 'model', which fit the model equally well"
+    ):
         smdecl.plan(project.compose(*overrides, "weights=checkpoint", "weights.path=two"))
     assert smdecl.plan(
         project.compose(*overrides, "weights=checkpoint", "weights.path=one")

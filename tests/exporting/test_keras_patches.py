@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from smdecl.exporting import keras_models
+from smdecl.exporting import keras_patches
 
 IMAGES = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 1)
 
@@ -55,7 +55,7 @@ MODELS = [keras.layers.RandomFlip, Silent, Untrained, functional, legacy]
 @pytest.mark.parametrize("make", MODELS)
 def test_a_layer_is_in_inference_mode_unless_the_call_sets_training(make):
     model = make()
-    with keras_models.inference():
+    with keras_patches.inference():
         assert not moves(model)
         assert moves(model, training=True)
         assert not moves(model)
@@ -66,7 +66,7 @@ def test_a_layer_is_in_inference_mode_unless_the_call_sets_training(make):
 
 
 def test_code_that_passes_training_is_respected():
-    with keras_models.inference():
+    with keras_patches.inference():
         assert moves(Trained())
 
 

@@ -1,0 +1,96 @@
+"""Describes the inputs and outputs that functional and sequential Keras models are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import tensorflow as tf
+
+from smdecl.config.settings import Nest, Spec
+from smdecl.exporting import keras_models
+from smdecl.exporting.types import Layer, Structure, Tensor, Trackable
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The inputs and outputs of a functional or sequential model.
+
+    Attributes:
+        inputs: The spec of each Input by name, in the order of the flattened `structure`.
+        structure: The nest that the model is called with.
+        output_names: The names of the flattened outputs, for a result without names.
+        optional: Names of the Inputs that may be omitted.
+    """
+
+    inputs: dict[str, Nest]
+    structure: Structure
+    output_names: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
+
+
+def graph_of(obj: Trackable) -> Graph | None:
+    """Returns the inputs and outputs of a model; None if only its `call` knows them."""
+    if not keras_models.is_model(obj):
+        return None
+    try:
+        inputs, outputs = list(obj.inputs), list(obj.outputs)
+    except (AttributeError, TypeError, ValueError):
+        return None  # a subclass, or a Sequential without a known input
+    # A legacy subclass lists the inputs of its calls.
+    if not inputs or not getattr(obj, "_is_graph_network", True):
+        return None
+    # A Sequential has one Input, and no nest.
+    structure = getattr(obj, "input", inputs[0])
+    tensors = _named_inputs(inputs, structure)
+    optional = [name for name, tensor in tensors.items() if _is_optional(tensor)]
+    output_names = _unique([_layer_name(output) for output in outputs])
+    specs: dict[str, Nest] = {name: _spec(tensor) for name, tensor in tensors.items()}
+    return Graph(specs, structure, output_names, frozenset(optional))
+
+
+def _named_inputs(inputs: Sequence[Tensor], structure: Structure) -> dict[str, Tensor]:
+    if isinstance(structure, dict):
+        names = sorted(structure)  # the order in which TensorFlow flattens a dict
+    else:
+        names = [tensor.name for tensor in inputs]
+    flat = tf.nest.flatten(structure)
+    return {str(name): tensor for name, tensor in zip(names, flat, strict=True)}
+
+
+def _spec(tensor: Tensor) -> Spec:
+    shape = None
+    if tensor.shape is not None:
+        shape = tuple(tf.TensorShape(tensor.shape).as_list())
+    return Spec(shape, tf.as_dtype(tensor.dtype).name, kind=_kind(tensor))
+
+
+def _kind(tensor: Tensor) -> Literal["dense", "ragged", "sparse"]:
+    if getattr(tensor, "sparse", False):
+        return "sparse"
+    if getattr(tensor, "ragged", False):
+        return "ragged"
+    return "dense"
+
+
+def _layer_of(tensor: Tensor) -> Layer:
+    history = tensor._keras_history
+    return getattr(history, "operation", None) or history.layer
+
+
+def _is_optional(tensor: Tensor) -> bool:
+    return bool(getattr(_layer_of(tensor), "optional", False))
+
+
+def _layer_name(output: Tensor) -> str:
+    return str(_layer_of(output).name)
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Numbers repeated names, as Keras 2 does: a layer with two outputs names both."""
+    unique = []
+    for index, name in enumerate(names):
+        count = names[:index].count(name)
+        unique.append(f"{name}_{count}" if count else name)
+    return tuple(unique)

@@ -1,0 +1,163 @@
+"""Replaces attributes of Keras classes for the duration of a context."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import keras
+
+from smdecl.exporting.types import (
+    Layer,
+    Model,
+    PythonValue,
+    SaveOptions,
+    Shape,
+    Tensor,
+    Trackable,
+    Variable,
+    WeightsStore,
+)
+
+_CallContext: TypeAlias = Any
+"""What Keras knows of the call in progress; the class is private."""
+
+
+@contextlib.contextmanager
+def inference() -> Iterator[None]:
+    """Calls layers with `training=False`, unless the call or an outer layer sets it.
+
+    Otherwise layers whose `call` has the default `training=True`, such as RandomFlip, would train
+    whenever a model is called without the argument.
+    """
+    own_context = keras.layers.Layer._get_call_context
+
+    def context_of(self: Layer) -> _CallContext:
+        context = own_context(self)
+        if getattr(context, "training", None) is None:
+            context.training = False
+        return context
+
+    with (
+        attribute_set(keras.layers.Layer, "_get_call_context", context_of),
+        _legacy_inference(),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _legacy_inference() -> Iterator[None]:
+    legacy = sys.modules.get("tf_keras")
+    # Without a legacy layer the phase is not needed, and setting it would renumber functions.
+    if legacy is None or not legacy.src.backend.PER_GRAPH_OBJECT_NAME_UIDS:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is deprecated without a replacement
+            stack.enter_context(legacy.backend.learning_phase_scope(0))
+        yield
+
+
+@contextlib.contextmanager
+def saved_as_documented(used: set[int]) -> Iterator[None]:
+    """Changes how TensorFlow saves Keras 3 models.
+
+    - A variable is exported once. Keras maps each variable to a copy of the one that functions
+      read. The checkpoint is then restored into the copy. If only the graph is loaded, as by
+      TensorFlow Serving, functions read an uninitialised variable: "Could not find variable"
+      (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
+    - The states of seed generators that signatures use are tracked. Keras hides them from
+      TensorFlow, which then cannot save layers that draw random numbers.
+    - No model is traced again for Keras's own default signature, which is not declared.
+
+    Args:
+        used: Identities of the resources that signatures capture.
+    """
+
+    def export(
+        variable: Variable,
+        object_map: dict[Trackable, Trackable],
+        tensor_map: dict[Tensor, Tensor],
+        options: SaveOptions,
+        **keywords: object,
+    ) -> list[Tensor]:
+        resources: list[Tensor] = variable.value._export_to_saved_model_graph(
+            object_map, tensor_map, options, **keywords
+        )
+        object_map[variable] = object_map[variable.value]
+        return resources
+
+    layer = keras.layers.Layer
+    own_children = layer._trackable_children
+
+    def children(
+        self: Layer, save_type: str = "checkpoint", **keywords: object
+    ) -> dict[str, Trackable]:
+        found: dict[str, Trackable] = own_children(self, save_type, **keywords)
+        for index, generator in enumerate(getattr(self, "_seed_generators", ())):
+            if id(generator.state.value.handle) in used:
+                found.setdefault(f"seed_generator_{index}", generator.state)
+        return found
+
+    with (
+        attribute_set(keras.Variable, "_export_to_saved_model_graph", export),
+        attribute_set(layer, "_default_save_signature", None),
+        attribute_set(layer, "_trackable_children", children),
+    ):
+        yield
+
+
+ShapesInFile: TypeAlias = Mapping[int, Mapping[str, Shape]]
+"""The shapes in a file by the identity of a layer and by the position of a variable in it."""
+
+
+@contextlib.contextmanager
+def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
+    """Collects the shapes in a file of weights while a model loads it.
+
+    Keras itself reports only the first variable of a layer that does not fit, and skips the rest.
+    """
+    shapes: dict[int, dict[str, Shape]] = {}
+
+    def recording(own: Callable[[Layer, WeightsStore], None]) -> Callable[..., None]:
+        def load_own_variables(self: Layer, store: WeightsStore) -> None:
+            if id(self) not in shapes:
+                keys = list(store.keys())  # the store cannot be iterated itself
+                shapes[id(self)] = {key: store[key].shape for key in keys}
+            own(self, store)
+
+        return load_own_variables
+
+    kinds = dict.fromkeys(type(layer) for layer in model._flatten_layers())
+    with contextlib.ExitStack() as stack:
+        for kind in kinds:
+            load = recording(kind.load_own_variables)
+            stack.enter_context(attribute_set(kind, "load_own_variables", load))
+        yield shapes
+
+
+@contextlib.contextmanager
+def replaced(kinds: Iterable[type], name: str, value: PythonValue) -> Iterator[None]:
+    """Sets an attribute of several classes while the context is active."""
+    with contextlib.ExitStack() as stack:
+        for kind in dict.fromkeys(kinds):
+            stack.enter_context(attribute_set(kind, name, value))
+        yield
+
+
+@contextlib.contextmanager
+def attribute_set(kind: type, name: str, value: PythonValue) -> Iterator[None]:
+    """Sets an attribute of a class while the context is active."""
+    own = vars(kind).get(name)
+    setattr(kind, name, value)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)
