@@ -1,38 +1,38 @@
-"""Makes the bytes of a SavedModel the same each time: settles what TensorFlow draws or takes from the machine."""
+"""Makes the bytes of a SavedModel repeatable, where TensorFlow depends on chance or on the machine."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from tensorflow.core.framework import graph_debug_info_pb2
-from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
+from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
 from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
+from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
-SavedModel = Any  # saved_model_pb2.SavedModel, which has no type stubs
-_TABLES = {
-    f"{kind}{version}"
-    for kind in (
-        "HashTable",
-        "MutableHashTable",
-        "MutableHashTableOfTensors",
-        "MutableDenseHashTable",
-    )
-    for version in ("", "V2")
-}
+GraphDebugInfo: TypeAlias = graph_debug_info_pb2.GraphDebugInfo
+FingerprintDef: TypeAlias = fingerprint_pb2.FingerprintDef
+
+_TABLES = (
+    "HashTable",
+    "MutableHashTable",
+    "MutableHashTableOfTensors",
+    "MutableDenseHashTable",
+)
+_TABLE_OPS = {*_TABLES, *(f"{table}V2" for table in _TABLES)}
 
 
 def settle(directory: Path, method_names: Mapping[str, str]) -> None:
-    """Rewrites what would differ the next time; the model computes the same, and loads in every loader.
+    """Rewrites what would differ between exports. The model stays the same for every loader.
 
     Args:
-        directory: Of the SavedModel.
-        method_names: Signature key to the API that it is for; TensorFlow writes that of predict for all.
+        directory: The SavedModel.
+        method_names: Signature key to its method name; TensorFlow writes that of predict for all.
     """
     _settle_graph(directory, method_names)
     _settle_debug_info(directory)
@@ -41,19 +41,18 @@ def settle(directory: Path, method_names: Mapping[str, str]) -> None:
 
 def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
     path = directory / MESSAGE_FILE
-    message = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    named = _name_methods(message, method_names)
-    if not _number_tables(message) and not named:
+    message = SavedModel.FromString(path.read_bytes())
+    has_new_names = _set_method_names(message, method_names)
+    has_tables = _number_tables(message)
+    if not has_new_names and not has_tables:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
-    if (
-        directory / FINGERPRINT_FILE
-    ).is_file():  # where fingerprinting is off there is none
+    if (directory / FINGERPRINT_FILE).is_file():  # fingerprinting can be switched off
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
-def _name_methods(message: SavedModel, method_names: Mapping[str, str]) -> bool:
-    """Sets the method names of signatures, and tells whether any was another one."""
+def _set_method_names(message: SavedModel, method_names: Mapping[str, str]) -> bool:
+    """Sets the method names of signatures; returns True if any of them changed."""
     changed = False
     for meta_graph in message.meta_graphs:
         for key, name in method_names.items():
@@ -64,87 +63,87 @@ def _name_methods(message: SavedModel, method_names: Mapping[str, str]) -> bool:
 
 
 def _number_tables(message: SavedModel) -> bool:
-    """Numbers the names that tables share their contents by, in the order of the graph; tells whether there are any.
+    """Numbers the shared names of tables in graph order; returns True if there are any.
 
-    TensorFlow makes them of the path of the vocabulary, of an object's address, or at random. What matters of them is
-    which are equal: the graph, and the functions that make the tables for `tf.saved_model.load`, name one table alike.
+    TensorFlow derives these names from the path of the vocabulary, the address of an object, or at
+    random. All that matters is which are equal: the graph, and the functions that create tables for
+    `tf.saved_model.load`, give one table the same name.
     """
     names: dict[bytes, bytes] = {}
     for meta_graph in message.meta_graphs:
-        graph = meta_graph.graph_def
-        for nodes in (
-            graph.node,
-            *(function.node_def for function in graph.library.function),
-        ):
-            for node in nodes:
-                # To ask a map of protobuf for a key that it lacks is to make it.
-                if (
-                    node.op in _TABLES
-                    and "shared_name" in node.attr
-                    and node.attr["shared_name"].s
-                ):
-                    name = node.attr["shared_name"]
-                    name.s = names.setdefault(name.s, b"table_%d" % len(names))
+        for node in _nodes(meta_graph):
+            # Reading a missing key of a protobuf map would create it.
+            if node.op not in _TABLE_OPS or "shared_name" not in node.attr:
+                continue
+            name = node.attr["shared_name"]
+            if name.s:
+                name.s = names.setdefault(name.s, b"table_%d" % len(names))
     return bool(names)
 
 
-def _settle_debug_info(directory: Path) -> None:
-    """Numbers files, frames and traces by the sorted names of the nodes; TensorFlow does as a hash table has them.
+def _nodes(meta_graph: MetaGraphDef) -> Iterator[NodeDef]:
+    graph = meta_graph.graph_def
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
 
-    A file is named as it is imported: where the project and Python's packages lie is the machine's.
-    """
+
+def _settle_debug_info(directory: Path) -> None:
     path = directory / "debug" / "saved_model_debug_info.pb"
     if not path.is_file():
         return
-    before = graph_debug_info_pb2.GraphDebugInfo.FromString(path.read_bytes())
+    info = GraphDebugInfo.FromString(path.read_bytes())
+    path.write_bytes(_renumbered(info).SerializeToString(deterministic=True))
+
+
+def _renumbered(before: GraphDebugInfo) -> GraphDebugInfo:
+    """Numbers files, frames and traces by the sorted names of nodes, not in the order of a hash table.
+
+    Files get the names they are imported by, because the paths of the project and of Python's
+    packages depend on the machine.
+    """
     names = [_imported_name(file) for file in before.files]
-    after = graph_debug_info_pb2.GraphDebugInfo(files=sorted(set(names)))
+    after = GraphDebugInfo(files=sorted(set(names)))
     places = {name: index for index, name in enumerate(after.files)}
     frames: dict[bytes, int] = {}
     traces: dict[tuple[int, ...], int] = {}
-    for name, number in sorted(before.name_to_trace_id.items()):
-        ids = []
-        for frame_id in before.traces_by_id[number].frame_id:
-            frame = graph_debug_info_pb2.GraphDebugInfo.FileLineCol()
-            frame.CopyFrom(before.frames_by_id[frame_id])
+    for node, number in sorted(before.name_to_trace_id.items()):
+        frame_ids = []
+        for old_id in before.traces_by_id[number].frame_id:
+            frame = GraphDebugInfo.FileLineCol()
+            frame.CopyFrom(before.frames_by_id[old_id])
             frame.file_index = places[names[frame.file_index]]
-            ids.append(
-                frames.setdefault(
-                    frame.SerializeToString(deterministic=True), len(frames)
-                )
-            )
-            after.frames_by_id[ids[-1]].CopyFrom(frame)
-        trace = traces.setdefault(tuple(ids), len(traces))
-        after.traces_by_id[trace].frame_id[:] = ids
-        after.name_to_trace_id[name] = trace
-    path.write_bytes(after.SerializeToString(deterministic=True))
+            content = frame.SerializeToString(deterministic=True)
+            frame_id = frames.setdefault(content, len(frames))
+            after.frames_by_id[frame_id].CopyFrom(frame)
+            frame_ids.append(frame_id)
+        trace_id = traces.setdefault(tuple(frame_ids), len(traces))
+        after.traces_by_id[trace_id].frame_id[:] = frame_ids
+        after.name_to_trace_id[node] = trace_id
+    return after
 
 
 def _imported_name(file: str) -> str:
-    """Returns the path of a source file below the deepest place that modules are imported from."""
-    places = [
-        place.rstrip("/") + "/"
-        for place in sys.path
-        if file.startswith(place.rstrip("/") + "/")
-    ]
-    # What lies below none was written while the model was built, into a temporary directory of a random name.
-    return (
-        file.removeprefix(max(places, key=len)) if places else file.rpartition("/")[2]
-    )
+    """Returns the path of a source file below the deepest directory that modules are imported from."""
+    places = [f"{place.rstrip('/')}/" for place in sys.path]
+    above = [place for place in places if file.startswith(place)]
+    if above:
+        return file.removeprefix(max(above, key=len))
+    # AutoGraph writes other files into temporary directories with random names.
+    return file.rpartition("/")[2]
 
 
 def _settle_fingerprint(directory: Path) -> None:
-    """Replaces the random part of fingerprint.pb, its uuid, by one made from what was saved."""
+    """Replaces the random part of fingerprint.pb, its uuid, by a hash of what was saved."""
     path = directory / FINGERPRINT_FILE
-    # Where fingerprinting is off there is none; before TensorFlow 2.17 it had no uuid.
-    if (
-        not path.is_file()
-        or "uuid" not in fingerprint_pb2.FingerprintDef.DESCRIPTOR.fields_by_name
-    ):
+    # Fingerprinting can be switched off, and there is no uuid before TensorFlow 2.17.
+    has_uuid = "uuid" in FingerprintDef.DESCRIPTOR.fields_by_name
+    if not has_uuid or not path.is_file():
         return
-    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
     saved = hashlib.sha256((directory / MESSAGE_FILE).read_bytes())
     index = directory / f"{CHECKPOINT_PREFIX}.index"
-    saved.update(index.read_bytes() if index.is_file() else b"")
+    if index.is_file():
+        saved.update(index.read_bytes())
     fingerprint.uuid = str(int.from_bytes(saved.digest()[:8], "big"))
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))

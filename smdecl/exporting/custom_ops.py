@@ -1,8 +1,8 @@
-"""Ops beside TensorFlow's own: loads the packages and libraries that the project's `custom_ops` names.
+"""Loads custom ops: the packages and libraries in `custom_ops` of the project.
 
-A process that verifies a release loads them first. TensorFlow has one registry of ops in a process, so
-`tf.saved_model.load` and the C++ loader both find what was loaded. A release records what it needs, but only the
-project that smdecl runs in decides what is loaded.
+A process that verifies a release loads them first. TensorFlow has one registry of ops in a process,
+so both `tf.saved_model.load` and the C++ loader find them. A release records what it needs, but
+only the project that smdecl runs in decides what is loaded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from smdecl import files
 from smdecl.config.project import Project, is_library, make_importable
@@ -21,15 +20,20 @@ from smdecl.exporting import user_code
 from smdecl.printing import printable
 from smdecl.savedmodel.records import CustomOpsRecord
 
+Entry = Mapping[str, str]
+"""An entry in the manifest of a release: name, and version or sha256."""
+
+_DIGITS = 12  # of a sha256, in messages
+
 
 def load(project: Project) -> dict[str, str]:
-    """Loads what the project declares.
+    """Loads the custom ops that the project declares.
 
     Returns:
         Op to the entry of `custom_ops` that registered it.
 
     Raises:
-        UsageError: If entries cannot be loaded; names all of them.
+        UsageError: If entries cannot be loaded; lists all of them.
     """
     if not project.custom_ops:
         return {}
@@ -40,16 +44,10 @@ def load(project: Project) -> dict[str, str]:
     for index, name in enumerate(project.custom_ops):
         try:
             _load(name, project)
-        except (
-            Exception
-        ) as error:  # a package's own code and TensorFlow's loader raise many types
+        except Exception as error:  # packages and TensorFlow's loader raise many types
             where = f"{project.file}: tool.smdecl.custom_ops[{index}]"
-            problems.append(
-                Problem(
-                    (),
-                    f"{where}: {name!r} cannot be loaded: {user_code.summary(error)}",
-                )
-            )
+            reason = user_code.summary(error)
+            problems.append(Problem((), f"{where}: cannot load {name!r}: {reason}"))
             continue
         now = _registered()
         providers.update(dict.fromkeys(now - known, name))
@@ -83,6 +81,7 @@ def places(project: Project) -> Iterator[Path]:
 
 
 def _registered() -> set[str]:
+    """Returns the names of all ops that are registered in this process."""
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session
 
@@ -91,7 +90,7 @@ def _registered() -> set[str]:
 
 
 def records(project: Project) -> tuple[CustomOpsRecord, ...]:
-    """Returns what the project declares, each package with its version and each library with its sha256."""
+    """Returns what the project declares: packages with versions, libraries with sha256."""
     return tuple(_record(name, project) for name in project.custom_ops)
 
 
@@ -103,64 +102,61 @@ def _record(name: str, project: Project) -> CustomOpsRecord:
 
 
 def _version(package: str) -> str | None:
-    """Returns the version of an installed package; None if the package is the project's own module."""
+    """Returns the version of an installed package; None if it is a module of the project."""
     try:
         return metadata.version(package)
-    except (
-        metadata.PackageNotFoundError
-    ):  # few packages have another name than their distribution
-        distributions = metadata.packages_distributions().get(package, ())
-        return next((metadata.version(name) for name in distributions), None)
+    except metadata.PackageNotFoundError:  # the distribution may have a different name
+        for name in metadata.packages_distributions().get(package, ()):
+            return metadata.version(name)
+    return None
 
 
-def undeclared(
-    recorded: Sequence[Mapping[str, Any]], project: Project
-) -> Iterator[Problem]:
-    """Yields a problem for each recorded entry that the project does not declare, by its name or its sha256.
+def undeclared(recorded: Sequence[Entry], project: Project) -> Iterator[Problem]:
+    """Yields a problem for each recorded entry that the project does not declare.
+
+    An entry is declared if its name or its sha256 is.
 
     Args:
-        recorded: From the manifest of a release.
+        recorded: The entries in the manifest of a release.
         project: The project that smdecl runs in.
     """
     here = records(project)
     names = {entry.name for entry in here}
     hashes = {entry.sha256 for entry in here if entry.sha256 is not None}
     for entry in recorded:
-        if entry["name"] in names or entry.get("sha256") in hashes:
+        name = entry["name"]
+        if name in names or entry.get("sha256") in hashes:
             continue
-        what = "the library" if is_library(entry["name"]) else "the package"
-        needs = f"the release needs {what} {_shown(entry)}, which the project {project.root} does not declare"
-        declare = f"add {printable(entry['name'])!r} to custom_ops under [tool.smdecl] in {project.file}"
-        yield Problem(
-            (),
-            f"custom_ops: {needs}; run this in the project that made the release, or {declare}",
+        what = "the library" if is_library(name) else "the package"
+        message = (
+            f"custom_ops: the release needs {what} {_text(entry)}, which the project"
+            f" {project.root} does not declare; run this in the project that made the"
+            f" release, or add {printable(name)!r} to custom_ops under [tool.smdecl] in"
+            f" {project.file}"
         )
+        yield Problem((), message)
 
 
-def differing(
-    recorded: Iterable[Mapping[str, Any]], project: Project
-) -> Iterator[Problem]:
-    """Yields a problem for each recorded entry of which the project has a different version or different bytes."""
+def differing(recorded: Iterable[Entry], project: Project) -> Iterator[Problem]:
+    """Yields a problem for each recorded entry of which the project has other bytes or versions."""
     here = {entry.name: entry for entry in records(project)}
     for entry in recorded:
         found = here.get(entry["name"])
-        if found is not None and (found.version, found.sha256) != (
-            entry.get("version"),
-            entry.get("sha256"),
-        ):
-            now = _shown(
-                {"name": found.name, "version": found.version, "sha256": found.sha256}
-            )
-            yield Problem(
-                (),
-                f"custom_ops: the release was made with {_shown(entry)}; here is {now}",
-            )
+        if found is None:
+            continue
+        expected = (entry.get("version"), entry.get("sha256"))
+        if (found.version, found.sha256) != expected:
+            made_with = _described(entry["name"], *expected)
+            now = _described(found.name, found.version, found.sha256)
+            message = f"custom_ops: the release was made with {made_with}; found {now}"
+            yield Problem((), message)
 
 
-_DIGITS = 12  # of a sha256; enough to tell it by
+def _text(entry: Entry) -> str:
+    return _described(entry["name"], entry.get("version"), entry.get("sha256"))
 
 
-def _shown(entry: Mapping[str, Any]) -> str:
-    if entry.get("sha256"):
-        return printable(f"{entry['name']} (sha256 {entry['sha256'][:_DIGITS]})")
-    return printable(" ".join(filter(None, (entry["name"], entry.get("version")))))
+def _described(name: str, version: str | None, sha256: str | None) -> str:
+    if sha256:
+        return printable(f"{name} (sha256 {sha256[:_DIGITS]})")
+    return printable(f"{name} {version}" if version else name)

@@ -1,14 +1,13 @@
-"""Which functions and variables `tf.saved_model.load` gives of a release, by which names.
+"""Decides which functions and variables `tf.saved_model.load` returns of a release, and by which names.
 
-A function is the one that was traced for its signature: it is neither traced nor saved once more.
+A function is the trace of its signature; it is not traced or saved again.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from tensorflow.python.checkpoint import trackable_view
@@ -18,29 +17,29 @@ from tensorflow.python.util import object_identity
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
 from smdecl.exporting import keras_models, keras_patches
 from smdecl.exporting.build import Built
+from smdecl.exporting.parameters import is_function
 from smdecl.exporting.traced import Traced
+from smdecl.exporting.types import PythonValue, Trackable
 from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
 
-_OF_KERAS = (
-    "serve",
-    "__call__",
-)  # what Keras's own export gives, and what `loaded(x)` calls
+# The names that Keras's own export offers: `loaded.serve(x)` and `loaded(x)`.
+_KERAS_NAMES = ("serve", "__call__")
 
 
 def resolve(
     built: Built, traced: Mapping[str, Traced], declared: Mapping[str, str | None]
 ) -> dict[str, str]:
-    """Returns the name of every function to the key of its signature, those that a Keras model has by default too.
+    """Returns the name of every function and the key of its signature, Keras's defaults included.
 
     Args:
         built: The object.
         traced: Signature key to signature.
-        declared: Name to signature key; None leaves out a name that a Keras model has by default.
+        declared: Name to signature key; None omits a name that a Keras model has by default.
 
     Raises:
-        ConfigError: Where a signature does not exist, or the object has something else by the name.
+        ConfigError: If a signature does not exist, or the object already uses a name.
     """
     problems: list[Problem] = []
     for name, key in declared.items():
@@ -48,18 +47,16 @@ def resolve(
             problems += _problems(("functions", name), name, key, built.obj, traced)
     if problems:
         raise ConfigError(problems)
-    found = (
-        dict.fromkeys(_OF_KERAS, _default_key(traced))
-        if keras_models.is_model(built.obj)
-        else {}
-    )
-    defaults = {
-        name: key
-        for name, key in found.items()
-        if key and not _clash(built.obj, name, traced[key])
-    }
-    chosen = {**defaults, **declared}
+    chosen = {**_keras_defaults(built.obj, traced), **declared}
     return {name: key for name, key in sorted(chosen.items()) if key is not None}
+
+
+def _keras_defaults(obj: Trackable, traced: Mapping[str, Traced]) -> dict[str, str]:
+    key = _default_key(traced)
+    if key is None or not keras_models.is_model(obj):
+        return {}
+    names = [name for name in _KERAS_NAMES if not _clash(obj, name, traced[key])]
+    return dict.fromkeys(names, key)
 
 
 def _default_key(traced: Mapping[str, Traced]) -> str | None:
@@ -69,134 +66,154 @@ def _default_key(traced: Mapping[str, Traced]) -> str | None:
 
 
 def _problems(
-    path: KeyPath, name: str, key: str, obj: Any, traced: Mapping[str, Traced]
+    path: KeyPath, name: str, key: str, obj: Trackable, traced: Mapping[str, Traced]
 ) -> Iterator[Problem]:
     if key not in traced:
         known = ", ".join(traced) or "none"
-        yield Problem(
-            path,
-            f"unknown signature {key!r}; expected one of {known}{nearest(key, traced)}",
+        message = f"unknown signature {key!r}; expected one of {known}"
+        yield Problem(path, f"{message}{nearest(key, traced)}")
+        return
+    clash = _clash(obj, name, traced[key])
+    if clash is not None:
+        message = (
+            f"{type(obj).__name__} already has {clash} of this name, which"
+            " tf.saved_model.load returns; choose a different name"
         )
-    elif clash := _clash(obj, name, traced[key]):
-        kind = type(obj).__name__
-        yield Problem(
-            path,
-            f"{kind} has {clash} of this name, which tf.saved_model.load gives; choose a different name",
-        )
+        yield Problem(path, message)
 
 
-def _clash(obj: Any, name: str, signature: Traced) -> str | None:
-    """Says what an object has by a name that would be hidden; its own function may be the signature's method."""
+def _clash(obj: Trackable, name: str, signature: Traced) -> str | None:
+    """Describes the attribute that a function would hide; None if there is none.
+
+    The signature's own method is no clash.
+    """
     if name in VARIABLE_LISTS and keras_models.is_model(obj):
         return "a list of variables"
-    own = _own(obj, name)
-    if isinstance(own, tf.types.experimental.GenericFunction):
+    own = _attribute(obj, name)
+    if is_function(own):
         return None if signature.signature.method == name else "a tf.function"
     if isinstance(own, tf.__internal__.tracking.Trackable):
         return f"a {type(own).__name__}"
     return None
 
 
-def _own(obj: Any, name: str) -> Any:
-    with contextlib.suppress(
-        Exception
-    ):  # a property may hold nothing yet, and say so by any error
+def _attribute(obj: Trackable, name: str) -> PythonValue:
+    try:
         return getattr(obj, name, None)
-    return None
+    except Exception:  # a property that is not set yet may raise any error
+        return None
 
 
 @contextlib.contextmanager
 def exposed(
     built: Built, traced: Mapping[str, Traced], functions: Mapping[str, str]
 ) -> Iterator[None]:
-    """Adds functions to what `tf.saved_model.save` finds on the object, and of a Keras model its lists of variables.
+    """Adds functions, and the variable lists of a Keras model, to what `tf.saved_model.save` finds.
 
-    The object's own function of a name is kept: it has the traces of all signatures that are made of it.
+    A function that the object already has by a name is kept: it has the traces of all signatures
+    that call it.
     """
-    obj, kind = built.obj, type(built.obj)
-    added: dict[str, Any] = {}
+    obj = built.obj
+    kind = type(obj)
+    added = {}
     for name, key in functions.items():
-        if not isinstance(_own(obj, name), tf.types.experimental.GenericFunction):
+        if not is_function(_attribute(obj, name)):
             added[name] = traced[key].callable
-    # A config that leaves out every function leaves out the lists, too: then nothing is there to be called with them.
-    lists = (
-        keras_models.variable_lists(obj, used_resources(traced)) if functions else {}
-    )
-    own_children = kind._trackable_children
-
-    def children(
-        self: Any, save_type: str = "checkpoint", **keywords: Any
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = own_children(self, save_type, **keywords)
-        if self is not obj or save_type != base.SaveType.SAVEDMODEL:
-            return found
-        for name, value in lists.items():
-            found.setdefault(name, value)
-        return {**found, **added}
-
+    # Without functions there is nothing to call with the lists, so they are omitted too.
+    lists: Mapping[str, Trackable] = {}
+    if functions:
+        lists = keras_models.variable_lists(obj, used_resources(traced))
+    children = _children_with(obj, lists, added)
     with contextlib.ExitStack() as stack:
         if added or lists:
             stack.enter_context(
                 keras_patches.attribute_set(kind, "_trackable_children", children)
             )
         if lists or _has_lists(obj):
-            view = trackable_view.TrackableView
             stack.enter_context(
                 keras_patches.attribute_set(
-                    view, "_descendants_with_paths", _descendants_with_paths
+                    trackable_view.TrackableView,
+                    "_descendants_with_paths",
+                    _descendants_with_paths,
                 )
             )
         yield
 
 
-def _has_lists(obj: Any) -> bool:
-    """Tells whether an object is one that was loaded from the export of a Keras model."""
-    return any(
-        isinstance(_own(obj, name), tf.__internal__.tracking.Trackable)
-        for name in VARIABLE_LISTS
-    )
+def _children_with(
+    obj: Trackable,
+    lists: Mapping[str, Trackable],
+    added: Mapping[str, Trackable],
+) -> Callable[..., dict[str, Trackable]]:
+    """Returns a `_trackable_children` for the class of `obj` that adds children to `obj` alone.
+
+    Args:
+        obj: The object.
+        lists: Children to add unless the object has a child of the name.
+        added: Children to add in any case.
+    """
+    own_children = type(obj)._trackable_children
+
+    def children(
+        self: Trackable, save_type: str = "checkpoint", **keywords: PythonValue
+    ) -> dict[str, Trackable]:
+        found: dict[str, Trackable] = own_children(self, save_type, **keywords)
+        if self is not obj or save_type != base.SaveType.SAVEDMODEL:
+            return found
+        for name, value in lists.items():
+            found.setdefault(name, value)
+        return {**found, **added}
+
+    return children
+
+
+def _has_lists(obj: Trackable) -> bool:
+    """Returns True for an object that was loaded from the export of a Keras model."""
+    trackable = tf.__internal__.tracking.Trackable
+    return any(isinstance(_attribute(obj, name), trackable) for name in VARIABLE_LISTS)
 
 
 def used_resources(traced: Mapping[str, Traced]) -> set[int]:
-    """Returns the identities of the resources that signatures capture."""
-    return {
-        id(resource)
-        for signature in traced.values()
-        for resource in signature.function.captured_inputs
-    }
+    """Returns the ids of the resources that signatures capture."""
+    used: set[int] = set()
+    for signature in traced.values():
+        used.update(id(resource) for resource in signature.function.captured_inputs)
+    return used
 
 
-def _descendants_with_paths(self: Any) -> tuple[list[Any], Any]:
-    """Lists the objects below a root as TensorFlow does, but goes through the lists of variables last.
+def _descendants_with_paths(
+    self: trackable_view.TrackableView,
+) -> tuple[list[Trackable], Mapping[Trackable, object]]:
+    """Lists the objects below a root as TensorFlow does, but visits the variable lists last.
 
-    A checkpoint names a variable by the first path that leads to it: by its layer, and not by its place in a list.
+    A checkpoint names a variable by the first path that leads to it. That path must go through its
+    layer, not through a list.
     """
-    listed: list[Any] = []
+    listed: list[Trackable] = []
     paths = object_identity.ObjectIdentityDictionary()
     paths[self.root] = ()
-    pending, later = collections.deque([self.root]), collections.deque[Any]()
-    while pending or later:
-        current = (pending or later).popleft()
+    pending = collections.deque([self.root])
+    lists = collections.deque[Trackable]()
+    while pending or lists:
+        current = (pending or lists).popleft()
         listed.append(current)
         for name, child in self.children(current).items():
-            if child not in paths:
-                paths[child] = (*paths[current], base.TrackableReference(name, child))
-                is_list = current is self.root and name in VARIABLE_LISTS
-                (later if is_list else pending).append(child)
+            if child in paths:
+                continue
+            paths[child] = (*paths[current], base.TrackableReference(name, child))
+            is_list = current is self.root and name in VARIABLE_LISTS
+            queue = lists if is_list else pending
+            queue.append(child)
     return listed, paths
 
 
 def require(functions: Mapping[str, str], saved: SavedModelRecord) -> None:
-    """Compares the functions of a SavedModel with those that it is to have.
+    """Checks that a SavedModel has the functions that it should have.
 
     Raises:
-        ContractError: With every one that is missing.
+        ContractError: If functions are missing; lists all of them.
     """
     missing = [name for name in functions if name not in saved.functions]
     if missing:
-        raise ContractError(
-            [
-                Problem(("functions", name), "is missing in the SavedModel")
-                for name in missing
-            ]
-        )
+        message = "missing in the SavedModel"
+        raise ContractError([Problem(("functions", name), message) for name in missing])

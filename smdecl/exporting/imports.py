@@ -1,4 +1,4 @@
-"""Tells which modules the model's code is made of, and which installed packages it brings in."""
+"""Finds the modules that a model's code consists of, and the installed packages that it imports."""
 
 from __future__ import annotations
 
@@ -18,19 +18,26 @@ _SITES = ("site-packages", "dist-packages")
 
 
 def modules(root: Path) -> dict[str, Path]:
-    """Returns the project's own modules that this process has imported, by their place in the project."""
-    found = [
-        vars(module).get("__file__")
-        for module in [*sys.modules.values()]
-        if hasattr(module, "__dict__")
-    ]
-    files = {file for file in found if isinstance(file, str) and file.endswith(".py")}
+    """Returns the project's own modules that this process has imported.
+
+    Args:
+        root: The directory of the project.
+
+    Returns:
+        The path of each file in the project to its absolute path.
+    """
+    files = set()
+    for module in [*sys.modules.values()]:
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and file.endswith(".py"):
+            files.add(file)
 
     @functools.cache  # TensorFlow has thousands of modules, in far fewer directories
     def is_own(directory: str) -> bool:
-        place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() looks at each part
-        # A virtual environment often lies in the project.
-        return place.is_relative_to(root) and not {*_SITES} & {*place.parts}
+        place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() checks each part
+        # A virtual environment is often inside the project.
+        is_installed = not {*_SITES}.isdisjoint(place.parts)
+        return place.is_relative_to(root) and not is_installed
 
     paths = {Path(file).resolve() for file in files if is_own(file.rpartition("/")[0])}
     own = [path for path in paths if path.is_relative_to(root) and is_users(str(path))]
@@ -39,7 +46,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 @functools.cache
 def _resolved(directory: str) -> str:
-    """Resolves an absolute path, looking at each directory that leads to many of them once."""
+    """Resolves an absolute path, checking each parent directory once for all paths below it."""
     parent, _, name = directory.rpartition("/")
     if not name or Path(directory).is_symlink():
         return os.path.realpath(directory)
@@ -47,116 +54,132 @@ def _resolved(directory: str) -> str:
 
 
 def brought(before: Set[str]) -> set[str]:
-    """Returns the names of the modules that this process has imported since it had those of some names.
+    """Returns the names of the modules that this process imported since it had those in `before`.
 
-    A further module of a package that it had already is none of them: TensorFlow imports some when it first needs them.
+    Modules of packages that it already had are excluded: TensorFlow imports some on first use.
     """
-    return {
-        name
-        for name in [*sys.modules]
-        if name not in before and not {*_packages_of(name)} & before
-    }
+    found = set()
+    for name in [*sys.modules]:
+        is_new = name not in before and before.isdisjoint(_packages_of(name))
+        if is_new:
+            found.add(name)
+    return found
 
 
 def outside(names: Iterable[str], root: Path) -> dict[str, Path]:
-    """Returns those of some modules that lie neither in the project nor where packages are installed.
+    """Returns the modules that are neither in the project nor installed.
 
-    They are called as they are imported, for their place is the machine's own.
+    Args:
+        names: The names of modules.
+        root: The directory of the project.
+
+    Returns:
+        The path of each file below the directory that it is imported from, to its absolute path.
+        The absolute path itself depends on the machine.
     """
-    found = {
-        name: path
-        for name in names
-        if (path := _file(name)) and is_users(str(path)) and _site(path) is None
-    }
-    return {
-        _called(name, path): path
-        for name, path in sorted(found.items())
-        if not path.is_relative_to(PACKAGE) and not path.resolve().is_relative_to(root)
-    }
+    found = {}
+    for name in sorted(names):
+        path = _file(name)
+        if path is None or not is_users(str(path)) or _site(path) is not None:
+            continue
+        if path.is_relative_to(PACKAGE) or path.resolve().is_relative_to(root):
+            continue
+        found[_imported_path(name, path)] = path
+    return found
 
 
-def _called(name: str, path: Path) -> str:
-    parts = name.split(".")
-    return "/".join([*(parts if path.stem == "__init__" else parts[:-1]), path.name])
+def _imported_path(name: str, path: Path) -> str:
+    packages = name.split(".")
+    if path.stem != "__init__":
+        packages.pop()
+    return "/".join([*packages, path.name])
 
 
 def imported(files: Iterable[Path]) -> set[str]:
-    """Returns the names in the import statements of some modules: what was there before is brought in by nobody."""
-    nodes = [
-        node
-        for file in files
-        if file.suffix == ".py"
-        for node in _statements(_parse(file))
-    ]
-    names = {
-        alias.name
-        for node in nodes
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            }
+    """Returns the modules that these files import, including any already loaded."""
+    names: set[str] = set()
+    for file in files:
+        if file.suffix != ".py":
+            continue
+        for node in _statements(_parse(file)):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+                names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names & {*sys.modules}
 
 
 def _parse(file: Path) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were told when it was imported
+        warnings.simplefilter("ignore")  # they appeared when the file was imported
         try:
             return ast.parse(file.read_bytes())
-        except SyntaxError:  # somebody is writing it anew
+        except SyntaxError:  # the file is being written
             return ast.Module([], [])
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yields what holds statements, and each of them; `ast.walk` goes through all expressions too."""
+    """Yields every statement, and what contains statements; `ast.walk` visits all expressions too."""
     pending = [tree]
     while pending:
         node = pending.pop()
         yield node
-        parts = [
-            getattr(node, field, None)
-            for field in ("body", "orelse", "handlers", "finalbody", "cases")
-        ]
-        pending += [child for part in parts if isinstance(part, list) for child in part]
+        for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+            children = getattr(node, field, None)
+            if isinstance(children, list):
+                pending += children
 
 
 def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
-    """Returns the names of the installed distributions that some modules are of, those that are known left out.
+    """Returns the names of the installed distributions that modules belong to.
 
-    By the lists of their files: importlib.metadata.packages_distributions takes a tenth of a second.
+    It reads the lists of their files, because `importlib.metadata.packages_distributions` takes a
+    tenth of a second.
+
+    Args:
+        names: The names of modules.
+        known: Distributions and packages to leave out.
     """
-    wanted: dict[Path, set[bytes]] = {}
-    for name in {next(_packages_of(name)) for name in names}:
-        path = _file(name)
-        if name not in known and path is not None and (site := _site(path)):
-            wanted.setdefault(site, set()).add(
-                os.fsencode(f"\n{path.relative_to(site)},")
-            )
     found = set()
-    for site, lines in wanted.items():
+    for site, lines in _record_lines(names, known).items():
         for record in site.glob("*.dist-info/RECORD"):
-            # TensorFlow's own list is longer than all others.
-            content = (
-                b""
-                if record.parent.name.partition("-")[0] in known
-                else b"\n" + record.read_bytes()
-            )
+            distribution = record.parent.name.partition("-")[0]
+            if distribution in known:  # such as TensorFlow, whose list is very long
+                continue
+            content = b"\n" + record.read_bytes()
             if any(line in content for line in lines):
                 found.add(metadata.PathDistribution(record.parent).metadata["Name"])
     return found
 
 
+def _record_lines(
+    names: Iterable[str], known: Container[str]
+) -> dict[Path, set[bytes]]:
+    """Returns how the lines of top-level packages begin in RECORD files, by their site directory."""
+    lines: dict[Path, set[bytes]] = {}
+    for name in {next(_packages_of(name)) for name in names}:
+        path = _file(name)
+        if name in known or path is None:
+            continue
+        site = _site(path)
+        if site is not None:
+            line = os.fsencode(f"\n{path.relative_to(site)},")
+            lines.setdefault(site, set()).add(line)
+    return lines
+
+
 def _packages_of(name: str) -> Iterator[str]:
-    """Yields the packages that a module is in, the outermost first, and itself; no namespace, which has no file."""
+    """Yields the packages that contain a module, outermost first, and the module itself.
+
+    Namespace packages, which have no file, are skipped.
+    """
     parts = name.split(".")
-    for package in (".".join(parts[:end]) for end in range(1, len(parts) + 1)):
-        if package == name or _file(package):
+    for end in range(1, len(parts)):
+        package = ".".join(parts[:end])
+        if _file(package):
             yield package
+    yield name
 
 
 def _file(name: str) -> Path | None:
@@ -165,4 +188,8 @@ def _file(name: str) -> Path | None:
 
 
 def _site(path: Path) -> Path | None:
-    return next((place for place in path.parents if place.name in _SITES), None)
+    """Returns the directory of installed packages that contains a file."""
+    for place in path.parents:
+        if place.name in _SITES:
+            return place
+    return None

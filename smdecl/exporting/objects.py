@@ -1,4 +1,4 @@
-"""Walks an object: what TensorFlow tracks of it, and what Python finds from it beside that."""
+"""Walks an object: what TensorFlow tracks of it, and everything else that Python finds from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,14 +16,34 @@ import tensorflow as tf
 from smdecl.errors import ModelError, Problem
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import is_variable, variable_record
+from smdecl.exporting.types import (
+    Array,
+    PythonValue,
+    ResourceHandle,
+    Trackable,
+    Variable,
+)
 
-_MAX_LOOKED_AT = 100_000  # objects; in a larger model some holders stay unknown
+Found = tuple[PythonValue, str]
+"""An object, and the place where Python finds it, such as `Net.layers[0]`."""
+
+_MOST_VISITED = 100_000  # objects; in a larger model some holders stay unknown
 _DATA_STRUCTURES = "tensorflow.python.trackable.data_structures"
 _PLAIN = (str, bytes, int, float, ModuleType)
+_FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "numpy")
+_SEQUENCES = (list, tuple, set, frozenset, deque)
+# Objects of these TensorFlow classes hold what the user put into them.
+_CONTAINERS = (
+    tf.Module,
+    list,
+    tuple,
+    Mapping,
+    tf.types.experimental.GenericFunction,
+)
 
 
-def tracked(obj: Any) -> list[Any]:
-    """Returns the object and everything that TensorFlow tracks from it, which is what a SavedModel holds.
+def tracked(obj: Trackable) -> list[Trackable]:
+    """Returns the object and everything that TensorFlow tracks from it: what a SavedModel contains.
 
     Raises:
         ModelError: If the object holds a list or mapping in a state that TensorFlow cannot save.
@@ -33,15 +52,14 @@ def tracked(obj: Any) -> list[Any]:
         return list(tf.train.TrackableView(obj).descendants())
     except ValueError as error:
         problems = list(_not_saveable(obj))
-        if not problems:
-            raise user_code.failure(
-                ("model",), "tracking its attributes", error
-            ) from error
-        raise ModelError(problems) from error
+        if problems:
+            raise ModelError(problems) from error
+        path = ("model",)
+        raise user_code.failure(path, "tracking its attributes", error) from error
 
 
-def _not_saveable(obj: Any) -> Iterator[Problem]:
-    """Yields each list or mapping that TensorFlow wrapped and that was changed as its wrapper does not allow."""
+def _not_saveable(obj: Trackable) -> Iterator[Problem]:
+    """Yields each list or mapping that was changed in a way that TensorFlow's wrapper does not allow."""
     for item, place in reachable(obj):
         if type(item).__module__ != _DATA_STRUCTURES:
             continue
@@ -51,25 +69,28 @@ def _not_saveable(obj: Any) -> Iterator[Problem]:
             yield Problem(("model",), f"{place} {_why_not_saveable(item)}")
 
 
-def _why_not_saveable(item: Any) -> str:
+def _why_not_saveable(item: Trackable) -> str:
     if isinstance(item, list):
-        changed = (
-            "is a list of which an element was replaced, inserted, moved or deleted"
+        return (
+            "is a list of which an element was replaced, inserted, moved or deleted;"
+            " TensorFlow saves only lists that were appended to: build the list first,"
+            " then assign it"
         )
-        return f"{changed}; TensorFlow saves a list that was only appended to: build it first, then assign it"
-    keys = (
-        [key for key in item if not isinstance(key, str)]
-        if isinstance(item, Mapping)
-        else []
+    if isinstance(item, Mapping):
+        for key in item:
+            if not isinstance(key, str):
+                return (
+                    f"is a dict with the key {key!r}; TensorFlow saves a dict of variables"
+                    " only if its keys are strings"
+                )
+    return (
+        "was changed after it was assigned, other than by adding items; TensorFlow cannot"
+        " save it: build it first, then assign it"
     )
-    if keys:
-        return f"is a dict with the key {keys[0]!r}; TensorFlow saves a dict of variables by keys that are strings"
-    changed = "was changed after it was assigned, other than by adding items"
-    return f"{changed}; TensorFlow cannot save it then: build it first, then assign it"
 
 
-def handle_of(item: Any) -> Any:
-    """Returns the handle of a variable, table or other resource; None for everything else."""
+def handle_of(item: PythonValue) -> ResourceHandle | None:
+    """Returns the handle of a variable, table or other resource; None for any other object."""
     if not is_variable(item):
         return getattr(item, "resource_handle", None)
     if isinstance(item, tf.Variable):
@@ -77,44 +98,51 @@ def handle_of(item: Any) -> Any:
     return getattr(item.value, "handle", None)  # a Keras variable
 
 
-def variable_of(handle: Any) -> Any:
-    """Returns the variable that a handle belongs to, wherever it is held; None if there is none."""
+def variable_of(handle: ResourceHandle) -> Variable | None:
+    """Returns the variable of a handle, wherever in the process it is held; None if there is none."""
     for item in gc.get_objects():
-        if (
-            issubclass(type(item), tf.Variable)
-            and getattr(item, "_handle", None) is handle
-        ):
+        # isinstance would call the `__class__` property of any object in the process.
+        if not issubclass(type(item), tf.Variable):
+            continue
+        if getattr(item, "_handle", None) is handle:
             return item
     return None
 
 
-def reachable(obj: Any) -> Iterator[tuple[Any, str]]:
-    """Yields what Python finds from an object, with the place of each: attributes, items, closures and globals.
+def reachable(obj: Trackable) -> Iterator[Found]:
+    """Yields what Python finds from an object: through attributes, items, closures and globals.
 
-    What is in the objects of a framework comes last, because they lead to everything.
+    The contents of framework objects come last, because they lead to everything.
     """
     pending = deque([(obj, type(obj).__name__)])
-    frameworks = deque[tuple[Any, str]]()
+    frameworks = deque[Found]()
     seen: set[int] = set()
-    while (pending or frameworks) and len(seen) < _MAX_LOOKED_AT:
+    while (pending or frameworks) and len(seen) < _MOST_VISITED:
         item, place = (pending or frameworks).popleft()
         if id(item) in seen or item is None or isinstance(item, _PLAIN):
             continue
         seen.add(id(item))
         yield item, place
         if not is_variable(item):
-            (frameworks if _is_frameworks(item) else pending).extend(_held(item, place))
+            queue = frameworks if _is_of_framework(item) else pending
+            queue.extend(_held(item, place))
 
 
-def _held(item: Any, place: str) -> Iterator[tuple[Any, str]]:
+def _is_of_framework(item: PythonValue) -> bool:
+    package = type(item).__module__.partition(".")[0]
+    if package not in ("tensorflow", "numpy"):
+        return False
+    return not isinstance(item, _CONTAINERS)
+
+
+def _held(item: PythonValue, place: str) -> Iterator[Found]:
+    """Yields what one object holds."""
     if isinstance(item, Mapping):
-        yield from (
-            (value, f"{place}[{_key(key)}]") for key, value in list(item.items())
-        )
-    elif isinstance(item, (list, tuple, set, frozenset, deque)):
-        yield from (
-            (value, f"{place}[{index}]") for index, value in enumerate(list(item))
-        )
+        for key, value in list(item.items()):
+            yield value, f"{place}[{_key(key)}]"
+    elif isinstance(item, _SEQUENCES):
+        for index, value in enumerate(list(item)):
+            yield value, f"{place}[{index}]"
     elif isinstance(item, np.ndarray):
         yield from _of_array(item, place)
     elif isinstance(item, weakref.ref):
@@ -128,71 +156,53 @@ def _held(item: Any, place: str) -> Iterator[tuple[Any, str]]:
     elif isinstance(item, tf.types.experimental.GenericFunction):
         yield getattr(item, "python_function", None), place
     elif not isinstance(item, (type, tf.Tensor)):
-        yield from ((value, f"{place}.{name}") for name, value in _attributes(item))
+        for name, value in _attributes(item):
+            yield value, f"{place}.{name}"
 
 
 def _key(key: object) -> str:
-    """Returns a key as a person writes it: the reference to a variable, which can be no other key, by its name."""
+    """Returns a key as a person writes it; a variable, which is a key by reference, by its name."""
     if isinstance(key, (str, bytes, int, float, tuple)):
         return repr(key)
     variable = key.deref() if hasattr(key, "deref") else key
-    return (
-        repr(variable_record(variable).name)
-        if is_variable(variable)
-        else type(key).__name__
-    )
+    if is_variable(variable):
+        return repr(variable_record(variable).name)
+    return type(key).__name__
 
 
-def _of_array(array: Any, place: str) -> Iterator[tuple[Any, str]]:
+def _of_array(array: Array, place: str) -> Iterator[Found]:
     if array.dtype == object:
         for index, value in np.ndenumerate(array):
             yield value, f"{place}[{', '.join(map(str, index))}]"
 
 
-def _is_frameworks(item: Any) -> bool:
-    return type(item).__module__.partition(".")[0] in (
-        "tensorflow",
-        "numpy",
-    ) and not isinstance(
-        item, (tf.Module, list, tuple, Mapping, tf.types.experimental.GenericFunction)
-    )
-
-
-def _attributes(item: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the attributes of an object: its own, those in slots, and those of the user's classes."""
+def _attributes(item: PythonValue) -> Iterator[tuple[str, PythonValue]]:
+    """Yields name and value of the attributes of an object, of its slots and of the user's classes."""
     yield from list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
-        of_user = kind.__module__.partition(".")[0] not in (
-            "tensorflow",
-            "keras",
-            "tf_keras",
-            "builtins",
-            "numpy",
-        )
+        is_users = kind.__module__.partition(".")[0] not in _FRAMEWORKS
         for name, value in list(vars(kind).items()):
             if isinstance(value, MemberDescriptorType):
-                with contextlib.suppress(
-                    AttributeError
-                ):  # a slot that nothing was assigned to
+                with contextlib.suppress(AttributeError):  # a slot without a value
                     yield name, value.__get__(item, kind)
-            elif of_user and not (name.startswith("__") and not callable(value)):
+            elif is_users and (callable(value) or not name.startswith("__")):
                 yield name, value
 
 
-def _of_function(function: FunctionType) -> Iterator[tuple[Any, str]]:
+def _of_function(function: FunctionType) -> Iterator[Found]:
+    """Yields the closure of a function and the globals that it names."""
     name = function.__qualname__
-    for variable, cell in zip(
-        function.__code__.co_freevars, function.__closure__ or (), strict=True
-    ):
-        with contextlib.suppress(ValueError):  # a variable that was not assigned yet
+    cells = function.__closure__ or ()
+    for variable, cell in zip(function.__code__.co_freevars, cells, strict=True):
+        with contextlib.suppress(ValueError):  # a variable that is not assigned yet
             yield cell.cell_contents, f"{name}[closure {variable}]"
     for variable in function.__code__.co_names:
         if variable in function.__globals__:
             yield function.__globals__[variable], f"{function.__module__}.{variable}"
 
 
-def places(obj: Any, wanted: Iterable[Any]) -> dict[int, str]:
-    """Returns the id of each wanted object to the first place that Python finds it in; unknown ones are left out."""
+def places(obj: Trackable, wanted: Iterable[PythonValue]) -> dict[int, str]:
+    """Returns the id of each wanted object and the first place where Python finds it, if it does."""
     missing = {id(item) for item in wanted}
     found: dict[int, str] = {}
     for item, place in reachable(obj):

@@ -1,113 +1,139 @@
-"""The save options of a config, as TensorFlow takes them."""
+"""Turns the options group of a config into `tf.saved_model.SaveOptions`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from smdecl.errors import ConfigError, Problem
+from smdecl.exporting.concrete_functions import traces
 from smdecl.exporting.instantiating import instantiate
-from smdecl.exporting.parameters import find_method
+from smdecl.exporting.parameters import find_method, is_function
+from smdecl.exporting.types import (
+    ConfigNode,
+    Method,
+    PythonValue,
+    SaveOptions,
+    Trackable,
+)
 
-_SHARDING = "experimental_sharding_callback"
+_ALIASES = "function_aliases"
 _IO_DEVICE = "experimental_io_device"
-# The first release of TensorFlow that has a field; what is not here, each release has that smdecl runs with.
+_POLICY = "experimental_variable_policy"
+_SHARDING = "experimental_sharding_callback"
+# The TensorFlow release that added a field; every supported release has the other fields.
 SINCE = {"extra_tags": "2.17"}
 
 
-def save_options(obj: Any, options: Mapping[str, Any]) -> Any:
+def save_options(obj: Trackable, options: Mapping[str, PythonValue]) -> SaveOptions:
     """Returns the `tf.saved_model.SaveOptions` of the options group.
 
     Raises:
-        ConfigError: Where an option is not one of the installed TensorFlow, names no function of the object or no
-            device that is here, or builds something else than TensorFlow takes.
+        ConfigError: If the installed TensorFlow does not know an option, or an option names a
+            function that the object does not have, a device that does not exist, or a target that
+            builds the wrong object.
     """
-    defaults = tf.saved_model.SaveOptions()
-    # The namespaces are looked at in the saved bytes: TensorFlow overlooks those in branches and beside signatures.
-    # A field at its default is not given, so that an older TensorFlow that lacks it takes the rest.
-    given = {
-        name: value
-        for name, value in options.items()
-        if value is not None
-        and name != "namespace_whitelist"
-        and value != getattr(defaults, name, False)
-    }
-    if given.get("experimental_variable_policy") == "none":
-        del given[
-            "experimental_variable_policy"
-        ]  # TensorFlow lists it among its policies, and refuses it
-    problems = list(_unknown(given, defaults))
+    given = _given(options)
+    problems = list(_unsupported(given))
     if _IO_DEVICE in given:
-        problems += _check_io_device(given[_IO_DEVICE])
-    if "function_aliases" in given and not problems:
-        given["function_aliases"] = {
-            alias: find_method(obj, path)
-            for alias, path in options["function_aliases"].items()
+        problems += _io_device_problems(given[_IO_DEVICE])
+    if _ALIASES in given and not problems:
+        paths = given[_ALIASES]
+        given[_ALIASES] = {
+            alias: find_method(obj, path) for alias, path in paths.items()
         }
-        problems += _check_aliases(
-            obj, options["function_aliases"], given["function_aliases"]
-        )
+        problems += _alias_problems(obj, paths, given[_ALIASES])
     if problems:
         raise ConfigError(problems)
-    if (node := given.get(_SHARDING)) is not None:
-        given[_SHARDING] = _sharding(node)
+    if _SHARDING in given:
+        given[_SHARDING] = _sharding_callback(given[_SHARDING])
     try:
         return tf.saved_model.SaveOptions(**given)
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            Problem(("options",), f"are refused by TensorFlow: {error}")
-        ) from error
+        message = f"refused by TensorFlow: {error}"
+        raise ConfigError(Problem(("options",), message)) from error
 
 
-def _unknown(given: Mapping[str, Any], defaults: Any) -> Iterator[Problem]:
+def _given(options: Mapping[str, PythonValue]) -> dict[str, PythonValue]:
+    """Returns the options to pass on: those that differ from TensorFlow's defaults.
+
+    Omitting defaults lets a TensorFlow release that lacks an option accept the rest. The namespaces
+    are checked in the saved bytes instead, because TensorFlow overlooks those in branches and
+    outside of signatures.
+    """
+    defaults = tf.saved_model.SaveOptions()
+    given = {}
+    for name, value in options.items():
+        is_default = value is None or value == getattr(defaults, name, False)
+        if not is_default and name != "namespace_whitelist":
+            given[name] = value
+    if (
+        given.get(_POLICY) == "none"
+    ):  # listed by TensorFlow among its policies, but not accepted
+        del given[_POLICY]
+    return given
+
+
+def _unsupported(given: Mapping[str, PythonValue]) -> Iterator[Problem]:
+    defaults = tf.saved_model.SaveOptions()
     for name in given:
         if not hasattr(defaults, name):
-            since = f"; TensorFlow {SINCE[name]} does" if name in SINCE else ""
-            message = f"TensorFlow {tf.__version__}, which is installed, does not have it{since}; takes its default"
-            yield Problem(("options", name), message)
+            since = f" (added in {SINCE[name]})" if name in SINCE else ""
+            message = f"unknown to the installed TensorFlow {tf.__version__}{since}"
+            yield Problem(("options", name), f"{message}; expected its default")
 
 
-def _check_io_device(device: str) -> Iterator[Problem]:
-    # TensorFlow moves it to the CPU of the task that it names, so that the task is what has to be there.
+def _io_device_problems(device: str) -> Iterator[Problem]:
+    """Yields a problem if the task of an I/O device does not exist.
+
+    TensorFlow reads and writes on the CPU of the task, so the rest of the name does not matter.
+    """
     wanted = tf.DeviceSpec.from_string(device)
-    here = [
-        tf.DeviceSpec.from_string(cpu.name)
-        for cpu in tf.config.list_logical_devices("CPU")
-    ]
-    tasks = {(cpu.job or "localhost", cpu.task or 0) for cpu in here}
+    tasks = set()
+    for listed in tf.config.list_logical_devices("CPU"):
+        cpu = tf.DeviceSpec.from_string(listed.name)
+        tasks.add((cpu.job or "localhost", cpu.task or 0))
     if (wanted.job or "localhost", wanted.task or 0) not in tasks:
         known = ", ".join(f"/job:{job}/task:{task}" for job, task in sorted(tasks))
-        yield Problem(
-            ("options", _IO_DEVICE),
-            f"no task of {device!r} here; takes a device of {known}, or null",
-        )
+        message = f"no such task: {device!r}; expected a device of {known}, or null"
+        yield Problem(("options", _IO_DEVICE), message)
 
 
-def _check_aliases(
-    obj: Any, paths: Mapping[str, str], found: Mapping[str, Any]
+def _alias_problems(
+    obj: Trackable, paths: Mapping[str, str], found: Mapping[str, Method | None]
 ) -> Iterator[Problem]:
-    kind, seen = type(obj).__name__, dict[str, str]()
+    """Yields the aliases that TensorFlow would not save.
+
+    Args:
+        obj: The object.
+        paths: Alias to the dotted path of a function.
+        found: Alias to what the path leads to.
+    """
+    first_alias: dict[str, str] = {}
     for alias, function in found.items():
-        key = ("options", "function_aliases", alias)
-        if not isinstance(function, tf.types.experimental.GenericFunction):
-            yield Problem(key, f"{paths[alias]!r} is no tf.function of {kind}")
-        elif not getattr(function, "_list_all_concrete_functions", list)():
+        key = ("options", _ALIASES, alias)
+        path = paths[alias]
+        first = first_alias.setdefault(path, alias)
+        if not is_function(function):
+            kind = type(obj).__name__
             yield Problem(
-                key,
-                f"{paths[alias]!r} was never traced, so that TensorFlow has nothing to name",
+                key, f"expected the path of a tf.function of {kind}, got {path!r}"
             )
-        elif paths[alias] in seen:
-            message = f"{paths[alias]!r} has the alias {seen[paths[alias]]!r} already, and TensorFlow keeps one"
+        elif not traces(function):
+            yield Problem(
+                key, f"expected a traced tf.function, but {path!r} has no trace"
+            )
+        elif first != alias:
+            message = f"{path!r} has the alias {first!r} already, and TensorFlow keeps only one"
             yield Problem(key, message)
-        seen.setdefault(paths[alias], alias)
 
 
-def _sharding(node: dict[str, Any]) -> Any:
-    callback = instantiate(node, ("options", _SHARDING))
+def _sharding_callback(node: ConfigNode) -> PythonValue:
+    path = ("options", _SHARDING)
+    callback = instantiate(node, path)
     if not isinstance(callback, tf.train.experimental.ShardingCallback):
-        made = f"{node['_target_']} made a {type(callback).__name__}"
-        takes = "takes a tf.train.experimental.ShardingCallback"
-        raise ConfigError(Problem(("options", _SHARDING), f"{made}; {takes}"))
+        found = f"a {type(callback).__name__} from {node['_target_']}"
+        message = f"expected a tf.train.experimental.ShardingCallback, got {found}"
+        raise ConfigError(Problem(path, message))
     return callback

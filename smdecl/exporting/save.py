@@ -1,10 +1,9 @@
-"""Stage 5, save: writes the object and its signatures by `tf.saved_model.save`, and makes the bytes repeatable."""
+"""Stage 5, save: writes the object and its signatures by `tf.saved_model.save`, with repeatable bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -19,31 +18,34 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
+from smdecl.exporting.types import PythonValue
 
 
 def save(
     built: Built,
     traced: Mapping[str, Traced],
     functions: Mapping[str, str],
-    values: Mapping[str, Any],
+    values: Mapping[str, PythonValue],
     directory: Path,
 ) -> None:
-    """Writes a SavedModel into `directory`, which exists and is empty.
+    """Writes a SavedModel.
 
     Args:
         built: The object.
         traced: Signature key to signature.
-        functions: Name to signature key: what `tf.saved_model.load` gives as functions.
+        functions: Name to signature key: what `tf.saved_model.load` returns as functions.
         values: The save options.
-        directory: To write into.
+        directory: Where to write; it exists and is empty.
 
     Raises:
-        ConfigError: Where an option is not one of the installed TensorFlow, or names no function of the object.
-        ModelError: Where TensorFlow cannot save the object: a signature uses what nothing tracks, or a variable has no
-            value.
+        ConfigError: If a save option is not supported, or names what does not exist.
+        ModelError: If TensorFlow cannot save the object: a signature uses an untracked resource, or
+            a variable has no value.
+        PublishError: If the directory cannot be written to.
     """
     untracked.require_initialized(built.obj)
-    signatures = {key: signature.function for key, signature in traced.items()}
+    signatures = {key: one.function for key, one in traced.items()}
+    method_names = {key: one.signature.method_name for key, one in traced.items()}
     save_options = options.save_options(built.obj, values)
     try:
         used = expose.used_resources(traced)
@@ -52,20 +54,20 @@ def save(
             expose.exposed(built, traced, functions),
             disk_errors(directory),
         ):
-            # None leaves the choice of a signature to TensorFlow's own search; an empty mapping would export none.
             tf.saved_model.save(
                 built.obj,
                 str(directory),
+                # None lets TensorFlow search for a signature; an empty mapping would save none.
                 signatures=signatures or None,
                 options=save_options,
             )
     except PublishError:
         raise
-    except Exception as error:  # what user code, the object graph and the file system raise here is of many types
-        if problems := untracked.untracked(built.obj, traced):
+    except (
+        Exception
+    ) as error:  # user code, TensorFlow and the file system raise many types
+        problems = untracked.untracked(built.obj, traced)
+        if problems:
             raise ModelError(problems) from error
         raise user_code.failure(("model",), "saving", error) from error
-    canonical.settle(
-        directory,
-        {key: signature.signature.method_name for key, signature in traced.items()},
-    )
+    canonical.settle(directory, method_names)

@@ -1,57 +1,63 @@
-"""Finds the lines and layers of the user's code that made what the audit found, and tells each cause once."""
+"""Finds the source lines and layers that audit findings come from, and merges findings of one cause."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from smdecl.exporting import keras_names, user_code
 from smdecl.exporting.traced import Traced
+from smdecl.exporting.types import Graph, Operation, Trackable
 from smdecl.savedmodel.records import Finding
 
+NodeKey = tuple[str, str]
+"""The name of a function, without the number that TensorFlow appends, and of a node in it."""
+
 _NUMBER = re.compile(r"_\d+$")
-_PLACES = 5  # of others of a kind; all of them are still counted
+_MOST_PLACES = 5  # named for one cause; all are counted
 
 
 def locate(
-    findings: Iterable[Finding], traced: Mapping[str, Traced], obj: Any
+    findings: Iterable[Finding], traced: Mapping[str, Traced], obj: Trackable
 ) -> tuple[Finding, ...]:
-    """Returns the findings with the source of each node that a traced function, or one that it calls, still knows.
+    """Returns the findings, each with its source line and layer if they are known.
 
-    TensorFlow saves several copies of a function; what is found in them all counts once. Findings of one cause become
-    the first of them, with the number of the others. Functions within the layers of Keras are left out: what they are
-    for, and whether they are ever traced, is Keras's business.
+    TensorFlow saves several copies of a function; a finding in all of them counts once. Findings of
+    one cause become the first of them, with the number of the others. Findings in the functions of
+    Keras's own layers are omitted: only Keras decides whether they are traced.
+
+    Args:
+        findings: The findings of the audit.
+        traced: Signature key to signature.
+        obj: The object.
     """
-    first: dict[tuple[str, ...], Finding] = {}
-    for finding in findings:
-        first.setdefault((finding.rule, *_key(finding.where), finding.message), finding)
-    own = [finding for finding in first.values() if not _is_of_keras(finding, obj)]
+    own = [one for one in _without_copies(findings) if not _is_of_keras(one, obj)]
     if not own:
         return ()
-    known: dict[tuple[str, str], Any] = {}
-    for signature in traced.values():
-        for function, operation in _operations(
-            signature.function.name.decode(), signature.function.graph, set()
-        ):
-            known.setdefault((function, operation.name), operation)
+    operations = _operations_of(traced)
     layers = keras_names.LayerNames(obj)
-    located = [
-        replace(
-            finding,
-            source=_source(known.get(_key(finding.where))),
-            layer=layers.find(_key(finding.where)[1]),
-        )
-        for finding in own
-    ]
+    located = []
+    for finding in own:
+        key = _key(finding.where)
+        source = _source(operations.get(key))
+        _, node = key
+        located.append(replace(finding, source=source, layer=layers.find(node)))
     return tuple(_by_cause(located))
 
 
-def _is_of_keras(finding: Finding, obj: Any) -> bool:
-    return finding.rule == "untraced_functions" and keras_names.is_inner_function(
-        obj, finding.where
-    )
+def _without_copies(findings: Iterable[Finding]) -> list[Finding]:
+    first: dict[tuple[str, NodeKey, str], Finding] = {}
+    for finding in findings:
+        key = (finding.rule, _key(finding.where), finding.message)
+        first.setdefault(key, finding)
+    return list(first.values())
+
+
+def _is_of_keras(finding: Finding, obj: Trackable) -> bool:
+    if finding.rule != "untraced_functions":
+        return False
+    return keras_names.is_inner_function(obj, finding.where)
 
 
 def _by_cause(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -63,35 +69,49 @@ def _by_cause(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _more(first: Finding, others: list[Finding]) -> str:
+    """Returns such as "3 more like it: layer 'drop1', layer 'drop2'"."""
     known = dict.fromkeys(other.place for other in others if other.place)
     places = [place for place in known if place != first.place]
-    told = ", ".join(places[:_PLACES])
-    rest = ", ..." if len(places) > _PLACES else ""
-    return f"{len(others)} more like it" + (f": {told}{rest}" if told else "")
+    text = f"{len(others)} more like it"
+    if places:
+        text += f": {', '.join(places[:_MOST_PLACES])}"
+    if len(places) > _MOST_PLACES:
+        text += ", ..."
+    return text
 
 
-def _key(where: str) -> tuple[str, str]:
+def _key(where: str) -> NodeKey:
     function, slash, node = where.partition("/")
-    return (_NUMBER.sub("", function), node) if slash else (where, "")
+    if not slash:
+        return where, ""
+    return _NUMBER.sub("", function), node
 
 
-def _operations(name: str, graph: Any, seen: set[str]) -> Iterator[tuple[str, Any]]:
-    """Yields every operation of a graph and of the functions that it calls, with the function's name.
+def _operations_of(traced: Mapping[str, Traced]) -> dict[NodeKey, Operation]:
+    known: dict[NodeKey, Operation] = {}
+    for signature in traced.values():
+        function = signature.function
+        for key, operation in _operations(
+            function.name.decode(), function.graph, set()
+        ):
+            known.setdefault(key, operation)
+    return known
 
-    The names come without the numbers that TensorFlow puts behind them: it saves copies, which have others.
-    """
+
+def _operations(
+    name: str, graph: Graph, seen: set[str]
+) -> Iterator[tuple[NodeKey, Operation]]:
+    """Yields every operation of a graph and of the functions that it calls."""
     for operation in graph.get_operations():
-        yield _NUMBER.sub("", name), operation
+        yield (_NUMBER.sub("", name), operation.name), operation
     for callee, function in graph._functions.items():
         if callee not in seen and getattr(function, "graph", None) is not None:
             seen.add(callee)
             yield from _operations(callee, function.graph, seen)
 
 
-def _source(operation: Any) -> str | None:
-    # What was imported as a GraphDef has no traceback.
-    return (
-        None
-        if operation is None or not operation.traceback
-        else user_code.source_line(operation.traceback)
-    )
+def _source(operation: Operation | None) -> str | None:
+    # Operations imported from a GraphDef have no traceback.
+    if operation is None or not operation.traceback:
+        return None
+    return user_code.source_line(operation.traceback)

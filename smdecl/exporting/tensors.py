@@ -1,33 +1,30 @@
-"""Puts TensorFlow's shapes and dtypes into records."""
+"""Turns TensorFlow's shapes, dtypes and variables into records."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import keras
 import tensorflow as tf
 
+from smdecl.exporting.types import DType, Shape, Variable
 from smdecl.savedmodel.records import TensorRecord, VariableRecord
 
+_VARIABLES = (tf.Variable, keras.Variable)  # the class of Keras 3 is no tf.Variable
 
-def tensor_record(dtype: Any, shape: Any) -> TensorRecord:
-    """Returns the record of a dtype (anything `tf.as_dtype` takes) and a shape (anything `tf.TensorShape` takes)."""
+
+def tensor_record(dtype: DType, shape: Shape) -> TensorRecord:
+    """Returns the record of a dtype and a shape."""
     sizes = tf.TensorShape(shape)
-    return TensorRecord(
-        tf.as_dtype(dtype).name, None if sizes.rank is None else tuple(sizes.as_list())
-    )
-
-
-_VARIABLES = (tf.Variable, keras.Variable)  # Keras 3 has a class of its own
+    dims = None if sizes.rank is None else tuple(sizes.as_list())
+    return TensorRecord(tf.as_dtype(dtype).name, dims)
 
 
 def is_variable(found: object) -> bool:
-    """Tells whether something is a variable, of TensorFlow or of Keras."""
+    """Returns True for a variable of TensorFlow or Keras."""
     return isinstance(found, _VARIABLES)
 
 
-def variable_record(variable: Any) -> VariableRecord:
-    """Returns the record of a `tf.Variable` or a Keras variable."""
+def variable_record(variable: Variable) -> VariableRecord:
+    """Returns the record of a variable."""
     tensor = tensor_record(variable.dtype, variable.shape)
     name = getattr(variable, "path", None) or str(variable.name).removesuffix(":0")
     return VariableRecord(name, tensor.dtype, tensor.shape)

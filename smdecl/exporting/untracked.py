@@ -1,9 +1,8 @@
-"""What a function uses has to be tracked by the object: finds what is not, and who holds it instead."""
+"""Finds what cannot be saved: resources that the object does not track, and those without a value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
@@ -12,57 +11,64 @@ from smdecl.exporting import keras_state, user_code
 from smdecl.exporting.objects import handle_of, reachable, tracked, variable_of
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.traced import Traced
+from smdecl.exporting.types import ResourceHandle, Table, Trackable, Variable
+
+_MODEL = ("model",)
+_NO_STATE = (
+    "has no value yet; expected its constructor, adapt() in the model's own code,"
+    " or weights of format keras to give it one"
+)
 
 
-def require_initialized(obj: Any) -> None:
-    """Raises where a variable or a table of the object has no value: it would be saved, and fail when it is used.
+def require_initialized(obj: Trackable) -> None:
+    """Checks that all variables and tables of an object have a value.
+
+    Others would be saved, and fail when they are used.
 
     Raises:
-        ModelError: With every such variable and table.
+        ModelError: If some have no value; lists all of them.
     """
     everything = tracked(obj)
     layers = keras_state.layers_of(obj, everything)
     lacking = [match.name for match in keras_state.lacking(layers)]
-    problems = [
-        Problem(("model",), f"{name} has no value yet; {_GIVES}") for name in lacking
-    ]
+    problems = [Problem(_MODEL, f"{name} {_NO_STATE}") for name in lacking]
     for item in everything:
-        if isinstance(item, tf.Variable) and not tf.raw_ops.VarIsInitializedOp(
-            resource=item.handle
-        ):
-            message = f"the variable {variable_record(item).name} has no value yet; takes a model that initializes it"
-            problems.append(Problem(("model",), message))
-        if (
-            not lacking
-            and isinstance(item, tf.lookup.StaticHashTable)
-            and not _is_initialized(item)
-        ):
-            message = f"the table {item.name} is never initialized; expected a model that gives it an initializer"
-            problems.append(Problem(("model",), message))
+        if isinstance(item, tf.Variable) and not _has_value(item):
+            name = variable_record(item).name
+            message = f"the variable {name} has no value yet; expected the model to initialize it"
+            problems.append(Problem(_MODEL, message))
+        is_table = isinstance(item, tf.lookup.StaticHashTable)
+        # The tables of layers without state belong to the problems above.
+        if is_table and not lacking and not _is_initialized(item):
+            message = (
+                f"the table {item.name} is never initialized;"
+                " expected the model to give it an initializer"
+            )
+            problems.append(Problem(_MODEL, message))
     if problems:
         raise ModelError(problems)
 
 
-_GIVES = "expected its constructor, adapt() in the model's own code, or weights of format keras to give it one"
+def _has_value(variable: Variable) -> bool:
+    return bool(tf.raw_ops.VarIsInitializedOp(resource=variable.handle))
 
 
-def _is_initialized(table: Any) -> bool:
-    if _answers(table):
+def _is_initialized(table: Table) -> bool:
+    if _has_content(table):
         return True
     try:
-        table._initialize()  # what loading calls, also for a table that was made while a function was traced
+        # Loading calls this too, also for a table that was created while a function was traced.
+        table._initialize()
     except (
         Exception
-    ):  # of any initializer; where it fails here, saving and loading say so
+    ):  # user code raises many types; saving and loading report the failure
         return True
-    return _answers(table)
+    return _has_content(table)
 
 
-def _answers(table: Any) -> bool:
-    if tf.is_symbolic_tensor(
-        table.resource_handle
-    ):  # made in a graph, which initializes it as it is loaded
-        return True
+def _has_content(table: Table) -> bool:
+    if tf.is_symbolic_tensor(table.resource_handle):
+        return True  # created in a graph, which initializes it when it is loaded
     keys = tf.constant([], table.key_dtype)
     default = tf.zeros([], table.value_dtype)
     try:
@@ -74,57 +80,54 @@ def _answers(table: Any) -> bool:
     return True
 
 
-def untracked(obj: Any, traced: Mapping[str, Traced]) -> list[Problem]:
-    """Says which variables, tables and other resources signatures use that nothing of the object tracks."""
+def untracked(obj: Trackable, traced: Mapping[str, Traced]) -> list[Problem]:
+    """Returns a problem for each resource that signatures use and the object does not track."""
     handles = {id(handle_of(item)) for item in tracked(obj)}
     problems = []
     for key, signature in traced.items():
         for resource in signature.function.captured_inputs:
             if resource.dtype == tf.resource and id(resource) not in handles:
-                problems.append(
-                    Problem(("signatures", key), _told(obj, signature, resource))
-                )
+                message = _message(obj, signature, resource)
+                problems.append(Problem(("signatures", key), message))
     return problems
 
 
-def _told(obj: Any, signature: Traced, resource: Any) -> str:
-    kind, method = type(obj).__name__, signature.signature.method
-    holder = next(
-        (
-            (item, place)
-            for item, place in reachable(obj)
-            if handle_of(item) is resource
-        ),
-        None,
-    )
-    owner, place = holder if holder is not None else (variable_of(resource), None)
+def _message(obj: Trackable, signature: Traced, resource: ResourceHandle) -> str:
+    kind = type(obj).__name__
+    method = signature.signature.method
+    owner, place = _holder(obj, resource)
+    what = _described(owner)
+    where = f", held by {place}" if place else _used_at(signature, resource)
+    hint = f"assign it to an attribute of {kind}, or of a tf.Module in it"
+    return f"{method} uses {what}{where}, which {kind} does not track; {hint}"
+
+
+def _holder(
+    obj: Trackable, resource: ResourceHandle
+) -> tuple[Trackable | None, str | None]:
+    """Returns the owner of a resource and the place where Python finds it, as far as known."""
+    for item, place in reachable(obj):
+        if handle_of(item) is resource:
+            return item, place
+    return variable_of(resource), None
+
+
+def _described(owner: Trackable | None) -> str:
     if owner is None:
-        what = "a resource"
-    else:
-        what = (
-            f"the variable {variable_record(owner).name}"
-            if is_variable(owner)
-            else type(owner).__name__
-        )
-    held = f", held by {place}" if place is not None else _used_at(signature, resource)
-    track = f"assign it to an attribute of {kind}, or of a tf.Module in it"
-    return f"{method} uses {what}{held}, which {kind} does not track; {track}"
+        return "a resource"
+    if is_variable(owner):
+        return f"the variable {variable_record(owner).name}"
+    return type(owner).__name__
 
 
-def _used_at(signature: Traced, resource: Any) -> str:
-    """Returns the line of the user's code that uses a resource, for one that nothing known holds."""
-    inner = next(
-        (
-            inside
-            for outside, inside in signature.function.graph.captures
-            if outside is resource
-        ),
-        None,
-    )
-    lines = (
-        [user_code.source_line(operation.traceback) for operation in inner.consumers()]
-        if inner is not None
-        else []
-    )
-    line = next((line for line in lines if line is not None), None)
-    return f", used at {line}" if line is not None else ""
+def _used_at(signature: Traced, resource: ResourceHandle) -> str:
+    """Returns the line of the user's code that uses a resource."""
+    for outer, inner in signature.function.graph.captures:
+        if outer is not resource:
+            continue
+        for operation in inner.consumers():
+            line = user_code.source_line(operation.traceback)
+            if line is not None:
+                return f", used at {line}"
+        break
+    return ""

@@ -1,4 +1,4 @@
-"""Tells the user's own code in a traceback from everyone else's."""
+"""Tells the user's own code from other code in tracebacks, and words how it failed."""
 
 from __future__ import annotations
 
@@ -16,29 +16,10 @@ from smdecl.resources import PACKAGE
 _INSTALLED = [
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 ]
-_NAMED = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
+_ERROR_LINE = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
+_CALLING = "Exception encountered when calling"  # Keras's first line, before the reason
 
-
-def summary(error: BaseException) -> str:
-    """Returns type and message of an error in a line, without the frames that AutoGraph and Keras put into messages."""
-    kind = type(error).__name__
-    text = keras_errors.reason(_plain(str(error)))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if lines and lines[0] == "in user code:":
-        named = [index for index, line in enumerate(lines) if _NAMED.match(line)]
-        lines = lines[named[-1] :] if named else lines[-1:]
-        kind, _, lines[0] = lines[0].partition(": ")
-    if lines and lines[0].startswith(_GRAPH_ERROR):
-        lines = _of_graph(lines)
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):
-        del lines[0]
-    while len(lines) > 1 and lines[0].endswith(
-        ":"
-    ):  # what it announces is on the next line
-        lines[:2] = [f"{lines[0]} {lines[1]}"]
-    return f"{kind}: {lines[0]}" if lines else kind
-
-
+# Parts of the text of an error that TensorFlow raises while it runs a graph.
 _GRAPH_ERROR = "Graph execution error"
 _NODE = re.compile(r"Detected at node (\S+)")
 _FRAME = re.compile(
@@ -46,68 +27,105 @@ _FRAME = re.compile(
 )
 _CODE = re.compile(r"\(\d+\) [A-Z_]+: +")
 
+# Colours, and the function that TensorFlow wraps around an op it runs eagerly.
+_NOISE = re.compile(r"\x1b\[\d*m|\{\{function_node __wrapped__\w+[^}]*\}\} ?")
+
+
+def summary(error: BaseException) -> str:
+    """Returns the type and the message of an error in one line.
+
+    Frames that AutoGraph and Keras put into messages are left out.
+    """
+    kind = type(error).__name__
+    text = keras_errors.reason(_plain(str(error)))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0] == "in user code:":
+        lines = _after_frames(lines)
+        kind, _, lines[0] = lines[0].partition(": ")
+    if lines and lines[0].startswith(_GRAPH_ERROR):
+        lines = _of_graph(lines)
+    if len(lines) > 1 and lines[0].startswith(_CALLING):
+        del lines[0]
+    while len(lines) > 1 and lines[0].endswith(":"):  # what it announces comes next
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
+    return f"{kind}: {lines[0]}" if lines else kind
+
+
+def _after_frames(lines: list[str]) -> list[str]:
+    """Returns the lines of AutoGraph's text from the last error on."""
+    starts = [index for index, line in enumerate(lines) if _ERROR_LINE.match(line)]
+    return lines[starts[-1] :] if starts else lines[-1:]
+
 
 def _of_graph(lines: list[str]) -> list[str]:
-    """Returns what an error in a graph says: its first lines only tell where the node was defined."""
+    """Returns the reason in a graph error; its first lines only show where the node was defined."""
     frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
-    said = [
-        line
-        for line in lines[frames[-1] + 1 if frames else 1 :]
-        if not line.startswith("[[{{node")
-    ]
-    if not said:
+    start = frames[-1] + 1 if frames else 1
+    reason = [line for line in lines[start:] if not line.startswith("[[{{node")]
+    if not reason:
         return lines
-    nodes = [found[1].strip("'") for line in lines if (found := _NODE.match(line))]
-    where = f" (node {nodes[0]})" if nodes else ""
-    return [_CODE.sub("", said[0]) + where, *said[1:]]
+    reason[0] = _CODE.sub("", reason[0])
+    for line in lines:
+        found = _NODE.match(line)
+        if found:
+            node = found[1].strip("'")
+            reason[0] += f" (node {node})"
+            break
+    return reason
 
 
 def _plain(text: str) -> str:
-    # Colours, and the node that TensorFlow wraps an op in which it runs by itself; the op's own name stands at the end.
-    return re.sub(r"\x1b\[\d*m|\{\{function_node __wrapped__\w+[^}]*\}\} ?", "", text)
+    return _NOISE.sub("", text)
 
 
 def traceback_text(error: BaseException) -> str:
-    """Returns the traceback of an error, with only the frames that lie in the user's own files."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if is_users(frame.filename)
-    ]
+    """Returns the traceback of an error with the frames of the user's own files only."""
+    frames = _users_frames(traceback.extract_tb(error.__traceback__))
     message = _plain("".join(traceback.format_exception_only(type(error), error)))
     if not frames:
         return message
     return "Traceback (your code):\n" + "".join(traceback.format_list(frames)) + message
 
 
+def _users_frames(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    return [frame for frame in frames if is_users(frame.filename)]
+
+
 def is_users(filename: str) -> bool:
-    """Tells whether a file of source is the user's own: not smdecl's, not installed, not made by AutoGraph."""
+    """Returns True for a source file of the user: not smdecl's, installed, or made by AutoGraph."""
     path = Path(filename)
     if path.is_relative_to(PACKAGE) and path.name != "models.py":
         return False
-    # AutoGraph runs functions from temporary copies, whose lines are not the user's.
-    return (
-        path.is_file()
-        and not any(path.is_relative_to(place) for place in _INSTALLED)
-        and "autograph" not in filename
-    )
+    if "autograph" in filename or not path.is_file():
+        # AutoGraph runs functions from temporary copies, whose lines are not the user's.
+        return False
+    return not any(path.is_relative_to(place) for place in _INSTALLED)
 
 
 def source_line(frames: traceback.StackSummary) -> str | None:
-    """Returns file and line of the innermost frame that lies in the user's own files."""
-    own = [frame for frame in frames if is_users(frame.filename)]
-    return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}" if own else None
+    """Returns file and line of the innermost frame in the user's own files."""
+    own = _users_frames(frames)
+    if not own:
+        return None
+    return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}"
 
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
-    """Returns the error that says that the model's own code failed, with its part of the traceback."""
+    """Returns the error to raise if the model's own code failed.
+
+    Args:
+        path: The config key that led to the code.
+        doing: What the code was run for, such as `tracing add`.
+        error: What the code raised.
+    """
     message = f"{doing} failed: {summary(error)}"
-    shadowed = [
-        name
-        for name in project_modules.shadowed_modules()
-        if re.search(rf"\b{re.escape(name)}\b", message)
-    ]
+    names = project_modules.shadowed_modules()
+    shadowed = [name for name in names if _mentions(message, name)]
     if shadowed:
-        other = "a module of Python or of an installed package"
-        message += f"; {', '.join(shadowed)} in the current directory has the name of {other}, which goes before it"
+        own = f"{', '.join(shadowed)} in the current directory"
+        message += f"; a module of Python or of an installed package shadows {own}"
     return ModelError(Problem(path, message), traceback_text(error))
+
+
+def _mentions(text: str, name: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}\b", text) is not None

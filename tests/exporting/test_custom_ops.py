@@ -77,7 +77,7 @@ def test_a_package_is_imported_and_recorded_with_its_version(project):
     assert hydra.version.startswith("1.3")
 
 
-def test_everything_that_cannot_be_loaded_is_told(project):
+def test_everything_that_cannot_be_loaded_is_reported(project):
     project.write("broken.py", "raise ValueError('no good')")
     project.write("ops/libtext.so", "not a library")
 
@@ -92,15 +92,15 @@ def test_everything_that_cannot_be_loaded_is_told(project):
     where = f"{project.root}/pyproject.toml: tool.smdecl.custom_ops"
     library = f"{project.root}/ops/libtext.so"
     assert [problem.message for problem in error.value.problems] == [
-        f"{where}[0]: 'absent_ops' cannot be loaded: ModuleNotFoundError: No module named 'absent_ops'",
-        f"{where}[1]: 'broken' cannot be loaded: ValueError: no good",
-        f"{where}[2]: 'ops/libmine.so' cannot be loaded: FileNotFoundError: no such file:"
+        f"{where}[0]: cannot load 'absent_ops': ModuleNotFoundError: No module named 'absent_ops'",
+        f"{where}[1]: cannot load 'broken': ValueError: no good",
+        f"{where}[2]: cannot load 'ops/libmine.so': FileNotFoundError: no such file:"
         f" '{project.root}/ops/libmine.so'",
-        f"{where}[3]: 'ops/libtext.so' cannot be loaded: NotFoundError: {library}: file too short",
+        f"{where}[3]: cannot load 'ops/libtext.so': NotFoundError: {library}: file too short",
     ]
 
 
-def test_what_a_release_needs_and_the_project_does_not_declare_is_told(project):
+def test_undeclared_needs_of_a_release_are_reported(project):
     (project.root / "lib").mkdir()
     (project.root / "lib/libmoved.so").write_bytes(b"the library")
     (sha256,) = [
@@ -125,7 +125,7 @@ def test_what_a_release_needs_and_the_project_does_not_declare_is_told(project):
     assert len(told) == 2, "a library counts as declared under any name"
     assert "\x1b" not in told[1]
     (differs,) = [problem.message for problem in custom_ops.differing(recorded, here)]
-    assert differs.startswith("custom_ops: the release was made with hydra 1.2; here is hydra 1.3")
+    assert differs.startswith("custom_ops: the release was made with hydra 1.2; found hydra 1.3")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_a_declared_library_serves_both_loaders_and_every_verb(net, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_op_that_nothing_declares_is_told_with_where_to_declare_it(net):
+def test_an_undeclared_op_is_reported_with_where_to_declare_it(net):
     net.write("pyproject.toml", "")
 
     with pytest.raises(VerificationError) as error:

@@ -16,7 +16,7 @@ from smdecl.savedmodel import inspection
 from tests.exporting.objects import KERAS, bodies
 
 
-def test_what_is_wrong_with_functions_is_told_before_anything_is_built():
+def test_wrong_functions_are_reported_before_anything_is_built():
     functions = {
         "class": "s",
         "_hidden": "s",
@@ -79,13 +79,14 @@ def test_a_name_that_the_object_has_for_something_else_is_refused():
         resolve(Net(), {"kernel": "s", "add": "s", "f": "serving"}, "s", method="plain")
 
     assert [str(problem) for problem in error.value.problems] == [
-        "functions.kernel: Net has a ResourceVariable of this name, which tf.saved_model.load gives; choose a different"
+        "functions.kernel: Net already has a ResourceVariable of this name, which tf.saved_model.load returns; choose a different"
         " name",
-        "functions.add: Net has a tf.function of this name, which tf.saved_model.load gives; choose a different name",
+        "functions.add: Net already has a tf.function of this name, which tf.saved_model.load returns; choose a different name",
         "functions.f: unknown signature 'serving'; expected one of s",
     ]
     with pytest.raises(
-        ConfigError, match="functions.variables: Sequential has a list of variables of this name"
+        ConfigError,
+        match="functions.variables: Sequential already has a list of variables of this name",
     ):
         resolve(keras.Sequential([keras.Input((2,))]), {"variables": "s"}, "s")
 

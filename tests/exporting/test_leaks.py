@@ -49,7 +49,7 @@ def refused(project, signatures):
     return [f"{problem.key}: {problem.message}" for problem in error.value.problems]
 
 
-def test_a_tensor_of_another_signature_is_told_with_what_keeps_it(project):
+def test_a_tensor_of_a_different_signature_is_reported_with_its_holder(project):
     provide = "{method: provide, inputs: {label: {shape: [], dtype: float32}}}"
 
     assert refused(
@@ -60,12 +60,12 @@ def test_a_tensor_of_another_signature_is_told_with_what_keeps_it(project):
     ]
 
 
-def test_a_tensor_of_an_earlier_call_is_told_where_an_example_meets_it(project):
+def test_a_tensor_of_an_earlier_call_is_reported_if_an_example_uses_it(project):
     (problem,) = refused(project, f"{{serving_default: {{method: change, inputs: {X}}}}}")
 
     assert problem == (
-        "signatures.serving_default: calling it on an example failed: it uses a tensor that was kept in Python from"
-        f" another call; {HINT}"
+        "signatures.serving_default: calling it on an example failed: it uses a tensor that a different call kept in"
+        f" Python; {HINT}"
     )
 
 
@@ -86,7 +86,7 @@ def test_a_tensor_is_found_in_branches_and_lists():
         model.use(tf.constant(1.0))
     failure = leaks.failure(model, ("signatures", "use"), "calling use", raised.value)
     assert str(failure) == (
-        "signatures.use: calling use failed: it uses a tensor that was kept in Python from another call, Kept.last[0];"
+        "signatures.use: calling use failed: it uses a tensor that a different call kept in Python, Kept.last[0];"
         f" {HINT}"
     )
     assert leaks.failure(model, (), "calling use", ValueError("anything else")) is None

@@ -88,7 +88,7 @@ LIST = "is a list of which an element was replaced, inserted, moved or deleted"
         replaced,
     ],
 )
-def test_a_list_that_was_changed_otherwise_than_by_appending_is_told_by_its_attribute(change):
+def test_a_list_that_was_not_only_appended_to_is_reported_by_its_attribute(change):
     module = tf.Module()
     module.blocks = {"first": [tf.Variable(1.0), tf.Variable(2.0)]}
     change(module.blocks["first"])
@@ -97,12 +97,12 @@ def test_a_list_that_was_changed_otherwise_than_by_appending_is_told_by_its_attr
         objects.tracked(module)
 
     assert [str(problem) for problem in error.value.problems] == [
-        f"model: Module.blocks['first'] {LIST}; TensorFlow saves a list that was only appended to: build it first, then"
+        f"model: Module.blocks['first'] {LIST}; TensorFlow saves only lists that were appended to: build the list first, then"
         " assign it"
     ]
 
 
-def test_every_dict_that_cannot_be_saved_is_told_by_its_attribute():
+def test_every_dict_that_cannot_be_saved_is_reported_by_its_attribute():
     module = tf.Module()
     module.numbered = {1: tf.Variable(1.0)}
     module.popped = {"a": tf.Variable(1.0), "b": tf.Variable(2.0)}
@@ -114,14 +114,14 @@ def test_every_dict_that_cannot_be_saved_is_told_by_its_attribute():
         objects.tracked(module)
 
     assert [str(problem) for problem in error.value.problems] == [
-        "model: Module.numbered is a dict with the key 1; TensorFlow saves a dict of variables by keys that are"
+        "model: Module.numbered is a dict with the key 1; TensorFlow saves a dict of variables only if its keys are"
         " strings",
         "model: Module.popped was changed after it was assigned, other than by adding items; TensorFlow cannot save it"
-        " then: build it first, then assign it",
+        ": build it first, then assign it",
     ]
 
 
-def test_a_list_that_cannot_be_saved_is_told_before_a_checkpoint_is_restored_into_it(tmp_path):
+def test_a_list_that_cannot_be_saved_is_reported_before_a_checkpoint_is_restored_into_it(tmp_path):
     saved = tf.train.Checkpoint(blocks=[tf.Variable(1.0)]).write(str(tmp_path / "saved"))
     module = tf.Module()
     module.blocks = [tf.Variable(2.0)]

@@ -210,7 +210,7 @@ def test_an_alias_names_every_trace_of_its_function(net):
     assert serve(release.path, "b", x=np.ones([2], np.float32))["output_0"].tolist() == [3, 3]
 
 
-def test_every_alias_that_would_name_nothing_is_told(net):
+def test_every_alias_that_would_name_nothing_is_reported(net):
     error = refused(
         net, "function_aliases={same: plain, other: untraced, sum: add, plus: add, no: nothing}"
     )
@@ -218,10 +218,10 @@ def test_every_alias_that_would_name_nothing_is_told(net):
     assert isinstance(error, ConfigError)
     told = {problem.key: problem.message for problem in error.problems}
     assert told == {
-        "options.function_aliases.same": "'plain' is no tf.function of Net",
-        "options.function_aliases.other": "'untraced' was never traced, so that TensorFlow has nothing to name",
-        "options.function_aliases.plus": "'add' has the alias 'sum' already, and TensorFlow keeps one",
-        "options.function_aliases.no": "'nothing' is no tf.function of Net",
+        "options.function_aliases.same": "expected the path of a tf.function of Net, got 'plain'",
+        "options.function_aliases.other": "expected a traced tf.function, but 'untraced' has no trace",
+        "options.function_aliases.plus": "'add' has the alias 'sum' already, and TensorFlow keeps only one",
+        "options.function_aliases.no": "expected the path of a tf.function of Net, got 'nothing'",
     }
 
 
@@ -335,7 +335,7 @@ def test_a_sharding_callback_divides_the_checkpoint(net, callback, count):
     assert ask(release, 1) == 3
 
 
-def test_a_sharding_callback_that_is_none_is_told_by_its_key(net):
+def test_a_target_that_builds_no_sharding_callback_is_refused(net):
     error = refused(net, "experimental_sharding_callback={_target_: tensorflow.Module}")
 
     assert isinstance(error, ConfigError)
@@ -380,7 +380,7 @@ def test_attributes_of_default_value_are_stripped(net):
 
 
 @pytest.mark.parametrize(("option", "value", "release"), [("extra_tags", ["gpu"], "2.17")])
-def test_an_option_that_an_older_tensorflow_lacks_is_told_with_the_release_that_has_it(
+def test_an_option_unknown_to_an_older_tensorflow_is_reported_with_the_release_that_added_it(
     net, monkeypatch, option, value, release
 ):
     fields = [name for name in tf.saved_model.SaveOptions.__slots__ if name != option]

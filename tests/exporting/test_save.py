@@ -110,7 +110,7 @@ def test_where_nothing_is_declared_and_nothing_could_be_called_it_is_an_error(pr
         project.export("signatures=none")
 
 
-def test_where_tensorflow_finds_no_signature_it_is_told(project):
+def test_a_model_in_which_tensorflow_finds_no_signature_is_saved_with_a_warning(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"

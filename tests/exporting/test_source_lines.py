@@ -55,7 +55,7 @@ def told(findings, obj=None):
     return [str(finding) for finding in source_lines.locate(findings, {}, obj or tf.Module())]
 
 
-def test_findings_of_one_cause_are_told_once_with_their_number():
+def test_findings_of_one_cause_are_reported_once_with_their_number():
     pinned = [Finding("baked_devices", f"f_{i}/n{i}", "is pinned to a CPU") for i in range(20)]
     printed = [
         Finding("io_ops", "f_1/p", "PrintV2 reads or writes"),
@@ -87,7 +87,7 @@ def test_a_finding_names_the_layer_that_made_the_node():
     assert found == ["flip", "flip_1", "turn", None, None]
 
 
-def test_what_others_there_are_is_told_by_their_layers():
+def test_the_other_findings_are_reported_by_their_layers():
     layers = [keras.layers.Dropout(0.1, name=f"drop{i}") for i in range(9)]
     model = keras.Sequential([keras.Input((4,)), *layers])
     findings = [Finding("random_ops", f"f_1/drop{i}_1/mul", "draws") for i in range(9)]

@@ -164,7 +164,7 @@ def refused(project, name, kind):
         ("Cached", "the variable cached, used at mynet.py:81"),
     ],
 )
-def test_what_nothing_tracks_is_told_with_its_holder(project, name, what):
+def test_an_untracked_resource_is_reported_with_its_holder(project, name, what):
     (problem,), error = refused(project, name, ModelError)
 
     assert problem == (
@@ -176,7 +176,7 @@ def test_what_nothing_tracks_is_told_with_its_holder(project, name, what):
     )
 
 
-def test_a_list_in_a_state_that_tensorflow_cannot_save_is_told(project):
+def test_a_list_in_a_state_that_tensorflow_cannot_save_is_reported(project):
     (problem,), _ = refused(project, "Inserted", ModelError)
 
     assert problem.startswith(
@@ -184,11 +184,11 @@ def test_a_list_in_a_state_that_tensorflow_cannot_save_is_told(project):
     )
 
 
-def test_a_variable_without_a_value_is_told(project):
+def test_a_variable_without_a_value_is_reported(project):
     problems, _ = refused(project, "Empty", ModelError)
 
     assert problems == [
-        "model: the variable later has no value yet; takes a model that initializes it"
+        "model: the variable later has no value yet; expected the model to initialize it"
     ]
 
 
@@ -218,7 +218,7 @@ def test_graph_mode_is_refused(project):
     ]
 
 
-def test_saving_within_a_functions_body_is_told_by_the_signature(project):
+def test_saving_within_a_functions_body_is_reported_by_the_signature(project):
     problems, error = refused(project, "Saving", ModelError)
 
     assert problems == [

@@ -40,5 +40,5 @@ def test_an_error_in_a_graph_says_what_failed_and_in_which_node(loaded):
         ("", "ValueError"),
     ],
 )
-def test_the_line_that_tells_is_taken(text, summary):
+def test_the_line_with_the_reason_is_the_summary(text, summary):
     assert user_code.summary(ValueError(text)) == summary

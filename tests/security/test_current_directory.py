@@ -121,7 +121,7 @@ def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
     with pytest.raises(ModelError) as error:
         project.export("model._target_=mynet.Net")
 
-    assert "queue in the current directory has the name of a module of Python" in str(error.value)
+    assert "package shadows queue in the current directory" in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["keras.py", "tensorflow/__init__.py"])
