@@ -8,7 +8,7 @@ only the project that smdecl runs in decides what is loaded.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -19,9 +19,6 @@ from smdecl.errors import Problem, UsageError
 from smdecl.exporting import user_code
 from smdecl.printing import printable
 from smdecl.savedmodel.records import CustomOpsRecord
-
-Entry = Mapping[str, str]
-"""An entry in the manifest of a release: name, and version or sha256."""
 
 _DIGITS = 12  # of a sha256, in messages
 
@@ -111,7 +108,9 @@ def _version(package: str) -> str | None:
     return None
 
 
-def undeclared(recorded: Sequence[Entry], project: Project) -> Iterator[Problem]:
+def undeclared(
+    recorded: Iterable[CustomOpsRecord], project: Project
+) -> Iterator[Problem]:
     """Yields a problem for each recorded entry that the project does not declare.
 
     An entry is declared if its name or its sha256 is.
@@ -124,39 +123,34 @@ def undeclared(recorded: Sequence[Entry], project: Project) -> Iterator[Problem]
     names = {entry.name for entry in here}
     hashes = {entry.sha256 for entry in here if entry.sha256 is not None}
     for entry in recorded:
-        name = entry["name"]
-        if name in names or entry.get("sha256") in hashes:
+        if entry.name in names or entry.sha256 in hashes:
             continue
-        what = "the library" if is_library(name) else "the package"
+        what = "the library" if is_library(entry.name) else "the package"
         message = (
             f"custom_ops: the release needs {what} {_text(entry)}, which the project"
             f" {project.root} does not declare; run this in the project that made the"
-            f" release, or add {printable(name)!r} to custom_ops under [tool.smdecl] in"
-            f" {project.file}"
+            f" release, or add {printable(entry.name)!r} to custom_ops under"
+            f" [tool.smdecl] in {project.file}"
         )
         yield Problem((), message)
 
 
-def differing(recorded: Iterable[Entry], project: Project) -> Iterator[Problem]:
+def differing(
+    recorded: Iterable[CustomOpsRecord], project: Project
+) -> Iterator[Problem]:
     """Yields a problem for each recorded entry of which the project has other bytes or versions."""
     here = {entry.name: entry for entry in records(project)}
     for entry in recorded:
-        found = here.get(entry["name"])
-        if found is None:
-            continue
-        expected = (entry.get("version"), entry.get("sha256"))
-        if (found.version, found.sha256) != expected:
-            made_with = _described(entry["name"], *expected)
-            now = _described(found.name, found.version, found.sha256)
-            message = f"custom_ops: the release was made with {made_with}; found {now}"
+        found = here.get(entry.name)
+        if found is not None and found != entry:
+            made_with = f"the release was made with {_text(entry)}"
+            message = f"custom_ops: {made_with}; found {_text(found)}"
             yield Problem((), message)
 
 
-def _text(entry: Entry) -> str:
-    return _described(entry["name"], entry.get("version"), entry.get("sha256"))
-
-
-def _described(name: str, version: str | None, sha256: str | None) -> str:
-    if sha256:
-        return printable(f"{name} (sha256 {sha256[:_DIGITS]})")
-    return printable(f"{name} {version}" if version else name)
+def _text(entry: CustomOpsRecord) -> str:
+    if entry.sha256:
+        return printable(f"{entry.name} (sha256 {entry.sha256[:_DIGITS]})")
+    if entry.version:
+        return printable(f"{entry.name} {entry.version}")
+    return printable(entry.name)

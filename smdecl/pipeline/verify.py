@@ -17,6 +17,7 @@ from smdecl.pipeline import loader_processes
 from smdecl.printing import printable
 from smdecl.release import comparison, manifest, signing
 from smdecl.release.manifest_types import Manifest
+from smdecl.savedmodel.records import CustomOpsRecord
 from smdecl.verification.records import VerificationRecord
 
 
@@ -78,7 +79,8 @@ def _replay(
     """Runs the examples of a release with its loaders."""
     values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
     _require_settings(directory, values)
-    recorded = released.get("custom_ops", [])
+    entries = released.get("custom_ops", [])
+    recorded = [CustomOpsRecord(**entry) for entry in entries]
     undeclared = list(custom_ops.undeclared(recorded, project))
     if undeclared:
         raise VerificationError(_in_manifest(directory, undeclared))

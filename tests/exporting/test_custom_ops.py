@@ -10,6 +10,7 @@ import tensorflow as tf
 from smdecl.config.project import Project
 from smdecl.errors import UsageError, VerificationError
 from smdecl.exporting import custom_ops
+from smdecl.savedmodel.records import CustomOpsRecord
 
 from tests import conftest
 
@@ -108,10 +109,10 @@ def test_undeclared_needs_of_a_release_are_reported(project):
         for entry in custom_ops.records(Project(project.root, custom_ops=("lib/libmoved.so",)))
     ]
     recorded = [
-        {"name": "ops/libtwice.so", "sha256": sha256},
-        {"name": "tensorflow_text", "version": "2.21.1"},
-        {"name": "hydra", "version": "1.2"},
-        {"name": "evil\x1b[2J"},
+        CustomOpsRecord("ops/libtwice.so", sha256=sha256),
+        CustomOpsRecord("tensorflow_text", version="2.21.1"),
+        CustomOpsRecord("hydra", version="1.2"),
+        CustomOpsRecord("evil\x1b[2J"),
     ]
     here = Project(project.root, custom_ops=("lib/libmoved.so", "hydra"))
 
