@@ -22,7 +22,7 @@ _CHARACTERS_PER_NODE = 8  # in a text with interpolations, which OmegaConf parse
 
 
 class UnfitError(yaml.MarkedYAMLError):
-    """Valid YAML that is not a valid config: too many nodes, too deeply nested, or not a mapping."""
+    """Valid YAML, but not a valid config: too many nodes, too deeply nested, or no mapping."""
 
     def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
         super().__init__(problem=problem, problem_mark=mark)

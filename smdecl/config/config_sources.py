@@ -156,7 +156,7 @@ class DefaultsError(HydraException):
 
 
 class SearchPathError(HydraException):
-    """A config adds a place to search for configs: a package, which Hydra would import, or a directory."""
+    """A config adds a directory or a package to search for configs; Hydra would import the latter."""
 
 
 class ImportlibResourcesConfigSource(

@@ -1,4 +1,7 @@
-"""Turns Hydra's composition errors into Problems: the override or line, what was found, what is expected."""
+"""Turns Hydra's composition errors into Problems.
+
+Each names the override or the line of a file, what was found there and what is expected.
+"""
 
 from __future__ import annotations
 

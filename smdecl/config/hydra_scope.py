@@ -37,7 +37,7 @@ _scanned: Plugins | None = None
 
 @contextmanager
 def scope() -> Iterator[None]:
-    """Gives this thread separate state of Hydra and OmegaConf; a nested scope shares the outer one's."""
+    """Gives this thread separate state of Hydra and OmegaConf; a nested scope shares it."""
     global _entered  # noqa: PLW0603 - guarded by the lock
     with _lock:
         if _entered:

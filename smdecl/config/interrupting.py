@@ -1,4 +1,4 @@
-"""Makes sure that an interrupt ends the call, even if the interrupted code fails while it cleans up.
+"""Makes sure that an interrupt ends the call, even if cleaning up after it fails.
 
 A signal may arrive while Hydra or OmegaConf is halfway through a change of its state. Code that
 cleans up then fails on that state, and its error replaces the interrupt, which remains only as the

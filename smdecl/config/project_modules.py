@@ -19,7 +19,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def find_spec(package: str) -> ModuleSpec | None:
-    """Returns the spec of a top-level module as the build process finds it; None if there is none."""
+    """Returns the spec of a top-level module as the build process finds it, or None."""
     try:
         spec = importlib.util.find_spec(package)
     except ValueError:  # a module in sys.modules without a spec, such as __main__
@@ -62,7 +62,7 @@ def needs_project(project: Project) -> str:
 
 
 def shadowed(package: str) -> str:
-    """Returns a hint if a different module shadows the one in the current directory; empty otherwise."""
+    """Returns a hint if a module shadows the one in the current directory; empty otherwise."""
     here = Path.cwd()
     for path in _module_files(here, package):
         if path.is_file() and _is_shadowed(package, path):
@@ -83,7 +83,7 @@ def shadowed_modules() -> Iterator[str]:
 
 
 def replaced_frameworks() -> Iterator[Path]:
-    """Yields the modules in the current directory that Python would import instead of a framework."""
+    """Yields the modules in the current directory that Python imports instead of a framework."""
     here = Path.cwd()
     for name in (*frameworks.FRAMEWORKS, "numpy"):
         spec = importlib.util.find_spec(name)

@@ -85,7 +85,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Devices:
-    """The devices of an export, as TensorFlow's device strings; None leaves the choice to TensorFlow.
+    """The devices of an export in TensorFlow's notation; None leaves the choice to TensorFlow.
 
     Attributes:
         build: Where the object is built.
@@ -201,7 +201,7 @@ class Composition:
 
     Attributes:
         values: The resolved config: plain dicts, lists and scalars.
-        recorded: The same with reads of the environment left unresolved, so that it may be recorded.
+        recorded: The same with reads of the environment left unresolved; may be written to disk.
         locate: Returns the line or the override that the value at a key path came from.
         reads: Key path and name of each environment variable that was read.
         secrets: Name to value of these variables.
@@ -216,7 +216,7 @@ class Composition:
     hydra: Mapping[str, Any] = field(default_factory=dict)
 
     def masked(self, error: SmdeclError) -> SmdeclError:
-        """Returns an error with the origins of its problems, and without values of the environment."""
+        """Returns an error with the origins of its problems and without secrets."""
         located = []
         for problem in error.problems:
             located.append(problem.at(self.locate(problem.path)))
@@ -266,7 +266,7 @@ def leaves(nest: Nest, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Spec]]:
 def input_names(
     inputs: Mapping[str, Nest],
 ) -> Iterator[tuple[KeyPath, str | None, Spec]]:
-    """Yields key path, name and spec of every input; the name is None if a leaf of a nest has none."""
+    """Yields key path, name and spec of every input; leaves of a nest may have no name."""
     for argument, nest in inputs.items():
         for path, spec in leaves(nest):
             name = spec.name

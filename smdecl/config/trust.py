@@ -1,4 +1,4 @@
-"""Decides what a config may name in `_target_`: only code that the person who runs smdecl has chosen.
+"""Decides what a config may name in `_target_`: only code that the user of smdecl has chosen.
 
 Allowed are smdecl's own models, constructors of TensorFlow and Keras that use neither files nor the
 network, what the project defines, and the packages that the project or the command line trusts by
@@ -67,7 +67,7 @@ def targets(
 
 
 def _interpolations(value: object, path: KeyPath) -> Iterator[Refusal]:
-    """Yields the interpolations among the arguments of a target, without those of nested targets."""
+    """Yields the interpolations in the arguments of a target, except in nested targets."""
     if isinstance(value, str):
         if _INTERPOLATION in value and path[-1:] != ("_target_",):
             yield path, value
@@ -86,7 +86,7 @@ def _is_target(value: object) -> bool:
 
 
 def model_files(values: Values) -> Iterator[NamedFile]:
-    """Yields key path and name of each file of a whole model; like weights, a release records it."""
+    """Yields key path and name of each file of a whole model, which is recorded like weights."""
     for path, target, node in targets(values):
         if target == frameworks.LOAD_KERAS:
             for place, name in frameworks.files(target, node):
@@ -129,7 +129,7 @@ def refuse_target(target: str, project: Project) -> str | None:
 
 
 def is_absent(target: str) -> bool:
-    """Returns whether a `_target_` names a module that is not installed, so trust does not apply."""
+    """Returns whether a `_target_` names an absent module, so that trust does not apply."""
     package = _package(target)
     if package == "__main__" or not _DOTTED_PATH.fullmatch(target):
         return False

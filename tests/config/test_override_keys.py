@@ -1,4 +1,4 @@
-"""Errors about an override of a mapping say how to add to it and how to replace it, and both work."""
+"""Errors about an override of a mapping explain how to extend and how to replace it; both work."""
 
 import re
 import shlex

@@ -43,10 +43,18 @@ def leaks(project, *streams):
     return [*text, *files, *written]
 
 
-@pytest.mark.parametrize("overrides", [
-    [], ["model.url='http://${model.token}@x'"], ["model.token='${oc.env:${oc.env:WHICH}}'", "model.url='http://${model.token}@x'"], ["model.token='${oc.${model.url}:SECRET}'", "model.url=env"],
-    ["model.token='${oc.decode:${oc.env:LIST}}'"], ["model.token='${oc.create:{a:${oc.env:SECRET}}}'", "model.url='${model.token.a}'"],
-])  # fmt: skip
+URL = "model.url='http://${model.token}@x'"
+WAYS_TO_READ = [
+    [],
+    [URL],
+    ["model.token='${oc.env:${oc.env:WHICH}}'", URL],
+    ["model.token='${oc.${model.url}:SECRET}'", "model.url=env"],
+    ["model.token='${oc.decode:${oc.env:LIST}}'"],
+    ["model.token='${oc.create:{a:${oc.env:SECRET}}}'", "model.url='${model.token.a}'"],
+]
+
+
+@pytest.mark.parametrize("overrides", WAYS_TO_READ)
 def test_a_secret_is_in_no_file_of_a_release(secretive, overrides):
     with contextlib.suppress(ConfigError):  # refusing to read it is fine too
         release = secretive.export("model=make", *overrides)
@@ -55,12 +63,19 @@ def test_a_secret_is_in_no_file_of_a_release(secretive, overrides):
     assert leaks(secretive) == []
 
 
-@pytest.mark.parametrize("overrides", [
-    ["seed=${oc.env:SECRET}"], ["seed='${oc.${name}:SECRET}'", "name=env"], ["publish.version=${oc.env:SECRET}", "name='${oc.env:SECRET}/..'"],
-    ["model._target_=${oc.env:SECRET}", "weights=checkpoint", "weights.path=${oc.env:SECRET}"], ["model._target_=mynet.make", "+model._convert_=${oc.env:SECRET}", "+model.token=1"],
-    ["model._target_=mynet.make", "+model.token=1", "+model.size=${oc.env:SECRET}"], ["model._target_=mynet.fail", "+model.token=${oc.env:SECRET}"],
+ERRORS = [
+    ["seed=${oc.env:SECRET}"],
+    ["seed='${oc.${name}:SECRET}'", "name=env"],
+    ["publish.version=${oc.env:SECRET}", "name='${oc.env:SECRET}/..'"],
+    ["model._target_=${oc.env:SECRET}", "weights=checkpoint", "weights.path=${oc.env:SECRET}"],
+    ["model._target_=mynet.make", "+model._convert_=${oc.env:SECRET}", "+model.token=1"],
+    ["model._target_=mynet.make", "+model.token=1", "+model.size=${oc.env:SECRET}"],
+    ["model._target_=mynet.fail", "+model.token=${oc.env:SECRET}"],
     ["signatures.serving_default.method='x ${oc.env:SECRET}'", "devices.build=${oc.env:SECRET}"],
-])  # fmt: skip
+]
+
+
+@pytest.mark.parametrize("overrides", ERRORS)
 def test_a_secret_is_in_no_error(secretive, overrides):
     with pytest.raises(SmdeclError) as error:
         secretive.export(*overrides)
@@ -68,7 +83,16 @@ def test_a_secret_is_in_no_error(secretive, overrides):
     assert leaks(secretive, str(error.value), error.value.traceback_text) == []
 
 
-@pytest.mark.parametrize("secret", ['hunter"2\\secret', "hunter'2secret", "hunter2\nsecret\n", "grüß hunter2 secret", "hunter2secret" * 30])  # fmt: skip
+QUOTED_DIFFERENTLY = [
+    'hunter"2\\secret',
+    "hunter'2secret",
+    "hunter2\nsecret\n",
+    "grüß hunter2 secret",
+    "hunter2secret" * 30,
+]
+
+
+@pytest.mark.parametrize("secret", QUOTED_DIFFERENTLY)
 def test_a_secret_is_in_no_error_however_it_is_quoted_there(secretive, monkeypatch, secret):
     monkeypatch.setenv("SECRET", secret)
 
@@ -102,10 +126,14 @@ def test_a_defaults_list_and_hydras_own_settings_do_not_read_the_environment(sec
     assert leaks(secretive, done.stderr, shown.stdout, shown.stderr) == []
 
 
-@pytest.mark.parametrize("token", [
-    pytest.param([], marks=pytest.mark.slow), pytest.param(["model.token=${oc.env:SECRET}"], marks=pytest.mark.soak),
+TOKENS = [
+    pytest.param([], marks=pytest.mark.slow),
+    pytest.param(["model.token=${oc.env:SECRET}"], marks=pytest.mark.soak),
     ["model.token=${oc.env:SECRET},${model.size}"],
-])  # fmt: skip
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
 def test_a_secret_is_in_nothing_that_a_sweep_prints_or_writes(secretive, token):
     arguments = [
         "-m",

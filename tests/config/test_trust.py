@@ -1,4 +1,4 @@
-"""A config cannot run code that the person who runs smdecl did not choose; nothing runs before that check."""
+"""A config cannot run code that the user did not choose; it is refused before anything runs."""
 
 import textwrap
 

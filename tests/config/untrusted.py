@@ -1,4 +1,4 @@
-"""Shared by the tests of trust: a module that shows whether it was imported or built, and how it is refused."""
+"""Shared by the tests of trust: a module that shows whether it was imported or built."""
 
 import textwrap
 

@@ -58,7 +58,7 @@ def test_a_link_among_the_configs_leads_to_none_outside_of_the_project(project, 
     assert message in str(error.value)
 
 
-def test_a_link_among_the_configs_may_lead_to_another_place_of_the_project(project):
+def test_a_link_among_the_configs_may_lead_elsewhere_in_the_project(project):
     project.write("shared/model/ours.yaml", "_target_: smdecl.models.Scaler\n")
     (project.root / "conf").mkdir()
     (project.root / "conf" / "model").symlink_to("../shared/model")

@@ -115,7 +115,7 @@ def test_a_shadowed_module_is_reported_by_its_name(project, name, kind):
     assert f"{kind} shadows {name}.py: rename it" in str(error.value)
 
 
-def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
+def test_a_module_that_breaks_its_own_project_is_reported_by_its_name(project):
     project.write("queue.py", "BATCH = 4")
     project.write("mynet.py", "import queue\nBATCH = queue.BATCH\n")
     with pytest.raises(ModelError) as error:
@@ -125,7 +125,7 @@ def test_a_module_that_breaks_its_own_project_is_told_by_its_name(project):
 
 
 @pytest.mark.parametrize("name", ["keras.py", "tensorflow/__init__.py"])
-def test_a_module_that_goes_before_a_framework_is_told_by_its_name(project, name):
+def test_a_module_that_shadows_a_framework_is_reported_by_its_name(project, name):
     project.write(name, "x = 1")
 
     done = project.spawn(

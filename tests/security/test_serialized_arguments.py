@@ -101,7 +101,7 @@ MEANT = [
 
 
 @pytest.mark.parametrize(("model", "meant"), MEANT, ids=[meant for _, meant in MEANT])
-def test_a_serialized_object_of_keras_is_told_how_to_write_it(model, meant):
+def test_the_target_to_write_for_a_serialized_object_is_suggested(model, meant):
     ((_, message),) = refused(model)
 
     assert message.endswith(f"expected {{_target_: {meant}, ARGUMENT: VALUE}}")

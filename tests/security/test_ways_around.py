@@ -72,7 +72,7 @@ ALIASES = [
 
 
 @pytest.mark.parametrize("targets", [FOREIGN, ALIASES], ids=["by name", "once imported"])
-def test_every_target_that_is_no_constructor_is_refused(project, targets):
+def test_every_target_that_is_not_a_constructor_is_refused(project, targets):
     project.write("mynet.py", NET)
     nodes = ",".join(f"{{_target_:{target}}}" for target in targets)
 
@@ -97,7 +97,7 @@ ELSEWHERE = ["../elsewhere/evilpkg/__init__.py", "gs://bucket/words.txt", "link.
     ("node", "file"),
     [*((node, "/etc/hostname") for node in READING), *((ASSET, file) for file in ELSEWHERE)],
 )
-def test_no_file_of_another_place_is_read_into_a_release(project, evilpkg, node, file):
+def test_no_outside_file_is_read_into_a_release(project, evilpkg, node, file):
     Path("link.txt").symlink_to("/etc/hostname")
     override = (
         f"model={{_target_: tensorflow.train.Checkpoint, inner: {node.replace('FILE', file)}}}"
