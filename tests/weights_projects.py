@@ -1,4 +1,4 @@
-"""What the tests of weights share: models, files of their weights, and configs that restore them."""
+"""Models, files of their weights, and configs that restore them."""
 
 import shutil
 
@@ -155,7 +155,7 @@ ROWS = "signatures=rows"
 
 
 def make_files(directory):
-    """Writes the code of the models, and the files of weights, which a process of its own makes."""
+    """Writes the code of the models, and the weights files that a separate process makes."""
     for name, text in {"mynet.py": NETS, "mykeras.py": KERAS}.items():
         (directory / name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -164,7 +164,7 @@ def make_files(directory):
 
 
 def write_ready(project, factory):
-    """Gives a project the code of the models, a copy of the files of weights, and signatures."""
+    """Copies the code of the models and the weights files to a project and adds signatures."""
     shutil.copytree(made_once(factory, "weights", make_files), project.root, dirs_exist_ok=True)
     for name, argument in {"rows": "x", "custom": "x", "keras": "inputs"}.items():
         inputs = f"{{{argument}: {{shape: [batch, 3], dtype: float32}}}}"
@@ -187,7 +187,7 @@ def overrides(model, fmt, path, expect="full", **arguments):
 
 
 def described(project, *given):
-    """Returns the description of what a config builds and restores, in a process of its own as an export does it."""
+    """Returns the record of the object that a config builds and restores in a separate process."""
     here = find_project(project.root)
     config = check.check(project.compose(*given), here)
     return children.run(_record, config, here, failure=ModelError, doing="building")
@@ -211,7 +211,7 @@ def problems(project, *args, kind=ConfigError, **options):
 
 
 def output(release, argument="x"):
-    """Serves a row of ones: 0 by fresh weights, and something that the weights decide."""
+    """Returns the output for a row of ones: 0 with fresh weights."""
     function = tf.saved_model.load(str(release.path)).signatures["serving_default"]
     (value,) = function(**{argument: tf.ones([1, 3])}).values()
     return value.numpy().tolist()

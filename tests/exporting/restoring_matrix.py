@@ -1,4 +1,4 @@
-"""Trains small Keras models of every kind, saves them in every format, restores each into a fresh one, and compares.
+"""Saves trained Keras models of every kind in every format and restores each into a fresh one.
 
 Run as `python restoring_matrix.py keras|tf_keras`, in an empty directory; prints a JSON object of model and format to
 "equal", "refused" with the reason, or "differs".
@@ -44,7 +44,7 @@ def numeric(make_layer):
 
 
 def textual(make_layer, data=TRAINING, given=None, dtype="string"):
-    """A model around a layer that adapts to text, or that its constructor gives a vocabulary."""
+    """A model around a layer that adapts to text, or has a vocabulary in its constructor."""
 
     def make(trained):
         layer = make_layer() if given is None else make_layer(**given[trained])
@@ -59,7 +59,7 @@ def textual(make_layer, data=TRAINING, given=None, dtype="string"):
 
 
 def traced(model, sample):
-    """Makes the variables of a model as an export does, by a trace."""
+    """Creates the variables of a model by a trace, as an export does."""
     spec = Spec((None, *sample.shape[1:]), tf.as_dtype(sample.dtype).name, name="x")
     build.build_layers(
         model, {"serving_default": Signature("__call__", {argument_names(model)[0]: spec}, None)}
@@ -67,7 +67,7 @@ def traced(model, sample):
 
 
 def weighted(make_model, sample=NUMBERS):
-    """A model whose variables training sets to something."""
+    """A model whose variables training changes."""
 
     def make(trained):
         model = make_model()
@@ -83,7 +83,7 @@ def weighted(make_model, sample=NUMBERS):
 
 
 class Scale(k.layers.Layer):
-    """Derives a constant from its variable as it is loaded."""
+    """Derives a constant from its variable when it is loaded."""
 
     def build(self, shape):
         self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
@@ -102,7 +102,7 @@ class Scale(k.layers.Layer):
 
 
 class Offset(k.layers.Layer):
-    """Keeps a number that is no variable."""
+    """Holds a number that is not a variable."""
 
     offset = np.float32(0)
 
@@ -123,7 +123,7 @@ class Offset(k.layers.Layer):
 
 
 class Table(k.layers.Layer):
-    """Keeps a number in a file."""
+    """Holds a number that it saves as an asset."""
 
     number = 0.0
 
@@ -155,7 +155,7 @@ def custom(kind):
 
 
 class Nested(k.Model):
-    """Holds layers in a list and in a dict, one of them twice, and one that adapts."""
+    """Holds layers in a list and a dict, one of them twice, and one that adapts."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -212,7 +212,7 @@ def lstm():
 
 
 def idf(trained):
-    """Of tf-idf, a model needs the vocabulary as it is made."""
+    """A model with tf-idf needs the vocabulary in its constructor."""
     layer = k.layers.TextVectorization(
         output_mode="tf_idf",
         vocabulary=["a", "b", "c"],

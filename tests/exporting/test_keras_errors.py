@@ -1,4 +1,4 @@
-"""What a file of Keras that cannot be loaded is said to lack, in the terms of a config."""
+"""Errors of Keras files that cannot be loaded say what to write in the config."""
 
 import zipfile
 
@@ -9,7 +9,7 @@ from smdecl.errors import ConfigError
 from smdecl.exporting import build, restore, user_code
 from smdecl.models import dense
 
-# Of Keras and NumPy 2.
+# Keras with NumPy 2 causes it.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 ADVICE = (
     "safe_mode",

@@ -1,4 +1,4 @@
-"""Layers are in inference where a model is exported, unless the code or the config says otherwise."""
+"""Layers run in inference mode in an export, unless the code or the config sets training."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ IMAGES = np.arange(2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 1)
 
 
 class Silent(keras.Model):
-    """A model whose `call` takes no `training`."""
+    """A model whose `call` has no parameter `training`."""
 
     def __init__(self):
         super().__init__()
@@ -27,7 +27,7 @@ class Trained(Silent):
 
 
 class Untrained(Trained):
-    """A model that trains a model in it, whatever it is called with."""
+    """A model whose `call` trains by default."""
 
     def call(self, image, training=True):
         return super().call(image) if training else image
@@ -44,7 +44,7 @@ def legacy():
 
 
 def moves(layer, **arguments):
-    """Tells whether a layer moves pixels in any of a few calls."""
+    """Returns whether a layer moves pixels in any of several calls."""
     called = [np.asarray(layer(tf.constant(IMAGES), **arguments)) for _ in range(6)]
     return any((answer != IMAGES).any() for answer in called)
 
@@ -117,7 +117,7 @@ def net(project):
 
 
 def answers(release, key):
-    """Returns the different answers to one request, as their values in a row."""
+    """Returns the distinct answers to a repeated request, each as a flat list."""
     function = tf.saved_model.load(str(release.path)).signatures[key]
     tensors = [next(iter(function(image=tf.constant(IMAGES)).values())) for _ in range(4)]
     return {tuple(tensor.numpy().ravel().round(3)) for tensor in tensors}

@@ -1,4 +1,4 @@
-"""Models of the legacy tf_keras, where it is installed: the same as those of Keras 3."""
+"""Models of the legacy tf_keras export as those of Keras 3 do."""
 
 from importlib import metadata
 
@@ -72,7 +72,7 @@ def net(project):
     return project
 
 
-def test_a_functional_model_takes_and_returns_what_is_documented(net):
+def test_a_functional_model_has_the_documented_inputs_and_outputs(net):
     release = net.export("model._target_=mynet.functional", "signatures=none")
 
     assert serve(release.path, "serving_default", x=np.ones([2, 4], np.float32))["out"].shape == (
@@ -137,7 +137,7 @@ def functional():
         pytest.param(["model=dense", "signatures=none"], (2, 5), marks=pytest.mark.soak),
     ],
 )
-def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, config, shape):
+def test_a_keras_3_model_exports_unchanged_if_tf_keras_is_the_legacy_one(project, config, shape):
     project.write("mynet.py", KERAS3)
     plain = project.export(*config)
     key = next(iter(plain.signatures))
@@ -151,7 +151,7 @@ def test_a_model_of_keras_3_is_what_it_is_where_tf_keras_is_the_other(project, c
     assert output.shape == shape
 
 
-def test_functions_within_its_layers_are_no_findings(project, monkeypatch):
+def test_functions_inside_its_layers_are_not_findings(project, monkeypatch):
     project.write("conf/model/convolution.yaml", CONVOLUTION)
     project.write("home/.keras/keras.json", "{}")  # which a process that is confined may not read
     monkeypatch.setenv("HOME", str(project.root / "home"))
@@ -164,7 +164,7 @@ def test_functions_within_its_layers_are_no_findings(project, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_device_that_its_recurrent_layers_pin_is_a_warning_with_a_count(net):
+def test_devices_pinned_by_recurrent_layers_are_one_warning_with_a_count(net):
     release = net.export("model._target_=mynet.recurrent", "signatures=none", "audit=strict")
 
     assert [warning.key for warning in release.warnings] == ["audit.baked_devices"]
@@ -172,7 +172,7 @@ def test_the_device_that_its_recurrent_layers_pin_is_a_warning_with_a_count(net)
     assert "more like it" in release.warnings[0].message
 
 
-def test_a_function_of_the_users_own_is_refused_unless_the_config_lets_it_pass(net):
+def test_an_untraced_function_of_the_user_is_refused_unless_the_config_allows_it(net):
     config = ["model._target_=mynet.Asked", "signatures=none"]
 
     with pytest.raises(ContractError) as error:
@@ -187,7 +187,7 @@ def test_a_function_of_the_users_own_is_refused_unless_the_config_lets_it_pass(n
 
 
 @pytest.mark.slow
-def test_a_model_of_tf_keras_is_what_that_is(project):
+def test_a_tf_keras_model_exports_as_the_legacy_keras_it_is(project):
     project.write(
         "mynet.py", NET.replace("import tf_keras", "from tensorflow import keras as tf_keras")
     )
