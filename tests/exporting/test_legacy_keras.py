@@ -187,7 +187,7 @@ def test_an_untraced_function_of_the_user_is_refused_unless_the_config_allows_it
 
 
 @pytest.mark.slow
-def test_a_tf_keras_model_exports_as_the_legacy_keras_it_is(project):
+def test_a_model_of_tf_keras_under_its_name_in_tensorflow_exports(project):
     project.write(
         "mynet.py", NET.replace("import tf_keras", "from tensorflow import keras as tf_keras")
     )
