@@ -116,7 +116,9 @@ def _states_without_variables(obj: Trackable, prefix: str) -> Iterator[Match]:
 
 
 def _root(
-    objects: TrackedObjects, contents: Contents, wanted: str | None
+    objects: TrackedObjects,
+    contents: Contents,
+    wanted: str | None,
 ) -> str | None:
     """Returns the name of the object in the checkpoint, such as `model`.
 
@@ -138,7 +140,9 @@ def _root(
 
 
 def _best_root(
-    objects: TrackedObjects, contents: Contents, children: dict[str, int]
+    objects: TrackedObjects,
+    contents: Contents,
+    children: dict[str, int],
 ) -> str | None:
     first_names = {node: name for name, node in sorted(children.items(), reverse=True)}
     fits = {name: objects.fit(contents, node) for node, name in first_names.items()}

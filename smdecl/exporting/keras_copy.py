@@ -36,7 +36,9 @@ def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
 
 
 def copy_vocabulary(
-    layer: Layer, vocabulary: Sequence[Token] | None, idf_weights: Array | None
+    layer: Layer,
+    vocabulary: Sequence[Token] | None,
+    idf_weights: Array | None,
 ) -> Iterator[Match]:
     """Sets the vocabulary of a lookup layer if it has none yet.
 
@@ -65,7 +67,9 @@ def copy_vocabulary(
 
 
 def _set_vocabulary(
-    layer: Layer, vocabulary: Sequence[Token], idf_weights: Array | None
+    layer: Layer,
+    vocabulary: Sequence[Token],
+    idf_weights: Array | None,
 ) -> str | None:
     """Sets the vocabulary of a lookup layer; returns why that failed."""
     lookup: Layer = keras_state.lookup_of(layer)
@@ -154,7 +158,8 @@ NamedT = TypeVar("NamedT", bound=Named)
 
 
 def paired(
-    layers: Sequence[Layer], others: Sequence[NamedT]
+    layers: Sequence[Layer],
+    others: Sequence[NamedT],
 ) -> list[tuple[Layer, NamedT | None]]:
     """Returns layers, each with the one that has its name.
 

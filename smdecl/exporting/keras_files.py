@@ -161,7 +161,9 @@ def _copy_variables(source: Model, obj: Model) -> Iterator[Match]:
 
 
 def _pairs(
-    source: Model, obj: Model, values: Sequence[Variable]
+    source: Model,
+    obj: Model,
+    values: Sequence[Variable],
 ) -> list[tuple[Variable, Variable | None]]:
     """Returns the variables of a model, each with its equivalent in `source`.
 

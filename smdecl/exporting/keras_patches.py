@@ -95,7 +95,9 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
     own_children = layer._trackable_children
 
     def children(
-        self: Layer, save_type: str = "checkpoint", **keywords: object
+        self: Layer,
+        save_type: str = "checkpoint",
+        **keywords: object,
     ) -> dict[str, Trackable]:
         found: dict[str, Trackable] = own_children(self, save_type, **keywords)
         for index, generator in enumerate(getattr(self, "_seed_generators", ())):

@@ -32,7 +32,8 @@ _LACKING = {
 
 
 def layers_of(
-    obj: Trackable, tracked: Iterable[Trackable] | None = None
+    obj: Trackable,
+    tracked: Iterable[Trackable] | None = None,
 ) -> list[Layer]:
     """Returns every Keras layer of an object, including itself, each once.
 

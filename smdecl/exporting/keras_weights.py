@@ -94,7 +94,9 @@ def own_variables(layer: Layer) -> list[Variable]:
 
 
 def _in_file(
-    shapes: ShapesInFile, layer: Layer, count: int
+    shapes: ShapesInFile,
+    layer: Layer,
+    count: int,
 ) -> list[Shape | None] | None:
     """Returns the shapes that a file has for a layer, by position; None if it has none."""
     found = shapes.get(id(layer))

@@ -142,7 +142,9 @@ class Session:
         return tensor
 
     def _string_tensor(
-        self, values: Sequence[bytes], sizes: ctypes.Array[ctypes.c_int64]
+        self,
+        values: Sequence[bytes],
+        sizes: ctypes.Array[ctypes.c_int64],
     ) -> _Tensor:
         # The strings must be freed by whoever allocates them: TF_DeleteTensor frees only their
         # array. After the call, the session may still hold that array, in a variable or in an

@@ -20,7 +20,10 @@ _BATCH_OF_IMAGES = 4  # dims; a single image has height, width and channels
 
 
 def read(
-    path: KeyPath, value: object, dtype: str, shape: Sequence[Dim] | None
+    path: KeyPath,
+    value: object,
+    dtype: str,
+    shape: Sequence[Dim] | None,
 ) -> object:
     """Returns a value with the contents of its files and base64 texts in their place.
 
@@ -59,7 +62,10 @@ def _joined(items: list[object]) -> object:
     forms = {(array.shape, array.dtype) for array in arrays}
     if len(arrays) == len(items) and len(forms) == 1:
         return np.stack(arrays)
-    return [item.tolist() if isinstance(item, np.ndarray) else item for item in items]
+    joined = []
+    for item in items:
+        joined.append(item.tolist() if isinstance(item, np.ndarray) else item)
+    return joined
 
 
 def _batch_of_one(content: bytes, shape: Sequence[Dim] | None) -> bytes | list[bytes]:
@@ -88,7 +94,10 @@ def _read_file(
 
 
 def _content(
-    file: Path, key: str | None, dtype: str, shape: Sequence[Dim] | None
+    file: Path,
+    key: str | None,
+    dtype: str,
+    shape: Sequence[Dim] | None,
 ) -> object:
     if file.suffix in (".npz", ".npy"):
         return _read_numpy(file, key)

@@ -33,7 +33,10 @@ def to_array(path: KeyPath, value: object, spec: Spec) -> Array:
 
 
 def input_arrays(
-    path: KeyPath, name: str, value: object, spec: Spec
+    path: KeyPath,
+    name: str,
+    value: object,
+    spec: Spec,
 ) -> dict[str, Array]:
     """Converts the value of an input into the dense arrays that it is sent as, by name.
 
@@ -62,7 +65,9 @@ def sparse_parts(dense: Array) -> list[Array]:
     absent = b"" if dense.dtype == object else np.zeros((), dense.dtype)
     present = dense != absent
     indices = np.argwhere(present)
-    return [indices, dense[tuple(indices.T)], np.array(dense.shape, np.int64)]
+    values = dense[tuple(indices.T)]
+    shape = np.array(dense.shape, np.int64)
+    return [indices, values, shape]
 
 
 def _ragged(path: KeyPath, value: object, spec: Spec) -> list[Array]:
@@ -76,7 +81,8 @@ def _ragged(path: KeyPath, value: object, spec: Spec) -> list[Array]:
             )
             raise ConfigError(Problem(path, message))
         lengths, value = rows
-        splits.append(np.cumsum(np.append(0, lengths)).astype(spec.row_splits_dtype))
+        ends = np.cumsum(np.append(0, lengths))
+        splits.append(ends.astype(spec.row_splits_dtype))
     inner = () if spec.shape is None else spec.shape[spec.ragged_rank + 1 :]
     if isinstance(value, list) and not value:
         sizes = [dim if isinstance(dim, int) else 0 for dim in inner]
@@ -92,7 +98,9 @@ def _rows(value: object) -> tuple[Array, object] | None:
             count, length, *rest = value.shape
             return np.full(count, length), value.reshape(count * length, *rest)
         value = value.tolist()
-    if not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+    if not isinstance(value, list):
+        return None
+    if not all(isinstance(row, list) for row in value):
         return None
     items = []
     for row in value:
@@ -102,7 +110,10 @@ def _rows(value: object) -> tuple[Array, object] | None:
 
 
 def _array(
-    path: KeyPath, value: object, dtype: str, shape: Sequence[Dim] | None
+    path: KeyPath,
+    value: object,
+    dtype: str,
+    shape: Sequence[Dim] | None,
 ) -> Array:
     try:
         array = _convert(value, tf.as_dtype(dtype))
@@ -145,7 +156,8 @@ def _convert_floats(leaves: Array, dtype: tf.DType) -> Array:
     wide = leaves.astype(np.complex128 if dtype.is_complex else np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         array: Array = wide.astype(dtype.as_numpy_dtype)
-    overflows = np.isfinite(wide) & ~np.isfinite(array.astype(wide.dtype))
+    back = array.astype(wide.dtype)
+    overflows = np.isfinite(wide) & ~np.isfinite(back)
     if overflows.any():
         raise ValueError("got a number that is too large for it")
     return array
@@ -163,7 +175,8 @@ def _leaves_to_check(leaves: Array, dtype: tf.DType) -> Sequence[object]:
     if leaves.dtype.kind in "iu" and limits is not None:
         # Limits that its own dtype cannot hold would make NumPy compare floats.
         own = np.iinfo(leaves.dtype)
-        least, greatest = max(limits[0], own.min), min(limits[1], own.max)
+        least = max(limits[0], own.min)
+        greatest = min(limits[1], own.max)
         is_outside = (leaves < least) | (leaves > greatest)
         chosen += leaves[is_outside][:1].tolist()
     return chosen

@@ -45,7 +45,8 @@ def _specs(traced: Traced) -> dict[str, Spec]:
     """
     inputs = traced.signature.inputs
     if inputs is not None:
-        return dict(sorted((str(name), spec) for _, name, spec in input_names(inputs)))
+        specs = {str(name): spec for _, name, spec in input_names(inputs)}
+        return dict(sorted(specs.items()))
     return {
         name: Spec(tensor.shape, tensor.dtype, name)
         for name, tensor in sorted(traced.record.inputs.items())
@@ -90,7 +91,9 @@ def _generated(
 
 
 def _run(
-    path: KeyPath, traced: Traced, inputs: Mapping[str, Array]
+    path: KeyPath,
+    traced: Traced,
+    inputs: Mapping[str, Array],
 ) -> dict[str, Array]:
     """Calls the object's method eagerly: the reference is its Python code, not its graph.
 

@@ -41,7 +41,10 @@ class Drawn:
 
 
 def draw(
-    specs: Mapping[str, Spec], count: int, seed: int, ranges: Mapping[str, _Limits]
+    specs: Mapping[str, Spec],
+    count: int,
+    seed: int,
+    ranges: Mapping[str, _Limits],
 ) -> list[Drawn]:
     """Draws the inputs of examples.
 
@@ -60,12 +63,15 @@ def draw(
             arrays = _draw_parts(random, sized, ranges.get(name))
             inputs.update(zip(parts(name, sized), arrays, strict=True))
         unknown = _unknown_dims(specs.values())
-        drawn.append(Drawn(inputs, any(sizes[dim] == 0 for dim in unknown)))
+        has_empty_dim = any(sizes[dim] == 0 for dim in unknown)
+        drawn.append(Drawn(inputs, has_empty_dim))
     return drawn
 
 
 def with_tf_examples(
-    drawn: Iterable[Drawn], function: ConcreteFunction, seed: int
+    drawn: Iterable[Drawn],
+    function: ConcreteFunction,
+    seed: int,
 ) -> list[Drawn]:
     """Replaces texts by serialized tf.Examples, as an API of TensorFlow Serving sends them.
 
@@ -131,19 +137,32 @@ def _sizes(specs: Iterable[Spec], count: int) -> Iterator[dict[_Dim, int]]:
     """
     specs = list(specs)
     known = _all_dims(specs)
-    names = [dim for dim in known if isinstance(dim, str)]
-    shifts = {dim: names.index(dim) if isinstance(dim, str) else 0 for dim in known}
     empty = iter(_empty_sizes(known, _unknown_dims(specs), count))
     for index in range(count):
         if index % 3 == 2:  # noqa: PLR2004 - every third example has an empty dim
             yield next(empty)
         else:
-            yield {dim: (1, 3)[(index + shift) % 2] for dim, shift in shifts.items()}
+            yield _alternating_sizes(known, index)
     yield from empty
 
 
+def _alternating_sizes(known: Sequence[_Dim], index: int) -> dict[_Dim, int]:
+    """Returns the sizes 1 and 3 for an example; every other named dim starts with 3."""
+    sizes: dict[_Dim, int] = {}
+    named = 0
+    for dim in known:
+        shift = 0
+        if isinstance(dim, str):
+            shift = named
+            named += 1
+        sizes[dim] = 1 if (index + shift) % 2 == 0 else 3
+    return sizes
+
+
 def _empty_sizes(
-    known: Sequence[_Dim], unknown: Sequence[_Dim], count: int
+    known: Sequence[_Dim],
+    unknown: Sequence[_Dim],
+    count: int,
 ) -> list[dict[_Dim, int]]:
     """Returns the sizes for the examples in which a dim of `unknown` has the size 0."""
     third = count // 3
@@ -166,7 +185,9 @@ def _with_sizes(spec: Spec, sizes: Mapping[_Dim, int]) -> Spec:
 
 
 def _draw_parts(
-    random: np.random.Generator, spec: Spec, limits: _Limits | None
+    random: np.random.Generator,
+    spec: Spec,
+    limits: _Limits | None,
 ) -> list[Array]:
     """Draws the dense arrays that a tensor is sent as; all sizes of its shape are known."""
     shape = [size for size in spec.shape or () if isinstance(size, int)]
@@ -189,11 +210,13 @@ def _draw_ragged(
     rows = shape[0]
     splits: list[Array] = []
     for _ in range(spec.ragged_rank):
-        ends = np.cumsum([0, *random.integers(0, 4, rows)])
+        lengths = random.integers(0, 4, rows)
+        ends = np.cumsum([0, *lengths])
         splits.append(ends.astype(spec.row_splits_dtype))
         rows = int(ends[-1])
-    inner = shape[spec.ragged_rank + 1 :]
-    return [_draw_dense(random, spec.dtype, (rows, *inner), limits), *splits]
+    flat_shape = (rows, *shape[spec.ragged_rank + 1 :])
+    values = _draw_dense(random, spec.dtype, flat_shape, limits)
+    return [values, *splits]
 
 
 def _draw_dense(
@@ -204,7 +227,8 @@ def _draw_dense(
 ) -> Array:
     dtype = tf.as_dtype(name)
     if dtype == tf.string:
-        indices = random.integers(0, len(_WORDS), int(np.prod(shape)))
+        count = int(np.prod(shape))
+        indices = random.integers(0, len(_WORDS), count)
         words = [_WORDS[index] for index in indices]
         return np.array(words, dtype=object).reshape(shape)
     if dtype == tf.bool:
@@ -219,7 +243,10 @@ def _draw_dense(
 
 
 def _draw_floats(
-    random: np.random.Generator, dtype: tf.DType, shape: Sequence[int], limits: _Limits
+    random: np.random.Generator,
+    dtype: tf.DType,
+    shape: Sequence[int],
+    limits: _Limits,
 ) -> Array:
     least, greatest = map(float, limits)
     # Halves, because the width of a range may exceed every float; and clipped, because half of

@@ -18,7 +18,10 @@ GivenExample: TypeAlias = Mapping[str, Mapping[str, object]]
 
 
 def check_names(
-    key: str, verify: Verify, specs: Mapping[str, Spec], outputs: Collection[str]
+    key: str,
+    verify: Verify,
+    specs: Mapping[str, Spec],
+    outputs: Collection[str],
 ) -> None:
     """Checks the names of tolerances and ranges, and the ranges against the dtypes of inputs.
 
@@ -45,7 +48,10 @@ def check_names(
 
 
 def _unknown(
-    path: KeyPath, kind: str, names: Collection[str], known: Collection[str]
+    path: KeyPath,
+    kind: str,
+    names: Collection[str],
+    known: Collection[str],
 ) -> Iterator[Problem]:
     for name in names:
         if name not in known:
@@ -54,7 +60,9 @@ def _unknown(
 
 
 def inputs(
-    path: KeyPath, example: GivenExample, specs: Mapping[str, Spec]
+    path: KeyPath,
+    example: GivenExample,
+    specs: Mapping[str, Spec],
 ) -> dict[str, Array]:
     """Returns the dense arrays that the inputs of an example are sent as.
 
@@ -92,7 +100,9 @@ def inputs(
 
 
 def outputs(
-    path: KeyPath, example: GivenExample, computed: Mapping[str, Array]
+    path: KeyPath,
+    example: GivenExample,
+    computed: Mapping[str, Array],
 ) -> dict[str, Array]:
     """Returns the outputs that an example expects; empty if it gives none.
 

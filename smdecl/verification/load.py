@@ -49,7 +49,9 @@ def plain_path(directory: Path) -> Iterator[Path]:
 
 
 def load_python(
-    directory: Path, tags: Sequence[str], _signatures: Mapping[str, SignatureDef]
+    directory: Path,
+    tags: Sequence[str],
+    _signatures: Mapping[str, SignatureDef],
 ) -> SignatureRunner:
     """Loads by `tf.saved_model.load`."""
     loaded = tf.saved_model.load(str(directory), tags=list(tags))
@@ -72,7 +74,9 @@ def to_array(tensor: tf.Tensor) -> Array:
 
 
 def load_cpp(
-    directory: Path, tags: Sequence[str], signatures: Mapping[str, SignatureDef]
+    directory: Path,
+    tags: Sequence[str],
+    signatures: Mapping[str, SignatureDef],
 ) -> SignatureRunner:
     """Loads by `TF_LoadSessionFromSavedModel` of TensorFlow's C API, as a server does.
 
@@ -89,7 +93,9 @@ def load_cpp(
 
 
 def load_session(
-    directory: Path, tags: Sequence[str], signatures: Mapping[str, SignatureDef]
+    directory: Path,
+    tags: Sequence[str],
+    signatures: Mapping[str, SignatureDef],
 ) -> SignatureRunner:
     """Loads by `tf.compat.v1.saved_model.load` into a session, with the arguments of `load_cpp`.
 
@@ -112,7 +118,8 @@ def load_session(
 
 
 def _by_signature(
-    run: _SessionRunner, signatures: Mapping[str, SignatureDef]
+    run: _SessionRunner,
+    signatures: Mapping[str, SignatureDef],
 ) -> SignatureRunner:
     """Wraps the runner of a session, which uses the graph's tensor names, as one of signatures."""
 

@@ -55,7 +55,10 @@ def compare(
 
 
 def _differences(
-    signature: Traced, method: Method, case: Example, verify: Verify
+    signature: Traced,
+    method: Method,
+    case: Example,
+    verify: Verify,
 ) -> Iterator[str]:
     tensors = {name: tf.constant(value) for name, value in case.inputs.items()}
     tf.config.run_functions_eagerly(True)

@@ -61,7 +61,9 @@ def write(examples: Sequence[Example], directory: Path) -> None:
 
 
 def _write_tensors(
-    archive: zipfile.ZipFile, directory: str, tensors: Mapping[str, Array]
+    archive: zipfile.ZipFile,
+    directory: str,
+    tensors: Mapping[str, Array],
 ) -> dict[str, _TensorEntry]:
     """Writes arrays into a directory of the archive and returns their entries in the index."""
     entries: dict[str, _TensorEntry] = {}
@@ -188,7 +190,8 @@ def _read_array(arrays: _Arrays, file: str, dtype: str, shape: list[int]) -> Arr
 
 def _texts(content: Array, lengths: Array) -> Array:
     """Splits an array of bytes into texts of the given lengths."""
-    if lengths.dtype != np.int64 or lengths.ndim != 1 or (lengths < 0).any():
+    is_list = lengths.dtype == np.int64 and lengths.ndim == 1
+    if not is_list or (lengths < 0).any():
         raise ValueError("the lengths of texts are not a list of sizes")
     data = content.tobytes()
     texts = np.empty(len(lengths), object)

@@ -41,7 +41,9 @@ _TOLERANCES = {
 
 
 def verify(
-    directory: Path, signatures: Mapping[str, Signature], options: Verify
+    directory: Path,
+    signatures: Mapping[str, Signature],
+    options: Verify,
 ) -> VerificationRecord:
     """Loads a SavedModel with each loader and runs its examples."""
     graph = inspection.read(directory).meta_graphs[0]
@@ -154,7 +156,10 @@ def _shapes(kind: str, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]
 
 
 def difference(
-    expected: Array, got: Array, rtol: float | None, atol: float | None
+    expected: Array,
+    got: Array,
+    rtol: float | None,
+    atol: float | None,
 ) -> str | None:
     """Returns where two arrays differ most relative to their tolerance.
 
@@ -173,7 +178,8 @@ def difference(
     wrong = np.flatnonzero(_differ(a, b, tolerance))
     if not wrong.size:
         return None
-    worst = wrong[_worst(_measures(a.ravel()[wrong], b.ravel()[wrong], tolerance))]
+    measures = _measures(a.ravel()[wrong], b.ravel()[wrong], tolerance)
+    worst = wrong[_worst(measures)]
     index = np.unravel_index(worst, a.shape)
     place = f"[{', '.join(map(str, index))}]" if expected.ndim else ""
     return (
@@ -182,7 +188,9 @@ def difference(
 
 
 def _tolerance(
-    dtype: np.dtype[Any], rtol: float | None, atol: float | None
+    dtype: np.dtype[Any],
+    rtol: float | None,
+    atol: float | None,
 ) -> tuple[float, float] | None:
     """Returns rtol and atol; None for a dtype whose values are compared exactly."""
     default = _TOLERANCES.get(tf.as_dtype(dtype).name)
@@ -206,7 +214,9 @@ def _form(array: Array) -> str:
 
 
 def _differ(
-    got: Array, expected: Array, tolerance: tuple[float, float] | None
+    got: Array,
+    expected: Array,
+    tolerance: tuple[float, float] | None,
 ) -> Array:
     if tolerance is None:
         return np.asarray(got != expected)
@@ -225,7 +235,9 @@ def _worst(measures: Sequence[Array]) -> int:
 
 
 def _measures(
-    got: Array, expected: Array, tolerance: tuple[float, float] | None
+    got: Array,
+    expected: Array,
+    tolerance: tuple[float, float] | None,
 ) -> list[Array]:
     """Returns how wrong each element is: NaN in one array alone, by the tolerance, by distance."""
     apart = distances(got, expected)

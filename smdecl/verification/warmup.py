@@ -75,7 +75,8 @@ def _is_empty_list(example: Example, method_name: str) -> bool:
 
 
 def _require_tf_examples(
-    examples: Sequence[Example], method_names: Mapping[str, str]
+    examples: Sequence[Example],
+    method_names: Mapping[str, str],
 ) -> None:
     """Raises a ConfigError if an API of tf.Examples would send something else."""
     problems: list[Problem] = []
