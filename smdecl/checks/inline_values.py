@@ -1,40 +1,40 @@
-"""Compares the values that a config gives inline with the specs that they are for, without NumPy."""
+"""Compares values that a config gives inline with their specs, without NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from smdecl.config.settings import Spec
 from smdecl.errors import KeyPath, Problem
 from smdecl.tensor_texts import Dim, shape_text
 
-_SHOWN = 80  # characters of a value
+_LONGEST_VALUE = 80  # characters
+_KINDS: dict[type, str] = {
+    bool: "booleans",
+    int: "integers",
+    float: "floats",
+    str: "text",
+}
 
 
-def problems(path: KeyPath, value: Any, spec: Spec) -> Iterator[Problem]:
-    """Yields what building would refuse in a value: a leaf of a different kind, or a different shape.
+def problems(path: KeyPath, value: object, spec: Spec) -> Iterator[Problem]:
+    """Yields what the build would refuse in a value: a leaf of a different kind, or a different shape.
 
-    What files and base64 hold is compared elsewhere; how the rows of a ragged tensor nest, where it is built.
+    Values with files or base64 in them, and the rows of ragged tensors, are compared elsewhere.
     """
     leaves = list(_leaves(value))
     if any(isinstance(leaf, dict) for leaf in leaves):
         return
-    wrong = next(
-        (leaf for leaf in leaves if _kind(leaf) not in taken(spec.dtype)), None
-    )
-    if wrong is not None or None in leaves:
-        text = repr(wrong)
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        yield Problem(
-            path,
-            f"cannot be made {spec.dtype}: got {shown}, which is {type(wrong).__name__}",
-        )
+    known = accepted(spec.dtype)
+    wrong = [leaf for leaf in leaves if _KINDS.get(type(leaf)) not in known]
+    if wrong:
+        got = f"got {_shown(wrong[0])}, which is {type(wrong[0]).__name__}"
+        yield Problem(path, f"cannot be converted to {spec.dtype}: {got}")
     elif spec.kind != "ragged":
         yield from _compare_shape(path, value, spec)
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves(value: object) -> Iterator[object]:
     pending = [value]
     while pending:
         item = pending.pop()
@@ -44,37 +44,35 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield item
 
 
-def _kind(leaf: Any) -> str | None:
-    """Returns the kind of a scalar, in the words of `taken`."""
-    return {bool: "booleans", int: "integers", float: "floats", str: "text"}.get(
-        type(leaf)
-    )
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
-def taken(dtype: str) -> tuple[str, ...]:
-    """Returns the kinds of numbers that an array of a dtype is made of without loss of what they are."""
-    if dtype in ("bool", "string"):
-        return ("booleans",) if dtype == "bool" else ("text",)
+def accepted(dtype: str) -> tuple[str, ...]:
+    """Returns the kinds of values from which an array of a dtype can be made without loss."""
+    if dtype == "bool":
+        return ("booleans",)
+    if dtype == "string":
+        return ("text",)
     if dtype.startswith("complex"):
         return ("integers", "floats", "complex")
-    return ("integers", "floats") if "float" in dtype else ("integers",)
+    if "float" in dtype:
+        return ("integers", "floats")
+    return ("integers",)
 
 
-def _compare_shape(path: KeyPath, value: Any, spec: Spec) -> Iterator[Problem]:
-    shape = _shape(value)
-    if shape is None:
-        message = (
-            f"cannot be made {spec.dtype}: got lists of different lengths or depths"
-        )
-        yield Problem(path, message)
-    elif spec.shape is not None and not fits(spec.shape, shape):
-        yield Problem(
-            path, f"got a value of shape {list(shape)}; takes {shape_text(spec.shape)}"
-        )
+def _compare_shape(path: KeyPath, value: object, spec: Spec) -> Iterator[Problem]:
+    sizes = _shape(value)
+    if sizes is None:
+        reason = "got lists of different lengths or depths"
+        yield Problem(path, f"cannot be converted to {spec.dtype}: {reason}")
+    elif spec.shape is not None and not fits(spec.shape, sizes):
+        yield Problem(path, wrong_shape(sizes, spec.shape))
 
 
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """Returns the shape of nested lists; None if they are not those of an array."""
+def _shape(value: object) -> tuple[int, ...] | None:
+    """Returns the shape of nested lists; None if no array has it."""
     if not isinstance(value, list):
         return ()
     shapes = {_shape(item) for item in value}
@@ -85,8 +83,13 @@ def _shape(value: Any) -> tuple[int, ...] | None:
 
 
 def fits(shape: Sequence[Dim], sizes: Sequence[int]) -> bool:
-    """Returns whether sizes are those of a shape, in number and where the shape has them fixed."""
-    pairs = zip(shape, sizes, strict=False)
-    return len(shape) == len(sizes) and all(
-        size == dim for dim, size in pairs if isinstance(dim, int)
-    )
+    """Returns True if sizes match a shape in number, and wherever the shape has a fixed size."""
+    if len(shape) != len(sizes):
+        return False
+    pairs = zip(shape, sizes, strict=True)
+    return all(size == dim for dim, size in pairs if isinstance(dim, int))
+
+
+def wrong_shape(sizes: Sequence[int], shape: Sequence[Dim]) -> str:
+    """Returns the message for a value whose sizes do not match a shape."""
+    return f"got a value of shape {list(sizes)}; expected {shape_text(shape)}"

@@ -1,4 +1,4 @@
-"""The files that a config names, and their digests."""
+"""Finds the files that a config names, and computes their digests."""
 
 from __future__ import annotations
 
@@ -18,43 +18,47 @@ from smdecl.errors import ConfigError, KeyPath, dotted
 def inputs(
     config: ExportConfig, recorded: Mapping[str, Any], project: Project
 ) -> dict[str, str]:
-    """Returns the sha256 of every file that a config names: weights, whole models, examples, what it has a digest for.
+    """Returns the SHA-256 digest of every file that a config names, by the name of the file.
+
+    These are weights, whole models, examples, and the files with a pinned digest.
 
     Args:
-        config: That names them.
-        recorded: The same from `portable_paths.record`; a file is called as it is there.
-        project: Whose files the config names.
+        config: The checked config.
+        recorded: The same config from `portable_paths.record`. The names are those in it.
+        project: The project that owns the files.
 
     Raises:
-        ConfigError: Where one of them cannot be read.
+        ConfigError: If a file cannot be read.
     """
-    named = dict(_files_of_weights(config.weights, recorded))
-    named.update(
-        (_recorded(recorded, path), file) for path, file in _files_of_examples(config)
-    )
-    named.update(
-        (_recorded(recorded, path), Path(name))
-        for path, name in trust.model_files({"model": config.model})
-    )
+    found = dict(_files_of_weights(config.weights, recorded))
+    for path, file in _files_of_examples(config):
+        found[_recorded(recorded, path)] = file
+    for path, name in trust.model_files({"model": config.model}):
+        found[_recorded(recorded, path)] = Path(name)
+    pins_are_from_environment = isinstance(recorded["sha256"], str)
     for index, name in enumerate(config.sha256):
-        is_read = isinstance(recorded["sha256"], str)
-        known = (
-            _recorded(recorded, ("sha256", index))
-            if is_read
-            else portable_paths.relative(name, project)
-        )
-        named[known] = Path(name)
-    return {name: _of_input(named[name]) for name in sorted(named)}
+        if pins_are_from_environment:
+            found[_recorded(recorded, ("sha256", index))] = Path(name)
+        else:
+            found[portable_paths.relative(name, project)] = Path(name)
+    return {name: _digest(found[name]) for name in sorted(found)}
 
 
 def named(config: ExportConfig) -> Iterator[Path]:
-    """Yields every file that a config names for the model to read: its weights, and what its targets take."""
+    """Yields every file that the model reads: its weights, and the files of its targets."""
     yield from of_weights(config.weights)
     parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}}
     for _, target, node in trust.targets(parts):
-        yield from (Path(name) for _, name in frameworks.files(target, node))
+        for _, name in frameworks.files(target, node):
+            yield Path(name)
     for _, file in _files_of_examples(config):
         yield file
+
+
+def of_weights(weights: Weights | None) -> Iterator[Path]:
+    """Yields the files from which weights are read."""
+    if weights is not None:
+        yield from FORMATS[weights.format].files(Path(weights.path))
 
 
 def _files_of_weights(
@@ -62,13 +66,10 @@ def _files_of_weights(
 ) -> Iterator[tuple[str, Path]]:
     if weights is None:
         return
-    prefix, name = (
-        str(Path(weights.path)),
-        str(Path(_recorded(recorded, ("weights", "path")))),
-    )
-    yield from (
-        (name + str(file).removeprefix(prefix), file) for file in of_weights(weights)
-    )
+    prefix = str(Path(weights.path))
+    recorded_prefix = str(Path(_recorded(recorded, ("weights", "path"))))
+    for file in of_weights(weights):
+        yield recorded_prefix + str(file).removeprefix(prefix), file
 
 
 def _files_of_examples(config: ExportConfig) -> Iterator[tuple[KeyPath, Path]]:
@@ -78,7 +79,11 @@ def _files_of_examples(config: ExportConfig) -> Iterator[tuple[KeyPath, Path]]:
 
 
 def _recorded(recorded: Any, path: KeyPath) -> str:
-    """Returns what stands at a key; where all of a mapping was read from the environment, its form and the rest."""
+    """Returns the recorded value at a key path.
+
+    If a mapping on the way was read from the environment, returns its interpolation and the rest
+    of the path.
+    """
     for index, part in enumerate(path):
         if isinstance(recorded, str):
             return dotted((recorded, *path[index:]))
@@ -86,15 +91,8 @@ def _recorded(recorded: Any, path: KeyPath) -> str:
     return str(recorded)
 
 
-def _of_input(path: Path) -> str:
+def _digest(path: Path) -> str:
     try:
         return files.sha256(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def of_weights(weights: Weights | None) -> Iterator[Path]:
-    """Yields the files that weights are read from."""
-    if weights is None:
-        return
-    yield from FORMATS[weights.format].files(Path(weights.path))
+        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error

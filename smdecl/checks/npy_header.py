@@ -1,4 +1,4 @@
-"""Reads what .npy and .npz files say of the arrays in them, without NumPy: nothing is loaded, and nothing unpickled."""
+"""Reads the headers of arrays in .npy and .npz files without NumPy; unpickles nothing."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from smdecl import budgets, files
 
 SUFFIXES = (".npz", ".npy")
 _MAGIC = b"\x93NUMPY"
-_LENGTHS = {1: "<H", 2: "<I", 3: "<I"}  # of the header, by version of the format
-_LONGEST = 10_000  # bytes of a header, as NumPy takes them
-_SIZED = re.compile(
-    r"[<>|=]?([a-zA-Z])(\d+)"
-)  # a dtype whose values have a size, such as <f4 or |S12
+# The struct format of the header's length, by version of the file format.
+_LENGTHS = {1: "<H", 2: "<I", 3: "<I"}
+_LONGEST = 10_000  # bytes of a header; NumPy has the same limit
+# A dtype whose values have a size, such as <f4 or |S12.
+_SIZED = re.compile(r"[<>|=]?([a-zA-Z])(\d+)")
 _CHARACTER = 4  # bytes, in NumPy's strings of kind U
 _BLOCK = 1 << 20  # bytes
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an array in a file is.
+    """The header of an array.
 
     Attributes:
-        kind: NumPy's letter for the kind of dtype, such as f for floats.
-        shape: Of the array.
-        width: The bytes of each value, for fixed-width byte strings; 0 for all other kinds.
+        kind: NumPy's letter for the kind of the dtype, such as f for floats.
+        shape: The shape.
+        width: The size of each value in bytes if these are byte strings, else 0.
     """
 
     kind: str
@@ -43,11 +44,11 @@ class Header:
 
 
 def keys(path: Path) -> list[str] | None:
-    """Returns the keys of the arrays of an archive; None where a file is one array, which has none.
+    """Returns the keys of the arrays in an archive; None if the file is a single array.
 
     Raises:
-        OSError, zipfile.BadZipFile: Where it cannot be read.
-        ValueError: Where it would unpack to far more than its size.
+        OSError, zipfile.BadZipFile: If it cannot be read.
+        ValueError: If it would unpack to far more than its size.
     """
     with files.open_regular(path) as file:
         if file.read(len(_MAGIC)) == _MAGIC:
@@ -57,20 +58,24 @@ def keys(path: Path) -> list[str] | None:
 
 
 def header(path: Path, key: str | None) -> Header:
-    """Returns the header of an array in a file, by its key where the file is an archive.
+    """Returns the header of an array.
+
+    Args:
+        path: The file.
+        key: The key of the array if the file is an archive, else None.
 
     Raises:
-        ValueError: Where it is none; broken archives make zipfile raise errors of many other types.
+        ValueError: If the header is invalid. For broken archives, zipfile raises many other types.
     """
     with _opened(path, key) as (file, size):
         return _header(file, size)
 
 
 def may_be_cut(path: Path, key: str | None) -> bool:
-    """Returns whether an array holds bytes that may have had more zeros at their ends.
+    """Returns True if an array may have lost zeros at the ends of its values.
 
-    NumPy pads fixed-width strings with zeros, so a value that is shorter than the width reads the
-    same whether it ended in zeros or not. Text never does.
+    NumPy pads fixed-width strings with zeros. A value that is shorter than the width is therefore
+    the same with and without zeros at its end. Text never ends in zeros.
     """
     with _opened(path, key) as (file, size):
         found = _header(file, size)
@@ -87,7 +92,7 @@ def may_be_cut(path: Path, key: str | None) -> bool:
 
 
 def _cells(file: IO[bytes], width: int) -> Iterator[bytes]:
-    """Yields the values of an array, without having all of them in memory."""
+    """Yields the values of an array, block by block."""
     while block := file.read(max(1, _BLOCK // width) * width):
         for start in range(0, len(block), width):
             yield block[start : start + width]
@@ -100,12 +105,9 @@ def _is_text(value: bytes) -> bool:
         return False
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
-
-
 @contextmanager
 def _opened(path: Path, key: str | None) -> Iterator[tuple[IO[bytes], int]]:
-    """Opens an array in a file; gives how many bytes it has, too."""
+    """Opens an array; yields its file and its size in bytes."""
     with files.open_regular(path) as file:
         if key is None:
             yield file, os.fstat(file.fileno()).st_size
@@ -120,39 +122,36 @@ def _opened(path: Path, key: str | None) -> Iterator[tuple[IO[bytes], int]]:
 def _archive(file: BinaryIO, path: Path) -> Iterator[zipfile.ZipFile]:
     with zipfile.ZipFile(file) as archive:
         size = os.fstat(file.fileno()).st_size
-        if reasons := list(budgets.refuse_archive(archive, str(path), size)):
+        reasons = list(budgets.refuse_archive(archive, str(path), size))
+        if reasons:
             raise ValueError(reasons[0])
         yield archive
 
 
 def _header(file: IO[bytes], size: int) -> Header:
     start = file.read(len(_MAGIC) + 2)
-    form = (
-        _LENGTHS.get(start[-2])
-        if start.startswith(_MAGIC) and len(start) > len(_MAGIC)
-        else None
-    )
+    form = None
+    if start.startswith(_MAGIC) and len(start) > len(_MAGIC):
+        form = _LENGTHS.get(start[-2])
     if form is None:
-        raise ValueError("is no .npy file")
+        raise ValueError("not a .npy file")
     (length,) = struct.unpack(form, file.read(struct.calcsize(form)))
     if length > _LONGEST:
-        raise ValueError(f"has a header of {length} bytes; takes at most {_LONGEST}")
-    said = ast.literal_eval(file.read(length).decode("latin1").strip())
-    descr = said["descr"]
-    shape = tuple(int(dim) for dim in said["shape"])
+        raise ValueError(f"expected a header of at most {_LONGEST} bytes, got {length}")
+    fields = ast.literal_eval(file.read(length).decode("latin1").strip())
+    descr = fields["descr"]
+    shape = tuple(int(dim) for dim in fields["shape"])
     claimed = math.prod(shape) * _item_size(descr)
     if min(shape, default=0) < 0 or claimed > size:
-        told = (
-            f"claims {claimed} bytes by its shape {list(shape)}, and has {size} bytes"
-        )
-        raise ValueError(told)
+        message = f"the shape {list(shape)} needs {claimed} bytes, got {size}"
+        raise ValueError(message)
     kind = descr[1] if isinstance(descr, str) else "V"
     width = int(descr[2:]) if kind == "S" else 0
     return Header(kind, shape, width)
 
 
 def _item_size(descr: object) -> int:
-    """Returns the bytes of each value, at least: some dtypes do not say it."""
+    """Returns the least size of a value in bytes; some dtypes do not have it."""
     sized = _SIZED.match(descr) if isinstance(descr, str) else None
     if sized is None:
         return 1

@@ -1,7 +1,7 @@
-"""Finds what in a file of Keras leads to other files: it may hold values of its own, and nothing else.
+"""Finds links to other files in the weight files of Keras: all values must be in the file itself.
 
-HDF5 can keep the values of a data set in any file, and can link to the objects of any file: to
-restore from such weights is to read those files into the release.
+HDF5 can keep the values of a data set in any file, and can link to the objects of any file.
+Restoring from such weights would copy those files into the release.
 """
 
 from __future__ import annotations
@@ -29,24 +29,21 @@ _EXPECTED = "expected values in the file itself; save the weights again with Ker
 
 
 def require_own_values(config: ExportConfig) -> None:
-    """Refuses files of Keras that lead to other files, before anything is built or restored.
+    """Refuses weight files of Keras with links to other files, before the model is built.
 
-    HDF5's own library reads them: call it where the kernel confines the process, if it does.
+    The HDF5 library reads the files, so call this in a confined process where there is one.
 
     Raises:
-        ConfigError: With every object that leads out, or a file that cannot be read.
+        ConfigError: If there are such links, or a file cannot be read. Lists every link.
     """
     problems: list[Problem] = []
     for path, name in _files(config):
         try:
             problems += [Problem(path, reason) for reason in refuse_objects(Path(name))]
-        except (
-            Exception
-        ) as error:  # what a broken file makes h5py raise is of many types
-            told = f"{type(error).__name__}: {error}"
-            raise ConfigError(
-                Problem(path, f"{name!r} cannot be read: {told}")
-            ) from error
+        except Exception as error:  # h5py raises many types for broken files
+            reason = f"{type(error).__name__}: {error}"
+            message = f"cannot read {name!r}: {reason}"
+            raise ConfigError(Problem(path, message)) from error
     if problems:
         raise ConfigError(problems)
 
@@ -59,55 +56,57 @@ def _files(config: ExportConfig) -> Iterator[tuple[KeyPath, str]]:
 
 
 def refuse_members(path: Path) -> Iterator[str]:
-    """Yields what is wrong with the members of a zip archive, by their names and sizes alone.
+    """Yields what is wrong with the names and sizes of the members of a zip archive.
 
-    Nothing else is: a file that is none, or is damaged, gets no reason here.
+    Yields nothing for a damaged archive, or a file that is not an archive.
     """
     try:
+        size = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            large = list(
-                budgets.refuse_archive(archive, str(path), path.stat().st_size)
-            )
+            large = list(budgets.refuse_archive(archive, str(path), size))
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return
     seen: set[str] = set()
     for member in members:
-        if reason := _refuse_member(member, member.filename in seen):
+        reason = _refuse_member(member)
+        if reason is None and member.filename in seen:
+            reason = "is in the archive twice; expected each name once"
+        if reason is not None:
             yield f"the member {member.filename!r} of {str(path)!r} {reason}"
         seen.add(member.filename)
     yield from large
 
 
-def _refuse_member(member: zipfile.ZipInfo, is_double: bool) -> str | None:
+def _refuse_member(member: zipfile.ZipInfo) -> str | None:
     name = PurePosixPath(member.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
-        return "leads out of the archive; expected a relative name without '..'"
+        return "is outside the archive; expected a relative name without '..'"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a symbolic link; expected a file"
-    return "is there twice; expected each name once" if is_double else None
+    return None
 
 
 def refuse_objects(path: Path) -> Iterator[str]:
-    """Yields the objects of an HDF5 file, or of those in a zip archive, that lead to other files."""
+    """Yields the links to other files in an HDF5 file, or in the HDF5 files of a zip archive."""
     if zipfile.is_zipfile(path):
         refused = list(refuse_members(path))
         yield from refused
         if not refused:
             yield from _refuse_packed(path)
-    with path.open("rb") as file:  # which may be both
+    with path.open("rb") as file:  # a file can be both an archive and HDF5
         yield from _refuse_hdf5(file, str(path))
 
 
 def _refuse_packed(path: Path) -> Iterator[str]:
-    """Yields the objects that lead to other files of the HDF5 files in a zip archive."""
+    """Yields the links to other files in the HDF5 files of a zip archive."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as packed:
                 head = packed.read(len(HDF5))
                 if head != HDF5 and not member.filename.endswith(_SUFFIXES):
                     continue
-                # HDF5 reads back and forth, for which zipfile reads a member from its start each time.
+                # HDF5 seeks back and forth; zipfile would unpack from the start for each seek.
                 with tempfile.TemporaryFile() as file:
                     file.write(head)
                     shutil.copyfileobj(packed, file)
@@ -119,7 +118,7 @@ def _refuse_hdf5(file: IO[bytes], name: str) -> Iterator[str]:
 
     try:
         opened = h5py.File(file, "r")
-    except OSError:  # it is none: whatever restores from it says so
+    except OSError:  # not HDF5; restoring reports it
         return
     with opened:
         for place, reason in _refuse_links(opened):
@@ -127,7 +126,7 @@ def _refuse_hdf5(file: IO[bytes], name: str) -> Iterator[str]:
 
 
 def _refuse_links(file: h5py.File) -> Iterator[tuple[str, str]]:
-    """Yields place and reason of what leads out of a file; follows hard links alone, each object once."""
+    """Yields name and reason of each link to other files; follows hard links only, each object once."""
     import h5py
 
     pending: list[tuple[str, h5py.h5g.GroupID]] = [("", file.id)]
@@ -146,21 +145,20 @@ def _refuse_links(file: h5py.File) -> Iterator[tuple[str, str]]:
             seen.add(info.addr)
             if info.type == h5py.h5o.TYPE_GROUP:
                 pending.append((place, found))
-            elif info.type == h5py.h5o.TYPE_DATASET and (
-                reason := _refuse_dataset(h5py.Dataset(found))
-            ):
-                yield place, reason
+            elif info.type == h5py.h5o.TYPE_DATASET:
+                reason = _refuse_dataset(h5py.Dataset(found))
+                if reason is not None:
+                    yield place, reason
 
 
 def _link(group: h5py.h5g.GroupID, name: bytes) -> str:
     try:
         target = group.links.get_val(name)
-    except (TypeError, ValueError, OSError):  # a kind of link that a program registers
-        return "what only another program can follow"
+    except (TypeError, ValueError, OSError):  # a user-defined kind of link
+        return "a place that only other programs know"
     parts = target if isinstance(target, tuple) else (target,)
-    return " in ".join(
-        repr(part.decode(errors="backslashreplace")) for part in reversed(parts)
-    )
+    names = [part.decode(errors="backslashreplace") for part in reversed(parts)]
+    return " in ".join(map(repr, names))
 
 
 def _refuse_dataset(dataset: h5py.Dataset) -> str | None:

@@ -1,10 +1,10 @@
-"""Writes the paths in a recorded config so that other checkouts of the project have the files too."""
+"""Rewrites the paths in a recorded config so that they are valid in other checkouts of the project."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,34 @@ from smdecl.errors import KeyPath
 def record(
     config: ExportConfig, recorded: Mapping[str, Any], project: Project
 ) -> dict[str, Any]:
-    """Returns the recorded config with absolute paths in the project relative to the current directory.
+    """Returns the recorded config with paths in the project relative to the current directory.
 
-    Relative paths are relative to it, too. A path outside of the project stays as it is.
+    Paths outside the project stay as they are.
 
     Args:
         config: The checked config.
-        recorded: The same with what was read from the environment left unresolved.
-        project: Whose files the config names.
+        recorded: The same config with the reads of the environment unresolved.
+        project: The project that owns the files.
     """
     found = copy.deepcopy(dict(recorded))
     for *parents, last in _places(config):
-        holder: Any = found
-        for part in parents:
-            # A whole mapping may have been read from the environment.
-            holder = holder if isinstance(holder, str) else holder[part]
-        if not isinstance(holder, str):
+        holder = _holder(found, parents)
+        if holder is not None:
             holder[last] = relative(str(holder[last]), project)
     if isinstance(found.get("sha256"), dict):
         found["sha256"] = {
             relative(name, project): digest for name, digest in found["sha256"].items()
         }
     return found
+
+
+def _holder(values: Any, parents: Sequence[str | int]) -> Any:
+    """Returns the mapping or list at a key path; None if the environment sets it as a whole."""
+    for part in parents:
+        if isinstance(values, str):
+            return None
+        values = values[part]
+    return None if isinstance(values, str) else values
 
 
 def _places(config: ExportConfig) -> Iterator[KeyPath]:
@@ -53,11 +59,13 @@ def _places(config: ExportConfig) -> Iterator[KeyPath]:
 
 
 def relative(name: str, project: Project) -> str:
-    """Returns the absolute path of a file in the project relative to the current directory; any other as it is."""
+    """Returns a path relative to the current directory if it is absolute and in the project.
+
+    Returns every other path as it is.
+    """
     path = Path(name)
     if not path.is_absolute() or not project.owns(path):
         return name
     is_direct = path.is_relative_to(project.root) and ".." not in path.parts
-    return os.path.relpath(
-        path if is_direct else os.path.realpath(path), Path.cwd().resolve()
-    )
+    place = str(path) if is_direct else os.path.realpath(path)
+    return os.path.relpath(place, Path.cwd().resolve())

@@ -1,7 +1,7 @@
-"""What the APIs of TensorFlow Serving ask of a signature; knows no TensorFlow.
+"""Rules of TensorFlow Serving's Classify and Regress APIs for signatures, without TensorFlow.
 
-The rules are those of Serving's `classifier.cc` and `regressor.cc`, which a signature would otherwise break in
-production, at the first request.
+They come from `classifier.cc` and `regressor.cc` of Serving, where a signature that breaks them
+fails at its first request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smdecl.tensor_texts import Dim, tensor_text
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
-INPUT = "inputs"  # what both APIs send their serialized tf.Examples by
+INPUT = "inputs"  # the input to which both APIs send serialized tf.Examples
 
 Tensor = Spec | TensorRecord
 Tensors = Mapping[str, tuple[KeyPath, Tensor]]
@@ -25,7 +25,7 @@ Tensors = Mapping[str, tuple[KeyPath, Tensor]]
 
 @dataclass(frozen=True)
 class Form:
-    """A tensor that an API sends or returns: its dtype and the shapes that it may have, as a person writes them."""
+    """A tensor that an API sends or returns: its dtype and its possible shapes."""
 
     dtype: str
     shapes: tuple[tuple[Dim, ...], ...]
@@ -36,11 +36,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Api:
-    """An API that takes tf.Examples.
+    """An API that sends tf.Examples.
 
     Attributes:
-        name: As TensorFlow Serving calls it.
-        outputs: What it returns, by the names of outputs; at least one of them.
+        name: The name in TensorFlow Serving.
+        outputs: The outputs that it returns, by name; a signature needs at least one of them.
     """
 
     name: str
@@ -62,20 +62,20 @@ METHOD_NAMES = (PREDICT, *_APIS)
 
 
 def takes_examples(method_name: str) -> bool:
-    """Tells whether the API of a method name sends tf.Examples."""
+    """Returns True if the API of a method name sends tf.Examples."""
     return method_name in _APIS
 
 
 def problems(
     path: KeyPath, method_name: str, inputs: Tensors | None, outputs: Tensors | None
 ) -> Iterator[Problem]:
-    """Yields where the tensors of a signature are not those that the API of its method name asks for.
+    """Yields the tensors of a signature that its API does not support, and those that it needs.
 
     Args:
-        path: Of the signature.
-        method_name: Of the signature.
-        inputs: Name to key path and tensor; None where they are not known yet.
-        outputs: Likewise.
+        path: The key path of the signature.
+        method_name: The method name, which selects the API.
+        inputs: Key path and tensor of each input by name; None if they are unknown yet.
+        outputs: The same for the outputs.
     """
     if method_name not in _APIS:
         return
@@ -84,36 +84,36 @@ def problems(
         yield from _compare((*path, "inputs"), api, "input", inputs, {INPUT: _EXAMPLES})
     if outputs is not None:
         yield from _compare((*path, "outputs"), api, "output", outputs, api.outputs)
-        yield from _disagreeing(api, outputs)
+        yield from _compare_classes(api, outputs)
     if inputs is not None and outputs is not None and INPUT in inputs:
-        yield from _other_batches(api, inputs[INPUT][1], outputs)
+        _, examples = inputs[INPUT]
+        yield from _compare_batches(api, examples, outputs)
 
 
 def _compare(
     path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mapping[str, Form]
 ) -> Iterator[Problem]:
-    expected = " and ".join(f"{name!r}, {form}" for name, form in wanted.items())
+    forms = " and ".join(f"{name!r}, {form}" for name, form in wanted.items())
     either = "one or both of " if len(wanted) > 1 else ""
+    expected = f"expected {either}{forms}"
     for name, (place, tensor) in tensors.items():
         if name not in wanted:
-            message = f"the {api.name} API has no {kind} {name!r}; expected {either}{expected}{nearest(name, wanted)}"
-            yield Problem(place, message)
+            message = f"the {api.name} API has no {kind} {name!r}"
+            yield Problem(place, f"{message}; {expected}{nearest(name, wanted)}")
         elif not _fits(tensor, wanted[name]):
-            yield Problem(
-                place, f"expected {wanted[name]} for the {api.name} API, got {tensor}"
-            )
+            form = wanted[name]
+            message = f"expected {form} for the {api.name} API, got {tensor}"
+            yield Problem(place, message)
     if not tensors:
-        yield Problem(
-            path, f"the {api.name} API needs an {kind}; expected {either}{expected}"
-        )
+        yield Problem(path, f"the {api.name} API needs an {kind}; {expected}")
 
 
 def _fits(tensor: Tensor, form: Form) -> bool:
     if tensor.dtype != form.dtype or _kind(tensor) != "dense":
         return False
-    return tensor.shape is None or any(
-        _fits_shape(tensor.shape, shape) for shape in form.shapes
-    )
+    if tensor.shape is None:
+        return True
+    return any(_fits_shape(tensor.shape, shape) for shape in form.shapes)
 
 
 def _kind(tensor: Tensor) -> str:
@@ -123,35 +123,43 @@ def _kind(tensor: Tensor) -> str:
 def _fits_shape(found: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> bool:
     if len(found) != len(wanted):
         return False
-    sizes = zip(found, wanted, strict=True)
     return all(
-        not isinstance(size, int) or not isinstance(other, int) or size == other
-        for size, other in sizes
+        _may_equal(size, other) for size, other in zip(found, wanted, strict=True)
     )
 
 
-def _disagreeing(api: Api, outputs: Tensors) -> Iterator[Problem]:
-    """Yields where one output has more classes than another."""
-    known: dict[str, int] = {}
+def _may_equal(one: Dim, other: Dim) -> bool:
+    is_fixed = isinstance(one, int) and isinstance(other, int)
+    return not is_fixed or one == other
+
+
+def _compare_classes(api: Api, outputs: Tensors) -> Iterator[Problem]:
+    """Yields the first output whose number of classes differs from those before it."""
+    counts: dict[str, int] = {}
     for name, (place, tensor) in outputs.items():
-        for size in (tensor.shape or ())[1:2]:
-            if isinstance(size, int):
-                known[name] = size
-        if len(set(known.values())) > 1:
-            told = " and ".join(f"{count} in {each}" for each, count in known.items())
-            yield Problem(
-                place,
-                f"expected the same number of classes for the {api.name} API, got {told}",
-            )
+        classes = _size(tensor, 1)
+        if classes is None:
+            continue
+        counts[name] = classes
+        if len(set(counts.values())) > 1:
+            got = " and ".join(f"{count} in {each}" for each, count in counts.items())
+            expected = f"expected the same number of classes for the {api.name} API"
+            yield Problem(place, f"{expected}, got {got}")
             return
 
 
-def _other_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Problem]:
-    batch = (examples.shape or (None,))[0]
+def _compare_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Problem]:
+    """Yields the outputs with a fixed number of rows that differs from that of the examples."""
+    batch = _size(examples, 0)
     for place, tensor in outputs.values():
-        size = (tensor.shape or (None,))[0]
-        if isinstance(size, int) and size != batch:
-            message = (
-                f"expected a row for each example for the {api.name} API, got {tensor}"
-            )
-            yield Problem(place, message)
+        rows = _size(tensor, 0)
+        if rows is not None and rows != batch:
+            expected = f"expected a row for each example for the {api.name} API"
+            yield Problem(place, f"{expected}, got {tensor}")
+
+
+def _size(tensor: Tensor, axis: int) -> int | None:
+    """Returns the fixed size of an axis; None if it is unknown or there is no such axis."""
+    shape = tensor.shape or ()
+    size = shape[axis] if axis < len(shape) else None
+    return size if isinstance(size, int) else None

@@ -1,6 +1,6 @@
 """Reads the keys that sign releases and check signatures.
 
-The library comes with `smdecl[sign]` and is imported only where it is needed: that takes half a second.
+The library comes with `smdecl[sign]`. Its import takes half a second, so it is imported late.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _PRIVATE = (
-    "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
+    "expected an unencrypted EC private key (P-256, P-384 or P-521) in PEM format"
 )
-_PUBLIC = "takes the EC public key as PEM that belongs to the private key that signed"
+_PUBLIC = "expected the EC public key of the key that signed, in PEM format"
 
 
 def require_key(path: Path) -> None:
-    """Raises where a release cannot be signed with the private key of a file.
+    """Checks that a release can be signed with the private key in a file.
 
     Raises:
-        ConfigError: Where the library is missing, or the file is missing, unreadable, encrypted or another key.
+        ConfigError: If the library or the file is missing, or the file is unreadable, encrypted or
+            not such a key.
     """
     try:
         private_key(path)
@@ -34,10 +35,11 @@ def require_key(path: Path) -> None:
 
 
 def require_public_key(path: Path) -> None:
-    """Raises where no signature can be checked with the public key of a file.
+    """Checks that signatures can be verified with the public key in a file.
 
     Raises:
-        UsageError: Where the library is missing, or the file is missing, unreadable or another key.
+        UsageError: If the library or the file is missing, or the file is unreadable or not such a
+            key.
     """
     try:
         public_key(path)
@@ -56,10 +58,10 @@ def _require_library() -> None:
 
 
 def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Returns the private key of a file.
+    """Returns the private key in a file.
 
     Raises:
-        ValueError: If a release cannot be signed with it; says why.
+        ValueError: If a release cannot be signed with it; the message has the reason.
     """
     _require_library()
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -71,10 +73,10 @@ def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def public_key(path: Path) -> ec.EllipticCurvePublicKey:
-    """Returns the public key of a file.
+    """Returns the public key in a file.
 
     Raises:
-        ValueError: If a signature cannot be checked with it; says why.
+        ValueError: If signatures cannot be verified with it; the message has the reason.
     """
     _require_library()
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -83,26 +85,29 @@ def public_key(path: Path) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _load(path: Path, parse: Callable[[bytes], Any], takes: str) -> Any:
-    """Returns the EC key of a file; a ValueError says why there is none, and tells nothing that the file holds."""
+def _load(path: Path, parse: Callable[[bytes], Any], expected: str) -> Any:
+    """Returns the EC key in a file.
+
+    Raises:
+        ValueError: If there is none. The message reveals nothing of the content.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    shown = repr(str(path))
+    name = repr(str(path))
     try:
         data = path.read_bytes() if path.is_file() else None
     except OSError as error:
-        raise ValueError(
-            f"{shown} cannot be read: {error.strerror}; {takes}"
-        ) from error
+        reason = error.strerror
+        raise ValueError(f"cannot read {name}: {reason}; {expected}") from error
     if data is None:
-        raise ValueError(f"no file {shown}; {takes}")
+        raise ValueError(f"no such file: {name}; {expected}")
     try:
         key = parse(data)
-    except TypeError as error:  # a password was not given
-        raise ValueError(f"{shown} is encrypted; {takes}") from error
+    except TypeError as error:  # the key needs a password
+        raise ValueError(f"{name} is encrypted; {expected}") from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"{shown} holds no such key; {takes}") from error
+        raise ValueError(f"{name} has no such key; {expected}") from error
     kind = key.curve.name if hasattr(key, "curve") else type(key).__name__
     if kind not in _CURVES:
-        raise ValueError(f"{shown} holds a key of another kind, {kind}; {takes}")
+        raise ValueError(f"{name} has a key of type {kind}; {expected}")
     return key

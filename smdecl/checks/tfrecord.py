@@ -1,4 +1,4 @@
-"""Checks the framing of TFRecord files without TensorFlow: each record's length and its checksum."""
+"""Checks the framing of TFRecord files without TensorFlow: the lengths of records and their checksums."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ _CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, its bits reversed
 
 
 def require(path: Path) -> None:
-    """Raises where a file is not a sequence of whole records.
+    """Checks that a file is a sequence of whole records.
 
-    This compares the checksums of the lengths. TensorFlow compares those of the data, which take
-    long in Python, when it reads the records.
+    Compares the checksums of the lengths only: those of the data are slow to compute in Python, and
+    TensorFlow compares them when it reads the records.
 
     Raises:
-        ValueError: With the first record that is not whole.
-        OSError: Where the file cannot be read.
+        ValueError: If it is not; names the first broken record.
+        OSError: If the file cannot be read.
     """
     with files.open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         number = 0
         while head := file.read(_LENGTH.size):
             if number == 0 and _is_compressed(head):
-                by = _COMPRESSED[head[:2]]
-                raise ValueError(f"is compressed by {by}; takes uncompressed records")
+                algorithm = _COMPRESSED[head[:2]]
+                raise ValueError(f"expected uncompressed records, got {algorithm}")
             if len(head) < _LENGTH.size:
                 raise ValueError(f"ends within record {number}")
             length, checksum = _LENGTH.unpack(head)
             if masked_crc32c(head[:8]) != checksum:
-                raise ValueError(
-                    f"the length of record {number} differs from its checksum"
-                )
+                message = f"the length of record {number} differs from its checksum"
+                raise ValueError(message)
             end = file.tell() + length + _FOOTER
             if end > size:
                 raise ValueError(f"ends within record {number}")
@@ -54,18 +53,22 @@ def require(path: Path) -> None:
 def _is_compressed(head: bytes) -> bool:
     if head[:2] not in _COMPRESSED:
         return False
-    return (
-        len(head) < _LENGTH.size or masked_crc32c(head[:8]) != _LENGTH.unpack(head)[1]
-    )
+    if len(head) < _LENGTH.size:
+        return True
+    _, checksum = _LENGTH.unpack(head)
+    return bool(masked_crc32c(head[:8]) != checksum)
 
 
 def masked_crc32c(data: bytes) -> int:
-    """Returns the checksum that a TFRecord holds of some bytes."""
+    """Returns the checksum of some bytes as TFRecord files have it."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
         for _ in range(8):
-            crc = (crc >> 1) ^ (_CASTAGNOLI if crc & 1 else 0)
+            is_odd = crc & 1
+            crc >>= 1
+            if is_odd:
+                crc ^= _CASTAGNOLI
     crc ^= 0xFFFFFFFF
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
     return (rotated + 0xA282EAD8) & 0xFFFFFFFF

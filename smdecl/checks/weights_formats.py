@@ -1,7 +1,8 @@
-"""The formats of weights: one row each, without TensorFlow.
+"""The formats of weights, one row each, without TensorFlow.
 
-`scripts/generate.py` writes what the rows say into the schema, the built-in configs and the docs.
-How a format is restored is in `RESTORERS` of `restoring.py`, which needs TensorFlow.
+`scripts/generate.py` generates parts of the schema, the built-in configs and the docs from the
+rows. The functions that restore a format are in `RESTORERS` of `smdecl/exporting/restore.py`, which
+needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from smdecl import files
 from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
-# What a file of HDF5 begins with.
+# The first bytes of an HDF5 file.
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -24,9 +25,12 @@ def _itself(path: Path) -> Iterator[Path]:
 
 def _of_checkpoint(prefix: Path) -> Iterator[Path]:
     yield prefix.with_name(f"{prefix.name}.index")
-    # Not by a pattern: a name may hold what a pattern is made of.
-    there = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
-    yield from (file for file in there if file.name.startswith(f"{prefix.name}.data-"))
+    if not prefix.parent.is_dir():
+        return
+    # Not with glob(): the name of a checkpoint may have characters of a pattern.
+    for file in prefix.parent.iterdir():
+        if file.name.startswith(f"{prefix.name}.data-"):
+            yield file
 
 
 def _of_saved_model(directory: Path) -> Iterator[Path]:
@@ -34,37 +38,35 @@ def _of_saved_model(directory: Path) -> Iterator[Path]:
 
 
 def refuse_keras(path: Path) -> str | None:
-    """Says why a file is not a `.keras` file, which Keras does not.
+    """Returns why a file is not a `.keras` file; None if it is one. Keras gives no reason.
 
-    It looks at the first bytes, and at the last ones of a zip archive.
+    Reads the first bytes of the file, and the last ones of a zip archive.
 
     Raises:
         OSError: If it cannot be read.
     """
     head, is_archive = _ends(path)
-    # The legacy tf_keras takes HDF5 under that name.
-    return (
-        None
-        if is_archive or head == HDF5
-        else _refusal(path, head, "no zip archive, as a .keras file is, or is cut off")
-    )
+    # The legacy tf_keras writes HDF5 to files of that name.
+    if is_archive or head == HDF5:
+        return None
+    return _wrong_content(path, head, "a .keras file, which is a zip archive")
 
 
 def _refuse_keras_weights(path: Path) -> str | None:
     head, _ = _ends(path)
-    return (
-        None
-        if head == HDF5
-        else _refusal(path, head, "no HDF5 file, as a .weights.h5 file is")
-    )
+    if head == HDF5:
+        return None
+    return _wrong_content(path, head, "a .weights.h5 file, which is HDF5")
 
 
-def _refusal(path: Path, head: bytes, reason: str) -> str:
-    return f"{str(path)!r} is {reason if head else 'empty'}"
+def _wrong_content(path: Path, head: bytes, expected: str) -> str:
+    if not head:
+        return f"{str(path)!r} is empty"
+    return f"{str(path)!r} is damaged, or not {expected}"
 
 
 def _ends(path: Path) -> tuple[bytes, bool]:
-    """Returns the first bytes of a file, and whether it ends as a zip archive does."""
+    """Returns the first bytes of a file, and True if it is a zip archive by its last bytes."""
     with files.open_regular(path) as file:
         return file.read(len(HDF5)), zipfile.is_zipfile(file)
 
@@ -74,16 +76,17 @@ class WeightsFormat:
     """A format of weights.
 
     Attributes:
-        name: What `weights.format` calls it.
-        about: What it is, a sentence: the comment of its option file.
-        path: What `weights.path` is, in Markdown.
-        is_keras: Whether it is a file of Keras, which only a Keras model is restored from, and which
-            may hold HDF5.
-        has_root: Whether it may hold the object among others, under the name `weights.root`.
-        suffix: What the path ends in.
-        file: What the path is followed by in the name of a file that has to exist.
-        files: Yields the files that are read, by the path.
-        refuse: Says what is wrong with the file of the path, by its content; may raise OSError.
+        name: The name in `weights.format`.
+        about: A sentence about the format: the comment in its option file.
+        path: What to set `weights.path` to, in Markdown.
+        is_keras: Whether Keras writes it. Only Keras models are restored from it, and it may contain
+            HDF5.
+        has_root: Whether it can contain other objects, so that `weights.root` selects one.
+        suffix: The suffix of every path of this format.
+        file: Appended to the path, this is the name of a file that must exist.
+        files: Yields the files that are read, given the path.
+        refuse: Returns why the content of a file is not of this format, None if it is. May raise
+            OSError.
     """
 
     name: str

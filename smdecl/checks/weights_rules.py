@@ -1,4 +1,4 @@
-"""Checks the files of weights and of whole models, by name, first bytes and pinned digest."""
+"""Checks the files of weights and of whole models: their names, first bytes and pinned digests."""
 
 from __future__ import annotations
 
@@ -21,44 +21,48 @@ _MOST_ENTRIES = 1000
 
 
 def check(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yields what is wrong with the file that `weights` names."""
+    """Yields what is wrong with `weights` and its files."""
     weights = values["weights"]
     if weights is None:
         return
     path: str = weights["path"]
-    kind = FORMATS[weights["format"]]
-    if reason := paths.refuse_path(path):
+    row = FORMATS[weights["format"]]
+    reason = paths.refuse_path(path)
+    if reason is not None:
         yield Problem(_PATH, reason)
         return
-    if weights.get("root") is not None and not kind.has_root:
-        having = " and ".join(name for name, row in FORMATS.items() if row.has_root)
-        message = f"got {weights['root']!r} beside the format {kind.name}; expected null: only {having} have a root"
-        yield Problem(("weights", "root"), message)
-    needed = f"{path}{kind.file}"
-    # The end may make a name longer than a file can have.
-    is_there = os.path.isfile(needed)  # noqa: PTH113
-    near = "" if is_there and path.endswith(kind.suffix) else _nearest(path, kind)
-    if not path.endswith(kind.suffix):
-        expected = (
-            f"expected a name that ends in {kind.suffix}{near if is_there else ''}"
-        )
-        yield Problem(_PATH, f"{path!r} is not of the format {kind.name}; {expected}")
-    if not is_there:
-        expected = kind.path.replace("`", "")
-        yield Problem(_PATH, f"no such file: {needed!r}; expected {expected}{near}")
+    if weights.get("root") is not None and not row.has_root:
+        yield Problem(("weights", "root"), _unexpected_root(weights["root"], row))
+    file = f"{path}{row.file}"
+    # Not Path.is_file(), which raises if the suffix makes the name too long.
+    exists = os.path.isfile(file)  # noqa: PTH113
+    has_suffix = path.endswith(row.suffix)
+    hint = "" if exists and has_suffix else _similar(path, row)
+    if not has_suffix:
+        expected = f"expected a name that ends in {row.suffix}{hint if exists else ''}"
+        yield Problem(_PATH, f"{path!r} is not of the format {row.name}; {expected}")
+    if not exists:
+        expected = row.path.replace("`", "")
+        yield Problem(_PATH, f"no such file: {file!r}; expected {expected}{hint}")
         return
-    names = [str(file) for file in kind.files(Path(path))]
-    for reason in _refuse(Path(path), kind.refuse, names, values):
+    names = [str(file) for file in row.files(Path(path))]
+    for reason in _refuse(Path(path), row.refuse, names, values):
         yield Problem(_PATH, reason)
+
+
+def _unexpected_root(root: str, row: WeightsFormat) -> str:
+    formats = " and ".join(each.name for each in FORMATS.values() if each.has_root)
+    return f"expected null for the format {row.name}, got {root!r}: only {formats} have a root"
 
 
 def check_models(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yields what is wrong with the files of whole models that `model` names."""
+    """Yields what is wrong with the files of whole models in `model`."""
     for key, name in trust.model_files({"model": values["model"]}):
-        if not os.path.isfile(name):  # noqa: PTH113 - a name may be longer than a file can have
-            continue  # its trust says so
+        # Not Path.is_file(), which raises if the name is too long.
+        if not os.path.isfile(name):  # noqa: PTH113
+            continue  # the rules of trust report it
         if not name.endswith(".keras"):
-            yield Problem(key, f"{name!r} is no .keras file of Keras 3")
+            yield Problem(key, f"expected a .keras file of Keras 3, got {name!r}")
             continue
         for reason in _refuse(Path(name), refuse_keras, [name], values):
             yield Problem(key, reason)
@@ -70,44 +74,45 @@ def _refuse(
     names: list[str],
     values: Mapping[str, Any],
 ) -> Iterator[str]:
-    """Yields what is wrong with a file that exists.
+    """Yields what is wrong with files that exist.
 
-    That is that it is sparse, its content, or else that it has no digest in `sha256`, where others have.
+    Args:
+        path: The path in the config.
+        refuse: Returns why the content at the path is wrong, or None.
+        names: All files that are read.
+        values: The config.
     """
-    sparse = [reason for reason in map(files.refuse_holes, names) if reason is not None]
+    holes = [files.refuse_holes(name) for name in names]
+    sparse = [reason for reason in holes if reason is not None]
     if sparse:
         yield from sparse
         return
     try:
         reason = refuse(path)
     except OSError as error:
-        reason = f"{str(path)!r} cannot be read: {error.strerror}"
+        reason = f"cannot read {str(path)!r}: {error.strerror}"
     if reason is not None:
         yield reason
         return
-    leading_out = list(outside_values.refuse_members(path))
-    yield from leading_out
+    unsafe = list(outside_values.refuse_members(path))
+    yield from unsafe
     pinned = values.get("sha256")
-    if pinned and not leading_out:
-        # Who pins a release's files and then takes other weights has pinned what nothing reads.
+    if pinned and not unsafe:
+        # Weights without a digest would make the pins of other files worthless.
         for name in names:
             if name not in pinned:
-                yield f"{name!r} has no digest in sha256, where others have; add its own"
+                yield f"{name!r} has no digest in sha256, but other files have; add it"
 
 
-def _nearest(path: str, kind: WeightsFormat) -> str:
-    """Tells of the weights in the same directory that may have been meant."""
-    parent = Path(path).parent
-    near: list[str] = []
+def _similar(path: str, row: WeightsFormat) -> str:
+    """Returns a hint with similar weights in the same directory, or an empty string."""
+    directory = Path(path).parent
+    names = []
     with suppress(OSError, ValueError):
-        found = [
-            entry.name for entry in itertools.islice(parent.iterdir(), _MOST_ENTRIES)
-        ]
-        names = [
-            name.removesuffix(kind.file) for name in found if name.endswith(kind.suffix)
-        ]
-        names = [
-            name for name in names if Path(f"{parent / name}{kind.file}").is_file()
-        ]
-        near = difflib.get_close_matches(Path(path).name, names, n=1)
-    return f" (did you mean {str(parent / near[0])!r}?)" if near else ""
+        for entry in itertools.islice(directory.iterdir(), _MOST_ENTRIES):
+            name = entry.name.removesuffix(row.file)
+            is_format = entry.name.endswith(row.suffix)
+            if is_format and Path(f"{directory / name}{row.file}").is_file():
+                names.append(name)
+    matches = difflib.get_close_matches(Path(path).name, names, n=1)
+    return f" (did you mean {str(directory / matches[0])!r}?)" if matches else ""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl.checks import serving_apis, signature_rules
+from smdecl.checks import kept_names, serving_apis
 from smdecl.config.settings import Devices, Signature
 from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
 from smdecl.exporting import contract, default_signature, keras_graphs, leaks, user_code
@@ -185,14 +185,14 @@ def _require_kept_names(path: KeyPath, traced: Traced) -> None:
     problems = []
     method = traced.signature.method
     for name, tensor in traced.record.inputs.items():
-        reason = signature_rules.refuse_input_name(name, {})
+        reason = kept_names.refuse(name, {})
         if reason is None:
             continue
         shape = "null" if tensor.shape is None else json.dumps(tensor.shape)
-        kept = signature_rules.kept_name(name, {})
+        kept = kept_names.similar(name, {})
         spec = f"{{shape: {shape}, dtype: {tensor.dtype}, name: {kept}}}"
         example = f"inputs: {{{json.dumps(name)}: {spec}}}"
-        message = f"{method}: the input {reason}, as in {example}"
+        message = f"{method}: {reason}, as in {example}"
         problems.append(Problem(path, message))
     if problems:
         raise ConfigError(problems)

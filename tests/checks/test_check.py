@@ -87,7 +87,7 @@ def test_a_base_path_within_a_saved_model_is_refused(project):
     with pytest.raises(ConfigError) as error:
         check("name=adder/1")
     assert str(error.value).endswith(
-        "export_dir: 'exports/adder/1' lies in the SavedModel 'exports/adder/1'; takes another place"
+        "export_dir: 'exports/adder/1' is inside the SavedModel 'exports/adder/1'; set a different path"
     )
     check("name=adder/1", "publish=in_place", "publish.replace=true")
 

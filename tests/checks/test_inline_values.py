@@ -32,26 +32,36 @@ def test_a_value_that_fits_is_taken(value, dtype, shape):
 @pytest.mark.parametrize(
     ("value", "dtype", "shape", "message"),
     [
-        (1.5, "int32", [], "cannot be made int32: got 1.5, which is float"),
-        ([[1, "a"]], "float32", ["batch", 3], "cannot be made float32: got 'a', which is str"),
-        (None, "float32", [], "cannot be made float32: got None, which is NoneType"),
-        ([True, 1], "bool", [2], "cannot be made bool: got 1, which is int"),
-        (["a" * 100], "int64", [1], f"cannot be made int64: got '{'a' * 79}..., which is str"),
+        (1.5, "int32", [], "cannot be converted to int32: got 1.5, which is float"),
+        (
+            [[1, "a"]],
+            "float32",
+            ["batch", 3],
+            "cannot be converted to float32: got 'a', which is str",
+        ),
+        (None, "float32", [], "cannot be converted to float32: got None, which is NoneType"),
+        ([True, 1], "bool", [2], "cannot be converted to bool: got 1, which is int"),
+        (
+            ["a" * 100],
+            "int64",
+            [1],
+            f"cannot be converted to int64: got '{'a' * 79}..., which is str",
+        ),
         (
             [[1], [2, 3]],
             "float32",
             [None, None],
-            "cannot be made float32: got lists of different lengths or depths",
+            "cannot be converted to float32: got lists of different lengths or depths",
         ),
         (
             [1, [2]],
             "float32",
             None,
-            "cannot be made float32: got lists of different lengths or depths",
+            "cannot be converted to float32: got lists of different lengths or depths",
         ),
-        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; takes [batch, 3]"),
-        (1, "float32", [None], "got a value of shape []; takes [?]"),
-        ([], "float32", [None, 3], "got a value of shape [0]; takes [?, 3]"),
+        ([[1, 2]], "float32", ["batch", 3], "got a value of shape [1, 2]; expected [batch, 3]"),
+        (1, "float32", [None], "got a value of shape []; expected [?]"),
+        ([], "float32", [None, 3], "got a value of shape [0]; expected [?, 3]"),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_as_building_tells_it(value, dtype, shape, message):
@@ -61,7 +71,7 @@ def test_a_value_that_does_not_fit_is_told_as_building_tells_it(value, dtype, sh
 def test_the_rows_of_a_ragged_tensor_have_any_length():
     assert refusals([[1], [2, 3]], "int32", [None, None], kind="ragged") == []
     assert refusals([[1], ["a"]], "int32", [None, None], kind="ragged") == [
-        "cannot be made int32: got 'a', which is str"
+        "cannot be converted to int32: got 'a', which is str"
     ]
 
 
@@ -78,6 +88,6 @@ def test_check_compares_the_examples_of_a_config(project):
         check.check(composition, find_project(project.root))
 
     assert [(problem.key, problem.message) for problem in error.value.problems] == [
-        ("verify.examples.s[0].inputs.x", "got a value of shape [1, 2]; takes [batch, 3]"),
-        ("verify.examples.s[0].inputs.z", "cannot be made int64: got 1.5, which is float"),
+        ("verify.examples.s[0].inputs.x", "got a value of shape [1, 2]; expected [batch, 3]"),
+        ("verify.examples.s[0].inputs.z", "cannot be converted to int64: got 1.5, which is float"),
     ]

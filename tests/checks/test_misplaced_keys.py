@@ -29,7 +29,9 @@ def test_a_signature_without_its_key_is_told(project, text, key, parts):
 
     (line,) = told(project, "signatures=mine")
 
-    expected = f"got {parts} outside of a signature; expected below a signature's key, such as serving_default"
+    expected = (
+        f"got {parts} outside a signature; expected a signature key above, such as serving_default"
+    )
     assert line.partition(": ")[2] == f"signatures.{key}: {expected}"
 
 
@@ -45,9 +47,7 @@ def test_a_signature_without_its_key_is_told(project, text, key, parts):
 def test_a_key_that_repeats_its_folder_is_told(project, group, text):
     project.write(f"conf/{group}/mine.yaml", text)
 
-    message = (
-        f"'{group}' is there twice; expected the keys of {group} without it: the folder gives it"
-    )
+    message = f"'{group}' is repeated; expected the keys of {group} without it: the folder sets it"
     assert told(project, f"{group}=mine") == [
         f"conf/{group}/mine.yaml:1: {group}.{group}: {message}"
     ]

@@ -149,7 +149,7 @@ def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
         ready.export(*TABLE_RELEASE)
 
     assert str(error.value) == (
-        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: 'vocabulary.txt' has the sha256 {found}; takes {wanted}"
+        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: content of 'vocabulary.txt' differs from its digest: expected {wanted}, got {found}"
     )
     assert not (ready.root / "built").exists()
     assert not (ready.root / "exports").exists()
@@ -170,21 +170,21 @@ def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
         check.check(given, find_project(ready.root))
 
     assert [problem.message for problem in error.value.problems] == [
-        f"'../model.keras' is another file than the one with this digest; takes {wanted}",
-        f"'../secret.txt' is another file than the one with this digest; takes {wanted}",
-        f"'model.keras' has the sha256 {found}; takes {wanted}",
+        f"content of '../model.keras' differs from its digest: expected {wanted}",
+        f"content of '../secret.txt' differs from its digest: expected {wanted}",
+        f"content of 'model.keras' differs from its digest: expected {wanted}, got {found}",
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("nothing.txt", "no file 'nothing.txt'"),
-        ("conf", "no file 'conf'"),
-        ("pipe", "no file 'pipe'"),
+        ("nothing.txt", "no such file: 'nothing.txt'"),
+        ("conf", "no such file: 'conf'"),
+        ("pipe", "no such file: 'pipe'"),
         (
             "/proc/self/mem",
-            "'/proc/self/mem' cannot be read: Input/output error",
+            "cannot read '/proc/self/mem': Input/output error",
         ),  # by root neither
     ],
 )
@@ -217,7 +217,7 @@ def test_a_file_of_weights_that_is_none_is_told(ready):
     with pytest.raises(ConfigError) as error:
         inputs(ready, "weights=checkpoint", "weights.path=checkpoints/one")
 
-    assert str(error.value).startswith("checkpoints/one.data-00001-of-00002: ")
+    assert str(error.value).startswith("cannot read 'checkpoints/one.data-00001-of-00002': ")
 
 
 @pytest.mark.parametrize("fmt", ["keras_weights", "checkpoint"])
@@ -266,7 +266,7 @@ def test_who_pins_files_pins_the_weights_too(ready):
         problem.message for problem in error.value.problems if problem.path == ("weights", "path")
     ]
     assert sorted(told) == [
-        f"'checkpoints/one.{part}' has no digest in sha256, where others have; add its own"
+        f"'checkpoints/one.{part}' has no digest in sha256, but other files have; add it"
         for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
     ]
 

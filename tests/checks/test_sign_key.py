@@ -11,8 +11,8 @@ from smdecl.errors import ConfigError
 from tests.conftest import tree
 from tests.release.signatures import keys_of, signed_release, write_key
 
-PRIVATE = "takes an EC private key (P-256, P-384 or P-521) as PEM that is not encrypted"
-PUBLIC = "takes the EC public key as PEM that belongs to the private key that signed"
+PRIVATE = "expected an unencrypted EC private key (P-256, P-384 or P-521) in PEM format"
+PUBLIC = "expected the EC public key of the key that signed, in PEM format"
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def test_nothing_of_the_key_is_in_a_release(release, keys):
 
 
 PRIVATE_FILES = {
-    "nowhere.pem": ("no file 'nowhere.pem'", None),
-    "folder": ("no file 'folder'", lambda path: path.mkdir()),
-    "empty.pem": ("'empty.pem' holds no such key", lambda path: path.touch()),
+    "nowhere.pem": ("no such file: 'nowhere.pem'", None),
+    "folder": ("no such file: 'folder'", lambda path: path.mkdir()),
+    "empty.pem": ("'empty.pem' has no such key", lambda path: path.touch()),
     "public.pem": (
-        "'public.pem' holds no such key",
+        "'public.pem' has no such key",
         lambda path: (
             write_key(path, ec.generate_private_key(ec.SECP256R1()))
             .with_suffix(".pub")
@@ -47,15 +47,15 @@ PRIVATE_FILES = {
         ),
     ),
     "rsa.pem": (
-        "'rsa.pem' holds a key of another kind, RSAPrivateKey",
+        "'rsa.pem' has a key of type RSAPrivateKey",
         lambda path: write_key(path, rsa.generate_private_key(65537, 2048)),
     ),
     "edwards.pem": (
-        "'edwards.pem' holds a key of another kind, Ed25519PrivateKey",
+        "'edwards.pem' has a key of type Ed25519PrivateKey",
         lambda path: write_key(path, ed25519.Ed25519PrivateKey.generate()),
     ),
     "curve.pem": (
-        "'curve.pem' holds a key of another kind, secp256k1",
+        "'curve.pem' has a key of type secp256k1",
         lambda path: write_key(path, ec.generate_private_key(ec.SECP256K1())),
     ),
     "encrypted.pem": (
@@ -92,9 +92,7 @@ def test_a_key_that_may_not_be_read_is_told(project, monkeypatch):
     with pytest.raises(ConfigError) as error:
         sign_key.require_key(path)
 
-    assert (
-        str(error.value) == f"publish.sign: '{path}' cannot be read: Permission denied; {PRIVATE}"
-    )
+    assert str(error.value) == f"publish.sign: cannot read '{path}': Permission denied; {PRIVATE}"
 
 
 def test_a_key_that_is_gone_when_it_is_needed_is_told_and_nothing_stays(project, keys):
@@ -109,7 +107,7 @@ def test_a_key_that_is_gone_when_it_is_needed_is_told_and_nothing_stays(project,
 
     assert (
         str(error.value)
-        == f"override 'publish.sign=release.pem': publish.sign: no file 'release.pem'; {PRIVATE}"
+        == f"override 'publish.sign=release.pem': publish.sign: no such file: 'release.pem'; {PRIVATE}"
     )
     assert not (project.root / "exports").exists()
 
@@ -117,9 +115,9 @@ def test_a_key_that_is_gone_when_it_is_needed_is_told_and_nothing_stays(project,
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("nowhere.pub", "no file 'nowhere.pub'"),
-        ("release.pem", "'release.pem' holds no such key"),
-        ("rsa.pub", "'rsa.pub' holds a key of another kind, RSAPublicKey"),
+        ("nowhere.pub", "no such file: 'nowhere.pub'"),
+        ("release.pem", "'release.pem' has no such key"),
+        ("rsa.pub", "'rsa.pub' has a key of type RSAPublicKey"),
     ],
 )
 def test_a_public_key_that_cannot_be_taken_is_told_first_of_all(project, keys, name, text):

@@ -97,14 +97,14 @@ def test_a_truncated_file_is_an_error_of_its_key(ready, model, fmt, path, file):
             "keras",
             "x.keras",
             b"PK\x03\x04 and no more",
-            "is no zip archive, as a .keras file is, or is cut off",
+            "is damaged, or not a .keras file, which is a zip archive",
         ),
         ("keras_weights", "x.weights.h5", b"", "is empty"),
         (
             "keras_weights",
             "x.weights.h5",
             b"these are no weights",
-            "is no HDF5 file, as a .weights.h5 file is",
+            "is damaged, or not a .weights.h5 file, which is HDF5",
         ),
     ],
 )

@@ -30,9 +30,9 @@ def test_wrong_functions_are_reported_before_anything_is_built():
     assert [
         str(problem) for problem in signature_rules.check_functions(functions, ["s", "tt"])
     ] == [
-        "functions.class: invalid name 'class'; expected a name that Python takes for an attribute, or __call__",
-        "functions._hidden: invalid name '_hidden'; expected a name that Python takes for an attribute, or __call__",
-        "functions.a.b: invalid name 'a.b'; expected a name that Python takes for an attribute, or __call__",
+        "functions.class: invalid name 'class'; expected a valid Python attribute name, or __call__",
+        "functions._hidden: invalid name '_hidden'; expected a valid Python attribute name, or __call__",
+        "functions.a.b: invalid name 'a.b'; expected a valid Python attribute name, or __call__",
         "functions.signatures: 'signatures' is reserved by tf.saved_model.load; choose a different name",
         "functions.f: unknown signature 't'; expected one of s, tt (did you mean 'tt'?)",
     ]

@@ -318,7 +318,7 @@ def test_the_file_of_a_saved_model_is_checked_as_weights_are(project, tmp_path):
         check(project, *load, f"+model.path={tmp_path / 'far.keras'}")
     with pytest.raises(TrustError, match="no such file: 'none.keras'"):
         check(project, *load, "+model.path=none.keras")
-    with pytest.raises(ConfigError, match="'near.keras' is no zip archive"):
+    with pytest.raises(ConfigError, match="'near.keras' is damaged, or not a .keras file"):
         check(project, *load, "+model.path=near.keras")
     with pytest.raises(ConfigError, match=r"'near.h5' is no \.keras file of Keras 3"):
         check(project, *load, "+model.path=near.h5")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks import signature_rules
+from smdecl.checks import kept_names
 from smdecl.errors import ConfigError
 
 from tests.serving import serve
@@ -119,8 +119,8 @@ def test_a_name_in_code_that_tensorflow_does_not_keep_is_refused_with_what_it_wo
         export(net, "{method: mangled}")
 
     assert str(error.value).endswith(
-        "signatures.s0.inputs: mangled: the input 'my text' cannot be kept by TensorFlow, which would turn it into"
-        " 'my_text'; takes letters, digits and _ . - / after a first letter or digit; set a different name, such as"
+        "signatures.s0.inputs: mangled: TensorFlow would rename 'my text' to 'my_text'; expected letters, digits and"
+        " _ . - / after a first letter or digit; set a different name, such as"
         ' name: my_text, as in inputs: {"my text": {shape: [null], dtype: float32, name: my_text}}'
     )
 
@@ -139,7 +139,7 @@ def test_a_name_in_code_that_tensorflow_does_not_keep_is_refused_with_what_it_wo
     ],
 )
 def test_a_name_that_tensorflow_keeps_is_suggested(name, taken, kept):
-    seen = {signature_rules.sanitized(other): other for other in taken}
+    seen = {kept_names.sanitized(other): other for other in taken}
 
-    assert signature_rules.kept_name(name, seen) == kept
-    assert signature_rules.refuse_input_name(kept, seen) is None
+    assert kept_names.similar(name, seen) == kept
+    assert kept_names.refuse(kept, seen) is None

@@ -212,7 +212,7 @@ tf.train.Checkpoint(model=model, step=tf.Variable(3)).write("one")
     assert tf.saved_model.load(str(release.path))(tf.constant(3.0))["y"].numpy() == 6
     assert manifest.read(release.path)["config"]["weights"]["root"] == "model"
     with pytest.raises(
-        ConfigError, match=r"weights.root: got 'model' beside the format keras; expected null"
+        ConfigError, match=r"weights.root: expected null for the format keras, got 'model'"
     ):
         check.check(
             project.compose("weights=keras", "weights.path=x.keras", "++weights.root=model"),

@@ -85,7 +85,7 @@ def test_a_functions_own_input_signature_is_used_if_no_inputs_are_declared(net):
     ].tolist() == [2]
     # A misspelt default key causes a warning.
     assert [warning.message for warning in release.warnings if warning.path[0] == "signatures"] == [
-        "clients that name no signature ask for 'serving_default', which is not there; did you mean it?"
+        "requests without a signature name need 'serving_default', which is missing; did you mean it?"
     ]
 
 
@@ -371,7 +371,7 @@ def test_a_part_that_has_the_name_of_another_input_is_refused(composites):
         )
 
     assert str(error.value).endswith(
-        "'sp_1' is taken by a part of the input 'sp', which is sparse; choose another"
+        "'sp_1' is taken by a part of the sparse input 'sp'; choose a different name"
     )
 
 
@@ -389,7 +389,7 @@ def test_two_outputs_of_one_name_are_refused(net):
         export(net, "named", f"{{x: {X}}}", outputs)
 
     assert str(error.value).endswith(
-        "signatures.s.outputs.high.name: 'y' is taken by another output"
+        "signatures.s.outputs.high.name: 'y' is taken by another output; choose a different name"
     )
 
 

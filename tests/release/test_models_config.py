@@ -213,7 +213,8 @@ class Net(tf.Module):
 
 def test_a_model_without_versions_cannot_be_added(project):
     with pytest.raises(
-        ConfigError, match="takes null beside publish.version=null: a server looks for versions"
+        ConfigError,
+        match="expected null, got .*: publish.version is null, and servers look for versions",
     ):
         project.export("publish=in_place", "publish.models_config=models.config")
 
@@ -244,11 +245,11 @@ def test_a_pipe_is_rejected(project):
 
 
 UNFIT = {
-    "x" * 300: "holds a NUL or a name of more than 255 bytes",
-    "a/\0": "holds a NUL or a name of more than 255 bytes",
-    "file/models.config": "'file' is no directory, and 'file/models.config' would lie in it",
-    "link/deep/models.config": "'link' is no directory, and 'link/deep/models.config' would lie in it",
-    "directory": "'directory' is a directory",
+    "x" * 300: "has a NUL or a name of more than 255 bytes",
+    "a/\0": "has a NUL or a name of more than 255 bytes",
+    "file/models.config": "cannot create 'file/models.config': 'file' is not a directory",
+    "link/deep/models.config": "cannot create 'link/deep/models.config': 'link' is not a directory",
+    "directory": "got the directory 'directory'",
 }
 
 

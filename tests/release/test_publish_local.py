@@ -250,7 +250,7 @@ def test_what_is_refused_of_a_version_is_told_by_the_version():
 def test_a_default_that_cannot_be_taken_is_told_to_be_built_in(project):
     (project.root / "exports").write_text("")
 
-    told = "'exports' is a file; takes a directory, existing or not"
+    told = "expected a directory, existing or not, got the file 'exports'"
     stderr = project.run("check").stderr
     assert re.fullmatch(
         rf"smdecl: error: built-in conf/export\.yaml:\d+: export_dir: {re.escape(told)}\n", stderr

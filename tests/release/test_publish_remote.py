@@ -170,7 +170,7 @@ def test_however_a_driver_fails_it_is_told(project, url, kind):
     ],
 )
 def test_what_is_no_plain_url_is_refused(project, url):
-    with pytest.raises(ConfigError, match="is no plain URL") as error:
+    with pytest.raises(ConfigError, match="invalid URL") as error:
         project.export(f'export_dir="{url.format(root=project.root)}"')
 
     assert [problem.key for problem in error.value.problems] == ["export_dir"]

@@ -186,13 +186,13 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
         ("pipe.jsonl", "cannot append to 'pipe.jsonl': not a regular file"),
         (
             ".bashrc/runs.jsonl",
-            "'.bashrc' is no directory, and '.bashrc/runs.jsonl' would lie in it",
+            "cannot create '.bashrc/runs.jsonl': '.bashrc' is not a directory",
         ),
         (
             "exports/adder/1/runs.jsonl",
-            "lies in export_dir, 'exports/adder', where only releases are",
+            "expected a path outside export_dir 'exports/adder'",
         ),
-        ("a" * 300, "holds a NUL or a name of more than 255 bytes"),
+        ("a" * 300, "has a NUL or a name of more than 255 bytes"),
         ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_directory_is_rejected_before_anything_is_built(project):
         project.export("publish.run_record=logs")
 
     assert str(error.value) == (
-        "override 'publish.run_record=logs': publish.run_record: 'logs' is a directory; takes a file, existing or not"
+        "override 'publish.run_record=logs': publish.run_record: expected a file, existing or not, got the directory 'logs'"
     )
     assert not (project.root / "exports").exists()
 

@@ -303,7 +303,7 @@ def test_an_example_that_is_a_pickle_is_refused_and_not_read(project):
     Path("x.npz").write_bytes(arrays(x=np.array([Pickled()], object)))
 
     examples = "++verify.examples.serving_default=[{inputs:{x:{file:x.npz}}}]"
-    assert "holds Python objects, which are not unpickled" in refused(
+    assert "has Python objects, which are not unpickled" in refused(
         project, examples, kind=ConfigError
     )
 

@@ -35,8 +35,8 @@ def test_a_config_creates_no_start_file_of_a_shell(project, home, key):
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ("{home}/runs.jsonl", "lies outside of the project"),
-        ("link/runs.jsonl", "lies outside of the project"),
+        ("{home}/runs.jsonl", "is outside the project"),
+        ("link/runs.jsonl", "is outside the project"),
         (".github/runs.jsonl", "is hidden"),
         ("logs/.runs.jsonl", "is hidden"),
     ],

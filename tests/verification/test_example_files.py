@@ -85,13 +85,13 @@ SQUARE = "{x: {shape: [n, 2], dtype: float32}}"
     [
         ("{file: of.npz, key: ints}", None),
         ("{file: of.npz, key: none}", None),
-        ("{file: of.npz, key: wide}", ": got a value of shape [1, 3]; takes [n, 2]"),
-        ("{file: of.npz, key: text}", ": holds text; takes float32"),
-        ("{file: of.npz, key: intz}", ".key: 'intz' is no array in 'of.npz'; takes ints, none, wide, text (did you mean 'ints'?)"),
-        ("{file: of.npz}", ".key: is missing; takes ints, none, wide, text"),
-        ("{file: cut.npz}", ".file: 'cut.npz' is no .npz file, or is cut off: File is not a zip file"),
-        ("{file: array.npy}", ": got a value of shape [2]; takes [n, 2]"),
-        ("{file: words.txt, key: a}", ".key: got 'a' for 'words.txt'; only an .npz file takes one"),
+        ("{file: of.npz, key: wide}", ": got a value of shape [1, 3]; expected [n, 2]"),
+        ("{file: of.npz, key: text}", ": expected float32, got text"),
+        ("{file: of.npz, key: intz}", ".key: unknown array 'intz' in 'of.npz'; expected one of ints, none, wide, text (did you mean 'ints'?)"),
+        ("{file: of.npz}", ".key: is missing; expected one of ints, none, wide, text"),
+        ("{file: cut.npz}", ".file: 'cut.npz' is not a .npz file, or is truncated: File is not a zip file"),
+        ("{file: array.npy}", ": got a value of shape [2]; expected [n, 2]"),
+        ("{file: words.txt, key: a}", ".key: unexpected key 'a' for 'words.txt'; only .npz files have keys"),
     ],
 )  # fmt: skip
 def test_check_reads_the_headers_of_arrays(net, file, message):
@@ -134,15 +134,15 @@ def test_check_reads_the_headers_of_arrays(net, file, message):
         ),
         (
             "{file: arrays.npz, key: aa}",
-            ".key: 'aa' is no array in 'arrays.npz'; takes a, b (did you mean 'a'?)",
+            ".key: unknown array 'aa' in 'arrays.npz'; expected one of a, b (did you mean 'a'?)",
         ),
         (
             "{file: arrays.npz}",
-            ".key: is missing; takes a, b",
+            ".key: is missing; expected one of a, b",
         ),
         (
             "{file: pickled.npz}",
-            ".file: 'pickled.npz' holds Python objects, which are not unpickled",
+            ".file: 'pickled.npz' has Python objects, which are not unpickled",
         ),
         (
             "{file: broken.json}",

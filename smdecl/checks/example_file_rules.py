@@ -1,0 +1,152 @@
+"""Checks the files and the base64 in `verify.examples`, which become part of the release."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from smdecl import files
+from smdecl.checks import inline_values, npy_header, tfrecord, verify_rules
+from smdecl.config import settings, trust
+from smdecl.config.project import Project
+from smdecl.config.settings import Spec
+from smdecl.errors import KeyPath, Problem, nearest
+
+_KINDS = {
+    "b": "booleans",
+    "i": "integers",
+    "u": "integers",
+    "f": "floats",
+    "c": "complex",
+    "S": "text",
+    "U": "text",
+}
+_KEEP_ZEROS = (
+    "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files of single values"
+)
+
+
+def check(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+    """Yields the files and base64 texts that cannot be read, or do not fit the spec of their input."""
+    inputs = verify_rules.known_inputs(values)
+    for path, content in settings.example_contents(values["verify"]["examples"]):
+        spec = _spec_of(path, inputs)
+        if "b64" in content:
+            yield from _check_base64(path, content["b64"], spec)
+        else:
+            yield from _check_file(path, content, spec, project)
+
+
+def _spec_of(path: KeyPath, inputs: Mapping[str, Mapping[str, Spec]]) -> Spec | None:
+    """Returns the spec of an item at a key path in the examples; None if it is unknown."""
+    _, _, key, _, part, name, *indices = path
+    if part != "inputs":
+        return None
+    spec = inputs.get(str(key), {}).get(str(name))
+    if spec is None or not indices:
+        return spec
+    if spec.kind == "ragged":
+        return None
+    depth = len(indices)
+    shape = None if spec.shape is None else spec.shape[depth:]
+    return dataclasses.replace(spec, shape=shape)
+
+
+def _check_base64(path: KeyPath, text: str, spec: Spec | None) -> Iterator[Problem]:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError as error:
+        yield Problem((*path, "b64"), f"is not base64: {error}")
+    yield from _check_bytes(path, spec)
+
+
+def _check_bytes(path: KeyPath, spec: Spec | None) -> Iterator[Problem]:
+    if spec is not None and spec.dtype != "string":
+        yield Problem(path, f"expected {spec.dtype}, got bytes")
+
+
+def _check_file(
+    path: KeyPath, content: Mapping[str, Any], spec: Spec | None, project: Project
+) -> Iterator[Problem]:
+    name, key = content["file"], content.get("key")
+    suffix = Path(name).suffix
+    reason = trust.refuse_file(name, project) or files.refuse_holes(name)
+    if reason is not None:
+        yield Problem((*path, "file"), reason)
+    elif key is not None and suffix not in npy_header.SUFFIXES:
+        message = f"unexpected key {key!r} for {name!r}; only .npz files have keys"
+        yield Problem((*path, "key"), message)
+    elif suffix in (*npy_header.SUFFIXES, tfrecord.SUFFIX):
+        try:
+            yield from _check_content(path, Path(name), key, spec)
+        except Exception as error:  # zipfile raises many types for broken archives
+            message = f"{name!r} is not a {suffix} file, or is truncated: {error}"
+            yield Problem((*path, "file"), message)
+    if suffix in (".bin", tfrecord.SUFFIX):
+        yield from _check_bytes(path, spec)
+
+
+def _check_content(
+    path: KeyPath, file: Path, key: str | None, spec: Spec | None
+) -> Iterator[Problem]:
+    if file.suffix == tfrecord.SUFFIX:
+        tfrecord.require(file)
+    else:
+        yield from _check_array(path, file, key, spec)
+
+
+def _check_array(
+    path: KeyPath, file: Path, key: str | None, spec: Spec | None
+) -> Iterator[Problem]:
+    """Compares the header of an array with its spec; the header of ragged values says too little."""
+    known = npy_header.keys(file)
+    if known is None:
+        key = None
+    elif key is None and len(known) == 1:
+        key = known[0]
+    elif key not in known:
+        yield Problem((*path, "key"), _wrong_key(file, key, known))
+        return
+    header = npy_header.header(file, key)
+    if header.kind == "O":
+        message = f"{str(file)!r} has Python objects, which are not unpickled"
+        yield Problem((*path, "file"), message)
+    elif spec is not None and spec.kind != "ragged":
+        yield from _compare(path, header, spec)
+
+
+def _wrong_key(file: Path, key: str | None, known: list[str]) -> str:
+    expected = f"expected one of {', '.join(known)}" if known else "expected no key"
+    if key is None:
+        return f"is missing; {expected}"
+    return f"unknown array {key!r} in {str(file)!r}; {expected}{nearest(key, known)}"
+
+
+def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Iterator[Problem]:
+    found = _KINDS.get(header.kind)  # None: the build reports whether it fits
+    is_empty = 0 in header.shape
+    if found and not is_empty and found not in inline_values.accepted(spec.dtype):
+        yield Problem(path, f"expected {spec.dtype}, got {found}")
+    if spec.shape is not None and not inline_values.fits(spec.shape, header.shape):
+        yield Problem(path, inline_values.wrong_shape(header.shape, spec.shape))
+
+
+def lost_zeros(examples: settings.Examples) -> Iterator[Problem]:
+    """Yields the arrays of bytes from which NumPy may have cut trailing zeros."""
+    for path, content in settings.example_contents(examples):
+        file = Path(content.get("file", ""))
+        if file.suffix not in npy_header.SUFFIXES:
+            continue
+        if npy_header.may_be_cut(file, _only_key(file, content.get("key"))):
+            found = f"NumPy's fixed-width strings in {str(file)!r} may have lost trailing zero bytes"
+            yield Problem(path, f"{found}; {_KEEP_ZEROS} keep them")
+
+
+def _only_key(file: Path, key: str | None) -> str | None:
+    known = npy_header.keys(file)
+    if known is None:
+        return None
+    return known[0] if key is None else key
