@@ -198,7 +198,7 @@ def test_yaml_binary_is_refused_with_the_form_for_bytes(project):
         check.check(project.compose("verify=mine"), find_project(project.root))
 
     assert str(error.value) == (
-        "conf/verify/mine.yaml:1: verify.examples.serving_default[0].inputs.x: is !!binary; write it as {b64: TEXT}"
+        "conf/verify/mine.yaml:1: verify.examples.serving_default[0].inputs.x: got !!binary; write it as {b64: TEXT}"
     )
 
 
