@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from smdecl.config.settings import Composition
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
+    from smdecl.pipeline.records import Plan
     from smdecl.pipeline.variants import Variant
-    from smdecl.pipeline.worker import Plan
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 
@@ -60,7 +60,7 @@ _MODULES = {
     "Composition": "config.settings",
     "DescriptionRecord": "savedmodel.description_records",
     "DiffRecord": "savedmodel.records",
-    "Plan": "pipeline.worker",
+    "Plan": "pipeline.records",
     "Release": "pipeline.export",
     "Reproduction": "pipeline.outcomes",
     "Variant": "pipeline.variants",

@@ -15,8 +15,8 @@ from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
 
 if TYPE_CHECKING:  # each verb imports only what it needs
     from smdecl.pipeline.export import Release
+    from smdecl.pipeline.records import Plan
     from smdecl.pipeline.variants import Variant
-    from smdecl.pipeline.worker import Plan
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from smdecl import schema
 from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.pipeline.outcomes import Verified
-from smdecl.pipeline.worker import Plan
+from smdecl.pipeline.records import Plan
 from smdecl.printing import as_json
 from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import DiffRecord, TensorRecord

@@ -10,7 +10,7 @@ RESULTS = (
     "smdecl.config.settings",
     "smdecl.errors",
     "smdecl.exporting.records",
-    "smdecl.pipeline.worker",
+    "smdecl.pipeline.records",
     "smdecl.savedmodel.records",
     "smdecl.verification.records",
 )

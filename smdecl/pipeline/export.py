@@ -21,7 +21,7 @@ from smdecl.pipeline import (
 )
 from smdecl.pipeline.children import children
 from smdecl.pipeline.making import Unpublished
-from smdecl.pipeline.worker import Plan
+from smdecl.pipeline.records import Plan
 from smdecl.release import (
     manifest,
     models_config,

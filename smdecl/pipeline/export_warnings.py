@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from smdecl.checks import check, signature_rules
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import Problem
-from smdecl.pipeline.worker import Made
+from smdecl.pipeline.records import Made
 from smdecl.savedmodel.records import Finding
 from smdecl.verification.records import VerificationRecord
 

@@ -9,7 +9,7 @@ from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ContractError, Problem, disk_errors
 from smdecl.pipeline.children import children
 from smdecl.pipeline.making import Unpublished, make_release
-from smdecl.pipeline.worker import Made
+from smdecl.pipeline.records import Made
 from smdecl.release import manifest
 from smdecl.release.publisher import Newest
 

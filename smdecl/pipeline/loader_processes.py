@@ -5,7 +5,7 @@ If too few cores are idle, as in a sweep, one process runs them in turn, which c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,17 +28,17 @@ def run(
     options: Verify,
     project: Project,
 ) -> VerificationRecord:
-    """Loads a SavedModel with every loader that the options name, and runs its examples.
+    """Loads a SavedModel with every loader in the options, and runs its examples.
 
     Args:
-        directory: Of the SavedModel, with its examples.
-        signatures: As they are declared.
-        options: Which loaders to run, and how far their results may differ.
-        project: Whose custom ops are loaded first.
+        directory: The directory of the SavedModel, with its examples.
+        signatures: The signatures as they are declared.
+        options: The loaders to run, and the tolerances.
+        project: The project whose custom ops are loaded first.
 
     Raises:
         VerificationError: With every example that fails or differs, and every process that dies.
-        SmdeclError: If a process raises something else, such as an error of the custom ops.
+        SmdeclError: If a process raises a different error, such as one of the custom ops.
     """
     confinement = Confinement((directory, *custom_ops.places(project)))
     with ExitStack() as stack:
@@ -55,10 +55,11 @@ def run(
                 confinement=confinement,
             )
             results.append(stack.enter_context(process))
-        return _report(results, options)
+        return _joined(results, options)
 
 
 def _divided(loaders: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Returns the loaders of each process."""
     if children.idle_cores() < len(loaders):
         return [loaders]
     return [(loader,) for loader in loaders]
@@ -69,34 +70,40 @@ def _named(loaders: tuple[str, ...]) -> str:
     return f"the {' and '.join(loaders)} {noun}"
 
 
-def _report(
-    results: list[Callable[[], VerificationRecord]], options: Verify
+def _joined(
+    results: Iterable[Callable[[], VerificationRecord]], options: Verify
 ) -> VerificationRecord:
-    reports: list[VerificationRecord] = []
+    """Waits for all processes and joins their records."""
+    loaders: list[str] = []
+    failures: list[Failure] = []
+    examples: dict[str, int] = {}
     problems: list[Problem] = []
     for result in results:
         try:
-            reports.append(result())
+            report = result()
         except VerificationError as error:
             problems += error.problems
-    loaders = tuple(loader for report in reports for loader in report.loaders)
-    failures = tuple(failure for report in reports for failure in report.failures)
+            continue
+        loaders += report.loaders
+        failures += report.failures
+        examples = report.examples  # the same for every loader
     problems += [_problem(failure, options) for failure in failures]
     if problems:
-        raise VerificationError(list(dict.fromkeys(problems)))  # both may find the same
-    joined = VerificationRecord(loaders, reports[0].examples, failures)
+        # Two loaders may find the same problem.
+        raise VerificationError(list(dict.fromkeys(problems)))
+    joined = VerificationRecord(tuple(loaders), examples, tuple(failures))
     schema.require("verification", plain(joined))
     return joined
 
 
 def _problem(failure: Failure, options: Verify) -> Problem:
-    key, number = failure.signature, failure.example
+    key = failure.signature
+    number = failure.example
     if key is None or number is None:
-        return Problem(
-            ("verify", "loaders"), f"the {failure.loader} loader {failure.message}"
-        )
-    # Examples are either given in the config or generated; only given ones have a line there.
+        message = f"the {failure.loader} loader {failure.message}"
+        return Problem(("verify", "loaders"), message)
     message = f"{failure.loader} loader: {failure.message}"
+    # An example of the config has a line there; a generated one has not.
     if options.examples.get(key):
         return Problem(("verify", "examples", key, number), message)
     return Problem(("signatures", key), f"example {number}, {message}")

@@ -18,7 +18,7 @@ from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
-from smdecl.pipeline.worker import Made, Plan
+from smdecl.pipeline.records import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import manifest, seals
 from smdecl.release.seals import Seal

@@ -1,4 +1,4 @@
-"""What the verbs return beside the records that have a schema."""
+"""What the verbs return, apart from the records that have a schema."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Checked:
 
 @dataclass(frozen=True)
 class Verified:
-    """A release that is as it was made.
+    """A release that is unchanged and computes what its examples say.
 
     Attributes:
         path: Its directory.
-        digest: sha256 over all its files, as the manifest has it.
+        digest: The sha256 over all its files, as the manifest has it.
         files: Names of the files that were compared with the manifest.
-        loaders: Those that ran the examples.
-        examples: Signature key to the number of examples that each loader ran.
+        loaders: The loaders that ran the examples.
+        examples: Each signature key with the number of examples that each loader ran.
         is_signed: Whether it has a signature.
         key: The public key that its signature was checked with; None if it was not checked.
     """
@@ -52,8 +52,8 @@ class Reproduction:
 
     Attributes:
         path: Its directory.
-        digest: sha256 over all files, the same for both.
-        changes: Differences of config, environment and source that change no byte.
+        digest: The sha256 over all files, the same for both.
+        changes: Changes of config, environment and source that change no byte.
     """
 
     path: Path

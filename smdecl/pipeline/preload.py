@@ -1,7 +1,8 @@
-"""What the server process of `isolating` imports before its first fork: TensorFlow and every stage that needs it.
+"""Imports TensorFlow and all stages that need it, in the server process before its first fork.
 
-Python's garbage collector is off during the imports, which saves half a second. Afterwards it ignores
-what they made, so a collection in a fork copies none of the memory that the fork shares with the server.
+Python's garbage collector is off during the imports, which saves half a second. Afterwards it
+ignores the imported objects, so a collection in a fork copies none of the memory that the fork
+shares with the server.
 """
 
 import contextlib
@@ -13,43 +14,25 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    # TensorFlow's native code writes notes on the machine before its own log level counts.
+    # TensorFlow's native code logs facts about the machine before it reads its log level.
     sys.stderr.flush()
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(null)
 
 
 gc.disable()
 with _silent_stderr():
-    import tensorflow  # noqa: F401 - before what would import a part of it
+    import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
-    from smdecl.exporting import (  # noqa: F401
-        build,
-        contract,
-        expose,
-        imports,
-        keras_patches,
-        methods,
-        save,
-        source_lines,
-        trace,
-        untracked,
-    )
-    from smdecl.pipeline import loader_processes, worker  # noqa: F401
-    from smdecl.savedmodel import auditing, inspection  # noqa: F401
-    from smdecl.verification import (  # noqa: F401
-        examples,
-        reference,
-        stored_examples,
-        verify,
-        warmup,
-    )
+    from smdecl.pipeline import loader_processes, stages, worker  # noqa: F401
+    from smdecl.verification import verify  # noqa: F401
 
-gc.freeze()  # with no collection before it: that takes 0.2 s and finds next to nothing
+gc.freeze()  # without a collection first, which takes 0.2 s and finds next to nothing
 gc.enable()

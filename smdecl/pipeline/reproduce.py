@@ -1,4 +1,4 @@
-"""Makes a release again from its manifest, and tells whether the bytes are the same, or what is not."""
+"""Makes a release again from its manifest and compares the bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
 from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
 from smdecl.names import WARMUP_FILE
-from smdecl.pipeline import export, making, worker
+from smdecl.pipeline import export, making, packages
 from smdecl.release import comparison, diff_manifest, manifest
 from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
@@ -28,52 +28,53 @@ from smdecl.savedmodel.records import Change
 def reproduce(
     directory: Path, project: Project, composition: Composition | None = None
 ) -> tuple[str, tuple[Change, ...]]:
-    """Exports again what the manifest of a release says; returns the digest that both have.
-
-    Beside it stands what is another and makes no other bytes: of the config, the environment, the source.
+    """Makes a release again and compares the bytes.
 
     Args:
-        directory: Of the release.
-        project: That it was made in, or another checkout of it.
-        composition: A config to make it of, where that is not to be the manifest's.
+        directory: The directory of the release.
+        project: The project that the release was made in, or a different checkout of it.
+        composition: The config to make it from; by default the config in the manifest.
+
+    Returns:
+        The digest of both, and the changes of config, environment and source that change no byte.
 
     Raises:
-        VerificationError: Where the release was changed, or the one made anew is another: with what differs of the
-            config, the environment, the source, the files, and in them.
-        TrustError: Where it names code that may not run here.
-        SmdeclError: Of another type where it cannot be made again.
+        VerificationError: If the release was changed, or the new one differs: with the changes of
+            config, environment, source and files.
+        TrustError: If the config names code that may not run here.
+        SmdeclError: Of a different class if the release cannot be made again.
     """
     released = manifest.read(directory)
-    if problems := list(comparison.compare(directory, released)):
+    problems = list(comparison.compare(directory, released))
+    if problems:
         raise VerificationError(problems)
     try:
-        given = (
-            _composition(released) if composition is None else _unpublished(composition)
-        )
+        if composition is None:
+            given = _released(released)
+        else:
+            given = _unpublished(composition)
         return _make_again(directory, released, project, given)
     except ConfigError as error:
-        # Where nobody has given a config, what it was made of is no longer what it was; a refusal is one all the same.
-        kind = (
-            VerificationError
-            if composition is None and not isinstance(error, TrustError)
-            else type(error)
-        )
-        raise kind(
-            [*error.problems, *_elsewhere(directory, released, project)]
-        ) from error
+        problems = [*error.problems, *_elsewhere(directory, released, project)]
+        # The config of the manifest passed the checks once, so its surroundings have changed.
+        if composition is None and not isinstance(error, TrustError):
+            raise VerificationError(problems) from error
+        raise type(error)(problems) from error
 
 
 def _elsewhere(
     directory: Path, released: Manifest, project: Project
 ) -> Iterator[Problem]:
-    """Tells of a release that nothing in this project was part of: it was made in another one."""
-    first, *more = released["inputs"] or [None]
-    if first is not None and not any(
-        (project.root / name).exists() for name in released["inputs"]
-    ):
-        what = f"was made of {first}{f' and {len(more)} more' if more else ''}, of which the project {project.root} has"
-        takes = "run it in the project that the release was made in, or in another checkout of it"
-        yield Problem((), f"{directory}: {what} nothing; {takes}")
+    """Yields a problem if this project has none of the files that a release was made from."""
+    inputs = list(released["inputs"])
+    if not inputs or any((project.root / name).exists() for name in inputs):
+        return
+    more = f" and {len(inputs) - 1} more" if len(inputs) > 1 else ""
+    message = (
+        f"was made from {inputs[0]}{more}, but the project {project.root} has no such file; run it"
+        " in the project that the release was made in, or in a different checkout of it"
+    )
+    yield Problem((), f"{directory}: {message}")
 
 
 def _make_again(
@@ -82,55 +83,49 @@ def _make_again(
     project: Project,
     composition: Composition,
 ) -> tuple[str, tuple[Change, ...]]:
-    with (
-        export.located(composition),
-        scratch.directory() as stage,
-    ):
+    with export.located(composition), scratch.directory() as stage:
         config = check.check(composition, project)
         again = making.make_release(config, composition, project, stage).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes
-        # Files with files: both lists were compared with, or made of, what is on the disk.
+        # Both lists of files match the disk: one was compared with it, one was just made from it.
         if manifest.read(again)["files"] == released["files"]:
             return released["digest"], changes
-        raise VerificationError(
-            [Problem((), f"{directory}: {change}") for change in changes]
-        )
+        problems = [Problem((), f"{directory}: {change}") for change in changes]
+        raise VerificationError(problems)
 
 
 def compare_environment(directory: Path) -> None:
     """Compares the environment that a release was made in with this one.
 
     Raises:
-        VerificationError: With every package that is another.
+        VerificationError: With every package that differs.
     """
     released = manifest.read(directory)["environment"]
-    # What else the model's code would bring in, nobody knows who does not run it.
-    changes = diff_manifest.environment(released, worker.versions(released))
-    if problems := [Problem((), f"{directory}: {change}") for change in changes]:
+    # Packages that only today's code would import are unknown, because it does not run here.
+    changes = diff_manifest.environment(released, packages.versions(released))
+    problems = [Problem((), f"{directory}: {change}") for change in changes]
+    if problems:
         raise VerificationError(problems)
 
 
-def _composition(released: Manifest) -> Composition:
-    """Returns the config of a release, as it was composed; where it lands is not part of it."""
-    publish = Publish(
-        version=None, replace=False, warmup=WARMUP_FILE in released["files"]
-    )
+def _released(released: Manifest) -> Composition:
+    """Returns the config of a release as it was composed, to be published nowhere."""
+    has_warmup = WARMUP_FILE in released["files"]
+    publish = Publish(version=None, replace=False, warmup=has_warmup)
+    values = {
+        **config_of(released),
+        "export_dir": "reproduced",
+        "publish": asdict(publish),
+    }
     try:
-        config = OmegaConf.create(
-            {
-                **config_of(released),
-                "export_dir": "reproduced",
-                "publish": asdict(publish),
-            }
-        )
+        config = OmegaConf.create(values)
         with scope():
             resolved = resolve.resolve(config)
     except OmegaConfBaseException as error:
-        raise VerificationError(
-            f"the config in the manifest is none that smdecl writes: {error}"
-        ) from error
+        message = f"smdecl cannot have written the config in the manifest: {error}"
+        raise VerificationError(message) from error
     if resolved.problems:
         raise ConfigError(resolved.problems)
     environment = resolved.environment
@@ -144,11 +139,10 @@ def _composition(released: Manifest) -> Composition:
 
 
 def _unpublished(composition: Composition) -> Composition:
-    """Returns a config without what is done when a release is published: no key is asked for, no record written."""
+    """Returns a config without what happens at publishing: no signature, no files outside."""
     publish = composition.values.get("publish")
     if not isinstance(publish, dict):
         return composition
     none: dict[str, Any] = dict.fromkeys(("sign", "models_config", "run_record"))
-    return replace(
-        composition, values={**composition.values, "publish": {**publish, **none}}
-    )
+    values = {**composition.values, "publish": {**publish, **none}}
+    return replace(composition, values=values)

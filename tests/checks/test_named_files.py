@@ -17,7 +17,7 @@ from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
 from smdecl.exporting import imports
 from smdecl.models import Scaler, dense
-from smdecl.pipeline import reproduce, worker
+from smdecl.pipeline import packages, reproduce
 from smdecl.release import manifest
 
 from tests.conftest import ROOT
@@ -321,7 +321,7 @@ def test_what_the_models_code_brings_in_is_written_down(project):
         if name not in plain["environment"]
     }
     assert more == {"scipy": metadata.version("scipy")}
-    assert {*plain["environment"]} == {*worker._PACKAGES, "python"}
+    assert {*plain["environment"]} == {*packages.ALWAYS, "python"}
     assert plain["inputs"] == {}
 
 

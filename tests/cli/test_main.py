@@ -16,7 +16,7 @@ from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.exporting.records import ObjectRecord
-from smdecl.pipeline.worker import Plan
+from smdecl.pipeline.records import Plan
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord
 
 from tests.conftest import ROOT, run_cli, spawn_cli

@@ -30,8 +30,8 @@ def refused(project, *overrides):
 def breaks(base):
     hint = "expected a change that breaks no caller, or a new name or export_dir"
     return [
-        f"publish.compatible: would break callers of {base}: signatures serving_default.{place}: was float32 [], and is"
-        f" float64 []; {hint}"
+        f"publish.compatible: would break callers of {base}: signatures serving_default.{place}: changed from"
+        f" float32 [] to float64 []; {hint}"
         for place in ("inputs.x", "outputs.output_0")
     ] + [
         f"publish.compatible: would break callers of {base}: functions add: can no longer be called as (x: float32 [])"

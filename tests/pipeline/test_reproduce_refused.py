@@ -44,8 +44,8 @@ def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net, release
 
 
 def elsewhere(root, more=""):
-    takes = "run it in the project that the release was made in, or in another checkout of it"
-    return f"was made of mynet.py{more}, of which the project {root} has nothing; {takes}"
+    hint = "run it in the project that the release was made in, or in a different checkout of it"
+    return f"was made from mynet.py{more}, but the project {root} has no such file; {hint}"
 
 
 def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(

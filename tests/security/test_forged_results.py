@@ -12,7 +12,7 @@ from smdecl.exporting.records import ObjectRecord
 from smdecl.isolation import results
 from smdecl.isolation.results import ResultError
 from smdecl.pipeline.children import RESULTS, children
-from smdecl.pipeline.worker import Plan
+from smdecl.pipeline.records import Plan
 from smdecl.savedmodel.records import (
     SignatureRecord,
     TensorRecord,

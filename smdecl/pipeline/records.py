@@ -1,0 +1,67 @@
+"""What the processes of an export return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from smdecl.config.settings import Signature
+from smdecl.errors import Problem
+from smdecl.exporting.records import ObjectRecord
+from smdecl.savedmodel.records import (
+    CustomOpsRecord,
+    SavedModelRecord,
+    SignatureRecord,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an export would save.
+
+    Attributes:
+        obj: The object.
+        signatures: The signatures as they were traced.
+        declared: The signatures as they are declared, with the names of their dims.
+        functions: Each name that `tf.saved_model.load` would give, with the key of its signature.
+        warnings: What may be wrong with the signatures.
+    """
+
+    obj: ObjectRecord
+    signatures: dict[str, SignatureRecord]
+    declared: dict[str, Signature]
+    functions: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The resources that an export used.
+
+    Attributes:
+        seconds: The seconds that each stage took.
+        peak_memory: The largest memory of the process, in bytes.
+    """
+
+    seconds: dict[str, float]
+    peak_memory: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an export saved.
+
+    Attributes:
+        plan: The object and its signatures.
+        saved: The content of the SavedModel.
+        environment: Each package that it depends on, with its version.
+        modules: Each imported module outside of packages, with its sha256.
+        usage: The resources that it took.
+        custom_ops: The libraries that registered ops.
+    """
+
+    plan: Plan
+    saved: SavedModelRecord
+    environment: dict[str, str]
+    modules: dict[str, str]
+    usage: Usage
+    custom_ops: tuple[CustomOpsRecord, ...] = ()

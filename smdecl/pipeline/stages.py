@@ -1,0 +1,177 @@
+"""The stages from build to inspect, as they run in one process; imports TensorFlow."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from smdecl import files
+from smdecl.checks import outside_values
+from smdecl.config.project import Project
+from smdecl.config.settings import ExportConfig
+from smdecl.errors import disk_errors
+from smdecl.exporting import (
+    build,
+    contract,
+    custom_ops,
+    expose,
+    imports,
+    keras_patches,
+    methods,
+    save,
+    source_lines,
+    trace,
+    untracked,
+)
+from smdecl.exporting.build import Built
+from smdecl.exporting.traced import Traced
+from smdecl.pipeline import packages
+from smdecl.pipeline.records import Made, Plan, Usage
+from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel.records import SavedModelRecord
+from smdecl.verification import examples, reference, stored_examples, warmup
+
+_KIBIBYTE = 1024
+
+
+def plan(config: ExportConfig, project: Project) -> Plan:
+    """Builds and traces; writes nothing."""
+    built = _build(config, project)
+    with keras_patches.inference():
+        traced = _trace(config, built)
+        functions = expose.resolve(built, traced, config.functions)
+    untracked.require_initialized(built.obj)
+    return _planned(config, built, traced, functions)
+
+
+def make(
+    config: ExportConfig,
+    project: Project,
+    directory: Path,
+    providers: Mapping[str, str],
+) -> Made:
+    """Builds, traces, saves into `directory` and inspects the SavedModel there.
+
+    Args:
+        config: The config of the release.
+        project: The project whose code the config may name.
+        directory: An empty directory to save into.
+        providers: The library of each custom op, from `custom_ops.load`.
+    """
+    clock = _Clock()
+    loaded_before = frozenset(sys.modules)
+    built = _build(config, project)
+    clock.stop("build")
+    with keras_patches.inference():
+        traced = _trace(config, built)
+        functions = expose.resolve(built, traced, config.functions)
+        clock.stop("trace")
+        save.save(built, traced, functions, config.options, directory)
+        clock.stop("save")
+    saved = _inspect(config, built, traced, directory, providers)
+    expose.require(functions, saved)
+    clock.stop("inspect")
+    _write_examples(config, built, traced, directory)
+    clock.stop("examples")
+    usage = Usage(clock.seconds, _peak_memory())
+    planned = _planned(config, built, traced, functions)
+    modules, imported = _imported_since(loaded_before, project)
+    environment = packages.environment(project, imported)
+    records = custom_ops.records(project)
+    return Made(planned, saved, environment, modules, usage, records)
+
+
+def _build(config: ExportConfig, project: Project) -> Built:
+    outside_values.require_own_values(config)
+    return build.build(config, project)
+
+
+def _trace(config: ExportConfig, built: Built) -> dict[str, Traced]:
+    return trace.trace(built, config.signatures, config.devices, config.options)
+
+
+def _planned(
+    config: ExportConfig,
+    built: Built,
+    traced: Mapping[str, Traced],
+    functions: dict[str, str],
+) -> Plan:
+    records = {key: signature.record for key, signature in traced.items()}
+    warnings = tuple(methods.casts(built.obj, config.signatures))
+    return Plan(built.record, records, config.signatures, functions, warnings)
+
+
+def _inspect(
+    config: ExportConfig,
+    built: Built,
+    traced: Mapping[str, Traced],
+    directory: Path,
+    providers: Mapping[str, str],
+) -> SavedModelRecord:
+    """Reads the SavedModel as a file, audits it and compares its signatures with the config."""
+    message = inspection.read(directory)
+    inspection.require_options(message, config.options, config.verify.loaders)
+    audit = config.audit
+    found = auditing.audit(message, audit.levels, audit.consumer, providers)
+    findings = source_lines.locate(found, traced, built.obj)
+    saved = inspection.inspect(message, findings)
+    records = {key: signature.record for key, signature in traced.items()}
+    contract.require_same(config.signatures, records, saved)
+    return saved
+
+
+def _write_examples(
+    config: ExportConfig,
+    built: Built,
+    traced: Mapping[str, Traced],
+    directory: Path,
+) -> None:
+    """Runs the examples on the object, and stores their inputs and outputs in the release."""
+    with keras_patches.inference():
+        cases = examples.make(traced, config.verify, config.seed)
+        if config.weights is not None and built.reference is not None:
+            path = config.weights.path
+            reference.compare(built.reference, path, traced, cases, config.verify)
+    with disk_errors(directory):
+        stored_examples.write(cases, directory)
+        if config.publish.warmup:
+            names = {}
+            for key, signature in traced.items():
+                names[key] = signature.signature.method_name
+            warmup.write(cases, config.name, names, directory)
+
+
+def _imported_since(
+    loaded_before: frozenset[str], project: Project
+) -> tuple[dict[str, str], set[str]]:
+    """Returns the sha256 of each module that the model's code imported, and their packages."""
+    names = imports.brought(loaded_before)
+    paths = {
+        **imports.outside(names, project.root),
+        **imports.modules(project.root),
+    }
+    names |= imports.imported(paths.values())
+    distributions = imports.distributions(names, known=packages.ALWAYS)
+    modules = {name: files.sha256(path) for name, path in paths.items()}
+    return modules, distributions
+
+
+def _peak_memory() -> int:
+    """Returns the largest memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+
+
+class _Clock:
+    """Measures the seconds of one stage after another."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
