@@ -1,4 +1,4 @@
-"""Says of what the kernel refused a confined process why it did, and which setting allows it, if one does."""
+"""Explains why the kernel refused something to a confined process, and how to allow it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ import os
 import re
 from dataclasses import replace
 
-from smdecl.errors import SmdeclError
+from smdecl.errors import Problem, SmdeclError
 from smdecl.isolation.confine import Confinement
 
 _REFUSED = (os.strerror(errno.EACCES), "PermissionDenied")
 _PATH = re.compile(r"(?:'|\s)(/[^\s';]+)")
-_READ = "a confined process reads only the files that the config names, and writes only below TMPDIR"
-_WRITTEN = "a confined process writes only below TMPDIR"
-_ANY = "a confined process reads only the files that the config names, writes only below TMPDIR and opens no socket"
+_READS = "a confined process reads only the files that the config names"
+_WRITES = "writes only below TMPDIR"
 
 
 def explained(error: SmdeclError, confinement: Confinement) -> SmdeclError:
-    """Returns an error whose refusals say why; called in the confined process.
+    """Returns an error whose refusals are explained; call it in the confined process.
 
     Args:
-        error: Of what ran there.
-        confinement: Of the process.
+        error: The error of the code that ran there.
+        confinement: The confinement of the process.
     """
-    problems = []
-    for problem in error.problems:
-        is_refusal = any(refused in problem.message for refused in _REFUSED)
-        message = (
-            f"{problem.message}; {_reason(problem.message, confinement)}"
-            if is_refusal
-            else problem.message
-        )
-        problems.append(replace(problem, message=message))
-    told = type(error)(problems, error.traceback_text)
-    told.__cause__ = error.__cause__
-    return told
+    problems = [_explained(problem, confinement) for problem in error.problems]
+    explained_error = type(error)(problems, error.traceback_text)
+    explained_error.__cause__ = error.__cause__
+    return explained_error
+
+
+def _explained(problem: Problem, confinement: Confinement) -> Problem:
+    message = problem.message
+    if not any(refused in message for refused in _REFUSED):
+        return problem
+    return replace(problem, message=f"{message}; {_reason(message, confinement)}")
 
 
 def _reason(message: str, confinement: Confinement) -> str:
     paths = _PATH.findall(message)
-    if any(map(_is_unreadable, paths)):
-        return f"{_READ}; {confinement.extension}" if confinement.extension else _READ
-    return _WRITTEN if paths else _ANY
+    if not paths:
+        return f"{_READS}, {_WRITES} and opens no socket"
+    if not any(map(_is_unreadable, paths)):
+        return f"a confined process {_WRITES}"
+    reason = f"{_READS}, and {_WRITES}"
+    if confinement.extension:
+        return f"{reason}; {confinement.extension}"
+    return reason
 
 
 def _is_unreadable(path: str) -> bool:
-    """Tells whether the kernel refuses to open a file to read; otherwise it was writing that it refused."""
+    """Returns whether the kernel refuses reading a file; if not, it refused writing."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     except PermissionError:
