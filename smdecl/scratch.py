@@ -1,4 +1,4 @@
-"""Directories that other code writes into, and how they are removed whatever is left."""
+"""Temporary directories for untrusted code, which are removed whatever it leaves there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_RIGHTS = getattr(os, "O_PATH", 0)  # opens what its owner may not read
+_NO_RIGHTS = getattr(os, "O_PATH", 0)  # opens directories that the owner may not read
 
 
 @contextmanager
 def directory() -> Iterator[Path]:
-    """Yields an empty directory, and removes it with all that is in it then.
+    """Yields an empty directory, and removes it and its contents at the end.
 
     Raises:
-        OSError: If none can be made.
+        OSError: If it cannot be created.
     """
     made = make()
     try:
@@ -29,21 +29,21 @@ def directory() -> Iterator[Path]:
 
 
 def make() -> Path:
-    """Makes an empty directory below TMPDIR, to be removed by `remove`.
+    """Creates an empty directory below TMPDIR; call `remove` to remove it.
 
     Raises:
-        OSError: If none can be made.
+        OSError: If it cannot be created.
     """
     return Path(tempfile.mkdtemp(prefix="smdecl-"))
 
 
 def remove(tree: Path) -> None:
-    """Removes a directory, as far as the file system permits; touches nothing outside of it.
+    """Removes a directory as far as the file system permits, and touches nothing outside it.
 
-    `tempfile.TemporaryDirectory` changes the rights of what links lead to (CVE-2023-6597,
-    until Python 3.11.8), and `shutil.rmtree` neither enters a directory without rights
-    nor ends a deep nest. Here every directory is first moved to the top, so that each is
-    opened by a name there, and none by a path.
+    `tempfile.TemporaryDirectory` changes the mode of link targets (CVE-2023-6597, until Python
+    3.11.8). `shutil.rmtree` fails on directories without permissions and on deep nesting.
+    Here, nested directories are moved to the top before they are opened, so that none is
+    opened through a path.
     """
     with suppress(OSError):
         parent = os.open(tree.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -71,7 +71,7 @@ def _remove(name: str, parent: int) -> None:
 
 
 def _empty(name: str, top: int) -> list[str]:
-    """Empties a directory; returns the names at the top that its own directories have now."""
+    """Empties a directory; returns the new names of its subdirectories, moved to `top`."""
     place = _open(name, top)
     moved = []
     try:
@@ -80,9 +80,7 @@ def _empty(name: str, top: int) -> list[str]:
                 if not _is_directory(entry, place):
                     os.unlink(entry, dir_fd=place)
                     continue
-                _permit(
-                    entry, place
-                )  # its entry for the directory above it is written too
+                _permit(entry, place)  # moving a directory writes its `..` entry
                 new = secrets.token_hex(8)
                 os.rename(entry, new, src_dir_fd=place, dst_dir_fd=top)
                 moved.append(new)
@@ -101,10 +99,10 @@ def _open(name: str, parent: int) -> int:
 
 
 def _permit(name: str, parent: int) -> None:
-    """Gives the owner of a directory all rights to it."""
+    """Gives the owner of a directory all permissions."""
     found = os.open(name, _NO_RIGHTS | _DIRECTORY, dir_fd=parent)
     try:
-        with suppress(OSError):  # it is another user's, or there is no /proc
+        with suppress(OSError):  # a different user owns it, or there is no /proc
             os.chmod(f"/proc/self/fd/{found}", 0o700)  # noqa: PTH101 - a descriptor
     finally:
         os.close(found)

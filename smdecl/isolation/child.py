@@ -55,9 +55,7 @@ def run(
         task: The function and its surroundings.
     """
     os.setpgid(0, 0)  # signals to the caller's process group must not reach the child
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the caller decides what ends the child
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends the child
     try:
         waiter.recv()
     except EOFError:  # the caller was interrupted while it started this process
@@ -69,16 +67,12 @@ def run(
     _set_surroundings(task, stderr)
     # Before any thread is started: a thread that runs already would not be confined.
     is_confined = _confine(task.confinement)
-    sender.send(
-        None
-    )  # from here on, the function is to blame for the end of this process
+    # If the process ends from here on, the function is to blame.
+    sender.send(None)
     outcome = _outcome(task)
-    if (
-        is_confined
-        and task.confinement is not None
-        and isinstance(outcome, SmdeclError)
-    ):
-        outcome = confinement_errors.explained(outcome, task.confinement)
+    confinement = task.confinement if is_confined else None
+    if confinement is not None and isinstance(outcome, SmdeclError):
+        outcome = confinement_errors.explained(outcome, confinement)
     _send(sender, outcome)
     sender.close()
     sys.stderr.flush()
@@ -109,7 +103,8 @@ def _confine(confinement: Confinement | None) -> bool:
 
 
 def _close_pipes_to_others() -> None:
-    """Closes the pipes to the resource tracker, which removes files on demand, and to the server."""
+    """Closes the pipes to the server, and to the resource tracker, which removes files on demand."""
+    # Their attributes are private, and no type checker knows them.
     tracker: Any = multiprocessing.resource_tracker._resource_tracker
     server: Any = multiprocessing.forkserver._forkserver
     for holder, name in ((tracker, "_fd"), (server, "_forkserver_alive_fd")):
@@ -123,7 +118,7 @@ def _send(sender: Connection, outcome: object) -> None:
     try:
         sender.send(outcome)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        sender.send(InternalError(f"a result cannot be sent: {error}"))
+        sender.send(InternalError(f"cannot send a result: {error}"))
 
 
 def _outcome(task: Task) -> object:

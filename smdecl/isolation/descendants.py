@@ -1,9 +1,11 @@
-"""Lets no process outlive the function that starts it: a keeper kills all descendants.
+"""Kills all descendants of a function's process when the function ends.
 
 `setsid` and two forks take a process out of its group and away from its parent. Linux
-gives such an orphan to the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER),
-which is the keeper. Code that runs with the user's rights can still ask another program
-for a process, such as a container engine or cron: those have no ancestor here.
+hands such an orphan to the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER);
+here that is the keeper, which kills it.
+
+Code with the user's rights can still ask a different program for a process, such as a
+container engine or cron. Such processes have no ancestor here.
 """
 
 from __future__ import annotations
@@ -20,68 +22,66 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-_DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # of prctl
+# Operations of prctl(2): PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER.
+_DIE_WITH_PARENT = 1
+_ADOPT_ORPHANS = 36
 _END = (signal.SIGTERM, signal.SIGHUP)
 _AWAITED = {*_END, signal.SIGCHLD}
 
 
 def fork_keeper() -> int:
-    """Makes this process a keeper and forks the process that it keeps.
+    """Makes this process a keeper, and forks the process that it keeps.
 
     Returns:
-        0 in the kept process, which leads a group of its own. In the keeper, the id of
-        the kept process; it calls `keep` next.
+        0 in the kept process, which leads a new process group. In the keeper, the id of
+        the kept process; call `keep` next.
     """
     _prctl(_ADOPT_ORPHANS, 1)
     keeper = os.getpid()
-    # What the keeper awaits has to be blocked before it can arrive. A process may have
-    # inherited that it ignores the end of its children, which the kernel reaps then.
+    # The keeper waits for these signals, so they must be blocked before they can arrive.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    # If SIGCHLD were ignored, which is inherited, the kernel would reap the children.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     kept = os.fork()
     if kept != 0:
-        with suppress(OSError):  # the kept process has done it already, or has ended
+        with suppress(OSError):  # the kept process has done it itself, or has ended
             os.setpgid(kept, kept)
         return kept
     os.setpgid(0, 0)
     _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if (
-        os.getppid() != keeper
-    ):  # which was killed before this process could ask for that
+    if os.getppid() != keeper:  # the keeper ended before the previous line
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 
 
 def keep(kept: int) -> NoReturn:
-    """Waits for a process, kills all that it leaves behind, and ends as it did.
+    """Waits for a process, kills what it leaves behind, and ends with the same status.
 
-    SIGTERM and SIGHUP end the kept process, and so does the end of the process that
-    asked for this one.
+    The kept process is killed if this process gets SIGTERM or SIGHUP, or if the process that
+    started this one ends.
 
     Args:
-        kept: From `fork_keeper`.
+        kept: The process id that `fork_keeper` returned.
     """
     threading.Thread(target=_end_with_client, daemon=True).start()
     status = _await(kept)
     _kill_descendants()
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        resource.setrlimit(
-            resource.RLIMIT_CORE, (0, 0)
-        )  # the kept process has dumped its own
+        # The kept process has dumped core already.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _end_by(-code)
     os._exit(code)
 
 
 def _await(kept: int) -> int:
-    """Returns the status of the kept process."""
+    """Returns the exit status of the kept process."""
     while True:
         number = signal.sigwait(_AWAITED)
         if number in _END:
-            os.killpg(
-                kept, signal.SIGKILL
-            )  # it is not reaped yet, so that the id is its own
+            # The id is valid: the process is not reaped yet.
+            os.killpg(kept, signal.SIGKILL)
         reaped, status = os.waitpid(kept, os.WNOHANG)
         if reaped:
             return status
@@ -95,7 +95,7 @@ def _end_with_client() -> None:
 
 
 def _kill_descendants() -> None:
-    """Kills and reaps all children, and those that are inherited by that."""
+    """Kills and reaps all children, including those inherited as their parents end."""
     while True:
         try:
             reaped, _ = os.waitpid(-1, os.WNOHANG)
@@ -103,9 +103,9 @@ def _kill_descendants() -> None:
             return
         if reaped:
             continue
-        # Nobody else reaps these children, so that no id can be another process's by now.
+        # Only this process reaps its children, so their ids cannot have been reused.
         killed = [pid for pid in _children() if _kill(pid)]
-        if not killed:  # they are another user's, as sudo makes them
+        if not killed:  # the rest belongs to other users, as with sudo
             return
         os.waitpid(-1, 0)
 
@@ -119,24 +119,25 @@ def _kill(pid: int) -> bool:
 
 
 def _children() -> Iterator[int]:
-    """Yields the ids of this process's children; none where there is no /proc."""
+    """Yields the ids of this process's children; none without /proc."""
     own = str(os.getpid())
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
-            # The name of the program, which is in parentheses, may contain anything.
-            _, parent, *_ = (
-                (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            )
+            text = (entry / "stat").read_text(errors="replace")
+            # The program's name is in parentheses, and may contain anything.
+            _, _, after_name = text.rpartition(")")
+            _state, parent, *_ = after_name.split()
             if parent == own:
                 yield int(entry.name)
 
 
 def _end_by(number: int) -> None:
+    """Ends this process by a signal, so that its status is that of the kept process."""
     if number not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    os._exit(1)  # a signal that ends no process
+    os._exit(1)  # the signal does not end a process
 
 
 def _prctl(option: int, value: int) -> None:

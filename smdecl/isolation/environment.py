@@ -1,8 +1,8 @@
 """The environment variables of the processes that smdecl starts.
 
-The server and confined processes get those that configure Python, TensorFlow, the
-hardware and the system's libraries; unconfined code gets all. A process that confined
-code runs in is forked from the server, whose environment Linux shows to it as
+The server and confined processes get only those that configure Python, TensorFlow, the
+hardware and the system's libraries; unconfined code gets all. The server is restricted
+too, because confined processes are forked from it and can read its environment in
 /proc/self/environ.
 """
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-INSIDE = "SMDECL_INSIDE"  # set in every child, and in what a child starts
-# Every child begins alike, whatever the environment that smdecl was started from.
+INSIDE = "SMDECL_INSIDE"  # set in every child and its descendants
+# The same in every child, whatever the environment of the caller.
 PINNED = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -22,8 +22,7 @@ PINNED = {
     "TF_FUNCTION_JIT_COMPILE_DEFAULT": "0",
     "KERAS_BACKEND": "tensorflow",
     "KERAS_NNX_ENABLED": "0",
-    # Long sums are split by the number of threads, and so have other bits on a machine
-    # with more of them.
+    # Long sums are split by the number of threads, which changes their last bits.
     "TF_NUM_INTRAOP_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -38,18 +37,18 @@ _PREFIXES = (
     "MALLOC_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PYTHON", "ROCM_",
     "SMDECL_", "TF2_", "TF_", "XLA_",
 )  # fmt: skip
-# Terraform's variables begin as TensorFlow's do.
+# The variables of Terraform share the prefix of TensorFlow's.
 _SECRET = re.compile(r"TF_(VAR|CLI|HTTP)_|TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
 
 
 def reduced(
     environment: Mapping[str, str], declared: Collection[str] = ()
 ) -> dict[str, str]:
-    """Returns the variables that a process may have which has no need of the caller's others.
+    """Returns the variables of the caller that a restricted process gets.
 
     Args:
-        environment: Of the caller.
-        declared: Names of more variables to keep.
+        environment: The environment of the caller.
+        declared: Names of additional variables to keep.
     """
     return {
         name: value
@@ -59,6 +58,6 @@ def reduced(
 
 
 def _is_plain(name: str) -> bool:
-    return (name in _NAMES or name.startswith(_PREFIXES)) and _SECRET.search(
-        name
-    ) is None
+    """Returns whether a variable is configuration and does not look like a secret."""
+    is_known = name in _NAMES or name.startswith(_PREFIXES)
+    return is_known and _SECRET.search(name) is None

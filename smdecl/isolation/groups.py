@@ -9,12 +9,17 @@ from smdecl.isolation.server import Child
 
 
 class AbandonedError(Exception):
-    """What was run is not wanted any more."""
+    """The group of this thread was abandoned, so its results are not wanted anymore."""
 
 
 @dataclass(eq=False)
 class Group:
-    """Processes that are abandoned together: those that the threads of one sweep run."""
+    """Processes that are abandoned together, started by the threads of one sweep.
+
+    Attributes:
+        running: The processes that run now.
+        is_abandoned: Whether the group was abandoned.
+    """
 
     running: set[Child] = field(default_factory=set)
     is_abandoned: bool = False
@@ -24,7 +29,7 @@ _group: ContextVar[Group | None] = ContextVar("_group", default=None)
 
 
 def join(group: Group) -> None:
-    """Makes what this thread runs from now on part of a group."""
+    """Adds all processes that this thread starts from now on to a group."""
     _group.set(group)
 
 
@@ -37,7 +42,7 @@ def require_wanted() -> None:
     """Raises if the group of this thread was abandoned.
 
     Raises:
-        AbandonedError: If it was.
+        AbandonedError: If the group was abandoned.
     """
     group = current()
     if group is not None and group.is_abandoned:

@@ -1,7 +1,8 @@
-"""A fork server of smdecl's own: the standard library's, apart from the one that the host program may use itself.
+"""A fork server that is separate from the one the host program may use.
 
-`multiprocessing` has one server for the whole process, with one environment and one list of modules to import first.
-Starting a process through it also fixes the program's default start method, and runs the program's script once more.
+`multiprocessing` has one fork server per program, with one environment and one list of
+modules to import. Starting a process through it also sets the program's default start
+method, and runs the program's script again.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ from multiprocessing.util import (  # type: ignore[attr-defined]
     spawnv_passfds,
 )
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from smdecl.isolation import environment
 from smdecl.resources import PACKAGE
 
-_COMMAND = "import sys; sys.path[:] = {path!r}; from multiprocessing.forkserver import main; main({fds}, {preload!r})"
+_COMMAND = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from multiprocessing.forkserver import main; main({fds}, {preload!r})"
+)
 
 
 class Server(forkserver.ForkServer):
@@ -44,7 +48,8 @@ class Server(forkserver.ForkServer):
 
     Args:
         preload: Names of the modules to import before the first fork.
-        variables: Environment variables to set for the server, beside those of this process that it may have.
+        variables: Environment variables to set, in addition to those of
+            `environment.reduced`.
     """
 
     def __init__(self, preload: Sequence[str], variables: Mapping[str, str]) -> None:
@@ -55,10 +60,10 @@ class Server(forkserver.ForkServer):
         self._process: subprocess.Popen[bytes] | None = None
 
     def ensure_running(self) -> None:
-        """Starts the server unless it runs; does not wait for its imports.
+        """Starts the server unless it is running; does not wait for its imports.
 
         Raises:
-            OSError: If its socket cannot be made.
+            OSError: If its socket cannot be created.
         """
         with self._starting:
             ensure_tracker()
@@ -73,7 +78,7 @@ class Server(forkserver.ForkServer):
             self._forkserver_address = address
 
     def _start(self, listener: int) -> None:
-        # Every client holds the write end; when the last of them ends, so does the server.
+        # The server ends when no process holds the write end anymore.
         alive, write_end = os.pipe()
         path = [place for place in _search_path() if place]
         command = _COMMAND.format(
@@ -99,26 +104,27 @@ class Server(forkserver.ForkServer):
         if self._forkserver_alive_fd is not None:
             os.close(self._forkserver_alive_fd)
             self._forkserver_alive_fd = None  # type: ignore[assignment]
-        self._forkserver_address = self._process = None
+        self._forkserver_address = None
+        self._process = None
 
     def is_running(self) -> bool:
-        """Tells whether the server runs; without it, the exit code of a child is not known."""
+        """Returns whether the server runs; after its end, exit codes of children are unknown."""
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """Ends the server at once, even in the middle of an import; its children notice by themselves."""
+        """Kills the server, even during an import; its children end by themselves."""
         server = self._process
         if server is not None:
             server.kill()
 
     def await_end(self) -> None:
-        """Waits for a server that has been killed, so that the next call starts it anew."""
+        """Waits for the end of a killed server, so that the next call starts a new one."""
         with self._starting:
             if self._process is not None:
                 self._process.wait()
 
     def stop(self) -> None:
-        """Ends the server and waits for its end."""
+        """Kills the server and waits for its end."""
         server = self._process
         if server is not None:
             server.kill()
@@ -127,57 +133,63 @@ class Server(forkserver.ForkServer):
             atexit.unregister(self._stop_if_owner)
 
     def _stop_if_owner(self, owner: int) -> None:
-        if os.getpid() == owner:  # a fork of this process leaves the server to it
+        if os.getpid() == owner:  # not in a fork of this process
             self.stop()
 
 
-_NOT_FOR_TRACKER = (signal.SIGINT, signal.SIGTERM)  # it ignores them once it has begun
+_Tracker: TypeAlias = Any
+"""A `multiprocessing.resource_tracker.ResourceTracker`, by its private attributes."""
+
+# The tracker ignores these signals once it has started.
+_NOT_FOR_TRACKER = (signal.SIGINT, signal.SIGTERM)
 
 
 def ensure_tracker() -> None:
-    """Starts multiprocessing's resource tracker, which runs none of the files in the current directory.
+    """Starts multiprocessing's resource tracker without the current directory on its path.
 
-    The standard library starts it by `python -c`, which has that directory first on its path.
+    The standard library would start it by `python -c`, which imports from that directory
+    first.
     """
-    tracker: Any = resource_tracker._resource_tracker
+    tracker: _Tracker = resource_tracker._resource_tracker
     with tracker._lock:
         if tracker._fd is None:
-            reads, writes = os.pipe()
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_TRACKER)
-            command = (
-                f"from multiprocessing.resource_tracker import main; main({reads})"
-            )
-            arguments = [sys.executable, "-I", "-c", command]
-            try:
-                tracker._pid = spawnv_passfds(
-                    os.fsencode(sys.executable), arguments, [2, reads]
-                )
-            except BaseException:
-                os.close(writes)
-                raise
-            finally:
-                os.close(reads)
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            tracker._fd = writes
+            _start_tracker(tracker)
     resource_tracker.ensure_running()
 
 
+def _start_tracker(tracker: _Tracker) -> None:
+    reads, writes = os.pipe()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_TRACKER)
+    command = f"from multiprocessing.resource_tracker import main; main({reads})"
+    arguments = [sys.executable, "-I", "-c", command]
+    executable = os.fsencode(sys.executable)
+    try:
+        tracker._pid = spawnv_passfds(executable, arguments, [2, reads])
+    except BaseException:
+        os.close(writes)
+        raise
+    finally:
+        os.close(reads)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    tracker._fd = writes
+
+
 def _search_path() -> list[str]:
-    """Returns the path that this process finds modules by, smdecl's own among them."""
+    """Returns the module search path of this process, with the directory of smdecl."""
     own = str(PACKAGE.parent)
-    return [*sys.path, own] if own not in sys.path else list(sys.path)
+    return list(sys.path) if own in sys.path else [*sys.path, own]
 
 
 class Child(process.BaseProcess):
-    """A process to be forked from a server.
+    """A process that is forked from a server.
 
     Args:
-        server: To fork it from.
-        target: To call in it; importable by its name.
-        args: Of `target`; connections among them are passed on.
+        server: The server to fork it from.
+        target: The function to call in it; importable by its name.
+        args: Arguments of `target`; connections among them are passed on.
     """
 
-    _start_method = None  # the child's own default stays
+    _start_method = None  # keeps the default start method in the child
 
     def __init__(
         self, server: Server, target: Callable[..., object], args: tuple[object, ...]
@@ -186,32 +198,31 @@ class Child(process.BaseProcess):
         self._server = server
 
     def is_lost(self) -> bool:
-        """Tells of a process that has ended whether its server ended first, so that its exit code is not known."""
+        """Returns whether the server ended before this process, whose exit code is then unknown."""
         popen = self._popen  # type: ignore[attr-defined]
         return popen is not None and bool(popen.is_lost)
 
     def __getstate__(self) -> dict[str, object]:
-        """Returns what the child needs of this object."""
+        """Leaves out the server, which the child does not need."""
         return {
             name: value for name, value in self.__dict__.items() if name != "_server"
         }
 
     @staticmethod
-    def _Popen(child: Any) -> popen_forkserver.Popen:  # noqa: N802 - BaseProcess calls it by this name
+    def _Popen(child: Child) -> popen_forkserver.Popen:  # noqa: N802 - called by BaseProcess
         return _Popen(child)
 
 
 class _Popen(popen_forkserver.Popen):
-    """Sends a child to its own server, with no script to run first and no start method to set."""
+    """Starts a child through its server, without running a script or setting a start method."""
 
     _fds: list[int]
     is_lost = False
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """Returns the exit code; None if the process runs. Of a process whose server has ended, none is known."""
-        if self.returncode is None and wait(
-            [self.sentinel], 0 if flag == os.WNOHANG else None
-        ):
+        """Returns the exit code; None if the process runs, 255 if its server ended first."""
+        timeout = 0 if flag == os.WNOHANG else None
+        if self.returncode is None and wait([self.sentinel], timeout):
             try:
                 self.returncode = forkserver.read_signed(self.sentinel)
             except (OSError, EOFError):
@@ -219,7 +230,7 @@ class _Popen(popen_forkserver.Popen):
                 self.returncode = 255
         return self.returncode
 
-    def _launch(self, process_obj: Any) -> None:
+    def _launch(self, process_obj: Child) -> None:
         buffer = io.BytesIO()
         set_spawning_popen(self)
         try:
@@ -228,7 +239,7 @@ class _Popen(popen_forkserver.Popen):
         finally:
             set_spawning_popen(None)
         self.sentinel, write_end = process_obj._server.connect_to_new_process(self._fds)
-        kept = os.dup(write_end)  # the child's sentinel of this process
+        kept = os.dup(write_end)  # by which the child notices the end of this process
         self.finalizer = Finalize(self, close_fds, (kept, self.sentinel))
         with open(write_end, "wb") as pipe:  # noqa: PTH123 - a file descriptor
             pipe.write(buffer.getbuffer())
@@ -236,9 +247,10 @@ class _Popen(popen_forkserver.Popen):
 
 
 def _preparation(name: str) -> dict[str, Any]:
-    """Returns what `multiprocessing.spawn.prepare` sets up in the child before it unpickles anything.
+    """Returns what `multiprocessing.spawn.prepare` sets up in the child before unpickling.
 
-    `spawn.get_preparation_data` would add the caller's script, and would fix the caller's default start method.
+    `spawn.get_preparation_data` would add the script of the host program, and would set its
+    default start method.
     """
     here = str(Path.cwd())
     return {

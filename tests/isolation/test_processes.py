@@ -1,4 +1,4 @@
-"""Functions run in pristine processes, and what becomes of those that die."""
+"""Functions run in pristine processes, and a process that dies is an error."""
 
 import ast
 import ctypes
@@ -36,7 +36,7 @@ def name_of_a_layer():
     )
 
 
-def test_every_process_begins_alike():
+def test_all_processes_start_from_the_same_state():
     first, second = run(name_of_a_layer), run(name_of_a_layer)
 
     assert first == second
@@ -47,12 +47,12 @@ def frozen():
     return gc.get_freeze_count()
 
 
-def test_what_the_server_imported_is_ignored_by_the_collector_of_a_child():
+def test_the_garbage_collector_of_a_child_ignores_what_the_server_imported():
     assert run(frozen) > 100_000
 
 
 def imported_by(file):
-    """Returns the modules of smdecl that a file imports, in the bodies of its functions too."""
+    """Returns the modules of smdecl that a file imports, including in function bodies."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("smdecl"):
@@ -65,7 +65,7 @@ def not_imported(names):
 
 
 @pytest.mark.parametrize("name", ["stages", "worker", "loader_processes"])
-def test_the_server_has_imported_what_each_child_needs(name):
+def test_the_server_imports_what_each_child_needs(name):
     needed = imported_by(ROOT / f"smdecl/pipeline/{name}.py")
 
     assert needed
@@ -90,7 +90,7 @@ def pass_on(receiver, sender):
     sender.send(receiver.recv() + 1)
 
 
-def test_two_functions_run_at_the_same_time():
+def test_two_functions_run_concurrently():
     options = {"failure": VerificationError, "doing": "passing on"}
     (ours, first), (second, third), (fourth, theirs) = (Pipe() for _ in range(3))
     with (
@@ -119,19 +119,19 @@ def leave():
     os._exit(7)
 
 
-def test_a_process_that_exits_without_a_word_is_an_error():
+def test_a_process_that_exits_without_a_result_is_an_error():
     with pytest.raises(VerificationError, match="exited with status 7 and no word"):
         run(leave)
 
 
 def end_with_the_server():
-    """Does what a scheduler does that ends all processes of a job."""
+    """Ends all processes of a job, as a scheduler does."""
     os.kill(server_pid(), signal.SIGKILL)
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_process_whose_server_is_ended_is_not_blamed_on_the_model():
+def test_a_process_whose_server_was_killed_is_not_blamed_on_the_model():
     with pytest.raises(
         VerificationError, match="was ended from outside, with the server it came from"
     ):
@@ -146,7 +146,7 @@ def fail():
         raise ConfigError(Problem(("a", 0, "b"), "is wrong")) from cause
 
 
-def test_an_error_comes_back_whole_with_its_cause_as_text():
+def test_an_error_arrives_complete_with_its_cause_as_text():
     with pytest.raises(ConfigError) as error:
         run(fail)
 
@@ -158,7 +158,7 @@ def divide():
     return 1 // 0
 
 
-def test_an_error_of_smdecl_itself_is_a_bug_with_its_traceback():
+def test_an_unexpected_exception_is_reported_as_a_bug_with_its_traceback():
     with pytest.raises(InternalError) as error:
         run(divide)
 
@@ -185,7 +185,7 @@ def leave_a_file():
     return tempfile.mkstemp()[1]
 
 
-def test_what_a_child_leaves_in_its_temporary_directory_is_removed():
+def test_the_temporary_directory_of_a_child_is_removed():
     assert not Path(run(leave_a_file)).exists()
 
 
@@ -205,7 +205,7 @@ def sleep_beside_a_child(path):
         ),
     ],
 )
-def test_no_process_outlives_the_one_that_started_it(tmp_path, interruptible, number):
+def test_no_process_outlives_its_caller(tmp_path, interruptible, number):
     script = tmp_path / "script.py"
     pids = tmp_path / "pids"
     script.write_text(
@@ -245,7 +245,7 @@ def test_a_script_without_a_main_guard_exports_once(tmp_path):
     assert done.stderr == ""
 
 
-def test_a_script_that_exports_its_own_class_does_not_start_itself_again(tmp_path):
+def test_a_script_that_exports_its_own_class_does_not_recurse(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
