@@ -42,8 +42,8 @@ def texts() -> dict[str, str]:
     """Returns the text of each file that is made of a table, by its path."""
     return {
         _CONFIG: json.dumps(_config_schema(), indent=2) + "\n",
-        "conf/audit/strict.yaml": _all_at("Every finding stops the export.", "error"),
-        "conf/audit/off.yaml": _all_at("Looks for nothing.", "off"),
+        "conf/audit/strict.yaml": _all_at("Every finding is an error.", "error"),
+        "conf/audit/off.yaml": _all_at("Turns every rule off.", "off"),
         "conf/export.yaml": _between(
             "conf/export.yaml", "  # {} audit rules", _defaults()
         ),

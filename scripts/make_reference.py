@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[1]
 Schema = dict[str, Any]
 
 _NOTE = "<!-- Written by scripts/make_reference.py. -->"
-_CONFIG = "Every key of a config. A default is what `conf/export.yaml` sets."
+_CONFIG = "All keys of a config. `conf/export.yaml` sets the defaults."
 _PLAIN = "Keys outside of groups"
 # Definition to the title of its section and what the section is about.
 _SECTIONS = {
-    "signature": ("A signature", "What `signatures` has below each signature key."),
+    "signature": ("A signature", "The keys of each entry of `signatures`."),
     "nest": ("An argument", ""),
     "spec": ("A spec", "One tensor of a signature."),
     "dim": ("A dim", ""),
@@ -113,7 +113,7 @@ def _records_page() -> str:
         "",
         _NOTE,
         "",
-        "The forms that smdecl writes; each has a JSON Schema in `schemas/`.",
+        "The records that smdecl writes. Each has a JSON Schema in `schemas/`.",
         "",
     ]
     for name, about in _RECORDS.items():

@@ -1,4 +1,4 @@
-"""scikit-learn's digits, which come with the package: 1,347 to train on and 450 held out."""
+"""Loads scikit-learn's digits: 1,347 for training and 450 held out."""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

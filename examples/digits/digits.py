@@ -1,11 +1,11 @@
-"""A small Keras classifier of handwritten digits: the model class that the config names."""
+"""A small Keras classifier of handwritten digits, named by conf/model/digits.yaml."""
 
 import keras
 import tensorflow as tf
 
 
 class Digits(keras.Model):
-    """Two dense layers over the 64 pixels of an 8 x 8 image, each from 0 to 16."""
+    """Two dense layers over the 64 pixels of an 8 x 8 image. A pixel is a number from 0 to 16."""
 
     def __init__(self, hidden: int = 64):
         super().__init__()

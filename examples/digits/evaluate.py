@@ -1,4 +1,4 @@
-"""Classifies the held-out digits through an export, with both loaders: python evaluate.py exports/digits/1."""
+"""Classifies the held-out digits with both loaders: python evaluate.py exports/digits/1."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trains the classifier in a few seconds and saves its weights: python train.py."""
+"""Trains the classifier in a few seconds, and saves its weights: python train.py."""
 
 import data
 import keras

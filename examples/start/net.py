@@ -1,4 +1,4 @@
-"""The model: a class, or a function that makes an object, which conf/model/net.yaml names."""
+"""Makes the model. conf/model/net.yaml names this function and its arguments."""
 
 import keras
 
