@@ -1,1 +1,1 @@
-"""Stages 3 to 5, build, trace and save: the live object becomes a SavedModel. TensorFlow lives here."""
+"""Stages 3 to 5, build, trace and save: turns the live object into a SavedModel by TensorFlow."""

@@ -115,7 +115,7 @@ def uses_opaque_records(method: Method, inputs: Mapping[str, Nest]) -> bool:
 
 
 def in_order(method: Method, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
-    """Returns inputs in the order of the method's parameters, and nests as TensorFlow flattens them.
+    """Returns inputs in the order of the method's parameters, and their nests in TensorFlow's.
 
     The order in a config must not affect the result.
     """
@@ -207,7 +207,7 @@ def _by_position(
 
 
 def type_spec(spec: Spec) -> TypeSpec:
-    """Returns the `tf.TypeSpec` of a declared spec; TensorFlow knows named dims as unknown sizes."""
+    """Returns the `tf.TypeSpec` of a declared spec; a named dim becomes an unknown size."""
     shape = None
     if spec.shape is not None:
         shape = [None if isinstance(dim, str) else dim for dim in spec.shape]

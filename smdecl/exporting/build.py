@@ -56,7 +56,7 @@ def build(config: ExportConfig, project: Project) -> Built:
     """Instantiates the model on the configured devices and restores its weights.
 
     Raises:
-        TrustError: If a `_target_` leads to code that may not run. Nothing of the config has run then.
+        TrustError: If a `_target_` leads to code that may not run; nothing of the config has run.
         ConfigError: If a target does not exist or does not accept its arguments, a signature names
             a method or argument that the object does not have, or the weights do not match.
         ModelError: If the model's own code fails.
@@ -87,7 +87,10 @@ def _require_trackable(obj: PythonValue, target: str) -> None:
     own = getattr(obj, "signatures", None)
     # Objects that `tf.saved_model.load` returns have a `_SignatureMap` here.
     if own is not None and type(own).__name__ != "_SignatureMap":
-        message = f"{target} has an attribute 'signatures', a name that SavedModels reserve; rename it"
+        message = (
+            f"{target} has an attribute 'signatures', a name that SavedModels reserve;"
+            " rename it"
+        )
         raise ConfigError(Problem(_TARGET, message))
     if isinstance(obj, tf.__internal__.tracking.Trackable):
         return

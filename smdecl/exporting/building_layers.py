@@ -52,7 +52,7 @@ def _trace_once(obj: Trackable, method: Method, signature: Signature) -> None:
 def _wrapped(method: Method) -> GenericFunction:
     """Wraps a method in a new `tf.function`.
 
-    The method's own `tf.function` must be traced after its variables exist, so it gets no trace here.
+    The method's own `tf.function` gets no trace here, because its variables do not exist yet.
     """
     own_specs = getattr(method, "input_signature", None)
     is_function = isinstance(method, tf.types.experimental.GenericFunction)
@@ -60,7 +60,7 @@ def _wrapped(method: Method) -> GenericFunction:
 
 
 def _accepts(method: Method, signature: Signature) -> bool:
-    """Returns True if a method can be called with the declared inputs; otherwise tracing reports it."""
+    """Returns True if a method accepts the declared inputs; if not, tracing reports it."""
     if signature.inputs is None:
         return getattr(method, "input_signature", None) is not None
     return not problems((), "", method, signature.inputs)

@@ -1,4 +1,4 @@
-"""Makes the bytes of a SavedModel repeatable, where TensorFlow depends on chance or on the machine."""
+"""Makes the bytes of a SavedModel repeatable: replaces what depends on chance or the machine."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _settle_debug_info(directory: Path) -> None:
 
 
 def _renumbered(before: GraphDebugInfo) -> GraphDebugInfo:
-    """Numbers files, frames and traces by the sorted names of nodes, not in the order of a hash table.
+    """Numbers files, frames and traces by sorted node names instead of by hash table order.
 
     Files get the names they are imported by, because the paths of the project and of Python's
     packages depend on the machine.
@@ -124,7 +124,7 @@ def _renumbered(before: GraphDebugInfo) -> GraphDebugInfo:
 
 
 def _imported_name(file: str) -> str:
-    """Returns the path of a source file below the deepest directory that modules are imported from."""
+    """Returns the path of a source file below the deepest directory of `sys.path`."""
     places = [f"{place.rstrip('/')}/" for place in sys.path]
     above = [place for place in places if file.startswith(place)]
     if above:

@@ -1,4 +1,4 @@
-"""Decides which functions and variables `tf.saved_model.load` returns of a release, and by which names.
+"""Decides which functions and variables `tf.saved_model.load` returns, and by which names.
 
 A function is the trace of its signature; it is not traced or saved again.
 """
@@ -85,7 +85,7 @@ def _problems(
 def _clash(obj: Trackable, name: str, signature: Traced) -> str | None:
     """Describes the attribute that a function would hide; None if there is none.
 
-    The signature's own method is no clash.
+    The signature's own method does not clash.
     """
     if name in VARIABLE_LISTS and keras_models.is_model(obj):
         return "a list of variables"

@@ -120,7 +120,7 @@ def _parse(file: Path) -> ast.Module:
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yields every statement, and what contains statements; `ast.walk` visits all expressions too."""
+    """Yields all statements and what contains them; `ast.walk` would visit expressions too."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -156,7 +156,7 @@ def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
 def _record_lines(
     names: Iterable[str], known: Container[str]
 ) -> dict[Path, set[bytes]]:
-    """Returns how the lines of top-level packages begin in RECORD files, by their site directory."""
+    """Returns the starts of the lines of top-level packages in RECORD files, by site directory."""
     lines: dict[Path, set[bytes]] = {}
     for name in {next(_packages_of(name)) for name in names}:
         path = _file(name)

@@ -28,7 +28,7 @@ def instantiate(node: ConfigNode, path: KeyPath) -> PythonValue:
         ConfigError: If the target is `load_keras` and the file cannot be loaded.
     """
     try:
-        # TensorFlow and Keras accept no OmegaConf containers, so plain lists and dicts are the default.
+        # TensorFlow and Keras accept plain lists and dicts only, no OmegaConf containers.
         return hydra.utils.instantiate({"_convert_": "all", **node})
     except InstantiationException as error:
         cause = error.__cause__ or error

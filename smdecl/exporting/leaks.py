@@ -1,4 +1,4 @@
-"""Finds tensors that a model keeps in Python between calls, although they have no value in other calls."""
+"""Finds tensors that a model keeps in Python after the call in which they have a value."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def captured(
 def failure(
     obj: Trackable, path: KeyPath, doing: str, error: BaseException
 ) -> ModelError | None:
-    """Returns the error for a call that failed on such a tensor; None if it failed for another reason.
+    """Returns the error for a call that failed on such a tensor; None for other failures.
 
     Args:
         obj: The model, which is searched for the tensor.

@@ -59,7 +59,7 @@ def tracked(obj: Trackable) -> list[Trackable]:
 
 
 def _not_saveable(obj: Trackable) -> Iterator[Problem]:
-    """Yields each list or mapping that was changed in a way that TensorFlow's wrapper does not allow."""
+    """Yields each list or mapping that was changed in a way that TensorFlow cannot save."""
     for item, place in reachable(obj):
         if type(item).__module__ != _DATA_STRUCTURES:
             continue
@@ -99,7 +99,7 @@ def handle_of(item: PythonValue) -> ResourceHandle | None:
 
 
 def variable_of(handle: ResourceHandle) -> Variable | None:
-    """Returns the variable of a handle, wherever in the process it is held; None if there is none."""
+    """Returns the variable of a handle, found anywhere in the process; None if there is none."""
     for item in gc.get_objects():
         # isinstance would call the `__class__` property of any object in the process.
         if not issubclass(type(item), tf.Variable):
@@ -177,7 +177,7 @@ def _of_array(array: Array, place: str) -> Iterator[Found]:
 
 
 def _attributes(item: PythonValue) -> Iterator[tuple[str, PythonValue]]:
-    """Yields name and value of the attributes of an object, of its slots and of the user's classes."""
+    """Yields the attributes of an object, its slots and those of the user's classes."""
     yield from list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
         is_users = kind.__module__.partition(".")[0] not in _FRAMEWORKS
@@ -202,7 +202,7 @@ def _of_function(function: FunctionType) -> Iterator[Found]:
 
 
 def places(obj: Trackable, wanted: Iterable[PythonValue]) -> dict[int, str]:
-    """Returns the id of each wanted object and the first place where Python finds it, if it does."""
+    """Returns the id of each wanted object that Python finds, and the first place where it is."""
     missing = {id(item) for item in wanted}
     found: dict[int, str] = {}
     for item, place in reachable(obj):

@@ -23,7 +23,7 @@ class Outputs:
     """The names that a client gets the outputs of a signature by.
 
     Attributes:
-        renames: The name that the method gives an output to the declared name, where one is declared.
+        renames: The method's name of an output to the declared one.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
-"""Finds the record classes that a method expects: NamedTuples, dataclasses, attrs classes, ExtensionTypes.
+"""Finds the record classes that a method expects in its arguments.
 
-The classes come from the method's annotations, its defaults and its `input_signature`.
+They are NamedTuples, dataclasses, attrs classes and ExtensionTypes. They come from the method's
+annotations, its defaults and its `input_signature`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def is_record(kind: object) -> typing.TypeGuard[type]:
 
 
 def is_opaque(kind: object) -> bool:
-    """Returns True for dataclasses and attrs classes, the records that SavedModels cannot represent."""
+    """Returns True for dataclasses and attrs classes, which SavedModels cannot represent."""
     return dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
 
 

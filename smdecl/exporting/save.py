@@ -1,4 +1,4 @@
-"""Stage 5, save: writes the object and its signatures by `tf.saved_model.save`, with repeatable bytes."""
+"""Stage 5, save: writes the object and its signatures as a SavedModel with repeatable bytes."""
 
 from __future__ import annotations
 

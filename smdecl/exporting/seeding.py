@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def seed_generators(seed: int) -> None:
-    """Seeds every global generator that a model may draw from; draws in this process then repeat."""
+    """Seeds every global generator that a model may draw from, so that its draws repeat."""
     random.seed(seed)
     np.random.seed(seed)  # the global generator, because models use it
     tf.random.set_seed(seed)

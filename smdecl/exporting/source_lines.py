@@ -1,4 +1,4 @@
-"""Finds the source lines and layers that audit findings come from, and merges findings of one cause."""
+"""Finds the source lines and layers of audit findings, and merges findings of one cause."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def _import(name: str, path: KeyPath) -> ModuleType:
 
 
 def _is_missing(name: str, error: ModuleNotFoundError) -> bool:
-    """Returns True if the module itself or a package above it is missing, not one that it imports."""
+    """Returns True if the module or its package is missing, not one that it imports."""
     missing = error.name
     if missing is None:
         return False

@@ -8,7 +8,10 @@ import tensorflow as tf
 from smdecl.exporting.types import DType, Shape, Variable
 from smdecl.savedmodel.records import TensorRecord, VariableRecord
 
-_VARIABLES = (tf.Variable, keras.Variable)  # the class of Keras 3 is no tf.Variable
+_VARIABLES = (
+    tf.Variable,
+    keras.Variable,
+)  # a Keras 3 variable does not inherit from tf.Variable
 
 
 def tensor_record(dtype: DType, shape: Shape) -> TensorRecord:

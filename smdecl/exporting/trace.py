@@ -1,4 +1,4 @@
-"""Stage 4, trace: turns the built object and the declared specs into one concrete function a signature."""
+"""Stage 4, trace: traces each signature of the built object to a concrete function."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ logging.getLogger("absl").addFilter(
 _IN_SAVE = "Already in a SaveContext"
 # How code that expects a NamedTuple or other record fails on the mapping that a config declares.
 _PLAIN_NEST = re.compile(r"'(dict|list)' object has no attribute")
-_ANNOTATE = "to pass an argument as a class, annotate it with the class or give it a default of the class"
+_ANNOTATE = (
+    "to pass an argument as a class, annotate it with the class or give it a default of"
+    " the class"
+)
 
 
 def trace(
@@ -59,7 +62,7 @@ def trace(
     Raises:
         ConfigError: If no signature is declared and the object has none, or TensorFlow would change
             the names of inputs or outputs.
-        ModelError: If the model's code fails under a spec, or uses a tensor of another trace.
+        ModelError: If the model's code fails under a spec, or uses a tensor of a different trace.
         ContractError: If the traced outputs differ from the declared ones.
     """
     signatures = signatures or default_signature.find(built)
@@ -145,7 +148,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
 def _with_inputs(
     signature: Signature, method: Method, graph: keras_graphs.Graph | None
 ) -> Signature:
-    """Completes a signature by the inputs that its method knows, unless it has an `input_signature`."""
+    """Adds the inputs that a method knows, unless it has an `input_signature`."""
     if signature.inputs is not None:
         return signature
     if graph is not None:
@@ -163,7 +166,10 @@ def _failure(
 ) -> ModelError:
     """Returns the error for a trace in which the model's code failed."""
     if _IN_SAVE in str(error):
-        message = f"{signature.method} calls tf.saved_model.save in its body; call it outside of a tf.function"
+        message = (
+            f"{signature.method} calls tf.saved_model.save in its body;"
+            " call it outside of a tf.function"
+        )
         return ModelError(Problem(path, message), user_code.traceback_text(error))
     doing = f"tracing {signature.method} with the declared inputs"
     leaked = leaks.failure(obj, path, doing, error)

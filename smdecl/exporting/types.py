@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 # Objects that TensorFlow saves
 
 Trackable: TypeAlias = Any
-"""An object that TensorFlow can track and save: a `tf.Module`, Keras model, variable, table or list of them."""
+"""An object that TensorFlow can save: a `tf.Module`, Keras model, variable or table, or a list."""
 
 Variable: TypeAlias = Any
 """A `tf.Variable` or a `keras.Variable`."""
@@ -34,12 +34,12 @@ KerasPackage: TypeAlias = Any
 """The module `keras` or `tf_keras`."""
 
 WeightsStore: TypeAlias = Any
-"""The mapping of names to arrays that Keras hands to `save_own_variables` and `load_own_variables`."""
+"""The mapping of names to arrays in Keras's `save_own_variables` and `load_own_variables`."""
 
 # Tensors
 
 Tensor: TypeAlias = Any
-"""A `tf.Tensor`, `tf.RaggedTensor` or `tf.SparseTensor`, or the symbolic tensor of a Keras model."""
+"""A `tf.Tensor`, `tf.RaggedTensor`, `tf.SparseTensor` or Keras's symbolic tensor."""
 
 Array: TypeAlias = Any
 """A `numpy.ndarray`, or what NumPy converts to one."""
@@ -65,7 +65,7 @@ ResourceHandle: TypeAlias = Any
 # Functions and graphs
 
 Method: TypeAlias = Any
-"""Anything that a signature can call: a bound method, a layer, a `tf.function` or a `ConcreteFunction`."""
+"""What a signature can call: a method, a layer, a `tf.function` or a `ConcreteFunction`."""
 
 GenericFunction: TypeAlias = Any
 """What `tf.function` returns."""
@@ -93,7 +93,7 @@ ConfigNode: TypeAlias = Mapping[str, Any]
 """A node of a config that builds an object: `_target_` and its arguments."""
 
 RecordClass: TypeAlias = Any
-"""A class whose values have named fields: a NamedTuple, dataclass, attrs class or `tf.ExtensionType`."""
+"""A class with named fields: a NamedTuple, dataclass, attrs class or `tf.ExtensionType`."""
 
 Target: TypeAlias = Callable[..., Any]
 """The class or function that a `_target_` names."""

@@ -1,4 +1,4 @@
-"""Finds what cannot be saved: resources that the object does not track, and those without a value."""
+"""Finds what cannot be saved: resources that are not tracked or have no value."""
 
 from __future__ import annotations
 

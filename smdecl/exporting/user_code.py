@@ -1,4 +1,4 @@
-"""Tells the user's own code from other code in tracebacks, and words how it failed."""
+"""Finds the user's own code in tracebacks, and describes how it failed."""
 
 from __future__ import annotations
 

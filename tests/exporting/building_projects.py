@@ -1,4 +1,4 @@
-"""What the tests of building share: a project with models, and what becomes of building them."""
+"""Shared by the tests of building: a project with models, and the results of building them."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Models of every make, and what becomes of them: exported, asked in both loaders, and looked into."""
+"""Models of every kind, and ways to export them, call them in both loaders and inspect them."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Vocabularies and lookup tables: an export keeps them, wherever it is moved and whatever becomes of their sources."""
+"""Vocabularies and lookup tables: an export keeps them if it is moved or their sources are removed."""
 
 import shutil
 
@@ -291,8 +291,8 @@ def test_what_a_mutable_table_holds_is_saved(tables, outputs):
     }
 
 
-def test_a_table_that_is_made_while_it_is_traced(tables):
-    # It keeps a tensor of its trace, so that nobody can run it op by op.
+def test_a_table_that_is_created_in_a_trace_is_saved(tables):
+    # It keeps a tensor of its trace, so it cannot run op by op.
     release = export_twice(tables, "_target_: tables.Lazy\n", WORDS, "verify=load")
 
     assert ask_elsewhere(tables, release, text("a", "b")) == {"output_0": [7, -1]}
@@ -341,7 +341,7 @@ def test_two_runs_make_the_same_bytes(tables, name):
         f"_target_: tables.{name}\nvocabulary: vocabularies/words.txt\n{buckets}",
     )
     tables.write("conf/signatures/ask.yaml", f"s: {{method: ask, inputs: {WORDS}}}\n")
-    for _ in range(2):  # each in a server of its own, where objects lie at other addresses
+    for _ in range(2):  # each in its own server, where objects have other addresses
         done = tables.spawn("--config-dir", "conf", "model=net", "signatures=ask")
         assert done.returncode == 0, done.stderr
 
@@ -349,7 +349,7 @@ def test_two_runs_make_the_same_bytes(tables, name):
     assert first == second
 
 
-def test_an_export_does_not_tell_where_its_vocabulary_was(tables):
+def test_an_export_does_not_contain_the_path_of_its_vocabulary(tables):
     words = tables.root / "vocabularies" / "words.txt"
     model = "_target_: tables.Ids\nvocabulary: {}\n"
     release = export(tables, model.format(words))
@@ -396,7 +396,7 @@ def test_two_releases_with_other_vocabularies_are_loaded_in_one_process(tables):
     assert python == cpp == [[0], [2]]
 
 
-def test_a_vocabulary_that_is_not_there_is_the_models_failure(tables):
+def test_a_missing_vocabulary_is_a_failure_of_the_model(tables):
     with pytest.raises(Exception, match="nothing.txt") as error:
         export(tables, "_target_: tables.Ids\nvocabulary: vocabularies/nothing.txt\n")
 

@@ -1,4 +1,4 @@
-"""What is built is described: its variables, its methods, and the specs that a Keras model is built by."""
+"""Describing built objects, and building Keras models by the declared specs."""
 
 import numpy as np
 import pytest
@@ -125,7 +125,7 @@ def test_a_checkpoint_is_described(net):
     assert served(release, x=2.0) == {"output_0": 3.0}
 
 
-def test_a_property_that_fails_is_no_method_and_no_error(net):
+def test_a_failing_property_is_neither_a_method_nor_an_error(net):
     net.write(
         "mynet.py",
         "import tensorflow as tf\nfrom smdecl.models import Adder\n"

@@ -1,4 +1,4 @@
-"""What a project's custom_ops name is loaded wherever its releases are made and loaded, and nothing else is."""
+"""Custom ops are loaded where releases are made and loaded, and only if the project declares them."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What can be exported: modules, Keras models of every make, and what was exported before."""
+"""The objects that can be exported: modules, Keras models of every kind, loaded exports."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_method_of_a_module_of_its_base_and_of_a_module_in_it_is_a_signature(m
         assert found["output_0"].tolist() == [factor, 2 * factor]
 
 
-def test_one_method_is_exported_under_several_keys_with_specs_of_their_own(mine):
+def test_one_method_is_exported_under_several_keys_with_different_specs(mine):
     specs = {
         "one": "[1, 2], dtype: float32",
         "many": "[batch, 2], dtype: float32",
@@ -48,7 +48,7 @@ def test_one_method_is_exported_under_several_keys_with_specs_of_their_own(mine)
     assert answers(release, "text", x=np.array([b"ab"], object))["output_0"].tolist() == [b"abab"]
 
 
-def test_specs_may_be_declared_of_a_function_that_has_its_own(mine):
+def test_specs_may_be_declared_for_a_function_that_has_specs(mine):
     release = export(
         mine, "modules.Two", signature("x: {shape: [], dtype: float32}", "a"), "audit=off"
     )
@@ -57,7 +57,7 @@ def test_specs_may_be_declared_of_a_function_that_has_its_own(mine):
 
 
 @pytest.mark.parametrize("declared", [False, True])
-def test_a_functional_model_takes_and_returns_what_is_documented(mine, declared):
+def test_a_functional_model_accepts_and_returns_what_is_documented(mine, declared):
     release = export(mine, "mykeras.page", *([signature(f"x: {FOUR}")] if declared else []))
 
     record = release.signatures["serving_default"]

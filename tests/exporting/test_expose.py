@@ -1,4 +1,4 @@
-"""What `tf.saved_model.load` gives of a release: functions by name, and a Keras model's lists of variables."""
+"""What `tf.saved_model.load` returns: functions by name, and the variable lists of a Keras model."""
 
 import types
 
@@ -74,7 +74,7 @@ def test_a_keras_model_has_serve_and_call_by_default_and_other_objects_have_none
     assert resolve(Net(), {"plain": "s", "add": "s"}, "s") == {"plain": "s", "add": "s"}
 
 
-def test_a_name_that_the_object_has_for_something_else_is_refused():
+def test_a_name_that_the_object_already_uses_is_refused():
     with pytest.raises(ConfigError) as error:
         resolve(Net(), {"kernel": "s", "add": "s", "f": "serving"}, "s", method="plain")
 
@@ -91,7 +91,7 @@ def test_a_name_that_the_object_has_for_something_else_is_refused():
         resolve(keras.Sequential([keras.Input((2,))]), {"variables": "s"}, "s")
 
 
-def test_a_keras_model_is_loaded_as_one_of_its_own_export_is(project):
+def test_a_keras_model_is_loaded_as_from_keras_own_export(project):
     project.write("mykeras.py", KERAS)
     release = project.export("model._target_=mykeras.page", "signatures=none")
 

@@ -1,4 +1,4 @@
-"""A tensor that a model keeps in Python for another call is told by the attribute that keeps it."""
+"""A tensor that a model keeps in Python for a later call is reported by the attribute that holds it."""
 
 import pytest
 import tensorflow as tf
@@ -92,7 +92,7 @@ def test_a_tensor_is_found_in_branches_and_lists():
     assert leaks.failure(model, (), "calling use", ValueError("anything else")) is None
 
 
-def test_constants_and_variables_are_no_leaks():
+def test_constants_and_variables_are_not_leaks():
     variable, constant = tf.Variable(1.0), tf.ones([3])
     function = tf.function(lambda x: x * variable + constant).get_concrete_function(
         tf.TensorSpec([3], tf.float32)

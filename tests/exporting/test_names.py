@@ -1,4 +1,4 @@
-"""The name that the config says is the name that a client sends and gets, in the SignatureDef and through .signatures."""
+"""The declared names are what a client sends and gets, by SignatureDef and by `.signatures`."""
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_an_output_may_be_renamed_to_any_name(net):
         assert list(loaded[f"s{number}"](x=tf.constant(3.0))) == [name]
 
 
-def test_bound_values_and_defaults_are_no_inputs(net):
+def test_bound_values_and_defaults_are_not_inputs(net):
     expected = {
         "{x: {shape: [], dtype: float32}}": 3.0,
         "{x: {shape: [], dtype: float32}, training: {value: true}}": 7.0,
@@ -112,7 +112,7 @@ def test_bound_values_and_defaults_are_no_inputs(net):
         assert serve(release.path, f"s{number}", x=np.float32(5)) == {"output_0": output}
 
 
-def test_a_name_in_code_that_tensorflow_does_not_keep_is_refused_with_what_it_would_have_become(
+def test_a_name_in_code_that_tensorflow_would_change_is_refused_with_the_changed_name(
     net,
 ):
     with pytest.raises(ConfigError) as error:

@@ -1,4 +1,4 @@
-"""What Python holds is found with its place; what TensorFlow cannot track is told by its attribute."""
+"""Objects are found with their places in Python, and untrackable ones are reported by attribute."""
 
 import collections
 import dataclasses
@@ -63,7 +63,7 @@ def test_a_variable_of_a_class_is_found():
     assert objects.places(Shared(), [Shared.table]) == {id(Shared.table): "Shared.table"}
 
 
-def test_a_variable_is_known_by_its_handle_wherever_it_is():
+def test_a_variable_is_found_by_its_handle_wherever_it_is():
     variable = tf.Variable(1.0)
 
     assert objects.variable_of(variable.handle) is variable

@@ -1,4 +1,4 @@
-"""Every field of `tf.saved_model.SaveOptions`, set in the config, has the effect that TensorFlow documents of it."""
+"""Every field of `tf.saved_model.SaveOptions` has its documented effect if a config sets it."""
 
 import types
 
@@ -26,7 +26,7 @@ def clipped(x):
 
 
 def namespaced(x):
-    # The one op with a namespace that TensorFlow itself registers; it has no kernel, so nobody can run it.
+    # The one op with a namespace that TensorFlow itself registers; it has no kernel, so it cannot run.
     graph = tf.compat.v1.GraphDef()
     graph.node.add(name="x", op="Placeholder").attr["dtype"].type = tf.float32.as_datatype_enum
     graph.node.add(name="other", op="Namespace>TestStringOutput", input=["x"])
@@ -172,7 +172,7 @@ def test_an_op_of_a_namespace_that_is_not_allowed_is_refused_wherever_it_is(
     assert "Namespace>TestStringOutput" in str(error)
 
 
-def test_debug_info_tells_where_the_code_was_and_nothing_else_does(net):
+def test_only_debug_info_contains_the_lines_of_the_code(net):
     told, again = (export(net, "save_debug_info=true") for _ in range(2))
     plain = export(net)
 
@@ -237,7 +237,7 @@ def test_assertions_are_stripped_from_functions_branches_and_loops(net):
     assert ask(stripped, five) == [2] * 5
 
 
-def test_the_io_device_writes_the_checkpoint_so_it_has_to_be_there(net):
+def test_the_io_device_writes_the_checkpoint_so_it_must_exist(net):
     error = refused(net, "experimental_io_device=/job:worker/task:1")
     assert [problem.key for problem in error.problems] == ["options.experimental_io_device"]
 
@@ -342,7 +342,7 @@ def test_a_target_that_builds_no_sharding_callback_is_refused(net):
     assert [problem.key for problem in error.problems] == ["options.experimental_sharding_callback"]
 
 
-def test_with_extra_tags_every_tag_has_to_be_asked_for(net):
+def test_with_extra_tags_a_loader_must_name_every_tag(net):
     release = export(net, "extra_tags=[gpu,fast]")
 
     assert list(meta_graph(release).meta_info_def.tags) == ["serve", "gpu", "fast"]

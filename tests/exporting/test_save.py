@@ -1,4 +1,4 @@
-"""What the save options do is seen in the export."""
+"""Saving: variables, fingerprints and the choice of a signature."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def meta_graph(release):
     return inspection.read(release.path).meta_graphs[0]
 
 
-def test_variable_devices_are_saved_where_the_policy_says(project):
+def test_variable_devices_are_saved_if_the_policy_says_so(project):
     plain = project.export("model=scaler", "devices.build=/device:CPU:0")
     kept = project.export(
         "model=scaler",
@@ -75,7 +75,7 @@ def test_no_declared_signature_leaves_the_choice_to_tensorflow(project):
     assert serve(release.path, "serving_default", x=np.float32(4)) == {"output_0": 8}
 
 
-def test_the_fingerprint_of_the_same_bytes_is_the_same_and_of_others_another(project):
+def test_equal_bytes_have_equal_fingerprints_and_others_do_not(project):
     first, same, other = (
         project.export("model=scaler", f"model.factor={factor}") for factor in (2, 2, 3)
     )
@@ -86,7 +86,7 @@ def test_the_fingerprint_of_the_same_bytes_is_the_same_and_of_others_another(pro
     assert first.digest != other.digest
 
 
-def test_an_object_that_tensorflow_cannot_save_is_the_models_failure(project):
+def test_an_object_that_tensorflow_cannot_save_is_a_failure_of_the_model(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -105,7 +105,7 @@ def test_an_object_that_tensorflow_cannot_save_is_the_models_failure(project):
     assert not isinstance(error.value, PublishError)
 
 
-def test_where_nothing_is_declared_and_nothing_could_be_called_it_is_an_error(project):
+def test_an_uncallable_function_without_declared_signatures_is_an_error(project):
     with pytest.raises(ContractError, match=r"audit\.untraced_functions: add: was never traced"):
         project.export("signatures=none")
 

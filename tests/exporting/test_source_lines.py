@@ -1,4 +1,4 @@
-"""What the audit finds is told with the line of the user's code that made it, once."""
+"""An audit finding is reported once, with the line of the user's code that it comes from."""
 
 import keras
 import pytest
@@ -41,7 +41,7 @@ def test_a_finding_names_node_function_and_line(project):
     )
 
 
-def test_a_warning_names_it_too(project):
+def test_a_warning_names_the_line_too(project):
     project.write("mynet.py", NET)
 
     release = project.export("model._target_=mynet.Net", "audit.baked_devices=off", "verify=load")

@@ -1,4 +1,4 @@
-"""Records of the model's own as arguments and results: what a config says of them, and what is made of it."""
+"""Records of the model as arguments and results, declared by their fields."""
 
 import collections
 import dataclasses
@@ -65,7 +65,7 @@ def take(value, annotation=None, default=None, own=None):
         {"own": [Span(tf.TensorSpec([]), tf.TensorSpec([]))]},
     ],
 )
-def test_a_mapping_becomes_the_record_that_the_method_says(said):
+def test_a_mapping_becomes_the_record_that_the_method_expects(said):
     assert take(SPECS, **said) == Span(("start",), ("stop",))
     assert isinstance(take(SPECS, **said), Span)
 

@@ -1,4 +1,4 @@
-"""What a signature uses without the object tracking it is told with its holder; so is what cannot be saved."""
+"""Untracked resources are reported with their holders, and objects that cannot be saved are refused."""
 
 import pytest
 from smdecl.errors import ConfigError, ModelError

@@ -1,4 +1,4 @@
-"""An error is told in the line that says what went wrong."""
+"""The summary of an error is the line with its reason."""
 
 import pytest
 import tensorflow as tf
@@ -16,7 +16,7 @@ def loaded(tmp_path_factory):
     return tf.saved_model.load(directory)
 
 
-def test_an_error_in_a_graph_says_what_failed_and_in_which_node(loaded):
+def test_the_summary_of_a_graph_error_names_the_reason_and_the_node(loaded):
     with pytest.raises(tf.errors.InvalidArgumentError) as error:
         loaded.pick(7)
 

@@ -1,4 +1,4 @@
-"""What is saved of variables: all that the object tracks, each once, and any checkpoint reads them back."""
+"""All tracked variables are saved, each once, and a checkpoint reads them back."""
 
 import keras
 import numpy as np
@@ -271,7 +271,7 @@ def norm(mine):
     )
 
 
-def test_training_that_the_config_binds_stands_beside_inference_on_the_same_variables(norm):
+def test_a_signature_for_training_and_one_for_inference_share_their_variables(norm):
     # Each row is one deviation from the mean of its batch; the moving mean and variance begin at 0 and 1.
     batch = np.array([[1, 1], [3, 3]], np.float32)
     np.testing.assert_allclose(
