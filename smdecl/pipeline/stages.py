@@ -22,6 +22,7 @@ from smdecl.exporting import (
     keras_patches,
     methods,
     save,
+    saved_options,
     source_lines,
     trace,
     untracked,
@@ -113,7 +114,7 @@ def _inspect(
 ) -> SavedModelRecord:
     """Reads the SavedModel as a file, audits it and compares its signatures with the config."""
     message = inspection.read(directory)
-    inspection.require_options(message, config.options, config.verify.loaders)
+    saved_options.require(message, config.options, config.verify.loaders)
     audit = config.audit
     found = auditing.audit(message, audit.levels, audit.consumer, providers)
     findings = source_lines.locate(found, traced, built.obj)

@@ -5,7 +5,7 @@
     findings = savedmodel.audit(message, {"random_ops": "error"})
     difference = savedmodel.diff(before, after)
 
-The package stands alone: it knows no config, no stage and no release.
+The package is independent of configs, the other stages and releases.
 """
 
 import importlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["audit", "diff", "inspect", "read"]
 
-# Imported on first use: most who import a module of this package need none of these.
+# Imported on first use: most importers of a module in this package need none of these.
 _MODULES = {
     "audit": "auditing",
     "diff": "diffing",

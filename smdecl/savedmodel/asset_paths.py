@@ -1,11 +1,11 @@
-"""Tells whether a path that a graph reads a file by can only be that of an asset of its SavedModel."""
+"""Decides whether a path by which a graph reads a file is always that of an asset."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from smdecl.names import CALLS
 from smdecl.savedmodel.dataflow import source
@@ -13,42 +13,44 @@ from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NodeDef
 
 _USES_OF_A_VARIABLE = ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp")
-Place = tuple[str, str]
+Place: TypeAlias = tuple[str, str]
 """The name of a function, empty for the graph itself, and that of a node or an argument in it."""
 
 
 class AssetPaths:
-    """The paths of assets in a MetaGraph, from where a loader gives them to where they are used.
+    """The paths of assets in a MetaGraph, from where a loader sets them to where they are used.
 
-    `tf.saved_model.load` binds them to arguments of functions. Sessions feed them to placeholders of the graph as they
-    initialize it, and variables keep them. What cannot be followed to one of these is no asset.
+    `tf.saved_model.load` binds them to arguments of functions. Sessions feed them to placeholders
+    when they initialize the graph, and variables keep them. A path that does not come from one of
+    these is not that of an asset.
     """
 
     def __init__(self, graph: MetaGraphDef) -> None:
         self._graph = graph
-        self._is_inside: list[bool] = [
-            _is_inside(asset.filename) for asset in graph.asset_file_def
-        ]
-        inside = [asset for asset in graph.asset_file_def if _is_inside(asset.filename)]
-        self._fed = {source(asset.tensor_info.name) for asset in inside}
-        library = graph.graph_def.library.function
-        self._arguments = {
-            one.signature.name: [each.name for each in one.signature.input_arg]
-            for one in library
+        assets = graph.asset_file_def
+        self._is_inside = [_is_inside(asset.filename) for asset in assets]
+        self._fed = {
+            source(asset.tensor_info.name)
+            for asset in assets
+            if _is_inside(asset.filename)
         }
+        self._arguments: dict[str, list[str]] = {}
+        for function in graph.graph_def.library.function:
+            names = [argument.name for argument in function.signature.input_arg]
+            self._arguments[function.signature.name] = names
         self._nodes: dict[Place, NodeDef] = {}
         self._callers: dict[str, list[tuple[str, NodeDef]]] = defaultdict(list)
         self._users: dict[str, list[NodeDef]] = defaultdict(list)
         self._handles: dict[tuple[bytes, bytes], int] = defaultdict(int)
-        for function, node in all_nodes(graph):
-            self._add(function, node)
+        for name, node in all_nodes(graph):
+            self._add(name, node)
 
     def _add(self, function: str, node: NodeDef) -> None:
         self._nodes[function, node.name] = node
-        for name in {
-            node.op,
-            *chain.from_iterable(map(_functions, node.attr.values())),
-        } & self._arguments.keys():
+        named = {node.op}
+        for value in node.attr.values():
+            named.update(_functions(value))
+        for name in named & self._arguments.keys():
             self._callers[name].append((function, node))
         if not function:
             for name in {source(reference) for reference in node.input}:
@@ -57,7 +59,7 @@ class AssetPaths:
             self._handles[_variable(node)] += 1
 
     def is_asset(self, function: str, reference: str) -> bool:
-        """Returns whether an input of a node is the path of an asset, whichever way it comes there."""
+        """True if an input of a node is the path of an asset on every way that leads there."""
         pending: list[Place] = [(function, source(reference))]
         seen: set[Place] = set()
         while pending:
@@ -72,13 +74,13 @@ class AssetPaths:
         return True
 
     def _sources(self, function: str, name: str) -> list[Place] | None:
-        """Returns the places that a text comes from, none for an asset; None if it may be any text."""
+        """Returns the places that a string comes from: none for an asset, None if it may be any string."""
         if name in self._arguments.get(function, ()):
-            return self._given(function, self._arguments[function].index(name))
+            return self._passed(function, self._arguments[function].index(name))
         node = self._nodes.get((function, name))
         if node is None:
             return None
-        # A constant is fed only as the graph is initialized, and later is what it says.
+        # A constant could be fed too, but later calls would use its value.
         if node.op == "Placeholder" and not function and name in self._fed:
             return []
         if node.op == "Identity" and node.input:
@@ -87,14 +89,11 @@ class AssetPaths:
             return self._assigned(source(node.input[0]))
         return None
 
-    def _given(self, function: str, position: int) -> list[Place] | None:
-        """Returns where an argument of a function comes from."""
+    def _passed(self, function: str, position: int) -> list[Place] | None:
+        """Returns the places that an argument of a function comes from; None if it may be anything."""
         sources: list[Place] = []
         for caller, node in self._callers[function]:
-            is_call = node.op == function or (
-                node.op in CALLS and node.attr["f"].func.name == function
-            )
-            if not is_call or position >= len(node.input):
+            if not _is_call(node, function) or position >= len(node.input):
                 return None
             sources.append((caller, source(node.input[position])))
         objects = self._graph.object_graph_def
@@ -113,13 +112,11 @@ class AssetPaths:
         return 0 <= file < len(self._is_inside) and self._is_inside[file]
 
     def _assigned(self, name: str) -> list[Place] | None:
-        """Returns what is assigned to a variable of the graph, if nothing else can assign to it."""
+        """Returns the values that are assigned to a variable of the graph; None if others may be."""
         handle = self._nodes.get(("", name))
-        if (
-            handle is None
-            or handle.op != "VarHandleOp"
-            or self._handles[_variable(handle)] > 1
-        ):
+        if handle is None or handle.op != "VarHandleOp":
+            return None
+        if self._handles[_variable(handle)] > 1:
             return None
         if any(node.op not in _USES_OF_A_VARIABLE for node in self._users[name]):
             return None
@@ -128,14 +125,21 @@ class AssetPaths:
 
 
 def _is_inside(filename: str) -> bool:
-    """Tells whether the name of an asset leads to a file in `assets/`."""
+    """True if the name of an asset is that of a file in `assets/`."""
     return filename == PurePosixPath(filename).name and filename not in ("", "..")
 
 
+def _is_call(node: NodeDef, function: str) -> bool:
+    """True if a node does nothing but call a function with its inputs."""
+    if node.op == function:
+        return True
+    return node.op in CALLS and node.attr["f"].func.name == function
+
+
 def _variable(handle: NodeDef) -> tuple[bytes, bytes]:
-    return handle.attr["container"].s, handle.attr[
-        "shared_name"
-    ].s or handle.name.encode()
+    """Returns what identifies the variable of a handle: handles with equal names share it."""
+    name = handle.attr["shared_name"].s or handle.name.encode()
+    return handle.attr["container"].s, name
 
 
 def _functions(value: AttrValue) -> Iterator[str]:

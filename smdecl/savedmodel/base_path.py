@@ -73,7 +73,7 @@ def require_one(directory: Path, kind: str) -> None:
     try:
         found, meant = _misplaced(directory)
     except OSError as error:
-        found, meant = f"cannot be read: {error.strerror}", None
+        found, meant = f"is unreadable: {error.strerror}", None
     if found is not None:
         example = meant or "exports/adder/1"
         expected = f"expected the directory of {kind}, such as {example}"

@@ -1,4 +1,4 @@
-"""Reads the variables of a SavedModel, or of any checkpoint of TensorFlow 2, from its files alone.
+"""Reads the variables of a SavedModel, or of any checkpoint of TensorFlow 2, without TensorFlow.
 
 A checkpoint is a tensor bundle: an index, which is a sorted table from the name of a tensor to a
 BundleEntryProto, and data files with the bytes. The format is that of TensorFlow's
@@ -8,6 +8,7 @@ BundleEntryProto, and data files with the bytes. The format is that of TensorFlo
 from __future__ import annotations
 
 import glob
+import itertools
 import math
 import os
 import re
@@ -30,13 +31,13 @@ from smdecl.savedmodel.protos import dtype_name, tensor_bundle_pb2
 from smdecl.savedmodel.varint import read_varint
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_CHECKSUM = 4  # bytes, between the lengths of texts and the texts
-_LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred
+_CHECKSUM = 4  # bytes of the checksum between the lengths of strings and the strings
+_LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred of them
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
-_BLOCK = 1 << 22  # bytes to read at a time: whole numbers of every dtype
+_BLOCK = 1 << 22  # bytes to read at a time; a multiple of the size of every dtype
 _HIGHEST_RANK = 254  # of a tensor in TensorFlow
-_SLICE = b"\0"  # what the key of a slice begins with
-_OF_OTHER_CHECKSUMS = ("variant", "resource")  # no value of them can be read here
+_SLICE = b"\0"  # the key of a slice begins with it
+_OF_OTHER_CHECKSUMS = ("variant", "resource")  # their values cannot be read either
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class Tensor:
     """A tensor in a bundle.
 
     Attributes:
-        name: Of the variable, by its path from the saved object, such as `layers/0/kernel`.
+        name: The path of the variable from the saved object, such as `layers/0/kernel`.
         dtype: The canonical name.
-        shape: Its sizes.
-        file: That holds its bytes.
-        offset: Of the first of them.
-        size: How many they are.
-        checksum: Their CRC-32C, masked.
+        shape: The sizes.
+        file: The file with its bytes.
+        offset: The place of the first byte.
+        size: The number of bytes.
+        checksum: The CRC-32C of the bytes, masked.
     """
 
     name: str
@@ -67,33 +68,29 @@ class Tensor:
         return self.offset + self.size
 
     def read(self) -> npt.NDArray[Any]:
-        """Returns the value: texts as objects, and plain bytes where NumPy has no dtype for it.
+        """Returns the value: strings as objects, and plain bytes if NumPy has no dtype for it.
 
         Raises:
-            ContractError: Where the file does not hold it, or its checksum differs.
+            ContractError: If the file lacks bytes of it, or its checksum differs.
         """
         try:
-            value, checksum = self._value(self._data())
+            with self._file() as file:
+                value, checksum = self._value(file.read(self.size))
         except (OSError, ValueError, IndexError) as error:
-            raise ContractError(
-                f"{self.file}: {self.name} cannot be read: {error}"
-            ) from error
+            raise self._unreadable(error) from error
         self.require_checksum(checksum)
         return value
 
     @property
     def number(self) -> np.dtype[Any] | None:
-        """The dtype of its numbers in NumPy; None for texts, and where NumPy has none."""
-        dtype: np.dtype[Any] | None = (
-            None if self.dtype == "string" else _numpy_dtype(self.dtype)
-        )
-        return dtype
+        """The NumPy dtype of its numbers; None for strings, and if NumPy has none."""
+        return None if self.dtype == "string" else _numpy_dtype(self.dtype)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yields the bytes in blocks of whole numbers, never all of them at once.
+        """Yields the bytes in blocks of whole numbers, so that large tensors need little memory.
 
         Raises:
-            ContractError: Where the file does not hold them, or they are not as many as the shape says.
+            ContractError: If the file lacks bytes, or their number does not fit the shape.
         """
         try:
             self._require_size()
@@ -101,22 +98,23 @@ class Tensor:
                 for start in range(0, self.size, _BLOCK):
                     yield file.read(min(_BLOCK, self.size - start))
         except (OSError, ValueError) as error:
-            raise ContractError(
-                f"{self.file}: {self.name} cannot be read: {error}"
-            ) from error
+            raise self._unreadable(error) from error
 
     def _require_size(self) -> None:
-        number = self.number
-        if number is not None and self.size != math.prod(self.shape) * number.itemsize:
+        if self.number is None:
+            return
+        expected = math.prod(self.shape) * self.number.itemsize
+        if self.size != expected:
+            shape = list(self.shape)
             raise ValueError(
-                f"{self.size} bytes are not those of the shape {list(self.shape)}"
+                f"expected {expected} bytes for the shape {shape}, got {self.size}"
             )
 
     def require_checksum(self, checksum: int) -> None:
-        """Compares the CRC-32C of the bytes that were read.
+        """Compares the CRC-32C of the bytes that were read with that in the index.
 
         Raises:
-            ContractError: Where it differs from that in the index.
+            ContractError: If they differ.
         """
         if masked(checksum) != self.checksum and self.dtype not in _OF_OTHER_CHECKSUMS:
             raise ContractError(
@@ -124,6 +122,7 @@ class Tensor:
             )
 
     def _value(self, data: bytes) -> tuple[npt.NDArray[Any], int]:
+        """Returns the value and the checksum of its bytes."""
         if self.dtype == "string":
             texts, checksum = _texts(data, math.prod(self.shape))
             value = np.empty(len(texts), object)
@@ -134,48 +133,46 @@ class Tensor:
             return np.frombuffer(data, np.uint8), crc32c(data)
         return np.frombuffer(data, dtype).reshape(self.shape), crc32c(data)
 
-    def _data(self) -> bytes:
-        with self._file() as file:
-            return file.read(self.size)
+    def _unreadable(self, error: Exception) -> ContractError:
+        return ContractError(f"{self.file}: cannot read {self.name!r}: {error}")
 
     @contextmanager
     def _file(self) -> Iterator[BinaryIO]:
-        """Opens the file at the first of its bytes."""
+        """Opens the file at the first byte of the tensor."""
         with files.open_regular(self.file) as file:
             if self.end > os.fstat(file.fileno()).st_size:
-                raise ValueError("the file is too short for it")
+                raise ValueError("the file is too short")
             file.seek(self.offset)
             yield file
 
 
 def exists(prefix: Path) -> bool:
-    """Returns whether any file of a bundle is there."""
+    """True if any file of a bundle exists."""
     return any(prefix.parent.glob(f"{glob.escape(prefix.name)}.*"))
 
 
 def read(prefix: Path) -> list[Tensor]:
     """Returns the tensors of a bundle by name, without the object graph.
 
-    The checksums of the index and of the object graph are verified, and the data files have the
-    bytes that the index places in them. `Tensor.read` verifies the checksum of each tensor.
+    The checksums of the index and of the object graph are verified, and the data files are as long
+    as the index says. `Tensor.read` verifies the checksum of each tensor.
 
     Args:
-        prefix: Of its files: `variables/variables` in a SavedModel.
+        prefix: The path of its files without suffixes: `variables/variables` in a SavedModel.
 
     Raises:
-        ContractError: With every file that is missing, cut off or malformed.
+        ContractError: With every file that is missing, truncated or malformed.
     """
     index = prefix.with_name(f"{prefix.name}.index")
     try:
         entries = dict(sstable.entries(files.read_regular(index, _LARGEST_INDEX)))
         header = tensor_bundle_pb2.BundleHeaderProto.FromString(entries.pop(b""))
-        tensors = [*_tensors(prefix, header.num_shards, sorted(entries.items()))]
+        tensors = list(_tensors(prefix, header.num_shards, sorted(entries.items())))
     except FileNotFoundError as error:
         raise ContractError(f"{index}: no such file") from error
-    except (
-        Exception
-    ) as error:  # OSError, what parsing any bytes raises, or protobuf's DecodeError
-        message = f"{index}: cannot be read as the index of a checkpoint: {error}"
+    except Exception as error:
+        # OSError, protobuf's DecodeError, or whatever parsing arbitrary bytes raises.
+        message = f"cannot read {str(index)!r} as the index of a checkpoint: {error}"
         raise ContractError(message) from error
     _require_data(tensors)
     variables = []
@@ -188,17 +185,16 @@ def read(prefix: Path) -> list[Tensor]:
 
 
 def _require_object_graph(tensor: Tensor) -> None:
-    """Raises where loaders cannot read the object graph."""
+    """Raises if loaders cannot read the object graph."""
     if tensor.size > _LARGEST_OBJECT_GRAPH:
+        found = f"the object graph has {tensor.size} bytes"
         most = f"expected at most {_LARGEST_OBJECT_GRAPH}"
-        raise ContractError(
-            f"{tensor.file}: the object graph has {tensor.size} bytes; {most}"
-        )
+        raise ContractError(f"{tensor.file}: {found}; {most}")
     tensor.read()
 
 
 def _require_data(tensors: list[Tensor]) -> None:
-    """Raises where the data files do not have all bytes of the tensors."""
+    """Raises if the data files lack bytes of the tensors."""
     last: dict[Path, Tensor] = {}
     for tensor in tensors:
         known = last.get(tensor.file)
@@ -208,11 +204,12 @@ def _require_data(tensors: list[Tensor]) -> None:
     for file, tensor in sorted(last.items()):
         if not file.is_file():
             what = "not a regular file" if file.exists() else "no such file"
-            problems.append(Problem((), f"{file}: {what}; it holds {tensor.name!r}"))
+            message = f"{file}: {what}; expected the values of {tensor.name!r}"
+            problems.append(Problem((), message))
             continue
         size = file.stat().st_size
         if size < tensor.end:
-            message = f"is cut off: it has {size} bytes, and {tensor.name!r} ends at {tensor.end}"
+            message = f"is truncated: it has {size} bytes, but {tensor.name!r} ends at {tensor.end}"
             problems.append(Problem((), f"{file}: {message}"))
     if problems:
         raise ContractError(problems)
@@ -220,23 +217,13 @@ def _require_data(tensors: list[Tensor]) -> None:
 
 
 def _require_apart(tensors: list[Tensor]) -> None:
-    """Raises where tensors share bytes: many of them could take long to read from a small file."""
-    known: Tensor | None = None
-    for tensor in sorted(
-        filter(_size, tensors), key=lambda each: (each.file, each.offset)
-    ):
-        if (
-            known is not None
-            and known.file == tensor.file
-            and tensor.offset < known.end
-        ):
+    """Raises if tensors share bytes: from a small file, many such tensors take long to read."""
+    stored = [tensor for tensor in tensors if tensor.size]
+    stored.sort(key=lambda tensor: (tensor.file, tensor.offset))
+    for known, tensor in itertools.pairwise(stored):
+        if known.file == tensor.file and tensor.offset < known.end:
             message = f"{tensor.file}: {known.name!r} and {tensor.name!r} overlap"
             raise ContractError(message)
-        known = tensor
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.size
 
 
 def _tensors(
@@ -245,22 +232,22 @@ def _tensors(
     for number, (key, data) in enumerate(entries):
         entry = tensor_bundle_pb2.BundleEntryProto.FromString(data)
         name = key.decode("utf-8", "backslashreplace").removesuffix(_SUFFIX)
-        if entry.slices:  # a variable in slices has no bytes beside them
+        if entry.slices:  # only the slices of this variable have bytes
             continue
         shape = tuple(int(dim.size) for dim in entry.shape.dim)
         if len(shape) > _HIGHEST_RANK:
-            raise ValueError(
-                f"{name} has {len(shape)} dims; expected at most {_HIGHEST_RANK}"
-            )
+            found = f"{name} has {len(shape)} dims"
+            raise ValueError(f"{found}; expected at most {_HIGHEST_RANK}")
         if min(entry.offset, entry.size, *shape, 0) < 0:
-            raise ValueError(f"{name} has a size below zero")
+            raise ValueError(f"{name} has a negative size")
+        if key.startswith(_SLICE):
+            name = _slice_name(key, number)
+        shard = f"data-{entry.shard_id:05d}-of-{shards:05d}"
         yield Tensor(
-            name=_slice_name(key, number) if key.startswith(_SLICE) else name,
+            name=name,
             dtype=dtype_name(entry.dtype),
             shape=shape,
-            file=prefix.with_name(
-                f"{prefix.name}.data-{entry.shard_id:05d}-of-{shards:05d}"
-            ),
+            file=prefix.with_name(f"{prefix.name}.{shard}"),
             offset=entry.offset,
             size=entry.size,
             checksum=entry.crc32c,
@@ -268,33 +255,35 @@ def _tensors(
 
 
 def _slice_name(key: bytes, number: int) -> str:
-    """Names a slice by its variable and by where it stands; its key has the variable's name among packed numbers."""
+    """Returns a name for a slice. Its key contains the name of the variable among packed numbers."""
     name = max(re.findall(rb"[ -~]+", key), key=len, default=b"").decode()
     return f"{name.removesuffix(_SUFFIX)} (slice, entry {number})"
 
 
-def _numpy_dtype(name: str) -> Any:
+def _numpy_dtype(name: str) -> np.dtype[Any] | None:
+    if name.startswith(("qint", "quint")):
+        name = name.removeprefix("q")
     try:
-        return np.dtype(
-            name.removeprefix("q") if name.startswith(("qint", "quint")) else name
-        )
+        return np.dtype(name)
     except TypeError:
-        return getattr(ml_dtypes, name, None)
+        known = getattr(ml_dtypes, name, None)
+        return None if known is None else np.dtype(known)
 
 
 def _texts(data: bytes, count: int) -> tuple[list[bytes], int]:
-    """Returns the texts that data holds, and its checksum: lengths, their checksum, then the texts.
+    """Returns the strings in the data of a tensor, and the checksum of the data.
 
-    The lengths are checksummed as integers of 4 bytes, or of 8 where 4 are too few.
+    The data consists of the lengths of the strings, their checksum, and the strings.
     """
-    sizes, place, checksum = [], 0, 0
+    place = 0
+    sizes = []
+    lengths = bytearray()
     for _ in range(count):
         size, place = read_varint(data, place)
         sizes.append(size)
-    lengths = b"".join(
-        size.to_bytes(4 if size < 1 << 32 else 8, "little") for size in sizes
-    )
-    checksum = crc32c(data[place:], crc32c(lengths))
+        # In the checksum, a length has 4 bytes, or 8 if those are too few.
+        lengths += size.to_bytes(4 if size < 1 << 32 else 8, "little")
+    checksum = crc32c(data[place:], crc32c(bytes(lengths)))
     place += _CHECKSUM
     texts = []
     for size in sizes:

@@ -1,4 +1,4 @@
-"""CRC-32C checksums, masked as TensorFlow and LevelDB store them.
+"""Computes CRC-32C checksums, and masks them as TensorFlow and LevelDB do.
 
 NumPy computes them at several hundred MB/s: the data is cut into lanes of equal size, all lanes
 advance together by table lookups, and their registers are combined. A CRC is linear, which makes
@@ -25,7 +25,7 @@ _WORD = 4  # bytes
 
 
 def masked(checksum: int) -> int:
-    """Returns the form in which a checksum is stored beside the data that it covers."""
+    """Returns a checksum in the form that is stored with the data."""
     return (((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & _ONES
 
 
@@ -34,7 +34,7 @@ def crc32c(data: bytes | memoryview, checksum: int = 0) -> int:
 
     Args:
         data: The bytes to add.
-        checksum: Of the bytes before them.
+        checksum: The checksum of the bytes before them.
     """
     register = checksum ^ _ONES
     view = memoryview(data)
@@ -69,7 +69,7 @@ def _advance_lanes(register: int, data: memoryview) -> int:
 def _lane_registers(words: _Registers) -> _Registers:
     low, high = _word_tables()
     registers = np.zeros(words.shape[1], np.uint32)
-    # Made once: new arrays in each round would take as long as the lookups.
+    # Allocated once: new arrays in each round would take as long as the lookups.
     halves = np.empty(len(registers), np.intp)
     advanced = np.empty_like(registers)
     for row in words:
@@ -83,7 +83,7 @@ def _lane_registers(words: _Registers) -> _Registers:
 
 
 def _combined(registers: _Registers, exponent: int) -> int:
-    """Combines the registers of neighbours until one is left; each covers 2**exponent bytes."""
+    """Combines neighbouring registers until one is left; each covers 2**exponent bytes."""
     while len(registers) > 1:
         registers = _shifted(registers[0::2], exponent) ^ registers[1::2]
         exponent += 1
@@ -99,12 +99,11 @@ def _shifted(registers: _Registers, exponent: int) -> _Registers:
 
 @lru_cache(maxsize=64)
 def _zeros_matrix(exponent: int) -> _Registers:
-    """Returns what 2**exponent zero bytes make of each single bit of a register."""
+    """Returns each single bit of a register after 2**exponent zero bytes."""
     if exponent == 0:
         zero = memoryview(b"\0")
-        return np.array(
-            [_advance_bytes(1 << bit, zero) for bit in range(32)], np.uint32
-        )
+        rows = [_advance_bytes(1 << bit, zero) for bit in range(32)]
+        return np.array(rows, np.uint32)
     return _shifted(_zeros_matrix(exponent - 1), exponent - 1)
 
 
@@ -118,7 +117,7 @@ def _byte_table() -> list[int]:
 
 @lru_cache(maxsize=1)
 def _word_tables() -> tuple[_Registers, _Registers]:
-    """Returns what four zero bytes make of the low and of the high half of a register."""
+    """Returns the low and the high half of a register, each after four zero bytes."""
     values = np.arange(256, dtype=np.uint32)
     first, second, third, fourth = (
         _shifted(values << np.uint32(8 * n), 2) for n in range(_WORD)

@@ -1,9 +1,10 @@
-"""Tells which of their inputs the results of functions in a graph depend on."""
+"""Finds the inputs that the results of functions in a graph depend on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from smdecl.names import CALLS, LOOPS
 from smdecl.savedmodel.protos import FunctionDef, FunctionDefLibrary, NodeDef
@@ -11,27 +12,26 @@ from smdecl.savedmodel.protos import FunctionDef, FunctionDefLibrary, NodeDef
 _BRANCHES = ("If", "StatelessIf", "Case", "StatelessCase")
 _RUNS_FUNCTIONS = frozenset((*CALLS, *_BRANCHES, *LOOPS))
 _DEEPEST_CALLS = 100
-# Many calls that take different results of a function would walk all of it for each.
+# Each call that uses different results of a function walks all of the function.
 _MOST_WALKS = 100
-_MOST_QUESTIONS = (
-    3  # of one node in a walk, before the rest of its outputs counts as needed
-)
+# Questions about one node in a walk, before all of its outputs count as needed.
+_MOST_QUESTIONS = 3
 
-_Outputs = frozenset[int] | None
+_Outputs: TypeAlias = frozenset[int] | None
 """The positions of outputs; None for all of them."""
 
 
 @dataclass
 class _Body:
-    """A function, and what is known of it.
+    """A function, and what is known about it.
 
     Attributes:
-        nodes: Its nodes by name.
-        positions: Its arguments by name.
-        returned: A reference to each of its results.
-        effects: References to the nodes that run for what they do besides.
-        left: How many more steps exact answers may take.
-        known: Outputs to the positions of the arguments that they depend on.
+        nodes: Name to node.
+        positions: Name of an argument to its position.
+        returned: A reference for each result.
+        effects: References to the nodes that run for their side effects.
+        left: The number of steps that exact answers may still take.
+        known: Positions of results to the positions of the arguments that they depend on.
     """
 
     nodes: dict[str, NodeDef]
@@ -57,10 +57,10 @@ def _body(function: FunctionDef) -> _Body:
 
 
 class Functions:
-    """The functions of a graph and what their results depend on, through calls, branches and loops.
+    """The functions of a graph, with the dependencies through calls, branches and loops.
 
-    The time is linear in the size of the graph. A function that is asked about more of its outputs,
-    one by one, than there is time for is answered as if all were asked for.
+    The time is linear in the size of the graph. After too many questions about single results of a
+    function, the answer is that for all of its results.
     """
 
     def __init__(self, library: FunctionDefLibrary) -> None:
@@ -71,50 +71,63 @@ class Functions:
         self._open: set[str] = set()
 
     def needed(self, node: NodeDef, outputs: Iterable[int] | None) -> frozenset[int]:
-        """Returns the positions of the inputs of a node that some of its outputs, and its effects, depend on."""
+        """Returns the positions of the inputs that a node needs.
+
+        Args:
+            node: A node that runs functions.
+            outputs: The positions of the outputs that are used; None for all. Side effects always
+                count as used.
+        """
         asked = None if outputs is None else frozenset(outputs)
         if node.op in CALLS:
             return self._of(node.attr["f"].func.name, asked)
         if node.op in _BRANCHES:
-            branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
-            if node.op.endswith("Case"):
-                branches = list(node.attr["branches"].list.func)
-            arguments = frozenset[int]().union(
-                *(self._of(branch.name, asked) for branch in branches)
-            )
-            return frozenset((0, *(1 + position for position in arguments)))
-        inputs = frozenset(
+            return self._needed_by_branches(node, asked)
+        if node.op in LOOPS and asked is not None:
+            return self._needed_by_loop(node, asked)
+        return frozenset(
             index for index, name in enumerate(node.input) if not name.startswith("^")
         )
-        if node.op not in LOOPS or asked is None:
-            return inputs
+
+    def _needed_by_branches(self, node: NodeDef, outputs: _Outputs) -> frozenset[int]:
+        branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
+        if node.op.endswith("Case"):
+            branches = list(node.attr["branches"].list.func)
+        needed = {0}  # which selects the branch
+        for branch in branches:
+            needed |= {1 + position for position in self._of(branch.name, outputs)}
+        return frozenset(needed)
+
+    def _needed_by_loop(self, node: NodeDef, outputs: frozenset[int]) -> frozenset[int]:
         body = node.attr["body"].func.name
-        found = set(asked | self._of(node.attr["cond"].func.name, frozenset([0])))
-        new = frozenset(found)
+        condition = node.attr["cond"].func.name
+        needed = set(outputs | self._of(condition, frozenset([0])))
+        new = frozenset(needed)
+        # What an iteration needs, the previous one must compute.
         while new:
-            new = self._of(body, new) - found
-            found |= new
-        return frozenset(found) | self._of(body, frozenset())
+            new = self._of(body, new) - needed
+            needed |= new
+        return frozenset(needed) | self._of(body, frozenset())
 
     def _of(self, name: str, outputs: _Outputs) -> frozenset[int]:
-        """Returns the positions of the arguments of a function that some of its outputs depend on."""
+        """Returns the positions of the arguments of a function that some of its results depend on."""
         if name not in self._bodies:
             self._bodies[name] = _body(self._functions[name])
         body = self._bodies[name]
-        # A function that calls itself, or is called very deep, may need all.
+        # A recursive or very deep call may need all arguments.
         if name in self._open or len(self._open) >= _DEEPEST_CALLS:
             return frozenset(body.positions.values())
         every = range(len(body.returned))
-        asked = frozenset(
-            every if outputs is None else (index for index in outputs if index in every)
-        )
+        if outputs is None:
+            asked = frozenset(every)
+        else:
+            asked = frozenset(index for index in outputs if index in every)
         if asked not in body.known and body.left <= 0:
             asked = frozenset(every)
         if asked not in body.known:
             self._open.add(name)
-            body.known[asked] = _Walk(self, body).reached(
-                [body.returned[index] for index in asked]
-            )
+            references = [body.returned[index] for index in asked]
+            body.known[asked] = _Walk(self, body).reached(references)
             self._open.remove(name)
         return body.known[asked]
 
@@ -128,19 +141,19 @@ class _Walk:
         self._pending: list[str] = []
         self._seen: set[str] = set()
         self._found: set[int] = set()
-        # Of nodes that run functions: outputs that were not asked about yet, and how often others were.
+        # Per node that runs functions: the outputs to ask about, and the number of questions so far.
         self._waiting: dict[str, set[int]] = {}
         self._questions: dict[str, int] = {}
 
     def reached(self, references: list[str]) -> frozenset[int]:
-        """Returns the positions of the arguments that references, and the effects of the function, lead to."""
+        """Returns the positions of the arguments that the references and the side effects depend on."""
         self._pending = [*references, *self._body.effects]
         while self._pending or self._waiting:
             self._body.left -= 1
             if self._pending:
                 self._visit(self._pending.pop())
             else:
-                # Once nothing else is pending, all outputs of a node are known that the walk came by.
+                # Nothing else is pending, so this asks about all outputs that were seen so far.
                 self._ask(*self._waiting.popitem())
         return frozenset(self._found)
 
@@ -150,12 +163,12 @@ class _Walk:
             self._found.add(self._body.positions[name])
             return
         node = self._body.nodes[name]
-        runs = node.op in _RUNS_FUNCTIONS
-        key = reference if runs else name
+        is_call = node.op in _RUNS_FUNCTIONS
+        key = reference if is_call else name
         if key in self._seen:
             return
         self._seen.add(key)
-        if runs:
+        if is_call:
             outputs = self._waiting.setdefault(name, set())
             if not reference.startswith("^"):
                 outputs.add(int(reference.rpartition(":")[2]))
@@ -168,14 +181,12 @@ class _Walk:
         self._questions[name] = before + 1
         if before > _MOST_QUESTIONS:
             return
-        needed = self._functions.needed(
-            node, None if before == _MOST_QUESTIONS else outputs
-        )
+        asked = None if before == _MOST_QUESTIONS else outputs
+        needed = self._functions.needed(node, asked)
         self._go_on(node.input[position] for position in needed)
         if before == 0:
-            self._go_on(
-                reference for reference in node.input if reference.startswith("^")
-            )
+            controls = [name for name in node.input if name.startswith("^")]
+            self._go_on(controls)
 
     def _go_on(self, references: Iterable[str]) -> None:
         before = len(self._pending)

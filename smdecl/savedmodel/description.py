@@ -1,8 +1,8 @@
-"""Says what any SavedModel is, by its files alone; TensorFlow is not needed for it."""
+"""Describes any SavedModel by its files alone, without TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -20,38 +20,35 @@ from smdecl.savedmodel.description_records import (
 from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef, TensorInfo
 
 _INIT_KEY, _TRAIN_KEY = RESERVED_KEYS
-# The collections of TensorFlow 1 that name what a loader runs first, and a training step.
+# The collections in which TensorFlow 1 names the op that a loader runs first, and a training step.
 _INIT_COLLECTIONS = ("saved_model_main_op", "legacy_init_op")
 _TRAIN_COLLECTIONS = ("saved_model_train_op",)
 
 
 def describe(directory: Path) -> DescriptionRecord:
-    """Returns what the SavedModel in a directory is.
+    """Describes the SavedModel in a directory.
 
     A missing or malformed checkpoint is part of the description. The values of variables are not
     read.
 
     Raises:
-        UsageError: Where it is no directory, or a base path.
-        ContractError: Where it holds no SavedModel that can be read.
+        UsageError: If it is not a directory, or is a base path.
+        ContractError: If it contains no SavedModel, or an unreadable one.
     """
     base_path.require_one(directory, "a SavedModel")
     message = inspection.read(directory)
     serving = inspection.serving_graph(message)
     first = _graph(directory, serving)
-    others = [
-        _graph(directory, graph)
-        for graph in message.meta_graphs
-        if graph is not serving
-    ]
-    tensors, damage = list[checkpoint.Tensor](), list[str]()
+    others = [graph for graph in message.meta_graphs if graph is not serving]
+    tensors: list[checkpoint.Tensor] = []
+    damage: list[str] = []
     try:
         tensors = inspection.tensors(directory, message)
     except ContractError as error:
-        damage += [str(problem) for problem in error.problems]
+        damage = [str(problem) for problem in error.problems]
     return DescriptionRecord(
         **{field.name: getattr(first, field.name) for field in fields(first)},
-        other_graphs=tuple(others),
+        other_graphs=tuple(_graph(directory, graph) for graph in others),
         stored=tuple(_stored(tensor) for tensor in tensors),
         files=dict(_files(directory)),
         release=None,
@@ -65,28 +62,25 @@ def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
     return GraphRecord(
         saved_model=saved_model,
         methods={key: signature.method_name for key, signature in signatures.items()},
-        tensors={
-            key: _tensor_names(signature) for key, signature in signatures.items()
-        },
+        tensors={key: _names(signature) for key, signature in signatures.items()},
         tensorflow=graph.meta_info_def.tensorflow_version,
         init_op=_op(graph, _INIT_KEY, _INIT_COLLECTIONS),
         train_op=_op(graph, _TRAIN_KEY, _TRAIN_COLLECTIONS),
     )
 
 
-def _tensor_names(signature: SignatureDef) -> TensorNamesRecord:
+def _names(signature: SignatureDef) -> TensorNamesRecord:
     return TensorNamesRecord(
-        inputs={
-            name: _tensor_name(info) for name, info in sorted(signature.inputs.items())
-        },
-        outputs={
-            name: _tensor_name(info) for name, info in sorted(signature.outputs.items())
-        },
+        inputs=_names_of(signature.inputs), outputs=_names_of(signature.outputs)
     )
 
 
+def _names_of(infos: Mapping[str, TensorInfo]) -> dict[str, str]:
+    return {name: _tensor_name(infos[name]) for name in sorted(infos)}
+
+
 def _tensor_name(info: TensorInfo) -> str:
-    """Returns the tensor behind an input or output, such as `x:0`; of a composite, all tensors."""
+    """Returns the tensor behind an input or output, such as `x:0`; for a composite, all of them."""
     encoding = info.WhichOneof("encoding")
     if encoding == "coo_sparse":
         sparse = info.coo_sparse
@@ -97,17 +91,15 @@ def _tensor_name(info: TensorInfo) -> str:
         }
         return ", ".join(f"{part} {name}" for part, name in parts.items())
     if encoding == "composite_tensor":
-        return ", ".join(
-            _tensor_name(part) for part in info.composite_tensor.components
-        )
+        return ", ".join(map(_tensor_name, info.composite_tensor.components))
     return str(info.name)
 
 
 def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | None:
+    """Returns the op or tensor of a reserved signature, or else of a collection."""
     if key in graph.signature_def:
-        return next(
-            (str(info.name) for info in graph.signature_def[key].outputs.values()), None
-        )
+        outputs = graph.signature_def[key].outputs.values()
+        return next((str(info.name) for info in outputs), None)
     for name in collections:
         if name in graph.collection_def:
             return next(iter(graph.collection_def[name].node_list.value), None)
@@ -120,13 +112,11 @@ def _stored(tensor: checkpoint.Tensor) -> StoredRecord:
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:
     try:
-        for name, _ in sorted(
-            files.walk(directory), key=lambda found: found[0].split("/")
-        ):
+        names = [name for name, _ in files.walk(directory)]
+        for name in sorted(names, key=lambda name: name.split("/")):
             path = directory / name
             if path.is_file():
                 yield printable(name), path.stat().st_size
     except OSError as error:
-        raise ContractError(
-            f"{error.filename}: cannot be read: {error.strerror}"
-        ) from error
+        message = f"cannot read {error.filename!r}: {error.strerror}"
+        raise ContractError(message) from error

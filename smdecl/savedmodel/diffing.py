@@ -161,7 +161,7 @@ def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Chan
         old, new = _regular_files(before), _regular_files(after)
         same = _same_files(old, new, ignored)
     except OSError as error:
-        message = f"{error.filename}: cannot be read: {error.strerror}"
+        message = f"cannot read {error.filename!r}: {error.strerror}"
         raise ContractError(message) from error
     for name in sorted({*old, *new} - {*ignored}):
         if name not in new:

@@ -1,4 +1,4 @@
-"""Reads the functions that tf.saved_model.load gives: their arguments, and each of their traces."""
+"""Reads the functions that tf.saved_model.load restores: their arguments and their traces."""
 
 from __future__ import annotations
 
@@ -23,49 +23,53 @@ from smdecl.savedmodel.records import (
     TraceRecord,
 )
 
-_MOST_TRACES = 30_000  # of all functions, under each of their names
+_MOST_TRACES = 30_000  # of all functions, counted for each of their names
 _MOST_PLACES = 1 << 26  # characters in the places of all arguments and results
-_MOST_SHARED = 4  # times the size of all traces, for traces that several functions have
+# Traces that several functions share are read for each of them: up to this many times the size of
+# all traces, but at least a small size.
+_MOST_SHARED = 4
 _SMALL = 1 << 18  # bytes
 
 
 def saved_functions(graph: MetaGraphDef) -> Iterator[tuple[str, FunctionRecord]]:
-    """Yields every function that hangs on the saved object, by each dotted path that leads to it.
+    """Yields every function that the saved object leads to, by each dotted path to it.
 
-    Inputs of a trace are named as in Python, or by position where they have no name, and by the
+    Inputs of a trace are named as in Python, or by position if they have no name, followed by their
     place in a nest: `x`, `batch.ids`, `2`.
 
     Raises:
-        ValueError: Where the graph is malformed, or its functions are more than any file has.
-        IndexError, KeyError: Where it is malformed.
+        ValueError: If the graph is malformed, or has more traces than any honest file.
+        IndexError, KeyError: If the graph is malformed.
     """
-    objects, known = graph.object_graph_def.nodes, dict[int, FunctionRecord]()
+    objects = graph.object_graph_def.nodes
+    known: dict[int, FunctionRecord] = {}
     traces = _Traces(graph.object_graph_def.concrete_functions)
     listed = Budget(_MOST_TRACES, "traces of its functions")
     for name, index in named_objects(graph.object_graph_def):
-        if is_function(objects[index]):
-            if index not in known:
-                known[index] = _function(objects[index], traces)
-            listed.spend(len(known[index].traces))
-            yield name, known[index]
+        if not is_function(objects[index]):
+            continue
+        if index not in known:
+            known[index] = _function(objects[index], traces)
+        listed.spend(len(known[index].traces))
+        yield name, known[index]
 
 
 class _Traces:
-    """The traces of a graph; those that several functions have are read within bounds."""
+    """The traces of a graph. Reading those that several functions share is bounded."""
 
     def __init__(self, traces: Mapping[str, SavedConcreteFunction]) -> None:
         self._traces = traces
         self._sizes = {name: trace.ByteSize() for name, trace in traces.items()}
         most = max(_MOST_SHARED * sum(self._sizes.values()), _SMALL)
-        self._bytes = Budget(most, "bytes of traces that several functions have")
+        self._bytes = Budget(most, "bytes of traces that several functions share")
         self._places = Budget(
             _MOST_PLACES, "characters in the places of arguments and results"
         )
 
     def read(self, name: str, arguments: tuple[str, ...]) -> TraceRecord:
-        """Returns a trace of a function with these positional arguments."""
+        """Returns a trace of a function, whose positional arguments have these names."""
         if name not in self._sizes:
-            raise ValueError(f"a function has the trace {name!r}, which is not there")
+            raise ValueError(f"a function has the unknown trace {name!r}")
         self._bytes.spend(self._sizes[name])
         return _trace(self._traces[name], arguments, self._places)
 
@@ -90,67 +94,70 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
         value.string_value for value in parts["kwonlyargs"].list_value.values
     ]
     values = parts["defaults"].tuple_value.values
-    defaults = dict(
-        zip(positional[len(positional) - len(values) :], values, strict=True)
-    )
+    with_default = positional[len(positional) - len(values) :]
+    defaults = dict(zip(with_default, values, strict=True))
     defaults |= dict(parts["kwonlydefaults"].dict_value.fields)
+    if function_spec.is_method:
+        positional = positional[1:]  # without `self`
     return ArgumentsRecord(
-        tuple(positional[1:] if function_spec.is_method else positional),
+        tuple(positional),
         tuple(sorted(keyword_only)),
-        {
-            name: structured_value.text(value)
-            for name, value in sorted(defaults.items())
-        },
+        {name: structured_value.text(defaults[name]) for name in sorted(defaults)},
     )
 
 
-_Leaves = dict[str, TensorRecord]
+def _trace(
+    function: SavedConcreteFunction, names: tuple[str, ...], places: Budget
+) -> TraceRecord:
+    inputs: dict[str, TensorRecord] = {}
+    values: dict[str, str] = {}
+    nests: dict[str, str] = {}
+    for name, argument in _arguments_of_trace(function, names):
+        leaves = _leaves(argument, name, places)
+        inputs |= leaves
+        if all(leaf.dtype.startswith(VALUE) for leaf in leaves.values()):
+            values[name] = structured_value.text(argument)
+        nests |= _nests(argument, name, places)
+    return TraceRecord(
+        inputs=inputs,
+        outputs=_unnamed(_leaves(function.output_signature, "", places)),
+        values=values,
+        nests=nests,
+        returns=_nests(function.output_signature, "", places),
+    )
 
 
-def _leaves(value: StructuredValue, place: str, places: Budget) -> _Leaves:
-    found: _Leaves = {}
+def _arguments_of_trace(
+    function: SavedConcreteFunction, names: tuple[str, ...]
+) -> Iterator[tuple[str, StructuredValue]]:
+    """Yields the arguments of a trace by name, those without a name by position."""
+    passed: dict[str, StructuredValue] = {}
+    parts = function.canonicalized_input_signature.tuple_value.values
+    if len(parts) > 0:
+        for index, value in enumerate(parts[0].tuple_value.values):
+            name = names[index] if index < len(names) else str(index)
+            passed[name] = value
+    if len(parts) > 1:
+        passed |= dict(sorted(parts[1].dict_value.fields.items()))
+    yield from passed.items()
+
+
+def _leaves(
+    value: StructuredValue, place: str, places: Budget
+) -> dict[str, TensorRecord]:
+    found = {}
     for name, record in structured_value.leaves(value, place):
         places.spend(len(name))
         found[name] = record
     return found
 
 
-def _nests(
-    value: StructuredValue, place: str, places: Budget
-) -> Iterator[tuple[str, str]]:
+def _nests(value: StructuredValue, place: str, places: Budget) -> dict[str, str]:
+    found = {}
     for name, kind in structured_value.nests(value, place):
         places.spend(len(name))
-        yield name, kind
-
-
-def _trace(
-    function: SavedConcreteFunction, names: tuple[str, ...], places: Budget
-) -> TraceRecord:
-    signature = function.canonicalized_input_signature.tuple_value.values
-    positional, keywords = (*signature, None, None)[:2]
-    given: dict[str, StructuredValue] = {}
-    for index, value in enumerate(positional.tuple_value.values if positional else ()):
-        name = names[index] if index < len(names) else str(index)
-        given[name] = value
-    if keywords:
-        given |= dict(sorted(keywords.dict_value.fields.items()))
-    leaves = {name: _leaves(value, name, places) for name, value in given.items()}
-    inputs: _Leaves = {}
-    values: dict[str, str] = {}
-    nests: dict[str, str] = {}
-    for name, each in leaves.items():
-        inputs |= each
-        if all(leaf.dtype.startswith(VALUE) for leaf in each.values()):
-            values[name] = structured_value.text(given[name])
-    for name, value in given.items():
-        nests |= dict(_nests(value, name, places))
-    return TraceRecord(
-        inputs=inputs,
-        outputs=_unnamed(_leaves(function.output_signature, "", places)),
-        values=values,
-        nests=nests,
-        returns=dict(_nests(function.output_signature, "", places)),
-    )
+        found[name] = kind
+    return found
 
 
 def _unnamed(outputs: Mapping[str, TensorRecord]) -> dict[str, TensorRecord]:

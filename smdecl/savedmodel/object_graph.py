@@ -1,78 +1,108 @@
-"""Walks the object graph of a SavedModel: what hangs on the saved object, by dotted path."""
+"""Walks the object graph of a SavedModel: all that the saved object leads to, by dotted path."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from smdecl.budgets import Budget
 from smdecl.savedmodel.protos import SavedObject, SavedObjectGraph
 
-# What a Keras model has of all its variables; `tf.saved_model.load` gives these lists of its export.
+# The lists of all variables that a Keras model has; `tf.saved_model.load` restores them from its export.
 VARIABLE_LISTS = ("variables", "trainable_variables", "non_trainable_variables")
 
-_MOST_ALIASES, _DEEPEST_ALIAS = 1000, 32
-_MOST_LOOKED_AT = 100_000  # children of nodes that have a name already
+_MOST_ALIASES = 1000  # names of nodes that already have one
+_DEEPEST_ALIAS = 32  # nodes below the root
+_MOST_LOOKED_AT = 100_000  # children of nodes that already have a name
 _MOST_NAMES = 1 << 26  # characters of all dotted paths
 _FUNCTIONS = ("function", "bare_concrete_function")
-# What TensorFlow hangs on tables and other resources to restore them; no caller uses it.
+# The functions by which TensorFlow restores tables and other resources; no caller uses them.
 _OF_RESOURCES = ("_create_resource", "_initialize", "_destroy_resource")
 
 
 def is_function(node: SavedObject) -> bool:
-    """Returns whether a node of the object graph can be called after loading."""
+    """True if a node of the object graph can be called after loading."""
     return node.WhichOneof("kind") in _FUNCTIONS
 
 
 def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
     """Yields the nodes of the object graph by dotted path, those nearest to the root first.
 
-    Each node has its first name. A node that is a function, or leads to one, has its other names as
-    well, without those that lead in a circle. The number of names may be exponential in the number
-    of nodes: at most 1000 other names are followed, none of them from more than 32 nodes below the
-    root.
+    Each node is yielded with its first name. A node that is a function, or leads to one, is yielded
+    with its other names too, except for those that lead in a circle. The number of names may be
+    exponential in the number of nodes, so at most 1000 other names are followed, none of them from
+    more than 32 nodes below the root.
 
     Raises:
-        ValueError: If the names together are longer than those of any object.
-        IndexError: If a node that is a child is not there.
+        ValueError: If the names together are longer than those of any honest file.
+        IndexError: If a child does not exist.
     """
-    names = Budget(_MOST_NAMES, "characters in the names of its objects")
-    nodes, leading = object_graph.nodes, _leading(object_graph)
-    pending: deque[tuple[str, int, tuple[int, ...]]] = deque(
-        [("", 0, (0,))] if nodes else []
-    )
-    seen, expanded = {0}, set[int]()
-    aliases = looked_at = 0
-    later: deque[tuple[str, int, tuple[int, ...]]] = deque()
-    while pending or later:
-        name, index, path = (pending or later).popleft()
-        yield name, index
-        most = _MOST_ALIASES if len(path) <= _DEEPEST_ALIAS else 0
-        if index in expanded and (aliases >= most or looked_at >= _MOST_LOOKED_AT):
-            continue  # all of its children have a name
-        is_again = index in expanded
-        expanded.add(index)
-        for local_name, child in _children(nodes[index], is_root=index == 0):
-            if child in seen:
-                looked_at += is_again
-                if aliases >= most or child in path or child not in leading:
+    return _Walk(object_graph).named()
+
+
+class _Entry(NamedTuple):
+    """A node by one of its names, with the nodes on the way from the root."""
+
+    name: str
+    node: int
+    path: tuple[int, ...]
+
+
+class _Walk:
+    """A walk over an object graph, breadth first."""
+
+    def __init__(self, object_graph: SavedObjectGraph) -> None:
+        self._nodes = object_graph.nodes
+        self._leading = _leading(object_graph)
+        self._names = Budget(_MOST_NAMES, "characters in the names of its objects")
+        self._seen = {0}
+        self._expanded = set[int]()
+        self._aliases = 0
+        self._looked_at = 0
+        self._pending: deque[_Entry] = deque()
+        # A variable has a better name by its layer than by its place in a list of all variables.
+        self._later: deque[_Entry] = deque()
+
+    def named(self) -> Iterator[tuple[str, int]]:
+        """Yields the nodes by name."""
+        if self._nodes:
+            self._pending.append(_Entry("", 0, (0,)))
+        while self._pending or self._later:
+            entry = (self._pending or self._later).popleft()
+            yield entry.name, entry.node
+            self._expand(entry)
+
+    def _expand(self, entry: _Entry) -> None:
+        """Names the children of a node."""
+        most = _MOST_ALIASES if len(entry.path) <= _DEEPEST_ALIAS else 0
+        is_again = entry.node in self._expanded
+        is_exhausted = self._aliases >= most or self._looked_at >= _MOST_LOOKED_AT
+        if is_again and is_exhausted:
+            return  # all of its children have a name
+        self._expanded.add(entry.node)
+        is_root = entry.node == 0
+        for local_name, child in _children(self._nodes[entry.node], is_root=is_root):
+            if child in self._seen:
+                self._looked_at += is_again
+                is_circle = child in entry.path
+                if self._aliases >= most or is_circle or child not in self._leading:
                     continue
-                aliases += 1
-            seen.add(child)
-            below = f"{name}.{local_name}" if name else local_name
-            names.spend(len(below))
-            # By its layer, a variable has a better name than by its place in a list.
-            is_list = index == 0 and local_name in VARIABLE_LISTS
-            (later if is_list else pending).append(
-                (below, child, (*path, child)[: _DEEPEST_ALIAS + 1])
-            )
+                self._aliases += 1
+            self._seen.add(child)
+            name = f"{entry.name}.{local_name}" if entry.name else local_name
+            self._names.spend(len(name))
+            path = (*entry.path, child)[: _DEEPEST_ALIAS + 1]
+            is_list = is_root and local_name in VARIABLE_LISTS
+            queue = self._later if is_list else self._pending
+            queue.append(_Entry(name, child, path))
 
 
 def _children(node: SavedObject, *, is_root: bool) -> Iterator[tuple[str, int]]:
-    """Yields the children of a node that are part of what it offers."""
+    """Yields the children of a node that its users can reach."""
     kind = node.WhichOneof("kind")
     if kind == "function":
-        return  # below it are only its own traces
+        return  # its children are its traces
     for child in node.children:
         if is_root and child.local_name == "signatures":
             continue  # they are read from the MetaGraph itself
@@ -87,9 +117,8 @@ def _leading(object_graph: SavedObjectGraph) -> set[int]:
     for index, node in enumerate(object_graph.nodes):
         for child in node.children:
             parents[child.node_id].append(index)
-    pending = [
-        index for index, node in enumerate(object_graph.nodes) if is_function(node)
-    ]
+    nodes = enumerate(object_graph.nodes)
+    pending = [index for index, node in nodes if is_function(node)]
     found = set(pending)
     while pending:
         above = {*parents[pending.pop()]} - found

@@ -1,4 +1,4 @@
-"""Follows edges of a graph of any kind, in time that is linear in its size."""
+"""Collects what can be reached from the nodes of any graph, in time linear in its size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def unions(
     successors: Callable[[_Node], Iterable[_Node]],
     mark: Callable[[_Node], int],
 ) -> dict[_Node, int]:
-    """Returns the marks of everything that can be reached from each node, itself included.
+    """Returns each node that was visited with the marks of all nodes that it reaches, itself included.
 
     Args:
-        roots: Where to begin.
-        successors: Gives the nodes that a node leads to; called once for each.
-        mark: Gives the marks of a node, each of them a bit.
+        roots: The nodes to start from.
+        successors: Returns the nodes that a node leads to; called once per node.
+        mark: Returns the marks of a node, one bit each.
     """
     search = _Search(successors, mark)
     for root in roots:
@@ -27,10 +27,10 @@ def unions(
 
 
 class _Search(Generic[_Node]):
-    """Tarjan's search for strongly connected components, whose nodes reach the same.
+    """Tarjan's search for strongly connected components: all nodes of one reach the same nodes.
 
     Attributes:
-        marks: Of the nodes whose component is complete.
+        marks: Node to marks, for the nodes of complete components.
     """
 
     def __init__(
@@ -38,15 +38,17 @@ class _Search(Generic[_Node]):
         successors: Callable[[_Node], Iterable[_Node]],
         mark: Callable[[_Node], int],
     ) -> None:
-        self._successors, self._mark = successors, mark
+        self._successors = successors
+        self._mark = mark
         self.marks: dict[_Node, int] = {}
         self._numbers: dict[_Node, int] = {}
         self._lowest: dict[_Node, int] = {}
-        self._found: dict[_Node, int] = {}  # marks of what is not complete
+        self._found: dict[_Node, int] = {}  # marks in incomplete components
         self._stack: list[_Node] = []
         self._path: list[tuple[_Node, Iterator[_Node]]] = []
 
     def visit(self, root: _Node) -> None:
+        """Completes the components of all nodes that a root reaches."""
         if root not in self._numbers:
             self._enter(root)
         while self._path:
@@ -78,7 +80,7 @@ class _Search(Generic[_Node]):
         self._lowest[above] = min(self._lowest[above], self._lowest[node])
 
     def _complete(self, first: _Node) -> None:
-        """Gives all nodes of a component the marks of its first one, from which all others were found."""
+        """Sets the marks of a component to those of its first node, which reaches all others."""
         while True:
             node = self._stack.pop()
             self.marks[node] = self._found[first]

@@ -1,14 +1,14 @@
-"""Decompresses Snappy blocks, which the indexes of older checkpoints consist of.
+"""Decompresses Snappy blocks, of which the indexes of older checkpoints consist.
 
-The format is that of Snappy's `format_description.txt`: the size, then literals and copies of what
-came before.
+The format is that of Snappy's `format_description.txt`: the size, then literals and copies of
+earlier content.
 """
 
 from __future__ import annotations
 
 from smdecl.savedmodel.varint import read_varint
 
-_MOST_PER_BYTE = 32  # an element of 3 bytes makes at most 64
+_MOST_PER_BYTE = 32  # an element of 3 bytes expands to at most 64
 _LITERAL = 0
 _OFFSET_SIZES = {1: 1, 2: 2, 3: 4}  # kind of copy to the bytes of its offset
 _LONGEST_INLINE = 60  # a longer literal has its length in the bytes that follow
@@ -18,7 +18,7 @@ def decompress(data: bytes) -> bytes:
     """Returns the content of a Snappy block.
 
     Raises:
-        ValueError: Where it is malformed, or claims more content than its bytes can hold.
+        ValueError: If it is malformed, or claims more content than its bytes can hold.
     """
     size, place = read_varint(data, 0)
     if size > len(data) * _MOST_PER_BYTE:
@@ -31,30 +31,32 @@ def decompress(data: bytes) -> bytes:
         else:
             place = _append_copy(content, data, place, _OFFSET_SIZES[kind])
         if len(content) > size:
-            raise ValueError("a Snappy block holds more than it claims")
+            raise ValueError("a Snappy block holds more bytes than it claims")
     if len(content) != size:
         raise ValueError(
-            f"a Snappy block holds {len(content)} bytes, and claims {size}"
+            f"a Snappy block claims {size} bytes, but holds {len(content)}"
         )
     return bytes(content)
 
 
 def _append_literal(content: bytearray, data: bytes, place: int) -> int:
     """Appends a literal; returns the place after it."""
-    length, place = (data[place] >> 2) + 1, place + 1
+    length = (data[place] >> 2) + 1
+    place += 1
     extra = length - _LONGEST_INLINE
     if extra > 0:
         length = int.from_bytes(data[place : place + extra], "little") + 1
         place += extra
     if place + length > len(data):
-        raise ValueError("a Snappy block is cut off")
+        raise ValueError("a Snappy block is truncated")
     content += data[place : place + length]
     return place + length
 
 
 def _append_copy(content: bytearray, data: bytes, place: int, offset_size: int) -> int:
     """Appends a copy of earlier content, which may overlap itself; returns the place after it."""
-    tag, place = data[place], place + 1
+    tag = data[place]
+    place += 1
     offset = int.from_bytes(data[place : place + offset_size], "little")
     length = (tag >> 2) + 1
     if offset_size == 1:

@@ -1,6 +1,6 @@
 """Reads sorted tables in LevelDB's format (`table_format.md`), such as the index of a checkpoint.
 
-Any file may be given: sizes are checked before they are used, so that a small file takes little
+The data is not trusted: sizes are checked before they are used, so that a small file takes little
 memory, and the checksum of each block is verified.
 """
 
@@ -15,9 +15,8 @@ from smdecl.savedmodel.varint import read_varint
 
 _FOOTER = 48  # bytes: the handles of two blocks, padded, and the magic number
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
-_TRAILER = (
-    5  # bytes after a block: how it is compressed, and the checksum of it and of that
-)
+# Bytes after a block: its compression, and the checksum of the block and that byte.
+_TRAILER = 5
 _UNCOMPRESSED, _SNAPPY = 0, 1
 _LONGEST_KEY = 1 << 16  # bytes
 # Each sixteenth key is stored whole, so the keys of a block have at most this many times its bytes.
@@ -30,15 +29,14 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yields the keys and values of a table, in order.
 
     Raises:
-        ValueError: Where it is no table, or a checksum differs.
-        IndexError: Where it is cut off.
+        ValueError: If it is not a table, or a checksum differs.
+        IndexError: If it is truncated.
     """
     footer = data[-_FOOTER:]
     if footer[-len(_MAGIC) :] != _MAGIC:
-        raise ValueError("it does not end as a sorted table does")
-    _, place = read_varint(
-        footer, 0
-    )  # the handle of the block about the others, which is empty
+        raise ValueError("it does not end like a sorted table")
+    # The first handle is that of an empty block of metadata.
+    _, place = read_varint(footer, 0)
     _, place = read_varint(footer, place)
     yield from _bounded(_entries_of_blocks(data, footer[place:]))
 
@@ -56,8 +54,9 @@ def _entries_of_blocks(data: bytes, top: bytes) -> Iterator[tuple[bytes, bytes]]
 
 
 def _bounded(found: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    """Yields entries as long as they are in order and no more than a checkpoint has."""
-    last, content = None, 0
+    """Yields entries while they are in order, and not more than a checkpoint has."""
+    last = None
+    content = 0
     for count, (key, value) in enumerate(found):
         if last is not None and key <= last:
             raise ValueError("its keys are not in order")
@@ -76,7 +75,7 @@ def _block(data: bytes, handle: bytes) -> bytes:
     size, _ = read_varint(handle, place)
     end = start + size
     if end + _TRAILER > len(data):
-        raise ValueError("a block is cut off")
+        raise ValueError("a block is truncated")
     compression = data[end]
     (stored,) = struct.unpack("<I", data[end + 1 : end + _TRAILER])
     if masked(crc32c(data[start : end + 1])) != stored:
@@ -93,25 +92,25 @@ def _block(data: bytes, handle: bytes) -> bytes:
 
 
 def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields keys and values; each key is stored as what it adds to the one before."""
+    """Yields keys and values. A key is stored as its difference from the previous one."""
     (restarts,) = struct.unpack("<I", block[-4:])
-    end, place, key = len(block) - 4 * (restarts + 1), 0, b""
+    end = len(block) - 4 * (restarts + 1)
     if end < 0:
-        raise ValueError("a block is cut off")
+        raise ValueError("a block is truncated")
     left = _MOST_SHARED * len(block)
+    key = b""
+    place = 0
     while place < end:
         shared, place = read_varint(block, place)
         added, place = read_varint(block, place)
         length, place = read_varint(block, place)
         if shared > len(key) or shared + added > _LONGEST_KEY:
-            raise ValueError("a key is longer than TensorFlow writes any")
+            raise ValueError("a key is longer than any that TensorFlow writes")
         left -= shared + added
         if left < 0:
-            raise ValueError(
-                "its keys repeat each other more often than TensorFlow lets them"
-            )
+            raise ValueError("its keys share more bytes than TensorFlow allows")
         if place + added + length > end:
-            raise ValueError("a block is cut off")
+            raise ValueError("a block is truncated")
         key = key[:shared] + block[place : place + added]
         yield key, block[place + added : place + added + length]
         place += added + length

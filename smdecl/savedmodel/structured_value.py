@@ -10,14 +10,15 @@ from smdecl.savedmodel.protos import (
     StructuredValue,
     TensorProto,
     TensorShapeProto,
+    TensorSpecProto,
     TypeSpecProto,
     dtype_name,
 )
 from smdecl.savedmodel.records import TYPE, VALUE, Shape, TensorRecord
 
-# Fields of a TensorProto that hold values as Python does; float16, for one, is stored in bits.
+# Fields of a TensorProto with values as Python has them. Others contain bits, as for float16.
 _SINGLE = ("float_val", "double_val", "int_val", "int64_val", "bool_val", "string_val")
-_LONGEST_TEXT = 1000  # bytes; of a longer one, the digest is shown
+_LONGEST_TEXT = 1000  # bytes; a longer string is replaced by its digest
 _BRACKETS = {
     "tuple_value": ("(", ")"),
     "list_value": ("[", "]"),
@@ -29,58 +30,62 @@ _COMPOSITE = {1: "sparse", 2: "indexed slices", 3: "ragged", 9: "variable"}
 
 
 def shape(proto: TensorShapeProto) -> Shape:
-    """Returns the sizes of a shape; None where its rank is unknown."""
+    """Returns the sizes of a shape; None if its rank is unknown."""
     if proto.unknown_rank:
         return None
     return tuple(None if dim.size < 0 else int(dim.size) for dim in proto.dim)
 
 
 def constant(tensor: TensorProto) -> str:
-    """Returns the value of a TensorProto in text, or a digest where it has several or is long."""
+    """Returns the value of a TensorProto in text, or a digest if it is long or not a scalar."""
     held = [values for field, values in tensor.ListFields() if field.name in _SINGLE]
     if sum(map(len, held)) == 1 and not tensor.tensor_shape.dim:
         (value,) = itertools.chain.from_iterable(held)
         if not isinstance(value, bytes) or len(value) <= _LONGEST_TEXT:
             return repr(value)
-    return f"sha256 {hashlib.sha256(tensor.SerializeToString(deterministic=True)).hexdigest()[:12]}"
+    content = tensor.SerializeToString(deterministic=True)
+    return f"sha256 {hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def leaves(value: StructuredValue, place: str) -> Iterator[tuple[str, TensorRecord]]:
-    """Yields the tensors of a nest by their places: `x`, `batch.ids`, `2`.
+    """Yields the tensors of a nest by place: `x`, `batch.ids`, `2`.
 
-    A leaf that is no tensor has its value in place of a dtype.
+    A leaf that is not a tensor has its value in place of a dtype.
     """
     kind = value.WhichOneof("kind")
     if kind in _BRACKETS:
         for name, item in _items(value):
-            yield from leaves(item, f"{place}.{name}" if place else name)
+            yield from leaves(item, _below(place, name))
     elif kind in ("tensor_spec_value", "bounded_tensor_spec_value"):
-        spec = getattr(value, kind)
-        own_name = None if _is_default_name(spec.name, place) else spec.name
-        yield (
-            place,
-            TensorRecord(dtype_name(spec.dtype), shape(spec.shape), name=own_name),
-        )
+        yield place, _tensor(getattr(value, kind), place)
     elif kind == "type_spec_value":
         yield from _type_spec(value.type_spec_value, place)
-    elif kind == "tensor_shape_value":
-        yield (
-            place,
-            TensorRecord(f"{VALUE}{list(shape(value.tensor_shape_value) or ())}", None),
-        )
-    elif kind == "none_value":
-        yield place, TensorRecord(f"{VALUE}None", None)
     elif kind is not None:
-        yield (
-            place,
-            TensorRecord(f"{VALUE}{' '.join(str(getattr(value, kind)).split())}", None),
-        )
+        yield place, TensorRecord(f"{VALUE}{_value(value, kind)}", None)
+
+
+def _below(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _tensor(spec: TensorSpecProto, place: str) -> TensorRecord:
+    name = None if _is_default_name(spec.name, place) else spec.name
+    return TensorRecord(dtype_name(spec.dtype), shape(spec.shape), name=name)
+
+
+def _value(value: StructuredValue, kind: str) -> str:
+    """Returns the value of a leaf that is not a tensor, in text."""
+    if kind == "none_value":
+        return "None"
+    if kind == "tensor_shape_value":
+        return str(list(shape(value.tensor_shape_value) or ()))
+    return " ".join(str(getattr(value, kind)).split())
 
 
 def _is_default_name(name: str, place: str) -> bool:
-    """Returns whether TensorFlow derived the name of a spec from its place: `x_0` for `x.0`."""
-    of_varargs = place.isdigit() and name.endswith(f"_{place}")
-    return not name or name == place.replace(".", "_") or of_varargs
+    """True if TensorFlow derived the name of a spec from its place: `x_0` for `x.0`."""
+    is_of_varargs = place.isdigit() and name.endswith(f"_{place}")
+    return name in ("", place.replace(".", "_")) or is_of_varargs
 
 
 def _type_spec(spec: TypeSpecProto, place: str) -> Iterator[tuple[str, TensorRecord]]:
@@ -93,14 +98,15 @@ def _type_spec(spec: TypeSpecProto, place: str) -> Iterator[tuple[str, TensorRec
 
 
 def composite_spec(spec: TypeSpecProto) -> TensorRecord | None:
-    """Returns a ragged, sparse or similar spec as one tensor; None where it is of another type."""
-    state = spec.type_state.tuple_value.values
-    kinds = [value.WhichOneof("kind") for value in state]
+    """Returns a ragged, sparse or similar spec as one tensor; None if it is of any other type."""
     if spec.type_spec_class not in _COMPOSITE:
         return None
+    state = spec.type_state.tuple_value.values
+    kinds = [value.WhichOneof("kind") for value in state]
     if kinds[:2] != ["tensor_shape_value", "tensor_dtype_value"]:
         return None
-    kind, detail = _COMPOSITE[spec.type_spec_class], None
+    kind = _COMPOSITE[spec.type_spec_class]
+    detail = None
     if kind == "ragged" and kinds[2:4] == ["int64_value", "tensor_dtype_value"]:
         splits = dtype_name(state[3].tensor_dtype_value)
         detail = f"ragged rank {state[2].int64_value}, row splits {splits}"
@@ -118,15 +124,17 @@ def nests(value: StructuredValue, place: str) -> Iterator[tuple[str, str]]:
     if kind not in _BRACKETS:
         return
     items = _items(value)
-    is_named = kind == "named_tuple_value"
-    names = f" ({', '.join(name for name, _ in items)})" if is_named else ""
-    yield place, kind.removesuffix("_value").replace("_", " ") + names
+    label = kind.removesuffix("_value").replace("_", " ")
+    if kind == "named_tuple_value":
+        names = ", ".join(name for name, _ in items)
+        label = f"{label} ({names})"
+    yield place, label
     for name, item in items:
-        yield from nests(item, f"{place}.{name}" if place else name)
+        yield from nests(item, _below(place, name))
 
 
 def text(value: StructuredValue) -> str:
-    """Returns a value as Python writes it, as far as it can."""
+    """Returns a value as Python writes it, if possible."""
     kind = value.WhichOneof("kind")
     if kind in _BRACKETS:
         return _nest_text(value, kind)
@@ -135,7 +143,8 @@ def text(value: StructuredValue) -> str:
     if kind is None or kind == "none_value":
         return "None"
     held = getattr(value, kind)
-    return " ".join(str(held).split()) if hasattr(held, "ListFields") else repr(held)
+    is_message = hasattr(held, "ListFields")
+    return " ".join(str(held).split()) if is_message else repr(held)
 
 
 def _nest_text(nest: StructuredValue, kind: str) -> str:
@@ -147,7 +156,7 @@ def _nest_text(nest: StructuredValue, kind: str) -> str:
 
 
 def _items(nest: StructuredValue) -> list[tuple[str, StructuredValue]]:
-    """Returns what a nest holds, by name or number."""
+    """Returns the items of a nest, by name or number."""
     kind = nest.WhichOneof("kind")
     held = getattr(nest, kind)
     if kind == "dict_value":

@@ -161,7 +161,7 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
             "smdecl diff: the following arguments are required: after; see smdecl diff --help",
         ),
         (["a", "a", "--format", "xml"], 2, "smdecl diff: argument --format: invalid choice: 'xml'"),
-        (["a", "empty"], 4, "'empty' holds no SavedModel: it has no saved_model.pb"),
+        (["a", "empty"], 4, "'empty' contains no SavedModel: no saved_model.pb"),
         (
             ["--exit-code", "a", "nowhere"],
             4,
@@ -182,7 +182,7 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
             4,
             "smdecl diff: argument --exit-code: ignored explicit argument '1'",
         ),
-        (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' holds no MetaGraphDef"),
+        (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' contains no MetaGraphDef"),
     ],
 )
 def test_what_cannot_be_compared_is_told(tmp_path, arguments, code, told):

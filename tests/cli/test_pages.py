@@ -302,7 +302,7 @@ def test_what_is_missing_is_told_beside_what_there_is_with_exit_code_4(saved, tm
 def test_what_is_no_saved_model_is_told(tmp_path):
     (tmp_path / "saved_model.pb").write_text("no protobuf")
 
-    with pytest.raises(ContractError, match="cannot be read as a SavedModel"):
+    with pytest.raises(ContractError, match="as a SavedModel"):
         description.describe(tmp_path)
     done = run_cli("inspect", "nowhere", cwd=tmp_path)
     told = (

@@ -89,7 +89,7 @@ def test_an_object_that_is_not_there_is_told(saved, copy):
 
     rewrite(copy, change)
 
-    with pytest.raises(ContractError, match=r"saved_model\.pb: cannot be read as a SavedModel: "):
+    with pytest.raises(ContractError, match=r"saved_model\.pb' as a SavedModel: "):
         diffing.diff(saved, copy)
 
 
@@ -191,12 +191,12 @@ def index_of(entries, blocks=1):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (index_of([(0, b"a" * 70_000)]), "a key is longer than TensorFlow writes any"),
+        (index_of([(0, b"a" * 70_000)]), "a key is longer than any that TensorFlow writes"),
         (
             index_of([(64 * number, b"a" * 64) for number in range(1_100)]),
-            "its keys repeat each other more often",
+            "its keys share more bytes than",
         ),
-        (index_of([(7, b"a")]), "a key is longer than TensorFlow writes any"),
+        (index_of([(7, b"a")]), "a key is longer than any that TensorFlow writes"),
         (index_of([(0, b"a")], blocks=2_000), "its blocks overlap"),
         (
             b"\xff" * 400_000 + struct.pack("<Q", 0xDB4775248B80FB57),

@@ -161,9 +161,9 @@ def test_the_serving_graph_is_found_by_its_tags():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "holds no SavedModel: it has no saved_model.pb and no saved_model.pbtxt"),
-        (b"\xff\xff", "cannot be read as"),
-        (b"", "holds no MetaGraphDef"),
+        (None, "contains no SavedModel: no saved_model.pb or saved_model.pbtxt"),
+        (b"\xff\xff", "as a SavedModel: "),
+        (b"", "contains no MetaGraphDef"),
     ],
 )
 def test_what_is_no_saved_model_is_told(tmp_path, content, message):

@@ -41,7 +41,7 @@ MALFORMED = {
         "a Snappy block of 9 bytes claims to hold 4294967295",
     ),
     "a size without an end": (b"\xff" * 12, "an integer has more than 64 bits"),
-    "a literal that is cut off": (b"\x08\x1cabc", "is cut off"),
+    "a literal that is cut off": (b"\x08\x1cabc", "is truncated"),
     "a copy from before the beginning": (
         b"\x08" + literal(b"ab") + b"\x0e\x03\x00",
         "copies what it does not hold",
@@ -54,8 +54,8 @@ MALFORMED = {
         b"\x08" + literal(b"ab") + b"\x0e\x01",
         "copies what it does not hold",
     ),
-    "more than it claims": (b"\x02" + literal(b"abc"), "holds more than it claims"),
-    "less than it claims": (b"\x04" + literal(b"abc"), "holds 3 bytes, and claims 4"),
+    "more than it claims": (b"\x02" + literal(b"abc"), "holds more bytes than it claims"),
+    "less than it claims": (b"\x04" + literal(b"abc"), "claims 4 bytes, but holds 3"),
 }
 
 

@@ -212,8 +212,8 @@ def nested_text(depth):
 def test_deep_nests_in_a_model_of_text_are_refused(limited, tmp_path, depth):
     (tmp_path / "saved_model.pbtxt").write_text(nested_text(depth))
 
-    assert "cannot be read as a SavedModel" in refused(limited("inspect", tmp_path))
-    assert "cannot be read as a SavedModel" in refused(limited("diff", tmp_path, tmp_path))
+    assert "as a SavedModel" in refused(limited("inspect", tmp_path))
+    assert "as a SavedModel" in refused(limited("diff", tmp_path, tmp_path))
 
 
 def test_a_nest_as_deep_as_a_message_may_be_is_read(limited, tmp_path):

@@ -18,7 +18,7 @@ def test_keys_that_repeat_a_long_one_are_refused(limited, tmp_path):
     (tmp_path / "variables.index").write_bytes(hostile.table([entries]))
 
     found = refused(limited("checkpoint", tmp_path / "variables"))
-    assert "its keys repeat each other more often than TensorFlow lets them" in found
+    assert "its keys share more bytes than TensorFlow allows" in found
 
 
 def test_keys_that_are_not_in_order_are_refused(limited, tmp_path):
@@ -41,7 +41,7 @@ def test_a_snappy_block_that_copies_from_far_away_takes_no_time(limited, tmp_pat
     entries = [(0, b"", hostile.header()), (0, b"w", b"\0" * 1_000_000)]
     (tmp_path / "variables.index").write_bytes(hostile.table([entries], compress))
 
-    assert "cannot be read as the index" in refused(limited("checkpoint", tmp_path / "variables"))
+    assert "as the index" in refused(limited("checkpoint", tmp_path / "variables"))
 
 
 def entry(offset, size):
