@@ -130,7 +130,7 @@ def _defaults() -> Iterator[str]:
 
 def _rules_of_docs() -> Iterator[str]:
     yield ""
-    yield "| rule | default | finds | how to mend it |"
+    yield "| rule | default | finds | how to fix it |"
     yield "| --- | --- | --- | --- |"
     for rule in RULES:
         yield f"| `{rule.name}` | {rule.level or 'see below'} | {rule.finds} | {rule.mend} |"
