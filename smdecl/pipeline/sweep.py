@@ -1,13 +1,12 @@
-"""Runs a sweep: every variant an export of its own, several at a time; one that fails stops no other."""
+"""Runs a sweep: exports every variant, several at a time; a failure does not stop the others."""
 
 from __future__ import annotations
 
 import functools
 import os
-import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from smdecl.checks import check as checking
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
-from smdecl.errors import ConfigError, InternalError, Problem, SmdeclError
+from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.isolation import groups
-from smdecl.pipeline import export, launch, variants
+from smdecl.pipeline import export, launch, sweep_overrides, variants
 from smdecl.pipeline.children import children
-from smdecl.pipeline.variants import Request, Tell, Variant
+from smdecl.pipeline.variants import Make, Request, Tell, Variant
 
-_HYDRAS = "hydra._internal.core_plugins."
+_HYDRAS_OWN = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
 
 
@@ -32,49 +31,48 @@ def sweep(
     """Runs every variant, and writes the records of the sweep.
 
     Args:
-        request: What to run.
-        project: Whose code the config may name.
-        tell: Prints what became of a variant, in their order; by default nothing is printed.
+        request: The sweep to run.
+        project: The project whose code the config may name.
+        tell: Prints the outcome of each variant, in order; by default nothing is printed.
 
     Returns:
-        The directory of the records, and what became of each variant.
+        The directory of the records, and the outcome of each variant.
 
     Raises:
         ConfigError: If the overrides make no sweep.
-        PublishError: If its records cannot be written.
+        PublishError: If the records cannot be written.
     """
     search_path.use(request.config_dir)
-    swept = variants.expand(request.overrides)
-    hydra = variants.hydra_overrides(request.overrides)
-    first, own = hydra_app.refuse_settings(
-        [[*swept[0], *hydra], hydra], request.config_name, project
+    swept = sweep_overrides.expand(request.overrides)
+    hydra = sweep_overrides.hydra_overrides(request.overrides)
+    first_variant = [*swept[0], *hydra]
+    of_variant, of_hydra = hydra_app.refuse_settings(
+        [first_variant, hydra], request.config_name, project
     )
-    settings = first or own  # where the first variant cannot be composed
-    directory = compose.sweep_dir([*swept[0], *hydra], config_name=request.config_name)
-    variants.write(
-        directory / SUMMARY, []
-    )  # before anything is exported that could not be told of
-    hydra += [
-        *variants.without_shared(request.overrides, settings),
-        f"hydra.sweep.dir={_quoted(directory)}",
-    ]
+    settings = of_variant or of_hydra  # the first variant may fail to compose
+    directory = compose.sweep_dir(first_variant, config_name=request.config_name)
+    # First, because a sweep whose outcome cannot be recorded must export nothing.
+    variants.write(directory / SUMMARY, [])
+    hydra += sweep_overrides.without_shared(request.overrides, settings)
+    hydra.append(f"hydra.sweep.dir={_quoted(directory)}")
     results: list[Variant] = []
     try:
         if _is_plain(settings):
             _Sweep(directory, hydra, request, project, tell).run(swept, results)
         else:
             launch.launch(swept, directory, hydra, request, project, results, tell)
-    finally:  # where it is interrupted, of what was done
-        variants.write(directory / SUMMARY, [asdict(variant) for variant in results])
+    finally:  # after an interrupt too, with the variants that were done by then
+        records = [asdict(variant) for variant in results]
+        variants.write(directory / SUMMARY, records)
     return directory, results
 
 
 @dataclass(frozen=True)
 class CheckedVariant:
-    """What the check of a variant found.
+    """The outcome of the check of a variant.
 
     Attributes:
-        overrides: Its own.
+        overrides: Its overrides.
         warnings: What may be wrong with it.
         error: What is wrong with it; None if it passed.
     """
@@ -85,27 +83,24 @@ class CheckedVariant:
 
 
 def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
-    """Checks every variant, one after the other.
+    """Checks every variant in turn.
 
     Raises:
         ConfigError: If the overrides make no sweep.
     """
     search_path.use(request.config_dir)
-    hydra = variants.hydra_overrides(request.overrides)
-    cache: dict[str, Any] = defaultdict(dict)
-    for number, overrides in enumerate(variants.expand(request.overrides)):
-        own = tuple(overrides)
+    hydra = sweep_overrides.hydra_overrides(request.overrides)
+    cache = _new_cache()
+    for number, overrides in enumerate(sweep_overrides.expand(request.overrides)):
+        job = compose.Job(number, cache)
         try:
-            composition = _compose(
-                [*overrides, *hydra], request, compose.Job(number, cache)
-            )
+            composition = _compose([*overrides, *hydra], request, job)
             checked = checking.check(composition, project)
         except SmdeclError as error:
-            yield CheckedVariant(own, error=error)
+            yield CheckedVariant(tuple(overrides), error=error)
         else:
-            yield CheckedVariant(
-                own, tuple(checking.located_warnings(checked, composition))
-            )
+            warnings = checking.located_warnings(checked, composition)
+            yield CheckedVariant(tuple(overrides), tuple(warnings))
 
 
 def _compose(
@@ -119,48 +114,64 @@ def _compose(
     )
 
 
+def _new_cache() -> dict[str, Any]:
+    """Returns an empty cache for `compose.Job`: what all variants of one sweep share."""
+    return defaultdict(dict)
+
+
 def _quoted(path: Path) -> str:
     text = str(path).replace("'", "\\'")
     return f"'{text}'"
 
 
 def _is_plain(settings: Mapping[str, Any]) -> bool:
-    """Returns whether Hydra's launcher would do nothing but run one variant after the other, in this process."""
-    parts = (
-        [settings[part]["_target_"] for part in ("launcher", "sweeper")]
-        if settings
-        else []
-    )
-    return settings.get("output_subdir") is None and all(
-        part.startswith(_HYDRAS) for part in parts
-    )
+    """Returns whether Hydra's launcher would just run the variants in turn, in this process."""
+    if settings.get("output_subdir") is not None:
+        return False
+    targets = []
+    if settings:
+        targets = [settings[part]["_target_"] for part in ("launcher", "sweeper")]
+    return all(target.startswith(_HYDRAS_OWN) for target in targets)
 
 
 @dataclass(frozen=True)
 class _Sweep:
+    """A sweep in threads of this process.
+
+    Attributes:
+        directory: The directory of the records.
+        hydra: The overrides of Hydra's own settings.
+        request: The sweep to run.
+        project: The project whose code the config may name.
+        tell: Prints the outcome of a variant.
+        cache: What the compositions of all variants share.
+    """
+
     directory: Path
     hydra: Sequence[str]
     request: Request
     project: Project
     tell: Tell
-    cache: dict[str, Any] = field(default_factory=lambda: defaultdict(dict))
+    cache: dict[str, Any] = field(default_factory=_new_cache)
 
     def run(self, swept: Sequence[Sequence[str]], results: list[Variant]) -> None:
-        """Exports every variant; tells of them in their order, whichever is done first, and notes it in `results`.
+        """Exports every variant and appends the outcomes to `results` in order.
 
-        What ends this process ends them all; those that are published by then are told.
+        An exception such as an interrupt ends all variants. `results` then also has those that were
+        published by then.
         """
-        # First of all: while the server is started, the environment of this process is not what it was.
-        prepared = [
-            self._prepare(number, overrides) for number, overrides in enumerate(swept)
-        ]
+        # In this thread, because Hydra composes one config at a time.
+        prepared = []
+        for number, overrides in enumerate(swept):
+            prepared.append(self._prepare(number, overrides))
         group = groups.Group()
         jobs = self.request.jobs or len(os.sched_getaffinity(0))
         pool = ThreadPoolExecutor(jobs, initializer=groups.join, initargs=(group,))
-        pending = [
-            pool.submit(variants.export, number, overrides, *prepared[number])
-            for number, overrides in enumerate(swept)
-        ]
+        pending: list[Future[Variant]] = []
+        for number, overrides in enumerate(swept):
+            directory, make = prepared[number]
+            export_one = functools.partial(variants.export, number, overrides)
+            pending.append(pool.submit(export_one, directory, make))
         try:
             while pending:
                 results.append(self.tell(pending[0].result()))
@@ -169,31 +180,24 @@ class _Sweep:
             pool.shutdown(wait=False, cancel_futures=True)
             children.abandon(group)
             pool.shutdown()
-            done = [
-                one
-                for one in pending
-                if not one.cancelled() and one.exception() is None
-            ]
-            results += [self.tell(one.result()) for one in done]
+            for future in pending:
+                if not future.cancelled() and future.exception() is None:
+                    results.append(self.tell(future.result()))
             raise
         finally:
             pool.shutdown()
 
-    def _prepare(
-        self, number: int, overrides: Sequence[str]
-    ) -> tuple[Path, Callable[[], export.Release]]:
-        """Returns the directory for the record of a variant, and what makes its release or raises what is wrong."""
+    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Make]:
+        """Composes a variant; returns the directory of its record, and what makes its release."""
+        job = compose.Job(number, self.cache)
         try:
-            composition = _compose(
-                [*overrides, *self.hydra], self.request, compose.Job(number, self.cache)
-            )
+            composition = _compose([*overrides, *self.hydra], self.request, job)
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
-        except Exception as error:  # a bug, which is to end no other variant
-            bug = InternalError(
-                f"{type(error).__name__}: {error}", traceback.format_exc()
-            )
+        except Exception as error:  # a bug must not end the other variants
+            bug = variants.bug(error)
             return self.directory / str(number), variants.failing(bug)
-        name = variants.subdirectory(composition.hydra["job"]["override_dirname"])
+        settings = composition.hydra
+        name = sweep_overrides.subdirectory(settings["job"]["override_dirname"])
         make = functools.partial(export.export, composition, self.project, name)
-        return Path(composition.hydra["runtime"]["output_dir"]), make
+        return Path(settings["runtime"]["output_dir"]), make

@@ -224,7 +224,7 @@ def test_a_sweep_of_nothing_is_told(project):
     done = project.run("-m", "model=scaler", "model.factor=range(1,1)", "signatures=glob(zz*)")
 
     assert (done.returncode, done.stdout) == (2, "")
-    told = "is a sweep over nothing; takes a range or a pattern with something in it"
+    told = "is an empty sweep; expected a range or a pattern with a value in it"
     assert done.stderr.splitlines() == [
         f"smdecl: error: override 'model.factor=range(1,1)': {told}",
         f"smdecl: error: override 'signatures=glob(zz*)': {told}",
@@ -238,7 +238,7 @@ def test_where_the_records_cannot_be_written_nothing_is_exported(project):
 
     assert (done.returncode, done.stdout) == (5, "")
     assert re.fullmatch(
-        r"smdecl: error: hydra.sweep.dir: 'sweeps/\S+/sweep.json' cannot be written: \w.*; takes another directory\n",
+        r"smdecl: error: hydra.sweep.dir: cannot write 'sweeps/\S+/sweep.json': \w.*; expected a directory that can be written\n",
         done.stderr,
     )
     assert not (project.root / "exports").exists()

@@ -108,9 +108,9 @@ def _compose(directory: Path, *overrides: Path) -> str:
 
 
 def _sweep(*overrides: Path) -> str:
-    from smdecl.pipeline import variants
+    from smdecl.pipeline import sweep_overrides
 
-    return json.dumps(variants.expand(list(map(str, overrides))))
+    return json.dumps(sweep_overrides.expand(list(map(str, overrides))))
 
 
 VERBS = {

@@ -212,7 +212,7 @@ def test_a_sweep_of_too_many_variants_is_counted_and_not_expanded(limited, overr
 
 @pytest.mark.parametrize("swept", ["range(0,inf)", "range(0,9,0)", "range(0.5,9,0)"])
 def test_a_range_that_never_ends_is_refused(limited, swept):
-    expected = "is a range without an end; expected finite bounds, and a step other than 0"
+    expected = "is an endless range; expected finite bounds and a step other than 0"
 
     assert refused(limited("sweep", f"seed={swept}")) == f"override 'seed={swept}': {expected}"
 
