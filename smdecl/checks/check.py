@@ -6,8 +6,8 @@ together. Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from smdecl import schema
 from smdecl.checks import (
@@ -23,13 +23,14 @@ from smdecl.checks import (
     verify_rules,
     weights_rules,
 )
+from smdecl.checks.types import Problems
 from smdecl.config import parsing
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
+from smdecl.config.types import Values
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
 
-Config: TypeAlias = Mapping[str, Any]
-Rule: TypeAlias = Callable[[Config], Iterator[Problem]]
+Rule: TypeAlias = Callable[[Values], Problems]
 
 # Each rule with the key that has to be valid by the schema before the rule can run.
 _RULES: Sequence[tuple[str, Rule]] = (
@@ -57,7 +58,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     if malformed:  # the other checks rely on plain values
         raise composition.masked(ConfigError(malformed))
     broken = schema.problems("config", values)
-    found = list(_broken_rules(composition, project, broken))
+    found = list(_check_rules(composition, project, broken))
     refused = list(_untrusted(composition, project, broken))
     shown = missing_defaults.summarized(broken, values)
     shown = misplaced_keys.instead_of(shown, values)
@@ -69,7 +70,7 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     return parsing.parse(values)
 
 
-def warnings(checked: ExportConfig) -> Iterator[Problem]:
+def warnings(checked: ExportConfig) -> Problems:
     """Yields what may be wrong with a config that passed the checks."""
     yield from example_file_rules.lost_zeros(checked.verify.examples)
 
@@ -81,9 +82,9 @@ def located_warnings(checked: ExportConfig, composition: Composition) -> list[Pr
     ]
 
 
-def _broken_rules(
+def _check_rules(
     composition: Composition, project: Project, broken: Sequence[Problem]
-) -> Iterator[Problem]:
+) -> Problems:
     """Yields what rules find in the parts of a config that are valid by the schema."""
     values = composition.values
     invalid = _invalid_parts(broken)
@@ -99,7 +100,7 @@ def _broken_rules(
         yield from example_file_rules.check(values, project)
 
 
-def _check_signatures(values: Config, broken: Sequence[Problem]) -> Iterator[Problem]:
+def _check_signatures(values: Values, broken: Sequence[Problem]) -> Problems:
     if any(problem.path == ("signatures",) for problem in broken):
         return
     invalid = _invalid_parts(broken)
@@ -119,14 +120,14 @@ def _invalid_parts(broken: Sequence[Problem]) -> set[KeyPath]:
     return parts | {problem.path[:2] for problem in broken}
 
 
-def _mapping(values: Config, key: str) -> Config:
+def _mapping(values: Values, key: str) -> Values:
     value = values.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def _untrusted(
     composition: Composition, project: Project, broken: Sequence[Problem]
-) -> Iterator[Problem]:
+) -> Problems:
     known = {problem.path for problem in broken}
     for problem in trust_rules.check_targets(composition.values, project):
         if problem.path not in known:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from smdecl import files
 from smdecl.checks import paths
+from smdecl.checks.types import Problems
 from smdecl.config import trust
 from smdecl.config.project import Project
+from smdecl.config.types import Values
 from smdecl.errors import Problem
 
 
-def check(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+def check(values: Values, project: Project) -> Problems:
     """Yields the files whose digest differs from the pinned one, and those that cannot be read."""
     for name, pinned in values["sha256"].items():
         reason = _refuse_digest(name, pinned, project)

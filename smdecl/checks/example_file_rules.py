@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from smdecl import files
 from smdecl.checks import inline_values, npy_header, tfrecord, verify_rules
+from smdecl.checks.types import Problems, Specs
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Spec
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem, nearest
 
 _KINDS = {
@@ -29,7 +30,7 @@ _KEEP_ZEROS = (
 )
 
 
-def check(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+def check(values: Values, project: Project) -> Problems:
     """Yields the files and base64 texts that cannot be read, or do not fit the spec of their input."""
     inputs = verify_rules.known_inputs(values)
     for path, content in settings.example_contents(values["verify"]["examples"]):
@@ -40,7 +41,7 @@ def check(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
             yield from _check_file(path, content, spec, project)
 
 
-def _spec_of(path: KeyPath, inputs: Mapping[str, Mapping[str, Spec]]) -> Spec | None:
+def _spec_of(path: KeyPath, inputs: Mapping[str, Specs]) -> Spec | None:
     """Returns the spec of an item at a key path in the examples; None if it is unknown."""
     _, _, key, _, part, name, *indices = path
     if part != "inputs":
@@ -55,7 +56,7 @@ def _spec_of(path: KeyPath, inputs: Mapping[str, Mapping[str, Spec]]) -> Spec | 
     return dataclasses.replace(spec, shape=shape)
 
 
-def _check_base64(path: KeyPath, text: str, spec: Spec | None) -> Iterator[Problem]:
+def _check_base64(path: KeyPath, text: str, spec: Spec | None) -> Problems:
     try:
         base64.b64decode(text, validate=True)
     except ValueError as error:
@@ -63,14 +64,14 @@ def _check_base64(path: KeyPath, text: str, spec: Spec | None) -> Iterator[Probl
     yield from _check_bytes(path, spec)
 
 
-def _check_bytes(path: KeyPath, spec: Spec | None) -> Iterator[Problem]:
+def _check_bytes(path: KeyPath, spec: Spec | None) -> Problems:
     if spec is not None and spec.dtype != "string":
         yield Problem(path, f"expected {spec.dtype}, got bytes")
 
 
 def _check_file(
-    path: KeyPath, content: Mapping[str, Any], spec: Spec | None, project: Project
-) -> Iterator[Problem]:
+    path: KeyPath, content: Values, spec: Spec | None, project: Project
+) -> Problems:
     name, key = content["file"], content.get("key")
     suffix = Path(name).suffix
     reason = trust.refuse_file(name, project) or files.refuse_holes(name)
@@ -91,7 +92,7 @@ def _check_file(
 
 def _check_content(
     path: KeyPath, file: Path, key: str | None, spec: Spec | None
-) -> Iterator[Problem]:
+) -> Problems:
     if file.suffix == tfrecord.SUFFIX:
         tfrecord.require(file)
     else:
@@ -100,7 +101,7 @@ def _check_content(
 
 def _check_array(
     path: KeyPath, file: Path, key: str | None, spec: Spec | None
-) -> Iterator[Problem]:
+) -> Problems:
     """Compares the header of an array with its spec; the header of ragged values says too little."""
     known = npy_header.keys(file)
     if known is None:
@@ -125,7 +126,7 @@ def _wrong_key(file: Path, key: str | None, known: list[str]) -> str:
     return f"unknown array {key!r} in {str(file)!r}; {expected}{nearest(key, known)}"
 
 
-def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Iterator[Problem]:
+def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Problems:
     found = _KINDS.get(header.kind)  # None: the build reports whether it fits
     is_empty = 0 in header.shape
     if found and not is_empty and found not in inline_values.accepted(spec.dtype):
@@ -134,7 +135,7 @@ def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Iterator[P
         yield Problem(path, inline_values.wrong_shape(header.shape, spec.shape))
 
 
-def lost_zeros(examples: settings.Examples) -> Iterator[Problem]:
+def lost_zeros(examples: settings.Examples) -> Problems:
     """Yields the arrays of bytes from which NumPy may have cut trailing zeros."""
     for path, content in settings.example_contents(examples):
         file = Path(content.get("file", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from smdecl.checks.types import Problems
 from smdecl.config.settings import Spec
 from smdecl.errors import KeyPath, Problem
 from smdecl.tensor_texts import Dim, shape_text
@@ -17,7 +18,7 @@ _KINDS: dict[type, str] = {
 }
 
 
-def problems(path: KeyPath, value: object, spec: Spec) -> Iterator[Problem]:
+def problems(path: KeyPath, value: object, spec: Spec) -> Problems:
     """Yields what the build would refuse in a value: a leaf of a different kind, or a different shape.
 
     Values with files or base64 in them, and the rows of ragged tensors, are compared elsewhere.
@@ -62,7 +63,7 @@ def accepted(dtype: str) -> tuple[str, ...]:
     return ("integers",)
 
 
-def _compare_shape(path: KeyPath, value: object, spec: Spec) -> Iterator[Problem]:
+def _compare_shape(path: KeyPath, value: object, spec: Spec) -> Problems:
     sizes = _shape(value)
     if sizes is None:
         reason = "got lists of different lengths or depths"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from smdecl import schema
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 
 Cause: TypeAlias = tuple[Problem, list[KeyPath]]
 _PARTS = ("method", "method_name", "inputs", "outputs")  # of a signature
 
 
-def instead_of(broken: Sequence[Problem], values: Mapping[str, Any]) -> list[Problem]:
+def instead_of(broken: Sequence[Problem], values: Values) -> list[Problem]:
     """Returns the problems, with a single one for everything that a misplaced key causes.
 
     Args:
@@ -20,15 +21,15 @@ def instead_of(broken: Sequence[Problem], values: Mapping[str, Any]) -> list[Pro
         values: The config.
     """
     causes = [*_repeated_groups(broken, values), *_parts_without_a_key(broken, values)]
+    shown: list[Problem] = []
     explained: list[KeyPath] = []
-    for _, paths in causes:
+    for problem, paths in causes:
+        shown.append(problem)
         explained += paths
-    rest = [
-        problem
-        for problem in broken
-        if not any(_is_below(problem.path, path) for path in explained)
-    ]
-    return [*(problem for problem, _ in causes), *rest]
+    for problem in broken:
+        if not any(_is_below(problem.path, path) for path in explained):
+            shown.append(problem)
+    return shown
 
 
 def _is_below(path: KeyPath, top: KeyPath) -> bool:
@@ -39,9 +40,7 @@ def _is_broken(path: KeyPath, broken: Sequence[Problem]) -> bool:
     return any(_is_below(problem.path, path) for problem in broken)
 
 
-def _repeated_groups(
-    broken: Sequence[Problem], values: Mapping[str, Any]
-) -> Iterator[Cause]:
+def _repeated_groups(broken: Sequence[Problem], values: Values) -> Iterator[Cause]:
     """Yields the groups that their own option file repeats, with the key paths that this breaks."""
     for group in schema.load("config")["x-groups"]:
         value = values.get(group)
@@ -56,9 +55,7 @@ def _repeated_groups(
             yield problem, [(group,)]
 
 
-def _parts_without_a_key(
-    broken: Sequence[Problem], values: Mapping[str, Any]
-) -> Iterator[Cause]:
+def _parts_without_a_key(broken: Sequence[Problem], values: Values) -> Iterator[Cause]:
     """Yields the parts of a signature that are not below a signature key."""
     signatures = values.get("signatures") or {}
     parts: list[KeyPath] = [

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from smdecl import schema
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 
 _FEWEST = 4  # keys; fewer can be missing because of overrides such as ~seed
 _WITHOUT_DEFAULT = {"model", "signatures", "weights"}
 
 
-def summarized(broken: Sequence[Problem], values: Mapping[str, Any]) -> list[Problem]:
+def summarized(broken: Sequence[Problem], values: Values) -> list[Problem]:
     """Returns the problems, with a single one for all keys that `conf/export.yaml` would set.
 
     Args:

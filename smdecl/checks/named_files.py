@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ from smdecl.checks.weights_formats import FORMATS
 from smdecl.config import frameworks, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Weights, example_contents
+from smdecl.config.types import Values
 from smdecl.errors import ConfigError, KeyPath, dotted
 
 
-def inputs(
-    config: ExportConfig, recorded: Mapping[str, Any], project: Project
-) -> dict[str, str]:
+def inputs(config: ExportConfig, recorded: Values, project: Project) -> dict[str, str]:
     """Returns the SHA-256 digest of every file that a config names, by the name of the file.
 
     These are weights, whole models, examples, and the files with a pinned digest.
@@ -62,7 +61,7 @@ def of_weights(weights: Weights | None) -> Iterator[Path]:
 
 
 def _files_of_weights(
-    weights: Weights | None, recorded: Mapping[str, Any]
+    weights: Weights | None, recorded: Values
 ) -> Iterator[tuple[str, Path]]:
     if weights is None:
         return

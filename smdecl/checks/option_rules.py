@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
 
+from smdecl.checks.types import Problems
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 from smdecl.savedmodel import op_sets
 
@@ -16,7 +16,7 @@ _DEVICE = re.compile(
 _PHYSICAL_DEVICE = re.compile(r"(CPU|GPU|TPU):\d+")
 
 
-def check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check_devices(values: Values) -> Problems:
     """Yields the names in `devices` that TensorFlow cannot parse."""
     devices = values["devices"]
     for key in ("build", "trace"):
@@ -27,7 +27,7 @@ def check_devices(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("devices", "visible", index), message)
 
 
-def check_options(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check_options(values: Values) -> Problems:
     """Yields what is wrong with the save options."""
     options = values["options"]
     path = ("options", "experimental_io_device")
@@ -38,7 +38,7 @@ def check_options(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(path, f"expected false: {reason}")
 
 
-def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
+def _check_device(path: KeyPath, device: str | None) -> Problems:
     if device is not None and not _DEVICE.fullmatch(device):
         expected = (
             "expected one such as /device:CPU:0 or /job:worker/task:1/device:GPU:0"
@@ -46,7 +46,7 @@ def _check_device(path: KeyPath, device: str | None) -> Iterator[Problem]:
         yield Problem(path, f"invalid device {device!r}; {expected}")
 
 
-def check_consumer(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check_consumer(values: Values) -> Problems:
     """Yields a problem if the ops of the release in `audit.consumer.tensorflow` are unknown."""
     release = values["audit"]["consumer"]["tensorflow"]
     if release is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
 
+from smdecl.checks.types import Problems
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 
 _DEEPEST = 64
@@ -13,7 +15,7 @@ _MOST_BITS = 14_284  # of an integer with that many digits
 _PLAIN = (str, int, float, type(None), list, dict)
 
 
-def check(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check(values: Values) -> Problems:
     """Yields keys and values that JSON cannot hold, and the first nesting that is too deep."""
     pending: list[tuple[KeyPath, Any]] = [((), values)]
     while pending:

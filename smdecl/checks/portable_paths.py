@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from smdecl.config import frameworks, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, example_contents
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath
 
 
-def record(
-    config: ExportConfig, recorded: Mapping[str, Any], project: Project
-) -> dict[str, Any]:
+def record(config: ExportConfig, recorded: Values, project: Project) -> dict[str, Any]:
     """Returns the recorded config with paths in the project relative to the current directory.
 
     Paths outside the project stay as they are.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from smdecl.checks import paths, sign_key
+from smdecl.checks.types import Problems
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
+from smdecl.config.types import Values
 from smdecl.errors import ConfigError, Problem
 
 # The files beside a release: each key of `publish` with the suffix that its file must have.
 FILES = {"models_config": ".config", "run_record": ".jsonl"}
 
 
-def check(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check(values: Values) -> Problems:
     """Yields what is wrong with `publish`."""
     publish = values["publish"]
     if publish["version"] is None:
@@ -36,7 +36,7 @@ def check(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from error.problems
 
 
-def _check_unversioned(publish: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_unversioned(publish: Values) -> Problems:
     for key in ("keep", "models_config"):
         if publish[key] is not None:
             reason = "publish.version is null, and servers look for versions"
@@ -44,7 +44,7 @@ def _check_unversioned(publish: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("publish", key), message)
 
 
-def check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check_export_dir(values: Values) -> Problems:
     """Yields why `export_dir` cannot be a base path, or is unsafe for what reads it later."""
     export_dir, publish = values["export_dir"], values.get("publish")
     has_version = isinstance(publish, dict) and publish.get("version") is not None
@@ -53,7 +53,7 @@ def check_export_dir(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("export_dir",), reason)
 
 
-def check_places(composition: Composition, project: Project) -> Iterator[Problem]:
+def check_places(composition: Composition, project: Project) -> Problems:
     """Yields the files beside a release that the config must not have written there.
 
     A config from a stranger must not create files that other programs run, such as

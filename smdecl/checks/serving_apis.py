@@ -6,9 +6,10 @@ fails at its first request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from smdecl.checks.types import Problems
 from smdecl.config.settings import Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import PREDICT
@@ -68,7 +69,7 @@ def takes_examples(method_name: str) -> bool:
 
 def problems(
     path: KeyPath, method_name: str, inputs: Tensors | None, outputs: Tensors | None
-) -> Iterator[Problem]:
+) -> Problems:
     """Yields the tensors of a signature that its API does not support, and those that it needs.
 
     Args:
@@ -92,7 +93,7 @@ def problems(
 
 def _compare(
     path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mapping[str, Form]
-) -> Iterator[Problem]:
+) -> Problems:
     forms = " and ".join(f"{name!r}, {form}" for name, form in wanted.items())
     either = "one or both of " if len(wanted) > 1 else ""
     expected = f"expected {either}{forms}"
@@ -133,7 +134,7 @@ def _may_equal(one: Dim, other: Dim) -> bool:
     return not is_fixed or one == other
 
 
-def _compare_classes(api: Api, outputs: Tensors) -> Iterator[Problem]:
+def _compare_classes(api: Api, outputs: Tensors) -> Problems:
     """Yields the first output whose number of classes differs from those before it."""
     counts: dict[str, int] = {}
     for name, (place, tensor) in outputs.items():
@@ -148,7 +149,7 @@ def _compare_classes(api: Api, outputs: Tensors) -> Iterator[Problem]:
             return
 
 
-def _compare_batches(api: Api, examples: Tensor, outputs: Tensors) -> Iterator[Problem]:
+def _compare_batches(api: Api, examples: Tensor, outputs: Tensors) -> Problems:
     """Yields the outputs with a fixed number of rows that differs from that of the examples."""
     batch = _size(examples, 0)
     for place, tensor in outputs.values():

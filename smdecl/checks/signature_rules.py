@@ -7,6 +7,7 @@ import keyword
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from smdecl.checks import kept_names, serving_apis
+from smdecl.checks.types import Problems
 from smdecl.config import settings
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import KeyPath, Problem, nearest
@@ -22,7 +23,7 @@ _RESERVED_ATTRIBUTES = (
 )
 
 
-def misspelt_default(keys: Iterable[str]) -> Iterator[Problem]:
+def misspelt_default(keys: Iterable[str]) -> Problems:
     """Yields a signature key that is most likely a typo of the default key."""
     matches = difflib.get_close_matches(DEFAULT_KEY, keys, n=1, cutoff=0.85)
     # serving_default_v2 is not a typo.
@@ -35,7 +36,7 @@ def misspelt_default(keys: Iterable[str]) -> Iterator[Problem]:
 
 def check_functions(
     functions: Mapping[str, str | None], keys: Collection[str]
-) -> Iterator[Problem]:
+) -> Problems:
     """Yields what is wrong with the functions to expose in `tf.saved_model.load`.
 
     Args:
@@ -60,7 +61,7 @@ def _is_attribute(name: str) -> bool:
     return is_public and name.isidentifier() and not keyword.iskeyword(name)
 
 
-def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+def check(path: KeyPath, signature: Signature) -> Problems:
     """Yields everything that is wrong with the signature at a key path."""
     key = path[-1]
     if key in RESERVED_KEYS:
@@ -76,7 +77,7 @@ def check(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     yield from _check_api(path, signature)
 
 
-def _check_api(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+def _check_api(path: KeyPath, signature: Signature) -> Problems:
     inputs: dict[str, tuple[KeyPath, serving_apis.Tensor]] | None = None
     outputs: dict[str, tuple[KeyPath, serving_apis.Tensor]] | None = None
     if signature.inputs is not None:
@@ -90,7 +91,7 @@ def _check_api(path: KeyPath, signature: Signature) -> Iterator[Problem]:
     yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
 
 
-def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
+def _check_spec(path: KeyPath, spec: Spec) -> Problems:
     for index, dim in _named_dims(spec):
         if not dim.isidentifier() or keyword.iskeyword(dim):
             hint = "write null for an unknown size"
@@ -103,7 +104,7 @@ def _check_spec(path: KeyPath, spec: Spec) -> Iterator[Problem]:
         yield from _check_ragged_rank(path, spec)
 
 
-def _check_ragged_rank(path: KeyPath, spec: Spec) -> Iterator[Problem]:
+def _check_ragged_rank(path: KeyPath, spec: Spec) -> Problems:
     if spec.shape is None:
         rank, fits = "unknown", False
     else:
@@ -113,7 +114,7 @@ def _check_ragged_rank(path: KeyPath, spec: Spec) -> Iterator[Problem]:
         yield Problem((*path, "ragged_rank"), f"expected less than the rank, {got}")
 
 
-def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+def _check_input_names(path: KeyPath, signature: Signature) -> Problems:
     inputs = list(settings.input_names(signature.inputs or {}))
     # The names that TensorFlow gives to the parts of ragged and sparse inputs.
     parts: dict[str, tuple[str, str]] = {}
@@ -139,7 +140,7 @@ def _check_input_names(path: KeyPath, signature: Signature) -> Iterator[Problem]
                 seen[kept_names.sanitized(name)] = name
 
 
-def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+def _check_output_names(path: KeyPath, signature: Signature) -> Problems:
     seen: set[str] = set()
     for own, spec in (signature.outputs or {}).items():
         names = set(settings.parts(spec.name or own, spec))
@@ -153,7 +154,7 @@ def _check_output_names(path: KeyPath, signature: Signature) -> Iterator[Problem
         seen |= names
 
 
-def _check_output_dims(path: KeyPath, signature: Signature) -> Iterator[Problem]:
+def _check_output_dims(path: KeyPath, signature: Signature) -> Problems:
     """Yields the named dims of outputs that no input has: there is nothing to compare them with."""
     if signature.inputs is None:
         return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from smdecl import files
+from smdecl.checks.types import Problems
 from smdecl.config import frameworks, hydra_trust, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 
 
-def check_targets(values: Mapping[str, Any], project: Project) -> Iterator[Problem]:
+def check_targets(values: Values, project: Project) -> Problems:
     """Yields the targets that must not run, and the arguments and files that must not reach one."""
     for path, target, node in trust.targets(dict(values)):
         reason = trust.refuse_target(target, project)
@@ -29,21 +30,21 @@ def check_targets(values: Mapping[str, Any], project: Project) -> Iterator[Probl
         yield Problem(path, reason)
 
 
-def _downloads_weights(target: str, node: Mapping[str, Any]) -> bool:
+def _downloads_weights(target: str, node: Values) -> bool:
     is_application = ".applications." in target
     return is_application and node.get("weights", "imagenet") is not None
 
 
 def _check_files(
-    path: KeyPath, target: str, node: Mapping[str, Any], project: Project
-) -> Iterator[Problem]:
+    path: KeyPath, target: str, node: Values, project: Project
+) -> Problems:
     for place, file in frameworks.files(target, node):
         reason = trust.refuse_file(file, project) or files.refuse_holes(file)
         if reason is not None:
             yield Problem((*path[:-1], *place), reason)
 
 
-def check_settings(composition: Composition, project: Project) -> Iterator[Problem]:
+def check_settings(composition: Composition, project: Project) -> Problems:
     """Yields undeclared reads of the environment, and settings of Hydra that would run code."""
     for path, reason in trust.refuse_environment(composition.reads, project):
         yield Problem(path, reason)
@@ -51,7 +52,7 @@ def check_settings(composition: Composition, project: Project) -> Iterator[Probl
         yield Problem(path, reason)
 
 
-def needs_trust(refused: Sequence[Problem], values: Mapping[str, Any]) -> bool:
+def needs_trust(refused: Sequence[Problem], values: Values) -> bool:
     """Returns True if a problem is about trust, not just about a module that is not installed."""
     absent = {
         path

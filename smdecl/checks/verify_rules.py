@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from smdecl.checks import inline_values
+from smdecl.checks.types import Problems, Specs
 from smdecl.config import parsing, settings
 from smdecl.config.settings import Spec
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.names import DEFAULT_KEY
 
 
-def check(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check(values: Values) -> Problems:
     """Yields what is wrong with the examples, ranges and tolerances of a config."""
     verify = values["verify"]
     yield from _check_signature_keys(values)
@@ -31,7 +32,7 @@ def check(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _check_example(path, example["inputs"], specs)
 
 
-def known_inputs(values: Mapping[str, Any]) -> dict[str, dict[str, Spec]]:
+def known_inputs(values: Values) -> dict[str, dict[str, Spec]]:
     """Returns the inputs of each signature that declares them: signature key to name to spec."""
     inputs = {}
     for key, signature in _signatures(values).items():
@@ -41,7 +42,7 @@ def known_inputs(values: Mapping[str, Any]) -> dict[str, dict[str, Spec]]:
     return inputs
 
 
-def _signatures(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _signatures(values: Values) -> Values:
     signatures = values.get("signatures")
     return signatures if isinstance(signatures, dict) else {}
 
@@ -57,7 +58,7 @@ def _declared_inputs(signature: object) -> dict[str, Spec] | None:
     return {name: spec for _, name, spec in named if name is not None}
 
 
-def _check_signature_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_signature_keys(values: Values) -> Problems:
     # Without declared signatures, the object's may still turn out to have the default key.
     keys = list(_signatures(values)) or [DEFAULT_KEY]
     for part in ("examples", "ranges", "tolerances"):
@@ -68,7 +69,7 @@ def _check_signature_keys(values: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(("verify", part, key), message)
 
 
-def _check_tolerances(verify: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_tolerances(verify: Values) -> Problems:
     for path, value in _tolerances(verify):
         if value is None:
             continue
@@ -78,7 +79,7 @@ def _check_tolerances(verify: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(path, "expected a number from 0, got NaN")
 
 
-def _tolerances(verify: Mapping[str, Any]) -> Iterator[tuple[KeyPath, float | None]]:
+def _tolerances(verify: Values) -> Iterator[tuple[KeyPath, float | None]]:
     for kind in ("rtol", "atol"):
         yield ("verify", kind), verify[kind]
     for key, outputs in verify["tolerances"].items():
@@ -88,8 +89,8 @@ def _tolerances(verify: Mapping[str, Any]) -> Iterator[tuple[KeyPath, float | No
 
 
 def _check_range(
-    key: str, name: str, bounds: list[float], specs: Mapping[str, Spec] | None
-) -> Iterator[Problem]:
+    key: str, name: str, bounds: list[float], specs: Specs | None
+) -> Problems:
     path = ("verify", "ranges", key, name)
     lowest, highest = bounds
     got = f"got [{_shown(lowest)}, {_shown(highest)}]"
@@ -101,9 +102,7 @@ def _check_range(
         yield Problem(path, f"expected the lowest value first, {got}")
 
 
-def _check_example(
-    path: KeyPath, inputs: Mapping[str, Any], specs: Mapping[str, Spec]
-) -> Iterator[Problem]:
+def _check_example(path: KeyPath, inputs: Values, specs: Specs) -> Problems:
     for name, value in inputs.items():
         if name in specs:
             yield from inline_values.problems((*path, name), value, specs[name])
@@ -114,7 +113,7 @@ def _check_example(
             yield Problem((*path, name), "is missing: an example needs every input")
 
 
-def _unknown_input(name: object, specs: Mapping[str, Spec]) -> str:
+def _unknown_input(name: object, specs: Specs) -> str:
     expected = f"expected one of {', '.join(specs)}{nearest(name, specs)}"
     return f"unknown input {name!r}; {expected}"
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from smdecl import files
 from smdecl.checks import outside_values, paths
+from smdecl.checks.types import Problems
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
 from smdecl.config import trust
+from smdecl.config.types import Values
 from smdecl.errors import Problem
 
 _PATH = ("weights", "path")
 _MOST_ENTRIES = 1000
 
 
-def check(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check(values: Values) -> Problems:
     """Yields what is wrong with `weights` and its files."""
     weights = values["weights"]
     if weights is None:
@@ -55,7 +56,7 @@ def _unexpected_root(root: str, row: WeightsFormat) -> str:
     return f"expected null for the format {row.name}, got {root!r}: only {formats} have a root"
 
 
-def check_models(values: Mapping[str, Any]) -> Iterator[Problem]:
+def check_models(values: Values) -> Problems:
     """Yields what is wrong with the files of whole models in `model`."""
     for key, name in trust.model_files({"model": values["model"]}):
         # Not Path.is_file(), which raises if the name is too long.
@@ -72,7 +73,7 @@ def _refuse(
     path: Path,
     refuse: Callable[[Path], str | None],
     names: list[str],
-    values: Mapping[str, Any],
+    values: Values,
 ) -> Iterator[str]:
     """Yields what is wrong with files that exist.
 

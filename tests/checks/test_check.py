@@ -1,4 +1,4 @@
-"""Each invalid config under tests/invalid/release beside the exact text that it is refused with."""
+"""Compares the errors of each config in tests/invalid/release with its golden file."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ INVALID = ROOT / "tests/invalid"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (INVALID / "release").glob("*.yaml")))
-def test_an_invalid_config_is_refused_with_all_that_is_wrong(name, golden, monkeypatch):
+def test_an_invalid_config_is_refused_with_every_problem(name, golden, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ConfigError) as error:
         composition = smdecl.compose([f"release={name}"], config_dir=INVALID)
@@ -34,12 +34,12 @@ def check(*overrides):
 @pytest.mark.parametrize(
     "more", [[], ["publish.version=v2"], ["+model.x={_target_: nomodule.Net}"]]
 )
-def test_what_is_refused_for_trust_says_so_by_its_type(more):
+def test_untrusted_code_raises_a_trust_error(more):
     with pytest.raises(TrustError):
         check("model._target_=os.system", *more)
 
 
-def test_what_is_not_there_is_not_refused_for_trust():
+def test_a_missing_module_raises_no_trust_error():
     with pytest.raises(ConfigError) as error:
         check("model._target_=nomodule.Net")
 
@@ -61,7 +61,7 @@ def test_every_built_in_option_passes(options):
     assert config.name == options.removeprefix("model=") or config.name == "adder"
 
 
-def test_the_config_becomes_records():
+def test_a_valid_config_becomes_records():
     config = check(
         "+signatures.nest={method: add, inputs: {x: [{shape: [n, null], dtype: int8, name: a}, {value: 3}]}}"
     )
@@ -77,7 +77,7 @@ def test_the_config_becomes_records():
 @pytest.mark.parametrize(
     "name", ["x", "X", "x.y", "x-y", "x/y", "1x", "x_", "inputs", "training", ".x", "9"]
 )
-def test_names_that_tensorflow_keeps_are_taken(name):
+def test_names_that_tensorflow_keeps_are_accepted(name):
     check(f"signatures.serving_default.inputs.x.name='{name}'")
 
 
@@ -93,7 +93,7 @@ def test_a_base_path_within_a_saved_model_is_refused(project):
 
 
 @pytest.mark.parametrize("version", ["next", "0", "1", "9223372036854775807", "null"])
-def test_versions_that_a_server_parses_are_taken(version):
+def test_versions_that_a_server_parses_are_accepted(version):
     check(f"publish.version={version}")
 
 
@@ -108,11 +108,11 @@ def test_versions_that_a_server_parses_are_taken(version):
         "/job:w",
     ],
 )
-def test_device_strings_are_taken_as_tensorflow_takes_them(device):
+def test_device_strings_that_tensorflow_parses_are_accepted(device):
     check(f"devices.build={device}", f"options.experimental_io_device={device}")
 
 
-def told(project, *overrides):
+def errors_of(project, *overrides):
     with pytest.raises(ConfigError) as error:
         checking.check(project.compose(*overrides), find_project(Path.cwd()))
     return str(error.value).splitlines()
@@ -121,13 +121,13 @@ def told(project, *overrides):
 def test_a_key_similar_to_the_missing_one_is_suggested(project):
     project.write("conf/model/net.yaml", "_target: net.make\n")
 
-    assert told(project, "model=net") == [
+    assert errors_of(project, "model=net") == [
         "conf/model/net.yaml:1: model._target_: is missing; expected a module and a name (such as mynet.Net)"
         " (found '_target' instead)"
     ]
 
 
-def test_a_primary_config_without_the_defaults_is_told_how_it_gets_them(project):
+def test_a_primary_config_without_defaults_gets_a_hint_to_include_them(project):
     project.write("conf/model/net.yaml", "_target_: smdecl.models.Adder\nname: x\n")
     project.write("conf/options/mine.yaml", "extra_tags: gpu\n")
     own = "  - model: net\n  - options: mine\n  - override hydra/{0}_logging: none\n  - override hydra/{1}_logging: none\n"
@@ -163,21 +163,21 @@ MISSING = (
     ("name", "hint"),
     [("nte", " (did you mean 'net'?)"), ("laers", " (did you mean 'layers'?)"), ("conff", "")],
 )
-def test_a_misspelt_module_is_told_with_the_one_of_the_project(project, name, hint):
+def test_the_module_of_the_project_is_suggested_for_a_misspelt_one(project, name, hint):
     project.write("net.py", "")
     project.write("layers/__init__.py", "")
     project.write("conf/model/net.yaml", f"_target_: {name}.make\n")
 
-    assert told(project, "model=net") == [MISSING.format(repr(name), hint)]
+    assert errors_of(project, "model=net") == [MISSING.format(repr(name), hint)]
 
 
-def test_a_module_of_the_root_is_told_where_smdecl_runs_below_it(project, monkeypatch):
+def test_running_below_the_root_gives_a_hint_for_a_module_in_the_root(project, monkeypatch):
     project.write("net_of_root.py", "")
     project.write("conf/model/net.yaml", "_target_: net_of_root.make\n")
     monkeypatch.chdir(project.root / "conf")
     monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(project.root)])
 
-    assert told(project, "model=net") == [
+    assert errors_of(project, "model=net") == [
         MISSING.format(
             "'net_of_root'", f"; it is in {project.root}: run smdecl from there"
         ).removeprefix("conf/")
@@ -185,16 +185,16 @@ def test_a_module_of_the_root_is_told_where_smdecl_runs_below_it(project, monkey
 
 
 @pytest.mark.parametrize("module", ["shopmodels/__init__.py", "shopmodels/net.py", "shopmodels.py"])
-def test_a_package_below_src_is_told_with_how_it_is_installed(project, module, monkeypatch):
+def test_a_package_in_src_gives_a_hint_to_install_it(project, module, monkeypatch):
     project.write(f"src/{module}", "")
     project.write("conf/model/net.yaml", "_target_: shopmodels.make\n")
 
     found = f"src/{module.partition('/')[0]}"
     hint = f"; {found} exists: run pip install -e ."
-    assert told(project, "model=net") == [MISSING.format("'shopmodels'", hint)]
+    assert errors_of(project, "model=net") == [MISSING.format("'shopmodels'", hint)]
     monkeypatch.chdir(project.root / "conf")
     hint = f"; ../{found} exists: run pip install -e .."
-    assert told(project, "model=net") == [
+    assert errors_of(project, "model=net") == [
         MISSING.format("'shopmodels'", hint).removeprefix("conf/")
     ]
 
@@ -219,7 +219,7 @@ def test_a_package_below_src_is_told_with_how_it_is_installed(project, module, m
         ("keras", "nowhere/net.keras", ["no such file: 'nowhere/net.keras'; expected a .keras file, loaded in safe mode (HDF5 for tf_keras)"]),
     ],
 )  # fmt: skip
-def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind, path, expected):
+def test_similar_weights_are_suggested_for_missing_ones(project, kind, path, expected):
     for name in (
         "net.weights.h5",
         "net.h5",
@@ -230,7 +230,7 @@ def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind
         project.write(f"of/{name}", "")
     where = f"override 'weights.path={path}': weights.path: "
 
-    assert told(project, f"weights={kind}", f"weights.path={path}") == [
+    assert errors_of(project, f"weights={kind}", f"weights.path={path}") == [
         f"{where}{line}" for line in expected
     ]
 
@@ -246,7 +246,7 @@ def test_weights_that_are_not_there_are_told_with_the_nearest_file(project, kind
         ([], []),
     ],
 )
-def test_a_key_that_is_nearly_serving_default_is_found_where_that_is_missing(keys, meant):
+def test_a_typo_of_serving_default_is_found_if_that_key_is_missing(keys, meant):
     assert [problem.path for problem in signature_rules.misspelt_default(keys)] == [
         ("signatures", key) for key in meant
     ]
@@ -254,7 +254,7 @@ def test_a_key_that_is_nearly_serving_default_is_found_where_that_is_missing(key
 
 @pytest.mark.parametrize("path", ["a" * 300, "a" * 250, "a" * 300 + "/a"])
 @pytest.mark.parametrize("option", ["checkpoint", "saved_model"])
-def test_a_path_of_weights_that_no_file_can_have_is_told(option, path):
+def test_a_path_that_no_file_can_have_is_refused_for_weights(option, path):
     with pytest.raises(ConfigError) as error:
         check(f"weights={option}", f"weights.path={path}", f"+sha256={{{path}: {'0' * 64}}}")
 

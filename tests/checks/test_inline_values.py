@@ -1,4 +1,4 @@
-"""A value in a config that does not fit the input that it is for is found without TensorFlow."""
+"""Inline values that do not fit their inputs are found without TensorFlow."""
 
 import pytest
 from smdecl.checks import check, inline_values
@@ -25,7 +25,7 @@ def refusals(value, dtype, shape, kind="dense"):
         ([[{"file": "a.jpg"}]], "string", [1]),  # compared where files are
     ],
 )
-def test_a_value_that_fits_is_taken(value, dtype, shape):
+def test_a_value_that_fits_is_accepted(value, dtype, shape):
     assert refusals(value, dtype, shape) == []
 
 
@@ -64,11 +64,13 @@ def test_a_value_that_fits_is_taken(value, dtype, shape):
         ([], "float32", [None, 3], "got a value of shape [0]; expected [?, 3]"),
     ],
 )
-def test_a_value_that_does_not_fit_is_told_as_building_tells_it(value, dtype, shape, message):
+def test_a_value_that_does_not_fit_is_refused_as_the_build_would_refuse_it(
+    value, dtype, shape, message
+):
     assert refusals(value, dtype, shape) == [message]
 
 
-def test_the_rows_of_a_ragged_tensor_have_any_length():
+def test_rows_of_a_ragged_tensor_can_have_any_length():
     assert refusals([[1], [2, 3]], "int32", [None, None], kind="ragged") == []
     assert refusals([[1], ["a"]], "int32", [None, None], kind="ragged") == [
         "cannot be converted to int32: got 'a', which is str"

@@ -1,4 +1,4 @@
-"""An option file whose keys are a level too high or too low is told so, once."""
+"""Keys that are a level too high or too low in an option file are reported once."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from smdecl.errors import ConfigError
 INPUTS = "inputs: {x: {shape: [], dtype: float32}}"
 
 
-def told(project, *overrides):
+def errors_of(project, *overrides):
     with pytest.raises(ConfigError) as error:
         check.check(project.compose(*overrides), find_project(Path.cwd()))
     return str(error.value).splitlines()
@@ -24,10 +24,10 @@ def told(project, *overrides):
         ("inputs: null\n", "inputs", "inputs"),
     ],
 )
-def test_a_signature_without_its_key_is_told(project, text, key, parts):
+def test_a_signature_without_its_key_is_reported_once(project, text, key, parts):
     project.write("conf/signatures/mine.yaml", text)
 
-    (line,) = told(project, "signatures=mine")
+    (line,) = errors_of(project, "signatures=mine")
 
     expected = (
         f"got {parts} outside a signature; expected a signature key above, such as serving_default"
@@ -44,16 +44,16 @@ def test_a_signature_without_its_key_is_told(project, text, key, parts):
         ("weights", "weights:\n  format: keras\n  path: x.keras\n"),
     ],
 )
-def test_a_key_that_repeats_its_folder_is_told(project, group, text):
+def test_a_key_that_repeats_its_folder_is_reported_once(project, group, text):
     project.write(f"conf/{group}/mine.yaml", text)
 
     message = f"'{group}' is repeated; expected the keys of {group} without it: the folder sets it"
-    assert told(project, f"{group}=mine") == [
+    assert errors_of(project, f"{group}=mine") == [
         f"conf/{group}/mine.yaml:1: {group}.{group}: {message}"
     ]
 
 
-def test_keys_of_such_names_that_fit_are_taken(project):
+def test_valid_keys_of_the_same_names_are_accepted(project):
     project.write(
         "conf/signatures/mine.yaml",
         f"inputs: {{method: add, {INPUTS}}}\nsignatures: {{method: add}}\n",

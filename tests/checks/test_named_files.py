@@ -1,4 +1,4 @@
-"""The files that a release is made of: asked for by their digests, and written down with the digests that they had."""
+"""The files that a release is made from are pinned by digest in the config, and listed in the manifest."""
 
 import hashlib
 import os
@@ -110,7 +110,7 @@ def inputs(project, *overrides):
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)
-def test_the_files_of_weights_are_written_down(ready, fmt):
+def test_the_files_of_weights_are_listed(ready, fmt):
     path, files = WEIGHTS[fmt]
 
     found = inputs(ready, f"weights={fmt}", f"weights.path={path}")
@@ -122,7 +122,7 @@ TABLE_RELEASE = ["model=table", "signatures=table", "release=pinned"]
 EXAMPLE = "+verify.examples.serving_default=[{inputs: {x: {file: x.json}}, outputs: {output_0: {file: y.json}}}]"
 
 
-def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifest(ready):
+def test_the_files_of_examples_and_pinned_files_are_in_the_manifest(ready):
     pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
 
     release = ready.export(*TABLE_RELEASE, EXAMPLE)
@@ -136,11 +136,11 @@ def test_the_files_of_examples_and_what_a_digest_is_asked_for_are_in_the_manifes
     assert reproduce.reproduce(release.path, find_project(ready.root))[0] == release.digest
 
 
-def test_without_files_of_ones_own_nothing_is_written_down(project):
+def test_a_config_without_files_lists_none(project):
     assert inputs(project) == {}
 
 
-def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
+def test_a_file_that_differs_from_its_digest_is_refused_before_the_build(ready):
     wanted = sha256(ready.root / "vocabulary.txt")
     pin(ready, **{"vocabulary.txt": wanted})
     found = sha256(ready.write("vocabulary.txt", "a\nB\nc\n"))
@@ -159,7 +159,7 @@ def test_a_file_that_is_another_one_is_told_before_anything_is_built(ready):
     assert (ready.root / "built").exists()
 
 
-def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
+def test_the_digest_of_a_file_is_shown_only_if_it_is_in_the_project(ready):
     for name in ("model.keras", "secret.txt"):
         (ready.root.parent / name).write_bytes((ready.root / "model.keras").read_bytes())
     found, wanted = sha256(ready.root / "model.keras"), "a" * 64
@@ -177,7 +177,7 @@ def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("nothing.txt", "no such file: 'nothing.txt'"),
         ("conf", "no such file: 'conf'"),
@@ -188,7 +188,7 @@ def test_what_another_file_is_is_told_of_those_of_the_project_alone(ready):
         ),  # by root neither
     ],
 )
-def test_what_has_no_digest_is_told(ready, name, told):
+def test_a_file_that_cannot_be_hashed_is_refused(ready, name, message):
     os.mkfifo(ready.root / "pipe")
     pin(ready, **{name: "a" * 64})
 
@@ -196,11 +196,11 @@ def test_what_has_no_digest_is_told(ready, name, told):
         check.check(ready.compose("release=pinned"), find_project(ready.root))
 
     (problem,) = error.value.problems
-    assert (problem.path, problem.message) == (("sha256", name), told)
+    assert (problem.path, problem.message) == (("sha256", name), message)
 
 
 @pytest.mark.parametrize("value", ["abc", "0" * 63 + "G", "'" + "1" * 64 + " '", "12"])
-def test_what_is_no_digest_is_told(ready, value):
+def test_an_invalid_digest_is_refused(ready, value):
     pin(ready, **{"vocabulary.txt": value})
 
     with pytest.raises(ConfigError) as error:
@@ -209,7 +209,7 @@ def test_what_is_no_digest_is_told(ready, value):
     assert {problem.path for problem in error.value.problems} == {("sha256", "vocabulary.txt")}
 
 
-def test_a_file_of_weights_that_is_none_is_told(ready):
+def test_a_directory_among_the_files_of_weights_is_refused(ready):
     data = ready.root / "checkpoints" / "one.data-00001-of-00002"
     data.unlink()
     data.mkdir()
@@ -221,7 +221,7 @@ def test_a_file_of_weights_that_is_none_is_told(ready):
 
 
 @pytest.mark.parametrize("fmt", ["keras_weights", "checkpoint"])
-def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
+def test_weights_that_changed_since_are_reported_with_the_variable(ready, fmt):
     model, signatures, path = {
         "keras_weights": ("dense", "none", "model.weights.h5"),
         "checkpoint": ("scaler", "scalar_float", "factor"),
@@ -244,28 +244,28 @@ def test_weights_that_were_changed_since_are_told_with_the_variable(ready, fmt):
     with pytest.raises(VerificationError) as error:
         reproduce.reproduce(release, find_project(ready.root))
 
-    told = [problem.message.removeprefix(f"{release}: ") for problem in error.value.problems]
+    messages = [problem.message.removeprefix(f"{release}: ") for problem in error.value.problems]
     changed = [name for name in before if sha256(ready.root / name) != before[name]]
     assert changed
-    assert [line for line in told if line.startswith("inputs ")] == [
+    assert [line for line in messages if line.startswith("inputs ")] == [
         f"inputs {name}: changed from {before[name][:12]} to {sha256(ready.root / name)[:12]}"
         for name in changed
     ]
     assert any(
-        line.startswith("variables ") and ": values differ by at most " in line for line in told
+        line.startswith("variables ") and ": values differ by at most " in line for line in messages
     )
 
 
-def test_who_pins_files_pins_the_weights_too(ready):
+def test_pins_must_cover_the_weights(ready):
     pin(ready, **{"vocabulary.txt": sha256(ready.root / "vocabulary.txt")})
 
     with pytest.raises(ConfigError) as error:
         ready.export("release=pinned", "weights=checkpoint", "weights.path=checkpoints/one")
 
-    told = [
+    messages = [
         problem.message for problem in error.value.problems if problem.path == ("weights", "path")
     ]
-    assert sorted(told) == [
+    assert sorted(messages) == [
         f"'checkpoints/one.{part}' has no digest in sha256, but other files have; add it"
         for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
     ]
@@ -292,7 +292,7 @@ class Net(tf.Module):
 
 
 @pytest.mark.slow
-def test_what_the_models_code_brings_in_is_written_down(project):
+def test_modules_that_the_model_imports_are_listed(project):
     project.write("mynet.py", IMPORTING)
     outside = project.root.parent / "outside"
     for name, text in {
@@ -325,7 +325,7 @@ def test_what_the_models_code_brings_in_is_written_down(project):
     assert plain["inputs"] == {}
 
 
-def test_a_namespace_is_not_its_packages_distribution():
+def test_a_namespace_is_not_the_distribution_of_its_packages():
     import google.protobuf  # noqa: F401 - a package of the namespace google
     import yaml  # noqa: F401 - of a distribution with another name
 

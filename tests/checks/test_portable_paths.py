@@ -1,4 +1,4 @@
-"""Absolute paths of files in the project are recorded so that another checkout has the files."""
+"""Absolute paths in the project are recorded so that they are valid in other checkouts."""
 
 import hashlib
 import shutil
@@ -64,7 +64,7 @@ def test_other_paths_are_recorded_as_they_are(project, root, tmp_path_factory):
         )
 
 
-def test_a_release_with_an_absolute_path_is_reproduced_in_another_checkout(
+def test_a_release_with_an_absolute_path_is_reproduced_in_a_different_checkout(
     project, tmp_path_factory, monkeypatch
 ):
     tf.train.Checkpoint(Scaler(5.0)).write(str(project.root / "scaler"))

@@ -1,4 +1,4 @@
-"""What the Classify and Regress APIs of TensorFlow Serving ask of a signature, before and after it is traced."""
+"""Rules of the Classify and Regress APIs of TensorFlow Serving, before and after tracing."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def check(method_name, inputs, outputs):
         (serving_apis.REGRESS, None),
     ],
 )
-def test_what_the_apis_take(method_name, outputs):
+def test_tensors_that_the_apis_support_are_accepted(method_name, outputs):
     assert check(method_name, {"x": EXAMPLES}, outputs) == []
     assert check(method_name, None, outputs) == []
 
@@ -64,7 +64,7 @@ def test_what_the_apis_take(method_name, outputs):
          "s.outputs.outputs: expected a row for each example for the Regress API, got float32 [1]"),
     ],
 )  # fmt: skip
-def test_what_the_apis_refuse_is_told_before_anything_is_built(
+def test_tensors_that_the_apis_refuse_are_reported_before_the_build(
     method_name, inputs, outputs, message
 ):
     if inputs is None:
@@ -123,7 +123,7 @@ def overrides(key="s", method="classify", api="classify"):
     ]
 
 
-def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_theirs(sorter):
+def test_classify_and_regress_are_saved_and_warmed_up_by_their_own_requests(sorter):
     given = [
         f"+verify.examples.{key}=[{{inputs: {{inputs: {{file: examples.npy}}}}}}]"
         for key in ("c", "r", "p")
@@ -164,7 +164,7 @@ def test_classify_and_regress_are_in_the_bytes_and_are_warmed_up_by_requests_of_
         assert sent == [serialized(1.0, 2.0), serialized(3.0, 4.0)]
 
 
-def test_examples_are_generated_of_the_features_that_the_method_parses(sorter):
+def test_examples_are_generated_from_the_features_that_the_method_parses(sorter):
     release = sorter.export(*overrides(), "verify.generate=2", "publish.warmup=true")
 
     assert inspection.load(release.path)[1].signatures["s"].method_name == serving_apis.CLASSIFY
@@ -213,7 +213,7 @@ def test_the_features_of_every_kind_are_found():
     assert tf_examples.make(found, 0, lambda *_: None).shape == (0,)
 
 
-def test_a_traced_output_that_the_api_does_not_take_breaks_the_contract(sorter):
+def test_a_traced_output_that_the_api_does_not_support_breaks_the_contract(sorter):
     with pytest.raises(
         ContractError,
         match="expected float32 .batch. or float32 .batch, 1. for the Regress API, got",
@@ -221,7 +221,7 @@ def test_a_traced_output_that_the_api_does_not_take_breaks_the_contract(sorter):
         sorter.export(*overrides(method="wrong", api="regress"))
 
 
-def test_an_unknown_method_name_is_refused_with_those_that_there_are(sorter):
+def test_an_unknown_method_name_is_refused_with_the_known_ones(sorter):
     with pytest.raises(ConfigError) as error:
         sorter.export(*overrides(api="clasify"))
 
@@ -230,7 +230,7 @@ def test_an_unknown_method_name_is_refused_with_those_that_there_are(sorter):
     assert all(name in problem.message for name in serving_apis.METHOD_NAMES)
 
 
-def test_another_method_name_breaks_callers():
+def test_a_changed_method_name_breaks_callers():
     record = inspection.SignatureRecord({}, {})
     classify = inspection.SignatureRecord({}, {}, method_name=serving_apis.CLASSIFY)
     old, new = (

@@ -1,4 +1,4 @@
-"""Keys that cannot be taken are told before anything is built, and nothing of a key gets into a release."""
+"""Unusable keys are refused before the build, and no part of a key gets into a release."""
 
 import base64
 import shutil
@@ -25,7 +25,7 @@ def release(tmp_path_factory, tmp_path):
     return shutil.copytree(signed_release(tmp_path_factory), tmp_path / "copy" / "7")
 
 
-def test_nothing_of_the_key_is_in_a_release(release, keys):
+def test_no_part_of_the_key_is_in_a_release(release, keys):
     lines = (keys / "release.pem").read_bytes().splitlines()[1:-1]
 
     for name, content in tree(release).items():
@@ -66,7 +66,7 @@ PRIVATE_FILES = {
 
 
 @pytest.mark.parametrize("name", PRIVATE_FILES)
-def test_a_private_key_that_cannot_be_taken_is_told_before_anything_is_built(project, name):
+def test_an_unusable_private_key_is_refused_before_the_build(project, name):
     text, make = PRIVATE_FILES[name]
     if make:
         make(project.root / name)
@@ -81,7 +81,7 @@ def test_a_private_key_that_cannot_be_taken_is_told_before_anything_is_built(pro
     assert not (project.root / "exports").exists()
 
 
-def test_a_key_that_may_not_be_read_is_told(project, monkeypatch):
+def test_an_unreadable_key_is_refused(project, monkeypatch):
     path = project.write("release.pem", "")
 
     def refuse(self):
@@ -95,7 +95,7 @@ def test_a_key_that_may_not_be_read_is_told(project, monkeypatch):
     assert str(error.value) == f"publish.sign: cannot read '{path}': Permission denied; {PRIVATE}"
 
 
-def test_a_key_that_is_gone_when_it_is_needed_is_told_and_nothing_stays(project, keys):
+def test_a_key_that_vanishes_during_the_build_fails_the_export_without_leftovers(project, keys):
     shutil.copy(keys / "release.pem", "release.pem")
     project.write(
         "mynet.py",
@@ -120,7 +120,7 @@ def test_a_key_that_is_gone_when_it_is_needed_is_told_and_nothing_stays(project,
         ("rsa.pub", "'rsa.pub' has a key of type RSAPublicKey"),
     ],
 )
-def test_a_public_key_that_cannot_be_taken_is_told_first_of_all(project, keys, name, text):
+def test_an_unusable_public_key_is_refused_before_anything_else(project, keys, name, text):
     shutil.copy(keys / "release.pem", "release.pem")
     write_key(project.root / "rsa.pem", rsa.generate_private_key(65537, 2048))
 

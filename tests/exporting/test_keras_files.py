@@ -320,7 +320,7 @@ def test_the_file_of_a_saved_model_is_checked_as_weights_are(project, tmp_path):
         check(project, *load, "+model.path=none.keras")
     with pytest.raises(ConfigError, match="'near.keras' is damaged, or not a .keras file"):
         check(project, *load, "+model.path=near.keras")
-    with pytest.raises(ConfigError, match=r"'near.h5' is no \.keras file of Keras 3"):
+    with pytest.raises(ConfigError, match=r"expected a .keras file of Keras 3, got 'near.h5'"):
         check(project, *load, "+model.path=near.h5")
 
 

@@ -101,4 +101,4 @@ def test_an_array_that_claims_more_than_it_has_is_refused(tmp_path, refuse, desc
         archive.writestr("a.npy", claiming(descr, shape))
 
     for file in ("x.npy", "x.npz"):
-        assert f"claims {claimed} bytes by its shape {list(shape)}" in refuse(file)
+        assert f"the shape {list(shape)} needs {claimed} bytes" in refuse(file)
