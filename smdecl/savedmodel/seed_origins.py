@@ -92,7 +92,7 @@ class Origins:
                 return 0
             return bits.setdefault(name, 1 << len(bits))
 
-        starts = [[self._value(*value) for value in values] for values in several]
+        starts = [list(itertools.starmap(self._value, values)) for values in several]
         roots = itertools.chain.from_iterable(starts)
         marks = reaching.unions(roots, self._origins, mark)
         found = []

@@ -1,4 +1,4 @@
-"""What the tests of the audit share: specs, rules, and a function that is saved and audited."""
+"""Shared by the tests of the audit: specs, rules, and a function that is saved and audited."""
 
 import tensorflow as tf
 from smdecl.savedmodel import auditing, inspection
@@ -18,7 +18,7 @@ def levels(rules=RULES):
 def save_and_audit(
     directory, function, *specs, rules=RULES, consumer=None, edit=None, providers=None, **attributes
 ):
-    """Saves a function as a signature and returns what the rules find."""
+    """Saves a function as a signature and returns the findings."""
     module = tf.Module()
     for name, value in attributes.items():
         setattr(module, name, value)
@@ -41,5 +41,5 @@ def places(findings):
 
 
 def nodes(findings):
-    """Returns the places without the numbers that TensorFlow gives to functions."""
+    """Returns the places without the numbers of functions."""
     return {finding.where.partition("/")[2] or finding.where for finding in findings}

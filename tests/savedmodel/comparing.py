@@ -1,4 +1,4 @@
-"""What the tests of compatibility share: the specs of inputs, and what a caller can tell of a change."""
+"""Shared by the tests of compatibility: specs of inputs, and the changes that callers notice."""
 
 import tensorflow as tf
 
@@ -13,7 +13,7 @@ def specs(inputs, outputs=None):
 
 
 def told(found):
-    """Returns what a caller can tell, as the command line prints it."""
+    """Returns the changes that callers notice, as the command line prints them."""
     return [
         str(change)
         for change in found.changes

@@ -1,4 +1,4 @@
-"""Absolute paths in constants and names: which are found, and what a long constant costs."""
+"""Absolute paths in constants and names are found, and long constants cost little."""
 
 import os
 import random
@@ -28,23 +28,23 @@ def found(*texts):
 @pytest.mark.parametrize("text", [
     "{}", "hash_table_{}_-2_-1", "a {} b", "\0\1\xff{}\0\xfe", "x" * 100_000 + " {}", "{}\n" * 1000,
 ], ids=["alone", "a table", "in a text", "in bytes", "after a long text", "many times"])  # fmt: skip
-def test_a_file_is_found_wherever_its_path_is(vocabulary, text):
+def test_a_path_of_a_file_is_found_anywhere_in_a_text(vocabulary, text):
     assert found(text.replace("{}", vocabulary)) == [vocabulary]
 
 
 @pytest.mark.parametrize("text", [
     "encoder{}", "http:/{}", "{}x", "{}/", "/usr" + "/x" * 3000, "/usr/" + "n" * 300, "/usr/\0", "/usr -x",
 ])  # fmt: skip
-def test_what_is_no_path_of_a_file_is_not_found(vocabulary, text):
+def test_a_text_without_an_existing_path_has_no_findings(vocabulary, text):
     assert found(text.replace("{}", vocabulary)) == []
 
 
-def test_a_directory_is_found_if_it_is_all_of_a_text(tmp_path):
+def test_a_directory_is_found_if_it_is_the_whole_text(tmp_path):
     assert found(str(tmp_path)) == [str(tmp_path)]
     assert found(f"{tmp_path} of mine") == []
 
 
-def test_a_long_constant_is_hardly_looked_up_on_disk(vocabulary, monkeypatch):
+def test_a_long_constant_causes_few_lookups_on_disk(vocabulary, monkeypatch):
     looked_up = []
     stat = os.stat
 

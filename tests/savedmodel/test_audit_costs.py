@@ -1,4 +1,4 @@
-"""The audit takes time in proportion to a graph, however its functions, loops and signatures share each other."""
+"""The audit takes linear time, however functions, loops and signatures are nested and shared."""
 
 import sys
 
@@ -161,7 +161,7 @@ def data_set_that_draws_by_many_captures(n):
 
 
 def audited(message):
-    """Returns the findings, and how many calls of functions they took."""
+    """Returns the findings and the number of function calls that they took."""
     calls = 0
 
     def count(_frame, event, _argument):
@@ -194,7 +194,7 @@ def test_a_graph_of_four_times_the_size_takes_four_times_the_steps(make, n, rule
     assert [finding.rule for finding in findings].count(rule) == count
 
 
-def test_what_is_reached_through_circles_is_reached_by_all_that_are_in_them():
+def test_nodes_in_a_circle_reach_the_same_nodes():
     after = {"a": "b", "b": "cx", "c": "a", "d": "b", "x": "y", "y": "", "e": ""}
     marks = reaching.unions(
         "dea", lambda each: after[each], lambda each: {"c": 1, "y": 2, "d": 4}.get(each, 0)

@@ -1,4 +1,4 @@
-"""Every audit rule finds what it is for, in the bytes of SavedModels that are made here, and nothing else."""
+"""Every audit rule finds what it is for in a SavedModel, and nothing else."""
 
 import functools
 
@@ -58,7 +58,7 @@ def test_a_clean_function_has_no_findings(find, function, spec):
     assert find(function, spec) == ()
 
 
-def test_variables_and_tables_are_no_findings(find):
+def test_variables_and_tables_have_no_findings(find):
     bias = tf.Variable(tf.random.normal([1 << 19]))
     fixed = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(["a", "b"], [1.0, 2.0]), -1.0
@@ -71,7 +71,7 @@ def test_variables_and_tables_are_no_findings(find):
     assert find(function, TEXT, bias=bias, fixed=fixed, mutable=mutable) == ()
 
 
-def test_a_keras_model_that_was_trained_has_no_findings(tmp_path):
+def test_a_trained_keras_model_has_no_findings(tmp_path):
     layers = tf.keras.layers
     model = tf.keras.Sequential(
         [
@@ -92,7 +92,7 @@ def test_a_keras_model_that_was_trained_has_no_findings(tmp_path):
 
 
 @pytest.mark.parametrize("layer", ["StringLookup", "TextVectorization"])
-def test_keras_text_layers_that_pin_themselves_to_the_cpu_are_no_findings(tmp_path, layer):
+def test_keras_text_layers_that_pin_themselves_to_the_cpu_have_no_findings(tmp_path, layer):
     model = tf.keras.Sequential([getattr(tf.keras.layers, layer)(vocabulary=["a", "b"])])
     call = tf.function(model).get_concrete_function(TEXT)
     tf.saved_model.save(model, str(tmp_path), signatures=call)
@@ -128,7 +128,7 @@ def test_a_device_in_a_functions_body_is_found(find, device):
 
 
 @pytest.mark.parametrize("device", ["cpu", "/CPU:0"])
-def test_a_cpu_in_a_functions_body_is_worth_a_warning_at_most(find, device):
+def test_a_cpu_in_a_functions_body_is_at_most_a_warning(find, device):
     def function(x):
         with tf.device(device):
             y = tf.exp(x, name="pinned")
@@ -167,7 +167,7 @@ def test_a_cpu_pin_beside_text_is_found(find):
     assert nodes(find(function, TEXT, Y)) == {"number"}
 
 
-def test_a_users_function_is_audited_whatever_its_name(find):
+def test_a_function_of_the_user_is_audited_whatever_its_name(find):
     def traced_save(x):
         with tf.device("/GPU:0"):
             return tf.exp(x, name="pinned")
@@ -177,7 +177,7 @@ def test_a_users_function_is_audited_whatever_its_name(find):
     assert nodes(find(traced_save, X)) == {"pinned"}
 
 
-def test_what_a_strategy_leaves_in_the_bytes_is_found():
+def test_traces_of_a_strategy_are_found():
     replicas, variables, plain = children.run(
         strategy_findings, failure=InternalError, doing="tracing under a strategy"
     )
@@ -193,7 +193,7 @@ def test_what_a_strategy_leaves_in_the_bytes_is_found():
 
 
 def strategy_findings():
-    """Runs in a process of its own, for devices can be divided only before TensorFlow begins."""
+    """Runs in a separate process, because logical devices must be set before TensorFlow starts."""
     import tempfile
     from pathlib import Path
 
@@ -262,7 +262,7 @@ def test_an_op_that_waits_for_other_replicas_is_found(find):
         ),
     ],
 )
-def test_python_in_the_graph_is_found(find, call, op):
+def test_a_python_function_in_the_graph_is_found(find, call, op):
     findings = find(lambda x: call(x) + 1, X)
 
     assert rules_of(findings) == {"py_function"}
@@ -300,7 +300,7 @@ def test_the_path_of_a_vocabulary_in_the_name_of_its_table_is_found(find, tmp_pa
     }
 
 
-def test_a_large_constant_is_found_captured_or_in_a_functions_body(find):
+def test_a_large_constant_is_found_if_captured_or_in_a_functions_body(find):
     table = np.arange(1 << 19, dtype=np.float32)
     captured = tf.constant(table)
 

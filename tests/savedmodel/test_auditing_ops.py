@@ -1,4 +1,4 @@
-"""The rules on ops find those that draw, read, write, or are missing where the model is served."""
+"""The rules on ops find those that are random, read or write files, or are missing in serving."""
 
 import functools
 
@@ -23,7 +23,7 @@ def find(tmp_path):
         (lambda: tf.random.truncated_normal([1]), "TruncatedNormal"),
     ],
 )
-def test_what_gives_other_values_at_each_call_is_found(find, noise, op):
+def test_a_random_op_is_found(find, noise, op):
     findings = find(lambda x: x + noise(), X)
 
     assert rules_of(findings) == {"random_ops"}
@@ -46,7 +46,7 @@ def test_a_seed_in_a_variable_that_each_call_changes_is_found(find):
     assert {finding.message.split()[0] for finding in findings} == {"StatelessRandomUniformV2"}
 
 
-def test_a_generator_that_goes_on_at_each_call_is_found(find):
+def test_a_generator_that_each_call_advances_is_found(find):
     generator = tf.random.Generator.from_seed(1)
 
     findings = find(lambda x: x + generator.normal([1]), X, generator=generator)
@@ -67,7 +67,7 @@ def test_a_generator_that_goes_on_at_each_call_is_found(find):
          "RestoreV2"),
     ],
 )  # fmt: skip
-def test_what_reads_or_writes_outside_of_the_model_is_found(find, touch, op):
+def test_an_op_that_reads_or_writes_outside_the_model_is_found(find, touch, op):
     def function(x):
         touch(x)
         return x
@@ -78,7 +78,7 @@ def test_what_reads_or_writes_outside_of_the_model_is_found(find, touch, op):
     assert rules_of(findings) == {"io_ops"}
 
 
-def test_an_op_of_someone_elses_is_found(find):
+def test_a_custom_op_is_found(find):
     def rename(graph_def):
         for function in graph_def.library.function:
             for node in function.node_def:
@@ -95,7 +95,7 @@ def test_an_op_of_someone_elses_is_found(find):
     assert "custom_ops in [tool.smdecl]" in findings[0].message
 
 
-def test_an_op_that_the_project_declares_is_found_with_what_registers_it(find):
+def test_a_declared_custom_op_is_found_with_its_provider(find):
     def rename(graph_def):
         for function in graph_def.library.function:
             for node in function.node_def:
@@ -117,7 +117,7 @@ def test_an_op_that_the_project_declares_is_found_with_what_registers_it(find):
     ]
 
 
-def test_what_the_consumers_release_lacks_is_found(find):
+def test_an_op_that_the_consumers_release_lacks_is_found(find):
     def largest(x):
         return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int64)[1]
 
@@ -133,14 +133,14 @@ def test_what_the_consumers_release_lacks_is_found(find):
     assert find(largest, X, rules=[], consumer="2.12") == ()
 
 
-def test_a_default_that_the_consumers_release_does_not_know_is_stripped(find):
+def test_a_default_attribute_that_the_consumers_release_lacks_is_not_found(find):
     def largest(x):
         return tf.raw_ops.TopKV2(input=x, k=tf.constant(1), sorted=True, index_type=tf.int32)[1]
 
     assert find(largest, X, rules=["consumer"], consumer="2.12") == ()
 
 
-def test_the_variables_of_today_are_told_to_a_consumer_that_cannot_read_them(find):
+def test_variables_that_the_consumers_release_cannot_read_are_found(find):
     variable = tf.Variable(1.0, name="v")
 
     (finding,) = find(
@@ -153,7 +153,7 @@ def test_the_variables_of_today_are_told_to_a_consumer_that_cannot_read_them(fin
     )
 
 
-def test_an_op_that_no_release_has_is_told_once(find):
+def test_an_op_that_no_release_has_is_reported_once(find):
     def rename(graph_def):
         for function in graph_def.library.function:
             for node in function.node_def:

@@ -60,11 +60,11 @@ def test_an_input_that_no_output_depends_on_is_found(find, function):
 @pytest.mark.parametrize(
     "function", [lambda x, y: x + y, swapped, condition, asserted, asserted_within, chosen]
 )
-def test_an_input_that_something_depends_on_is_not_found(find, function):
+def test_an_input_that_an_output_depends_on_is_not_found(find, function):
     assert find(function, X, Y) == ()
 
 
-def test_unused_inputs_are_told_of_each_signature(tmp_path):
+def test_unused_inputs_are_reported_for_each_signature(tmp_path):
     module = tf.Module()
     module.first = tf.function(lambda x, y: x)
     module.second = tf.function(lambda x, y: y)
@@ -86,7 +86,7 @@ def test_a_function_that_was_never_traced_is_found(find):
     ]
 
 
-def test_a_function_of_several_names_is_found_once(find):
+def test_a_function_with_several_names_is_found_once(find):
     function = tf.function(lambda x: x)
 
     findings = find(lambda x: x, X, forgotten=function, holder=tf.train.Checkpoint(again=function))
@@ -101,7 +101,7 @@ def test_a_function_of_several_names_is_found_once(find):
     [lambda number: number, lambda number: min(number + 1, 2999)],
     ids=["itself", "in a chain"],
 )
-def test_functions_that_call_themselves_or_deep_chains_use_all_their_inputs(called):
+def test_recursive_functions_and_deep_chains_count_as_using_all_inputs(called):
     message = SavedModel()
     graph = message.meta_graphs.add()
     for number in range(3000):

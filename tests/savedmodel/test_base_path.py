@@ -1,4 +1,4 @@
-"""What is given where one SavedModel is asked for is told, with the one that may have been meant."""
+"""A path that is not that of one SavedModel is reported with the one that may be meant."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ GIVEN = {
 
 @pytest.fixture
 def models(project):
-    """A base path, of whose versions the highest is no SavedModel, and what else there is."""
+    """A base path whose highest version has no SavedModel, and other files."""
     for version in ("2", "10"):
         project.write(f"models/net/{version}/saved_model.pb", "")
     project.write("models/net/2/saved_model.pbtxt", "")
@@ -33,9 +33,7 @@ def models(project):
 
 
 @pytest.mark.parametrize("given", GIVEN)
-def test_what_is_no_directory_of_one_saved_model_is_told_with_the_one_that_is_nearest(
-    models, given
-):
+def test_a_wrong_path_is_reported_with_the_nearest_saved_model(models, given):
     with pytest.raises(UsageError) as error:
         base_path.require_one(Path(given), "a release")
 
@@ -43,12 +41,12 @@ def test_what_is_no_directory_of_one_saved_model_is_told_with_the_one_that_is_ne
 
 
 @pytest.mark.parametrize("given", ["models/net/2", "models/net/12"])
-def test_a_directory_of_one_or_none_is_for_others_to_judge(models, given):
+def test_a_directory_with_one_saved_model_or_none_is_accepted(models, given):
     base_path.require_one(models / given, "a release")
 
 
 @pytest.mark.parametrize("verb", ["verify", "reproduce", "diff"])
-def test_a_base_path_and_a_url_are_no_call_of_a_verb(models, verb):
+def test_verbs_refuse_a_base_path_and_a_url(models, verb):
     more, kind = (["models/net/2"], "a SavedModel") if verb == "diff" else ([], "a release")
     told = f"'models/net' is a base path, which contains versions; expected the directory of {kind}, such as models/net/10"
     done = run_cli(verb, "models/net", *more, cwd=models)

@@ -1,4 +1,4 @@
-"""The variables of a checkpoint are read from its files as TensorFlow reads them."""
+"""The variables of a checkpoint are read from its files, as by TensorFlow."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ SHAPES = [(), (0,), (3,), (2, 0), (2, 3)]
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A bundle of every dtype in several shapes, of two files, and the prefix of it."""
+    """The prefix of a bundle with every dtype in several shapes, in two data files."""
     prefix = tmp_path_factory.mktemp("bundle") / "ckpt"
     tensors = {
         f"{dtype}/{index}": value(dtype, shape)
@@ -53,7 +53,7 @@ def value(dtype, shape):
     )
 
 
-def test_every_dtype_and_shape_is_read_as_tensorflow_reads_it(written):
+def test_every_dtype_and_shape_is_read_as_by_tensorflow(written):
     reader = tf.train.load_checkpoint(str(written))
     shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
 
@@ -77,14 +77,14 @@ def test_every_dtype_and_shape_is_read_as_tensorflow_reads_it(written):
         assert tensor.read().shape == tuple(tensor.shape)
 
 
-def test_dtypes_that_numpy_lacks_are_those_of_ml_dtypes(written):
+def test_dtypes_that_numpy_lacks_come_from_ml_dtypes(written):
     (found,) = (tensor for tensor in checkpoint.read(written) if tensor.name == "bfloat16/4")
 
     assert found.read().dtype == ml_dtypes.bfloat16
     assert found.read().astype(int).tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_many_names_that_share_their_beginnings_are_all_read(tmp_path):
+def test_names_with_common_prefixes_are_all_read(tmp_path):
     names = [
         f"layers/{number}/.ATTRIBUTES/VARIABLE_VALUE" for number in range(3000)
     ]  # an index of several blocks
@@ -102,7 +102,7 @@ def test_many_names_that_share_their_beginnings_are_all_read(tmp_path):
     ]
 
 
-def test_an_index_that_is_missing_or_cut_anywhere_is_told(written, tmp_path):
+def test_a_missing_or_truncated_index_is_an_error(written, tmp_path):
     assert not checkpoint.exists(tmp_path / "ckpt")
     with pytest.raises(ContractError, match=r"ckpt\.index: no such file"):
         checkpoint.read(tmp_path / "ckpt")
@@ -120,7 +120,7 @@ def copied(written, directory):
     return directory / "ckpt"
 
 
-def test_every_data_file_that_lacks_bytes_is_told(written, tmp_path):
+def test_every_missing_or_truncated_data_file_is_reported(written, tmp_path):
     prefix = copied(written, tmp_path)
     first, second = sorted(tmp_path.glob("ckpt.data-*"))
     first.unlink()
@@ -134,7 +134,7 @@ def test_every_data_file_that_lacks_bytes_is_told(written, tmp_path):
     assert cut.startswith(f"{second}: is truncated: it has 10 bytes, but '")
 
 
-def test_a_changed_byte_of_any_tensor_is_told_by_its_name(written, tmp_path):
+def test_a_changed_byte_is_reported_with_the_name_of_its_tensor(written, tmp_path):
     prefix = copied(written, tmp_path)
     for tensor in checkpoint.read(prefix):
         if not tensor.size:
@@ -150,7 +150,7 @@ def test_a_changed_byte_of_any_tensor_is_told_by_its_name(written, tmp_path):
         tensor.file.write_bytes(data)
 
 
-def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_path):
+def test_an_index_that_differs_from_its_checksum_is_an_error(written, tmp_path):
     prefix = copied(written, tmp_path)
     index = tmp_path / "ckpt.index"
     data = bytearray(index.read_bytes())
@@ -163,7 +163,7 @@ def test_reading_fails_where_the_index_differs_from_its_checksum(written, tmp_pa
         checkpoint.read(prefix)
 
 
-def test_reading_imports_no_tensorflow_and_leaves_it_to_be_imported():
+def test_reading_does_not_import_tensorflow_or_prevent_its_import():
     code = """
 import sys
 from smdecl.savedmodel import checkpoint, inspection

@@ -1,4 +1,4 @@
-"""Which changes of a SavedModel break those who call it, and which only add to what can be called."""
+"""Changes of a SavedModel are breaking or additive for its callers."""
 
 import pytest
 import tensorflow as tf
@@ -14,13 +14,13 @@ def answers(**outputs):
 
 
 def a_tensor(dtype, shape):
-    """Returns a tensor whose shape a graph knows as far as it is said."""
+    """Returns a tensor whose static shape is as given."""
     value = tf.zeros([size or 1 for size in shape or ()], dtype)
     return tf.raw_ops.PlaceholderWithDefault(input=value, shape=tf.TensorShape(shape))
 
 
 def save(directory, signatures=None, functions=("ask",)):
-    """Saves a model with these signatures, and with functions that can be called once it is loaded."""
+    """Saves a model with signatures, and with functions that can be called after loading."""
 
     def traced(inputs, outputs):
         @tf.function
@@ -45,7 +45,7 @@ def save(directory, signatures=None, functions=("ask",)):
 
 
 X, Y = "signatures serving_default.inputs.x", "signatures serving_default.outputs.y"
-# Before, after, the verdict, and all that is told.
+# Before, after, the verdict, and all changes.
 TABLE = {
     "an input is added": (
         specs({"x": ROWS}), specs({"x": ROWS, "weight": ("float64", [])}), BREAKING,
@@ -64,7 +64,7 @@ TABLE = {
             "signatures serving_default.inputs.right: was added: float32 [?, 3]",
         ],
     ),
-    "an input has another dtype": (
+    "the dtype of an input changes": (
         specs({"x": IDS}), specs({"x": ("int32", [None])}), BREAKING, [f"{X}: changed from int64 [?] to int32 [?]"],
     ),
     "two inputs swap their dtypes": (
@@ -74,27 +74,27 @@ TABLE = {
             f"{X}: changed from int64 [?] to string [?]",
         ],
     ),
-    "an input takes one size alone": (
+    "an input accepts only one size": (
         specs({"x": ROWS}), specs({"x": ROW}), BREAKING,
         [f"{X}: changed from float32 [?, 3] to float32 [1, 3]"],
     ),
-    "an input takes one rank alone": (
+    "an input accepts only one rank": (
         specs({"x": ANY}), specs({"x": ROWS}), BREAKING,
         [f"{X}: changed from float32 (unknown rank) to float32 [?, 3]"],
     ),
-    "an input takes any size": (
+    "an input accepts any size": (
         specs({"x": ROW}), specs({"x": ROWS}), ADDITIVE,
         [f"{X}: changed from float32 [1, 3] to float32 [?, 3]"],
     ),
-    "an input takes any rank": (
+    "an input accepts any rank": (
         specs({"x": ROWS}), specs({"x": ANY}), ADDITIVE,
         [f"{X}: changed from float32 [?, 3] to float32 (unknown rank)"],
     ),
-    "an input has another rank": (
+    "the rank of an input changes": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 3, 1])}), BREAKING,
         [f"{X}: changed from float32 [?, 3] to float32 [?, 3, 1]"],
     ),
-    "an input has another size": (
+    "the size of an input changes": (
         specs({"x": ROWS}), specs({"x": ("float32", [None, 4])}), BREAKING,
         [f"{X}: changed from float32 [?, 3] to float32 [?, 4]"],
     ),
@@ -106,7 +106,7 @@ TABLE = {
         answers(y=ROWS, ids=IDS), answers(y=ROWS, ids=IDS, label=TEXT), ADDITIVE,
         ["signatures serving_default.outputs.label: was added: string [?]"],
     ),
-    # TensorFlow Serving's REST API names outputs where there is more than one.
+    # TensorFlow Serving's REST API names outputs if there are several.
     "a second output is added": (
         answers(y=ROWS), answers(y=ROWS, label=TEXT), BREAKING,
         [
@@ -118,7 +118,7 @@ TABLE = {
         answers(y=ROWS, ids=IDS), answers(ids=IDS), BREAKING, [f"{Y}: was removed"],
     ),
     "an output is renamed": (answers(y=ROWS), answers(logits=ROWS), BREAKING, [f"{Y}: was renamed to 'logits'"]),
-    "an output has another dtype": (
+    "the dtype of an output changes": (
         answers(y=ROWS), answers(y=("float16", [None, 3])), BREAKING,
         [f"{Y}: changed from float32 [?, 3] to float16 [?, 3]"],
     ),
@@ -169,7 +169,7 @@ TABLE = {
         specs({"x": ROWS}), {"predict": ({"x": ROWS}, {"y": ROWS})}, BREAKING,
         ["signatures serving_default: was renamed to 'predict'"],
     ),
-    "what breaks is told before what is added": (
+    "breaking changes come before additive ones": (
         {**answers(y=ROWS), "embed": ({"x": TEXT}, {"y": ROWS})}, {"more": ({"x": IDS}, {"y": IDS}), **answers(y=IDS)},
         BREAKING,
         [
@@ -182,7 +182,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("row", TABLE)
-def test_a_change_of_signatures_has_a_verdict_and_is_told(tmp_path, row):
+def test_a_change_of_signatures_is_reported_with_a_verdict(tmp_path, row):
     before, after, (verdict, advice), lines = TABLE[row]
 
     found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
@@ -190,7 +190,7 @@ def test_a_change_of_signatures_has_a_verdict_and_is_told(tmp_path, row):
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, lines)
 
 
-def test_the_same_signatures_are_the_same_whatever_the_order_that_they_were_made_in(tmp_path):
+def test_the_order_of_signatures_does_not_matter(tmp_path):
     before = {"a": ({"x": ROWS, "y": IDS}, {"p": ROWS, "q": IDS}), "b": ({"x": TEXT}, {"y": IDS})}
     after = {"b": before["b"], "a": tuple(dict(reversed(side.items())) for side in before["a"])}
 
@@ -199,7 +199,7 @@ def test_the_same_signatures_are_the_same_whatever_the_order_that_they_were_made
     assert (found.verdict, told(found)) == ("same", [])
 
 
-def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
+def test_changes_of_restored_functions_are_reported(tmp_path):
     before = save(tmp_path / "before", functions=["ask", "embed"])
     after = save(tmp_path / "after", functions=["ask", "rank"])
 
@@ -215,14 +215,14 @@ def test_a_function_that_can_be_called_after_loading_is_told(tmp_path):
 
 
 def answering(function):
-    """Returns a function as a signature, with as many inputs as it has arguments."""
+    """Returns a function as a signature, with an input for each argument."""
     return tf.function(function, input_signature=[NUMBER] * function.__code__.co_argcount)
 
 
 SUM = answering(lambda x, y: {"z": x + y})
 OR_ONE = answering(lambda x, y=ONE: {"z": x + y})
 YS = "signatures serving_default.inputs.y"
-# Before, after, the verdict, and all that is told.
+# Before, after, the verdict, and all changes.
 DEFAULTS = {
     "an input may be left out": (
         SUM, OR_ONE, ADDITIVE, f"{YS}: changed from float32 [] to float32 [] (default 1.0)",
@@ -230,19 +230,19 @@ DEFAULTS = {
     "an input may be left out no longer": (
         OR_ONE, SUM, BREAKING, f"{YS}: changed from float32 [] (default 1.0) to float32 []",
     ),
-    "an input that is left out is another": (
+    "the default of an input changes": (
         OR_ONE, answering(lambda x, y=TWO: {"z": x + y}), BREAKING,
         f"{YS}: changed from float32 [] (default 1.0) to float32 [] (default 2.0)",
     ),
     "an input that may be left out is added": (
         answering(lambda x: {"z": x}), OR_ONE, ADDITIVE, f"{YS}: was added: float32 [] (default 1.0)",
     ),
-    "an input that may be left out is gone": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: was removed"),
+    "an optional input is removed": (OR_ONE, answering(lambda x: {"z": x}), BREAKING, f"{YS}: was removed"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("row", DEFAULTS)
-def test_what_an_input_is_where_it_is_left_out_is_told(tmp_path, row):
+def test_changes_of_the_default_of_an_input_are_reported(tmp_path, row):
     before, after, (verdict, advice), line = DEFAULTS[row]
     for name, serve in (("before", before), ("after", after)):
         tf.saved_model.save(tf.Module(), str(tmp_path / name), signatures=serve)
@@ -252,8 +252,8 @@ def test_what_an_input_is_where_it_is_left_out_is_told(tmp_path, row):
     assert (found.verdict, found.advice, told(found)) == (verdict, advice, [line])
 
 
-def test_tags_that_a_server_finds_the_graph_by_are_told(tmp_path):
-    # tf.saved_model.save knows one tag; the builder before it takes any.
+def test_changed_tags_are_reported(tmp_path):
+    # tf.saved_model.save sets one tag; its predecessor, the builder, accepts any.
     for name, tags in (("before", ["serve"]), ("after", ["serve", "gpu"])):
         with tf.Graph().as_default(), tf.compat.v1.Session() as session:
             x = tf.compat.v1.placeholder(tf.float32, [None], "x")

@@ -1,4 +1,4 @@
-"""Which changes of the functions that a SavedModel restores break those who call them."""
+"""Changes of restored functions are breaking or additive for their callers."""
 
 import collections
 
@@ -9,7 +9,7 @@ from smdecl.release import diffing
 from tests.savedmodel.comparing import NUMBER, ONE, TWO, told
 
 
-def test_what_a_restored_function_takes_and_gives_is_told(tmp_path):
+def test_changes_of_inputs_and_results_of_a_restored_function_are_reported(tmp_path):
     def module(name, *specs, **options):
         made = tf.Module()
         made.ask = tf.function(lambda x, training=False, **more: {"y": x, **more})
@@ -65,7 +65,7 @@ Couple = collections.namedtuple("Couple", ["a", "b"])
 
 
 def by(function, *arguments, **keywords):
-    """Returns a function and what it is traced with."""
+    """Returns a function and the arguments to trace it with."""
     return function, arguments, keywords
 
 
@@ -79,13 +79,13 @@ def a_function(directory, function, arguments, keywords):
 
 
 OF_X, NO_MORE = by(lambda x: x, NUMBER), "can no longer be called as (x: float32 []) -> float32 []"
-# Before, after, the verdict, and what is told first.
+# Before, after, the verdict, and the first change.
 FUNCTIONS = {
     "an argument without a default is added": (OF_X, by(lambda x, training: x, NUMBER, False), "breaking", "arguments changed from (x) to (x, training)"),
-    "an argument is added, and traced with another value than its default": (
+    "an argument is added, and traced with a value other than its default": (
         OF_X, by(lambda x, scale=1.0: x * scale, NUMBER, 2.0), "breaking", NO_MORE,
     ),
-    "an argument is added, and traced with another nest than its default": (
+    "an argument is added, and traced with a nest other than its default": (
         OF_X, by(lambda x, o=(1, []): x, NUMBER, (1, {})), "breaking", NO_MORE,
     ),
     "an argument is added, and traced with an empty nest": (
@@ -95,11 +95,11 @@ FUNCTIONS = {
         OF_X, by(lambda x, scale=1.0, *, o=(1, [2, {}]): x * scale, NUMBER), "additive",
         "arguments changed from (x) to (x, scale=1.0, *, o=(1, [2, {}]))",
     ),
-    "an argument is added that takes a tensor, with a default that becomes one": (
+    "a tensor argument is added, with a default that converts to a tensor": (
         OF_X, by(lambda x, y=2.0, *, z=ONE: x * y + z, NUMBER, NUMBER, z=NUMBER), "additive",
         "arguments changed from (x) to (x, y=2.0, *, z=float32 1.0)",
     ),
-    "an argument is added that takes a tensor, with a default that becomes none": (
+    "a tensor argument is added, with a default that does not convert": (
         OF_X, by(lambda x, y=None: x, NUMBER, NUMBER), "breaking", NO_MORE,
     ),
     "a nest is longer": (
@@ -110,17 +110,17 @@ FUNCTIONS = {
         by(lambda x, y: x - y, NUMBER, NUMBER), by(lambda y, x: x - y, NUMBER, NUMBER), "breaking",
         "arguments changed from (x, y) to (y, x)",
     ),
-    "an argument is added before another": (
+    "an argument is added before an old one": (
         OF_X, by(lambda y=1.0, x=2.0: x, 1.0, NUMBER), "breaking", "arguments changed from (x) to (y=1.0, x=2.0)",
     ),
-    "a default is gone": (
+    "a default is removed": (
         by(lambda x=1.0: x, 1.0), by(lambda x: x, 1.0), "breaking", "arguments changed from (x=1.0) to (x)",
     ),
-    "a default is another": (
+    "a default changes": (
         by(lambda x, y="a": x, NUMBER, "a"), by(lambda x, y="b": x, NUMBER, "a"), "breaking",
         "arguments changed from (x, y='a') to (x, y='b')",
     ),
-    "a tensor that is a default is another": (
+    "a tensor that is a default changes": (
         by(lambda x, y=ONE: x, NUMBER), by(lambda x, y=TWO: x, NUMBER), "breaking",
         "arguments changed from (x, y=float32 1.0) to (x, y=float32 2.0)",
     ),
@@ -139,7 +139,7 @@ FUNCTIONS = {
         by(lambda x, *, y, z: x, NUMBER, y=NUMBER, z=NUMBER), by(lambda x, *, z, y: x, NUMBER, y=NUMBER, z=NUMBER),
         "same", None,
     ),
-    "an argument of any name has one of its own": (
+    "an argument that `**rest` accepted is named": (
         by(lambda x, **more: x, NUMBER, y=NUMBER), by(lambda x, *, y: x, NUMBER, y=NUMBER), "additive",
         "arguments changed from (x) to (x, *, y)",
     ),
@@ -152,8 +152,8 @@ FUNCTIONS = {
         "can no longer be called as (x: float32 []) -> p.a: float32 [], p.b: float32 [], with return.p a named tuple"
         " (a, b)",
     ),
-    "a named tuple has another name": (by(lambda x: Pair(x, x), NUMBER), by(lambda x: Couple(x, x), NUMBER), "same", None),
-    "an argument takes a list for a tuple": (
+    "the class of a named tuple changes": (by(lambda x: Pair(x, x), NUMBER), by(lambda x: Couple(x, x), NUMBER), "same", None),
+    "an argument is a list instead of a tuple": (
         by(lambda x: x[0], (NUMBER, NUMBER)), by(lambda x: x[0], [NUMBER, NUMBER]), "breaking",
         "can no longer be called as (x.0: float32 [], x.1: float32 []) -> float32 []",
     ),
@@ -161,7 +161,7 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("row", FUNCTIONS)
-def test_how_a_restored_function_takes_its_arguments_and_gives_its_results_is_told(tmp_path, row):
+def test_changes_of_arguments_of_a_restored_function_are_reported(tmp_path, row):
     before, after, verdict, first = FUNCTIONS[row]
 
     found = diffing.diff(
@@ -203,7 +203,7 @@ SPECS |= {"row": tf.TensorSpec([None], tf.float32), "any": tf.TensorSpec(None, t
         (tf.constant([2.0]), set()),
     ],
 )
-def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becomes_one(
+def test_a_tensor_argument_can_be_omitted_if_its_default_converts_to_a_tensor(
     tmp_path, default, additive
 ):
     net, plain = tf.Module(), tf.Module()
@@ -225,7 +225,7 @@ def test_an_argument_that_takes_a_tensor_may_be_left_out_where_its_default_becom
 
 
 def a_net(**names):
-    """Returns a module whose parts go by these names; what is no module is a function."""
+    """Returns a module with parts of these names, which are modules or functions."""
     net = tf.Module()
     for name, part in names.items():
         setattr(net, name, part)
@@ -241,7 +241,7 @@ def ask():
     return tf.function(lambda x: x, input_signature=[NUMBER])
 
 
-def test_a_function_is_known_by_each_of_its_names(tmp_path):
+def test_a_function_is_compared_under_each_of_its_names(tmp_path):
     f, net = ask(), a_net(block=a_net(f=ask()))
     one = saved(tmp_path / "one", a_net(f=f, net=net))
     more = saved(tmp_path / "more", a_net(f=f, predict=f, net=net, a=net))

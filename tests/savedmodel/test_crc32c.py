@@ -1,4 +1,4 @@
-"""Checksums are those of CRC-32C, however the data is cut."""
+"""Checksums are those of CRC-32C, however the data is divided."""
 
 import random
 
@@ -23,7 +23,7 @@ def test_known_checksums(row):
 
 
 @pytest.mark.parametrize("size", [39, 40, 41, 255, 256, 257, 4095, 65_537, (1 << 22) + 3])
-def test_a_checksum_goes_on_from_the_bytes_before(size):
+def test_a_checksum_continues_from_the_bytes_before(size):
     data = random.Random(size).randbytes(size)
     bytewise = 0
     for start in range(min(size, 1000)):

@@ -1,4 +1,4 @@
-"""How one SavedModel differs from one before it: in its graph, its variables and its files."""
+"""Two SavedModels are compared by graph, variables and files."""
 
 import shutil
 
@@ -14,7 +14,7 @@ VECTOR = tf.TensorSpec([None], tf.float32, name="x")
 
 
 def save(directory, ask=lambda x: x, spec=VECTOR, **attributes):
-    """Saves a model with one signature, and with variables and assets of its own."""
+    """Saves a model with one signature, variables and assets."""
     module = tf.Module()
     for name, value in attributes.items():
         setattr(module, name, value)
@@ -32,7 +32,7 @@ def lines(found, *parts):
 
 
 NAN, INF = float("nan"), float("inf")
-# Dtype, the values before and after, and what is told of them.
+# Dtype, the values before and after, and the difference.
 VALUES = {
     "floats": ("float32", [1, 2, 3], [1, 2.5, 1], "values differ by at most 2"),
     "halves": ("float16", [1], [1.5], "values differ by at most 0.5"),
@@ -41,7 +41,7 @@ VALUES = {
     "a scalar": ("float64", 1, -1, "values differ by at most 2"),
     "integers": ("int32", [7, -7], [7, 8], "values differ by at most 15"),
     "bytes": ("uint8", [0], [255], "values differ by at most 255"),
-    "integers that no float tells apart": ("int64", [2**62], [2**62 + 1], "values differ by at most 1"),
+    "integers that are equal as floats": ("int64", [2**62], [2**62 + 1], "values differ by at most 1"),
     "integers that are as far apart as can be": (
         "int64", [-(2**63)], [2**63 - 1], "values differ by at most 1.84467e+19",
     ),
@@ -62,7 +62,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("row", VALUES)
-def test_other_values_of_a_variable_are_told_by_the_largest_difference(tmp_path, row):
+def test_changed_values_are_reported_with_the_largest_difference(tmp_path, row):
     dtype, before, after, message = VALUES[row]
     old, new = (
         save(tmp_path / name, v=tf.Variable(value, dtype=dtype))
@@ -78,7 +78,7 @@ def test_other_values_of_a_variable_are_told_by_the_largest_difference(tmp_path,
     ) == bool(message)
 
 
-def test_a_difference_beyond_the_first_million_of_values_is_found(tmp_path):
+def test_a_difference_after_the_first_million_values_is_found(tmp_path):
     values = np.zeros(2**20 + 3, np.float32)
     before = save(tmp_path / "a", v=tf.Variable(values))
     values[-1] = 7
@@ -88,7 +88,7 @@ def test_a_difference_beyond_the_first_million_of_values_is_found(tmp_path):
     ) == ["variables v: values differ by at most 7"]
 
 
-def test_variables_that_come_go_or_have_another_form_are_told(tmp_path):
+def test_variables_that_were_added_removed_or_reshaped_are_reported(tmp_path):
     zeros = {
         name: tf.Variable(tf.zeros([2, 3])) for name in ("gone", "reshaped", "retyped", "kept")
     }
@@ -126,27 +126,27 @@ def often(x):
 
 
 MATRIX = tf.TensorSpec([3, 3], tf.float32, name="x")
-# What is computed before and after, of which input, and what is told of the graph.
+# The functions before and after, the input, and the changes of the graph.
 GRAPHS = {
-    "another op": (
+    "a different op": (
         lambda x: x + 1.0, lambda x: x - 1.0, VECTOR,
         ["ops AddV2: 1 before, 0 now", "ops Sub: 0 before, 1 now", "nodes serve/add/y: was removed",
          "nodes serve/add: was removed", "nodes serve/sub/y: was added", "nodes serve/sub: was added",
          "nodes serve/Identity: Identity has different inputs"],
     ),
-    "another op of the same name": (
+    "a different op with the same name": (
         lambda x: tf.add(x, x, name="both"), lambda x: tf.maximum(x, x, name="both"), VECTOR,
         ["ops AddV2: 1 before, 0 now", "ops Maximum: 0 before, 1 now",
          "nodes serve/both: changed from AddV2 to Maximum"],
     ),
-    "another constant": (
+    "a different constant": (
         lambda x: x + 1.0, lambda x: x + 2.0, VECTOR, ["nodes serve/add/y: Const has a different value"],
     ),
-    "another attribute": (
+    "a different attribute": (
         lambda x: tf.matmul(x, x), lambda x: tf.matmul(x, x, transpose_b=True), MATRIX,
         ["nodes serve/MatMul: MatMul has a different transpose_b"],
     ),
-    "another attribute that is a list": (
+    "a different list in an attribute": (
         lambda x: tf.nn.max_pool2d(x[None, :, :, None], 1, 1, "SAME"),
         lambda x: tf.nn.max_pool2d(x[None, :, :, None], 3, 1, "SAME"), MATRIX,
         ["nodes serve/MaxPool2d: MaxPool has a different ksize"],
@@ -174,13 +174,13 @@ GRAPHS = {
          "nodes serve/relu_1: was added", "nodes serve/relu_2: was added", "nodes: 3 more added",
          "nodes serve/Identity: Identity has different inputs"],
     ),
-    "more nodes gone than are named": (
+    "more nodes removed than are named": (
         often, lambda x: x, VECTOR,
         ["ops Relu: 6 before, 0 now", "nodes serve/relu_0: was removed",
          "nodes serve/relu_1: was removed", "nodes serve/relu_2: was removed", "nodes: 3 more removed",
          "nodes serve/Identity: Identity has different inputs"],
     ),
-    "more other nodes than are named": (
+    "more nodes changed than are named": (
         lambda x: x + 1.0 + 2.0 + 3.0 + 4.0 + 5.0, lambda x: x + 2.0 + 3.0 + 4.0 + 5.0 + 6.0, VECTOR,
         ["nodes serve/add/y: Const has a different value", "nodes serve/add_1/y: Const has a different value",
          "nodes serve/add_2/y: Const has a different value", "nodes: 2 more changed"],
@@ -190,7 +190,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize("row", GRAPHS)
-def test_what_is_computed_otherwise_is_told_by_op_node_and_device(tmp_path, row):
+def test_a_changed_graph_is_reported_by_op_node_and_device(tmp_path, row):
     before, after, spec, told = GRAPHS[row]
 
     found = diffing.diff(save(tmp_path / "a", before, spec), save(tmp_path / "b", after, spec))
@@ -200,7 +200,7 @@ def test_what_is_computed_otherwise_is_told_by_op_node_and_device(tmp_path, row)
 
 
 class Named(tf.Module):
-    """Has functions that go by one name, a loop, a branch and a gradient of its own."""
+    """Has functions with the same name, a loop, a branch and a custom gradient."""
 
     def __init__(self):
         super().__init__()
@@ -220,7 +220,7 @@ class Named(tf.Module):
         )[1]
 
 
-def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
+def test_the_numbers_in_function_names_do_not_matter(tmp_path):
     tf.saved_model.save(Named(), str(tmp_path / "0"))
     for number in range(1, 4):
         for _ in range(7):  # as a process does that has traced something else before
@@ -229,7 +229,7 @@ def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
 
         found = diffing.diff(tmp_path / "0", tmp_path / str(number))
 
-        # The bytes are others all the same: a release of them takes a version of its own.
+        # The bytes differ all the same, so the release needs a new version.
         assert (found.verdict, found.advice) == ("same", "patch")
         assert list(map(str, found.changes)) == [
             "files fingerprint.pb: content differs",
@@ -237,7 +237,7 @@ def test_the_numbers_that_tensorflow_draws_make_no_difference(tmp_path):
         ]
 
 
-def test_assets_that_are_new_or_have_another_content_are_told(tmp_path):
+def test_added_and_changed_assets_are_reported(tmp_path):
     words, more = tmp_path / "words.txt", tmp_path / "more.txt"
     words.write_text("a\nb\n")
     more.write_text("c\n")
@@ -269,7 +269,7 @@ def plain(tmp_path_factory):
 
 
 def rewritten(saved, directory, change):
-    """Copies a SavedModel with another saved_model.pb."""
+    """Copies a SavedModel with a different saved_model.pb."""
     shutil.copytree(saved, directory)
     message = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
     change(message)
@@ -304,11 +304,11 @@ def test_the_serving_graph_is_compared_wherever_it_is(plain, tmp_path):
     assert of_callers(found) == [
         "signatures serving_default.inputs.x: changed from float32 [?] to float64 [?]"
     ]
-    # Against the graph alone: the order of graphs is no change.
+    # Compared with that graph alone; the order of graphs does not matter.
     assert of_callers(diffing.diff(plain, before)) == ["tags train: the graph was added"]
 
 
-def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
+def test_graphs_with_the_same_tags_are_compared(plain, tmp_path):
     def rename(message):
         signature = add_graph(message, "train", "gpu").signature_def["serving_default"]
         signature.inputs["rows"].CopyFrom(signature.inputs.pop("x"))
@@ -321,7 +321,7 @@ def test_each_graph_is_compared_with_the_one_of_the_same_tags(plain, tmp_path):
     assert of_callers(found) == [renamed]
 
 
-def test_to_compare_graphs_changes_none_of_them(tmp_path):
+def test_comparing_graphs_does_not_change_them(tmp_path):
     tf.saved_model.save(Named(), str(tmp_path / "a"))
     message = inspection.read(tmp_path / "a")
     before = message.SerializeToString(deterministic=True)
@@ -331,7 +331,7 @@ def test_to_compare_graphs_changes_none_of_them(tmp_path):
     assert message.SerializeToString(deterministic=True) == before
 
 
-def test_functions_that_restore_tables_are_no_change_for_callers(plain, tmp_path):
+def test_functions_that_restore_tables_do_not_matter_to_callers(plain, tmp_path):
     keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
     after = save(
         tmp_path / "b", v=tf.Variable([1.0, 2.0]), table=tf.lookup.StaticHashTable(keys, 0)
@@ -349,7 +349,7 @@ def flip(path):
     path.write_bytes(data)
 
 
-# What is done to a file of the checkpoint, and what is told of it.
+# A file of the checkpoint, how it is damaged, and the error.
 DAMAGES = {
     "the index is missing": (INDEX, lambda path: path.unlink(), f"{INDEX}: no such file"),
     "all of it is missing": ("variables", shutil.rmtree, f"{INDEX}: no such file"),
@@ -366,7 +366,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("row", DAMAGES)
-def test_a_damaged_checkpoint_is_an_error_whichever_has_it(plain, tmp_path, row):
+def test_a_damaged_checkpoint_on_either_side_is_an_error(plain, tmp_path, row):
     name, damage, message = DAMAGES[row]
     damaged = shutil.copytree(plain, tmp_path / "damaged")
     damage(damaged / name)
@@ -379,7 +379,7 @@ def test_a_damaged_checkpoint_is_an_error_whichever_has_it(plain, tmp_path, row)
         assert message in problem
 
 
-def test_everything_that_is_damaged_is_told_at_once(plain, tmp_path):
+def test_all_damage_is_reported_at_once(plain, tmp_path):
     first, second = (shutil.copytree(plain, tmp_path / name) for name in ("first", "second"))
     (first / INDEX).unlink()
     (second / DATA).unlink()
@@ -393,7 +393,7 @@ def test_everything_that_is_damaged_is_told_at_once(plain, tmp_path):
     ]
 
 
-def test_a_file_without_a_saved_model_is_told_by_its_name(plain, tmp_path):
+def test_a_file_that_is_not_a_saved_model_is_reported_by_name(plain, tmp_path):
     broken = shutil.copytree(plain, tmp_path / "broken")
     (broken / "saved_model.pb").write_bytes(b"no")
 

@@ -1,4 +1,4 @@
-"""A directory that somebody else has made is compared, or told not to be one; it neither hangs nor fills the memory."""
+"""An untrusted directory is compared or refused, in bounded time and memory."""
 
 import os
 import random
@@ -50,7 +50,7 @@ def rewrite(directory, change):
 
 
 @pytest.mark.parametrize("times", [50, pytest.param(300, marks=pytest.mark.slow)])
-def test_bytes_that_are_flipped_anywhere_end_in_a_diff_or_in_an_error(saved, copy, times):
+def test_flipped_bytes_result_in_a_diff_or_an_error(saved, copy, times):
     drawn = random.Random(0)
     for name in (
         "saved_model.pb",
@@ -70,7 +70,7 @@ def test_bytes_that_are_flipped_anywhere_end_in_a_diff_or_in_an_error(saved, cop
         (copy / name).write_bytes(before)
 
 
-def test_a_dtype_of_a_later_tensorflow_is_told_by_its_number(saved, copy):
+def test_an_unknown_dtype_is_reported_by_number(saved, copy):
     def change(message):
         (key,) = (key for key in message.meta_graphs[0].signature_def if key == "serving_default")
         message.meta_graphs[0].signature_def[key].inputs["x"].dtype = 999
@@ -83,7 +83,7 @@ def test_a_dtype_of_a_later_tensorflow_is_told_by_its_number(saved, copy):
     )
 
 
-def test_an_object_that_is_not_there_is_told(saved, copy):
+def test_a_reference_to_a_missing_object_is_an_error(saved, copy):
     def change(message):
         message.meta_graphs[0].object_graph_def.nodes[0].children[0].node_id = 99999
 
@@ -110,7 +110,7 @@ def test_what_a_function_returns_is_compared(saved, copy):
     )
 
 
-def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(saved, copy):
+def test_further_graphs_and_methods_of_signatures_are_compared(saved, copy):
     def change(message):
         added = message.meta_graphs.add()
         added.CopyFrom(message.meta_graphs[0])
@@ -130,7 +130,7 @@ def test_a_graph_beside_the_first_and_the_method_of_a_signature_are_compared(sav
     assert back == ["tags serve, train: the graph was removed"]
 
 
-def test_a_name_ends_no_line_and_speaks_to_no_terminal(saved, copy):
+def test_control_characters_in_names_are_escaped(saved, copy):
     (copy / "assets").mkdir(exist_ok=True)
     (copy / "assets" / "x\nsame: the two\x1b[2J").write_text("")
 
@@ -138,7 +138,7 @@ def test_a_name_ends_no_line_and_speaks_to_no_terminal(saved, copy):
     assert found == ["files assets/x\\nsame: the two\\x1b[2J: was added"]
 
 
-def test_a_name_that_is_no_text_is_told(saved, copy):
+def test_a_name_that_is_not_unicode_is_escaped(saved, copy):
     (copy / "assets").mkdir(exist_ok=True)
     (copy / "assets" / os.fsdecode(b"\xff")).write_text("")
 
@@ -151,7 +151,7 @@ def test_a_name_that_is_no_text_is_told(saved, copy):
 @pytest.mark.parametrize(
     "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"]
 )
-def test_what_is_no_regular_file_is_not_read(saved, copy, name, make):
+def test_only_regular_files_are_read(saved, copy, name, make):
     (copy / name).unlink()
     make(copy / name)
 
@@ -171,7 +171,7 @@ def trailer(block):
 
 
 def index_of(entries, blocks=1):
-    """Returns a sorted table whose entries are written as they are, and whose index names their block many times."""
+    """Returns a sorted table with the given entries, whose index lists their block many times."""
     block = b"".join(
         varint(shared) + varint(len(added)) + varint(0) + added for shared, added in entries
     )
@@ -211,14 +211,14 @@ def index_of(entries, blocks=1):
         "an endless number",
     ],
 )
-def test_an_index_that_would_take_for_ever_is_told(tmp_path, data, told):
+def test_an_index_that_would_take_forever_is_refused(tmp_path, data, told):
     (tmp_path / "variables.index").write_bytes(data)
 
     with pytest.raises(ContractError, match=told):
         checkpoint.read(tmp_path / "variables")
 
 
-def test_a_variable_that_is_kept_in_slices_is_read_by_them(tmp_path):
+def test_the_slices_of_a_variable_are_read(tmp_path):
     whole = np.arange(6, dtype=np.float32)
     for name, values in (("one", whole), ("two", whole + np.float32([0, 0, 0, 0, 5, 0]))):
         tf.raw_ops.SaveV2(

@@ -1,4 +1,4 @@
-"""A SavedModel is read back from its bytes, and compared with what was declared."""
+"""A SavedModel is read back from its bytes and compared with the declaration."""
 
 import pytest
 import tensorflow as tf
@@ -43,7 +43,7 @@ CALL = SignatureRecord(
 )
 
 
-def test_everything_is_read_from_the_bytes(saved):
+def test_a_saved_model_is_read_from_its_bytes(saved):
     assert saved.tags == ("serve",)
     assert saved.signatures == {"one": CALL, "two": CALL}
     assert set(saved.variables) == {
@@ -74,7 +74,7 @@ def test_a_function_has_all_its_names_and_a_variable_its_first(tmp_path):
     assert [variable.name for variable in found.variables] == ["part.v"]
 
 
-def test_names_that_grow_beyond_measure_are_cut(tmp_path):
+def test_the_number_of_names_is_bounded(tmp_path):
     part = tf.Module()
     part.f = tf.function(lambda x: x, input_signature=[tf.TensorSpec([], tf.float32)])
     for _ in range(40):
@@ -99,7 +99,7 @@ def test_an_attribute_named_signatures_below_the_root_is_an_attribute(tmp_path):
     assert tf.saved_model.load(tmp_path / "m").part.signatures.f(1.0) == 1.0
 
 
-def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
+def test_json_omits_defaults_that_are_none(tmp_path):
     one, spec = tf.constant(1.0), tf.TensorSpec([], tf.float32)
     serve = tf.function(lambda x, y=one: {"z": x + y}, input_signature=[spec, spec])
 
@@ -112,7 +112,7 @@ def test_a_record_has_defaults_in_its_json_only_where_there_are_some(tmp_path):
     }
 
 
-def test_specs_of_arguments_are_told_in_words(tmp_path):
+def test_specs_of_arguments_are_described(tmp_path):
     module = tf.Module()
     module.f = tf.function(lambda rows, given, *, k: (rows, given))
     module.f.get_concrete_function(
@@ -133,7 +133,7 @@ def test_specs_of_arguments_are_told_in_words(tmp_path):
     assert str(trace.outputs["0"]) == ragged
 
 
-def test_what_tensorflow_hangs_on_tables_is_no_function_of_the_model(tmp_path):
+def test_functions_that_restore_tables_are_left_out(tmp_path):
     module = tf.Module()
     keys = tf.lookup.KeyValueTensorInitializer(["a"], [1])
     module.table = tf.lookup.StaticHashTable(keys, 0)
@@ -166,7 +166,7 @@ def test_the_serving_graph_is_found_by_its_tags():
         (b"", "contains no MetaGraphDef"),
     ],
 )
-def test_what_is_no_saved_model_is_told(tmp_path, content, message):
+def test_a_directory_without_a_readable_saved_model_is_an_error(tmp_path, content, message):
     if content is not None:
         (tmp_path / "saved_model.pb").write_bytes(content)
 
@@ -174,7 +174,7 @@ def test_what_is_no_saved_model_is_told(tmp_path, content, message):
         inspection.read(tmp_path)
 
 
-def test_what_was_saved_otherwise_than_declared_is_told(saved):
+def test_differences_from_the_declaration_are_reported(saved):
     x = Spec((None, 2), "float32")
     declared = {
         "one": Signature(

@@ -1,4 +1,4 @@
-"""The table of op sets says what the released TensorFlow says of itself."""
+"""The table of op sets agrees with the released TensorFlow."""
 
 import importlib.util
 import re
@@ -24,7 +24,7 @@ def installed():
     return re.match(r"\d+\.\d+", tf.__version__).group()
 
 
-def test_the_installed_release_has_what_the_table_says(script):
+def test_the_table_describes_the_installed_release(script):
     libraries = [f"{tf.sysconfig.get_lib()}/{name.partition('/')[2]}" for name in script.LIBRARIES]
 
     assert script.registered(libraries) == script.read_table()[installed()]
@@ -39,7 +39,7 @@ def test_writing_the_table_again_changes_nothing(script, tmp_path, monkeypatch):
     assert script.TABLE.read_bytes() == before
 
 
-def test_the_table_goes_from_2_12_to_the_installed_release():
+def test_the_table_covers_2_12_to_the_installed_release():
     known = op_sets.releases()
 
     assert known == tuple(f"2.{minor}" for minor in range(12, 12 + len(known)))
@@ -68,5 +68,5 @@ def test_the_table_goes_from_2_12_to_the_installed_release():
         ("2.21", "Add", {"speed"}, "Add's attribute speed, which no release has"),
     ],
 )
-def test_what_a_release_lacks(release, op, attributes, expected):
+def test_an_op_or_attribute_that_a_release_lacks_is_described(release, op, attributes, expected):
     assert op_sets.lacks(release, op, frozenset(attributes)) == expected

@@ -1,4 +1,4 @@
-"""Which graphs reach files, the network or Python when they are run."""
+"""Graphs that reach files, the network or Python are found."""
 
 import re
 
@@ -29,7 +29,7 @@ class Words(tf.Module):
 
 
 class Reader(tf.Module):
-    """Fills a table by a path as it is called; `path` makes it."""
+    """Initializes a table in the call, from the path that `path` returns."""
 
     def __init__(self, path, **variables):
         super().__init__()
@@ -65,7 +65,7 @@ def saved(obj, directory):
     return inspection.read(directory)
 
 
-def test_a_table_of_an_asset_reads_nothing_outside(words, tmp_path):
+def test_a_table_of_an_asset_is_not_found(words, tmp_path):
     once, again = tmp_path / "once", tmp_path / "again"
 
     assert outside_ops.find(saved(Words(words), once)) == {}
@@ -94,7 +94,7 @@ def test_a_table_of_any_other_file_is_found(words, tmp_path, path):
     assert found[READER].endswith(f"/{READER}")
 
 
-def test_an_asset_that_is_passed_on_to_a_function_is_one(words, tmp_path):
+def test_an_asset_that_is_passed_to_a_function_is_not_found(words, tmp_path):
     net = Reader(
         lambda net, x: tf.identity(net.asset.asset_path), asset=tf.saved_model.Asset(str(words))
     )
@@ -163,7 +163,7 @@ def is_bound_to_something_else(graph):
         is_bound_to_something_else,
     ],
 )
-def test_an_asset_that_may_be_another_file_is_none(words, tmp_path, change):
+def test_a_path_that_may_not_be_that_of_the_asset_is_found(words, tmp_path, change):
     message = saved(Words(words), tmp_path / "saved")
 
     change(message.meta_graphs[0])
@@ -171,7 +171,7 @@ def test_an_asset_that_may_be_another_file_is_none(words, tmp_path, change):
     assert list(outside_ops.find(message)) == [READER]
 
 
-# What names a file or an address, as an input or attribute of an op that takes text.
+# Names of string inputs and attributes with a file or an address.
 _NAMES_A_PLACE = re.compile(
     r"file|path|address|ur[il]|(?<!re)dir(?!ection)|host|server|prefix|source_name|spec$|target"
 )
@@ -209,7 +209,7 @@ def names_a_place(op):
     return any(_NAMES_A_PLACE.search(name) for name in texts)
 
 
-def test_every_op_of_tensorflow_that_names_a_file_or_an_address_is_known():
+def test_every_op_with_a_file_or_an_address_is_known():
     known = {*outside_ops.PYTHON, *outside_ops.FILES, *outside_ops.NETWORK}
     known |= {*outside_ops.BY_ATTRIBUTE, *outside_ops.BY_ASSET}
     found = {op.name for op in every_op() if names_a_place(op)}

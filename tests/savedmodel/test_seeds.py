@@ -1,4 +1,4 @@
-"""Random ops whose seed each call changes are found, through functions and arithmetic; other state is none."""
+"""Random ops whose seed each call changes are found, through functions and arithmetic; other state is ignored."""
 
 import keras
 import pytest
@@ -10,7 +10,7 @@ X = tf.TensorSpec([None], tf.float32, "x")
 
 @pytest.fixture
 def find(tmp_path):
-    """Saves functions as signatures and returns each op that draws by a changing seed, with the variables of it."""
+    """Saves functions as signatures and returns the ops with a changing seed, with its variables."""
 
     def save_and_find(*functions, holder=None, **attributes):
         module = tf.Module()
@@ -143,7 +143,7 @@ def test_a_seed_that_another_signature_changes_is_not_found(find, seed):
     assert find(lambda x: noise(seed, x), reseed, seed=seed) == set()
 
 
-def test_a_cache_beside_a_draw_by_an_input_is_not_found(find):
+def test_a_draw_with_a_seed_from_an_input_is_not_found_beside_a_cache(find):
     cache = tf.Variable(tf.zeros([4]), name="cache")
 
     def step(x):

@@ -1,4 +1,4 @@
-"""Snappy blocks are decompressed as their format describes, and a malformed one is an error."""
+"""Snappy blocks are decompressed; a malformed one is an error."""
 
 import pytest
 from smdecl.savedmodel import snappy
@@ -46,7 +46,7 @@ MALFORMED = {
         b"\x08" + literal(b"ab") + b"\x0e\x03\x00",
         "copies what it does not hold",
     ),
-    "a copy from nowhere": (
+    "a copy with the offset zero": (
         b"\x08" + literal(b"ab") + b"\x0e\x00\x00",
         "copies what it does not hold",
     ),
