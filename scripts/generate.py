@@ -1,8 +1,8 @@
-"""Writes everything that is generated from a table or a schema; tests compare.
+"""Writes all files that are generated from a table or a schema. Tests fail if one is out of date.
 
-A table is the rows of a module, such as `RULES` of smdecl/savedmodel/auditing.py. What its rows say is written
-between markers or in whole files: into schemas/config.schema.json, conf/ and docs/. The schemas of
-config files and the reference are made of that afterwards.
+A table is a tuple or dict of rows in a module, such as `RULES` in smdecl/savedmodel/auditing.py.
+The script writes the rows into schemas/config.schema.json, conf/ and docs/: whole files, or the text
+between two markers. Then it generates the schemas of config files and the reference.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def texts() -> dict[str, str]:
-    """Returns the text of each file that is made of a table, by its path."""
+    """Returns path to text of each file that is generated from a table."""
     return {
         _CONFIG: json.dumps(_config_schema(), indent=2) + "\n",
         "conf/audit/strict.yaml": _all_at("Every finding is an error.", "error"),
@@ -75,7 +75,7 @@ def _config_schema() -> Schema:
 
 
 def _key_of_rule(rule: Rule, known: Schema) -> Schema:
-    """Returns the schema of the level of a rule; a rule with settings beside it keeps those."""
+    """Returns the schema of a rule's level, with the rule's other settings if it has any."""
     settings: Schema = known.get(rule.name, {})
     if settings.get("type") == "object":
         return {**settings, "description": _plain(rule.finds)}
@@ -99,7 +99,7 @@ def _plain(markdown: str) -> str:
 
 
 def _settings(rule: Rule) -> Schema:
-    """Returns the schemas of what a rule asks for beside its level."""
+    """Returns the schemas of a rule's settings other than its level."""
     rules = json.loads(_read(_CONFIG))["properties"]["audit"]["properties"]
     settings: Schema = dict(rules.get(rule.name, {}).get("properties", {}))
     settings.pop("level", None)
@@ -152,7 +152,7 @@ def _formats_of_docs() -> Iterator[str]:
 
 
 def _between(name: str, marker: str, lines: Iterator[str]) -> str:
-    """Returns a file with these lines between its two markers."""
+    """Returns the text of a file with `lines` between its two markers."""
     begin, end = marker.format("generated:"), marker.format("end of")
     before, rest = _read(name).split(f"{begin}\n")
     _, after = rest.split(f"{end}\n")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins the project's environment, one file for each supported Python, every file by its hash: pip install uv first.
+# Pins all packages by hash, in one file per supported Python. Requires uv: pip install uv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for version in 3.10 3.11 3.12 3.13; do

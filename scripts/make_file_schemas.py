@@ -1,8 +1,9 @@
-"""Writes schemas/files/: what editors check config files by, made from schemas/config.schema.json.
+"""Writes schemas/files/, with which editors check config files, from schemas/config.schema.json.
 
-Run it when that schema has changed; a test compares. A file holds only part of the config, so
-these schemas require no key that another file may set, and they accept what Hydra and OmegaConf
-replace: `defaults`, `${...}` and `???`. They are written in draft 7, which every editor knows.
+Run it after that schema changes; a test fails if a file is out of date. A config file contains only
+part of the config, so these schemas do not require keys that a different file may set. They accept
+what Hydra and OmegaConf replace: `defaults`, `${...}` and `???`. They use draft 7, which all editors
+support.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _DEFINITIONS = "definitions.json"
-_WHOLE = (
-    "content",
-    "example_value",
-)  # below lists, which are replaced and never merged
+# Below lists, which are replaced and never merged.
+_WHOLE = ("content", "example_value")
 _VERBATIM = ("if", "propertyNames")
 _COPIED = (
     *("type", "enum", "const", "pattern", "minLength", "minimum", "maximum"),
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def texts() -> dict[str, str]:
-    """Returns the text of each schema by its file name."""
+    """Returns file name to text of each schema."""
     config = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
     made = {
         _DEFINITIONS: {
@@ -105,11 +104,11 @@ def _definitions(config: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def _value(schema: Any, *, whole: bool) -> Any:
-    """Returns the schema of a value that a config file may also give as an interpolation.
+    """Returns the schema of a value that a config file may also write as an interpolation.
 
     Args:
-        schema: Of the composed value.
-        whole: Whether the required keys must be there: no other file can add them.
+        schema: The schema of the composed value.
+        whole: Whether the file must have all required keys, because no other file can add them.
     """
     if isinstance(schema, bool) or "$ref" in schema:
         return _body(schema, whole=whole)
@@ -171,7 +170,7 @@ def _resolved(config: Schema, schema: Schema) -> Schema:
 def _of_group(group: str, schema: Schema) -> Schema:
     """Returns the schema of an option file of a group."""
     made = _file(f"An option of the group {group}")
-    # The definition of model is a reference: its keys are where that leads.
+    # The definition of model is a reference to that of a target, which has the keys.
     inner = f"{_DEFINITIONS}#/definitions/group.{group}"
     if group == "model":
         inner = f"{_DEFINITIONS}#/definitions/target/anyOf/0"
@@ -181,7 +180,7 @@ def _of_group(group: str, schema: Schema) -> Schema:
     if isinstance(below, Mapping):
         below = {"$ref": f"{inner}/additionalProperties"}
     made["additionalProperties"] = below
-    if group in ("model", "weights"):  # no default stands in for these
+    if group in ("model", "weights"):  # these have no defaults
         made["if"] = {"type": "object", "not": {"required": ["defaults"]}}
         made["then"] = {"required": schema["required"]}
     return made

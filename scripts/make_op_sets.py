@@ -1,13 +1,13 @@
-"""Writes smdecl/savedmodel/op_sets.json: which TensorFlow releases know which ops and which of their attributes.
+"""Writes smdecl/savedmodel/op_sets.json: the ops and op attributes of each TensorFlow release.
 
-Run it when a new minor release is out; it takes the release's wheel from the package index, and asks the
-shared library in it for the ops that it registers, which needs no installation and no matching Python:
+Run it after a new minor release. It downloads the wheel of the release and lists the ops that the
+shared library in it registers. This needs neither an installation nor a matching Python:
 
     python scripts/make_op_sets.py            # adds the releases that the file lacks
-    python scripts/make_op_sets.py 2.12 2.21  # makes these again
+    python scripts/make_op_sets.py 2.12 2.21  # updates these releases
 
-Of each op (under "") and of each of its attributes the table holds the first release that has it and the last, which
-is null where the newest has it still.
+For each op (under "") and each of its attributes, the table has the first and the last release that
+has it. The last one is null if the newest release has it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIBRARIES = (
     "tensorflow/libtensorflow_cc.so.2",
 )
 
-# Runs in a process of its own, for one process can hold the library of one release only.
+# Runs in a separate process, because a process can load the library of only one release.
 _LIST_OPS = """
 import ctypes, sys
 class Buffer(ctypes.Structure):
@@ -86,14 +86,14 @@ def op_set(release: str) -> set[tuple[str, str]]:
 
 
 def registered(libraries: list[str]) -> set[tuple[str, str]]:
-    """Returns the (op, attribute) pairs of TensorFlow's libraries; an empty attribute stands for the op itself."""
+    """Returns the (op, attribute) pairs of TensorFlow's libraries; an op itself has an empty one."""
     from tensorflow.core.framework import op_def_pb2
 
     listing = subprocess.run(
         [sys.executable, "-c", _LIST_OPS, *libraries], check=True, capture_output=True
     )
     ops = op_def_pb2.OpList.FromString(listing.stdout).op
-    # Ops with an underscore are internal: a runtime puts them into graphs, and builds differ in which they have.
+    # Ops with an underscore are internal: the runtime adds them to graphs, and builds differ.
     public = [op for op in ops if not op.name.startswith("_")]
     return {
         (op.name, name)
@@ -119,14 +119,14 @@ def read_table() -> dict[str, set[tuple[str, str]]]:
 
 
 def write_table(sets: dict[str, set[tuple[str, str]]]) -> None:
-    """Writes the first and the last release that each pair is in."""
+    """Writes the first and the last release that has each pair."""
     releases = sorted(sets, key=_key)
     ops: dict[str, dict[str, tuple[str, str | None]]] = {}
     for op, attribute in sorted(set().union(*sets.values())):
         known = [release for release in releases if (op, attribute) in sets[release]]
         last = None if known[-1] == releases[-1] else known[-1]
         ops.setdefault(op, {})[attribute] = known[0], last
-    # A line an op, so that a new release changes the lines of what it changes.
+    # One line per op, so that a new release changes only the lines of the ops that it changes.
     lines = ",\n".join(
         f"  {json.dumps(op)}: {json.dumps(spans)}" for op, spans in ops.items()
     )

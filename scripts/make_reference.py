@@ -1,6 +1,7 @@
-"""Writes docs/reference/: every key of a config and of the records, from their JSON Schemas.
+"""Writes docs/reference/, with all keys of configs and records, from their JSON Schemas.
 
-Run it when a schema or a default of conf/export.yaml has changed; a test compares.
+Run it after a schema or a default in conf/export.yaml changes. A test fails if a page is out of
+date.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Schema = dict[str, Any]
 _NOTE = "<!-- Written by scripts/make_reference.py. -->"
 _CONFIG = "All keys of a config. `conf/export.yaml` sets the defaults."
 _PLAIN = "Keys outside of groups"
-# Definition to the title of its section and what the section is about.
+# Definition to the title and introduction of its section.
 _SECTIONS = {
     "signature": ("A signature", "The keys of each entry of `signatures`."),
     "nest": ("An argument", ""),
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def texts() -> dict[str, str]:
-    """Returns the text of each page by its file name."""
+    """Returns file name to text of each page."""
     return {"config.md": _config_page(), "records.md": _records_page()}
 
 
@@ -137,7 +138,7 @@ def _load(name: str) -> Schema:
 
 
 def _defaults() -> dict[str, Any]:
-    """Returns the default of each key; of a group whose option has none, the option."""
+    """Returns the default of each key; for a group without defaults, its default option."""
     text = (ROOT / "conf" / "export.yaml").read_text(encoding="utf-8")
     config: dict[str, Any] = yaml.safe_load(text)
     chosen = [entry for entry in config["defaults"] if isinstance(entry, Mapping)]
@@ -149,7 +150,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _rows(key: str, schema: Schema, default: object) -> Iterator[Row]:
-    """Yields the row of a key, and those of the keys below it."""
+    """Yields the rows of a key and of the keys below it."""
     yield Row(key, _type(schema), _default(schema, default), _meaning(schema))
     yield from _below(f"{key}.", schema, default)
 
