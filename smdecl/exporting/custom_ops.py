@@ -8,8 +8,11 @@ only the project that smdecl runs in decides what is loaded.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import metadata
+from importlib.machinery import all_suffixes
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from smdecl import files
@@ -58,12 +61,43 @@ def _load(name: str, project: Project) -> None:
     import tensorflow as tf
 
     if not is_library(name):
+        _import_package(name.partition(".")[0])
         importlib.import_module(name)
         return
     path = project.root / name
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {str(path)!r}")
     tf.load_op_library(str(path))
+
+
+def _import_package(name: str) -> None:
+    """Imports a top-level module or package, even if the current directory cannot be listed.
+
+    A confined process may read the modules that `custom_ops` names, but not list the directory that
+    contains them, in which Python would search for them.
+    """
+    if find_spec(name) is not None:
+        importlib.import_module(name)
+        return
+    here = Path.cwd()
+    for suffix in all_suffixes():
+        for path in (here / name / f"__init__{suffix}", here / f"{name}{suffix}"):
+            if path.is_file():
+                _import_file(name, path)
+                return
+
+
+def _import_file(name: str, path: Path) -> None:
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        return
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 def places(project: Project) -> Iterator[Path]:

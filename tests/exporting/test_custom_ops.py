@@ -78,6 +78,16 @@ def test_a_package_is_imported_and_recorded_with_its_version(project):
     assert hydra.version.startswith("1.3")
 
 
+@pytest.mark.parametrize("file", ["mine.py", "mine/__init__.py"])
+def test_a_module_of_the_project_is_loaded_in_a_confined_process(project, file):
+    project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["mine"]\n')
+    project.write(file, "")
+
+    done = project.spawn()
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_everything_that_cannot_be_loaded_is_reported(project):
     project.write("broken.py", "raise ValueError('no good')")
     project.write("ops/libtext.so", "not a library")
