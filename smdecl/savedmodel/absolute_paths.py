@@ -107,7 +107,7 @@ def _longest_path(text: bytes, begin: int, disk: _Disk) -> bytes | None:
 
 
 def _longest_file(text: bytes, begin: int, slash: int, disk: _Disk) -> bytes | None:
-    """Returns the longest path of a file whose name begins after a slash and ends at a word's end."""
+    """Returns the longest path of a file whose name follows a slash and ends where a word ends."""
     name = text[slash + 1 : slash + 1 + _LONGEST_NAME + 1].partition(b"/")[0]
     ends = [match.start() for match in _END.finditer(name) if match.start()]
     paths = (text[begin : slash + 1 + end] for end in reversed(ends))

@@ -13,8 +13,9 @@ Array: TypeAlias = npt.NDArray[Any]
 def distances(a: Array, b: Array) -> Array:
     """Returns the distance between each element of `a` and that of `b`.
 
-    Equal elements have the distance 0; so do equal infinities and two NaNs. An element that is NaN in
-    one array only has the distance NaN. Distances of integers are exact; those of strings are 0 or 1.
+    Equal elements have the distance 0; so do equal infinities and two NaNs. An element that is NaN
+    in one array only has the distance NaN. Distances of integers are exact; those of strings are 0
+    or 1.
 
     Args:
         a: An array.

@@ -74,7 +74,7 @@ class AssetPaths:
         return True
 
     def _sources(self, function: str, name: str) -> list[Place] | None:
-        """Returns the places that a string comes from: none for an asset, None if it may be any string."""
+        """Returns the places that a string comes from: [] for an asset, None if unknown."""
         if name in self._arguments.get(function, ()):
             return self._passed(function, self._arguments[function].index(name))
         node = self._nodes.get((function, name))
@@ -90,7 +90,7 @@ class AssetPaths:
         return None
 
     def _passed(self, function: str, position: int) -> list[Place] | None:
-        """Returns the places that an argument of a function comes from; None if it may be anything."""
+        """Returns the places that an argument of a function comes from; None if unknown."""
         sources: list[Place] = []
         for caller, node in self._callers[function]:
             if not _is_call(node, function) or position >= len(node.input):
@@ -112,7 +112,7 @@ class AssetPaths:
         return 0 <= file < len(self._is_inside) and self._is_inside[file]
 
     def _assigned(self, name: str) -> list[Place] | None:
-        """Returns the values that are assigned to a variable of the graph; None if others may be."""
+        """Returns the values that are assigned to a variable of the graph; None if unknown."""
         handle = self._nodes.get(("", name))
         if handle is None or handle.op != "VarHandleOp":
             return None

@@ -28,7 +28,10 @@ from smdecl.savedmodel.records import Finding
 _LARGE_CONSTANT = 1 << 20  # bytes
 _COLLECTIVE_OPS = ("Collective", "Nccl", "TPUReplicate")
 _REPLICA = re.compile(r"(^|/)replica_[1-9]\d*/")
-_UNTRACED = "was never traced, so it cannot be called after loading; give it a signature or an input_signature"
+_UNTRACED = (
+    "was never traced, so it cannot be called after loading;"
+    " give it a signature or an input_signature"
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ def audit(
 
     Args:
         message: The SavedModel.
-        levels: Rule to its level: error, warn, off, or None if the signatures decide. A rule that is
-            absent applies.
+        levels: Rule to its level: error, warn, off, or None if the signatures decide. A rule that
+            is absent applies.
         consumer: The oldest TensorFlow release that must load it; None if there is none.
         providers: Op to the entry of the project's custom_ops that registers it.
     """
@@ -85,14 +88,15 @@ def _strategy(subject: Subject) -> Iterator[Finding]:
             )
             yield Finding("strategy", place(function, node), message)
         elif function and node.device and _REPLICA.search(node.name):
-            message = f"runs for an additional replica of a tf.distribute strategy, on {node.device}"
+            replica = "an additional replica of a tf.distribute strategy"
+            message = f"runs for {replica}, on {node.device}"
             yield Finding("strategy", place(function, node), message)
 
 
 def _ops(
     rule: str, ops: tuple[str, ...], message: str
 ) -> Callable[[Subject], Iterator[Finding]]:
-    """Returns the `find` of a rule that forbids ops. Its messages are the op's name and `message`."""
+    """Returns the `find` of a rule for ops. Its messages are the op's name and `message`."""
 
     def find(subject: Subject) -> Iterator[Finding]:
         for function, node in subject.nodes():
@@ -127,24 +131,27 @@ RULES = (
     Rule(
         "baked_devices",
         level="error",
-        finds="nodes that `tf.device` in the body of a function pins to a device; a pin to any CPU is a warning at"
-        " most, because every server has one",
-        mend="take `tf.device` out of the function; use [`devices`](#devices) to choose where the model is built",
+        finds="nodes that `tf.device` in the body of a function pins to a device;"
+        " a pin to any CPU is a warning at most, because every server has one",
+        mend="take `tf.device` out of the function;"
+        " use [`devices`](#devices) to choose where the model is built",
         find=pinned_devices.find,
     ),
     Rule(
         "strategy",
         level="warn",
-        finds="what a `tf.distribute` strategy leaves in the graph: variables saved per replica, ops that wait for"
-        " other replicas",
-        mend="build the model under the strategy and leave `options.experimental_variable_policy` at its default; do"
-        " not call `strategy.run` in a signature",
+        finds="what a `tf.distribute` strategy leaves in the graph:"
+        " variables saved per replica, ops that wait for other replicas",
+        mend="build the model under the strategy"
+        " and leave `options.experimental_variable_policy` at its default;"
+        " do not call `strategy.run` in a signature",
         find=_strategy,
     ),
     Rule(
         "py_function",
         level="error",
-        finds="`tf.py_function` and `tf.numpy_function`, which only the process that saved them can run",
+        finds="`tf.py_function` and `tf.numpy_function`,"
+        " which only the process that saved them can run",
         mend="write the computation with TensorFlow ops",
         find=_ops(
             "py_function",
@@ -155,7 +162,8 @@ RULES = (
     Rule(
         "absolute_paths",
         level="warn",
-        finds="absolute paths of files on this machine, such as a vocabulary in the name of its table",
+        finds="absolute paths of files on this machine,"
+        " such as a vocabulary in the name of its table",
         mend="give the table a `tf.saved_model.Asset`, or a path relative to the project",
         find=absolute_paths.find,
     ),
@@ -176,16 +184,18 @@ RULES = (
     Rule(
         "untraced_functions",
         level=None,
-        finds="a `tf.function` on the object without a trace, which cannot be called after loading",
+        finds="a `tf.function` on the object without a trace,"
+        " which cannot be called after loading",
         mend="give it a signature or an `input_signature`, or delete it",
         find=_untraced_functions,
     ),
     Rule(
         "random_ops",
         level="warn",
-        finds="ops that return different values at each call, by their own state or by a seed in a variable that the"
-        " signature changes",
-        mend="trace in inference; use `tf.random.stateless_*` with a seed that is an input",
+        finds="ops that return different values at each call, by their own state"
+        " or by a seed in a variable that the signature changes",
+        mend="trace in inference;"
+        " use `tf.random.stateless_*` with a seed that is an input",
         find=random_ops.find,
     ),
     Rule(
@@ -203,8 +213,9 @@ RULES = (
         "custom_ops",
         level="warn",
         finds="ops that TensorFlow itself does not have",
-        mend="declare what registers them under [`custom_ops`](examples-and-verification.md#custom-ops), and load it"
-        " in the server",
+        mend="declare what registers them"
+        " under [`custom_ops`](examples-and-verification.md#custom-ops),"
+        " and load it in the server",
         find=missing_ops.find_custom,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""Reads base paths as TensorFlow Serving does: finds versions, and the one that a wrong path may mean."""
+"""Finds the versions in a base path, as TensorFlow Serving does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst")
 
 
 def version_of(name: str) -> int | None:
-    """Returns the version number of a child of a base path; None if TensorFlow Serving ignores the child.
+    """Returns the version number of a child of a base path; None if TensorFlow Serving ignores it.
 
     Any child whose name parses as an int64 is a version, even a file.
     """
@@ -81,7 +81,7 @@ def require_one(directory: Path, kind: str) -> None:
 
 
 def _misplaced(directory: Path) -> tuple[str | None, Path | None]:
-    """Returns what a path is instead of a SavedModel's directory, and the SavedModel nearest to it."""
+    """Returns what a path is instead of a SavedModel's directory, and the nearest SavedModel."""
     if not directory.exists():
         return "does not exist", newest(directory.parent)
     if not directory.is_dir():

@@ -255,7 +255,7 @@ def _tensors(
 
 
 def _slice_name(key: bytes, number: int) -> str:
-    """Returns a name for a slice. Its key contains the name of the variable among packed numbers."""
+    """Returns a name for a slice, whose key has the name of the variable among packed numbers."""
     name = max(re.findall(rb"[ -~]+", key), key=len, default=b"").decode()
     return f"{name.removesuffix(_SUFFIX)} (slice, entry {number})"
 

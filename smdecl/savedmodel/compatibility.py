@@ -1,4 +1,4 @@
-"""Decides which changes between two SavedModels break their callers, and which only add to the API."""
+"""Decides which changes of a SavedModel break its callers, and which only add to its API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares the functions that tf.saved_model.load restores from two SavedModels, for their callers."""
+"""Compares the restored functions of two SavedModels for their callers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _content(trace: TraceRecord) -> Hashable:
 
 
 def _required(trace: TraceRecord, optional: Collection[str]) -> Hashable:
-    """Returns the types of the inputs that a call must pass, the same for traces that may serve it."""
+    """Returns the types of the required inputs; one trace can serve another only if they agree."""
     return frozenset(
         (place, form(tensor))
         for place, tensor in trace.inputs.items()

@@ -25,8 +25,8 @@ def answers(
 ) -> bool:
     """True if callers who expect the output `old` can use `new`.
 
-    The new output may be more specific. It may also have an unknown size in place of one in `freed`:
-    for the inputs that were valid before, its size has not changed.
+    The new output may be more specific. It may also have an unknown size in place of one in
+    `freed`: for the inputs that were valid before, the size has not changed.
 
     Args:
         old: The output that callers know.

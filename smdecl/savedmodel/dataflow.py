@@ -110,7 +110,7 @@ class Functions:
         return frozenset(needed) | self._of(body, frozenset())
 
     def _of(self, name: str, outputs: _Outputs) -> frozenset[int]:
-        """Returns the positions of the arguments of a function that some of its results depend on."""
+        """Returns the positions of the arguments that some results of a function depend on."""
         if name not in self._bodies:
             self._bodies[name] = _body(self._functions[name])
         body = self._bodies[name]
@@ -141,12 +141,12 @@ class _Walk:
         self._pending: list[str] = []
         self._seen: set[str] = set()
         self._found: set[int] = set()
-        # Per node that runs functions: the outputs to ask about, and the number of questions so far.
+        # Node that runs functions to the outputs to ask about, and to the questions so far.
         self._waiting: dict[str, set[int]] = {}
         self._questions: dict[str, int] = {}
 
     def reached(self, references: list[str]) -> frozenset[int]:
-        """Returns the positions of the arguments that the references and the side effects depend on."""
+        """Returns the positions of the arguments that references and side effects depend on."""
         self._pending = [*references, *self._body.effects]
         while self._pending or self._waiting:
             self._body.left -= 1

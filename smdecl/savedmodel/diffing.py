@@ -65,8 +65,8 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
 
     Args:
         found: The changes of the SavedModel.
-        origin: The changes of what it was made from. They do not call for a new version, because the
-            bytes may be the same.
+        origin: The changes of what it was made from. They do not call for a new version, because
+            the bytes may be the same.
     """
     verdicts = {change.verdict for change in found}
     if BREAKING in verdicts:
@@ -83,7 +83,7 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
 def _checkpoints(
     before: Path, old: SavedModel, after: Path, new: SavedModel
 ) -> list[list[Tensor]]:
-    """Returns the tensors in both checkpoints, or raises with everything that is wrong with either."""
+    """Returns the tensors in both checkpoints, or raises with all problems of either."""
     found: list[list[Tensor]] = []
     problems: list[Problem] = []
     for directory, message in ((before, old), (after, new)):

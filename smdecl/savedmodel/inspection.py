@@ -124,7 +124,7 @@ def inspect_graph(directory: Path, graph: MetaGraphDef) -> SavedModelRecord:
 
 
 def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
-    """Returns the tensors in the checkpoint of a SavedModel; none if it has and needs no checkpoint.
+    """Returns the tensors in the checkpoint; none if the SavedModel has and needs no checkpoint.
 
     Raises:
         ContractError: With every file of the checkpoint that is missing, truncated or malformed.

@@ -13,8 +13,8 @@ from smdecl.savedmodel.records import Finding
 # the one that calibrates a quantization.
 _HIDDEN_OPS = ("_", "Xla", "TPU", "DTensor", "CustomAggregator")
 _NO_PROVIDER = (
-    "the server must load what registers it; name that package or library under custom_ops in [tool.smdecl] of the"
-    " project's pyproject.toml"
+    "the server must load what registers it; name that package or library under"
+    " custom_ops in [tool.smdecl] of the project's pyproject.toml"
 )
 
 
@@ -34,7 +34,7 @@ def find_custom(subject: Subject) -> Iterator[Finding]:
 
 
 def find_newer(subject: Subject) -> Iterator[Finding]:
-    """Yields the first node of each op, or attribute of an op, that the consumer's release lacks."""
+    """Yields the first node of each op or attribute that the consumer's release lacks."""
     release = subject.consumer
     if release is None:
         return

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from smdecl.budgets import Budget
 from smdecl.savedmodel.protos import SavedObject, SavedObjectGraph
 
-# The lists of all variables that a Keras model has; `tf.saved_model.load` restores them from its export.
+# The lists of all variables of a Keras model; `tf.saved_model.load` restores them.
 VARIABLE_LISTS = ("variables", "trainable_variables", "non_trainable_variables")
 
 _MOST_ALIASES = 1000  # names of nodes that already have one

@@ -1,4 +1,4 @@
-"""The ops of each TensorFlow release, from a table that scripts/make_op_sets.py makes of the wheels."""
+"""The ops of each TensorFlow release, from a table that scripts/make_op_sets.py writes."""
 
 from __future__ import annotations
 

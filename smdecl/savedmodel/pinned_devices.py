@@ -19,7 +19,7 @@ _LEAVE_OUT = "leave tf.device out of the body of a function"
 
 def find(subject: Subject) -> Iterator[Finding]:
     """Yields a finding for each pinned node; within a function, those pinned to a CPU come last."""
-    # The nodes of the graph itself are variables and their savers; what users trace is in functions.
+    # The nodes of the graph itself are variables and their savers; traced code is in functions.
     # TensorFlow itself pins the ops that run Python, for which there is a different rule.
     bodies: dict[str, list[NodeDef]] = {}
     for function, node in subject.nodes():
@@ -43,8 +43,8 @@ def _pinned(where: str, device: str) -> Finding:
 def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
     """Leaves out nodes that are connected with text or tables.
 
-    Only CPUs have kernels for text and tables, so a pin to a CPU changes nothing. Keras pins its text
-    layers itself.
+    Only CPUs have kernels for text and tables, so a pin to a CPU changes nothing. Keras pins its
+    text layers itself.
     """
     nodes = {node.name: node for node in pinned}
     neighbours: dict[str, set[str]] = {name: set() for name in nodes}

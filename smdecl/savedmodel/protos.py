@@ -80,7 +80,7 @@ _NAMES = {"float": "float32", "double": "float64", "half": "float16"}
 
 
 def dtype_name(number: int) -> str:
-    """Returns the canonical name of a DataType, such as `float32` for DT_FLOAT and for DT_FLOAT_REF."""
+    """Returns the canonical name of a DataType: `float32` for DT_FLOAT and DT_FLOAT_REF."""
     if number not in types_pb2.DataType.values():
         return f"dtype {number}"  # of a later TensorFlow, or invalid
     name = str(types_pb2.DataType.Name(number))

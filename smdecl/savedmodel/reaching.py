@@ -13,7 +13,7 @@ def unions(
     successors: Callable[[_Node], Iterable[_Node]],
     mark: Callable[[_Node], int],
 ) -> dict[_Node, int]:
-    """Returns each node that was visited with the marks of all nodes that it reaches, itself included.
+    """Returns each visited node with the marks of all nodes that it reaches, itself included.
 
     Args:
         roots: The nodes to start from.

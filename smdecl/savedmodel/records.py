@@ -160,7 +160,7 @@ class FunctionRecord:
 
     Attributes:
         traces: The ways in which it can be called.
-        arguments: The arguments of its `def`; None for a concrete function, which does not keep them.
+        arguments: The arguments of its `def`; None for a concrete function.
     """
 
     traces: tuple[TraceRecord, ...]
@@ -210,7 +210,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """What the user looks for: the layer, or else the line of code; empty if neither is known."""
+        """The layer, or else the line of code, that made it; empty if neither is known."""
         if self.layer:
             return f"layer {self.layer!r}"
         return self.source or ""

@@ -76,7 +76,7 @@ class Body:
         return called
 
     def inputs(self, name: str) -> list[str]:
-        """Returns the data inputs of a node, from a cache: nodes with several outputs are visited often."""
+        """Returns the data inputs of a node, cached for nodes with many outputs."""
         if name not in self._inputs:
             self._inputs[name] = data_inputs(self.nodes[name])
         return self._inputs[name]

@@ -83,7 +83,7 @@ class Origins:
     def variables_of_each(
         self, several: Sequence[Iterable[Value]]
     ) -> list[frozenset[str]]:
-        """Returns what `variables` returns for each of several collections of values, in linear time."""
+        """Applies `variables` to each of several collections of values, in linear time."""
         bits: dict[str, int] = {}
 
         def mark(value: Value) -> int:

@@ -23,7 +23,7 @@ class Draw:
 
 
 def draws(meta_graph: MetaGraphDef) -> Iterator[Draw]:
-    """Yields the random ops of each signature with a seed in a variable that the signature writes."""
+    """Yields the random ops with a seed in a variable that their signature writes."""
     bodies = Bodies(meta_graph.graph_def)
     graph = bodies.of(GRAPH)
     # Draws that were found are not searched again in other signatures that share their function.
@@ -101,7 +101,7 @@ class _Signature:
     def _results(
         self, outputs: list[str], writing: list[tuple[str, NodeDef]]
     ) -> list[Value]:
-        """Returns the values that leave the signature: its outputs, and what is written to variables."""
+        """Returns the values that leave the signature: its outputs, and new values of variables."""
         results = [(GRAPH, output) for output in outputs]
         for function, node in writing:
             for reference in data_inputs(node)[1:]:

@@ -1,4 +1,4 @@
-"""Makes the nodes of two graphs comparable: TensorFlow appends arbitrary numbers to function names."""
+"""Makes the nodes of two graphs comparable, despite the numbers in the names of functions."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def serialized(message: Message) -> bytes:
 
 
 def _unnumbered_names(library: FunctionDefLibrary) -> dict[str, str]:
-    """Returns the name of each function without its number; names that coincide get `#2` and so on."""
+    """Returns the name of each function without its number; equal names get `#2` and so on."""
     # The library is in the order of a hash table. Of two alike functions, the one with the lower
     # number was made first.
     names = sorted((function.signature.name for function in library.function), key=_key)
