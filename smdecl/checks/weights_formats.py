@@ -113,7 +113,7 @@ FORMATS = {
         ),
         WeightsFormat(
             "saved_model",
-            about="The variables of another SavedModel, by its directory.",
+            about="The variables of a SavedModel, by its directory.",
             path="the directory of a SavedModel",
             has_root=True,
             file=f"/{MESSAGE_FILE}",
