@@ -79,7 +79,7 @@ def inputs(
     values = example["inputs"]
     # `check` does not know the names if the inputs are the function's own.
     problems = [
-        Problem((*path, name), "is missing; an example must give every input")
+        Problem((*path, name), "is missing: an example needs every input")
         for name in specs
         if name not in values
     ]
