@@ -133,9 +133,10 @@ def refusal(
             continue
         if violation.keyword == "type":
             return Rejection(len(place), [])
+        if place == path or violation.keyword != "additionalProperties":
+            continue
         known = sorted(violation.schema.get("properties", {}))
-        is_unknown = violation.keyword == "additionalProperties"
-        if is_unknown and path[len(place)] not in known:
+        if path[len(place)] not in known:
             return Rejection(len(place), known)
     return None
 

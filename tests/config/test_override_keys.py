@@ -87,3 +87,12 @@ def test_no_error_advises_to_add_what_the_schema_refuses(override, key, message)
     assert re.match(message, problem.message)
     assert "'+" not in problem.message
     assert str(problem.origin) == f"override {override!r}"
+
+
+def test_a_dotted_key_with_an_invalid_value_is_reported():
+    problem = refusal("signatures.my.sig={foo: 1}")
+
+    assert problem.message == (
+        "unknown key 'my.sig' in signatures; expected one of serving_default;"
+        " to add it, write '+signatures={my.sig: ...}'"
+    )
