@@ -140,7 +140,7 @@ RULES = (
     Rule(
         "strategy",
         level="warn",
-        finds="what a `tf.distribute` strategy leaves in the graph:"
+        finds="parts of a `tf.distribute` strategy in the graph:"
         " variables saved per replica, ops that wait for other replicas",
         mend="build the model under the strategy"
         " and leave `options.experimental_variable_policy` at its default;"
@@ -192,17 +192,17 @@ RULES = (
     Rule(
         "random_ops",
         level="warn",
-        finds="ops that return different values at each call, by their own state"
-        " or by a seed in a variable that the signature changes",
-        mend="trace in inference;"
-        " use `tf.random.stateless_*` with a seed that is an input",
+        finds="ops that return different values on each call, because of internal state"
+        " or of a seed in a variable that the signature changes",
+        mend="trace in inference mode, or use `tf.random.stateless_*`"
+        " with a seed that is an input",
         find=random_ops.find,
     ),
     Rule(
         "io_ops",
         level="warn",
         finds="ops that read or write files or the network",
-        mend="take the bytes as an input; make the file an asset",
+        mend="make the bytes an input, or the file an asset",
         find=_ops(
             "io_ops",
             (*outside_ops.FILES, *outside_ops.NETWORK),
@@ -212,8 +212,8 @@ RULES = (
     Rule(
         "custom_ops",
         level="warn",
-        finds="ops that TensorFlow itself does not have",
-        mend="declare what registers them"
+        finds="ops that are not part of TensorFlow",
+        mend="list the package or library that registers them"
         " under [`custom_ops`](examples-and-verification.md#custom-ops),"
         " and load it in the server",
         find=missing_ops.find_custom,
