@@ -165,7 +165,7 @@ def inspect(directory: StrPath) -> DescriptionRecord:
 
     Raises:
         errors.UsageError: If there is no such directory, or it is a base path.
-        errors.ContractError: If it holds no SavedModel that can be read.
+        errors.ContractError: If it contains no readable SavedModel.
         errors.VerificationError: If it is a release whose manifest was changed.
     """
     from smdecl.release import description

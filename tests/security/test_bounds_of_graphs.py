@@ -26,7 +26,7 @@ def test_many_functions_that_share_all_traces_are_refused(limited, tmp_path):
         hostile.function(objects, f"f{number}", names)
 
     found = refused(limited("inspect", hostile.write(message, tmp_path)))
-    assert "bytes of traces that several functions have: more than" in found
+    assert "bytes of traces that several functions share: more than" in found
 
 
 def test_many_names_of_a_function_with_many_traces_are_refused(limited, tmp_path):
@@ -55,7 +55,7 @@ def test_a_large_trace_that_many_functions_share_is_refused(limited, tmp_path):
         hostile.function(objects, f"f{number}", ["t"])
 
     found = refused(limited("inspect", hostile.write(message, tmp_path)))
-    assert "bytes of traces that several functions have: more than" in found
+    assert "bytes of traces that several functions share: more than" in found
 
 
 def test_a_long_chain_of_objects_is_refused(limited, tmp_path):
@@ -110,7 +110,7 @@ def test_traces_of_other_shapes_are_compared_in_bounds(limited, tmp_path):
     assert done(limited("diff", tmp_path / "a", tmp_path / "a")).startswith("same")
 
 
-def test_many_traces_that_are_new_are_told(limited, tmp_path):
+def test_many_new_traces_are_reported(limited, tmp_path):
     for name, kind in (("a", "x"), ("b", "y")):
         message, _, objects = hostile.saved_model()
         names = [f"t{number}" for number in range(1000)]
@@ -123,7 +123,7 @@ def test_many_traces_that_are_new_are_told(limited, tmp_path):
         hostile.write(message, tmp_path / name)
 
     found = done(limited("diff", tmp_path / "a", tmp_path / "b"))
-    assert found.count("can no longer be called as") == found.count(" now\n") == 1000
+    assert found.count("can no longer be called as") == found.count("can now be called as") == 1000
 
 
 def test_many_renamed_inputs_are_compared(limited, tmp_path):
