@@ -1,4 +1,4 @@
-"""What publishes a release, whether its base path is a local directory or a URL."""
+"""The interface through which the pipeline publishes, to a local directory or a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of uploads share: what a store holds, and directories that stand for releases."""
+"""An object store in memory and fake releases, shared by the tests of uploads."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ FILES = (
 
 @contextlib.contextmanager
 def memory_store():
-    """Empties the object store in this process's memory, before and afterwards."""
+    """Yields the object store in memory, emptied before and after."""
     files = fsspec.filesystem("memory")
     files.store.clear()
     files.pseudo_dirs[:] = [""]
@@ -31,7 +31,7 @@ def uploaded(store, base="/models"):
 
 
 def made(directory, content, names=FILES):
-    """Returns a directory that stands for a release that was made."""
+    """Fills a directory with the files of a fake release; returns it."""
     for name in names:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(f"{content} {name}")

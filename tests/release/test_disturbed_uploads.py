@@ -1,4 +1,4 @@
-"""Uploads that other publishers disturb, or the store itself: it lacks, loses or breaks off what it was given."""
+"""Uploads during which other publishers interfere, or the store fails or loses files."""
 
 import pytest
 from smdecl.config.settings import Publish
@@ -18,16 +18,14 @@ def store(project):
 
 @pytest.fixture
 def two(tmp_path):
-    """Releases of two publishers, one of which has a file more."""
+    """Releases of two publishers, the second with an additional file."""
     return made(tmp_path / "first", "first"), made(
         tmp_path / "second", "second", (*FILES, "assets/more")
     )
 
 
 @pytest.mark.parametrize("failing", range(5))
-def test_what_a_store_breaks_off_is_removed_and_the_next_upload_stands(
-    store, monkeypatch, two, failing
-):
+def test_a_failed_upload_is_removed_and_the_next_one_succeeds(store, monkeypatch, two, failing):
     put, calls = type(store).put_file, []
 
     def refuse(self, source, target, **keywords):
@@ -47,7 +45,7 @@ def test_what_a_store_breaks_off_is_removed_and_the_next_upload_stands(
 
 
 def before_put(store, monkeypatch, number, act):
-    """Acts just before a call of put_file: where the one who puts has looked, and has not put."""
+    """Calls `act` right before a call of put_file, after the publisher checked the place."""
     put, calls = type(store).put_file, []
 
     def patched(self, source, target, **keywords):
@@ -61,26 +59,24 @@ def before_put(store, monkeypatch, number, act):
     monkeypatch.setattr(type(store), "put_file", patched)
 
 
-def taking(store, monkeypatch, first, times):
-    """Has another publisher take the version that was found free, so many times; returns which it has taken."""
-    find, taken = publish_remote._target, []
+def taking(monkeypatch, first, times):
+    """Lets a different publisher take the free version several times; returns those versions."""
+    find, taken = publish_remote.find_target, []
 
-    def slow(files, base, options):
-        target, version = find(files, base, options)
+    def slow(store, options):
+        target, version = find(store, options)
         if len(taken) < times:
-            store.put(f"{first}/", f"{target}/", recursive=True)
+            store.files.put(f"{first}/", f"{target}/", recursive=True)
             taken.append(version)
         return target, version
 
-    monkeypatch.setattr(publish_remote, "_target", slow)
+    monkeypatch.setattr(publish_remote, "find_target", slow)
     return taken
 
 
-def test_where_others_take_the_next_version_meanwhile_the_one_after_it_is_next(
-    store, monkeypatch, two
-):
+def test_if_others_take_the_next_version_the_following_one_is_used(store, monkeypatch, two):
     first, second = two
-    taken = taking(store, monkeypatch, first, times=3)
+    taken = taking(monkeypatch, first, times=3)
 
     assert upload(second) == ("memory:///models/4", 4)
 
@@ -92,9 +88,9 @@ def test_where_others_take_the_next_version_meanwhile_the_one_after_it_is_next(
 
 
 @pytest.mark.parametrize("options", [Publish(version=1, replace=False), NEXT])
-def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch, two, options):
+def test_a_version_taken_during_the_upload_is_left_as_it_is(store, monkeypatch, two, options):
     first, second = two
-    taken = taking(store, monkeypatch, first, times=100)
+    taken = taking(monkeypatch, first, times=100)
 
     with pytest.raises(PublishError) as error:
         RemotePublisher("memory://models", options).publish(second)
@@ -102,8 +98,8 @@ def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch,
     assert len(taken) == (1 if options.version == 1 else 11)
     assert (error.value.exit_code, str(error.value)) == (
         5,
-        f"publish.version: '/models/{taken[-1]}' was taken meanwhile: another has put"
-        " 'assets.extra/smdecl/manifest.json' there; takes another version",
+        f"publish.version: '/models/{taken[-1]}' was taken during the upload: a different publisher has put"
+        " 'assets.extra/smdecl/manifest.json' there; expected a different version",
     )
     expected = {
         f"{version}/{name}": data for version in taken for name, data in tree(first).items()
@@ -112,8 +108,10 @@ def test_a_version_that_was_taken_meanwhile_is_left_as_it_is(store, monkeypatch,
 
 
 @pytest.mark.parametrize("number", range(1, 7))
-def test_what_another_publisher_has_completed_is_never_removed(store, monkeypatch, two, number):
-    """Whenever it comes, and though the upload that it comes into breaks off."""
+def test_a_release_that_a_different_publisher_completed_is_not_removed(
+    store, monkeypatch, two, number
+):
+    """At whatever file it appears, and although this upload fails."""
     first, second = two
 
     def complete(_target):
@@ -130,12 +128,14 @@ def test_what_another_publisher_has_completed_is_never_removed(store, monkeypatc
     }
 
 
-def test_a_saved_model_that_came_meanwhile_is_not_put_over(store, monkeypatch, two):
+def test_a_saved_model_that_appears_during_the_upload_is_not_replaced(store, monkeypatch, two):
     before_put(
         store, monkeypatch, 4, lambda _: store.pipe_file("/models/1/saved_model.pb", b"another's")
     )
 
-    with pytest.raises(PublishError, match="'/models/1' was taken meanwhile: .*'saved_model.pb'"):
+    with pytest.raises(
+        PublishError, match="'/models/1' was taken during the upload: .*'saved_model.pb'"
+    ):
         upload(two[0])
 
     assert uploaded(store)["1/saved_model.pb"] == b"another's"
@@ -155,7 +155,7 @@ def test_a_part_of_its_own_saved_model_is_removed(store, monkeypatch, two, writt
 
 
 @pytest.mark.parametrize("lossy", ["variables/data", "saved_model.pb"])
-def test_what_a_store_has_lost_a_part_of_is_removed(store, monkeypatch, two, lossy):
+def test_a_file_that_the_store_truncated_is_removed(store, monkeypatch, two, lossy):
     put = type(store).put_file
 
     def lose(self, source, target, **keywords):
@@ -172,8 +172,8 @@ def test_what_a_store_has_lost_a_part_of_is_removed(store, monkeypatch, two, los
     assert uploaded(store) == {}
 
 
-def test_what_is_whole_though_the_store_broke_off_stays(store, monkeypatch, two):
-    # It may be that of another publisher of the same release.
+def test_a_complete_release_stays_although_the_store_failed(store, monkeypatch, two):
+    # It may be that of a different publisher of the same release.
     def break_off(target):
         store.put_file(str(two[0] / "saved_model.pb"), target)
         raise OSError("broken off")
@@ -185,7 +185,7 @@ def test_what_is_whole_though_the_store_broke_off_stays(store, monkeypatch, two)
     assert uploaded(store) == {f"1/{name}": data for name, data in tree(two[0]).items()}
 
 
-def test_a_release_that_another_has_taken_from_is_withdrawn(store, monkeypatch, two):
+def test_a_release_that_lost_a_file_is_withdrawn(store, monkeypatch, two):
     before_put(store, monkeypatch, 5, lambda _: store.rm_file("/models/1/assets/words"))
 
     with pytest.raises(PublishError, match="/models/1/assets/words"):
@@ -195,9 +195,7 @@ def test_a_release_that_another_has_taken_from_is_withdrawn(store, monkeypatch, 
 
 
 @pytest.mark.parametrize("lost", ["assets/words", "assets.extra/smdecl/manifest.json"])
-def test_saved_model_pb_is_not_put_where_another_has_removed_what_was_uploaded(
-    store, monkeypatch, two, lost
-):
+def test_saved_model_pb_is_not_put_if_an_uploaded_file_is_gone(store, monkeypatch, two, lost):
     before_put(store, monkeypatch, 4, lambda _: store.rm_file(f"/models/1/{lost}"))
     put = []
     before_put(store, monkeypatch, 5, put.append)
@@ -209,7 +207,7 @@ def test_saved_model_pb_is_not_put_where_another_has_removed_what_was_uploaded(
     assert uploaded(store) == {}
 
 
-def test_directories_that_were_there_stay(project, two):
+def test_existing_directories_stay(project, two):
     base = project.root / "store" / "1"
     base.mkdir(parents=True)
     (two[0] / "variables" / "index").symlink_to("/proc/self/mem")  # a file that cannot be read
@@ -220,7 +218,7 @@ def test_directories_that_were_there_stay(project, two):
     assert list(base.iterdir()) == []
 
 
-def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(store, monkeypatch, two):
+def test_a_store_that_fails_to_answer_does_not_count_as_empty(store, monkeypatch, two):
     upload(two[0])
     before = uploaded(store)
 
@@ -236,13 +234,13 @@ def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(store, monke
 
 
 @pytest.mark.parametrize("name", ["99999999999999999999", str(2**63)])
-def test_a_name_beyond_int64_is_no_version(store, two, name):
+def test_a_name_beyond_int64_is_not_a_version(store, two, name):
     store.pipe_file(f"/models/{name}/saved_model.pb", b"")
 
     assert upload(two[0])[1] == 1
 
 
-def test_there_is_no_version_after_the_highest(store, two):
+def test_no_version_follows_the_highest(store, two):
     store.pipe_file(f"/models/{2**63 - 1}/saved_model.pb", b"")
     before = uploaded(store)
 

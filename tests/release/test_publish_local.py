@@ -1,4 +1,4 @@
-"""A version directory is absent or complete, whatever happens."""
+"""A version directory is either absent or complete, whatever happens."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import pytest
 from smdecl import errors
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
-from smdecl.release import publish_local
+from smdecl.release import staging
 from smdecl.release.publish_local import LocalPublisher
 from smdecl.savedmodel import base_path
 
@@ -47,14 +47,14 @@ def test_the_next_version_follows_the_highest_as_a_server_parses_names(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["99999999999999999999", str(2**63), str(-(2**63) - 1)])
-def test_a_name_beyond_int64_is_no_version_for_a_server(tmp_path, name):
+def test_a_name_beyond_int64_is_not_a_version(tmp_path, name):
     (tmp_path / name).mkdir()
 
     assert release(tmp_path, Publish(version="next", replace=False, keep=1)) == (tmp_path / "1", 1)
     assert sorted(os.listdir(tmp_path)) == sorted(["1", name])
 
 
-def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
+def test_no_version_follows_the_highest_that_a_server_parses(tmp_path):
     release(tmp_path, Publish(version=2**63 - 2, replace=False))
     LocalPublisher(tmp_path, NEXT).refuse_early()
     assert release(tmp_path)[1] == 2**63 - 1
@@ -68,7 +68,7 @@ def test_there_is_no_version_after_the_highest_that_a_server_parses(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_a_given_version_is_published_once(tmp_path):
+def test_an_existing_version_is_not_replaced(tmp_path):
     options = Publish(version=5, replace=False)
     assert release(tmp_path, options) == (tmp_path / "5", 5)
     before = tree(tmp_path)
@@ -110,7 +110,7 @@ def test_without_a_version_the_base_path_is_the_saved_model(tmp_path):
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
+def test_a_failed_export_leaves_no_directories(tmp_path):
     base = tmp_path / "a" / "b"
     with pytest.raises(ZeroDivisionError), LocalPublisher(base, NEXT).stage() as directory:
         (directory / "saved_model.pb").write_text("half")
@@ -119,7 +119,7 @@ def test_what_fails_leaves_nothing_behind_not_even_directories(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp_path):
+def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_kept(tmp_path):
     script = (
         "import os, sys; from pathlib import Path; from smdecl.release.publish_local import LocalPublisher; from smdecl.config.settings import Publish\n"
         "with LocalPublisher(Path(sys.argv[1]), Publish('next', False)).stage() as d:\n"
@@ -138,7 +138,7 @@ def test_stages_of_dead_processes_are_removed_and_those_of_live_ones_are_not(tmp
         assert live.is_dir()
 
 
-def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_path):
+def test_the_stage_is_not_a_version_and_respects_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         with LocalPublisher(tmp_path, NEXT).stage() as directory:
@@ -149,14 +149,14 @@ def test_the_stage_is_no_version_to_a_server_and_readable_as_the_umask_says(tmp_
 
 
 def test_a_rename_never_replaces_an_empty_directory(tmp_path):
-    # os.rename would: another publisher, or a person, may have made it a moment ago.
+    # os.rename would, although a different publisher may have just created it.
     with LocalPublisher(tmp_path, NEXT).stage() as directory:
         (tmp_path / "1").mkdir()
         assert LocalPublisher(tmp_path, NEXT).publish(directory)[1] == 2
         assert os.listdir(tmp_path / "1") == []
 
 
-def test_where_the_kernel_has_no_such_rename_a_lock_does_it(tmp_path, monkeypatch):
+def test_without_renameat2_a_lock_prevents_replacing(tmp_path, monkeypatch):
     class Libc:
         """A C library from before renameat2."""
 
@@ -169,7 +169,7 @@ def test_where_the_kernel_has_no_such_rename_a_lock_does_it(tmp_path, monkeypatc
     assert sorted(os.listdir(tmp_path)) == ["1", "2"]
 
 
-def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
+def test_racing_publishers_get_different_versions(tmp_path):
     found = []
 
     def race():
@@ -186,7 +186,7 @@ def test_racing_publishers_each_get_a_version_of_their_own(tmp_path):
     assert all(set(tree(tmp_path / str(n))) == {"saved_model.pb", "variables/data"} for n in found)
 
 
-def test_a_directory_that_cannot_be_written_is_told_with_its_reason(tmp_path):
+def test_a_directory_that_cannot_be_written_is_reported_with_the_reason(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(PublishError) as error, LocalPublisher(file / "base", NEXT).stage():
@@ -202,7 +202,7 @@ def refused(base, reason):
 
 @pytest.fixture
 def read_only(tmp_path):
-    """A directory that this process, as another user where it is root's, may not write to."""
+    """A directory that this process may not write to; root becomes a different user for it."""
     user = os.geteuid()
     tmp_path.chmod(0o555)
     if user == 0:
@@ -214,7 +214,7 @@ def read_only(tmp_path):
 
 @pytest.mark.parametrize("version", ["next", None])
 @pytest.mark.parametrize("base", ["base", "base/below"])
-def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, base, version):
+def test_a_directory_without_permission_is_reported_as_given(read_only, base, version):
     publish = Publish(version=version, replace=False)
     with pytest.raises(PublishError) as error, LocalPublisher(read_only / base, publish).stage():
         raise AssertionError("unreachable")
@@ -230,14 +230,14 @@ def test_a_directory_that_may_not_be_written_is_told_as_it_was_given(read_only, 
     "error",
     [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left on device")],
 )
-def test_what_is_refused_in_a_stage_is_told_of_the_base_path(stage, error):
+def test_an_error_in_a_stage_names_the_base_path(stage, error):
     with pytest.raises(PublishError) as told, errors.disk_errors(Path(f"base{stage}")):
         raise error
 
     assert str(told.value) == f"export_dir: {refused('base', 'No space left on device')}"
 
 
-def test_what_is_refused_of_a_version_is_told_by_the_version():
+def test_an_error_of_a_version_names_the_version():
     with pytest.raises(PublishError) as told, errors.disk_errors(Path("base")):
         raise OSError(
             errno.EACCES, "Permission denied", f"base/{errors.STAGE}host-1/made", None, "base/7"
@@ -247,7 +247,7 @@ def test_what_is_refused_of_a_version_is_told_by_the_version():
     assert str(told.value) == f"export_dir: {refused('base', reason)}"
 
 
-def test_a_default_that_cannot_be_taken_is_told_to_be_built_in(project):
+def test_an_unusable_default_is_reported_as_built_in(project):
     (project.root / "exports").write_text("")
 
     told = "expected a directory, existing or not, got the file 'exports'"
@@ -260,7 +260,7 @@ def test_a_default_that_cannot_be_taken_is_told_to_be_built_in(project):
 @pytest.mark.skipif(
     not Path("/dev/full").exists() or os.geteuid() != 0, reason="mounts a small file system"
 )
-def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
+def test_a_full_disk_is_a_publish_error_and_leaves_nothing(project):
     disk = project.root / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", disk], check=False)
@@ -289,7 +289,7 @@ def test_a_full_disk_is_a_publishing_error_and_leaves_nothing(project):
 
 
 @pytest.mark.parametrize("version", [None, 5])
-def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
+def test_replace_swaps_only_a_saved_model(tmp_path, version):
     base = tmp_path / "precious"
     target = base if version is None else base / "5"
     target.mkdir(parents=True)
@@ -297,17 +297,17 @@ def test_replace_swaps_nothing_but_a_saved_model(tmp_path, version):
     options = Publish(version=version, replace=True)
 
     with pytest.raises(
-        PublishError, match="is no SavedModel, and publish.replace swaps nothing else"
+        PublishError, match="is not a SavedModel; publish.replace swaps only SavedModels"
     ):
         LocalPublisher(base, options).refuse_early()
-    with pytest.raises(PublishError, match="is no SavedModel"):
+    with pytest.raises(PublishError, match="is not a SavedModel"):
         release(base, options)
     assert set(tree(base)) == {"thesis.txt" if version is None else "5/thesis.txt"}
 
 
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("export_dir", [".", "sub/..", "..", "{cwd}", "{cwd}/", "/", "link"])
-def test_the_current_directory_is_never_the_saved_model_itself(
+def test_the_current_directory_cannot_become_the_saved_model(
     tmp_path, monkeypatch, export_dir, replace
 ):
     cwd = tmp_path / "parent" / "cwd"
@@ -318,19 +318,21 @@ def test_the_current_directory_is_never_the_saved_model_itself(
         (cwd / "sub").rmdir()
 
     base = Path(export_dir.format(cwd=cwd))
-    with pytest.raises(ConfigError, match="export_dir: .* is the current directory, or holds it"):
+    with pytest.raises(
+        ConfigError, match="export_dir: .* is the current directory, or contains it"
+    ):
         LocalPublisher(base, Publish(version=None, replace=replace)).refuse_early()
 
 
-def test_a_base_path_that_is_the_saved_model_ends_in_its_own_name(tmp_path):
-    # Its stage would lie within it.
+def test_a_saved_model_in_place_needs_a_named_directory(tmp_path):
+    # Its stage would be inside it.
     (tmp_path / "base" / "sub").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"export_dir: .* ends in '\.\.'"):
         base = tmp_path / "base" / "sub" / ".."
         LocalPublisher(base, Publish(version=None, replace=True)).refuse_early()
 
 
-def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
+def test_the_current_directory_can_be_a_base_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for version, export_dir in enumerate([".", "", "sub/.."], start=1):
         base = Path(export_dir)
@@ -338,10 +340,10 @@ def test_the_current_directory_takes_versions(tmp_path, monkeypatch):
         assert release(base) == (base / str(version), version)
 
 
-def test_replace_never_swaps_a_base_path_with_its_versions(tmp_path):
+def test_replace_does_not_swap_a_base_path(tmp_path):
     base = tmp_path / "base"
     release(base)
-    with pytest.raises(PublishError, match="is no SavedModel"):
+    with pytest.raises(PublishError, match="is not a SavedModel"):
         release(base, Publish(version=None, replace=True))
     assert (base / "1" / "saved_model.pb").is_file()
 
@@ -356,7 +358,7 @@ def test_old_versions_are_retired(tmp_path):
         assert versions(tmp_path) == list(range(max(1, version - 2), version + 1))
 
 
-def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp_path):
+def test_the_new_version_and_other_directories_are_not_retired(tmp_path):
     for version in (5, 6, 7):
         release(tmp_path, Publish(version=version, replace=False))
     (tmp_path / "3").mkdir()
@@ -367,15 +369,15 @@ def test_the_version_just_published_and_what_is_no_release_are_never_retired(tmp
     assert (tmp_path / "3" / "notes.txt").read_text() == "mine"
 
 
-def test_what_a_killed_publisher_was_retiring_is_swept(tmp_path):
+def test_a_version_that_a_killed_publisher_was_retiring_is_swept(tmp_path):
     release(tmp_path, NEXT)
-    (tmp_path / "1").rename(tmp_path / f"{errors.STAGE}{publish_local._HOST}-1-abcd")
+    (tmp_path / "1").rename(tmp_path / f"{staging.PREFIX}1-abcd")
     release(tmp_path, NEXT)
 
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_a_version_that_is_a_link_is_retired_and_what_it_points_to_stays(tmp_path):
+def test_a_linked_version_is_retired_and_its_target_kept(tmp_path):
     elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
     release(elsewhere)
     before = tree(elsewhere)
@@ -388,13 +390,13 @@ def test_a_version_that_is_a_link_is_retired_and_what_it_points_to_stays(tmp_pat
     assert tree(elsewhere) == before
 
 
-def test_what_a_killed_publisher_was_retiring_is_swept_where_it_is_a_link(tmp_path):
+def test_a_link_that_a_killed_publisher_was_retiring_is_swept(tmp_path):
     elsewhere, base = tmp_path / "elsewhere", tmp_path / "base"
     release(elsewhere)
     before = tree(elsewhere)
     base.mkdir()
     for number, target in enumerate([elsewhere / "1", tmp_path / "nowhere", Path("loop")]):
-        (base / f"{errors.STAGE}{publish_local._HOST}-{number}-abcd").symlink_to(target)
+        (base / f"{staging.PREFIX}{number}-abcd").symlink_to(target)
     (base / "loop").symlink_to("loop")
 
     release(base)

@@ -1,4 +1,4 @@
-"""A remote base path: made and verified here, uploaded with saved_model.pb last."""
+"""A release for a remote base path is made and verified locally, then uploaded."""
 
 import pytest
 from smdecl.errors import ConfigError, PublishError
@@ -15,7 +15,7 @@ def store(project):
         yield files
 
 
-def test_a_release_is_uploaded_as_it_would_be_published(project, store):
+def test_an_uploaded_release_has_the_files_of_a_local_one(project, store):
     local = project.export("model=scaler", "publish.warmup=true")
 
     releases = [
@@ -34,7 +34,7 @@ def test_a_release_is_uploaded_as_it_would_be_published(project, store):
     }
 
 
-def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_path):
+def test_an_uploaded_release_can_be_downloaded_and_verified(project, store, tmp_path):
     release = project.export("export_dir=memory://models")
 
     store.get(release.path, str(tmp_path / "fetched"), recursive=True)
@@ -43,7 +43,7 @@ def test_what_was_uploaded_and_fetched_again_is_the_release(project, store, tmp_
     verify.verify(tmp_path / "fetched")
 
 
-def test_saved_model_pb_comes_last(project, store, monkeypatch):
+def test_saved_model_pb_is_uploaded_last(project, store, monkeypatch):
     order = []
     put = type(store).put_file
     monkeypatch.setattr(
@@ -58,7 +58,7 @@ def test_saved_model_pb_comes_last(project, store, monkeypatch):
     assert len(order) == len(uploaded(store))
 
 
-def test_what_a_store_refuses_is_told_by_the_key_and_the_next_upload_stands(
+def test_an_error_of_the_store_names_the_key_and_the_next_upload_succeeds(
     project, store, monkeypatch
 ):
     def refuse(*_arguments, **_keywords):
@@ -71,19 +71,19 @@ def test_what_a_store_refuses_is_told_by_the_key_and_the_next_upload_stands(
 
     assert (
         str(error.value)
-        == "override 'export_dir=memory://models': export_dir: 'memory://models' refuses: PermissionError: no"
+        == "override 'export_dir=memory://models': export_dir: cannot access 'memory://models': PermissionError: no"
     )
     assert uploaded(store) == {}
     assert project.export("model=scaler", "export_dir=memory://models").path == "memory:///models/1"
 
 
-def test_a_version_that_exists_is_told_before_anything_is_built(project, store):
+def test_an_existing_version_is_reported_before_anything_is_built(project, store):
     project.export("export_dir=memory://models", "publish.version=7")
     before = uploaded(store)
 
     with pytest.raises(
         PublishError,
-        match="publish.version: version 7 exists in '/models'; takes another version, or next",
+        match="publish.version: version 7 exists in '/models'; expected a different version, or next",
     ):
         project.export(
             "export_dir=memory://models",
@@ -96,7 +96,7 @@ def test_a_version_that_exists_is_told_before_anything_is_built(project, store):
     assert project.export("export_dir=memory://models").version == 8
 
 
-def test_in_place_takes_an_empty_place(project, store):
+def test_publishing_in_place_needs_an_empty_place(project, store):
     assert (
         project.export("export_dir=memory://models/one", "publish=in_place").path
         == "memory:///models/one"
@@ -108,7 +108,7 @@ def test_in_place_takes_an_empty_place(project, store):
 
 
 @pytest.mark.parametrize("option", ["publish.replace=true", "publish.keep=3"])
-def test_what_a_store_cannot_do_in_one_step_is_refused(project, store, option):
+def test_replacing_and_retiring_in_a_store_are_refused(project, store, option):
     with pytest.raises(
         ConfigError, match="a store can neither swap nor retire a version in one step"
     ):
@@ -122,7 +122,7 @@ def test_what_a_store_cannot_do_in_one_step_is_refused(project, store, option):
         ("hdfs://host/models", "pyarrow"),
     ],
 )
-def test_a_store_without_a_driver_is_told(project, url, message):
+def test_a_missing_driver_is_reported(project, url, message):
     with pytest.raises(ConfigError, match=message) as error:
         project.export(f"export_dir={url}")
 
@@ -142,16 +142,16 @@ def test_a_store_without_a_driver_is_told(project, url, message):
         ("zip://x/y", PublishError),
     ],
 )
-def test_however_a_driver_fails_it_is_told(project, url, kind):
+def test_any_error_of_a_driver_is_reported(project, url, kind):
     with pytest.raises(kind) as error:
         project.export(f"export_dir={url}", "+model.wrong=1")
 
     (problem,) = error.value.problems
     assert problem.key == "export_dir"
     cause = type(error.value.__cause__).__name__
-    assert problem.message.startswith(f"{url!r} cannot be opened: {cause}: ")
+    assert problem.message.startswith(f"cannot open {url!r}: {cause}: ")
     assert problem.message.endswith(
-        "; takes a URL that fsspec and the store's own driver open, or a local path"
+        "; expected a URL that fsspec and the store's driver open, or a local path"
     )
 
 
@@ -169,7 +169,7 @@ def test_however_a_driver_fails_it_is_told(project, url, kind):
         "gs//x://y",
     ],
 )
-def test_what_is_no_plain_url_is_refused(project, url):
+def test_an_invalid_url_is_refused(project, url):
     with pytest.raises(ConfigError, match="invalid URL") as error:
         project.export(f'export_dir="{url.format(root=project.root)}"')
 
@@ -185,7 +185,7 @@ def test_the_command_line_prints_the_url(project, tmp_path):
     assert (tmp_path / "store" / "1" / "saved_model.pb").is_file()
 
 
-def test_a_server_is_told_the_url(project, store):
+def test_a_models_config_names_the_url(project, store):
     project.export("export_dir=memory://models", "publish.models_config=models.config")
 
     assert 'base_path: "memory://models"' in (project.root / "models.config").read_text()
