@@ -2,11 +2,12 @@
 
     release = smdecl.export(smdecl.compose(["model=adder", "signatures=scalar_float"]))
 
-Importing smdecl imports no TensorFlow; an export runs it in processes of its own.
+Importing smdecl imports no TensorFlow; an export runs it in separate processes.
 """
 
-# Nothing is imported here: `python -m smdecl` comes by with the current directory first on its path, where a file may
-# have the name of any module. Type checkers take this name for true.
+# Nothing is imported here, not even typing: `python -m smdecl` runs this file with the current
+# directory first on its path, where a file may have the name of any module. Type checkers assume
+# that this name is true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from smdecl import errors
@@ -54,7 +55,7 @@ __all__ = [
     "verify",
 ]
 
-# Module of each name that is neither here nor in smdecl.api.
+# The module of each name that is neither defined here nor in smdecl.api.
 _MODULES = {
     "Checked": "pipeline.outcomes",
     "Composition": "config.settings",

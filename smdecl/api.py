@@ -13,7 +13,7 @@ from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
 from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
 
-if TYPE_CHECKING:  # each verb imports only what it needs
+if TYPE_CHECKING:  # each verb imports only the modules that it needs
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.records import Plan
     from smdecl.pipeline.variants import Variant
@@ -36,13 +36,13 @@ def compose(
 
     Args:
         overrides: Hydra's override grammar, such as `["model=adder", "seed=1"]`.
-        config_dir: One or more directories of your own configs. They win over the built-in ones of
-            the same name, and the first over those that follow.
+        config_dir: One or more directories of your own configs. They win over built-in configs of
+            the same name, and earlier directories over later ones.
         config_name: The primary config.
 
     Raises:
         errors.UsageError: If `overrides` is a lone string, or a directory does not exist.
-        errors.ConfigError: With every override and interpolation that cannot be taken.
+        errors.ConfigError: With every override and interpolation that is invalid.
     """
     from smdecl.config import compose as composing
 
@@ -57,8 +57,8 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
     """Checks what a config describes, without TensorFlow.
 
     Args:
-        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
-        trust_packages: Further packages that the config may name.
+        config: From `compose`, or a mapping to merge into the defaults of `conf/export.yaml`.
+        trust_packages: More packages whose code the config may name.
 
     Returns:
         The checked config, and what may be wrong with it.
@@ -75,18 +75,18 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
 
 
 def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:
-    """Builds and traces what a config describes, and writes nothing.
+    """Builds and traces what a config describes; writes nothing.
 
     Args:
-        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
-        trust_packages: Further packages that the config may name.
+        config: From `compose`, or a mapping to merge into the defaults of `conf/export.yaml`.
+        trust_packages: More packages whose code the config may name.
 
     Returns:
         The object and the signatures that an export would save.
 
     Raises:
-        errors.UsageError: If it is called from within a `tf.function` or in graph mode.
-        errors.SmdeclError: Of the type that says which stage failed.
+        errors.UsageError: If called within a `tf.function` or in graph mode.
+        errors.SmdeclError: Its class tells which stage failed.
     """
     _start("plan")
     from smdecl.pipeline import export as pipeline
@@ -96,20 +96,21 @@ def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:
 
 
 def export(config: Config, *, trust_packages: Sequence[str] = ()) -> Release:
-    """Exports what a config describes: builds, traces, saves, verifies and publishes it, in processes of their own.
+    """Builds, traces, saves, verifies and publishes what a config describes.
 
-    The project whose code the config may name is that of the current directory.
+    TensorFlow runs in separate processes. The config may name code of the project in the current
+    directory.
 
     Args:
-        config: From `compose`, or a mapping that is laid over the defaults of `conf/export.yaml`.
-        trust_packages: Further packages that the config may name.
+        config: From `compose`, or a mapping to merge into the defaults of `conf/export.yaml`.
+        trust_packages: More packages whose code the config may name.
 
     Returns:
-        The release: path, version, digest and signatures as saved.
+        The path, version, digest and saved signatures of the release.
 
     Raises:
-        errors.UsageError: If it is called from within a `tf.function` or in graph mode.
-        errors.SmdeclError: Of the type that says which stage failed; nothing is left behind then.
+        errors.UsageError: If called within a `tf.function` or in graph mode.
+        errors.SmdeclError: Its class tells which stage failed; nothing is left behind.
     """
     _start("export")
     from smdecl.pipeline import export as pipeline
@@ -124,18 +125,20 @@ def verify(
     """Compares every file of a release with its manifest, loads it and runs its examples.
 
     Args:
-        directory: Of the release.
-        key: File of the public key that the release is to be signed by.
-        allow_ops: Ops that may reach into files, the network or Python though no signature is checked.
+        directory: The directory of the release.
+        key: The file of the public key to check its signature with.
+        allow_ops: Ops that may reach into files, the network or Python even if no signature is
+            checked.
 
     Returns:
         What was compared and run.
 
     Raises:
-        errors.UsageError: If there is no release, or no public key.
+        errors.UsageError: If the directory has no release, or the key is not a public key.
         errors.VerificationError: With every difference.
     """
-    path, public = _local(directory), None if key is None else Path(key)
+    path = _local(directory)
+    public = None if key is None else Path(key)
     ops = _strings("allow_ops", allow_ops)
     _start("verify")
     from smdecl.pipeline import verify as verifying
@@ -157,14 +160,14 @@ def inspect(directory: StrPath) -> DescriptionRecord:
     """Describes any SavedModel from its files, without TensorFlow.
 
     Args:
-        directory: Of the SavedModel.
+        directory: The directory of the SavedModel.
 
     Returns:
-        Its signatures, variables, functions and files. `damage` has what is missing or malformed
-        in its checkpoint.
+        Its signatures, variables, functions and files; `damage` lists what is missing or
+        malformed in its checkpoint.
 
     Raises:
-        errors.UsageError: If there is no such directory, or it is a base path.
+        errors.UsageError: If the directory does not exist, or is a base path.
         errors.ContractError: If it contains no readable SavedModel.
         errors.VerificationError: If it is a release whose manifest was changed.
     """
@@ -177,15 +180,15 @@ def diff(before: StrPath, after: StrPath) -> DiffRecord:
     """Compares two SavedModels, without TensorFlow.
 
     Args:
-        before: Directory of the SavedModel that callers know.
-        after: Directory of the one that follows it.
+        before: The directory of the SavedModel that callers know.
+        after: The directory of the SavedModel that replaces it.
 
     Returns:
         The verdict for callers (same, additive or breaking), and every change.
 
     Raises:
-        errors.UsageError: If there is no such directory, or it is a base path.
-        errors.ContractError: With all in them that is missing or malformed.
+        errors.UsageError: If the directory does not exist, or is a base path.
+        errors.ContractError: With everything that is missing or malformed in them.
         errors.VerificationError: If one is a release whose manifest was changed.
     """
     from smdecl.release import diffing
@@ -199,19 +202,19 @@ def reproduce(
     *,
     trust_packages: Sequence[str] = (),
 ) -> Reproduction:
-    """Makes a release again, and compares the bytes.
+    """Makes a release again and compares the bytes.
 
     Args:
-        directory: Of the release.
-        config: To make it of; by default what its manifest has.
-        trust_packages: Further packages that the config may name.
+        directory: The directory of the release.
+        config: The config to make it from; by default the config in its manifest.
+        trust_packages: More packages whose code the config may name.
 
     Returns:
-        The digest that both have, and what differs without changing a byte.
+        The digest of both, and the changes that change no byte.
 
     Raises:
         errors.VerificationError: If the release was changed, or the new one differs.
-        errors.SmdeclError: Of the type that says why it cannot be made again.
+        errors.SmdeclError: Its class tells why the release cannot be made again.
     """
     path = _local(directory)
     _start("reproduce")
@@ -231,7 +234,7 @@ def sweep(
     trust_packages: Sequence[str] = (),
     jobs: int | None = None,
 ) -> tuple[Variant, ...]:
-    """Exports every variant that the overrides make, several at a time; one that fails stops no other.
+    """Exports every variant of a sweep, several at a time; a failure does not stop the others.
 
     Nothing is printed. The records are also in `sweep.json`, in the directory `hydra.sweep.dir`.
 
@@ -239,19 +242,20 @@ def sweep(
         overrides: In Hydra's sweep syntax, such as `["model=adder,scaler", "seed=range(3)"]`.
         config_dir: One or more directories of your own configs; the first wins.
         config_name: The primary config.
-        trust_packages: Further packages that the config may name.
-        jobs: How many variants run at a time; by default as many as there are cores.
+        trust_packages: More packages whose code the config may name.
+        jobs: The number of variants that run at the same time; by default the number of cores.
 
     Returns:
-        What became of each variant, in their order: overrides, exit code, errors, and the path and
-        digest of its release.
+        The outcome of each variant in order: overrides, exit code, errors, and the path and digest
+        of its release.
 
     Raises:
-        errors.UsageError: If an argument is not one of these, or as `export` does.
+        errors.UsageError: If an argument is invalid, or as in `export`.
         errors.ConfigError: If the overrides make no sweep.
         errors.PublishError: If the records of the sweep cannot be written.
     """
-    given, directories = _strings("overrides", overrides), _directories(config_dir)
+    given = _strings("overrides", overrides)
+    directories = _directories(config_dir)
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise UsageError(f"jobs: expected an integer of at least 1, got {jobs!r}")
     _start("sweep")
@@ -290,10 +294,11 @@ def _directories(
 
 
 def _strings(name: str, values: Sequence[str]) -> list[str]:
-    """Returns the strings of an argument; a lone string is a sequence of its characters.
+    """Returns the strings of an argument.
 
     Raises:
-        UsageError: If it is a lone string, or has something else in it.
+        UsageError: If it is a lone string, which is a sequence of characters, or contains an item
+            that is not a string.
     """
     if isinstance(values, (str, bytes)):
         raise UsageError(
@@ -322,10 +327,10 @@ def _kind(value: object) -> str:
 
 
 def _start(verb: str) -> None:
-    """Begins to import TensorFlow for the children of this process.
+    """Starts to import TensorFlow in the server process.
 
     Raises:
-        UsageError: Where a call would run only once, when a function is traced.
+        UsageError: If the call is part of a graph, where it would run only when it is traced.
     """
     tf = sys.modules.get("tensorflow")
     if tf is not None and tf.inside_function():

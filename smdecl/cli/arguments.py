@@ -1,4 +1,4 @@
-"""The command line's grammar: which verb, and the arguments that each takes."""
+"""The grammar of the command line: its verbs, and the arguments of each."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            f"{self.prog}: {message}; see {self.prog} --help{self._meant(message)}"
-        )
+    """A parser that raises its errors."""
 
-    def _meant(self, message: str) -> str:
+    def error(self, message: str) -> NoReturn:
+        hint = f"see {self.prog} --help{self._guess(message)}"
+        raise UsageError(f"{self.prog}: {message}; {hint}")
+
+    def _guess(self, message: str) -> str:
         before, _, unknown = message.partition("unrecognized arguments: ")
         if before or not unknown:
             return ""
         word = unknown.split(maxsplit=1)[0].lstrip("-")
-        # By their words alone: all flags are alike in their dashes.
-        flags = {
-            flag.lstrip("-"): flag
-            for flag in self._option_string_actions
-            if flag.startswith("--")
-        }
-        if near := get_close_matches(word.partition("=")[0], flags, n=1):
+        # Without dashes, which would make all flags look alike.
+        flags = {}
+        for flag in self._option_string_actions:
+            if flag.startswith("--"):
+                flags[flag.lstrip("-")] = flag
+        near = get_close_matches(word.partition("=")[0], flags, n=1)
+        if near:
             return f" (did you mean {flags[near[0]]!r}?)"
         return f"; an override has no dashes: {word}" if "=" in word else ""
 
@@ -40,10 +41,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Returns the arguments of a command line, its verb among them.
 
     Raises:
-        UsageError: Where it is none that smdecl takes.
-        ContractError: Where it is none that `diff --exit-code` takes.
+        UsageError: If the command line is invalid.
+        ContractError: If it is invalid and has `diff --exit-code`.
     """
-    verb, rest = (argv[0], argv[1:]) if argv and argv[0] in VERBS else ("export", argv)
+    if argv and argv[0] in VERBS:
+        verb, *rest = argv
+    else:
+        verb, rest = "export", list(argv)
     arguments = _OF_VERB.get(verb, _of_config)(verb, rest)
     arguments.verb = verb
     return arguments
@@ -70,82 +74,93 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     _add_config(parser)
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
-    if arguments.verbose and not arguments.version:
-        raise UsageError(
-            "--verbose goes with --version: it adds what the kernel can confine here"
-        )
-    if arguments.multirun and verb == "plan":
-        raise UsageError("-m runs a sweep of exports or checks; plan takes one variant")
-    if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
-        raise UsageError(
-            "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
-        )
+    _require_fitting_flags(verb, arguments)
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
     return arguments
 
 
+def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
+    if arguments.verbose and not arguments.version:
+        raise UsageError(
+            "--verbose goes with --version: it adds what the kernel can confine here"
+        )
+    if arguments.multirun and verb == "plan":
+        raise UsageError("-m runs a sweep of exports or checks; plan has one variant")
+    if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
+        raise UsageError(
+            "--jobs is the number of variants of a sweep that run at the same time;"
+            " expected at least 1, together with -m"
+        )
+
+
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_directory(
+    parser = _on_release(
         verb,
-        "Checks every file of a release against its manifest, and runs its examples again.",
+        "Compares every file of a release with its manifest, and runs its examples.",
     )
     parser.add_argument(
         "--key",
         type=Path,
         metavar="PUBLIC.pem",
-        help="whose signature the release is to have",
+        help="the public key to check the signature with",
     )
     parser.add_argument(
-        "--allow-ops", type=lambda text: text.split(","), default=[], metavar="OP,...",
-        help="ops that may reach into files, the network or Python though no signature is checked",
-    )  # fmt: skip
+        "--allow-ops",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="OP,...",
+        help="ops that may reach into files, the network or Python without a signature",
+    )
     return parser.parse_intermixed_args(rest)
 
 
 def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_directory(
-        verb, "Makes a release again and compares the bytes: 0 the same, 4 not."
+    parser = _on_release(
+        verb, "Makes a release again and compares the bytes: exits with 0 or 4."
     )
     parser.add_argument(
         "overrides",
         nargs="*",
-        help="a config to make it of; without one, the manifest's own",
+        help="the config to make it from; by default the config in the manifest",
     )
     parser.add_argument(
-        "--environment", action="store_true", help="compare the environments only"
+        "--environment", action="store_true", help="compare only the environments"
     )
     _add_config(parser)
     _add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     _require_overrides(arguments.overrides)
+    has_other_name = arguments.config_name != _PRIMARY
     arguments.composes = bool(
-        arguments.overrides or arguments.config_dir or arguments.config_name != _PRIMARY
+        arguments.overrides or arguments.config_dir or has_other_name
     )
     if arguments.environment and arguments.composes:
         raise UsageError(
-            f"smdecl {verb}: --environment compares with the manifest, and takes no config"
+            f"smdecl {verb}: --environment compares with the manifest; expected no config"
         )
     return arguments
 
 
 def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description="Tells how one SavedModel differs from one"
-                     " before it, for its callers and inside.")  # fmt: skip
+    parser = _Parser(
+        prog=f"smdecl {verb}",
+        allow_abbrev=False,
+        description="Compares a SavedModel with an earlier one, as its callers see it and inside.",
+    )
     parser.add_argument("before", type=_local)
     parser.add_argument("after", type=_local)
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument(
         "--exit-code",
         action="store_true",
-        help="0 same, 1 additive, 2 breaking, 4 what cannot be compared",
+        help="0 same, 1 additive, 2 breaking, 4 not comparable",
     )
     try:
         return parser.parse_intermixed_args(rest)
     except UsageError as error:
-        if any(
-            word.partition("=")[0] == "--exit-code" for word in rest
-        ):  # its own code would say that something breaks
+        has_exit_code = any(word.partition("=")[0] == "--exit-code" for word in rest)
+        if has_exit_code:  # exit code 2 would mean a breaking change
             raise ContractError(error.problems) from error
         raise
 
@@ -159,12 +174,12 @@ def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "directory",
         type=_local,
-        help="to write its files into; none that is there is touched",
+        help="where to write its files; existing files are never replaced",
     )
     parser.add_argument(
         "--schemas",
         action="store_true",
-        help="write only .smdecl/schemas, for editors; replaces those of another version",
+        help="write only .smdecl/schemas, for editors; replaces those of a different version",
     )
     return parser.parse_intermixed_args(rest)
 
@@ -173,19 +188,19 @@ def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog=f"smdecl {verb}",
         allow_abbrev=False,
-        description="Says what any SavedModel is.",
+        description="Describes any SavedModel.",
     )
     parser.add_argument(
-        "directory", type=_local, help="of a SavedModel, such as exports/adder/1"
+        "directory", type=_local, help="a SavedModel, such as exports/adder/1"
     )
     parser.add_argument("--format", choices=("text", "json", "html"), default="text")
     return parser.parse_intermixed_args(rest)
 
 
-def _on_directory(verb: str, description: str) -> _Parser:
+def _on_release(verb: str, description: str) -> _Parser:
     parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
     parser.add_argument(
-        "directory", type=_local, help="of a release, such as exports/adder/1"
+        "directory", type=_local, help="a release, such as exports/adder/1"
     )
     return parser
 
@@ -193,7 +208,7 @@ def _on_directory(verb: str, description: str) -> _Parser:
 def _local(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is a URL; takes a local directory that it was fetched to"
+            f"{text!r} is a URL; expected a local directory that it was fetched to"
         )
     return Path(text)
 
@@ -203,7 +218,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config-name", "-cn", default=_PRIMARY, help="the primary config"
     )
     parser.add_argument(
-        "--config-dir", "-cd", action="append", default=[], help="of your own configs"
+        "--config-dir",
+        "-cd",
+        action="append",
+        default=[],
+        help="a directory of your own configs",
     )
 
 
@@ -213,30 +232,38 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="whose code the config may name",
+        help="a package whose code the config may name",
     )
 
 
 def _require_overrides(overrides: Sequence[str]) -> None:
+    """Raises at the first word that is not an override."""
     for index, word in enumerate(overrides):
-        if "=" not in word and not word.startswith("~"):
-            if word in VERBS:
-                raise UsageError(f"the verb comes first: smdecl {word} ...")
-            _refuse_spaces(overrides[:index], word, overrides[index + 1 :])
-            takes = f"verbs are {', '.join(VERBS)} and come first, overrides are key=value{nearest(word, VERBS)}"
-            raise UsageError(f"{word!r} is neither a verb nor an override; {takes}")
+        if "=" in word or word.startswith("~"):
+            continue
+        if word in VERBS:
+            raise UsageError(f"the verb comes first: smdecl {word} ...")
+        _refuse_spaces(overrides[:index], word, overrides[index + 1 :])
+        hint = (
+            f"verbs are {', '.join(VERBS)} and come first, overrides are key=value"
+            f"{nearest(word, VERBS)}"
+        )
+        raise UsageError(f"{word!r} is neither a verb nor an override; {hint}")
 
 
 def _refuse_spaces(before: Sequence[str], word: str, after: Sequence[str]) -> None:
-    """Tells of an override that spaces around its = tore apart."""
-    if after and after[0].startswith("="):
-        torn = [word, *after[: 2 if after[0] == "=" else 1]]
+    """Raises if spaces around its = tore an override apart."""
+    if after and after[0] == "=":
+        torn = [word, *after[:2]]
+    elif after and after[0].startswith("="):
+        torn = [word, after[0]]
     elif before and before[-1].endswith("="):
         torn = [before[-1], word]
     else:
         return
+    given, joined = " ".join(torn), "".join(torn)
     raise UsageError(
-        f"{' '.join(torn)!r}: an override has no spaces around its =; write {''.join(torn)}"
+        f"{given!r}: an override has no spaces around its =; write {joined}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Starts a project that uses smdecl: writes its files, and touches none that is there."""
+"""Starts a project that uses smdecl: writes its files and replaces none."""
 
 from __future__ import annotations
 
@@ -10,42 +10,53 @@ from pathlib import Path
 from smdecl import resources
 from smdecl.errors import PublishError, UsageError
 
+_SCHEMAS = Path(".smdecl/schemas")
+# Files that most repositories have already; they stay as they are.
+_KEPT = (".gitignore", "README.md", "pyproject.toml")
+
 
 def init(directory: Path) -> tuple[list[Path], list[Path]]:
-    """Writes the files of a new project into a directory, which is made where it is not there.
+    """Writes the files of a new project into a directory, which is made if necessary.
 
     Returns:
-        The files that were written, and those that most repositories have already and that were kept as they are.
+        The files that were written, and those that existed and were kept.
 
     Raises:
-        UsageError: Where another one is there already; nothing is written then.
-        PublishError: Where one cannot be written; none of them is left.
+        UsageError: If a file exists that cannot be kept; nothing is written then.
+        PublishError: If a file cannot be written; none of them is left.
     """
     template = resources.start_dir()
-    names = sorted(
-        path.relative_to(template) for path in template.rglob("*") if path.is_file()
-    )
-    names = [name for name in names if "__pycache__" not in name.parts]
-    there = [name for name in names if os.path.lexists(directory / name)]
-    if taken := [str(directory / name) for name in there if str(name) not in _KEPT]:
-        raise UsageError(
-            f"{', '.join(taken)}: there already, and nothing is replaced; takes a directory without them"
-        )
-    missing = [name for name in names if name not in there]
+    names = _names(template)
+    existing = [name for name in names if os.path.lexists(directory / name)]
+    taken = [str(directory / name) for name in existing if str(name) not in _KEPT]
+    if taken:
+        hint = "expected a directory without these files; none is ever replaced"
+        raise UsageError(f"already exists: {', '.join(taken)}; {hint}")
+    missing = [name for name in names if name not in existing]
     with _all_or_none(directory) as made:
         for name in missing:
             _make_directories((directory / name).parent, made)
             _write(directory / name, (template / name).read_bytes(), made)
         schemas = _write_schemas(directory, made)
     written = [directory / name for name in missing]
-    return sorted([*written, schemas]), [directory / name for name in there]
+    kept = [directory / name for name in existing]
+    return sorted([*written, schemas]), kept
+
+
+def _names(template: Path) -> list[Path]:
+    names = []
+    for path in template.rglob("*"):
+        name = path.relative_to(template)
+        if path.is_file() and "__pycache__" not in name.parts:
+            names.append(name)
+    return sorted(names)
 
 
 def refresh_schemas(directory: Path) -> Path:
     """Replaces a project's schemas of config files, and returns their directory.
 
     Raises:
-        PublishError: Where one cannot be written.
+        PublishError: If one cannot be written.
     """
     with _all_or_none(directory) as made:
         return _write_schemas(directory, made)
@@ -61,30 +72,23 @@ def _write_schemas(directory: Path, made: ExitStack) -> Path:
     return target
 
 
-_SCHEMAS = Path(".smdecl/schemas")
-
-
-_KEPT = (".gitignore", "README.md", "pyproject.toml")
-
-
 @contextmanager
 def _all_or_none(directory: Path) -> Iterator[ExitStack]:
-    """Yields a stack of what undoes what is made; it is undone where not all of it can be made."""
+    """Yields a stack of steps that undo what was made; runs them if any of it fails."""
     with ExitStack() as made:
         try:
             yield made
         except OSError as error:
-            place = error.filename or directory  # a write that fails names no file
-            raise PublishError(
-                f"{place}: {error.strerror}; takes a directory that can be written"
-            ) from error
+            place = error.filename or directory  # the error of a write has no file name
+            reason = f"cannot write {place}: {error.strerror}"
+            hint = "expected a directory that can be written"
+            raise PublishError(f"{reason}; {hint}") from error
         made.pop_all()
 
 
 def _make_directories(directory: Path, made: ExitStack) -> None:
-    for path in reversed(
-        [path for path in (directory, *directory.parents) if not path.exists()]
-    ):
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    for path in reversed(missing):
         path.mkdir()
         made.callback(_undo, path.rmdir)
 
@@ -96,5 +100,5 @@ def _write(path: Path, content: bytes, made: ExitStack) -> None:
 
 
 def _undo(remove: Callable[[], None]) -> None:
-    with suppress(OSError):  # what failed is told, and not what could not be undone
+    with suppress(OSError):  # best effort: the original error is the one reported
         remove()

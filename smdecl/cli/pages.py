@@ -1,4 +1,4 @@
-"""Renders what a SavedModel is, as text, as JSON, and as a page that stands alone."""
+"""Renders the description of a SavedModel: as text, JSON or a self-contained page."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ from smdecl.tensor_texts import tensor_text
 
 
 def text(directory: Path, found: DescriptionRecord) -> str:
-    """Returns a line for each thing that there is, by what it is."""
+    """Returns a line for each signature, function, variable, op, file and so on."""
     return "".join(f"{as_line(line)}\n" for line in _lines(directory, found))
 
 
 def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
     yield f"{directory}: {', '.join(_summary(found))}"
-    yield from (f"damaged: {message}" for message in found.damage)
+    for message in found.damage:
+        yield f"damaged: {message}"
     yield from _callable_lines(found)
-    yield from (
-        f"variable {s.name}: {_stored(s)}, {decimal(s.size)}" for s in found.stored
-    )
+    for stored in found.stored:
+        yield f"variable {stored.name}: {_stored(stored)}, {decimal(stored.size)}"
     yield from _graph_lines(found, found.files)
     for graph in found.other_graphs:
         yield f"graph {_tags(graph)}: saved by TensorFlow {graph.tensorflow or '?'}"
-        yield from (f"  {line}" for line in _callable_lines(graph))
-        yield from (f"  {line}" for line in _graph_lines(graph, found.files))
-    yield from (f"file {name}: {decimal(size)}" for name, size in found.files.items())
+        for line in _callable_lines(graph):
+            yield f"  {line}"
+        for line in _graph_lines(graph, found.files):
+            yield f"  {line}"
+    for name, size in found.files.items():
+        yield f"file {name}: {decimal(size)}"
 
 
 def _callable_lines(graph: GraphRecord) -> Iterator[str]:
@@ -50,8 +53,10 @@ def _callable_lines(graph: GraphRecord) -> Iterator[str]:
         for name, record in signature.outputs.items():
             yield f"  output {name}: {record}, {tensors.outputs[name]}"
     for name, function in model.functions.items():
-        yield f"function {name}({function.arguments if function.arguments is not None else '...'})"
-        yield from (f"  {trace}" for trace in function.traces)
+        arguments = "..." if function.arguments is None else function.arguments
+        yield f"function {name}({arguments})"
+        for trace in function.traces:
+            yield f"  {trace}"
 
 
 def _graph_lines(graph: GraphRecord, files: Collection[str]) -> Iterator[str]:
@@ -60,9 +65,12 @@ def _graph_lines(graph: GraphRecord, files: Collection[str]) -> Iterator[str]:
         yield f"init op {graph.init_op}"
     if graph.train_op is not None:
         yield f"train op {graph.train_op}"
-    yield from (f"asset {_asset(name, files)}" for name in model.assets)
-    yield from (f"device {name}" for name in model.devices)
-    yield from (f"op {name}: {count}" for name, count in model.ops.items())
+    for name in model.assets:
+        yield f"asset {_asset(name, files)}"
+    for name in model.devices:
+        yield f"device {name}"
+    for name, count in model.ops.items():
+        yield f"op {name}: {count}"
 
 
 def _summary(found: DescriptionRecord) -> Iterator[str]:
@@ -71,10 +79,10 @@ def _summary(found: DescriptionRecord) -> Iterator[str]:
         yield f"release {release.name} {release.digest[:12]} by smdecl {release.smdecl}"
     yield f"saved by TensorFlow {found.tensorflow or '?'}"
     yield f"tags {_tags(found)}"
-    yield from (
-        f"another graph with tags {_tags(graph)}" for graph in found.other_graphs
-    )
-    yield f"variables of {decimal(sum(stored.size for stored in found.stored))}"
+    for graph in found.other_graphs:
+        yield f"further graph with tags {_tags(graph)}"
+    variables = sum(stored.size for stored in found.stored)
+    yield f"variables of {decimal(variables)}"
     yield f"files of {decimal(sum(found.files.values()))}"
 
 
@@ -100,7 +108,7 @@ def to_json(_directory: Path, found: DescriptionRecord) -> str:
 
 
 def html(directory: Path, found: DescriptionRecord) -> str:
-    """Returns a page that needs no other file and runs no script."""
+    """Returns an HTML page that needs no further file and runs no script."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -117,12 +125,9 @@ def html(directory: Path, found: DescriptionRecord) -> str:
         "stored": _stored,
         "tags": _tags,
     }
-    template = (
-        resources.files("smdecl.cli")
-        .joinpath("description.html")
-        .read_text(encoding="utf-8")
-    )
-    return environment.from_string(template).render(
+    file = resources.files("smdecl.cli").joinpath("description.html")
+    template = environment.from_string(file.read_text(encoding="utf-8"))
+    return template.render(
         directory=as_line(str(directory)),
         found=found,
         summary=list(_summary(found)),

@@ -15,7 +15,7 @@ from smdecl.tensor_texts import tensor_text
 
 
 def plan(planned: Plan) -> str:
-    """Returns the object and the signatures that an export would save, a line each."""
+    """Returns a line for the object, each variable and each signature that would be saved."""
     lines = [planned.obj.class_name]
     for variable in planned.obj.variables:
         lines.append(
@@ -32,32 +32,29 @@ def plan(planned: Plan) -> str:
     ]
     if not planned.signatures:
         lines.append(
-            "no signatures declared: TensorFlow exports its one traced function, if there is just one"
+            "no signatures declared: TensorFlow exports the traced function if there is only one"
         )
     return "\n".join(lines) + "\n"
 
 
 def verified(found: Verified) -> str:
-    """Returns a line on a release that is as it was made."""
+    """Returns a line about a release that passed verification."""
+    facts = [f"{len(found.files)} files unchanged"]
     examples = sum(found.examples.values())
-    ran = (
-        f"{examples} examples with the loaders {', '.join(found.loaders)}"
-        if examples
-        else "no example to run"
-    )
-    unchecked = (
-        ", the signature not checked (--key PUBLIC.pem checks it)"
-        if found.is_signed
-        else ""
-    )
-    signature = (
-        unchecked if found.key is None else f", signed with the key of {found.key}"
-    )
-    return f"{found.path}: {len(found.files)} files as they were made, {ran}{signature}"
+    if examples:
+        loaders = ", ".join(found.loaders)
+        facts.append(f"{examples} examples with the loaders {loaders}")
+    else:
+        facts.append("no example to run")
+    if found.key is not None:
+        facts.append(f"signed with the key of {found.key}")
+    elif found.is_signed:
+        facts.append("the signature not checked (--key PUBLIC.pem checks it)")
+    return f"{found.path}: {', '.join(facts)}"
 
 
 def diff_text(found: DiffRecord) -> str:
-    """Returns a line for each change, what breaks a caller first, and one on all of them."""
+    """Returns a line for each change, breaking ones first, and a line with the verdict."""
     lines = [f"{change.verdict:8}  {change}" for change in found.changes]
     return "\n".join([*lines, f"{found.verdict}: {_ADVICE[found.advice]}"]) + "\n"
 
@@ -79,31 +76,23 @@ DIFF = {"text": diff_text, "json": diff_json}
 
 
 def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, Spec]]:
-    """Returns what is declared of the tensors that a client sends and gets, by their names."""
-    if signature is None:
-        return {}, {}
-    inputs = [
-        (str(name), spec) for _, name, spec in input_names(signature.inputs or {})
-    ]
-    outputs = [
-        (spec.name or own, spec) for own, spec in (signature.outputs or {}).items()
-    ]
-    sent, got = (
-        {k: part for name, spec in each for k, part in parts(name, spec).items()}
-        for each in (inputs, outputs)
-    )
-    return sent, got
+    """Returns the declared inputs and outputs of a signature, by the names that a client uses."""
+    inputs: dict[str, Spec] = {}
+    outputs: dict[str, Spec] = {}
+    if signature is not None:
+        for _, name, spec in input_names(signature.inputs or {}):
+            inputs.update(parts(str(name), spec))
+        for own_name, spec in (signature.outputs or {}).items():
+            outputs.update(parts(spec.name or own_name, spec))
+    return inputs, outputs
 
 
 def _tensors(
     tensors: Mapping[str, TensorRecord], declared: Mapping[str, Spec]
 ) -> list[str]:
-    # A declared shape is the one that was traced, but for the names of its dims.
-    shapes = {
-        name: declared[name].shape if name in declared else record.shape
-        for name, record in tensors.items()
-    }
-    records = sorted(tensors.items())
-    return [
-        f"{name}: {tensor_text(record.dtype, shapes[name])}" for name, record in records
-    ]
+    lines = []
+    for name, record in sorted(tensors.items()):
+        # The declared shape is the traced one, with names for its dims.
+        shape = declared[name].shape if name in declared else record.shape
+        lines.append(f"{name}: {tensor_text(record.dtype, shape)}")
+    return lines

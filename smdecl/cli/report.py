@@ -1,4 +1,4 @@
-"""Tells a person how an export went: results on standard output, all else on standard error."""
+"""Reports an export to a person: results on standard output, the rest on standard error."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ from typing import TYPE_CHECKING
 from smdecl.errors import PublishError, SmdeclError
 from smdecl.printing import as_line
 
-if TYPE_CHECKING:  # what leads to Hydra is imported after TensorFlow has been started
+if TYPE_CHECKING:  # it leads to Hydra, which is imported after the start of TensorFlow
     from smdecl.pipeline.export import Release
 
 
-def release(published: Release, variant: str = "") -> None:
-    """Prints the path of a release, and its warnings; `variant` is what a sweep calls it.
+def release(published: Release) -> None:
+    """Prints the path of a release, and its warnings.
 
     Raises:
-        PublishError: Where standard output cannot be written; the release stands all the same.
+        PublishError: If standard output cannot be written; the release stays published.
     """
-    result_of(str(published.path), list(map(str, published.warnings)), variant)
+    result_of(str(published.path), list(map(str, published.warnings)))
 
 
 def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:
     """Prints the path of a release, and its warnings.
 
+    Args:
+        path: The path of the release.
+        warnings: Its warnings.
+        variant: The overrides of a variant of a sweep, to begin each line of standard error with.
+
     Raises:
-        PublishError: If standard output cannot be written; the release stays.
+        PublishError: If standard output cannot be written; the release stays published.
     """
     warn(warnings, variant)
     try:
@@ -40,55 +45,51 @@ def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:
 def warn(warnings: Iterable[str], variant: str = "") -> None:
     """Prints warnings."""
     for warning in warnings:
-        _tell(as_line(f"smdecl: {_named(variant)}warning: {warning}"))
+        _print(as_line(f"smdecl: {_prefix(variant)}warning: {warning}"))
 
 
 def result(text: str) -> None:
-    """Prints what a verb is asked for.
+    """Prints the result of a verb.
 
     Raises:
-        PublishError: Where standard output cannot be written.
+        PublishError: If standard output cannot be written.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as refusal:
-        sys.stdout = (
-            sys.stderr
-        )  # or the interpreter would try once more to flush it, at exit
-        raise PublishError(f"standard output cannot be written: {refusal}") from refusal
+        # Otherwise the interpreter tries to flush it again at exit.
+        sys.stdout = sys.stderr
+        raise PublishError(f"cannot write to standard output: {refusal}") from refusal
 
 
 def error(failure: SmdeclError, variant: str = "") -> None:
-    """Prints every problem of an error, after warnings, and the part of the traceback that is the user's own."""
+    """Prints the warnings and problems of an error, and the user's part of the traceback."""
     warn(map(str, failure.warnings), variant)
-    failed(
-        failure.exit_code,
-        list(map(str, failure.problems)),
-        failure.traceback_text,
-        variant,
-    )
+    problems = list(map(str, failure.problems))
+    failed(failure.exit_code, problems, failure.traceback_text, variant)
 
 
 def failed(
     exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = ""
 ) -> None:
-    """Prints the problems of an error, after the part of the traceback that is the user's own."""
+    """Prints the problems of an error, after the user's part of the traceback."""
     if traceback_text:
-        _tell("\n".join(map(as_line, traceback_text.rstrip().split("\n"))))
+        lines = traceback_text.rstrip().split("\n")
+        _print("\n".join(map(as_line, lines)))
     bug = "this is a bug in smdecl: " if exit_code == 1 else ""
     for problem in errors:
-        _tell(as_line(f"smdecl: {_named(variant)}error: {bug}{problem}"))
+        _print(as_line(f"smdecl: {_prefix(variant)}error: {bug}{problem}"))
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     try:
         print(text, file=sys.stderr)
     except OSError:
-        # There is nowhere to tell it; the interpreter would try once more to flush it, at exit, and exit with 120.
+        # Otherwise the interpreter tries to flush it again at exit, and exits with 120.
         null = Path(os.devnull)
         sys.stderr = null.open("w", encoding="utf-8", errors="backslashreplace")
 
 
-def _named(variant: str) -> str:
+def _prefix(variant: str) -> str:
     return f"{variant}: " if variant else ""

@@ -1,4 +1,4 @@
-"""Prints what became of the variants of a sweep."""
+"""Prints the outcomes of the variants of a sweep."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
 
+_NARROWEST = 120  # columns
+
 
 def tell(variant: Variant) -> Variant:
-    """Prints the path of a variant's release, or its errors; returns the variant as it stands then."""
+    """Prints the path of a variant's release, or its errors.
+
+    Returns:
+        The variant; as a failure if standard output cannot be written.
+    """
     name = " ".join(variant.overrides)
-    if variant.exit_code == 0 and variant.path is not None:
-        try:
-            report.result_of(variant.path, variant.warnings, name)
-        except (
-            SmdeclError
-        ) as error:  # standard output is gone; the other variants go on
-            variant = failed(variant, error)
-            report.error(error, name)
-    else:
+    if variant.exit_code != 0 or variant.path is None:
         report.warn(variant.warnings, name)
         report.failed(variant.exit_code, variant.errors, variant.traceback, name)
+        return variant
+    try:
+        report.result_of(variant.path, variant.warnings, name)
+    except SmdeclError as error:  # standard output is gone; the other variants go on
+        report.error(error, name)
+        return failed(variant, error)
     return variant
 
 
 def tell_checked(checked: Iterable[CheckedVariant]) -> int:
-    """Prints what is wrong with each variant, and returns the highest exit code."""
+    """Prints the errors of each variant, and returns the highest exit code."""
     highest = 0
     for variant in checked:
         name = " ".join(variant.overrides)
@@ -49,36 +53,29 @@ def tell_checked(checked: Iterable[CheckedVariant]) -> int:
 def print_table(results: Sequence[Variant], directory: Path) -> None:
     """Prints a line for each variant to standard error."""
     console = Console(stderr=True)
-    console.width = max(console.width, 120)
+    console.width = max(console.width, _NARROWEST)
+    # As Text: overrides and errors contain brackets, which would be markup in a plain string.
+    title = Text(f"{directory}/{SUMMARY}")
     table = Table(
-        "variant",
-        "exit",
-        "seconds",
-        "release",
-        title=Text(f"{directory}/{SUMMARY}"),
-        title_justify="left",
+        "variant", "exit", "seconds", "release", title=title, title_justify="left"
     )
-    shared = (
-        set.intersection(*(set(variant.overrides) for variant in results))
-        if len(results) > 1
-        else set()
-    )
+    shared = _shared(results)
     for variant in results:
-        own = " ".join(
-            override for override in variant.overrides if override not in shared
-        )
-        style = "" if variant.exit_code == 0 else "red"
-        outcome = variant.path or variant.errors[0]
-        # As text: overrides and errors hold brackets, which would be markup.
-        told = Text(as_line(outcome))
+        own = [override for override in variant.overrides if override not in shared]
         table.add_row(
-            Text(as_line(own)),
+            Text(as_line(" ".join(own))),
             str(variant.exit_code),
             f"{variant.seconds:.1f}",
-            told,
-            style=style,
+            Text(as_line(variant.path or variant.errors[0])),
+            style="" if variant.exit_code == 0 else "red",
         )
-    with contextlib.suppress(
-        OSError
-    ):  # where standard error cannot be written, nobody can be told
+    # If standard error cannot be written, nobody can be told.
+    with contextlib.suppress(OSError):
         console.print(table)
+
+
+def _shared(results: Sequence[Variant]) -> set[str]:
+    """Returns the overrides that all of several variants share."""
+    if len(results) < 2:  # noqa: PLR2004 - a single variant shares none
+        return set()
+    return set.intersection(*(set(variant.overrides) for variant in results))

@@ -50,7 +50,7 @@ def test_a_file_that_is_there_is_told_and_nothing_is_written(tmp_path, monkeypat
 
     done = run_cli("init", ".", cwd=tmp_path)
 
-    told = "net.py: there already, and nothing is replaced; takes a directory without them"
+    told = "already exists: net.py; expected a directory without these files; none is ever replaced"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
     assert sorted(os.listdir(tmp_path)) == ["README.md", "net.py"]
 
@@ -69,7 +69,7 @@ def test_what_every_repository_has_is_kept(tmp_path):
         [f"my proj/{name}" for name in FILES if name not in kept],
     )
     assert done.stderr == (
-        "kept as they were: my proj/.gitignore, my proj/README.md, my proj/pyproject.toml\n"
+        "kept: my proj/.gitignore, my proj/README.md, my proj/pyproject.toml\n"
         "next: cd 'my proj' && smdecl --config-dir conf release=net\n"
     )
     assert [(repository / name).read_text() for name in kept] == ["mine"] * 3
@@ -90,7 +90,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path, place, told):
 
     assert (
         str(error.value)
-        == f"{tmp_path / 'new' / told}: Not a directory; takes a directory that can be written"
+        == f"cannot write {tmp_path / 'new' / told}: Not a directory; expected a directory that can be written"
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [blocked]
 
@@ -108,7 +108,7 @@ def test_a_write_that_fails_names_the_directory(tmp_path):
     )  # fmt: skip
 
     assert done.stderr.splitlines()[-1] == (
-        "smdecl.errors.PublishError: new: File too large; takes a directory that can be written"
+        "smdecl.errors.PublishError: cannot write new: File too large; expected a directory that can be written"
     )
     assert os.listdir(tmp_path) == []
 

@@ -169,9 +169,9 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["--config-dir", "nowhere"], "--config-dir: no such directory"),
         (
             ["plan", "-m", "seed=1,2"],
-            "-m runs a sweep of exports or checks; plan takes one variant",
+            "-m runs a sweep of exports or checks; plan has one variant",
         ),
-        (["--shell-completion"], "takes install=bash or uninstall=bash"),
+        (["--shell-completion"], "expected install=bash or uninstall=bash"),
         (["model=adder", "check"], "the verb comes first: smdecl check ..."),
         (["check", "~signatures"], "signatures: is missing"),
         (["--cfg", "everything"], "invalid choice: 'everything'"),
@@ -377,7 +377,7 @@ def test_a_full_standard_output_does_not_hide_where_the_release_is(project):
 
     assert done.returncode == 5
     assert done.stderr.startswith(
-        "smdecl: error: published exports/adder/1, but standard output cannot be written"
+        "smdecl: error: published exports/adder/1, but cannot write to standard output"
     )
     assert Path("exports/adder/1/saved_model.pb").is_file()
 

@@ -179,7 +179,7 @@ def test_every_graph_of_a_model_of_tensorflow_1_is_told_the_one_that_serves_firs
 
     summary, *lines = without_ops_and_files(text)
     assert (
-        f"saved by TensorFlow {tf.__version__}, tags serve, another graph with tags train, "
+        f"saved by TensorFlow {tf.__version__}, tags serve, further graph with tags train, "
         in summary
     )
     tensors = [

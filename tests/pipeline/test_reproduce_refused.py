@@ -98,7 +98,7 @@ def test_environments_are_compared_with_no_config(net, arguments):
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "smdecl: error: smdecl reproduce: --environment compares with the manifest, and takes no config\n"
+        "smdecl: error: smdecl reproduce: --environment compares with the manifest; expected no config\n"
     )
 
 

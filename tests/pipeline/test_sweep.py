@@ -216,7 +216,7 @@ def test_what_hydra_tells_a_job_a_variant_knows(project):
 def test_so_many_jobs_make_no_sweep(project, arguments):
     done = project.run(*arguments, "model=adder,scaler")
 
-    told = "--jobs is how many variants of a sweep run at a time; takes 1 or more, and -m beside it"
+    told = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, together with -m"
     assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
 
 

@@ -152,7 +152,7 @@ def test_a_missing_library_is_reported_with_what_to_install(project, keys, publi
 
 @pytest.mark.slow
 def test_the_command_line_verifies_a_signature(project, release, keys, public):
-    line = f"{release}: 5 files as they were made, 3 examples with the loaders python, cpp"
+    line = f"{release}: 5 files unchanged, 3 examples with the loaders python, cpp"
 
     done = project.run("verify", str(release), "--key", str(public))
     assert (done.returncode, done.stderr) == (0, "")

@@ -52,7 +52,7 @@ def test_verbs_refuse_a_base_path_and_a_url(models, verb):
     done = run_cli(verb, "models/net", *more, cwd=models)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
 
-    told = "'gs://models/net/2' is a URL; takes a local directory that it was fetched to"
+    told = "'gs://models/net/2' is a URL; expected a local directory that it was fetched to"
     argument = "before" if verb == "diff" else "directory"
     done = run_cli(verb, "gs://models/net/2", *more, cwd=models)
     assert (

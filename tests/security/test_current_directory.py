@@ -134,8 +134,7 @@ def test_a_module_that_shadows_a_framework_is_reported_by_its_name(project, name
 
     assert done.returncode == 2
     assert (
-        f"error: {name} would be imported in the place of an installed package: rename it"
-        in done.stderr
+        f"error: {name} would be imported instead of an installed package; rename it" in done.stderr
     )
 
 
