@@ -203,7 +203,7 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     (place / "HEAD").write_text(f"{layout.commit}\n")
     (place / "config").write_text(_config(layout.object_format))
     pattern = rf"^core\.({'|'.join(_SETTINGS)})$"
-    settings = original.run("config", "--get-regexp", pattern) or ""
+    found = original.run("config", "-z", "--get-regexp", pattern) or ""
     places = {
         "GIT_DIR": str(place),
         "GIT_INDEX_FILE": layout.index_file,
@@ -212,9 +212,19 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     }
     return _Git(
         root,
-        tuple("=".join(line.split(maxsplit=1)) for line in settings.splitlines()),
+        tuple(_settings(found)),
         {**_AS_DATA, **places},
     )
+
+
+def _settings(text: str) -> Iterator[str]:
+    """Yields the settings in what `git config -z` prints, each as `name=value`.
+
+    Only with -z, a line break in a value does not look like the end of a setting.
+    """
+    for entry in text.split("\0"):
+        if entry:
+            yield entry.replace("\n", "=", 1)  # a name without a value is true
 
 
 def _layout(git: _Git) -> _Layout | None:

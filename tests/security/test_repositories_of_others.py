@@ -81,6 +81,18 @@ def test_no_program_that_another_user_has_named_runs(repository):
 
 
 @needs_root
+@pytest.mark.parametrize("end", ["\n", "\v", "\x85", "\u2028"])
+def test_a_line_break_in_a_setting_does_not_add_a_setting(repository, end):
+    program = repository / "hooks" / "program"
+    run(repository, ["config", "core.eol", f"lf{end}core.fsmonitor {program}"])
+    give(repository)
+
+    git.source(repository, ["net.py"])
+
+    assert started(repository) == []
+
+
+@needs_root
 def test_the_commit_is_the_same_for_who_does_not_own_the_checkout(repository):
     run(repository, ["config", "--remove-section", "filter.own"])
     before = git.source(repository, ())
