@@ -10,11 +10,12 @@ from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
 PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
+# DatasetFromGraph runs a graph that it gets as a string, in which no op can be found.
 # InitializeTableFromTextFile is in BY_ASSET instead: its file should be an asset of the SavedModel.
 FILES = (
     "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "CalibrationStatisticsSaver",
     "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall", "XlaCustomCallV2",
-    "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetToTFRecord",
+    "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetFromGraph", "DatasetToTFRecord",
     "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary",
     "DebugNumericSummaryV2", "DTensorRestoreV2", "DistributedSave", "DumpTensor", "ExperimentalDatasetToTFRecord",
     "ExperimentalLMDBDataset", "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset",

@@ -171,6 +171,34 @@ def test_a_path_that_may_not_be_that_of_the_asset_is_found(words, tmp_path, chan
     assert list(outside_ops.find(message)) == [READER]
 
 
+class Hidden(tf.Module):
+    """Reads a file by a dataset whose graph is a string."""
+
+    def __init__(self, file):
+        super().__init__()
+        lines = tf.data.TextLineDataset([str(file)])
+        self.graph = tf.raw_ops.DatasetToGraphV2(input_dataset=lines._variant_tensor).numpy()
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="x")])
+    def __call__(self, x):
+        graph = tf.strings.join([self.graph, x])  # TensorFlow cannot fold it into a constant
+        lines = tf.raw_ops.DatasetFromGraph(graph_def=graph)
+        (line,) = tf.raw_ops.DatasetToSingleElement(
+            dataset=lines, output_types=[tf.string], output_shapes=[[]]
+        )
+        return {"y": line}
+
+
+def test_a_graph_in_a_string_is_found(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    message = saved(Hidden(secret), tmp_path / "saved")
+
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    assert loaded("")["y"].numpy() == b"secret"
+    assert list(outside_ops.find(message)) == ["DatasetFromGraph"]
+
+
 # Names of string inputs and attributes with a file or an address.
 _NAMES_A_PLACE = re.compile(
     r"file|path|address|ur[il]|(?<!re)dir(?!ection)|host|server|prefix|source_name|spec$|target"
