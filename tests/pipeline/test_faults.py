@@ -145,7 +145,7 @@ class Sweeper(faults.Calls):
 
 
 @pytest.mark.parametrize("lasts", [1, 2, 3])
-def test_a_stage_that_another_sweeps_before_it_is_held_is_made_anew(tmp_path, lasts):
+def test_a_stage_swept_before_it_is_locked_is_created_again(tmp_path, lasts):
     base, swept = tmp_path / "deep" / "base", 0
     for number in itertools.count(1):
         base.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What the tests of bounds share: how a limited process is asked, and what it may answer."""
+"""Calls a limited process, and checks its answer; shared by the tests of bounds."""
 
 GIBIBYTES = 1 << 35  # far more than any machine of ours has
 RULES = "assets.extra/smdecl/"

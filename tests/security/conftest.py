@@ -1,4 +1,4 @@
-"""What several tests of attacks need."""
+"""Fixtures shared by the tests of attacks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Builds SavedModels, checkpoints and releases as an attacker would: by their bytes, without TensorFlow."""
+"""Builds SavedModels, checkpoints and releases byte by byte, as an attacker would."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""An attacker wants a sparse file, a directory or a name to cost whoever reads it minutes, or all of their memory."""
+"""An attacker makes a sparse file, directory or name that costs a reader minutes or all memory."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def test_a_sparse_provenance_is_not_read(limited, tmp_path):
     )
 
 
-def test_a_manifest_that_no_provenance_can_be_made_of_is_told(limited, tmp_path):
+def test_a_manifest_without_a_possible_provenance_is_reported(limited, tmp_path):
     release = hostile.release(
         tmp_path / "1", environment={"smdecl": "1", "tensorflow": "2", "\ud800": "1"}
     )
@@ -108,7 +108,7 @@ def test_long_names_are_cut_where_they_are_printed(limited, tmp_path):
     assert "...(5002 characters)" in found
 
 
-def test_a_directory_that_is_nested_deep_is_told(limited, tmp_path):
+def test_a_deeply_nested_directory_is_reported(limited, tmp_path):
     net = hostile.write(hostile.saved_model()[0], tmp_path / "net")
     place = net
     for _ in range(1200):

@@ -1,4 +1,4 @@
-"""An attacker writes a small graph of objects and functions that costs whoever reads it minutes, or all memory."""
+"""An attacker writes a small graph that costs a reader minutes or all memory."""
 
 import pytest
 from smdecl.savedmodel.protos import saved_model_pb2

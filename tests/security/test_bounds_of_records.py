@@ -1,4 +1,4 @@
-"""An attacker writes a small manifest, index or array that costs whoever reads it minutes, or all memory."""
+"""An attacker writes a small manifest, index or array that costs a reader minutes or all memory."""
 
 import io
 import zipfile
@@ -97,7 +97,7 @@ def test_a_manifest_that_is_nested_deep_is_refused(limited, tmp_path, depth):
     ({f"k{number}": 1 for number in range(100_000)}, "does not match the schema of manifests"),
     ({"files": {f"k{number}": number for number in range(100_000)}}, "does not match the schema of manifests"),
 ], ids=["nests", "another environment", "half a character", "unknown keys", "no entries"])  # fmt: skip
-def test_a_manifest_whose_checksum_was_made_to_fit_is_refused(limited, tmp_path, changed, told):
+def test_a_forged_manifest_with_a_correct_checksum_is_refused(limited, tmp_path, changed, told):
     release = hostile.release(tmp_path / "1", **changed)
 
     assert told in refused(limited("manifest", release))

@@ -1,4 +1,4 @@
-"""A process that outlives all care changes a release in its stage: after it was hashed, verified or signed."""
+"""A process changes a release in its stage, after it was hashed, verified or signed."""
 
 import os
 import time
@@ -142,7 +142,7 @@ def test_every_change_of_a_stage_shows(seal, release, name):
         seal.require()
 
 
-def test_a_file_that_only_somebody_has_looked_at_is_no_problem(seal, release):
+def test_reading_a_file_is_not_a_change(seal, release):
     os.link(release / "saved_model.pb", release.parent / "link")
     (release.parent / "link").unlink()
 

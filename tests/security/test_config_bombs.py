@@ -1,4 +1,4 @@
-"""An attacker wants a few hundred bytes of config to cost whoever composes it minutes, or all of their memory."""
+"""An attacker writes a few hundred bytes of config that take minutes or all memory to compose."""
 
 import json
 

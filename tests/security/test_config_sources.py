@@ -1,4 +1,4 @@
-"""An attacker's config tries to have configs read outside the directories that a person names."""
+"""An attacker's config tries to read configs outside the directories that the user names."""
 
 import pytest
 import smdecl

@@ -1,4 +1,4 @@
-"""An attacker has code running in a process that builds or loads a model, and wants out of it."""
+"""An attacker's code runs in a process that builds or loads a model, and tries to get out."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""An attacker puts files into the directory that somebody runs smdecl in, under the names of modules."""
+"""An attacker puts files with the names of modules into the current directory of a user."""
 
 import os
 import subprocess

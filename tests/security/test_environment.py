@@ -1,4 +1,4 @@
-"""Confined code looks for the secrets of whoever started it among the environment variables."""
+"""Confined code searches the environment variables for secrets of the caller."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Code that took a process over returns something else than a stage does, to get into the process that reads it."""
+"""Code that took over a process returns a forged result, to attack the process that reads it."""
 
 import pickle
 from pathlib import Path
@@ -95,7 +95,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_a_result_of_another_type_is_refused(name):
+def test_a_result_of_the_wrong_type_is_refused(name):
     forged, message = FORGED[name]
 
     with pytest.raises(ResultError, match=f"^{message}"):

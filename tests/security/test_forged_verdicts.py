@@ -1,4 +1,4 @@
-"""An attacker wants smdecl to call a release intact, signed or the same that is not."""
+"""An attacker wants smdecl to accept a changed release as intact, signed or equal."""
 
 import os
 import shutil

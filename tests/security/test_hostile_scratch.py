@@ -1,4 +1,4 @@
-"""Code leaves something in its temporary directory that harms whoever removes it."""
+"""Code leaves something in its temporary directory that harms the process that removes it."""
 
 import os
 import stat

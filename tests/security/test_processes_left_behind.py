@@ -1,4 +1,4 @@
-"""Code of a model starts processes that leave its group and its parent, to go on when it has ended."""
+"""Code of a model starts processes that leave its group and its parent, in order to outlive it."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The repository of a project names programs, for git to run as whoever exports there."""
+"""The repository of a project names programs that git would run as the user who exports."""
 
 import os
 import subprocess
@@ -70,7 +70,7 @@ def started(root):
 
 
 @needs_root
-def test_no_program_that_another_user_has_named_runs(repository):
+def test_no_program_named_by_a_different_user_runs(repository):
     give(repository)
 
     found = git.source(repository, ["net.py"])
@@ -110,7 +110,7 @@ def test_the_commit_is_the_same_for_who_does_not_own_the_checkout(repository):
 @pytest.mark.parametrize(
     "change", ["a file", "a mode", "a module that git does not track", "a staged file"]
 )
-def test_changes_in_the_checkout_of_another_user_show(repository, change):
+def test_changes_in_the_checkout_of_a_different_user_are_found(repository, change):
     if change == "a file":
         (repository / "data.txt").write_text("DATA\n")
     elif change == "a mode":
@@ -133,7 +133,7 @@ def test_changes_in_the_checkout_of_another_user_show(repository, change):
 
 @needs_root
 @pytest.mark.parametrize("content", ["data\n", "DATA\n"])
-def test_a_submodule_of_another_user_runs_nothing(repository, tmp_path, content):
+def test_a_submodule_of_a_different_user_runs_nothing(repository, tmp_path, content):
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "data.txt").write_text("data\n")
@@ -180,7 +180,7 @@ def test_a_submodule_that_leads_to_its_own_repository_ends(repository):
 
 
 @needs_root
-def test_a_linked_worktree_of_another_user_has_its_own_commit(repository, tmp_path):
+def test_a_linked_worktree_of_a_different_user_has_its_own_commit(repository, tmp_path):
     linked = tmp_path / "linked"
     run(repository, [*PLAIN, "worktree", "add", "-q", "--detach", str(linked)])
     run(linked, [*PLAIN, "commit", "-q", "--allow-empty", "-m", "Linked"])
@@ -211,7 +211,7 @@ def test_a_repository_of_sha256_is_read(project):
 
 
 @needs_root
-def test_a_repository_that_another_user_has_put_above_a_project_is_none_of_it(repository):
+def test_a_repository_of_a_different_user_above_a_project_is_ignored(repository):
     for path in (repository, repository / ".git"):
         os.chown(path, OTHER, OTHER)
 

@@ -1,4 +1,4 @@
-"""An attacker's config wants Keras to import a module, or call a function, that no `_target_` names."""
+"""An attacker's config makes Keras import a module or call a function that no `_target_` names."""
 
 import json
 

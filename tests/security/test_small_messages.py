@@ -1,4 +1,4 @@
-"""An attacker writes messages of two bytes, each of which takes a hundred where it is read."""
+"""An attacker writes messages of two bytes that take a hundred bytes of memory each."""
 
 import pytest
 

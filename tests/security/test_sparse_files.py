@@ -1,4 +1,4 @@
-"""An attacker sends a file that claims terabytes and takes up nothing: whoever hashes it reads zeros for hours."""
+"""An attacker sends a sparse file that claims terabytes, so that hashing it takes hours."""
 
 import os
 from types import SimpleNamespace

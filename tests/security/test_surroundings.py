@@ -1,4 +1,4 @@
-"""Somebody starts smdecl in surroundings that make it fail after it has published, or leave a traceback."""
+"""The surroundings of smdecl make it fail after publishing, or end with a traceback."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def test_a_mask_that_takes_every_right_leaves_the_owner_his(tmp_path):
     assert (tmp_path / "exports/adder/1/saved_model.pb").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_server_process_that_is_killed_is_no_bug_of_smdecl():
+def test_a_killed_server_process_is_not_reported_as_a_bug():
     server = children.run(server_pid, failure=VerificationError, doing="loading")
     os.kill(server, signal.SIGKILL)
 

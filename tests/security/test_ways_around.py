@@ -1,4 +1,4 @@
-"""Every way around the rules of what a config may run and tell: nothing of it runs, nothing secret is told."""
+"""Ways around the trust rules of a config: none runs code or reveals a secret."""
 
 import base64
 import contextlib

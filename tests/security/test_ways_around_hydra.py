@@ -1,4 +1,4 @@
-"""Every way around by Hydra's own settings and configs: nothing of it runs, nothing outside of them is read."""
+"""Ways around the rules through Hydra: none runs code or reads other files."""
 
 import json
 import re

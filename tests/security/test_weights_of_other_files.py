@@ -1,4 +1,4 @@
-"""An attacker's weights want another file's content in the release, or to fill memory and disk."""
+"""An attacker's weights copy a different file into the release, or fill memory and disk."""
 
 import stat
 import zipfile
@@ -122,7 +122,7 @@ def test_a_member_of_an_archive_leads_to_no_other_place(tmp_path, name):
     assert "is outside the archive" in reason
 
 
-def test_a_member_of_an_archive_is_no_link(tmp_path):
+def test_a_member_of_an_archive_is_not_read_as_a_link(tmp_path):
     member = zipfile.ZipInfo("assets")
     member.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
@@ -169,7 +169,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize(("key", "overrides"), FORMATS.items(), ids=["weights", "a whole model"])
-def test_no_file_of_another_place_is_restored_into_a_release(project, secret, key, overrides):
+def test_no_outside_file_is_restored_into_a_release(project, secret, key, overrides):
     write_hdf5(project.root / "w.keras.weights.h5", secret, external_data_set)
     with zipfile.ZipFile(project.root / "w.keras", "w") as archive:
         archive.write("w.keras.weights.h5", "model.weights.h5")

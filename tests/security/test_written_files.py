@@ -1,4 +1,4 @@
-"""An attacker's config wants to write a file that another program will run."""
+"""An attacker's config tries to write a file that a different program will run."""
 
 import pytest
 from smdecl.checks import check
@@ -41,7 +41,7 @@ def test_a_config_creates_no_start_file_of_a_shell(project, home, key):
         ("logs/.runs.jsonl", "is hidden"),
     ],
 )
-def test_a_config_writes_where_the_project_has_its_files(project, home, file, told):
+def test_a_config_writes_only_where_the_project_has_its_files(project, home, file, told):
     (project.root / "link").symlink_to(home)
 
     _, message = refusal(project, f"publish: {{run_record: {file.format(home=home)}}}")

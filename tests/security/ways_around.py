@@ -1,4 +1,4 @@
-"""What the tests of ways around share: a package that nobody trusts, and whether anything of it ran."""
+"""An untrusted package and a check that none of it ran, shared by the tests of ways around."""
 
 import pytest
 from smdecl.errors import TrustError
