@@ -1,4 +1,4 @@
-"""The Python API: what the command line does, as functions."""
+"""The Python API: the verbs of the command line as functions."""
 
 import inspect
 import os
@@ -100,7 +100,7 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
         (lambda: smdecl.diff("nowhere", Path("here")), "nowhere"),
     ],
 )
-def test_a_slip_in_a_call_is_a_usage_error(project, call, message):
+def test_an_invalid_argument_is_a_usage_error(project, call, message):
     Path("here").mkdir()
     with pytest.raises(UsageError, match=message):
         call()
@@ -117,7 +117,7 @@ def test_of_several_config_directories_the_first_wins(project):
     assert smdecl.compose(["release=mine"], config_dir=Path("two")).values["seed"] == 2
 
 
-def test_a_sweep_returns_what_became_of_each_variant_and_prints_nothing(project, capfd):
+def test_a_sweep_returns_the_outcome_of_each_variant_and_prints_nothing(project, capfd):
     found = smdecl.sweep(["model=adder,scaler,addr"], jobs=2)
 
     assert [variant.overrides for variant in found] == [
@@ -144,7 +144,7 @@ MAPPING = {
 }
 
 
-def test_a_mapping_is_laid_over_the_defaults():
+def test_a_mapping_is_merged_into_the_defaults():
     config = smdecl.check(
         {**MAPPING, "audit": {"consumer": {"tensorflow": "2.16"}}, "export_dir": Path("out")}
     ).config
@@ -176,12 +176,12 @@ def test_a_mapping_is_laid_over_the_defaults():
         (OmegaConf.create({"name": "???"}), "Missing mandatory value: name"),
     ],
 )
-def test_a_mapping_that_is_no_config_is_told_by_its_keys(mapping, message):
+def test_an_invalid_mapping_is_reported_with_its_keys(mapping, message):
     with pytest.raises(smdecl.errors.ConfigError, match=message):
         smdecl.check(mapping)
 
 
-def test_a_mapping_that_holds_itself_is_a_config_error():
+def test_a_mapping_that_contains_itself_is_a_config_error():
     model = {"_target_": "smdecl.models.Scaler"}
     model["factor"] = model
 
@@ -189,7 +189,7 @@ def test_a_mapping_that_holds_itself_is_a_config_error():
         smdecl.check({"model": model})
 
 
-def test_a_class_of_the_calling_script_is_told_to_move(tmp_path):
+def test_a_class_of_the_calling_script_is_refused_with_a_hint(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import smdecl\nclass Net: pass\n"
@@ -207,7 +207,7 @@ def test_a_class_of_the_calling_script_is_told_to_move(tmp_path):
     )
 
 
-def test_another_package_is_trusted_by_name(project, monkeypatch):
+def test_a_package_is_trusted_by_name(project, monkeypatch):
     outside = project.root.parent / "outside"
     outside.mkdir()
     (outside / "othernet.py").write_text(

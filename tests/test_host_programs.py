@@ -1,4 +1,4 @@
-"""Programs that call smdecl are left as they were: notebooks, threads, Hydra apps, and those that were interrupted."""
+"""Calls of smdecl do not change the host program: notebooks, threads, Hydra apps, interrupts."""
 
 import concurrent.futures
 import os
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.waiting import wait_for
 
 
-def test_after_an_interrupted_sweep_the_process_exports_all_the_same(project, interruptible):
+def test_a_process_exports_after_an_interrupted_sweep(project, interruptible):
     project.write(
         "mynet.py",
         "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n",
@@ -37,7 +37,7 @@ def test_after_an_interrupted_sweep_the_process_exports_all_the_same(project, in
     assert process.communicate(timeout=300)[0] == "exports/adder/1\n"
 
 
-def test_within_a_tf_function_it_says_so(project):
+def test_a_call_within_a_tf_function_is_refused(project):
     composition = smdecl.compose()
 
     @tf.function
@@ -52,13 +52,13 @@ def test_within_a_tf_function_it_says_so(project):
         body()
 
 
-def test_in_graph_mode_it_says_so(project):
+def test_a_call_in_graph_mode_is_refused(project):
     composition = smdecl.compose()
     with tf.Graph().as_default(), pytest.raises(UsageError, match="called in graph mode"):
         smdecl.export(composition)
 
 
-def test_threads_export_side_by_side_and_the_process_is_as_it_was(project):
+def test_threads_export_at_the_same_time_and_leave_the_process_unchanged(project):
     composition = smdecl.compose()
     before, main = dict(os.environ), sys.modules["__main__"]
 
@@ -109,7 +109,7 @@ assert tf.constant(1) + 1 == 2
 
 
 @pytest.mark.slow
-def test_a_notebook_that_has_used_tensorflow_calls_it_in_its_event_loop(project):
+def test_a_notebook_calls_smdecl_in_its_event_loop_after_tensorflow(project):
     # As in a notebook, the code is in no file.
     done = subprocess.run(
         [sys.executable], input=ASYNC, cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -132,6 +132,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.basecontainer import BaseContainer
 import smdecl
+
+
+EXPORTS = "--export" in os.environ["WHAT"]
 
 
 class HostPath(SearchPathPlugin):
@@ -165,6 +168,13 @@ def run_hydra():
 
 
 @hydra.main(config_path="hostconf", config_name="export", version_base="1.3")
+def plain_app(config):
+    # The host's own Hydra app, without smdecl.
+    assert OmegaConf.to_container(config, resolve=True)["greeting"] == "hello"
+    run_hydra()
+
+
+@hydra.main(config_path="hostconf", config_name="export", version_base="1.3")
 def app(config):
     job = HydraConfig.get()
     run_hydra_inside = OmegaConf.to_container(config, resolve=True)
@@ -180,7 +190,7 @@ def app(config):
     assert smdecl.check({"name": "m"}).config.name == "m"
     assert smdecl.inspect(os.environ["MODEL"]).damage == ()
     assert smdecl.diff(os.environ["MODEL"], os.environ["MODEL"]).verdict == "same"
-    if "--export" in os.environ["WHAT"]:
+    if EXPORTS:
         release = smdecl.export(composition)
         print(release.path)
         smdecl.plan(composition)
@@ -203,7 +213,9 @@ os.environ["WHO"] = "me"
 os.environ.pop("NOBODY", None)
 OmegaConf.register_new_resolver("host", lambda number: number + 1)
 Plugins.instance().register(HostPath)
+plain_app()
 app()
+plain_app()
 
 with hydra.initialize(config_path="hostconf", version_base="1.3"):
     run_hydra()
@@ -221,8 +233,11 @@ with hydra.initialize(config_path="hostconf", version_base="1.3"):
     beside = threading.Thread(target=keep_composing)
     beside.start()
     names = {}
+    releases = {}
 
     def call(number):
+        if EXPORTS:
+            releases[number] = smdecl.export({"name": f"thread{number}"}).path
         names[number] = [smdecl.compose([f"name=n{number}", "release=mine"], config_dir=f"dir{number}").values for _ in range(4)]
 
     calls = [threading.Thread(target=call, args=(number,)) for number in range(2)]
@@ -236,9 +251,11 @@ with hydra.initialize(config_path="hostconf", version_base="1.3"):
     for number in range(2):
         assert {values["name"] for values in names[number]} == {f"n{number}"}
         assert {values["seed"] for values in names[number]} == {number + 10}
+    assert len(set(releases.values())) == (2 if EXPORTS else 0)
     after = state()
     assert [key for key in before if before[key] != after[key]] == []
     run_hydra()
+plain_app()
 print("done")
 """
 
@@ -246,7 +263,7 @@ print("done")
 @pytest.mark.parametrize(
     "what", ["compose", pytest.param("compose --export", marks=pytest.mark.slow)]
 )
-def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
+def test_a_hydra_app_and_its_threads_are_unchanged_by_smdecl_calls(project, what):
     script = project.write("host.py", HOST)
     project.write("hostconf/__init__.py", "")
     project.write("hostconf/export.yaml", "defaults: [_self_, side: a]\ngreeting: hello\n")
@@ -269,7 +286,7 @@ def test_a_hydra_app_that_calls_smdecl_is_left_as_it_was(project, what):
     assert printed == (["exports/n/1"] if "export" in what else []) + ["done"], done.stderr
 
 
-def test_a_program_that_has_not_used_hydra_yet_finds_it_unused():
+def test_composing_leaves_hydra_unused_in_a_program():
     script = (
         "import smdecl; from hydra.core.singleton import Singleton; from hydra.core.config_store import ConfigStore;"
         "import smdecl.api; before = set(Singleton._instances); smdecl.compose();"

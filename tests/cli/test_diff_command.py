@@ -1,4 +1,4 @@
-"""How releases differ by what they were made of, and what `smdecl diff` prints and exits with."""
+"""`smdecl diff`: changes of config and origin, its output and exit codes."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def changed(release, tmp_path, **values):
     return copy
 
 
-def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
+def test_releases_with_equal_bytes_and_different_origins_are_the_same(project, tmp_path):
     project.write("x.json", "21")
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     example = "+verify.examples.serving_default=[{inputs: {x: {file: x.json}}}]"
@@ -75,7 +75,7 @@ def test_what_another_origin_made_alike_is_the_same(project, tmp_path):
     ]
 
 
-def test_what_has_no_manifest_is_compared_by_what_it_is(project, tmp_path):
+def test_savedmodels_without_a_manifest_are_compared(project, tmp_path):
     release = project.export("model=scaler").path
     shutil.copytree(release, tmp_path / "bare")
     shutil.rmtree(tmp_path / "bare" / "assets.extra")
@@ -86,7 +86,7 @@ def test_what_has_no_manifest_is_compared_by_what_it_is(project, tmp_path):
     assert list(map(str, found.changes)) == ["files assets.extra/smdecl/examples.npz: was added"]
 
 
-def test_a_manifest_that_was_changed_is_told(project, tmp_path):
+def test_a_changed_manifest_is_reported(project, tmp_path):
     release = project.export().path
     path = changed(release, tmp_path) / manifest.FILE
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
@@ -98,7 +98,7 @@ def test_a_manifest_that_was_changed_is_told(project, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_release_that_another_process_makes_is_the_same_and_the_command_line_says_so(project):
+def test_a_release_from_a_different_process_is_the_same(project):
     project.export("model=scaler")
     project.run("model=scaler")
 
@@ -111,7 +111,7 @@ def test_a_release_that_another_process_makes_is_the_same_and_the_command_line_s
     )
 
 
-def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tmp_path):
+def test_the_command_line_prints_breaking_changes_first_and_sets_the_exit_code(tmp_path):
     save(tmp_path / "one", embed=a_function("x"))
     save(tmp_path / "other", rank=a_function("x"))
     save(tmp_path / "both", embed=a_function("x"), rank=a_function("x"))
@@ -185,7 +185,7 @@ def test_the_command_line_tells_what_breaks_first_and_exits_as_it_is_asked_to(tm
         (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' contains no MetaGraphDef"),
     ],
 )
-def test_what_cannot_be_compared_is_told(tmp_path, arguments, code, told):
+def test_incomparable_directories_are_reported(tmp_path, arguments, code, told):
     save(tmp_path / "a")
     for name in ("empty", "none"):
         (tmp_path / name).mkdir()
@@ -197,7 +197,7 @@ def test_what_cannot_be_compared_is_told(tmp_path, arguments, code, told):
     assert done.stderr.startswith(f"smdecl: error: {told}")
 
 
-def test_to_compare_needs_no_tensorflow(tmp_path):
+def test_diff_needs_no_tensorflow(tmp_path):
     for name in ("a", "b"):
         save(tmp_path / name, v=tf.Variable([name]))
     script = (

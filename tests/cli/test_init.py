@@ -1,4 +1,4 @@
-"""`smdecl init` starts a project that exports at once, and touches no file that is there."""
+"""`smdecl init` starts a project that exports at once, and changes no existing file."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def test_a_directory_may_have_other_files(tmp_path):
     assert names(tmp_path) == sorted([*FILES, "train.py"])
 
 
-def test_a_file_that_is_there_is_told_and_nothing_is_written(tmp_path, monkeypatch):
+def test_an_existing_file_is_reported_and_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").symlink_to("nowhere")
     (tmp_path / "README.md").write_text("mine")
@@ -55,7 +55,7 @@ def test_a_file_that_is_there_is_told_and_nothing_is_written(tmp_path, monkeypat
     assert sorted(os.listdir(tmp_path)) == ["README.md", "net.py"]
 
 
-def test_what_every_repository_has_is_kept(tmp_path):
+def test_common_files_of_a_repository_are_kept(tmp_path):
     repository = tmp_path / "my proj"
     repository.mkdir()
     kept = [".gitignore", "README.md", "pyproject.toml"]
@@ -80,7 +80,7 @@ def test_what_every_repository_has_is_kept(tmp_path):
     ("place", "told"),
     [("", ".gitignore"), ("conf", "conf/model"), ("conf/model", "conf/model/net.yaml")],
 )
-def test_what_cannot_be_written_leaves_nothing(tmp_path, place, told):
+def test_a_failed_write_leaves_nothing(tmp_path, place, told):
     blocked = tmp_path / "new" / place
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file")

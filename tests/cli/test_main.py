@@ -23,7 +23,7 @@ from tests.conftest import ROOT, run_cli, spawn_cli
 from tests.waiting import imports_tensorflow, processes_with, wait_for
 
 
-def test_one_line_exports_the_adder_and_again_its_next_version(project):
+def test_one_line_exports_the_adder_and_again_as_the_next_version(project):
     first = project.spawn("model=adder", "signatures=scalar_float")
     second = project.run("export", "model=adder", "signatures=scalar_float")
 
@@ -35,13 +35,13 @@ def test_a_bare_call_exports(project):
     assert project.run().stdout == "exports/adder/1\n"
 
 
-def test_check_says_nothing_where_nothing_is_wrong(project):
+def test_check_prints_nothing_for_a_valid_config(project):
     done = project.run("check", "model=scaler")
 
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_a_typo_is_told_in_one_line_without_a_traceback(project):
+def test_a_typo_is_reported_in_one_line_without_a_traceback(project):
     done = project.run("check", "signatures.serving_default.inputs.x.shap=[]")
 
     assert done.stdout == ""
@@ -70,7 +70,7 @@ def test_plan_prints_what_would_be_saved_and_writes_nothing(project):
     assert sorted(os.listdir(project.root)) == ["pyproject.toml"]
 
 
-def test_plan_has_named_dims_as_they_are_declared():
+def test_plan_prints_the_declared_names_of_dims():
     spec = Spec(("batch", None, 3), "float32")
     ragged = Spec(("batch", None, "width"), "int32", kind="ragged")
     declared = Signature(
@@ -92,7 +92,7 @@ def test_plan_has_named_dims_as_they_are_declared():
     ]
 
 
-def test_a_config_of_ones_own_and_a_model_beside_it(project):
+def test_a_users_own_config_and_model(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -178,7 +178,7 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],
 )
-def test_a_call_that_is_not_one_is_exit_code_2(tmp_path, arguments, found):
+def test_an_invalid_command_line_is_exit_code_2(tmp_path, arguments, found):
     done = run_cli(*arguments, cwd=tmp_path)
 
     assert found in done.stderr
@@ -199,7 +199,7 @@ def test_a_call_that_is_not_one_is_exit_code_2(tmp_path, arguments, found):
         (["--shell-completion", "install=bash"], "hydra_bash_completion"),
     ],
 )
-def test_what_hydra_shows_is_shown(tmp_path, arguments, found):
+def test_hydras_flags_print_what_they_print_in_hydra(tmp_path, arguments, found):
     done = run_cli(*arguments, cwd=tmp_path)
 
     assert found in done.stdout
@@ -264,7 +264,7 @@ def test_completion_knows_groups_and_options(project, line, completions):
         ["-sc", "install=bash"],
     ],
 )
-def test_what_builds_nothing_imports_no_tensorflow(tmp_path, arguments):
+def test_verbs_that_build_nothing_import_no_tensorflow(tmp_path, arguments):
     script = (
         "import sys; from smdecl.cli import main\n"
         "try: main.main(sys.argv[1:])\n"
@@ -285,7 +285,7 @@ def test_what_builds_nothing_imports_no_tensorflow(tmp_path, arguments):
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_importing_smdecl_warns_of_nothing_and_imports_no_tensorflow():
+def test_importing_smdecl_warns_about_nothing_and_imports_no_tensorflow():
     script = "import smdecl, sys; print('tensorflow' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
@@ -368,7 +368,7 @@ def test_nohup_is_honoured(project):
     assert process.communicate(timeout=300)[0] == "exports/adder/1\n"
 
 
-def test_a_full_standard_output_does_not_hide_where_the_release_is(project):
+def test_a_full_standard_output_does_not_hide_the_path_of_the_release(project):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "smdecl"], cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -382,7 +382,7 @@ def test_a_full_standard_output_does_not_hide_where_the_release_is(project):
     assert Path("exports/adder/1/saved_model.pb").is_file()
 
 
-def test_a_temporary_directory_of_too_long_a_path_is_told(project):
+def test_a_too_long_path_of_the_temporary_directory_is_reported(project):
     long = project.root / ("x" * 120)
     long.mkdir()
 
@@ -398,7 +398,7 @@ def test_a_temporary_directory_of_too_long_a_path_is_told(project):
 @pytest.mark.parametrize(
     "words", [["model.units", "=32"], ["model.units=", "32"], ["model.units", "=", "32"]]
 )
-def test_spaces_around_the_equals_sign_are_told(words):
+def test_spaces_around_the_equals_sign_are_reported(words):
     with pytest.raises(UsageError) as error:
         arguments.parse(["model=mine", *words, "seed=1"])
 

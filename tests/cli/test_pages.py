@@ -1,4 +1,4 @@
-"""`smdecl inspect` says what any SavedModel is, by its files alone: as text, as JSON, and as a page."""
+"""`smdecl inspect` describes any SavedModel from its files: as text, JSON and HTML."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
     return directory / "net"
 
 
-def test_what_tensorflow_alone_has_saved_is_told_a_line_each(saved):
+def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
     told = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", description.describe(saved)))
     lines = [line for line in told.splitlines() if not line.startswith(("op ", "device "))]
 
@@ -73,7 +73,7 @@ def test_json_has_the_sizes_in_bytes(saved):
     assert schema.problems("description", found) == []
 
 
-def test_a_release_is_told_by_its_manifest_which_is_to_be_as_it_was_made(project):
+def test_a_release_is_named_by_its_unchanged_manifest(project):
     release = project.export("model=scaler", "name=small")
     found = description.describe(release.path)
 
@@ -112,7 +112,7 @@ class Page(HTMLParser):
             self.cells.append(data)
 
 
-def test_the_page_stands_alone_and_has_what_the_text_has(saved):
+def test_the_page_is_self_contained_and_has_the_content_of_the_text(saved):
     page = Page(pages.html("net", description.describe(saved)))
 
     assert (page.open, page.linked, page.tags.count("script")) == ([], [], 0)
@@ -129,7 +129,7 @@ def test_the_page_stands_alone_and_has_what_the_text_has(saved):
     assert "assets/words.txt" in page.cells
 
 
-def test_names_that_others_have_written_are_text_and_nothing_else(saved, tmp_path):
+def test_foreign_names_are_escaped(saved, tmp_path):
     message = saved_model_pb2.SavedModel.FromString((saved / "saved_model.pb").read_bytes())
     signatures = message.meta_graphs[0].signature_def
     signatures["<script>alert(1)</script>\x1b[2J"].CopyFrom(signatures["serving_default"])
@@ -174,7 +174,7 @@ def without_ops_and_files(text):
     return [line for line in lines if not line.lstrip().startswith(("op ", "device ", "file "))]
 
 
-def test_every_graph_of_a_model_of_tensorflow_1_is_told_the_one_that_serves_first(two_graphs):
+def test_every_graph_of_a_tensorflow_1_model_is_printed_the_serving_one_first(two_graphs):
     text = pages.text("net", description.describe(two_graphs))
 
     summary, *lines = without_ops_and_files(text)
@@ -254,7 +254,7 @@ def test_each_format_has_every_graph_and_tensor(two_graphs, form):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["saved", "two_graphs", "half_plus_two"])
-def test_no_less_is_told_than_saved_model_cli_shows(request, model):
+def test_everything_that_saved_model_cli_shows_is_printed(request, model):
     directory = HALF_PLUS_TWO if model == "half_plus_two" else request.getfixturevalue(model)
     script = "from tensorflow.python.tools import saved_model_cli; saved_model_cli.main()"
     done = subprocess.run(
@@ -280,7 +280,7 @@ def test_no_less_is_told_than_saved_model_cli_shows(request, model):
     assert {op for op in ops if f"op {op}: " not in text} == set()
 
 
-def test_what_is_missing_is_told_beside_what_there_is_with_exit_code_4(saved, tmp_path):
+def test_damage_is_printed_after_the_rest_with_exit_code_4(saved, tmp_path):
     (tmp_path / "net").mkdir()
     shutil.copy(saved / "saved_model.pb", tmp_path / "net")
 
@@ -299,7 +299,7 @@ def test_what_is_missing_is_told_beside_what_there_is_with_exit_code_4(saved, tm
         assert "variables.index: no such file" in page
 
 
-def test_what_is_no_saved_model_is_told(tmp_path):
+def test_a_directory_without_a_savedmodel_is_reported(tmp_path):
     (tmp_path / "saved_model.pb").write_text("no protobuf")
 
     with pytest.raises(ContractError, match="as a SavedModel"):
@@ -328,7 +328,7 @@ def test_the_command_line_imports_no_tensorflow(saved, form):
 
 
 @pytest.mark.parametrize("form", pages.FORMATS)
-def test_a_name_that_is_no_text_or_speaks_to_a_terminal_is_written_out(saved, tmp_path, form):
+def test_unprintable_names_are_escaped(saved, tmp_path, form):
     directory = tmp_path / os.fsdecode(b"net\xfe\x1b[31m")
     shutil.copytree(saved, directory)
     (directory / os.fsdecode(b"more\xfe\x1b")).write_text("")

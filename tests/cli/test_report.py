@@ -1,4 +1,4 @@
-"""What a person is told, and what becomes of it where it cannot be written."""
+"""Reports to a person whose standard error cannot be written."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 
-def test_where_standard_error_cannot_be_written_the_exit_code_says_all(tmp_path):
+def test_an_unwritable_standard_error_leaves_the_exit_code(tmp_path):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "smdecl", "check", "model=nothing"]
         done = subprocess.run(

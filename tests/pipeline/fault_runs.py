@@ -1,6 +1,6 @@
-"""Publishes with every call to the file system failing in turn, killed at every one, and by many processes at once.
+"""Publishes with each file system call failing in turn, killed at each, and by many processes.
 
-Run as a program it forks, which a process that has imported TensorFlow had better not: it imports none of it.
+As a program it forks, which is unsafe once TensorFlow is imported: so it imports none of it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Acts at any one of the calls that publishing makes to the file system, and looks at what a server would see."""
+"""Intervenes at a chosen file system call of publishing, and checks what a server would see."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Values that configs may be given: numbers, texts, keys and nests that are odd, as strategies of hypothesis."""
+"""Odd numbers, texts, keys and nests for configs, as strategies of hypothesis."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""What the tests of reproducing share: a project with a model, and its release."""
+"""A project with a model and its release, for the tests of `smdecl reproduce`."""
 
 import shutil
 from dataclasses import dataclass

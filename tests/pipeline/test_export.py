@@ -1,4 +1,4 @@
-"""The whole line: a config becomes a release, or an error and nothing."""
+"""All stages: a config becomes a release, or an error that leaves nothing behind."""
 
 import json
 import re
@@ -80,7 +80,7 @@ def test_an_error_in_the_models_code_shows_its_own_lines_and_leaves_nothing(proj
     assert not (project.root / "exports").exists()
 
 
-def test_an_output_that_breaks_its_contract_is_told_by_its_key_and_line(project):
+def test_an_output_that_breaks_its_contract_is_reported_with_key_and_line(project):
     with pytest.raises(ContractError) as error:
         project.export("signatures.serving_default.outputs.output_0.dtype=int32")
 
@@ -92,7 +92,7 @@ def test_an_output_that_breaks_its_contract_is_told_by_its_key_and_line(project)
     assert not (project.root / "exports").exists()
 
 
-def test_what_only_this_process_can_compute_is_refused(project):
+def test_a_py_function_is_refused(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -113,7 +113,7 @@ def test_what_only_this_process_can_compute_is_refused(project):
     assert not (project.root / "exports").exists()
 
 
-def test_a_model_that_computes_otherwise_after_loading_is_refused(project):
+def test_a_model_that_computes_differently_after_loading_is_refused(project):
     # Python state is baked into the trace: the graph multiplies by what the counter was when it was traced.
     project.write(
         "mynet.py",
@@ -133,9 +133,7 @@ def test_a_model_that_computes_otherwise_after_loading_is_refused(project):
     assert "within rtol 0.0001, atol 1e-05" in str(error.value)
 
 
-def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_the_warnings(
-    project, capsys
-):
+def test_a_failing_example_is_reported_with_its_line_after_the_warnings(project, capsys):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -169,7 +167,7 @@ def test_a_given_example_that_comes_out_otherwise_is_told_by_its_line_and_after_
     )
 
 
-def test_a_process_that_is_killed_is_an_error_of_the_stage_that_it_was_in(project):
+def test_a_killed_process_is_an_error_of_its_stage(project):
     project.write(
         "mynet.py",
         "import os, signal\nclass Net:\n    def __init__(self):\n        os.kill(os.getpid(), 9)\n",
@@ -184,7 +182,7 @@ def test_a_process_that_is_killed_is_an_error_of_the_stage_that_it_was_in(projec
     assert not (project.root / "exports").exists()
 
 
-def test_the_manifest_tells_what_the_release_is(project):
+def test_the_manifest_describes_the_release(project):
     release = project.export("model=scaler", "model.factor=2")
 
     manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
@@ -198,7 +196,7 @@ def test_the_manifest_tells_what_the_release_is(project):
     }
 
 
-def test_what_comes_from_the_environment_is_not_written_down(project, monkeypatch):
+def test_values_from_the_environment_are_not_recorded(project, monkeypatch):
     monkeypatch.setenv("FACTOR", "4.5")
 
     project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["FACTOR"]\n')
@@ -210,7 +208,7 @@ def test_what_comes_from_the_environment_is_not_written_down(project, monkeypatc
     assert "${oc.env:FACTOR}" in manifest
 
 
-def test_a_missing_method_is_told_with_those_that_there_are(project):
+def test_a_missing_method_is_reported_with_the_existing_ones(project):
     with pytest.raises(ConfigError) as error:
         project.export("signatures.serving_default.method=ad")
 
@@ -220,7 +218,7 @@ def test_a_missing_method_is_told_with_those_that_there_are(project):
     )
 
 
-def test_the_environment_is_read_where_the_project_declares_it_alone(project, monkeypatch):
+def test_only_declared_environment_variables_are_read(project, monkeypatch):
     monkeypatch.setenv("SECRET", "hidden")
 
     with pytest.raises(TrustError) as error:

@@ -1,5 +1,7 @@
-"""Whatever call to the file system fails, and whenever a process is killed: no version is partial, and the next export
-succeeds and sweeps."""
+"""Publishing survives any failing file system call and any kill.
+
+No version is ever partial, and the next export succeeds and sweeps what was left.
+"""
 
 import contextlib
 import errno
@@ -61,7 +63,7 @@ def ready(tmp_path_factory):
 )
 @RENAMES
 @CASES
-def test_whatever_call_fails_it_is_published_or_a_publishing_error(
+def test_a_failing_call_ends_in_a_release_or_a_publish_error(
     ready, tmp_path, case, has_renameat2, code
 ):
     got = fault_runs.fail_everywhere(tmp_path, fault_runs.CASES[case], *ready, has_renameat2, code)
@@ -167,7 +169,7 @@ def test_a_stage_swept_before_it_is_locked_is_created_again(tmp_path, lasts):
     assert swept > 0
 
 
-def test_processes_that_fail_at_once_are_not_in_each_others_way(ready, tmp_path):
+def test_processes_that_fail_at_the_same_time_do_not_disturb_each_other(ready, tmp_path):
     # Each makes the directories that are missing; who finds them there leaves them, empty.
     got = drive("fail", tmp_path, *ready, 16, 200)
 
@@ -179,7 +181,7 @@ def test_processes_that_fail_at_once_are_not_in_each_others_way(ready, tmp_path)
 
 @pytest.mark.parametrize("version", ["next", "5", "null"])
 @pytest.mark.parametrize("name", ["loop", "x" * 300], ids=["loop", "long"])
-def test_a_base_path_that_cannot_even_be_looked_at_is_told(project, name, version):
+def test_an_unreadable_base_path_is_reported(project, name, version):
     (project.root / "loop").symlink_to("loop")
 
     done = project.run("model=adder", f"export_dir={name}/base", f"publish.version={version}")
@@ -234,7 +236,7 @@ def require_refused(project, done):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_cannot_be_written_is_a_publishing_error_and_leaves_nothing(project):
+def test_a_checkpoint_that_cannot_be_written_is_a_publish_error_and_leaves_nothing(project):
     project.write("mynet.py", MODEL)
     overrides = ["model._target_=mynet.Net", "+model.size=1048576", "export_dir=exports/deep"]
 
@@ -245,7 +247,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_publishing_error_and_leaves_no
 
 @pytest.mark.soak
 @pytest.mark.parametrize("size", [1, 100_000])
-def test_whichever_file_cannot_be_written_it_is_a_publishing_error(project, size):
+def test_any_file_that_cannot_be_written_is_a_publish_error(project, size):
     """Just short of the size of each file in turn, and of its half."""
     project.write("mynet.py", MODEL)
     overrides = ["model._target_=mynet.Net", f"+model.size={size}"]
@@ -263,7 +265,7 @@ def test_whichever_file_cannot_be_written_it_is_a_publishing_error(project, size
         require_refused(project, run_limited(project, limit, *overrides))
 
 
-def test_where_no_temporary_file_can_be_written_that_is_told(project):
+def test_a_temporary_file_that_cannot_be_written_is_reported(project):
     done = run_limited(project, 0, "model=adder", "signatures=scalar_float")
 
     assert done.returncode not in (0, 1), done.stderr

@@ -1,4 +1,4 @@
-"""Configs that were valid before something happened to them, and overrides of any text: one of the known outcomes."""
+"""Mutated configs and arbitrary overrides end in a known outcome."""
 
 import copy
 import dataclasses
@@ -132,13 +132,13 @@ def require_told(problem):
 
 
 @several(200, 5000)
-def test_a_mutated_config_passes_or_is_told_what_is_wrong(composition, examples):
+def test_a_mutated_config_passes_or_is_a_config_error(composition, examples):
     fuzz(examples, mutants(composition.values), lambda values: checked(composition, values))
 
 
 @pytest.mark.parametrize("depth", [20, 100, 200, 500, 1000, 5000])
 @pytest.mark.parametrize("where", ["inputs", "model", "examples", "name"])
-def test_what_is_nested_deeper_than_anything_real_is_told_or_taken(composition, where, depth):
+def test_a_deeply_nested_value_passes_or_is_a_config_error(composition, where, depth):
     values, nest = (
         copy.deepcopy(composition.values),
         deep(depth, {"shape": [], "dtype": "float32", "name": "q"}),
@@ -160,7 +160,7 @@ def test_what_is_nested_deeper_than_anything_real_is_told_or_taken(composition, 
     ("verify.ranges", {"vector": {"x": [0, math.inf]}}), ("signatures.vector.method", "add\n"),
     ("signatures.vector.inputs.x.shape", [2.0]), ("verify.examples", {"vector": [{"inputs": {"x": {"file": "\0.npy"}}}]}),
 ])  # fmt: skip
-def test_what_no_export_could_take_is_refused(composition, key, value):
+def test_an_impossible_value_is_refused(composition, key, value):
     values = copy.deepcopy(composition.values)
     *parents, last = key.split(".")
     parent = values
@@ -259,7 +259,7 @@ def exported(composition, values):
 
 
 @several(6, 15, 200)
-def test_a_config_that_is_nearly_valid_is_exported_or_leaves_nothing(
+def test_a_nearly_valid_config_is_exported_or_leaves_nothing(
     composition, monkeypatch, tmp_path, examples
 ):
     children.start()
@@ -299,5 +299,5 @@ def composed(overrides):
 
 
 @several(8, 20, 200)
-def test_overrides_of_any_text_are_taken_or_told(examples):
+def test_arbitrary_overrides_compose_or_are_a_config_error(examples):
     fuzz(examples, st.lists(TYPED, min_size=1, max_size=3), composed)

@@ -1,4 +1,4 @@
-"""Hydra's launchers run the variants of a sweep, and the results are those of a sweep without one."""
+"""Hydra's launchers run the variants of a sweep with the same results."""
 
 import importlib.util
 import json
@@ -65,7 +65,7 @@ def alone(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_launcher_gives_the_results_of_a_sweep_without_one(project, alone, launcher):
+def test_a_launcher_gives_the_same_results_as_a_sweep_without_one(project, alone, launcher):
     if importlib.util.find_spec(f"hydra_plugins.{LAUNCHERS[launcher]}") is None:
         pytest.skip(
             f"hydra_plugins.{LAUNCHERS[launcher]} is not installed; it is large, and no part of the test extra"
@@ -135,7 +135,7 @@ def spawn_with_plugins(project, *arguments):
 
 
 @pytest.mark.slow
-def test_a_launcher_runs_where_it_is_trusted_and_its_settings_may_interpolate(project, launcher):
+def test_a_trusted_launcher_runs_and_its_settings_may_interpolate(project, launcher):
     refused = spawn_with_plugins(project, *launcher)
     done = spawn_with_plugins(project, "--trust", "hydra_plugins", *launcher)
 
@@ -149,7 +149,7 @@ def test_a_launcher_runs_where_it_is_trusted_and_its_settings_may_interpolate(pr
 
 
 @pytest.mark.slow
-def test_a_launcher_that_fails_leaves_a_record_of_every_variant(project, launcher):
+def test_a_failing_launcher_leaves_a_record_of_every_variant(project, launcher):
     project.write(
         "plugins/hydra_plugins/mine.py", LAUNCHER.replace("runs = [", "runs = not self.fails and [")
     )

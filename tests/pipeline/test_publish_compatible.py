@@ -1,4 +1,4 @@
-"""Where it is asked to, publishing refuses what breaks the callers of the newest version there."""
+"""`publish.compatible` refuses changes that break callers of the newest version."""
 
 import shutil
 
@@ -40,7 +40,7 @@ def breaks(base):
 
 
 @pytest.mark.slow
-def test_what_breaks_callers_of_the_highest_version_is_not_published(project):
+def test_a_change_that_breaks_callers_of_the_highest_version_is_not_published(project):
     project.export(*FLOAT, "publish.version=5")
     project.export(*DOUBLE, "publish.version=2")  # the last one published, and not the newest
     before = tree(project.root)
@@ -62,7 +62,7 @@ def test_what_breaks_callers_of_the_highest_version_is_not_published(project):
 
 
 @pytest.mark.slow
-def test_what_breaks_is_told_by_the_command_line(project):
+def test_the_command_line_reports_the_breaking_changes(project):
     project.export(*FLOAT)
 
     done = project.run(COMPATIBLE, *DOUBLE)
@@ -73,7 +73,7 @@ def test_what_breaks_is_told_by_the_command_line(project):
     ]
 
 
-def test_without_a_version_it_is_the_replaced_savedmodel_that_callers_are_used_to(project):
+def test_without_a_version_the_replaced_savedmodel_is_compared(project):
     overrides = ["publish=in_place", "publish.replace=true"]
     (project.root / "exports" / "adder").mkdir(parents=True)
     assert project.export(COMPATIBLE, *overrides, *FLOAT).version is None
@@ -84,14 +84,14 @@ def test_without_a_version_it_is_the_replaced_savedmodel_that_callers_are_used_t
     project.export(COMPATIBLE, *overrides, *FLOAT)
 
 
-def test_where_nothing_can_be_called_yet_nothing_breaks(project):
+def test_without_an_earlier_version_nothing_breaks(project):
     (project.root / "exports" / "adder" / "7" / "variables").mkdir(parents=True)
 
     assert project.export(COMPATIBLE, *DOUBLE).version == 8
     assert project.export(COMPATIBLE, *DOUBLE, "export_dir=exports/new").version == 1
 
 
-def test_a_newest_version_that_cannot_be_read_is_told(project):
+def test_an_unreadable_newest_version_is_reported(project):
     (release,) = {project.export(*FLOAT).path}
     (release / "saved_model.pb").write_bytes(b"broken")
     before = tree(project.root)

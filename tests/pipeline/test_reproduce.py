@@ -1,4 +1,4 @@
-"""A release is made again from its manifest: the same bytes, or what differs is named."""
+"""`smdecl reproduce` makes a release again from its manifest, and names every difference."""
 
 import shutil
 
@@ -46,7 +46,7 @@ def differences(net, release):
         ],
     ],
 )
-def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
+def test_a_moved_release_is_reproduced(net, overrides):
     release = net.export(*overrides)
     moved = shutil.move(release.path, net.root / "moved")
 
@@ -56,7 +56,7 @@ def test_a_release_is_made_again_wherever_it_was_moved(net, overrides):
     ]  # fmt: skip
 
 
-def test_another_source_line_is_told_by_the_node(net, release):
+def test_a_changed_source_line_is_reported_with_its_node(net, release):
     net.write("mynet.py", NET.replace("x + tf", "x - tf"))
 
     found = differences(net, release)
@@ -74,7 +74,7 @@ def test_another_source_line_is_told_by_the_node(net, release):
     ]
 
 
-def test_another_weight_is_told_by_the_variable(net, release):
+def test_a_changed_weight_is_reported_with_its_variable(net, release):
     net.write("mynet.py", NET.replace("scale=2.0", "scale=4.0"))
 
     found = differences(net, release)
@@ -91,7 +91,7 @@ def test_another_weight_is_told_by_the_variable(net, release):
     ]
 
 
-def test_another_environment_is_told_by_the_package(net, release):
+def test_a_changed_environment_is_reported_with_its_package(net, release):
     environment = manifest.read(release.path)["environment"]
     forge_manifest(release.path, environment={**environment, "numpy": "1.0"})
     assert (
@@ -106,7 +106,7 @@ def test_another_environment_is_told_by_the_package(net, release):
     ]
 
 
-def test_what_was_changed_since_is_not_made_again(net, release):
+def test_a_changed_release_is_not_reproduced(net, release):
     (release.path / "saved_model.pb").write_bytes(b"")
 
     assert [text.partition(":")[0] for text in differences(net, release)] == [
@@ -114,7 +114,7 @@ def test_what_was_changed_since_is_not_made_again(net, release):
     ]
 
 
-def test_the_command_line_makes_a_release_again(net, release):
+def test_the_command_line_reproduces_a_release(net, release):
     done = net.run("reproduce", str(release.path))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"exports/adder/1: made again, the same bytes: {release.digest}\n"
@@ -125,7 +125,7 @@ def test_the_command_line_makes_a_release_again(net, release):
     assert "smdecl: error: exports/adder/1: files saved_model.pb: content differs\n" in done.stderr
 
 
-def test_another_config_is_told_by_its_keys(net):
+def test_a_different_config_is_reported_with_its_keys(net):
     release = net.export(
         "model._target_=mynet.Net", "+model.scale=2.0", "name=mine", "publish.warmup=true"
     )
@@ -147,7 +147,7 @@ def test_another_config_is_told_by_its_keys(net):
     assert "files assets.extra/tf_serving_warmup_requests: content differs" in told
 
 
-def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
+def test_a_different_config_with_the_same_bytes_reproduces_the_release(net):
     release = net.export("model=scaler")
 
     done = net.run(
@@ -162,7 +162,7 @@ def test_another_config_that_makes_the_same_bytes_makes_the_release_again(net):
     assert not (net.root / "elsewhere").exists()
 
 
-def test_the_environments_alone_are_compared_where_that_is_asked_for(net, release):
+def test_environment_compares_only_the_environments(net, release):
     release = release.path
     done = net.run("reproduce", str(release), "--environment")
     assert (done.returncode, done.stderr) == (0, "")
@@ -182,18 +182,18 @@ def test_the_environments_alone_are_compared_where_that_is_asked_for(net, releas
     ]
 
 
-def test_what_is_not_installed_here_is_told_and_what_a_manifest_does_not_name_is_not(net, release):
+def test_only_packages_in_the_manifest_are_compared(net, release):
     done = net.run("reproduce", str(release.path), "--environment", "--trust", "scipy")
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_config_that_signs_is_compared_by_who_has_no_key(net, release):
+def test_a_config_with_a_signature_is_reproduced_without_the_key(net, release):
     again = net.compose("model._target_=mynet.Net", "publish.sign=/nowhere.pem")
     assert reproduce.reproduce(release.path, find_project(net.root), again)[0] == release.digest
 
 
-def test_another_place_of_the_weights_makes_the_release_again_and_is_not_told(net, monkeypatch):
+def test_moved_weights_reproduce_the_release_without_a_change(net, monkeypatch):
     net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["WDIR"]\n')
     tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
     net.write("x.json", "1.5")

@@ -1,4 +1,4 @@
-"""What cannot be made again, or is not to be, is told: untrusted code, other projects, configs that are none."""
+"""Releases that cannot be reproduced: untrusted code, other projects, invalid configs."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def release(net, tmp_path_factory):
     return copy_release(tmp_path_factory, net)
 
 
-def test_what_is_not_trusted_is_not_run_because_a_manifest_names_it(net, release):
+def test_untrusted_code_in_a_manifest_does_not_run(net, release):
     net.write("elsewhere/outside.py", NET)
     shutil.copytree(release.path, net.root / "elsewhere" / "release")
     other = net.root / "elsewhere"
@@ -48,9 +48,7 @@ def elsewhere(root, more=""):
     return f"was made from mynet.py{more}, but the project {root} has no such file; {hint}"
 
 
-def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(
-    net, tmp_path, monkeypatch
-):
+def test_outside_of_its_project_a_release_is_refused_with_a_hint(net, tmp_path, monkeypatch):
     net.write("other.py", "")
     release = net.export("model._target_=mynet.Net", "+model.scale=3.0").path
     net.write("mynet.py", f"import other{NET}")
@@ -68,7 +66,7 @@ def test_outside_of_its_project_a_release_is_told_to_be_made_again_there(
         ]
 
 
-def test_what_the_environment_holds_is_told_by_its_name(net):
+def test_an_environment_variable_is_reported_by_its_name(net):
     net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SMDECL_TEST_TOKEN"]\n')
     net.write("mynet.py", NET.replace("scale=2.0", "scale=2.0, token=None"))
     told = "+model.token=${oc.env:SMDECL_TEST_TOKEN}"
@@ -93,7 +91,7 @@ def test_what_the_environment_holds_is_told_by_its_name(net):
 @pytest.mark.parametrize(
     "arguments", [["seed=5"], ["--config-name", "other"], ["--config-dir", "conf"]]
 )
-def test_environments_are_compared_with_no_config(net, arguments):
+def test_environment_accepts_no_config(net, arguments):
     done = net.run("reproduce", "exports/adder/1", "--environment", *arguments)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -102,7 +100,7 @@ def test_environments_are_compared_with_no_config(net, arguments):
     )
 
 
-def test_another_primary_config_is_not_passed_over(net, release):
+def test_a_different_primary_config_is_used(net, release):
     done = net.run("reproduce", str(release.path), "--config-name", "nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "nowhere" in done.stderr
@@ -112,7 +110,7 @@ def test_another_primary_config_is_not_passed_over(net, release):
     "changed",
     [{}, {"signatures": {"x": 5}, "verify": []}, {"signatures": {}, "verify": 1}, {"name": "${"}],
 )
-def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
+def test_an_invalid_config_in_a_manifest_is_reported(net, release, changed):
     config = manifest.read(release.path)["config"]
     forge_manifest(release.path, config={**config, **changed} if "name" in changed else changed)
 
@@ -125,7 +123,7 @@ def test_a_manifest_whose_config_is_none_is_told(net, release, changed):
 
 
 @pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])
-def test_what_a_release_was_made_of_and_is_gone_is_no_fault_of_who_asks(net, gone):
+def test_missing_inputs_of_a_release_are_a_verification_error(net, gone):
     net.write("mynet.py", NET)
     tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
     config = ["model._target_=mynet.Net", "weights=checkpoint", "weights.path=factor"]

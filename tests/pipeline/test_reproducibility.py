@@ -1,7 +1,6 @@
-"""The same config makes the same bytes of every file, whenever, wherever and by whomever a release is made.
+"""The same config makes the same bytes, whatever the time, place, process, user or machine.
 
-What of a model could tell is in `zoo`: models of many kinds, each with what the time, the place, the process, the user
-or the machine would decide of it.
+`zoo` has the models: of each, TensorFlow would let one of these into the release.
 """
 
 import os
@@ -202,7 +201,7 @@ def compare(before, after):
     return {kind: found for kind in before if (found := differences(before[kind], after[kind]))}
 
 
-def test_a_tree_is_another_where_a_file_or_a_directory_is(tmp_path):
+def test_trees_differ_by_any_file_or_directory(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for root in (first, second):
         (root / "assets").mkdir(parents=True)
@@ -224,7 +223,7 @@ def test_a_tree_is_another_where_a_file_or_a_directory_is(tmp_path):
 @pytest.mark.parametrize(
     "kinds", [QUICK, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["quick", "others"]
 )
-def test_nothing_of_the_surroundings_gets_into_a_release(original, home, kinds, request):
+def test_the_surroundings_do_not_affect_a_release(original, home, kinds, request):
     elsewhere = replace(ALL_AT_ONCE, env={**ALL_AT_ONCE.env, **home})
 
     # The other slow tests need the releases of all kinds; the quick ones do not.
@@ -240,7 +239,7 @@ def test_nothing_of_the_surroundings_gets_into_a_release(original, home, kinds, 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", SURROUNDINGS)
-def test_no_one_of_the_surroundings_gets_into_a_release_of_any_kind(original, releases, home, name):
+def test_no_part_of_the_surroundings_affects_a_release_of_any_kind(original, releases, home, name):
     surroundings = SURROUNDINGS[name]
     if name == "another user":
         surroundings = replace(surroundings, env={**surroundings.env, **home})
@@ -252,7 +251,7 @@ def test_no_one_of_the_surroundings_gets_into_a_release_of_any_kind(original, re
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_variant_of_a_sweep_is_the_release_that_is_made_alone(original, releases, kind):
+def test_a_variant_of_a_sweep_equals_a_single_export(original, releases, kind):
     out = original.root / f"alone {kind}"
 
     run(original.root, Surroundings(), f"release={kind}", WARMUP, f"export_dir='{out}'")
@@ -261,7 +260,7 @@ def test_a_variant_of_a_sweep_is_the_release_that_is_made_alone(original, releas
 
 
 @pytest.mark.slow
-def test_how_many_threads_there_are_makes_no_difference(original):
+def test_the_number_of_threads_makes_no_difference(original):
     one, many = (
         {**dict.fromkeys(THREADS, number), "OPENBLAS_NUM_THREADS": number} for number in ("1", "4")
     )
@@ -298,7 +297,7 @@ def make_unsettled(overrides, place, directory):
         ("debugged", {"fingerprint.pb", "debug/saved_model_debug_info.pb"}),
     ],
 )
-def test_what_tensorflow_itself_writes_is_another_elsewhere(original, tmp_path, kind, files):
+def test_tensorflows_own_bytes_depend_on_the_place(original, tmp_path, kind, files):
     moved = shutil.copytree(
         original.root, tmp_path / "moved", ignore=shutil.ignore_patterns("exports*", "sweeps")
     )
@@ -328,7 +327,7 @@ def test_debug_info_names_sources_as_they_are_imported(releases):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_release_of_any_kind_is_verified_and_made_again(here, releases, kind):
+def test_a_release_of_any_kind_is_verified_and_reproduced(here, releases, kind):
     released, report = verify.verify(releases[kind], allow_ops=["ReadFile"])  # of an asset
 
     assert report.loaders == ("python", "cpp")

@@ -1,4 +1,4 @@
-"""A release that is to be reproducible is made twice; the order of what a config gives decides no byte."""
+"""`publish.reproducible` makes a release twice; the order of a config does not affect the bytes."""
 
 import json
 
@@ -62,9 +62,7 @@ def net(project):
         ),
     ],
 )
-def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducible(
-    project, made, added, told
-):
+def test_a_release_with_random_bytes_is_not_published_as_reproducible(project, made, added, told):
     project.write("mynet.py", UNSETTLED.format(made=made, added=added))
 
     with pytest.raises(ContractError) as error:
@@ -82,7 +80,7 @@ def test_what_is_another_each_time_is_not_published_where_it_is_to_be_reproducib
     assert project.export("model._target_=mynet.Net").version == 1  # it is nobody else's to mind
 
 
-def test_what_is_the_same_each_time_is_published_once(net):
+def test_a_reproducible_release_is_published_once(net):
     release = net.export(
         "publish.reproducible=true", "model._target_=mynet.Net", "publish.warmup=true"
     )
@@ -97,7 +95,7 @@ SIGNATURES = """
 """
 
 
-def test_the_order_of_signatures_is_nothing_to_the_bytes(net):
+def test_the_order_of_signatures_does_not_affect_the_bytes(net):
     net.write("mynet.py", NET + "\n    def less(self, x):\n        return x - self.kernel[0]\n")
     net.write(
         "conf/signatures/one.yaml",
@@ -116,7 +114,7 @@ def test_the_order_of_signatures_is_nothing_to_the_bytes(net):
     assert reproduce.reproduce(one.path, find_project(net.root)) == (one.digest, ())
 
 
-def test_the_order_of_what_a_model_is_given_is_kept(net):
+def test_the_order_of_model_arguments_is_kept(net):
     net.write(
         "mynet.py",
         NET.replace("scale=2.0", "scale=2.0, sizes=None").replace(
@@ -143,7 +141,7 @@ EXAMPLES = "+verify.examples.serving_default=[{{inputs: {{{inputs}}}}}]"
 @pytest.mark.parametrize(
     "given", [{"y": "y: 2", "x": "x: [1, 3]"}, pytest.param({}, marks=pytest.mark.slow)]
 )
-def test_the_order_of_inputs_is_nothing_to_the_bytes(net, given):
+def test_the_order_of_inputs_does_not_affect_the_bytes(net, given):
     net.write("mynet.py", PAIR)
     made = []
     for names in ("yx", "xy"):
@@ -181,7 +179,7 @@ class Net(tf.Module):
 """
 
 
-def test_what_json_has_no_number_for_is_the_same_when_it_is_made_again(net):
+def test_numbers_that_json_does_not_have_are_reproduced(net):
     net.write("mynet.py", KEEPING)
     bounds = "+model.bounds={low: -.inf, high: .inf, rest: [.nan]}".replace(".inf", "inf").replace(
         ".nan", "nan"

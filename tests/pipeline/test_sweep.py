@@ -1,4 +1,4 @@
-"""A sweep runs every variant, each as an export of its own."""
+"""A sweep exports every variant."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_a_flag_works_anywhere_among_the_overrides_and_a_glob_is_hydras_own(proj
     assert done.stdout.splitlines() == [f"exports/scaler/signatures={name}/1" for name in names]
 
 
-def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project):
+def test_a_failing_variant_does_not_stop_the_others_and_the_highest_exit_code_wins(project):
     project.write(
         "mynet.py",
         "import tensorflow as tf\n"
@@ -86,7 +86,7 @@ def test_a_failing_variant_stops_no_other_and_the_highest_exit_code_wins(project
     assert "Traceback" not in done.stderr
 
 
-def test_a_primary_config_that_cannot_be_read_is_told(project):
+def test_an_unreadable_primary_config_is_reported(project):
     project.write("conf/export.yaml", "a: [\n")
 
     done = project.run("-m", "--config-dir", "conf", "model=adder,scaler")
@@ -104,7 +104,7 @@ def test_a_failure_of_the_models_code_shows_in_the_exit_code(project):
     assert done.stdout == "exports/scaler/model.factor=1/1\n"
 
 
-def test_a_variant_has_the_bytes_that_it_has_alone_and_one_directory_whatever_its_values_hold(
+def test_a_variant_has_the_bytes_of_a_single_export_in_one_directory(
     project,
 ):
     done = project.run(
@@ -155,7 +155,7 @@ def waiting(project):
     return project
 
 
-def test_variants_run_beside_each_other_and_are_told_in_their_order(waiting):
+def test_variants_run_at_the_same_time_and_are_reported_in_order(waiting):
     done = waiting.run("-m", "--jobs", "3", *MODEL, "+model.number=0,1,2")
 
     assert done.stdout.splitlines() == [
@@ -195,7 +195,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
 
 
 @pytest.mark.slow
-def test_what_hydra_tells_a_job_a_variant_knows(project):
+def test_a_variant_has_the_settings_of_a_hydra_job(project):
     done = project.run(
         "-m",
         "model=adder,scaler",
@@ -213,14 +213,14 @@ def test_what_hydra_tells_a_job_a_variant_knows(project):
 
 
 @pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"]])
-def test_so_many_jobs_make_no_sweep(project, arguments):
+def test_an_invalid_number_of_jobs_is_refused(project, arguments):
     done = project.run(*arguments, "model=adder,scaler")
 
     told = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, together with -m"
     assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
 
 
-def test_a_sweep_of_nothing_is_told(project):
+def test_an_empty_sweep_is_refused(project):
     done = project.run("-m", "model=scaler", "model.factor=range(1,1)", "signatures=glob(zz*)")
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -231,7 +231,7 @@ def test_a_sweep_of_nothing_is_told(project):
     ]
 
 
-def test_where_the_records_cannot_be_written_nothing_is_exported(project):
+def test_nothing_is_exported_if_the_records_cannot_be_written(project):
     project.write("sweeps", "a file")
 
     done = project.run("-m", "model=adder,scaler")
@@ -280,7 +280,7 @@ def test_failing_variants_leave_no_directory_and_their_errors_are_text(project):
     assert not (project.root / "exports").exists()
 
 
-def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
+def test_a_variant_reads_the_environment_of_the_sweep(project):
     project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["OMP_NUM_THREADS"]\n')
     arguments = ["-m", "seed=0,1,2", "export_dir='out/${oc.env:OMP_NUM_THREADS}'"]
     done = project.run(*arguments, env={"OMP_NUM_THREADS": "7"})
@@ -289,7 +289,7 @@ def test_a_variant_reads_the_environment_that_the_sweep_was_started_in(project):
 
 
 @pytest.mark.slow
-def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
+def test_variants_before_a_failing_one_in_a_batch_are_exported_once(project):
     done = project.spawn(
         "-m", "model=adder,addr", "hydra.output_subdir=.h", "hydra.sweeper.max_batch_size=1"
     )
@@ -298,7 +298,7 @@ def test_what_is_in_a_batch_before_one_that_fails_is_exported_once(project):
 
 
 @pytest.mark.slow
-def test_a_directory_of_a_sweep_may_have_any_name_and_more_may_be_left_out_of_names(project):
+def test_a_sweep_directory_may_have_any_name_and_more_keys_may_be_excluded(project):
     done = project.run(
         "-m", "model=adder,scaler", "seed=1,2", "hydra.sweep.dir=\"my sweeps (1), it's\"",
         "hydra.job.config.override_dirname.exclude_keys=[model]",

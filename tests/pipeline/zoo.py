@@ -1,6 +1,6 @@
-"""Models of many kinds: what of each gets into an export that the time, the place or the process would decide?
+"""Models of many kinds, each with something that varies by time, place or process.
 
-Copied into a project as it is; `RELEASES` has the release config of each kind.
+The file is copied into a project; `RELEASES` has the release config of each kind.
 """
 
 import random
