@@ -13,7 +13,7 @@ def test_more_graphs_than_any_file_has_are_refused(limited, tmp_path):
     (net / "saved_model.pb").write_bytes(graphs)
 
     for told in (limited("inspect", net), limited("diff", net, net)):
-        assert "holds 500000 MetaGraphDefs; expected at most 10000" in refused(told)
+        assert "contains 500000 MetaGraphDefs; expected at most 10000" in refused(told)
 
 
 @pytest.mark.slow
