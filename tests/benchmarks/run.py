@@ -1,9 +1,10 @@
-"""Measures smdecl side by side with what its users would run instead.
+"""Compares smdecl with what its users would run instead.
 
-    python -m tests.benchmarks                          # every case, five runs of each
-    python -m tests.benchmarks adder resnet50 --runs 3  # some
+    python -m tests.benchmarks                          # all cases, 5 runs; an hour
+    python -m tests.benchmarks adder resnet50 --runs 3  # some cases
+    python -m tests.benchmarks growth-variables         # CPU time at three sizes
 
-Every round runs each command of a case once, so that a slow spell of the machine hits all of
+Every round runs each command of a case once, so that a slow phase of the machine affects all of
 them. Writes benchmarks.json and benchmarks.svg, and prints tables of medians.
 """
 
@@ -50,10 +51,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "python -m tests.benchmarks", description=__doc__, epilog=f"cases: {', '.join(names)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="by default all")
-    parser.add_argument("--runs", type=int, default=5, help="of each command (default: 5)")
-    parser.add_argument("--no-memory", dest="memory", action="store_false", help="saves a run")
-    parser.add_argument("--output", type=Path, default=Path(), help="directory for the files")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="cases to measure (default: all)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command (default: 5)")
+    parser.add_argument(
+        "--no-memory", dest="memory", action="store_false", help="skip the run that measures memory"
+    )
+    parser.add_argument("--output", type=Path, default=Path(), help="directory for the two files")
     options = parser.parse_args(arguments)
     if unknown := sorted({*options.cases} - {*names}):
         parser.error(f"unknown case {', '.join(unknown)}; expected some of {', '.join(names)}")
