@@ -13,12 +13,18 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
+from yaml.constructor import ConstructorError
 
 MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
 DEEPEST = 64
 TOO_DEEP = f"nested more than {DEEPEST} levels deep; expected fewer"
 _CHARACTERS_PER_NODE = 8  # in a text with interpolations, which OmegaConf parses slowly
+
+
+MOST_DIGITS = 4300  # of an integer that Python reads and writes
+TOO_LONG = f"an integer has more than {MOST_DIGITS} digits; expected fewer"
+_INTEGER = "tag:yaml.org,2002:int"
 
 
 class UnfitError(yaml.MarkedYAMLError):
@@ -151,6 +157,13 @@ def load(text: str, name: str) -> DictConfig | ListConfig:
     raise UnfitError(f"expected a mapping, got {found!r}", start)
 
 
+def _require_short(node: yaml.ScalarNode) -> None:
+    """Refuses long integers: reading those with colons, such as 1:30, takes quadratic time."""
+    digits = len(node.value) - node.value.count("_")
+    if node.tag == _INTEGER and digits > MOST_DIGITS:
+        raise UnfitError(TOO_LONG, node.start_mark)
+
+
 def _document(text: str, name: str) -> Any:
     counter = _Counter()
     loader_class: Any = get_yaml_loader()
@@ -160,6 +173,16 @@ def _document(text: str, name: str) -> Any:
             event = super().get_event()
             counter.count(event)
             return event
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+            if not isinstance(node, yaml.ScalarNode):
+                return super().construct_object(node, deep)
+            _require_short(node)
+            try:
+                return super().construct_object(node, deep)
+            except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+                problem = f"invalid value {node.value!r} of {node.tag}"
+                raise ConstructorError(None, None, problem, node.start_mark) from error
 
     loader = Loader(text)
     loader.name = name

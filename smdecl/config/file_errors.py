@@ -21,8 +21,6 @@ from smdecl.config import (
 from smdecl.errors import Origin, Problem, nearest
 
 _GLOBAL = "# @package _global_"
-_MOST_DIGITS = 4300  # of an integer that Python reads and writes
-_LONG_INTEGER = rf"\d[\d_]{{{_MOST_DIGITS},}}"
 
 
 def explain(error: Exception) -> Problem:
@@ -49,8 +47,7 @@ def explain(error: Exception) -> Problem:
 
 def integer_too_long(origin: Origin | None) -> Problem:
     """Returns the problem with an integer of more digits than Python reads."""
-    message = f"an integer has more than {_MOST_DIGITS} digits; expected fewer"
-    return Problem((), message, origin)
+    return Problem((), bounded_yaml.TOO_LONG, origin)
 
 
 def _unreadable(error: Exception) -> Problem | None:
@@ -68,8 +65,6 @@ def _unreadable(error: Exception) -> Problem | None:
         file = Path(error.filename) if error.filename else None
         message = f"cannot read the file: {error.strerror}"
         return Problem((), message, config_lines.whole(file))
-    if "int_max_str_digits" in str(error):
-        return integer_too_long(config_lines.first(_LONG_INTEGER))
     return _invalid_interpolation(hydra_messages.text(error))
 
 

@@ -103,6 +103,26 @@ def test_recursive_or_deeply_nested_values_are_refused(compose, conf):
     )
 
 
+@pytest.mark.parametrize("digits", ["1" + ":1" * 100_000, "9" * 5000, "0x" + "f" * 5000])
+def test_a_long_integer_is_refused_at_its_line(compose, conf, digits):
+    message = "an integer has more than 4300 digits; expected fewer"
+
+    assert refused(compose(f"x: {digits}\n")) == f"{conf}/model/bomb.yaml:2: {message}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1:" * 300 + "1.5", "0b_", "!!bool x", "!!float ''", "!!float x", "!!int ''", "!!int '-'",
+        "!!timestamp x",
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_read_is_refused_at_its_line(compose, conf, value):
+    found = refused(compose(f"x: {value}\n"))
+
+    assert found.startswith(f"{conf}/model/bomb.yaml:2: invalid YAML: invalid value ")
+
+
 def test_a_large_file_is_not_read(compose, limited, conf):
     hostile.sparse(conf / "model/bomb.yaml", 1 << 35)
 
