@@ -1,8 +1,8 @@
 """Writes all files that are generated from a table or a schema. Tests fail if one is out of date.
 
 A table is a tuple or dict of rows in a module, such as `RULES` in smdecl/savedmodel/auditing.py.
-The script writes the rows into schemas/config.schema.json, conf/ and docs/: whole files, or the text
-between two markers. Then it generates the schemas of config files and the reference.
+The script writes the rows into schemas/config.schema.json, conf/ and docs/: whole files, or the
+text between two markers. Then it generates the schemas of config files and the reference.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ Schema = dict[str, Any]
 
 _CONFIG = "schemas/config.schema.json"
 _LEVELS = ["error", "warn", "off", False]
-_HEAD = "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
+_HEAD = (
+    "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
+)
 _BY_SIGNATURES = "error if no signature is declared, else warn"
 
 
@@ -42,7 +44,9 @@ def texts() -> dict[str, str]:
     """Returns path to text of each file that is generated from a table."""
     return {
         _CONFIG: json.dumps(_config_schema(), indent=2) + "\n",
-        "conf/audit/strict.yaml": _all_at("Every finding is an error.", "error"),
+        "conf/audit/strict.yaml": _all_at(
+            "Every finding is an error.", "error"
+        ),
         "conf/audit/off.yaml": _all_at("Turns every rule off.", "off"),
         "conf/export.yaml": _between(
             "conf/export.yaml", "  # {} audit rules", _defaults()
@@ -69,7 +73,9 @@ def _config_schema() -> Schema:
     group["required"] = sorted(group["properties"])
     formats = config["properties"]["weights"]["properties"]["format"]
     formats["enum"] = sorted(FORMATS)
-    paths = [f"{name}: {_plain(row.path)}" for name, row in sorted(FORMATS.items())]
+    paths = [
+        f"{name}: {_plain(row.path)}" for name, row in sorted(FORMATS.items())
+    ]
     formats["description"] = "; ".join(paths)
     return config
 
@@ -139,7 +145,8 @@ def _rules_of_docs() -> Iterator[str]:
 
 def _option_of_format(row: WeightsFormat) -> str:
     root = "root: null\n" if row.has_root else ""
-    return f"{_HEAD.format('weights', row.about)}format: {row.name}\npath: ???\nexpect: full\n{root}"
+    head = _HEAD.format("weights", row.about)
+    return f"{head}format: {row.name}\npath: ???\nexpect: full\n{root}"
 
 
 def _formats_of_docs() -> Iterator[str]:

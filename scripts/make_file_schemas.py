@@ -2,8 +2,8 @@
 
 Run it after that schema changes; a test fails if a file is out of date. A config file contains only
 part of the config, so these schemas do not require keys that a different file may set. They accept
-what Hydra and OmegaConf replace: `defaults`, `${...}` and `???`. They use draft 7, which all editors
-support.
+what Hydra and OmegaConf replace: `defaults`, `${...}` and `???`. They use draft 7, which all
+editors support.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def main() -> None:
 
 def texts() -> dict[str, str]:
     """Returns file name to text of each schema."""
-    config = json.loads((SCHEMAS / "config.schema.json").read_text(encoding="utf-8"))
+    config = json.loads(
+        (SCHEMAS / "config.schema.json").read_text(encoding="utf-8")
+    )
     made = {
         _DEFINITIONS: {
             "$schema": _DRAFT,
@@ -122,20 +124,31 @@ def _value(schema: Any, *, whole: bool) -> Any:
 
 def _or_interpolation(body: Schema) -> Schema:
     described = (
-        {"description": body.pop("description")} if "description" in body else {}
+        {"description": body.pop("description")}
+        if "description" in body
+        else {}
     )
-    return {**described, "anyOf": [body, {"$ref": "#/definitions/interpolation"}]}
+    return {
+        **described,
+        "anyOf": [body, {"$ref": "#/definitions/interpolation"}],
+    }
 
 
 def _body(schema: Any, *, whole: bool) -> Any:
     if isinstance(schema, bool):
         return schema
-    unknown = [key for key in schema if key not in _KNOWN and not key.startswith("x-")]
+    unknown = [
+        key for key in schema if key not in _KNOWN and not key.startswith("x-")
+    ]
     if unknown:
-        raise NotImplementedError(f"{', '.join(unknown)} in schemas/config.schema.json")
+        raise NotImplementedError(
+            f"{', '.join(unknown)} in schemas/config.schema.json"
+        )
     if "$ref" in schema:
         return {"$ref": schema["$ref"].replace("#/$defs/", "#/definitions/")}
-    made: Schema = {key: schema[key] for key in (*_COPIED, *_VERBATIM) if key in schema}
+    made: Schema = {
+        key: schema[key] for key in (*_COPIED, *_VERBATIM) if key in schema
+    }
     described = schema.get("description") or schema.get("x-expected")
     if described:
         made["description"] = described
@@ -175,7 +188,9 @@ def _of_group(group: str, schema: Schema) -> Schema:
     if group == "model":
         inner = f"{_DEFINITIONS}#/definitions/target/anyOf/0"
     keys = schema.get("properties", {})
-    made["properties"] |= {key: {"$ref": f"{inner}/properties/{key}"} for key in keys}
+    made["properties"] |= {
+        key: {"$ref": f"{inner}/properties/{key}"} for key in keys
+    }
     below = schema.get("additionalProperties", True)
     if isinstance(below, Mapping):
         below = {"$ref": f"{inner}/additionalProperties"}
@@ -204,7 +219,9 @@ def _file(title: str) -> Schema:
         "$schema": _DRAFT,
         "title": title,
         "type": ["object", "null"],
-        "properties": {"defaults": {"$ref": f"{_DEFINITIONS}#/definitions/defaults"}},
+        "properties": {
+            "defaults": {"$ref": f"{_DEFINITIONS}#/definitions/defaults"}
+        },
     }
 
 

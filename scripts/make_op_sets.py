@@ -31,7 +31,11 @@ LIBRARIES = (
 _LIST_OPS = """
 import ctypes, sys
 class Buffer(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("length", ctypes.c_size_t), ("deallocator", ctypes.c_void_p)]
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("length", ctypes.c_size_t),
+        ("deallocator", ctypes.c_void_p),
+    ]
 for path in sys.argv[1:]:
     library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
 library.TF_GetAllOpList.restype = ctypes.POINTER(Buffer)
@@ -43,14 +47,22 @@ sys.stdout.buffer.write(ctypes.string_at(buffer.data, buffer.length))
 def main() -> None:
     """Adds the op sets of the releases named on the command line to the table."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("releases", nargs="*", help="minor releases, such as 2.15")
+    parser.add_argument(
+        "releases", nargs="*", help="minor releases, such as 2.15"
+    )
     named = parser.parse_args().releases
     sets = read_table() if TABLE.exists() else {}
-    for release in named or [release for release in RELEASES if release not in sets]:
+    for release in named or [
+        release for release in RELEASES if release not in sets
+    ]:
         sets[release] = op_set(release)
-        print(f"{release}: {len({op for op, _ in sets[release]})} ops", file=sys.stderr)
+        print(
+            f"{release}: {len({op for op, _ in sets[release]})} ops",
+            file=sys.stderr,
+        )
     write_table(sets)
 
 
@@ -82,15 +94,19 @@ def op_set(release: str) -> set[tuple[str, str]]:
         )
         (wheel,) = Path(directory).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            return registered([archive.extract(name, directory) for name in LIBRARIES])
+            return registered(
+                [archive.extract(name, directory) for name in LIBRARIES]
+            )
 
 
 def registered(libraries: list[str]) -> set[tuple[str, str]]:
-    """Returns the (op, attribute) pairs of TensorFlow's libraries; an op itself has an empty one."""
+    """Returns the pairs of op and attribute of TensorFlow's libraries; an op has an empty one."""
     from tensorflow.core.framework import op_def_pb2
 
     listing = subprocess.run(
-        [sys.executable, "-c", _LIST_OPS, *libraries], check=True, capture_output=True
+        [sys.executable, "-c", _LIST_OPS, *libraries],
+        check=True,
+        capture_output=True,
     )
     ops = op_def_pb2.OpList.FromString(listing.stdout).op
     # Ops with an underscore are internal: the runtime adds them to graphs, and builds differ.
@@ -123,7 +139,9 @@ def write_table(sets: dict[str, set[tuple[str, str]]]) -> None:
     releases = sorted(sets, key=_key)
     ops: dict[str, dict[str, tuple[str, str | None]]] = {}
     for op, attribute in sorted(set().union(*sets.values())):
-        known = [release for release in releases if (op, attribute) in sets[release]]
+        known = [
+            release for release in releases if (op, attribute) in sets[release]
+        ]
         last = None if known[-1] == releases[-1] else known[-1]
         ops.setdefault(op, {})[attribute] = known[0], last
     # One line per op, so that a new release changes only the lines of the ops that it changes.

@@ -26,7 +26,10 @@ _SECTIONS = {
     "nest": ("An argument", ""),
     "spec": ("A spec", "One tensor of a signature."),
     "dim": ("A dim", ""),
-    "target": ("A target", "Any other key is an argument of the class or factory."),
+    "target": (
+        "A target",
+        "Any other key is an argument of the class or factory.",
+    ),
     "example_value": ("An example value", ""),
     "content": ("Contents of a file", ""),
 }
@@ -82,7 +85,9 @@ def _config_page() -> str:
     rows = [
         row
         for key in plain
-        for row in _rows(key, config["properties"][key], defaults.get(key, _NONE))
+        for row in _rows(
+            key, config["properties"][key], defaults.get(key, _NONE)
+        )
     ]
     lines += [*_table(rows), ""]
     for key in groups:
@@ -91,7 +96,10 @@ def _config_page() -> str:
         if rows := list(_below("", schema, defaults.get(key, _NONE))):
             lines += [*_table(rows), ""]
         elif "additionalProperties" in schema:
-            lines += [f"Each value is {_type(schema['additionalProperties'])}.", ""]
+            lines += [
+                f"Each value is {_type(schema['additionalProperties'])}.",
+                "",
+            ]
         else:
             lines += [f"It is {_type(schema)}.", ""]
     for name, (title, about) in _SECTIONS.items():
@@ -126,7 +134,10 @@ def _records_page() -> str:
             f"Its schema is `schemas/{name}.schema.json`.",
             "",
         ]
-        lines += [*_table(list(_below("", schema, _NONE)), has_defaults=False), ""]
+        lines += [
+            *_table(list(_below("", schema, _NONE)), has_defaults=False),
+            "",
+        ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -141,8 +152,12 @@ def _defaults() -> dict[str, Any]:
     """Returns the default of each key; for a group without defaults, its default option."""
     text = (ROOT / "conf" / "export.yaml").read_text(encoding="utf-8")
     config: dict[str, Any] = yaml.safe_load(text)
-    chosen = [entry for entry in config["defaults"] if isinstance(entry, Mapping)]
-    options = {group: option for entry in chosen for group, option in entry.items()}
+    chosen = [
+        entry for entry in config["defaults"] if isinstance(entry, Mapping)
+    ]
+    options = {
+        group: option for entry in chosen for group, option in entry.items()
+    }
     return {
         **options,
         **{key: value for key, value in config.items() if key != "defaults"},
@@ -158,7 +173,9 @@ def _rows(key: str, schema: Schema, default: object) -> Iterator[Row]:
 def _below(key: str, schema: Schema, default: object) -> Iterator[Row]:
     prefix = f"{key.rstrip('.')}." if key else ""
     for name, item in schema.get("properties", {}).items():
-        below = default.get(name, _NONE) if isinstance(default, Mapping) else _NONE
+        below = (
+            default.get(name, _NONE) if isinstance(default, Mapping) else _NONE
+        )
         yield from _rows(
             f"{prefix}{name}", item if isinstance(item, dict) else {}, below
         )
@@ -166,9 +183,11 @@ def _below(key: str, schema: Schema, default: object) -> Iterator[Row]:
     if isinstance(item, dict) and "properties" in item:
         yield from _below(f"{key.rstrip('.')}[]", item, _NONE)
     each = schema.get("additionalProperties")
-    if isinstance(each, dict) and {"properties", "items", "additionalProperties"} & set(
-        each
-    ):
+    if isinstance(each, dict) and {
+        "properties",
+        "items",
+        "additionalProperties",
+    } & set(each):
         yield from _below(f"{prefix}*", each, _NONE)
 
 
@@ -179,7 +198,9 @@ def _type(schema: Schema) -> str:
         return " or ".join(map(_type, schema["oneOf"]))
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
-        return ", ".join(f"`{_text(value)}`" for value in values if value is not False)
+        return ", ".join(
+            f"`{_text(value)}`" for value in values if value is not False
+        )
     names = schema.get("type", "any")
     found = " or ".join([names] if isinstance(names, str) else names)
     expected = schema.get("x-expected")

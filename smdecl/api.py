@@ -71,7 +71,9 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
     project = _project(trust_packages)
     composition = _composition(config)
     checked = checking.check(composition, project)
-    return Checked(checked, tuple(checking.located_warnings(checked, composition)))
+    return Checked(
+        checked, tuple(checking.located_warnings(checked, composition))
+    )
 
 
 def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:
@@ -120,7 +122,9 @@ def export(config: Config, *, trust_packages: Sequence[str] = ()) -> Release:
 
 
 def verify(
-    directory: StrPath, key: StrPath | None = None, allow_ops: Sequence[str] = ()
+    directory: StrPath,
+    key: StrPath | None = None,
+    allow_ops: Sequence[str] = (),
 ) -> Verified:
     """Compares every file of a release with its manifest, loads it and runs its examples.
 
@@ -257,7 +261,9 @@ def sweep(
     given = _strings("overrides", overrides)
     directories = _directories(config_dir)
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
-        raise UsageError(f"jobs: expected an integer of at least 1, got {jobs!r}")
+        raise UsageError(
+            f"jobs: expected an integer of at least 1, got {jobs!r}"
+        )
     _start("sweep")
     from smdecl.pipeline import sweep as sweeping
     from smdecl.pipeline import variants
@@ -307,23 +313,23 @@ def _strings(name: str, values: Sequence[str]) -> list[str]:
     found = list(values)
     for value in found:
         if not isinstance(value, str):
-            raise UsageError(
-                f"{name}: expected a list of strings, got {_kind(value)} in it"
-            )
+            item = f"got {_kind(value)} in it"
+            raise UsageError(f"{name}: expected a list of strings, {item}")
     return found
 
 
 def _local(directory: StrPath) -> Path:
     text = os.fspath(directory)
     if "://" in text:
-        raise UsageError(
-            f"{text!r} is a URL; expected a local directory that it was fetched to"
-        )
+        expected = "expected a local directory that it was fetched to"
+        raise UsageError(f"{text!r} is a URL; {expected}")
     return Path(text)
 
 
 def _kind(value: object) -> str:
-    return f"the string {value!r}" if isinstance(value, str) else type(value).__name__
+    if isinstance(value, str):
+        return f"the string {value!r}"
+    return type(value).__name__
 
 
 def _start(verb: str) -> None:
@@ -334,13 +340,11 @@ def _start(verb: str) -> None:
     """
     tf = sys.modules.get("tensorflow")
     if tf is not None and tf.inside_function():
-        raise UsageError(
-            f"smdecl.{verb} was called from within the body of a tf.function; call it outside"
-        )
+        called = "was called from within the body of a tf.function"
+        raise UsageError(f"smdecl.{verb} {called}; call it outside")
     if tf is not None and not tf.executing_eagerly():
-        raise UsageError(
-            f"smdecl.{verb} was called in graph mode; call it where TensorFlow executes eagerly"
-        )
+        called = "was called in graph mode; call it where TensorFlow executes eagerly"
+        raise UsageError(f"smdecl.{verb} {called}")
     from smdecl.pipeline.children import children
 
     children.start()

@@ -34,7 +34,9 @@ class Budget:
             raise ValueError(f"{self._what}: more than {self._most}")
 
 
-def refuse_archive(archive: zipfile.ZipFile, name: str, size: int) -> Iterator[str]:
+def refuse_archive(
+    archive: zipfile.ZipFile, name: str, size: int
+) -> Iterator[str]:
     """Yields why an archive must not be unpacked, judged by the sizes that it claims.
 
     Args:

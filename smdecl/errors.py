@@ -47,7 +47,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def _masked(text: str, secrets: Mapping[str, str]) -> str:
-    """Replaces the values of secrets by their names: quoted or not, and even if they are cut off."""
+    """Replaces the values of secrets by their names: quoted or not, cut off or not."""
     names: dict[str, str] = {}
     for name, value in secrets.items():
         instead = f"${{oc.env:{name}}}"
@@ -148,7 +148,9 @@ class Problem:
         """
         path: list[str | int] = []
         for part in self.path:
-            path.append(_masked(part, secrets) if isinstance(part, str) else part)
+            path.append(
+                _masked(part, secrets) if isinstance(part, str) else part
+            )
         message = _masked(self.message, secrets)
         return dataclasses.replace(self, path=tuple(path), message=message)
 
@@ -170,7 +172,9 @@ class SmdeclError(Exception):
     exit_code = 1
 
     def __init__(
-        self, problems: Problem | str | Sequence[Problem], traceback_text: str = ""
+        self,
+        problems: Problem | str | Sequence[Problem],
+        traceback_text: str = "",
     ) -> None:
         if isinstance(problems, str):
             problems = Problem((), problems)
@@ -189,8 +193,12 @@ class SmdeclError(Exception):
         Keeps the cause and the traceback.
         """
         masked_problems = [problem.masked(secrets) for problem in problems]
-        error = type(self)(masked_problems, _masked(self.traceback_text, secrets))
-        error.warnings = tuple(warning.masked(secrets) for warning in self.warnings)
+        error = type(self)(
+            masked_problems, _masked(self.traceback_text, secrets)
+        )
+        error.warnings = tuple(
+            warning.masked(secrets) for warning in self.warnings
+        )
         error.__cause__ = self.__cause__
         return error.with_traceback(self.__traceback__)
 
@@ -198,10 +206,18 @@ class SmdeclError(Exception):
         cause = self.__cause__
         if cause is not None and not isinstance(cause, CauseText):
             # The process that unpickles the error may lack the class of the cause.
-            cause = CauseText("".join(traceback.format_exception(cause)).rstrip())
-        return type(self), (self.problems, self.traceback_text), {"__cause__": cause}
+            cause = CauseText(
+                "".join(traceback.format_exception(cause)).rstrip()
+            )
+        return (
+            type(self),
+            (self.problems, self.traceback_text),
+            {"__cause__": cause},
+        )
 
-    def __setstate__(self, state: dict[str, BaseException | None] | None) -> None:
+    def __setstate__(
+        self, state: dict[str, BaseException | None] | None
+    ) -> None:
         self.__cause__ = (state or {}).get("__cause__")
 
     def __str__(self) -> str:
@@ -251,7 +267,7 @@ class VerificationError(SmdeclError):
 
 
 class PublishError(SmdeclError):
-    """The release cannot be published: the version exists, the disk is full, permission is denied."""
+    """The release cannot be published: its version exists, or the disk is full."""
 
     exit_code = 5
 
@@ -271,7 +287,7 @@ def disk_errors(place: Path) -> Iterator[None]:
     except SmdeclError:
         raise
     except Exception as error:
-        # TensorFlow's error classes are recognized by message: to name them is to import TensorFlow.
+        # Recognizes TensorFlow's errors by message: naming their classes would import TensorFlow.
         reasons = [os.strerror(code) for code in _DISK_ERRORS]
         found = [reason for reason in reasons if reason in str(error)]
         if not found:
@@ -283,9 +299,7 @@ def _write_error(place: Path, file: str | Path, reason: str) -> PublishError:
     directory, refused = _above_stage(place), _above_stage(Path(file))
     if not directory.is_relative_to(refused):
         reason = f"{str(refused)!r}: {reason}"
-    message = (
-        f"cannot write to {str(directory)!r}: {reason}; set a different export_dir"
-    )
+    message = f"cannot write to {str(directory)!r}: {reason}; set a different export_dir"
     return PublishError(Problem(("export_dir",), message))
 
 

@@ -35,7 +35,8 @@ def open_regular(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
         most: The most bytes that such a file has; None for any number.
 
     Raises:
-        OSError: If it is not a regular file, is larger than `most`, has large holes, or cannot be read.
+        OSError: If it is not a regular file, is larger than `most`, has large holes, or cannot be
+            read.
     """
     with _opened(path) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -119,9 +120,7 @@ def _refuse_holes(descriptor: int) -> str | None:
 def _judge(size: int, stored: int) -> str | None:
     if size <= max(_FREE, _MOST_TIMES * stored):
         return None
-    return (
-        f"it has {size} bytes, but only {stored} on disk; expected a file without holes"
-    )
+    return f"it has {size} bytes, but only {stored} on disk; expected a file without holes"
 
 
 def _allocated(status: os.stat_result) -> int:
@@ -171,7 +170,9 @@ def sha256(path: Path) -> str:
             rest -= len(block)
         # Some files of the kernel report size 0 and never end.
         if file.read(1):
-            raise OSError(errno.EFBIG, "has more bytes than its size", str(path))
+            raise OSError(
+                errno.EFBIG, "has more bytes than its size", str(path)
+            )
     return digest.hexdigest()
 
 

@@ -1,13 +1,17 @@
-"""Prints texts from untrusted sources, such as names in a SavedModel, without harm to the terminal."""
+"""Prints untrusted texts, such as names in a SavedModel, without harm to the terminal."""
 
 from __future__ import annotations
 
 import json
 import re
 
-_LONGEST_LINE = 20_000  # characters; a function with many arguments has thousands
+_LONGEST_LINE = (
+    20_000  # characters; a function with many arguments has thousands
+)
 _LONGEST_WORD = 500
-_ENDLESS = re.compile(r"\S{2000,}")  # twice the length at which overrides are cut
+_ENDLESS = re.compile(
+    r"\S{2000,}"
+)  # twice the length at which overrides are cut
 _LONGEST_VALUE = 80
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
@@ -16,7 +20,9 @@ def printable(text: str) -> str:
     """Escapes line ends, control sequences and everything else that is not printable."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return "".join(
+        char if char.isprintable() else ascii(char)[1:-1] for char in text
+    )
 
 
 def as_line(text: str) -> str:
@@ -37,8 +43,12 @@ def abbreviated(value: object) -> str:
 
 
 def quoted(value: object) -> str:
-    """Returns a config value in single quotes if it is a string, else as JSON; cut to 80 characters."""
-    return _cut_value(repr(value)) if isinstance(value, str) else abbreviated(value)
+    """Returns a config value, a string in quotes, else as JSON; cut to 80 characters."""
+    return (
+        _cut_value(repr(value))
+        if isinstance(value, str)
+        else abbreviated(value)
+    )
 
 
 def _cut_value(text: str) -> str:

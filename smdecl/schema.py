@@ -52,14 +52,18 @@ def violations(name: str, value: object) -> Iterator[Violation]:
 def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
     for error in errors:
         if error.context and error.validator in ("oneOf", "anyOf"):
-            alternatives = [each for each in error.context if not _expects_null(each)]
+            alternatives = [
+                each for each in error.context if not _expects_null(each)
+            ]
             yield from _leaves(alternatives)
         else:
             yield error
 
 
 def _expects_null(error: ValidationError) -> bool:
-    return error.validator == "type" and "null" in cast(Any, error.validator_value)
+    return error.validator == "type" and "null" in cast(
+        Any, error.validator_value
+    )
 
 
 def problems(name: str, value: object) -> list[Problem]:
@@ -68,7 +72,9 @@ def problems(name: str, value: object) -> list[Problem]:
     found: dict[Problem, None] = {}
     for violation in violations(name, value):
         found.update(dict.fromkeys(schema_wording.problems(violation, root)))
-    return sorted(found, key=lambda problem: [str(part) for part in problem.path])
+    return sorted(
+        found, key=lambda problem: [str(part) for part in problem.path]
+    )
 
 
 def fits(name: str, value: object) -> bool:
@@ -146,6 +152,8 @@ def wrong_containers(name: str, value: object) -> list[Problem]:
     root = load(name)
     found: list[Problem] = []
     for violation in violations(name, value):
-        if violation.keyword == "type" and isinstance(violation.instance, (list, dict)):
+        if violation.keyword == "type" and isinstance(
+            violation.instance, (list, dict)
+        ):
             found += schema_wording.problems(violation, root)
     return found

@@ -104,11 +104,17 @@ def _unknown_keys(path: KeyPath, violation: Violation) -> Iterator[Problem]:
     known = sorted({*own, *groups})
     for key in violation.instance:
         if key in groups and key not in own:
-            yield Problem((*path, key), _group_as_key(key, violation.instance[key]))
+            yield Problem(
+                (*path, key), _group_as_key(key, violation.instance[key])
+            )
         elif key not in known:
             place = f" in {dotted(path)}" if path else ""
-            expected = f"expected one of {', '.join(known)}{nearest(key, known)}"
-            yield Problem((*path, key), f"unknown key {key!r}{place}; {expected}")
+            expected = (
+                f"expected one of {', '.join(known)}{nearest(key, known)}"
+            )
+            yield Problem(
+                (*path, key), f"unknown key {key!r}{place}; {expected}"
+            )
 
 
 def _group_as_key(group: str, value: object) -> str:
@@ -123,11 +129,15 @@ def _missing_keys(
     path: KeyPath, violation: Violation, root: Schema
 ) -> Iterator[Problem]:
     for key in violation.limit:
-        # jsonschema reports each missing key separately; the message names the key that it is about.
-        if key in violation.instance or not violation.message.startswith(repr(key)):
+        # jsonschema reports each missing key separately; the message names the key.
+        if key in violation.instance or not violation.message.startswith(
+            repr(key)
+        ):
             continue
         known = violation.schema.get("properties", {})
-        unknown = [str(other) for other in violation.instance if other not in known]
+        unknown = [
+            str(other) for other in violation.instance if other not in known
+        ]
         similar = difflib.get_close_matches(key, unknown, n=1, cutoff=0.75)
         hint = f" (found {similar[0]!r} instead)" if similar else ""
         expected = _expected(known.get(key, {}), root)
@@ -135,7 +145,9 @@ def _missing_keys(
 
 
 def _wrong_type(violation: Violation, root: Schema) -> str:
-    expected = violation.schema.get("x-expected") or _type_names(violation.limit)
+    expected = violation.schema.get("x-expected") or _type_names(
+        violation.limit
+    )
     message = f"expected {expected}, got {_described(violation.instance)}"
     path = violation.path
     is_option = len(path) == 1 and path[0] in root.get("x-groups", ())

@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_RIGHTS = getattr(os, "O_PATH", 0)  # opens directories that the owner may not read
+_NO_RIGHTS = getattr(
+    os, "O_PATH", 0
+)  # opens directories that the owner may not read
 
 
 @contextmanager
@@ -80,7 +82,9 @@ def _empty(name: str, top: int) -> list[str]:
                 if not _is_directory(entry, place):
                     os.unlink(entry, dir_fd=place)
                     continue
-                _permit(entry, place)  # moving a directory writes its `..` entry
+                _permit(
+                    entry, place
+                )  # moving a directory writes its `..` entry
                 new = secrets.token_hex(8)
                 os.rename(entry, new, src_dir_fd=place, dst_dir_fd=top)
                 moved.append(new)
@@ -90,7 +94,9 @@ def _empty(name: str, top: int) -> list[str]:
 
 
 def _is_directory(name: str, parent: int) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    return stat.S_ISDIR(
+        os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+    )
 
 
 def _open(name: str, parent: int) -> int:
@@ -102,7 +108,9 @@ def _permit(name: str, parent: int) -> None:
     """Gives the owner of a directory all permissions."""
     found = os.open(name, _NO_RIGHTS | _DIRECTORY, dir_fd=parent)
     try:
-        with suppress(OSError):  # a different user owns it, or there is no /proc
+        with suppress(
+            OSError
+        ):  # a different user owns it, or there is no /proc
             os.chmod(f"/proc/self/fd/{found}", 0o700)  # noqa: PTH101 - a descriptor
     finally:
         os.close(found)

@@ -7,5 +7,8 @@ from sklearn.model_selection import train_test_split
 def load():
     images = load_digits()
     return train_test_split(
-        images.data.astype("float32"), images.target, test_size=450, random_state=0
+        images.data.astype("float32"),
+        images.target,
+        test_size=450,
+        random_state=0,
     )

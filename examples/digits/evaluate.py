@@ -15,7 +15,9 @@ _, test_x, _, test_y = data.load()
 
 signatures = tf.saved_model.load(str(directory)).signatures
 classes = signatures["classify"](pixels=tf.constant(test_x))["class"].numpy()
-scores = signatures["serving_default"](pixels=tf.constant(test_x))["scores"].numpy()
+scores = signatures["serving_default"](pixels=tf.constant(test_x))[
+    "scores"
+].numpy()
 print(f"tf.saved_model.load: accuracy {np.mean(classes == test_y):.4f}")
 assert (np.argmax(scores, axis=-1) == classes).all()
 

@@ -75,10 +75,13 @@ def warnings(checked: ExportConfig) -> Problems:
     yield from example_file_rules.lost_zeros(checked.verify.examples)
 
 
-def located_warnings(checked: ExportConfig, composition: Composition) -> list[Problem]:
+def located_warnings(
+    checked: ExportConfig, composition: Composition
+) -> list[Problem]:
     """Returns the warnings about a config, each with its file and line or override."""
     return [
-        problem.at(composition.locate(problem.path)) for problem in warnings(checked)
+        problem.at(composition.locate(problem.path))
+        for problem in warnings(checked)
     ]
 
 
@@ -108,7 +111,9 @@ def _check_signatures(values: Values, broken: Sequence[Problem]) -> Problems:
     for key, value in signatures.items():
         path = ("signatures", key)
         if path not in invalid:
-            yield from signature_rules.check(path, parsing.parse_signature(value))
+            yield from signature_rules.check(
+                path, parsing.parse_signature(value)
+            )
     if ("functions",) not in invalid:
         functions = _mapping(values, "functions")
         yield from signature_rules.check_functions(functions, signatures)

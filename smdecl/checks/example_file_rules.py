@@ -25,15 +25,15 @@ _KINDS = {
     "S": "text",
     "U": "text",
 }
-_KEEP_ZEROS = (
-    "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files of single values"
-)
+_KEEP_ZEROS = "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files of single values"
 
 
 def check(values: Values, project: Project) -> Problems:
-    """Yields the files and base64 texts that cannot be read, or do not fit the spec of their input."""
+    """Yields files and base64 texts that cannot be read or do not fit the spec of their input."""
     inputs = verify_rules.known_inputs(values)
-    for path, content in settings.example_contents(values["verify"]["examples"]):
+    for path, content in settings.example_contents(
+        values["verify"]["examples"]
+    ):
         spec = _spec_of(path, inputs)
         if "b64" in content:
             yield from _check_base64(path, content["b64"], spec)
@@ -78,13 +78,19 @@ def _check_file(
     if reason is not None:
         yield Problem((*path, "file"), reason)
     elif key is not None and suffix not in npy_header.SUFFIXES:
-        message = f"unexpected key {key!r} for {name!r}; only .npz files have keys"
+        message = (
+            f"unexpected key {key!r} for {name!r}; only .npz files have keys"
+        )
         yield Problem((*path, "key"), message)
     elif suffix in (*npy_header.SUFFIXES, tfrecord.SUFFIX):
         try:
             yield from _check_content(path, Path(name), key, spec)
-        except Exception as error:  # zipfile raises many types for broken archives
-            message = f"{name!r} is not a {suffix} file, or is truncated: {error}"
+        except (
+            Exception
+        ) as error:  # zipfile raises many types for broken archives
+            message = (
+                f"{name!r} is not a {suffix} file, or is truncated: {error}"
+            )
             yield Problem((*path, "file"), message)
     if suffix in (".bin", tfrecord.SUFFIX):
         yield from _check_bytes(path, spec)
@@ -102,7 +108,7 @@ def _check_content(
 def _check_array(
     path: KeyPath, file: Path, key: str | None, spec: Spec | None
 ) -> Problems:
-    """Compares the header of an array with its spec; the header of ragged values says too little."""
+    """Compares the header of an array with its spec; that of ragged values says too little."""
     known = npy_header.keys(file)
     if known is None:
         key = None
@@ -120,7 +126,9 @@ def _check_array(
 
 
 def _wrong_key(file: Path, key: str | None, known: list[str]) -> str:
-    expected = f"expected one of {', '.join(known)}" if known else "expected no key"
+    expected = (
+        f"expected one of {', '.join(known)}" if known else "expected no key"
+    )
     if key is None:
         return f"is missing; {expected}"
     return f"unknown array {key!r} in {str(file)!r}; {expected}{nearest(key, known)}"
@@ -129,9 +137,15 @@ def _wrong_key(file: Path, key: str | None, known: list[str]) -> str:
 def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Problems:
     found = _KINDS.get(header.kind)  # None: the build reports whether it fits
     is_empty = 0 in header.shape
-    if found and not is_empty and found not in inline_values.accepted(spec.dtype):
+    if (
+        found
+        and not is_empty
+        and found not in inline_values.accepted(spec.dtype)
+    ):
         yield Problem(path, f"expected {spec.dtype}, got {found}")
-    if spec.shape is not None and not inline_values.fits(spec.shape, header.shape):
+    if spec.shape is not None and not inline_values.fits(
+        spec.shape, header.shape
+    ):
         yield Problem(path, inline_values.wrong_shape(header.shape, spec.shape))
 
 
@@ -142,7 +156,8 @@ def lost_zeros(examples: settings.Examples) -> Problems:
         if file.suffix not in npy_header.SUFFIXES:
             continue
         if npy_header.may_be_cut(file, _only_key(file, content.get("key"))):
-            found = f"NumPy's fixed-width strings in {str(file)!r} may have lost trailing zero bytes"
+            strings = f"NumPy's fixed-width strings in {str(file)!r}"
+            found = f"{strings} may have lost trailing zero bytes"
             yield Problem(path, f"{found}; {_KEEP_ZEROS} keep them")
 
 

@@ -19,7 +19,7 @@ _KINDS: dict[type, str] = {
 
 
 def problems(path: KeyPath, value: object, spec: Spec) -> Problems:
-    """Yields what the build would refuse in a value: a leaf of a different kind, or a different shape.
+    """Yields what the build would refuse in a value: leaves of a different kind, or another shape.
 
     Values with files or base64 in them, and the rows of ragged tensors, are compared elsewhere.
     """
@@ -47,7 +47,9 @@ def _leaves(value: object) -> Iterator[object]:
 
 def _shown(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+    return (
+        text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+    )
 
 
 def accepted(dtype: str) -> tuple[str, ...]:

@@ -27,15 +27,19 @@ def refuse(name: str, seen: Mapping[str, str]) -> str | None:
     hint = f"set a different name, such as name: {similar(name, seen)}"
     renamed = f"{name}_1"
     if name in seen.values():
-        return f"{name!r} is taken by another input; TensorFlow would rename one to {renamed!r}; {hint}"
+        found = f"{name!r} is taken by another input"
+        return f"{found}; TensorFlow would rename one to {renamed!r}; {hint}"
     other = seen.get(sanitized(name))
     if other is not None:
-        return f"TensorFlow treats {name!r} and {other!r} as equal, and would rename one to {renamed!r}; {hint}"
+        found = f"TensorFlow treats {name!r} and {other!r} as equal"
+        return f"{found}, and would rename one to {renamed!r}; {hint}"
     if _is_reserved(name):
         return f"{name!r} is reserved by Python; {hint}"
     if not _KEPT_NAME.fullmatch(name):
         became = _REPLACED.sub("_", name).lstrip("_\\/>-") or "unknown"
-        expected = "expected letters, digits and _ . - / after a first letter or digit"
+        expected = (
+            "expected letters, digits and _ . - / after a first letter or digit"
+        )
         return f"TensorFlow would rename {name!r} to {became!r}; {expected}; {hint}"
     return None
 
@@ -47,7 +51,9 @@ def similar(name: str, seen: Mapping[str, str]) -> str:
         name: The name of an input.
         seen: The names of other inputs, by their sanitized form.
     """
-    base = re.sub("__+", "_", _REPLACED.sub("_", name)).strip("_\\/>-") or "input"
+    base = (
+        re.sub("__+", "_", _REPLACED.sub("_", name)).strip("_\\/>-") or "input"
+    )
     if _is_reserved(base):
         base = f"{base}_"
     candidate = base

@@ -20,7 +20,10 @@ def instead_of(broken: Sequence[Problem], values: Values) -> list[Problem]:
         broken: The violations of the schema.
         values: The config.
     """
-    causes = [*_repeated_groups(broken, values), *_parts_without_a_key(broken, values)]
+    causes = [
+        *_repeated_groups(broken, values),
+        *_parts_without_a_key(broken, values),
+    ]
     shown: list[Problem] = []
     explained: list[KeyPath] = []
     for problem, paths in causes:
@@ -40,22 +43,32 @@ def _is_broken(path: KeyPath, broken: Sequence[Problem]) -> bool:
     return any(_is_below(problem.path, path) for problem in broken)
 
 
-def _repeated_groups(broken: Sequence[Problem], values: Values) -> Iterator[Cause]:
+def _repeated_groups(
+    broken: Sequence[Problem], values: Values
+) -> Iterator[Cause]:
     """Yields the groups that their own option file repeats, with the key paths that this breaks."""
     for group in schema.load("config")["x-groups"]:
         value = values.get(group)
-        if not isinstance(value, dict) or not isinstance(value.get(group), dict):
+        if not isinstance(value, dict) or not isinstance(
+            value.get(group), dict
+        ):
             continue
         # A valid config can have both: a model with an argument named model, for example.
         if _is_broken((group, group), broken) or _is_broken(
             (group, "_target_"), broken
         ):
-            expected = f"expected the keys of {group} without it: the folder sets it"
-            problem = Problem((group, group), f"{group!r} is repeated; {expected}")
+            expected = (
+                f"expected the keys of {group} without it: the folder sets it"
+            )
+            problem = Problem(
+                (group, group), f"{group!r} is repeated; {expected}"
+            )
             yield problem, [(group,)]
 
 
-def _parts_without_a_key(broken: Sequence[Problem], values: Values) -> Iterator[Cause]:
+def _parts_without_a_key(
+    broken: Sequence[Problem], values: Values
+) -> Iterator[Cause]:
     """Yields the parts of a signature that are not below a signature key."""
     signatures = values.get("signatures") or {}
     parts: list[KeyPath] = [

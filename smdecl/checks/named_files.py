@@ -16,7 +16,9 @@ from smdecl.config.types import Values
 from smdecl.errors import ConfigError, KeyPath, dotted
 
 
-def inputs(config: ExportConfig, recorded: Values, project: Project) -> dict[str, str]:
+def inputs(
+    config: ExportConfig, recorded: Values, project: Project
+) -> dict[str, str]:
     """Returns the SHA-256 digest of every file that a config names, by the name of the file.
 
     These are weights, whole models, examples, and the files with a pinned digest.
@@ -46,7 +48,10 @@ def inputs(config: ExportConfig, recorded: Values, project: Project) -> dict[str
 def named(config: ExportConfig) -> Iterator[Path]:
     """Yields every file that the model reads: its weights, and the files of its targets."""
     yield from of_weights(config.weights)
-    parts = {"model": config.model, "devices": {"strategy": config.devices.strategy}}
+    parts = {
+        "model": config.model,
+        "devices": {"strategy": config.devices.strategy},
+    }
     for _, target, node in trust.targets(parts):
         for _, name in frameworks.files(target, node):
             yield Path(name)
@@ -94,4 +99,6 @@ def _digest(path: Path) -> str:
     try:
         return files.sha256(path)
     except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise ConfigError(
+            f"cannot read {str(path)!r}: {error.strerror}"
+        ) from error

@@ -137,7 +137,9 @@ def _header(file: IO[bytes], size: int) -> Header:
         raise ValueError("not a .npy file")
     (length,) = struct.unpack(form, file.read(struct.calcsize(form)))
     if length > _LONGEST:
-        raise ValueError(f"expected a header of at most {_LONGEST} bytes, got {length}")
+        raise ValueError(
+            f"expected a header of at most {_LONGEST} bytes, got {length}"
+        )
     fields = ast.literal_eval(file.read(length).decode("latin1").strip())
     descr = fields["descr"]
     shape = tuple(int(dim) for dim in fields["shape"])

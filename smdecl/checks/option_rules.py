@@ -40,9 +40,7 @@ def check_options(values: Values) -> Problems:
 
 def _check_device(path: KeyPath, device: str | None) -> Problems:
     if device is not None and not _DEVICE.fullmatch(device):
-        expected = (
-            "expected one such as /device:CPU:0 or /job:worker/task:1/device:GPU:0"
-        )
+        expected = "expected one such as /device:CPU:0 or /job:worker/task:1/device:GPU:0"
         yield Problem(path, f"invalid device {device!r}; {expected}")
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     import h5py
 
 _SUFFIXES = (".h5", ".hdf5")
-_EXPECTED = "expected values in the file itself; save the weights again with Keras"
+_EXPECTED = (
+    "expected values in the file itself; save the weights again with Keras"
+)
 
 
 def require_own_values(config: ExportConfig) -> None:
@@ -39,7 +41,9 @@ def require_own_values(config: ExportConfig) -> None:
     problems: list[Problem] = []
     for path, name in _files(config):
         try:
-            problems += [Problem(path, reason) for reason in refuse_objects(Path(name))]
+            problems += [
+                Problem(path, reason) for reason in refuse_objects(Path(name))
+            ]
         except Exception as error:  # h5py raises many types for broken files
             reason = f"{type(error).__name__}: {error}"
             message = f"cannot read {name!r}: {reason}"
@@ -126,7 +130,7 @@ def _refuse_hdf5(file: IO[bytes], name: str) -> Iterator[str]:
 
 
 def _refuse_links(file: h5py.File) -> Iterator[tuple[str, str]]:
-    """Yields name and reason of each link to other files; follows hard links only, each object once."""
+    """Yields name and reason of each link to other files; follows hard links, each object once."""
     import h5py
 
     pending: list[tuple[str, h5py.h5g.GroupID]] = [("", file.id)]

@@ -13,7 +13,9 @@ from smdecl.names import MESSAGE_FILE
 from smdecl.printing import abbreviated
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
-_LONGEST_PATH = 4000  # bytes; Linux accepts 4096, and the export creates files below
+_LONGEST_PATH = (
+    4000  # bytes; Linux accepts 4096, and the export creates files below
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*[^/].*")
 # Base paths are written into other files, which a shell or a different program may expand.
 _EXPANDED = "$`"
@@ -28,7 +30,9 @@ def refuse_path(text: str) -> str | None:
     if "\0" in text or any(len(part) > _LONGEST_NAME for part in parts):
         return f"{abbreviated(text)} has a NUL or a name of more than {_LONGEST_NAME} bytes"
     if len(os.fsencode(text)) > _LONGEST_PATH:
-        return f"{abbreviated(text)} is a path of more than {_LONGEST_PATH} bytes"
+        return (
+            f"{abbreviated(text)} is a path of more than {_LONGEST_PATH} bytes"
+        )
     return None
 
 
@@ -39,7 +43,9 @@ def refuse_file(text: str) -> str | None:
         return reason
     try:
         if Path(text).is_dir():
-            return f"expected a file, existing or not, got the directory {text!r}"
+            return (
+                f"expected a file, existing or not, got the directory {text!r}"
+            )
         for parent in Path(text).parents:
             if os.path.lexists(parent) and not parent.is_dir():
                 return f"cannot create {text!r}: {str(parent)!r} is not a directory"
@@ -55,7 +61,11 @@ def real(path: str | Path) -> Path:
 
 def is_below(file: str, directory: object) -> bool:
     """Returns True if a file is below a local directory."""
-    if not isinstance(directory, str) or refuse_path(directory) or refuse_path(file):
+    if (
+        not isinstance(directory, str)
+        or refuse_path(directory)
+        or refuse_path(file)
+    ):
         return False
     return real(file).is_relative_to(real(directory))
 
@@ -91,11 +101,14 @@ def _refuse_directory(path: Path, replaced: Path | None) -> Iterator[str]:
     patterns = sorted(files.PATTERN & set(str(path)))
     if patterns:
         found = " ".join(patterns)
-        yield f"{str(path)!r} has {found}, which TensorFlow reads as a pattern; set a different path"
+        reason = "which TensorFlow reads as a pattern; set a different path"
+        yield f"{str(path)!r} has {found}, {reason}"
     for part in (path, *path.parents):
         with disk_errors(part):
             is_file = part.exists() and not part.is_dir()
-            is_model = part.joinpath(MESSAGE_FILE).is_file() and part != replaced
+            is_model = (
+                part.joinpath(MESSAGE_FILE).is_file() and part != replaced
+            )
         if is_model:
             yield f"{str(path)!r} is inside the SavedModel {str(part)!r}; set a different path"
             return

@@ -43,9 +43,7 @@ def _items(value: object) -> Iterable[tuple[Any, Any]]:
 
 
 def _wrong_key(key: object, value: object) -> str:
-    message = (
-        f"expected a string as the key, got {type(key).__name__}; write it in quotes"
-    )
+    message = f"expected a string as the key, got {type(key).__name__}; write it in quotes"
     # To YAML, the 4 in {shape: batch, 4} is a key without a value.
     hint = ", or write a list in brackets, such as [batch, 3]"
     return f"{message}{hint}" if value is None else message

@@ -1,4 +1,4 @@
-"""Rewrites the paths in a recorded config so that they are valid in other checkouts of the project."""
+"""Rewrites the paths in a recorded config so that other checkouts of the project have them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from smdecl.config.types import Values
 from smdecl.errors import KeyPath
 
 
-def record(config: ExportConfig, recorded: Values, project: Project) -> dict[str, Any]:
+def record(
+    config: ExportConfig, recorded: Values, project: Project
+) -> dict[str, Any]:
     """Returns the recorded config with paths in the project relative to the current directory.
 
     Paths outside the project stay as they are.
@@ -32,7 +34,8 @@ def record(config: ExportConfig, recorded: Values, project: Project) -> dict[str
             holder[last] = relative(str(holder[last]), project)
     if isinstance(found.get("sha256"), dict):
         found["sha256"] = {
-            relative(name, project): digest for name, digest in found["sha256"].items()
+            relative(name, project): digest
+            for name, digest in found["sha256"].items()
         }
     return found
 

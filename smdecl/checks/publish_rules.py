@@ -27,7 +27,9 @@ def check(values: Values) -> Problems:
             yield Problem(("publish", key), reason)
     record, export_dir = publish["run_record"], values["export_dir"]
     if record is not None and paths.is_below(record, export_dir):
-        message = f"expected a path outside export_dir {export_dir!r}, got {record!r}"
+        message = (
+            f"expected a path outside export_dir {export_dir!r}, got {record!r}"
+        )
         yield Problem(("publish", "run_record"), message)
     if publish["sign"] is not None:
         try:
@@ -47,7 +49,9 @@ def _check_unversioned(publish: Values) -> Problems:
 def check_export_dir(values: Values) -> Problems:
     """Yields why `export_dir` cannot be a base path, or is unsafe for what reads it later."""
     export_dir, publish = values["export_dir"], values.get("publish")
-    has_version = isinstance(publish, dict) and publish.get("version") is not None
+    has_version = (
+        isinstance(publish, dict) and publish.get("version") is not None
+    )
     replaced = None if has_version else Path(export_dir)
     for reason in paths.refuse_base_path(export_dir, replaced):
         yield Problem(("export_dir",), reason)
@@ -93,11 +97,10 @@ def _refuse_place(file: str, project: Project, is_override: bool) -> str | None:
         parts = (real.name,)
     else:
         return (
-            f"{file!r} is outside the project {str(project.root)!r}; expected a path in it, in a directory"
-            f" that writes under [tool.smdecl] of {project.file} names, or an override on the command line"
+            f"{file!r} is outside the project {str(project.root)!r}; expected a path in it,"
+            f" in a directory that writes under [tool.smdecl] of {project.file} names,"
+            " or an override on the command line"
         )
     if any(part.startswith(".") for part in parts):
-        return (
-            f"{file!r} is hidden; expected a path without names that begin with a dot"
-        )
+        return f"{file!r} is hidden; expected a path without names that begin with a dot"
     return None

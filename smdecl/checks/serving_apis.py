@@ -32,7 +32,9 @@ class Form:
     shapes: tuple[tuple[Dim, ...], ...]
 
     def __str__(self) -> str:
-        return " or ".join(tensor_text(self.dtype, shape) for shape in self.shapes)
+        return " or ".join(
+            tensor_text(self.dtype, shape) for shape in self.shapes
+        )
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ _APIS = {
             "scores": Form("float32", (("batch", "n"),)),
         },
     ),
-    REGRESS: Api("Regress", {"outputs": Form("float32", (("batch",), ("batch", 1)))}),
+    REGRESS: Api(
+        "Regress", {"outputs": Form("float32", (("batch",), ("batch", 1)))}
+    ),
 }
 METHOD_NAMES = (PREDICT, *_APIS)
 
@@ -68,7 +72,10 @@ def takes_examples(method_name: str) -> bool:
 
 
 def problems(
-    path: KeyPath, method_name: str, inputs: Tensors | None, outputs: Tensors | None
+    path: KeyPath,
+    method_name: str,
+    inputs: Tensors | None,
+    outputs: Tensors | None,
 ) -> Problems:
     """Yields the tensors of a signature that its API does not support, and those that it needs.
 
@@ -82,9 +89,13 @@ def problems(
         return
     api = _APIS[method_name]
     if inputs is not None:
-        yield from _compare((*path, "inputs"), api, "input", inputs, {INPUT: _EXAMPLES})
+        yield from _compare(
+            (*path, "inputs"), api, "input", inputs, {INPUT: _EXAMPLES}
+        )
     if outputs is not None:
-        yield from _compare((*path, "outputs"), api, "output", outputs, api.outputs)
+        yield from _compare(
+            (*path, "outputs"), api, "output", outputs, api.outputs
+        )
         yield from _compare_classes(api, outputs)
     if inputs is not None and outputs is not None and INPUT in inputs:
         _, examples = inputs[INPUT]
@@ -92,7 +103,11 @@ def problems(
 
 
 def _compare(
-    path: KeyPath, api: Api, kind: str, tensors: Tensors, wanted: Mapping[str, Form]
+    path: KeyPath,
+    api: Api,
+    kind: str,
+    tensors: Tensors,
+    wanted: Mapping[str, Form],
 ) -> Problems:
     forms = " and ".join(f"{name!r}, {form}" for name, form in wanted.items())
     either = "one or both of " if len(wanted) > 1 else ""
@@ -100,7 +115,9 @@ def _compare(
     for name, (place, tensor) in tensors.items():
         if name not in wanted:
             message = f"the {api.name} API has no {kind} {name!r}"
-            yield Problem(place, f"{message}; {expected}{nearest(name, wanted)}")
+            yield Problem(
+                place, f"{message}; {expected}{nearest(name, wanted)}"
+            )
         elif not _fits(tensor, wanted[name]):
             form = wanted[name]
             message = f"expected {form} for the {api.name} API, got {tensor}"
@@ -125,7 +142,8 @@ def _fits_shape(found: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> bool:
     if len(found) != len(wanted):
         return False
     return all(
-        _may_equal(size, other) for size, other in zip(found, wanted, strict=True)
+        _may_equal(size, other)
+        for size, other in zip(found, wanted, strict=True)
     )
 
 
@@ -143,8 +161,12 @@ def _compare_classes(api: Api, outputs: Tensors) -> Problems:
             continue
         counts[name] = classes
         if len(set(counts.values())) > 1:
-            got = " and ".join(f"{count} in {each}" for each, count in counts.items())
-            expected = f"expected the same number of classes for the {api.name} API"
+            got = " and ".join(
+                f"{count} in {each}" for each, count in counts.items()
+            )
+            expected = (
+                f"expected the same number of classes for the {api.name} API"
+            )
             yield Problem(place, f"{expected}, got {got}")
             return
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
-_PRIVATE = (
-    "expected an unencrypted EC private key (P-256, P-384 or P-521) in PEM format"
-)
+_PRIVATE = "expected an unencrypted EC private key (P-256, P-384 or P-521) in PEM format"
 _PUBLIC = "expected the EC public key of the key that signed, in PEM format"
 
 
@@ -64,7 +62,9 @@ def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
         ValueError: If a release cannot be signed with it; the message has the reason.
     """
     _require_library()
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.hazmat.primitives.serialization import (
+        load_pem_private_key,
+    )
 
     key: ec.EllipticCurvePrivateKey = _load(
         path, lambda data: load_pem_private_key(data, password=None), _PRIVATE

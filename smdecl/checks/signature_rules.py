@@ -1,4 +1,4 @@
-"""Checks declared signatures and functions as far as possible before the build: names, dims, specs."""
+"""Checks declared signatures and functions before the build: names, dims, specs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def misspelt_default(keys: Iterable[str]) -> Problems:
     matches = difflib.get_close_matches(DEFAULT_KEY, keys, n=1, cutoff=0.85)
     # serving_default_v2 is not a typo.
     if matches and not matches[0].startswith(DEFAULT_KEY):
-        found = (
-            f"requests without a signature name need {DEFAULT_KEY!r}, which is missing"
-        )
+        found = f"requests without a signature name need {DEFAULT_KEY!r}, which is missing"
         yield Problem(("signatures", matches[0]), f"{found}; did you mean it?")
 
 
@@ -52,7 +50,9 @@ def check_functions(
             expected = "expected a valid Python attribute name, or __call__"
             yield Problem(path, f"invalid name {name!r}; {expected}")
         if keys and key is not None and key not in keys:
-            expected = f"expected one of {', '.join(sorted(keys))}{nearest(key, keys)}"
+            expected = (
+                f"expected one of {', '.join(sorted(keys))}{nearest(key, keys)}"
+            )
             yield Problem(path, f"unknown signature {key!r}; {expected}")
 
 
@@ -88,7 +88,9 @@ def _check_api(path: KeyPath, signature: Signature) -> Problems:
         outputs = {}
         for own, spec in signature.outputs.items():
             outputs[spec.name or own] = ((*path, "outputs", own), spec)
-    yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
+    yield from serving_apis.problems(
+        path, signature.method_name, inputs, outputs
+    )
 
 
 def _check_spec(path: KeyPath, spec: Spec) -> Problems:
@@ -111,7 +113,9 @@ def _check_ragged_rank(path: KeyPath, spec: Spec) -> Problems:
         rank, fits = str(len(spec.shape)), spec.ragged_rank < len(spec.shape)
     if not fits:
         got = f"got {spec.ragged_rank} for a shape of rank {rank}"
-        yield Problem((*path, "ragged_rank"), f"expected less than the rank, {got}")
+        yield Problem(
+            (*path, "ragged_rank"), f"expected less than the rank, {got}"
+        )
 
 
 def _check_input_names(path: KeyPath, signature: Signature) -> Problems:
@@ -146,10 +150,10 @@ def _check_output_names(path: KeyPath, signature: Signature) -> Problems:
         names = set(settings.parts(spec.name or own, spec))
         taken = sorted(names & seen)
         if taken:
-            place = (*path, own, "name") if spec.name is not None else (*path, own)
-            message = (
-                f"{taken[0]!r} is taken by another output; choose a different name"
+            place = (
+                (*path, own, "name") if spec.name is not None else (*path, own)
             )
+            message = f"{taken[0]!r} is taken by another output; choose a different name"
             yield Problem(place, message)
         seen |= names
 
@@ -178,5 +182,7 @@ def _named_dims(spec: Spec) -> Iterator[tuple[int, str]]:
 def _unknown_dim(dim: str, known: Collection[str]) -> str:
     expected = "expected no name: the inputs name no dims"
     if known:
-        expected = f"expected one of {', '.join(sorted(known))}{nearest(dim, known)}"
+        expected = (
+            f"expected one of {', '.join(sorted(known))}{nearest(dim, known)}"
+        )
     return f"no input has a dim named {dim!r}; {expected}"

@@ -1,4 +1,4 @@
-"""Checks the framing of TFRecord files without TensorFlow: the lengths of records and their checksums."""
+"""Checks the lengths and checksums of records in TFRecord files, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,12 +36,16 @@ def require(path: Path) -> None:
         while head := file.read(_LENGTH.size):
             if number == 0 and _is_compressed(head):
                 algorithm = _COMPRESSED[head[:2]]
-                raise ValueError(f"expected uncompressed records, got {algorithm}")
+                raise ValueError(
+                    f"expected uncompressed records, got {algorithm}"
+                )
             if len(head) < _LENGTH.size:
                 raise ValueError(f"ends within record {number}")
             length, checksum = _LENGTH.unpack(head)
             if masked_crc32c(head[:8]) != checksum:
-                message = f"the length of record {number} differs from its checksum"
+                message = (
+                    f"the length of record {number} differs from its checksum"
+                )
                 raise ValueError(message)
             end = file.tell() + length + _FOOTER
             if end > size:

@@ -20,9 +20,7 @@ def check_targets(values: Values, project: Project) -> Problems:
         if reason is not None:
             yield Problem(path, reason)
         elif _downloads_weights(target, node):
-            hint = (
-                "set weights: null for this target, and restore them with weights=..."
-            )
+            hint = "set weights: null for this target, and restore them with weights=..."
             yield Problem(path, f"would download weights; {hint}")
         else:
             yield from _check_files(path, target, node, project)

@@ -1,4 +1,4 @@
-"""Checks `verify` against the signatures: the names and values of examples, ranges and tolerances."""
+"""Checks `verify` against the signatures: examples, ranges and tolerances."""
 
 from __future__ import annotations
 
@@ -48,12 +48,18 @@ def _signatures(values: Values) -> Values:
 
 
 def _declared_inputs(signature: object) -> dict[str, Spec] | None:
-    if not isinstance(signature, dict) or not isinstance(signature.get("inputs"), dict):
+    if not isinstance(signature, dict) or not isinstance(
+        signature.get("inputs"), dict
+    ):
         return None
     try:
         inputs = parsing.parse_signature(signature).inputs or {}
         named = list(settings.input_names(inputs))
-    except (AttributeError, KeyError, TypeError):  # the schema reports what is wrong
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+    ):  # the schema reports what is wrong
         return None
     return {name: spec for _, name, spec in named if name is not None}
 
@@ -64,7 +70,9 @@ def _check_signature_keys(values: Values) -> Problems:
     for part in ("examples", "ranges", "tolerances"):
         for key in values["verify"][part]:
             if key not in keys:
-                expected = f"expected one of {', '.join(keys)}{nearest(key, keys)}"
+                expected = (
+                    f"expected one of {', '.join(keys)}{nearest(key, keys)}"
+                )
                 message = f"unknown signature {key!r}; {expected}"
                 yield Problem(("verify", part, key), message)
 
@@ -74,7 +82,9 @@ def _check_tolerances(verify: Values) -> Problems:
         if value is None:
             continue
         if not _fits_float(value):
-            yield Problem(path, f"expected a number from 0, got {_shown(value)}")
+            yield Problem(
+                path, f"expected a number from 0, got {_shown(value)}"
+            )
         elif math.isnan(value):
             yield Problem(path, "expected a number from 0, got NaN")
 
@@ -110,7 +120,9 @@ def _check_example(path: KeyPath, inputs: Values, specs: Specs) -> Problems:
             yield Problem((*path, name), _unknown_input(name, specs))
     for name in specs:
         if name not in inputs:
-            yield Problem((*path, name), "is missing: an example needs every input")
+            yield Problem(
+                (*path, name), "is missing: an example needs every input"
+            )
 
 
 def _unknown_input(name: object, specs: Specs) -> str:
@@ -132,4 +144,8 @@ def _is_finite(value: float) -> bool:
 
 
 def _shown(value: float) -> str:
-    return str(value) if _fits_float(value) else "an integer that no float can hold"
+    return (
+        str(value)
+        if _fits_float(value)
+        else "an integer that no float can hold"
+    )

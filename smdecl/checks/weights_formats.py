@@ -79,8 +79,8 @@ class WeightsFormat:
         name: The name in `weights.format`.
         about: A sentence about the format: the comment in its option file.
         path: What to set `weights.path` to, in Markdown.
-        is_keras: Whether Keras writes it. Only Keras models are restored from it, and it may contain
-            HDF5.
+        is_keras: Whether Keras writes it. Only Keras models are restored from it, and it may
+            contain            HDF5.
         has_root: Whether it can contain other objects, so that `weights.root` selects one.
         suffix: The suffix of every path of this format.
         file: Appended to the path, this is the name of a file that must exist.

@@ -33,18 +33,26 @@ def check(values: Values) -> Problems:
         yield Problem(_PATH, reason)
         return
     if weights.get("root") is not None and not row.has_root:
-        yield Problem(("weights", "root"), _unexpected_root(weights["root"], row))
+        yield Problem(
+            ("weights", "root"), _unexpected_root(weights["root"], row)
+        )
     file = f"{path}{row.file}"
     # Not Path.is_file(), which raises if the suffix makes the name too long.
     exists = os.path.isfile(file)  # noqa: PTH113
     has_suffix = path.endswith(row.suffix)
     hint = "" if exists and has_suffix else _similar(path, row)
     if not has_suffix:
-        expected = f"expected a name that ends in {row.suffix}{hint if exists else ''}"
-        yield Problem(_PATH, f"{path!r} is not of the format {row.name}; {expected}")
+        expected = (
+            f"expected a name that ends in {row.suffix}{hint if exists else ''}"
+        )
+        yield Problem(
+            _PATH, f"{path!r} is not of the format {row.name}; {expected}"
+        )
     if not exists:
         expected = row.path.replace("`", "")
-        yield Problem(_PATH, f"no such file: {file!r}; expected {expected}{hint}")
+        yield Problem(
+            _PATH, f"no such file: {file!r}; expected {expected}{hint}"
+        )
         return
     names = [str(file) for file in row.files(Path(path))]
     for reason in _refuse(Path(path), row.refuse, names, values):
@@ -52,7 +60,9 @@ def check(values: Values) -> Problems:
 
 
 def _unexpected_root(root: str, row: WeightsFormat) -> str:
-    formats = " and ".join(each.name for each in FORMATS.values() if each.has_root)
+    formats = " and ".join(
+        each.name for each in FORMATS.values() if each.has_root
+    )
     return f"expected null for the format {row.name}, got {root!r}: only {formats} have a root"
 
 
@@ -63,7 +73,9 @@ def check_models(values: Values) -> Problems:
         if not os.path.isfile(name):  # noqa: PTH113
             continue  # the rules of trust report it
         if not name.endswith(".keras"):
-            yield Problem(key, f"expected a .keras file of Keras 3, got {name!r}")
+            yield Problem(
+                key, f"expected a .keras file of Keras 3, got {name!r}"
+            )
             continue
         for reason in _refuse(Path(name), refuse_keras, [name], values):
             yield Problem(key, reason)
@@ -116,4 +128,6 @@ def _similar(path: str, row: WeightsFormat) -> str:
             if is_format and Path(f"{directory / name}{row.file}").is_file():
                 names.append(name)
     matches = difflib.get_close_matches(Path(path).name, names, n=1)
-    return f" (did you mean {str(directory / matches[0])!r}?)" if matches else ""
+    return (
+        f" (did you mean {str(directory / matches[0])!r}?)" if matches else ""
+    )

@@ -86,8 +86,12 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
             "--verbose goes with --version: it adds what the kernel can confine here"
         )
     if arguments.multirun and verb == "plan":
-        raise UsageError("-m runs a sweep of exports or checks; plan has one variant")
-    if arguments.jobs is not None and (arguments.jobs < 1 or not arguments.multirun):
+        raise UsageError(
+            "-m runs a sweep of exports or checks; plan has one variant"
+        )
+    if arguments.jobs is not None and (
+        arguments.jobs < 1 or not arguments.multirun
+    ):
         raise UsageError(
             "--jobs is the number of variants of a sweep that run at the same time;"
             " expected at least 1, together with -m"
@@ -125,7 +129,9 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
         help="the config to make it from; by default the config in the manifest",
     )
     parser.add_argument(
-        "--environment", action="store_true", help="compare only the environments"
+        "--environment",
+        action="store_true",
+        help="compare only the environments",
     )
     _add_config(parser)
     _add_trust(parser)
@@ -159,7 +165,9 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     try:
         return parser.parse_intermixed_args(rest)
     except UsageError as error:
-        has_exit_code = any(word.partition("=")[0] == "--exit-code" for word in rest)
+        has_exit_code = any(
+            word.partition("=")[0] == "--exit-code" for word in rest
+        )
         if has_exit_code:  # exit code 2 would mean a breaking change
             raise ContractError(error.problems) from error
         raise
@@ -193,12 +201,16 @@ def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "directory", type=_local, help="a SavedModel, such as exports/adder/1"
     )
-    parser.add_argument("--format", choices=("text", "json", "html"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json", "html"), default="text"
+    )
     return parser.parse_intermixed_args(rest)
 
 
 def _on_release(verb: str, description: str) -> _Parser:
-    parser = _Parser(prog=f"smdecl {verb}", allow_abbrev=False, description=description)
+    parser = _Parser(
+        prog=f"smdecl {verb}", allow_abbrev=False, description=description
+    )
     parser.add_argument(
         "directory", type=_local, help="a release, such as exports/adder/1"
     )
@@ -251,7 +263,9 @@ def _require_overrides(overrides: Sequence[str]) -> None:
         raise UsageError(f"{word!r} is neither a verb nor an override; {hint}")
 
 
-def _refuse_spaces(before: Sequence[str], word: str, after: Sequence[str]) -> None:
+def _refuse_spaces(
+    before: Sequence[str], word: str, after: Sequence[str]
+) -> None:
     """Raises if spaces around its = tore an override apart."""
     if after and after[0] == "=":
         torn = [word, *after[:2]]

@@ -28,7 +28,9 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
     template = resources.start_dir()
     names = _names(template)
     existing = [name for name in names if os.path.lexists(directory / name)]
-    taken = [str(directory / name) for name in existing if str(name) not in _KEPT]
+    taken = [
+        str(directory / name) for name in existing if str(name) not in _KEPT
+    ]
     if taken:
         hint = "expected a directory without these files; none is ever replaced"
         raise UsageError(f"already exists: {', '.join(taken)}; {hint}")
@@ -79,7 +81,9 @@ def _all_or_none(directory: Path) -> Iterator[ExitStack]:
         try:
             yield made
         except OSError as error:
-            place = error.filename or directory  # the error of a write has no file name
+            place = (
+                error.filename or directory
+            )  # the error of a write has no file name
             reason = f"cannot write {place}: {error.strerror}"
             hint = "expected a directory that can be written"
             raise PublishError(f"{reason}; {hint}") from error
@@ -87,7 +91,9 @@ def _all_or_none(directory: Path) -> Iterator[ExitStack]:
 
 
 def _make_directories(directory: Path, made: ExitStack) -> None:
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    missing = [
+        path for path in (directory, *directory.parents) if not path.exists()
+    ]
     for path in reversed(missing):
         path.mkdir()
         made.callback(_undo, path.rmdir)
@@ -100,5 +106,7 @@ def _write(path: Path, content: bytes, made: ExitStack) -> None:
 
 
 def _undo(remove: Callable[[], None]) -> None:
-    with suppress(OSError):  # best effort: the original error is the one reported
+    with suppress(
+        OSError
+    ):  # best effort: the original error is the one reported
         remove()

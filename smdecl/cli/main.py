@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     mask = os.umask(0)
     os.umask(mask & ~stat.S_IRWXU)
     for number in _INTERRUPTS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+        if (
+            signal.getsignal(number) is not signal.SIG_IGN
+        ):  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
     try:
         return run(sys.argv[1:] if argv is None else argv)

@@ -23,12 +23,21 @@ def plan(planned: Plan) -> str:
         )
     for key, signature in planned.signatures.items():
         inputs, outputs = _declared(planned.declared.get(key))
-        api = f": {signature.method_name}" if signature.method_name is not None else ""
+        api = (
+            f": {signature.method_name}"
+            if signature.method_name is not None
+            else ""
+        )
         lines.append(f"signature {key}{api}")
-        lines += [f"  input  {line}" for line in _tensors(signature.inputs, inputs)]
-        lines += [f"  output {line}" for line in _tensors(signature.outputs, outputs)]
+        lines += [
+            f"  input  {line}" for line in _tensors(signature.inputs, inputs)
+        ]
+        lines += [
+            f"  output {line}" for line in _tensors(signature.outputs, outputs)
+        ]
     lines += [
-        f"function {name}: signature {key}" for name, key in planned.functions.items()
+        f"function {name}: signature {key}"
+        for name, key in planned.functions.items()
     ]
     if not planned.signatures:
         lines.append(
@@ -56,7 +65,9 @@ def verified(found: Verified) -> str:
 def diff_text(found: DiffRecord) -> str:
     """Returns a line for each change, breaking ones first, and a line with the verdict."""
     lines = [f"{change.verdict:8}  {change}" for change in found.changes]
-    return "\n".join([*lines, f"{found.verdict}: {_ADVICE[found.advice]}"]) + "\n"
+    return (
+        "\n".join([*lines, f"{found.verdict}: {_ADVICE[found.advice]}"]) + "\n"
+    )
 
 
 def diff_json(found: DiffRecord) -> str:
@@ -75,7 +86,9 @@ _ADVICE = {
 DIFF = {"text": diff_text, "json": diff_json}
 
 
-def _declared(signature: Signature | None) -> tuple[dict[str, Spec], dict[str, Spec]]:
+def _declared(
+    signature: Signature | None,
+) -> tuple[dict[str, Spec], dict[str, Spec]]:
     """Returns the declared inputs and outputs of a signature, by the names that a client uses."""
     inputs: dict[str, Spec] = {}
     outputs: dict[str, Spec] = {}

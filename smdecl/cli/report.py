@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from smdecl.errors import PublishError, SmdeclError
 from smdecl.printing import as_line
 
-if TYPE_CHECKING:  # it leads to Hydra, which is imported after the start of TensorFlow
+if (
+    TYPE_CHECKING
+):  # it leads to Hydra, which is imported after the start of TensorFlow
     from smdecl.pipeline.export import Release
 
 
@@ -39,7 +41,9 @@ def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:
     try:
         result(f"{path}\n")
     except PublishError as refusal:
-        raise PublishError(f"published {path}, but {refusal}") from refusal.__cause__
+        raise PublishError(
+            f"published {path}, but {refusal}"
+        ) from refusal.__cause__
 
 
 def warn(warnings: Iterable[str], variant: str = "") -> None:
@@ -60,7 +64,9 @@ def result(text: str) -> None:
     except OSError as refusal:
         # Otherwise the interpreter tries to flush it again at exit.
         sys.stdout = sys.stderr
-        raise PublishError(f"cannot write to standard output: {refusal}") from refusal
+        raise PublishError(
+            f"cannot write to standard output: {refusal}"
+        ) from refusal
 
 
 def error(failure: SmdeclError, variant: str = "") -> None:
@@ -71,7 +77,10 @@ def error(failure: SmdeclError, variant: str = "") -> None:
 
 
 def failed(
-    exit_code: int, errors: Sequence[str], traceback_text: str, variant: str = ""
+    exit_code: int,
+    errors: Sequence[str],
+    traceback_text: str,
+    variant: str = "",
 ) -> None:
     """Prints the problems of an error, after the user's part of the traceback."""
     if traceback_text:

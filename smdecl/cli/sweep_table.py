@@ -28,11 +28,15 @@ def tell(variant: Variant) -> Variant:
     name = " ".join(variant.overrides)
     if variant.exit_code != 0 or variant.path is None:
         report.warn(variant.warnings, name)
-        report.failed(variant.exit_code, variant.errors, variant.traceback, name)
+        report.failed(
+            variant.exit_code, variant.errors, variant.traceback, name
+        )
         return variant
     try:
         report.result_of(variant.path, variant.warnings, name)
-    except SmdeclError as error:  # standard output is gone; the other variants go on
+    except (
+        SmdeclError
+    ) as error:  # standard output is gone; the other variants go on
         report.error(error, name)
         return failed(variant, error)
     return variant
@@ -57,11 +61,18 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
     # As Text: overrides and errors contain brackets, which would be markup in a plain string.
     title = Text(f"{directory}/{SUMMARY}")
     table = Table(
-        "variant", "exit", "seconds", "release", title=title, title_justify="left"
+        "variant",
+        "exit",
+        "seconds",
+        "release",
+        title=title,
+        title_justify="left",
     )
     shared = _shared(results)
     for variant in results:
-        own = [override for override in variant.overrides if override not in shared]
+        own = [
+            override for override in variant.overrides if override not in shared
+        ]
         table.add_row(
             Text(as_line(" ".join(own))),
             str(variant.exit_code),

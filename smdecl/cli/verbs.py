@@ -60,9 +60,7 @@ def _start() -> None:
 
     replaced = [str(path) for path in project_modules.replaced_frameworks()]
     if replaced:
-        message = (
-            f"{', '.join(replaced)} would be imported instead of an installed package"
-        )
+        message = f"{', '.join(replaced)} would be imported instead of an installed package"
         hint = "rename it, or remove the current directory from PYTHONPATH"
         raise UsageError(f"{message}; {hint}")
     children.start()
@@ -118,7 +116,10 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl.pipeline import sweep, variants
 
     request = variants.Request(
-        arguments.overrides, arguments.config_dir, arguments.config_name, arguments.jobs
+        arguments.overrides,
+        arguments.config_dir,
+        arguments.config_name,
+        arguments.jobs,
     )
     if arguments.verb == "check":
         return sweep_table.tell_checked(sweep.check(request, project))
@@ -176,7 +177,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     from smdecl import api
     from smdecl.cli import rendering
 
-    verified = api.verify(arguments.directory, arguments.key, arguments.allow_ops)
+    verified = api.verify(
+        arguments.directory, arguments.key, arguments.allow_ops
+    )
     report.result(rendering.verified(verified) + "\n")
     return 0
 
@@ -195,7 +198,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     config = _compose(arguments) if arguments.composes else None
     found = api.reproduce(directory, config, trust_packages=arguments.trust)
     report.warn(
-        f"{directory}: {change}; the bytes are the same" for change in found.changes
+        f"{directory}: {change}; the bytes are the same"
+        for change in found.changes
     )
     report.result(f"{directory}: made again, the same bytes: {found.digest}\n")
     return 0

@@ -86,7 +86,9 @@ def bounded() -> Iterator[None]:
 
 def _counted(step: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(step)
-    def counted(container: Container, *args: object, **options: object) -> object:
+    def counted(
+        container: Container, *args: object, **options: object
+    ) -> object:
         if not _is_bounded.get():
             return step(container, *args, **options)
         budget = _budget.get()

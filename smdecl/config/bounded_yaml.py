@@ -19,7 +19,9 @@ MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
 DEEPEST = 64
 TOO_DEEP = f"nested more than {DEEPEST} levels deep; expected fewer"
-_CHARACTERS_PER_NODE = 8  # in a text with interpolations, which OmegaConf parses slowly
+_CHARACTERS_PER_NODE = (
+    8  # in a text with interpolations, which OmegaConf parses slowly
+)
 
 
 MOST_DIGITS = 4300  # of an integer that Python reads and writes
@@ -110,7 +112,9 @@ class _Counter:
         # The parser itself refuses an alias of an unknown anchor.
         anchored = self._anchored.get(str(event.anchor), _Anchored(1, 0))
         if anchored is None:
-            message = f"the alias *{event.anchor} refers to a node that contains it"
+            message = (
+                f"the alias *{event.anchor} refers to a node that contains it"
+            )
             raise _unfit(message, event)
         self._nodes += anchored.nodes
         self._raise_height(anchored.height)

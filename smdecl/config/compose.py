@@ -154,7 +154,9 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
 
 
 def _locator(config_name: str, overrides: Sequence[str]) -> Locator:
-    return Locator(config_name, tuple(overrides), config_sources.user_directories.get())
+    return Locator(
+        config_name, tuple(overrides), config_sources.user_directories.get()
+    )
 
 
 def _add_job_settings(config: DictConfig, job: Job) -> None:
@@ -200,7 +202,9 @@ def _resolve(
     _complete_weights(config)
     resolved = resolve.resolve(config)
     # Hydra removes the key from the config of a sweep's job.
-    with_hydra: Any = config if "hydra" in config else HydraConfig.instance().cfg
+    with_hydra: Any = (
+        config if "hydra" in config else HydraConfig.instance().cfg
+    )
     composition = Composition(
         resolved.values,
         resolved.recorded,

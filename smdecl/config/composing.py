@@ -84,7 +84,9 @@ class Attempt:
 
     def _explained(self, failures: Iterable[Failure]) -> list[Problem]:
         return [
-            explain(failure.error, failure.override, self.config, self.config_name)
+            explain(
+                failure.error, failure.override, self.config, self.config_name
+            )
             for failure in failures
         ]
 
@@ -99,7 +101,9 @@ def attempt(config_name: str, overrides: Sequence[str]) -> Attempt:
     while True:
         try:
             with interrupts_first():
-                config = compose(config_name, remaining, return_hydra_config=True)
+                config = compose(
+                    config_name, remaining, return_hydra_config=True
+                )
         except _REFUSALS as error:
             override = culprit.find(error, remaining)
             failures.append(Failure(error, override))

@@ -156,7 +156,7 @@ class DefaultsError(HydraException):
 
 
 class SearchPathError(HydraException):
-    """A config adds a directory or a package to search for configs; Hydra would import the latter."""
+    """A config adds a directory or package of configs; Hydra would import a package."""
 
 
 class ImportlibResourcesConfigSource(
@@ -172,7 +172,9 @@ class ImportlibResourcesConfigSource(
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider=provider, path=path)
-        if self.path != "hydra.conf" and not self.path.startswith("hydra_plugins."):
+        if self.path != "hydra.conf" and not self.path.startswith(
+            "hydra_plugins."
+        ):
             message = (
                 f"'hydra.searchpath' names the package {self.path!r},"
                 " which Hydra would import; expected none"

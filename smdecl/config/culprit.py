@@ -10,7 +10,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from smdecl.config import bounded_yaml, config_sources, hydra_messages, search_path
+from smdecl.config import (
+    bounded_yaml,
+    config_sources,
+    hydra_messages,
+    search_path,
+)
 
 
 def find(error: Exception, overrides: Sequence[str]) -> Override | str | None:
@@ -21,7 +26,9 @@ def find(error: Exception, overrides: Sequence[str]) -> Override | str | None:
     """
     if isinstance(error, OverrideParseException):
         return error.override
-    if isinstance(error, (config_sources.DefaultsError, bounded_yaml.UnfitError)):
+    if isinstance(
+        error, (config_sources.DefaultsError, bounded_yaml.UnfitError)
+    ):
         return None
     if isinstance(error, RecursionError):
         return _too_deep(overrides)
@@ -33,7 +40,9 @@ def _find_parsed(error: Exception, overrides: Sequence[str]) -> Override | None:
     if isinstance(error, MissingConfigException):
         return _choosing(error.missing_cfg_file or "", parsed)
     if hydra_messages.is_unchecked(error):
-        return next((override for override in parsed if _is_unfit(override)), None)
+        return next(
+            (override for override in parsed if _is_unfit(override)), None
+        )
     return _named_in(str(error), parsed)
 
 

@@ -50,7 +50,9 @@ def explain(
         # Hydra reads this key in the primary config only.
         file = search_path.find(config_name.removesuffix(".yaml"))
         origin = config_lines.whole(file)
-        return Problem(("hydra", "searchpath"), hydra_messages.text(error), origin)
+        return Problem(
+            ("hydra", "searchpath"), hydra_messages.text(error), origin
+        )
     return file_errors.explain(error)
 
 
@@ -91,7 +93,9 @@ def _explain_override(
     unknown_key = _unknown_key(override, path, config)
     if unknown_key is not None:
         return Problem(path, unknown_key, origin)
-    missing = re.match(r"Key '([^']*)' is not in struct", str(error.__cause__ or error))
+    missing = re.match(
+        r"Key '([^']*)' is not in struct", str(error.__cause__ or error)
+    )
     if missing is not None:
         return override_keys.merged(config, path, override, missing.group(1))
     return Problem(path, hydra_messages.text(error), origin)
@@ -116,7 +120,9 @@ def _invalid_choice(error: Exception, override: Override) -> str | None:
         return "has several values; add -m to run a sweep over them"
     if hydra_messages.group_chosen_twice(str(error)):
         written = repr(line.lstrip("+"))
-        return f"already has an option; to choose a different one, write {written}"
+        return (
+            f"already has an option; to choose a different one, write {written}"
+        )
     if hydra_messages.is_unchecked(error):
         return _unfit_value(error, override)
     return None

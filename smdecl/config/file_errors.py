@@ -52,12 +52,17 @@ def integer_too_long(origin: Origin | None) -> Problem:
 
 def _unreadable(error: Exception) -> Problem | None:
     """Returns the problem with a file that cannot be read as YAML with interpolations."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+    if (
+        isinstance(error, yaml.MarkedYAMLError)
+        and error.problem_mark is not None
+    ):
         mark = error.problem_mark
         origin = Origin(search_path.shown(Path(mark.name)), mark.line + 1)
         is_yaml = isinstance(error, bounded_yaml.UnfitError)
         reason = str(error.problem)
-        return Problem((), reason if is_yaml else f"invalid YAML: {reason}", origin)
+        return Problem(
+            (), reason if is_yaml else f"invalid YAML: {reason}", origin
+        )
     if isinstance(error, UnicodeDecodeError):
         message = f"invalid UTF-8: {error.reason} at byte {error.start}"
         return Problem((), message, config_lines.undecodable_file())
@@ -89,7 +94,9 @@ def _misplaced_list(file: Path, config_path: str) -> Problem | None:
     value = yaml.safe_load(text)
     if isinstance(value, list):
         origin = Origin(search_path.shown(file), 1)
-        return Problem((), "expected a mapping of keys to values, got a list", origin)
+        return Problem(
+            (), "expected a mapping of keys to values, got a list", origin
+        )
     lines = dict(locate.lines(file, package))
     if package:
         for part in reversed(package.split(".")):
@@ -107,7 +114,9 @@ def _defaults_problem(message: str, file: Path | None) -> Problem:
     )
     if below is not None:
         return _missing_package_line(below.group(2), file)
-    relative = re.search(r"Could not override '[\w/]+/(\w+)@\S*'\. No match", message)
+    relative = re.search(
+        r"Could not override '[\w/]+/(\w+)@\S*'\. No match", message
+    )
     if relative is not None:
         group = relative.group(1)
         origin = _line(file, rf"^\s*-\s*override\s+{group}\s*:")

@@ -95,9 +95,7 @@ def refuse_name(target: str) -> str | None:
     if _CONSTRUCTORS.fullmatch(target) and name not in _REFUSED:
         return None
     reason = f": it {_REFUSED[name]}" if name in _REFUSED else ""
-    return (
-        f"{target!r} is not a constructor of {package} that a config may name{reason}"
-    )
+    return f"{target!r} is not a constructor of {package} that a config may name{reason}"
 
 
 def files(target: str, node: Values) -> Iterator[NamedFile]:
@@ -125,7 +123,10 @@ def refuse_arguments(value: object, path: KeyPath = ()) -> Iterator[Refusal]:
     if isinstance(value, dict):
         target = value.get("_target_")
         if "_target_" not in value and "_recursive_" in value:
-            yield (*path, "_recursive_"), "expected no such key without _target_"
+            yield (
+                (*path, "_recursive_"),
+                "expected no such key without _target_",
+            )
         if isinstance(target, str) and _is_checked(target):
             for place, reason in _refuse_node(target, value):
                 yield (*path, *place), reason
@@ -152,7 +153,10 @@ def _refuse_node(target: str, node: Values) -> Iterator[Refusal]:
     for place, value in _arguments(node):
         if isinstance(value, str) and _REGISTERED.fullmatch(value):
             expected = "expected a built-in name or a _target_"
-            yield place, f"{value!r} names an object registered in Keras; {expected}"
+            yield (
+                place,
+                f"{value!r} names an object registered in Keras; {expected}",
+            )
         yield from _refuse_serialized(target, value, place)
     yield from _refuse_files(target, node)
 
@@ -168,7 +172,9 @@ def _arguments(node: Values) -> Iterator[tuple[KeyPath, object]]:
             yield ("_args_", index), value
 
 
-def _refuse_serialized(target: str, value: object, place: KeyPath) -> Iterator[Refusal]:
+def _refuse_serialized(
+    target: str, value: object, place: KeyPath
+) -> Iterator[Refusal]:
     """Yields the mappings in an argument that Keras would deserialize, except in nested targets."""
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -225,7 +231,9 @@ def _reads(target: str) -> FileArgument | None:
     return READS.get(target.rpartition(".")[2]) if _is_checked(target) else None
 
 
-def _given(reads: FileArgument, node: Values) -> Iterator[tuple[KeyPath, object]]:
+def _given(
+    reads: FileArgument, node: Values
+) -> Iterator[tuple[KeyPath, object]]:
     if reads.keyword in node:
         yield (reads.keyword,), node[reads.keyword]
     positional = node.get("_args_")

@@ -29,7 +29,8 @@ def parse_error(error: Exception) -> str:
 def group_chosen_twice(message: str) -> str | None:
     """Returns the group of which two options are chosen, if the message is about that."""
     found = re.match(
-        r"(?:Multiple values for (\S+)\. |(\S+) appears more than once)", message
+        r"(?:Multiple values for (\S+)\. |(\S+) appears more than once)",
+        message,
     )
     if found is None:
         return None

@@ -54,7 +54,9 @@ def scope() -> Iterator[None]:
 class _View(MutableMapping[Key, Value]):
     """Accesses one dict in the thread that made the view, and a different one in all others."""
 
-    def __init__(self, host: MutableMapping[Key, Value], own: dict[Key, Value]) -> None:
+    def __init__(
+        self, host: MutableMapping[Key, Value], own: dict[Key, Value]
+    ) -> None:
         self.host = host
         self._own = own
         self._thread: int | None = threading.get_ident()
@@ -164,7 +166,9 @@ def _register(plugins: Plugins, plugin: type[Plugin]) -> None:
     for kind in PLUGIN_TYPES:
         if issubclass(plugin, kind):
             plugins.plugin_type_to_subclass_list[kind].append(plugin)
-    plugins.class_name_to_class[f"{plugin.__module__}.{plugin.__name__}"] = plugin
+    plugins.class_name_to_class[f"{plugin.__module__}.{plugin.__name__}"] = (
+        plugin
+    )
 
 
 def _scan() -> Plugins:

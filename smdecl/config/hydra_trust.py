@@ -37,11 +37,15 @@ def refuse_settings(settings: Values, project: Project) -> Iterator[Refusal]:
             "configures callbacks, which run code; expected none",
         )
     if _section(settings, "sweeper").get("params"):
-        message = "adds overrides that nothing checks; write them on the command line"
+        message = (
+            "adds overrides that nothing checks; write them on the command line"
+        )
         yield ("hydra", "sweeper", "params"), message
     for key in ("run", "sweep"):
         if "oc.env" in str(settings.get(key)):
-            message = "reads the environment, which only a config's own values may"
+            message = (
+                "reads the environment, which only a config's own values may"
+            )
             yield ("hydra", key), message
     for key in ("env_set", "env_copy"):
         if _section(settings, "job").get(key):
@@ -64,7 +68,9 @@ def _refuse_logging(settings: Values) -> Iterator[Refusal]:
 def _refuse_targets(settings: Values, project: Project) -> Iterator[Refusal]:
     for path, target, _ in targets(dict(settings), ("hydra",)):
         if path[-1] != "_target_":
-            reason = "contains an interpolation that Hydra would resolve unchecked"
+            reason = (
+                "contains an interpolation that Hydra would resolve unchecked"
+            )
             yield path, f"{target!r} {reason}; expected a plain value"
         elif not _may_run(target, path, project):
             hint = "--trust hydra_plugins allows the launchers and sweepers of plugins"

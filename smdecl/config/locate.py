@@ -65,7 +65,9 @@ class Locator:
         parser = OverridesParser.create()
         parsed = parser.parse_overrides(list(self.overrides))
         with search_path.session():
-            choices = [override for override in parsed if _chooses_option(override)]
+            choices = [
+                override for override in parsed if _chooses_option(override)
+            ]
             places = list(self._file_places(choices))
         for override in parsed:
             if override not in choices:
@@ -75,7 +77,9 @@ class Locator:
     def _file_places(self, choices: Sequence[Override]) -> Iterator[Place]:
         loader = GlobalHydra.instance().config_loader()
         written = [str(override.input_line) for override in choices]
-        defaults = loader.compute_defaults_list(self.config_name, written, RunMode.RUN)
+        defaults = loader.compute_defaults_list(
+            self.config_name, written, RunMode.RUN
+        )
         for default in defaults.defaults:
             file = search_path.find(default.config_path)
             if file is not None:
@@ -105,7 +109,9 @@ def _chooses_option(override: Override) -> bool:
     if isinstance(override.value(), dict):
         return False
     loader = GlobalHydra.instance().config_loader()
-    return bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
+    return bool(
+        loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
+    )
 
 
 def _overridden(places: Sequence[Place], override: Override) -> list[Place]:
@@ -113,7 +119,9 @@ def _overridden(places: Sequence[Place], override: Override) -> list[Place]:
     path: KeyPath = tuple(override.key_or_group.split("."))
     remaining = list(places)
     if override.is_delete():
-        remaining = [place for place in places if not _starts_with(place.path, path)]
+        remaining = [
+            place for place in places if not _starts_with(place.path, path)
+        ]
     origin = Origin(override=override.input_line)
     remaining.append(Place(path, origin))
     for below in _keys(override.value(), path):
@@ -141,7 +149,9 @@ def lines(file: Path, package: str) -> Iterator[Place]:
     shown = search_path.shown(file)
     if prefix:
         yield Place(prefix, Origin(shown, 1))
-    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    root = yaml.compose(
+        file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader
+    )
     if isinstance(root, yaml.ScalarNode):
         # OmegaConf reads a scalar document as a key without a value.
         if root.value:

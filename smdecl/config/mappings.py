@@ -106,7 +106,9 @@ class _Converter:
             ConfigError: If there are more values than a config may have.
         """
         if next(self.numbers) >= bounded_yaml.MOST_NODES:
-            message = f"more than {bounded_yaml.MOST_NODES} values; expected fewer"
+            message = (
+                f"more than {bounded_yaml.MOST_NODES} values; expected fewer"
+            )
             raise ConfigError(Problem(path[:1], message))
         if len(path) > bounded_yaml.DEEPEST:
             self.problems.append(Problem(path[:3], bounded_yaml.TOO_DEEP))
@@ -122,7 +124,8 @@ class _Converter:
             return value
         if isinstance(value, Sequence):
             return [
-                self.plain(item, (*path, index)) for index, item in enumerate(value)
+                self.plain(item, (*path, index))
+                for index, item in enumerate(value)
             ]
         expected = "expected text, a number, a list or a mapping"
         found = type(value).__name__

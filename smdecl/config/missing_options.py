@@ -38,7 +38,9 @@ def explain(
         hint = _without_weights(origin)
     else:
         hint = nearest(option, options)
-    expected = f"expected one of {', '.join(options)}{hint}{_unread_file(missing)}"
+    expected = (
+        f"expected one of {', '.join(options)}{hint}{_unread_file(missing)}"
+    )
     message = f"unknown option {option!r} for {group}; {expected}"
     return Problem(path or (group,), message, origin)
 
@@ -85,11 +87,11 @@ def _choosing_line(group: str, option: str, message: str) -> Origin | None:
 
     Hydra's message names the primary config, whichever file the line is in.
     """
-    pattern = (
-        rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
-    )
+    pattern = rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
     origin = config_lines.first(pattern)
     if origin is not None:
         return origin
     parent = re.match(r"In '([^']+)'", message)
-    return config_lines.whole(search_path.find(parent.group(1) if parent else None))
+    return config_lines.whole(
+        search_path.find(parent.group(1) if parent else None)
+    )

@@ -159,7 +159,10 @@ def merged(
     if faults and not can_replace:
         return Problem(faults[0].path, faults[0].message, origin)
     replaced = _replacing(path, added)
-    is_other_target = value.get("_target_") not in (None, present.get("_target_"))
+    is_other_target = value.get("_target_") not in (
+        None,
+        present.get("_target_"),
+    )
     if faults or (is_other_target and can_replace):
         message = (
             f"key {key!r} is not set, and Hydra merges the mapping into the existing one;"
@@ -204,4 +207,6 @@ def _faults(values: Values, path: KeyPath, value: object) -> list[Problem]:
         node = node[str(part)]
     node[str(path[-1])] = value
     problems = schema.problems("config", trial)
-    return [problem for problem in problems if problem.path[: len(path)] == path]
+    return [
+        problem for problem in problems if problem.path[: len(path)] == path
+    ]

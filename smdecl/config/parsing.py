@@ -73,7 +73,7 @@ def _outputs(values: Values | None) -> dict[str, Spec] | None:
 
 
 def _nest(values: Values | list[Any]) -> Nest:
-    """Returns the specs and bound values of one argument; `$defs/nest` in the schema has its forms."""
+    """Returns the specs and bound values of an argument, by `$defs/nest` of the schema."""
     if isinstance(values, (list, tuple)):
         return tuple(_nest(value) for value in values)
     if _SPEC_KEYS & set(values):

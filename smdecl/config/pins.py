@@ -41,9 +41,7 @@ def dropped(config: DictConfig, locator: Locator) -> list[Problem]:
     lost = [pin for pin in declared if pin not in kept] or declared
     locate_declared = Locator(locator.config_name, lines, locator.directories)
     place = locate_declared((_KEY, declared[0]))
-    message = (
-        f"an override cannot drop the pins of {', '.join(lost)}; change them in {place}"
-    )
+    message = f"an override cannot drop the pins of {', '.join(lost)}; change them in {place}"
     problems = []
     for override in dropping:
         origin = Origin(override=override.input_line)

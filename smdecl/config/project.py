@@ -162,7 +162,9 @@ def _is_bool(value: object) -> bool:
 
 
 _SETTINGS = {
-    "trust": _Setting(_list_of(str.isidentifier), "a list of top-level package names"),
+    "trust": _Setting(
+        _list_of(str.isidentifier), "a list of top-level package names"
+    ),
     "environment": _Setting(
         _list_of(str.isidentifier), "a list of names of environment variables"
     ),
@@ -194,7 +196,8 @@ def _settings(pyproject: Path) -> dict[str, Any]:
             message = f"expected {setting.expected}, got {declared[key]!r}"
             raise UsageError(f"{place}.{key}: {message}")
     return {
-        key: declared.get(key, setting.default) for key, setting in _SETTINGS.items()
+        key: declared.get(key, setting.default)
+        for key, setting in _SETTINGS.items()
     }
 
 

@@ -22,7 +22,9 @@ def find_spec(package: str) -> ModuleSpec | None:
     """Returns the spec of a top-level module as the build process finds it, or None."""
     try:
         spec = importlib.util.find_spec(package)
-    except ValueError:  # a module in sys.modules without a spec, such as __main__
+    except (
+        ValueError
+    ):  # a module in sys.modules without a spec, such as __main__
         return None
     if spec is not None:
         return spec
@@ -40,7 +42,9 @@ def refuse_module(name: str, project: Project) -> str | None:
     package, *parts = name.split(".")
     spec = find_spec(package)
     if spec is None:
-        message = f"no module {package!r} in the current directory or on sys.path"
+        message = (
+            f"no module {package!r} in the current directory or on sys.path"
+        )
         return f"{message}{_meant_module(package, project)}"
     if not _is_within(spec, project):
         return _outside(package, project)
@@ -67,7 +71,11 @@ def shadowed(package: str) -> str:
     for path in _module_files(here, package):
         if path.is_file() and _is_shadowed(package, path):
             is_standard = package in sys.stdlib_module_names
-            by = "Python's standard library" if is_standard else "an installed package"
+            by = (
+                "Python's standard library"
+                if is_standard
+                else "an installed package"
+            )
             return f"; {by} shadows {path.relative_to(here)}: rename it"
     return ""
 
@@ -115,7 +123,9 @@ def _outside(package: str, project: Project) -> str:
     if hint:
         return f"{reason}{hint}"
     setting = "trust under [tool.smdecl] in the project's pyproject.toml"
-    return f"{reason}; to trust it, pass --trust {package} or add it to {setting}"
+    return (
+        f"{reason}; to trust it, pass --trust {package} or add it to {setting}"
+    )
 
 
 def _meant_module(package: str, project: Project) -> str:
@@ -153,7 +163,9 @@ def _outside_submodule(
 
     A symbolic link can lead there.
     """
-    directories = [Path(place) for place in spec.submodule_search_locations or ()]
+    directories = [
+        Path(place) for place in spec.submodule_search_locations or ()
+    ]
     for count, part in enumerate(parts, start=1):
         found = []
         for directory in directories:

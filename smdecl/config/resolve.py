@@ -133,7 +133,9 @@ class _Resolver:
         if len(path) > bounded_yaml.DEEPEST:
             return self._failed(path[:3], bounded_yaml.TOO_DEEP)
         if unresolved == _MISSING:
-            return self._failed(path, f"missing value; write {dotted(path)}=...")
+            return self._failed(
+                path, f"missing value; write {dotted(path)}=..."
+            )
         try:
             with self._noting_reads(path) as read, interrupts_first():
                 value = node[key]
@@ -144,7 +146,9 @@ class _Resolver:
             return _Resolved(value, unresolved if read else value)
         if isinstance(unresolved, str):
             # An interpolation resolved to this collection.
-            items = self._resolve_items(value, OmegaConf.to_container(value), path)
+            items = self._resolve_items(
+                value, OmegaConf.to_container(value), path
+            )
         else:
             items = self._resolve_items(value, unresolved, path)
         return _Resolved(items.value, unresolved) if read else items

@@ -25,10 +25,14 @@ def use(directories: Sequence[str | Path]) -> None:
         UsageError: If one of them is not a directory.
     """
     # Not by pathlib, which raises at a loop of links and at a name that is too long.
-    resolved = tuple(Path(os.path.realpath(directory)) for directory in directories)
+    resolved = tuple(
+        Path(os.path.realpath(directory)) for directory in directories
+    )
     for directory in resolved:
         if not os.path.isdir(directory):  # noqa: PTH112
-            raise UsageError(f"--config-dir: no such directory: {str(directory)!r}")
+            raise UsageError(
+                f"--config-dir: no such directory: {str(directory)!r}"
+            )
     user_directories.set(resolved)
 
 
@@ -64,7 +68,9 @@ def find(config_path: str | None) -> Path | None:
 def directories() -> list[Path]:
     """Returns the directories of the search path in order; only within a session."""
     sources = GlobalHydra.instance().config_loader().get_sources()
-    return [Path(source.path) for source in sources if source.scheme() == "file"]
+    return [
+        Path(source.path) for source in sources if source.scheme() == "file"
+    ]
 
 
 def shown(file: Path) -> str:

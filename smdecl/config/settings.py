@@ -228,7 +228,9 @@ Examples = Mapping[str, Sequence[Mapping[str, Mapping[str, Any]]]]
 _PARTS = ("inputs", "outputs")
 
 
-def example_contents(examples: Examples) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+def example_contents(
+    examples: Examples,
+) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     """Yields key path and value of every `{file: ...}` and `{b64: ...}` in `verify.examples`.
 
     A key path is `("verify", "examples", signature, number, part, name)`, then indices of lists.

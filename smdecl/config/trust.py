@@ -170,7 +170,9 @@ def refuse_method(method: object, project: Project) -> str | None:
         return _refuse_name(name, project)
     if name.rpartition(".")[2] in _FORWARD:
         return None
-    expected = f"a method of the project, or a framework's {', '.join(_FORWARD)}"
+    expected = (
+        f"a method of the project, or a framework's {', '.join(_FORWARD)}"
+    )
     return f"a signature may not call {name}; expected {expected}"
 
 
@@ -183,7 +185,10 @@ def _refuse_name(name: str, project: Project) -> str | None:
         reason = frameworks.refuse_name(name)
     elif package in project.trusted:
         reason = None
-    elif package in sys.stdlib_module_names or package in ("hydra", "omegaconf"):
+    elif package in sys.stdlib_module_names or package in (
+        "hydra",
+        "omegaconf",
+    ):
         reason = f"{name!r} is not defined in the project {project.root}"
     else:
         return project_modules.refuse_module(name, project)

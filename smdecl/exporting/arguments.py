@@ -50,10 +50,15 @@ def _unknown(
     path: KeyPath, name: str, method: Method, inputs: Mapping[str, Nest]
 ) -> Iterator[Problem]:
     accepted = parameters(method, inputs)
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted):
+    if any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in accepted
+    ):
         return
     known = [parameter.name for parameter in accepted]
-    expected = f"expected one of {', '.join(known)}" if known else "expected none"
+    expected = (
+        f"expected one of {', '.join(known)}" if known else "expected none"
+    )
     for given in inputs:
         if given not in known:
             message = f"unknown argument {given!r} of {name}; {expected}"
@@ -91,7 +96,9 @@ def _has_opaque(nest: Nest, kind: record_kinds.Kind | None) -> bool:
     return any(record_kinds.is_opaque(record) for record in records)
 
 
-def _kinds(method: Method, inputs: Mapping[str, Nest]) -> dict[str, record_kinds.Kind]:
+def _kinds(
+    method: Method, inputs: Mapping[str, Nest]
+) -> dict[str, record_kinds.Kind]:
     """Returns the record classes that a method expects in its arguments."""
     if input_graph(method, inputs) is not None:
         return {}
@@ -111,7 +118,9 @@ def uses_opaque_records(method: Method, inputs: Mapping[str, Nest]) -> bool:
     if result is not None and record_kinds.is_opaque(result.record):
         return True
     kinds = _kinds(method, inputs)
-    return any(_has_opaque(nest, kinds.get(name)) for name, nest in inputs.items())
+    return any(
+        _has_opaque(nest, kinds.get(name)) for name, nest in inputs.items()
+    )
 
 
 def in_order(method: Method, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
@@ -127,7 +136,10 @@ def in_order(method: Method, inputs: Mapping[str, Nest]) -> dict[str, Nest]:
         known = list(graph.inputs)
     names = [name for name in known if name in inputs]
     names += sorted(inputs.keys() - {*names})
-    return {name: structures.in_order(inputs[name], kinds.get(name)) for name in names}
+    return {
+        name: structures.in_order(inputs[name], kinds.get(name))
+        for name in names
+    }
 
 
 def arguments(
@@ -163,7 +175,9 @@ def _packed(
     packed: dict[str, PythonValue] = {}
     for argument, nest in inputs.items():
 
-        def leaf(place: KeyPath, spec: Spec, argument: str = argument) -> Structure:
+        def leaf(
+            place: KeyPath, spec: Spec, argument: str = argument
+        ) -> Structure:
             is_whole_argument = not place
             if spec.name is None and is_whole_argument:
                 spec = replace(spec, name=argument)

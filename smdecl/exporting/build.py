@@ -97,9 +97,7 @@ def _require_trackable(obj: PythonValue, target: str) -> None:
     if isinstance(obj, functools.partial):
         message = "expected false for the model, got true, which builds nothing"
         raise ConfigError(Problem(("model", "_partial_"), message))
-    expected = (
-        "a tf.Module, a Keras model, a tf.train.Checkpoint or any other Trackable"
-    )
+    expected = "a tf.Module, a Keras model, a tf.train.Checkpoint or any other Trackable"
     found = f"a {type(obj).__name__} from {target}"
     raise ConfigError(Problem(_TARGET, f"expected {expected}, got {found}"))
 
@@ -140,7 +138,9 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
     kind = type(obj)
     return ObjectRecord(
         class_name=f"{kind.__module__}.{kind.__qualname__}",
-        variables=tuple(variable_record(variable) for variable in _variables(obj)),
+        variables=tuple(
+            variable_record(variable) for variable in _variables(obj)
+        ),
         methods={
             name: argument_names(method)
             for name, method in sorted(methods.of(obj).items())

@@ -56,7 +56,9 @@ def _wrapped(method: Method) -> GenericFunction:
     """
     own_specs = getattr(method, "input_signature", None)
     is_function = isinstance(method, tf.types.experimental.GenericFunction)
-    return tf.function(method, input_signature=own_specs, autograph=not is_function)
+    return tf.function(
+        method, input_signature=own_specs, autograph=not is_function
+    )
 
 
 def _accepts(method: Method, signature: Signature) -> bool:

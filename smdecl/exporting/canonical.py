@@ -47,11 +47,15 @@ def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
     if not has_new_names and not has_tables:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
-    if (directory / FINGERPRINT_FILE).is_file():  # fingerprinting can be switched off
+    if (
+        directory / FINGERPRINT_FILE
+    ).is_file():  # fingerprinting can be switched off
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
-def _set_method_names(message: SavedModel, method_names: Mapping[str, str]) -> bool:
+def _set_method_names(
+    message: SavedModel, method_names: Mapping[str, str]
+) -> bool:
     """Sets the method names of signatures; returns True if any of them changed."""
     changed = False
     for meta_graph in message.meta_graphs:

@@ -55,7 +55,9 @@ class Value:
             return False
         if self.shape is None:
             return True
-        return bool(tf.TensorShape(self.item.shape).is_compatible_with(self.shape))
+        return bool(
+            tf.TensorShape(self.item.shape).is_compatible_with(self.shape)
+        )
 
     @property
     def is_misfit(self) -> bool:
@@ -95,15 +97,22 @@ class Contents:
             raise ConfigError(Problem(PATH, message))
         # The graph is in the data file, which may be missing or broken even if the index is not.
         content = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
-        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content)
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+            content
+        )
         self._nodes = graph.nodes
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def children(self, node: int = ROOT_NODE) -> dict[str, int]:
         """Returns the nodes below a node by their names."""
-        return {child.local_name: child.node_id for child in self._nodes[node].children}
+        return {
+            child.local_name: child.node_id
+            for child in self._nodes[node].children
+        }
 
-    def value(self, name: str, item: Trackable, node: int | None) -> Value | None:
+    def value(
+        self, name: str, item: Trackable, node: int | None
+    ) -> Value | None:
         """Returns an object with its values; None if it saves none itself.
 
         Args:
@@ -136,7 +145,9 @@ class Contents:
         if node is None:
             return {}
         attributes = self._nodes[node].attributes
-        return {attribute.name: attribute.checkpoint_key for attribute in attributes}
+        return {
+            attribute.name: attribute.checkpoint_key for attribute in attributes
+        }
 
     def assign(self, value: Value) -> None:
         """Restores a single value that fits."""
@@ -145,7 +156,9 @@ class Contents:
         elif isinstance(value.item, tf.train.experimental.PythonState):
             value.item.deserialize(self._reader.get_tensor(value.keys[0]))
         else:
-            saver = functional_saver.MultiDeviceSaver.from_saveables(value.saveables)
+            saver = functional_saver.MultiDeviceSaver.from_saveables(
+                value.saveables
+            )
             saver.restore(self.prefix)
 
 
@@ -163,7 +176,9 @@ def _saveables(
     """
     own = factories.get(trackable_utils.SERIALIZE_TO_TENSORS_NAME)
     if own is not None:
-        for key in list(attributes.values())[:1]:  # one place holds all of its values
+        for key in list(attributes.values())[
+            :1
+        ]:  # one place holds all of its values
             place, end, _ = key.partition(_END_OF_PLACE)
             suffix = saveable_compat.get_saveable_name(item) or ""
             yield own(name=f"{place}{end}{suffix}")
@@ -204,7 +219,9 @@ class TrackedObjects:
         An object that is tracked under several names is restored if the checkpoint has one of them.
         """
         found: dict[int, Value] = {}
-        pending = deque[tuple[str, Trackable, int | None]]([("", self._obj, node)])
+        pending = deque[tuple[str, Trackable, int | None]](
+            [("", self._obj, node)]
+        )
         seen: set[tuple[int, bool]] = set()
         while pending:
             name, item, place = pending.popleft()
@@ -240,8 +257,8 @@ class TrackedObjects:
         seen: set[int] = set()
         while pending:
             item, place = pending.pop()
-            is_inner_optimizer = item is not self._obj and keras_models.is_optimizer(
-                item
+            is_inner_optimizer = (
+                item is not self._obj and keras_models.is_optimizer(item)
             )
             if id(item) in seen or is_inner_optimizer:
                 continue

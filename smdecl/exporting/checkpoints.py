@@ -31,9 +31,7 @@ from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
 # Such as the variables of layers in a list or dict of a Keras 3 subclass.
-_UNTRACKED = (
-    "TensorFlow does not track it; expected weights of format keras or keras_weights"
-)
+_UNTRACKED = "TensorFlow does not track it; expected weights of format keras or keras_weights"
 
 
 def restore(obj: Trackable, weights: Weights) -> Outcome:
@@ -83,9 +81,13 @@ def _restore_fitting(contents: Contents, values: Sequence[Value]) -> None:
 def _matches(values: Sequence[Value]) -> list[Match]:
     """Returns the match of each value: those that fit, then missing ones, then misfits."""
     matched = [Match(value.name) for value in values if value.fits]
-    missing = [Match(value.name, _missing(value)) for value in values if not value.keys]
+    missing = [
+        Match(value.name, _missing(value)) for value in values if not value.keys
+    ]
     misfits = [
-        Match(value.name, other_shape(value.name, value.item, value.shape or ()))
+        Match(
+            value.name, other_shape(value.name, value.item, value.shape or ())
+        )
         for value in values
         if value.is_misfit
     ]
@@ -128,14 +130,18 @@ def _root(
         ConfigError: If `wanted` is unknown, or several names fit equally well.
     """
     children = {
-        name: node for name, node in contents.children().items() if node != ROOT_NODE
+        name: node
+        for name, node in contents.children().items()
+        if node != ROOT_NODE
     }
     if wanted is None:
         return _best_root(objects, contents, children)
     if wanted not in children:
         known = ", ".join(sorted(children)) or "none"
         expected = f"expected one of {known}{nearest(wanted, children)}"
-        raise ConfigError(Problem(_ROOT, f"unknown root {wanted!r}; {expected}"))
+        raise ConfigError(
+            Problem(_ROOT, f"unknown root {wanted!r}; {expected}")
+        )
     return wanted
 
 
@@ -144,8 +150,12 @@ def _best_root(
     contents: Contents,
     children: dict[str, int],
 ) -> str | None:
-    first_names = {node: name for name, node in sorted(children.items(), reverse=True)}
-    fits = {name: objects.fit(contents, node) for node, name in first_names.items()}
+    first_names = {
+        node: name for name, node in sorted(children.items(), reverse=True)
+    }
+    fits = {
+        name: objects.fit(contents, node) for node, name in first_names.items()
+    }
     own = objects.fit(contents, ROOT_NODE)
     has_fitting = any(fit.fitting for fit in (own, *fits.values()))
 
@@ -160,7 +170,9 @@ def _best_root(
     if len(best) > 1:
         # A model and its moving average fit equally well: any choice may serve the wrong one.
         found = " and ".join(map(repr, best))
-        hint = f"set weights.root to one of them, such as ++weights.root={best[0]}"
+        hint = (
+            f"set weights.root to one of them, such as ++weights.root={best[0]}"
+        )
         message = f"holds {found}, which fit the model equally well; {hint}"
         raise ConfigError(Problem(PATH, message))
     return best[0]

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from smdecl.config.settings import Signature, Spec, input_names, parts
 from smdecl.errors import ContractError, KeyPath, Problem, nearest
 from smdecl.names import PREDICT
-from smdecl.savedmodel.records import SavedModelRecord, SignatureRecord, TensorRecord
+from smdecl.savedmodel.records import (
+    SavedModelRecord,
+    SignatureRecord,
+    TensorRecord,
+)
 from smdecl.tensor_texts import Dim, tensor_text
 
 Matches = Callable[[Spec, TensorRecord], bool]
@@ -58,7 +62,9 @@ def compare_outputs(
     """
     declared = _declared_outputs(signature)
     if declared is not None:
-        yield from _compare((*path, "outputs"), declared, outputs, "output", _is_same)
+        yield from _compare(
+            (*path, "outputs"), declared, outputs, "output", _is_same
+        )
 
 
 def _compare_saved_outputs(
@@ -75,7 +81,10 @@ def _compare_saved_outputs(
 def _declared_outputs(signature: Signature) -> list[Declared] | None:
     if signature.outputs is None:
         return None
-    return [((key,), spec.name or key, spec) for key, spec in signature.outputs.items()]
+    return [
+        ((key,), spec.name or key, spec)
+        for key, spec in signature.outputs.items()
+    ]
 
 
 def _compare_inputs(
@@ -121,7 +130,9 @@ def _compare_traced(
         ("outputs", traced.outputs, saved.outputs),
     ):
         if not _all_refined(before, after):
-            message = f"traced as {_listed(before)} but saved as {_listed(after)}"
+            message = (
+                f"traced as {_listed(before)} but saved as {_listed(after)}"
+            )
             yield Problem((*path, kind), message)
     if traced.method_name != saved.method_name:
         before_name = traced.method_name or PREDICT
@@ -182,7 +193,9 @@ def disagreeing_dims(
     """
     seen: dict[str, tuple[str, int]] = {}
     for name, spec in specs.items():
-        for dim, size in zip(spec.shape or (), shapes.get(name, ()), strict=False):
+        for dim, size in zip(
+            spec.shape or (), shapes.get(name, ()), strict=False
+        ):
             if not isinstance(dim, str):
                 continue
             first, known = seen.setdefault(dim, (name, size))
@@ -195,5 +208,7 @@ def _form(tensor: Spec | TensorRecord) -> str:
 
 
 def _listed(tensors: Mapping[str, TensorRecord]) -> str:
-    forms = [f"{name}: {_form(tensor)}" for name, tensor in sorted(tensors.items())]
+    forms = [
+        f"{name}: {_form(tensor)}" for name, tensor in sorted(tensors.items())
+    ]
     return f"{{{', '.join(forms)}}}"

@@ -44,10 +44,14 @@ def load(project: Project) -> dict[str, str]:
     for index, name in enumerate(project.custom_ops):
         try:
             _load(name, project)
-        except Exception as error:  # packages and TensorFlow's loader raise many types
+        except (
+            Exception
+        ) as error:  # packages and TensorFlow's loader raise many types
             where = f"{project.file}: tool.smdecl.custom_ops[{index}]"
             reason = user_code.summary(error)
-            problems.append(Problem((), f"{where}: cannot load {name!r}: {reason}"))
+            problems.append(
+                Problem((), f"{where}: cannot load {name!r}: {reason}")
+            )
             continue
         now = _registered()
         providers.update(dict.fromkeys(now - known, name))
@@ -81,7 +85,10 @@ def _import_package(name: str) -> None:
         return
     here = Path.cwd()
     for suffix in all_suffixes():
-        for path in (here / name / f"__init__{suffix}", here / f"{name}{suffix}"):
+        for path in (
+            here / name / f"__init__{suffix}",
+            here / f"{name}{suffix}",
+        ):
             if path.is_file():
                 _import_file(name, path)
                 return
@@ -108,7 +115,9 @@ def places(project: Project) -> Iterator[Path]:
             continue
         spec = find_spec(name.partition(".")[0])
         if spec is not None:
-            yield from map(Path, spec.submodule_search_locations or [str(spec.origin)])
+            yield from map(
+                Path, spec.submodule_search_locations or [str(spec.origin)]
+            )
 
 
 def _registered() -> set[str]:
@@ -116,7 +125,9 @@ def _registered() -> set[str]:
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session
 
-    serialized = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
+    serialized = pywrap_tf_session.TF_GetBuffer(
+        pywrap_tf_session.TF_GetAllOpList()
+    )
     return {op.name for op in op_def_pb2.OpList.FromString(serialized).op}
 
 
@@ -129,14 +140,18 @@ def _record(name: str, project: Project) -> CustomOpsRecord:
     if not is_library(name):
         return CustomOpsRecord(name, version=_version(name.partition(".")[0]))
     path = project.root / name
-    return CustomOpsRecord(name, sha256=files.sha256(path) if path.is_file() else None)
+    return CustomOpsRecord(
+        name, sha256=files.sha256(path) if path.is_file() else None
+    )
 
 
 def _version(package: str) -> str | None:
     """Returns the version of an installed package; None if it is a module of the project."""
     try:
         return metadata.version(package)
-    except metadata.PackageNotFoundError:  # the distribution may have a different name
+    except (
+        metadata.PackageNotFoundError
+    ):  # the distribution may have a different name
         for name in metadata.packages_distributions().get(package, ()):
             return metadata.version(name)
     return None

@@ -20,7 +20,9 @@ def find(built: Built) -> dict[str, Signature]:
     Raises:
         ConfigError: If the object is a Keras model whose inputs are unknown until it is called.
     """
-    methods = {name: find_method(built.obj, name) for name in built.record.methods}
+    methods = {
+        name: find_method(built.obj, name) for name in built.record.methods
+    }
     with_specs = []
     traced = []
     has_functions = False

@@ -30,7 +30,9 @@ def show(devices: Devices) -> None:
     for index, name in enumerate(devices.visible):
         if name not in physical:
             path = ("devices", "visible", index)
-            raise ConfigError(Problem(path, _no_such_device(name, sorted(physical))))
+            raise ConfigError(
+                Problem(path, _no_such_device(name, sorted(physical)))
+            )
     tf.config.set_visible_devices([physical[name] for name in devices.visible])
 
 
@@ -41,7 +43,9 @@ def require(devices: Devices) -> None:
         ConfigError: If one does not; lists all of them.
     """
     named = {"build": devices.build, "trace": devices.trace}
-    _require_devices({key: [name] for key, name in named.items() if name is not None})
+    _require_devices(
+        {key: [name] for key, name in named.items() if name is not None}
+    )
 
 
 def _require_devices(wanted: Mapping[str, Collection[str]]) -> None:

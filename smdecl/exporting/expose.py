@@ -29,7 +29,9 @@ _KERAS_NAMES = ("serve", "__call__")
 
 
 def resolve(
-    built: Built, traced: Mapping[str, Traced], declared: Mapping[str, str | None]
+    built: Built,
+    traced: Mapping[str, Traced],
+    declared: Mapping[str, str | None],
 ) -> dict[str, str]:
     """Returns the name of every function and the key of its signature, Keras's defaults included.
 
@@ -44,18 +46,26 @@ def resolve(
     problems: list[Problem] = []
     for name, key in declared.items():
         if key is not None:
-            problems += _problems(("functions", name), name, key, built.obj, traced)
+            problems += _problems(
+                ("functions", name), name, key, built.obj, traced
+            )
     if problems:
         raise ConfigError(problems)
     chosen = {**_keras_defaults(built.obj, traced), **declared}
-    return {name: key for name, key in sorted(chosen.items()) if key is not None}
+    return {
+        name: key for name, key in sorted(chosen.items()) if key is not None
+    }
 
 
-def _keras_defaults(obj: Trackable, traced: Mapping[str, Traced]) -> dict[str, str]:
+def _keras_defaults(
+    obj: Trackable, traced: Mapping[str, Traced]
+) -> dict[str, str]:
     key = _default_key(traced)
     if key is None or not keras_models.is_model(obj):
         return {}
-    names = [name for name in _KERAS_NAMES if not _clash(obj, name, traced[key])]
+    names = [
+        name for name in _KERAS_NAMES if not _clash(obj, name, traced[key])
+    ]
     return dict.fromkeys(names, key)
 
 
@@ -66,7 +76,11 @@ def _default_key(traced: Mapping[str, Traced]) -> str | None:
 
 
 def _problems(
-    path: KeyPath, name: str, key: str, obj: Trackable, traced: Mapping[str, Traced]
+    path: KeyPath,
+    name: str,
+    key: str,
+    obj: Trackable,
+    traced: Mapping[str, Traced],
 ) -> Iterator[Problem]:
     if key not in traced:
         known = ", ".join(traced) or "none"
@@ -127,7 +141,9 @@ def exposed(
     with contextlib.ExitStack() as stack:
         if added or lists:
             stack.enter_context(
-                keras_patches.attribute_set(kind, "_trackable_children", children)
+                keras_patches.attribute_set(
+                    kind, "_trackable_children", children
+                )
             )
         if lists or _has_lists(obj):
             stack.enter_context(
@@ -170,14 +186,18 @@ def _children_with(
 def _has_lists(obj: Trackable) -> bool:
     """Returns True for an object that was loaded from the export of a Keras model."""
     trackable = tf.__internal__.tracking.Trackable
-    return any(isinstance(_attribute(obj, name), trackable) for name in VARIABLE_LISTS)
+    return any(
+        isinstance(_attribute(obj, name), trackable) for name in VARIABLE_LISTS
+    )
 
 
 def used_resources(traced: Mapping[str, Traced]) -> set[int]:
     """Returns the ids of the resources that signatures capture."""
     used: set[int] = set()
     for signature in traced.values():
-        used.update(id(resource) for resource in signature.function.captured_inputs)
+        used.update(
+            id(resource) for resource in signature.function.captured_inputs
+        )
     return used
 
 
@@ -200,7 +220,10 @@ def _descendants_with_paths(
         for name, child in self.children(current).items():
             if child in paths:
                 continue
-            paths[child] = (*paths[current], base.TrackableReference(name, child))
+            paths[child] = (
+                *paths[current],
+                base.TrackableReference(name, child),
+            )
             is_list = current is self.root and name in VARIABLE_LISTS
             queue = lists if is_list else pending
             queue.append(child)
@@ -216,4 +239,6 @@ def require(functions: Mapping[str, str], saved: SavedModelRecord) -> None:
     missing = [name for name in functions if name not in saved.functions]
     if missing:
         message = "missing in the SavedModel"
-        raise ContractError([Problem(("functions", name), message) for name in missing])
+        raise ContractError(
+            [Problem(("functions", name), message) for name in missing]
+        )

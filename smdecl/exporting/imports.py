@@ -39,8 +39,16 @@ def modules(root: Path) -> dict[str, Path]:
         is_installed = not {*_SITES}.isdisjoint(place.parts)
         return place.is_relative_to(root) and not is_installed
 
-    paths = {Path(file).resolve() for file in files if is_own(file.rpartition("/")[0])}
-    own = [path for path in paths if path.is_relative_to(root) and is_users(str(path))]
+    paths = {
+        Path(file).resolve()
+        for file in files
+        if is_own(file.rpartition("/")[0])
+    }
+    own = [
+        path
+        for path in paths
+        if path.is_relative_to(root) and is_users(str(path))
+    ]
     return {path.relative_to(root).as_posix(): path for path in sorted(own)}
 
 
@@ -104,15 +112,23 @@ def imported(files: Iterable[Path]) -> set[str]:
         for node in _statements(_parse(file)):
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            elif (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and not node.level
+            ):
                 names.add(node.module)
-                names.update(f"{node.module}.{alias.name}" for alias in node.names)
+                names.update(
+                    f"{node.module}.{alias.name}" for alias in node.names
+                )
     return names & {*sys.modules}
 
 
 def _parse(file: Path) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they appeared when the file was imported
+        warnings.simplefilter(
+            "ignore"
+        )  # they appeared when the file was imported
         try:
             return ast.parse(file.read_bytes())
         except SyntaxError:  # the file is being written
@@ -145,11 +161,15 @@ def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
     for site, lines in _record_lines(names, known).items():
         for record in site.glob("*.dist-info/RECORD"):
             distribution = record.parent.name.partition("-")[0]
-            if distribution in known:  # such as TensorFlow, whose list is very long
+            if (
+                distribution in known
+            ):  # such as TensorFlow, whose list is very long
                 continue
             content = b"\n" + record.read_bytes()
             if any(line in content for line in lines):
-                found.add(metadata.PathDistribution(record.parent).metadata["Name"])
+                found.add(
+                    metadata.PathDistribution(record.parent).metadata["Name"]
+                )
     return found
 
 

@@ -23,7 +23,9 @@ def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
     """
     if keras_state.lookup_of(layer) is not None:
         vocabulary = keras_state.vocabulary_of(source)
-        yield from copy_vocabulary(layer, vocabulary, keras_state.idf_of(source))
+        yield from copy_vocabulary(
+            layer, vocabulary, keras_state.idf_of(source)
+        )
     elif keras_models.is_a(layer, "Discretization"):
         yield from _copy_bins(layer, keras_state.bins_of(source))
     elif keras_hooks.has_own_variable_hooks(layer):
@@ -80,13 +82,17 @@ def _set_vocabulary(
         arguments.append(idf_weights)
     try:
         lookup.set_vocabulary(*arguments)
-    except Exception as error:  # it has more than max_tokens, or a different dtype
+    except (
+        Exception
+    ) as error:  # it has more than max_tokens, or a different dtype
         name = f"{layer.name}/vocabulary"
         return f"cannot restore {name}: {user_code.summary(error)}"
     return None
 
 
-def _copy_bins(layer: Layer, boundaries: Sequence[float] | None) -> Iterator[Match]:
+def _copy_bins(
+    layer: Layer, boundaries: Sequence[float] | None
+) -> Iterator[Match]:
     """Sets the boundaries of a Discretization if it has none yet."""
     if boundaries is None:
         return
@@ -107,7 +113,9 @@ def compare(layer: Layer, part: str, value: Array | None) -> Iterator[Match]:
         return
     if not np.array_equal(np.asarray(own), np.asarray(value)):
         name = f"{layer.name}/{part}"
-        difference = _differs(name, np.ravel(own).tolist(), np.ravel(value).tolist())
+        difference = _differs(
+            name, np.ravel(own).tolist(), np.ravel(value).tolist()
+        )
         yield Match(name, f"{difference}; expected the same", is_needed=True)
 
 

@@ -1,7 +1,7 @@
-"""Words what Keras says of a file that it cannot load.
+"""Rewords the errors of Keras about a file that it cannot load.
 
-Keras puts the reason last, behind dumps of configs, and advises what a config cannot do: to decorate classes, or to
-switch its safe mode off.
+Keras puts the reason last, after dumps of configs. It advises what a config cannot do: to decorate
+classes, or to switch its safe mode off.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-CODE = (
-    "a Lambda layer or another Python lambda, which is code in the file and is not run"
-)
+CODE = "a Lambda layer or another Python lambda, which is code in the file and is not run"
 _OUTER = "Exception encountered: "
 _DUMP = re.compile(r"\s*(Full object config: |config=)\{.*", re.DOTALL)
 _UNKNOWN = re.compile(r"Could not locate (?P<kind>\w+) '(?P<name>[^']+)'")
-_CODE = re.compile(r"Requested the deserialization of a .*lambda", re.IGNORECASE)
+_CODE = re.compile(
+    r"Requested the deserialization of a .*lambda", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Unknown:
     Attributes:
         kind: `class` or `function`.
         name: Its name.
-        target: Where it was when the file was saved, such as `mynet.Attention`; the module is `MODULE` if not known.
+        target: Its path when the file was saved, such as `mynet.Attention`; `MODULE` stands for
+            an unknown module.
     """
 
     kind: str
@@ -48,7 +49,9 @@ def unknown(error: BaseException) -> Unknown | None:
     module = re.search(
         rf"'module': '([\w.]+)', 'class_name': '{re.escape(name)}'", text
     )
-    return Unknown(kind, name, f"{'MODULE' if module is None else module[1]}.{name}")
+    return Unknown(
+        kind, name, f"{'MODULE' if module is None else module[1]}.{name}"
+    )
 
 
 def holds_code(error: BaseException) -> bool:

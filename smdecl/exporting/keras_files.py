@@ -66,7 +66,10 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
         )
         raise ConfigError(Problem(PATH, message))
     source = matching.read(weights.path, _load_model, obj, weights.path)
-    matches = [*_copy_variables(source, obj), *_copy_state(source, obj, weights.path)]
+    matches = [
+        *_copy_variables(source, obj),
+        *_copy_state(source, obj, weights.path),
+    ]
     names = {match.name for match in matches}
     for match in keras_state.lacking(keras_state.layers_of(obj)):
         if match.name not in names:
@@ -78,7 +81,9 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
 
 def _require_keras(obj: Trackable, weights: Weights) -> None:
     if not keras_models.is_model(obj):
-        others = " or ".join(row.name for row in FORMATS.values() if not row.is_keras)
+        others = " or ".join(
+            row.name for row in FORMATS.values() if not row.is_keras
+        )
         message = (
             f"{weights.format} requires a Keras model, got a {type(obj).__name__};"
             f" expected {others}"
@@ -103,7 +108,10 @@ def _load_model(obj: Model, path: str) -> Model:
     models = keras_models.package_of(obj).models
     try:
         return models.load_model(
-            path, custom_objects=_own_objects(obj), compile=False, safe_mode=True
+            path,
+            custom_objects=_own_objects(obj),
+            compile=False,
+            safe_mode=True,
         )
     except Exception as error:  # Keras raises many types
         message = _reason(obj, error)
@@ -120,7 +128,9 @@ def _reason(obj: Model, error: Exception) -> str | None:
         kind = type(obj).__name__
         return f"holds {what}, which no layer of {kind} uses; expected a file of the same model"
     if keras_errors.holds_code(error):
-        expected = "expected weights of format keras_weights, which hold no code"
+        expected = (
+            "expected weights of format keras_weights, which hold no code"
+        )
         return f"holds {keras_errors.CODE}; {expected}"
     return None
 

@@ -44,15 +44,23 @@ def graph_of(obj: Trackable) -> Graph | None:
     # A Sequential has one Input, and no nest.
     structure = getattr(obj, "input", inputs[0])
     tensors = _named_inputs(inputs, structure)
-    optional = [name for name, tensor in tensors.items() if _is_optional(tensor)]
+    optional = [
+        name for name, tensor in tensors.items() if _is_optional(tensor)
+    ]
     output_names = _unique([_layer_name(output) for output in outputs])
-    specs: dict[str, Nest] = {name: _spec(tensor) for name, tensor in tensors.items()}
+    specs: dict[str, Nest] = {
+        name: _spec(tensor) for name, tensor in tensors.items()
+    }
     return Graph(specs, structure, output_names, frozenset(optional))
 
 
-def _named_inputs(inputs: Sequence[Tensor], structure: Structure) -> dict[str, Tensor]:
+def _named_inputs(
+    inputs: Sequence[Tensor], structure: Structure
+) -> dict[str, Tensor]:
     if isinstance(structure, dict):
-        names = sorted(structure)  # the order in which TensorFlow flattens a dict
+        names = sorted(
+            structure
+        )  # the order in which TensorFlow flattens a dict
     else:
         names = [tensor.name for tensor in inputs]
     flat = tf.nest.flatten(structure)

@@ -15,7 +15,10 @@ from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import Array, Layer, PythonValue, Trackable
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
-_NOT_IN_CHECKPOINTS = "a checkpoint holds only variables; expected weights of format keras or keras_weights"
+_NOT_IN_CHECKPOINTS = (
+    "a checkpoint holds only variables;"
+    " expected weights of format keras or keras_weights"
+)
 
 
 def rederive(obj: Trackable) -> bool:
@@ -85,7 +88,9 @@ def has_own_variable_hooks(layer: Layer) -> bool:
 def _is_custom(layer: Layer, hook: str) -> bool:
     """Returns whether a hook of a layer is not code of the framework."""
     own = getattr(type(layer), hook, None)
-    return own is not None and own.__module__.partition(".")[0] not in _FRAMEWORKS
+    return (
+        own is not None and own.__module__.partition(".")[0] not in _FRAMEWORKS
+    )
 
 
 def _reload(layer: Layer, path: str) -> Iterator[Match]:

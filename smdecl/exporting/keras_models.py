@@ -24,12 +24,16 @@ def is_model(obj: PythonValue) -> bool:
 
 def is_layer(obj: PythonValue) -> bool:
     """Returns whether an object is a Keras layer; models are layers too."""
-    return isinstance(obj, tuple(package.layers.Layer for package in _packages()))
+    return isinstance(
+        obj, tuple(package.layers.Layer for package in _packages())
+    )
 
 
 def package_of(model: Model) -> KerasPackage:
     """Returns the Keras package that a model belongs to."""
-    return next(package for package in _packages() if isinstance(model, package.Model))
+    return next(
+        package for package in _packages() if isinstance(model, package.Model)
+    )
 
 
 def is_legacy(model: Model) -> bool:

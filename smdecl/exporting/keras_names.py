@@ -23,7 +23,9 @@ class LayerNames:
         layers = [item for item in tracked if keras_models.is_layer(item)]
         self._names = {layer.name for layer in layers}
         self._keras_3 = {
-            layer.name for layer in layers if isinstance(layer, keras.layers.Layer)
+            layer.name
+            for layer in layers
+            if isinstance(layer, keras.layers.Layer)
         }
 
     def find(self, node: str) -> str | None:

@@ -57,7 +57,9 @@ def _legacy_inference() -> Iterator[None]:
         return
     with contextlib.ExitStack() as stack:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is deprecated without a replacement
+            warnings.simplefilter(
+                "ignore"
+            )  # it is deprecated without a replacement
             stack.enter_context(legacy.backend.learning_phase_scope(0))
         yield
 
@@ -100,7 +102,9 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
         **keywords: object,
     ) -> dict[str, Trackable]:
         found: dict[str, Trackable] = own_children(self, save_type, **keywords)
-        for index, generator in enumerate(getattr(self, "_seed_generators", ())):
+        for index, generator in enumerate(
+            getattr(self, "_seed_generators", ())
+        ):
             if id(generator.state.value.handle) in used:
                 found.setdefault(f"seed_generator_{index}", generator.state)
         return found
@@ -125,7 +129,9 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
     """
     shapes: dict[int, dict[str, Shape]] = {}
 
-    def recording(own: Callable[[Layer, WeightsStore], None]) -> Callable[..., None]:
+    def recording(
+        own: Callable[[Layer, WeightsStore], None],
+    ) -> Callable[..., None]:
         def load_own_variables(self: Layer, store: WeightsStore) -> None:
             if id(self) not in shapes:
                 keys = list(store.keys())  # the store cannot be iterated itself
@@ -143,7 +149,9 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
 
 
 @contextlib.contextmanager
-def replaced(kinds: Iterable[type], name: str, value: PythonValue) -> Iterator[None]:
+def replaced(
+    kinds: Iterable[type], name: str, value: PythonValue
+) -> Iterator[None]:
     """Sets an attribute of several classes while the context is active."""
     with contextlib.ExitStack() as stack:
         for kind in dict.fromkeys(kinds):

@@ -70,7 +70,11 @@ def lookup_of(layer: Layer) -> Layer | None:
     """Returns the layer that holds the table of a lookup layer; None for other layers."""
     if keras_models.is_a(layer, "TextVectorization"):
         return layer._lookup_layer
-    return layer if keras_models.is_a(layer, "StringLookup", "IntegerLookup") else None
+    return (
+        layer
+        if keras_models.is_a(layer, "StringLookup", "IntegerLookup")
+        else None
+    )
 
 
 def is_stateful(layer: Layer) -> bool:
@@ -140,13 +144,18 @@ def lacking(layers: Sequence[Layer]) -> Iterator[Match]:
         if vocabulary_of(layer) is None:
             yield _lacking(layer, "vocabulary")
     for layer in layers:
-        if keras_models.is_a(layer, "Discretization") and bins_of(layer) is None:
+        if (
+            keras_models.is_a(layer, "Discretization")
+            and bins_of(layer) is None
+        ):
             yield _lacking(layer, "bin_boundaries")
 
 
 def _lacking(layer: Layer, part: str) -> Match:
     name = f"{layer.name}/{part}"
-    return Match(name, f"has no value for {name}: {_LACKING[part]}", is_needed=True)
+    return Match(
+        name, f"has no value for {name}: {_LACKING[part]}", is_needed=True
+    )
 
 
 def kept_vocabularies(layers: Sequence[Layer]) -> Iterator[Match]:

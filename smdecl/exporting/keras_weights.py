@@ -14,7 +14,9 @@ from smdecl.exporting.types import Layer, Model, Shape, Variable
 from smdecl.tensor_texts import shape_text
 
 # The wording of Keras 3 and of the legacy tf_keras.
-_SKIPPED = re.compile(r"could not be loaded|Could not load|Skipping (nested|loading)")
+_SKIPPED = re.compile(
+    r"could not be loaded|Could not load|Skipping (nested|loading)"
+)
 _REASON = re.compile(
     r"message for object (?P<layer><.+>):\s+(?P<reason>.+?)(\. Target variable|\n|$)"
 )
@@ -36,7 +38,9 @@ def load(obj: Model, path: str) -> Iterator[Match]:
     for layer in obj._flatten_layers():
         text = repr(layer)
         is_skipped = any(text in warning for warning in skipped)
-        if keras_state.has_idf(layer):  # its weights are not among its variables
+        if keras_state.has_idf(
+            layer
+        ):  # its weights are not among its variables
             yield _idf_match(layer, is_skipped, reasons.get(text))
         elif is_skipped:
             variables = own_variables(layer)
@@ -44,7 +48,9 @@ def load(obj: Model, path: str) -> Iterator[Match]:
             messages = _problems(variables, in_file, reasons.get(text))
             problems.update(zip(map(id, variables), messages, strict=True))
     if not problems:
-        yield from (Match(None, " ".join(warning.split())) for warning in skipped)
+        yield from (
+            Match(None, " ".join(warning.split())) for warning in skipped
+        )
     for variable in _variables(obj):
         yield Match(name_of(variable), problems.get(id(variable)))
 
@@ -77,7 +83,9 @@ def _idf_match(layer: Layer, is_skipped: bool, reason: str | None) -> Match:
     name = f"{layer.name}/idf_weights"
     if not is_skipped:
         return Match(name)
-    return Match(name, f"does not restore {name}: {reason or 'Keras skips its layer'}")
+    return Match(
+        name, f"does not restore {name}: {reason or 'Keras skips its layer'}"
+    )
 
 
 def _variables(layer: Layer) -> list[Variable]:
@@ -90,7 +98,9 @@ def own_variables(layer: Layer) -> list[Variable]:
     inner: set[int] = set()
     for sublayer in layer._flatten_layers(include_self=False):
         inner.update(map(id, sublayer.variables))
-    return [variable for variable in _variables(layer) if id(variable) not in inner]
+    return [
+        variable for variable in _variables(layer) if id(variable) not in inner
+    ]
 
 
 def _in_file(

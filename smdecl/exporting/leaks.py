@@ -34,7 +34,9 @@ def captured(
     if not used:
         return
     places = objects.places(obj, [tensor for _, tensor in used])
-    makers = {id(function.graph): methods[key] for key, function in functions.items()}
+    makers = {
+        id(function.graph): methods[key] for key, function in functions.items()
+    }
     for key, tensor in used:
         place = places.get(id(tensor), tensor.name)
         maker = makers.get(id(tensor.graph), "a different call")
@@ -58,9 +60,13 @@ def failure(
     """
     if _OUT_OF_SCOPE not in str(error):
         return None
-    message = f"{doing} failed: it uses a tensor that a different call kept in Python"
+    message = (
+        f"{doing} failed: it uses a tensor that a different call kept in Python"
+    )
     kept = [
-        place for item, place in objects.reachable(obj) if tf.is_symbolic_tensor(item)
+        place
+        for item, place in objects.reachable(obj)
+        if tf.is_symbolic_tensor(item)
     ]
     if len(kept) == 1:
         message += f", {kept[0]}"

@@ -43,18 +43,24 @@ def load_state(obj: Model, path: str) -> Iterator[Match]:
         yield from {match.name: match for match in matches}.values()
     saved = matching.read(path, lambda: list(_layers_in(_config_of(path))))
     layers = [
-        layer for layer in keras_state.layers_of(obj) if keras_state.is_stateful(layer)
+        layer
+        for layer in keras_state.layers_of(obj)
+        if keras_state.is_stateful(layer)
     ]
     kinds = {type(layer).__name__ for layer in layers}
     others = [layer for layer in saved if layer.kind in kinds]
     for layer, found in keras_copy.paired(layers, others):
         config = {} if found is None else found.config
         vocabulary = config.get("vocabulary")
-        if keras_state.lookup_of(layer) is not None and isinstance(vocabulary, list):
+        if keras_state.lookup_of(layer) is not None and isinstance(
+            vocabulary, list
+        ):
             tokens = keras_state.tokens_of(layer, vocabulary)
             yield from keras_copy.copy_vocabulary(layer, tokens, None)
         for part in ("mean", "variance", "bin_boundaries"):
-            yield from keras_copy.compare(layer, f"input_{part}", config.get(part))
+            yield from keras_copy.compare(
+                layer, f"input_{part}", config.get(part)
+            )
 
 
 def _load_assets(obj: Model, path: str) -> list[Match]:
@@ -109,7 +115,9 @@ def _walk_assets(obj: Model, path: str) -> None:
 
     assets = saving_lib._ASSETS_DIRNAME
     with zipfile.ZipFile(path) as archive:
-        if not any(name.startswith(f"{assets}/") for name in archive.namelist()):
+        if not any(
+            name.startswith(f"{assets}/") for name in archive.namelist()
+        ):
             return
         store = saving_lib.DiskIOStore(assets, archive=archive, mode="r")
         try:
@@ -138,7 +146,9 @@ def _layers_in(value: object) -> Iterator[_SavedLayer]:
     if isinstance(value, dict):
         config = value.get("config")
         if isinstance(config, dict) and "name" in config:
-            yield _SavedLayer(value.get("class_name", ""), config["name"], config)
+            yield _SavedLayer(
+                value.get("class_name", ""), config["name"], config
+            )
         for item in value.values():
             yield from _layers_in(item)
     elif isinstance(value, list):

@@ -89,7 +89,9 @@ def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
     ) as error:  # TensorFlow, Keras and h5py raise many types for broken files
         frames = traceback.extract_tb(error.__traceback__)
         if any(user_code.is_users(frame.filename) for frame in frames):
-            raise user_code.failure(PATH, f"restoring {path!r}", error) from error
+            raise user_code.failure(
+                PATH, f"restoring {path!r}", error
+            ) from error
         message = f"cannot read {path!r}: {user_code.summary(error)}"
         raise ConfigError(Problem(PATH, message)) from error
 

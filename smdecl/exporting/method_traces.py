@@ -66,7 +66,8 @@ def trace_declared(
         # TensorFlow would choose the names; a function around the method sets them.
         callee = _convertible(method, function, inputs)
         specs = {
-            name: type_spec(replace(spec, name=name)) for name, spec in sent.items()
+            name: type_spec(replace(spec, name=name))
+            for name, spec in sent.items()
         }
         concrete = trace_named(
             lambda tensors: outputs.named(call(callee, tensors)), specs
@@ -141,7 +142,9 @@ def trace_own(method: Method, signature: Signature, outputs: Outputs) -> Traced:
             name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
             for name, tensor in inputs.items()
         }
-        concrete = trace_named(lambda tensors: outputs.named(own(**tensors)), specs)
+        concrete = trace_named(
+            lambda tensors: outputs.named(own(**tensors)), specs
+        )
     return Traced(
         signature,
         method,
@@ -166,7 +169,9 @@ def _assembled(spec: Spec, tensors: Mapping[str, Tensor]) -> Tensor:
         return sent[0]
     if spec.kind == "sparse":
         return tf.sparse.reorder(tf.SparseTensor(*sent))
-    return tf.RaggedTensor.from_nested_row_splits(sent[0], sent[1:], validate=False)
+    return tf.RaggedTensor.from_nested_row_splits(
+        sent[0], sent[1:], validate=False
+    )
 
 
 def _record(
@@ -175,6 +180,9 @@ def _record(
     tensors = outputs.flat(concrete.structured_outputs)
     return SignatureRecord(
         input_records(concrete),
-        {name: tensor_record(one.dtype, one.shape) for name, one in tensors.items()},
+        {
+            name: tensor_record(one.dtype, one.shape)
+            for name, one in tensors.items()
+        },
         method_name=None if method_name == PREDICT else method_name,
     )

@@ -55,7 +55,9 @@ def _public_names(obj: Trackable) -> set[str]:
             names.add(name)
     if keras_models.is_model(obj):
         names.add("__call__")
-    return {name for name in names if name == "__call__" or not name.startswith("_")}
+    return {
+        name for name in names if name == "__call__" or not name.startswith("_")
+    }
 
 
 def _is_framework(kind: type) -> bool:
@@ -77,7 +79,9 @@ def require(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
         raise ConfigError(problems)
 
 
-def _problems(obj: Trackable, path: KeyPath, signature: Signature) -> list[Problem]:
+def _problems(
+    obj: Trackable, path: KeyPath, signature: Signature
+) -> list[Problem]:
     method = find_method(obj, signature.method)
     if method is None:
         return [_unknown_method(obj, path, signature.method)]
@@ -88,7 +92,9 @@ def _problems(obj: Trackable, path: KeyPath, signature: Signature) -> list[Probl
         return problems or list(_wrong_dtypes(path, method, signature.inputs))
     if _knows_its_inputs(method) or not parameters(method, {}):
         return []
-    return [Problem(path, f"missing; {name} has no input_signature to use instead")]
+    return [
+        Problem(path, f"missing; {name} has no input_signature to use instead")
+    ]
 
 
 def _unknown_method(obj: Trackable, path: KeyPath, name: str) -> Problem:
@@ -97,8 +103,12 @@ def _unknown_method(obj: Trackable, path: KeyPath, name: str) -> Problem:
     if named:
         expected = f"one of {', '.join(named)}{nearest(name, named)}"
     else:
-        expected = "a dotted path to a method of an attribute, such as model.__call__"
-    message = f"unknown method {name!r} of {type(obj).__name__}; expected {expected}"
+        expected = (
+            "a dotted path to a method of an attribute, such as model.__call__"
+        )
+    message = (
+        f"unknown method {name!r} of {type(obj).__name__}; expected {expected}"
+    )
     return Problem((*path, "method"), message)
 
 
@@ -122,11 +132,15 @@ def _wrong_dtypes(
             yield Problem((*path, name, "dtype"), message)
 
 
-def casts(obj: Trackable, signatures: Mapping[str, Signature]) -> Iterator[Problem]:
+def casts(
+    obj: Trackable, signatures: Mapping[str, Signature]
+) -> Iterator[Problem]:
     """Yields a warning for each input that Keras casts to a different numeric dtype."""
     for key, signature in signatures.items():
         method = find_method(obj, signature.method)
-        for name, declared, own in _other_dtypes(method, signature.inputs or {}):
+        for name, declared, own in _other_dtypes(
+            method, signature.inputs or {}
+        ):
             message = (
                 f"Keras casts what clients send: the input is declared as {declared},"
                 f" and the Input {name!r} of the model is {own}"

@@ -55,7 +55,9 @@ def tracked(obj: Trackable) -> list[Trackable]:
         if problems:
             raise ModelError(problems) from error
         path = ("model",)
-        raise user_code.failure(path, "tracking its attributes", error) from error
+        raise user_code.failure(
+            path, "tracking its attributes", error
+        ) from error
 
 
 def _not_saveable(obj: Trackable) -> Iterator[Problem]:
@@ -150,7 +152,11 @@ def _held(item: PythonValue, place: str) -> Iterator[Found]:
     elif isinstance(item, MethodType):
         yield from ((item.__func__, place), (item.__self__, place))
     elif isinstance(item, functools.partial):
-        yield from ((item.func, place), (item.args, place), (item.keywords, place))
+        yield from (
+            (item.func, place),
+            (item.args, place),
+            (item.keywords, place),
+        )
     elif isinstance(item, FunctionType):
         yield from _of_function(item)
     elif isinstance(item, tf.types.experimental.GenericFunction):
@@ -183,7 +189,9 @@ def _attributes(item: PythonValue) -> Iterator[tuple[str, PythonValue]]:
         is_users = kind.__module__.partition(".")[0] not in _FRAMEWORKS
         for name, value in list(vars(kind).items()):
             if isinstance(value, MemberDescriptorType):
-                with contextlib.suppress(AttributeError):  # a slot without a value
+                with contextlib.suppress(
+                    AttributeError
+                ):  # a slot without a value
                     yield name, value.__get__(item, kind)
             elif is_users and (callable(value) or not name.startswith("__")):
                 yield name, value
@@ -193,12 +201,19 @@ def _of_function(function: FunctionType) -> Iterator[Found]:
     """Yields the closure of a function and the globals that it names."""
     name = function.__qualname__
     cells = function.__closure__ or ()
-    for variable, cell in zip(function.__code__.co_freevars, cells, strict=True):
-        with contextlib.suppress(ValueError):  # a variable that is not assigned yet
+    for variable, cell in zip(
+        function.__code__.co_freevars, cells, strict=True
+    ):
+        with contextlib.suppress(
+            ValueError
+        ):  # a variable that is not assigned yet
             yield cell.cell_contents, f"{name}[closure {variable}]"
     for variable in function.__code__.co_names:
         if variable in function.__globals__:
-            yield function.__globals__[variable], f"{function.__module__}.{variable}"
+            yield (
+                function.__globals__[variable],
+                f"{function.__module__}.{variable}",
+            )
 
 
 def places(obj: Trackable, wanted: Iterable[PythonValue]) -> dict[int, str]:

@@ -26,7 +26,9 @@ _SHARDING = "experimental_sharding_callback"
 SINCE = {"extra_tags": "2.17"}
 
 
-def save_options(obj: Trackable, options: Mapping[str, PythonValue]) -> SaveOptions:
+def save_options(
+    obj: Trackable, options: Mapping[str, PythonValue]
+) -> SaveOptions:
     """Returns the `tf.saved_model.SaveOptions` of the options group.
 
     Raises:
@@ -80,7 +82,9 @@ def _unsupported(given: Mapping[str, PythonValue]) -> Iterator[Problem]:
     for name in given:
         if not hasattr(defaults, name):
             since = f" (added in {SINCE[name]})" if name in SINCE else ""
-            message = f"unknown to the installed TensorFlow {tf.__version__}{since}"
+            message = (
+                f"unknown to the installed TensorFlow {tf.__version__}{since}"
+            )
             yield Problem(("options", name), f"{message}; expected its default")
 
 
@@ -95,8 +99,12 @@ def _io_device_problems(device: str) -> Iterator[Problem]:
         cpu = tf.DeviceSpec.from_string(listed.name)
         tasks.add((cpu.job or "localhost", cpu.task or 0))
     if (wanted.job or "localhost", wanted.task or 0) not in tasks:
-        known = ", ".join(f"/job:{job}/task:{task}" for job, task in sorted(tasks))
-        message = f"no such task: {device!r}; expected a device of {known}, or null"
+        known = ", ".join(
+            f"/job:{job}/task:{task}" for job, task in sorted(tasks)
+        )
+        message = (
+            f"no such task: {device!r}; expected a device of {known}, or null"
+        )
         yield Problem(("options", _IO_DEVICE), message)
 
 
@@ -118,7 +126,8 @@ def _alias_problems(
         if not is_function(function):
             kind = type(obj).__name__
             yield Problem(
-                key, f"expected the path of a tf.function of {kind}, got {path!r}"
+                key,
+                f"expected the path of a tf.function of {kind}, got {path!r}",
             )
         elif not traces(function):
             yield Problem(
@@ -134,6 +143,8 @@ def _sharding_callback(node: ConfigNode) -> PythonValue:
     callback = instantiate(node, path)
     if not isinstance(callback, tf.train.experimental.ShardingCallback):
         found = f"a {type(callback).__name__} from {node['_target_']}"
-        message = f"expected a tf.train.experimental.ShardingCallback, got {found}"
+        message = (
+            f"expected a tf.train.experimental.ShardingCallback, got {found}"
+        )
         raise ConfigError(Problem(path, message))
     return callback

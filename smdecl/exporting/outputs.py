@@ -74,7 +74,9 @@ class Outputs:
                 name = f"{whole}_{index}" if index else whole
                 if name in found:
                     message = f"duplicate output name {name!r}"
-                    raise ConfigError(Problem((*self._path, "outputs"), message))
+                    raise ConfigError(
+                        Problem((*self._path, "outputs"), message)
+                    )
                 found[name] = tensor
         return found
 
@@ -96,9 +98,14 @@ class Outputs:
         if not named:
             message = f"the method returns nothing; {_EXPECTED}"
             raise ConfigError(Problem(self._path, message))
-        if all(isinstance(value, (*_DENSE, *_COMPOSITE)) for value in named.values()):
+        if all(
+            isinstance(value, (*_DENSE, *_COMPOSITE))
+            for value in named.values()
+        ):
             return named
-        form = tf.nest.map_structure(lambda leaf: type(leaf).__name__, structure)
+        form = tf.nest.map_structure(
+            lambda leaf: type(leaf).__name__, structure
+        )
         message = f"the method returns {form}; {_EXPECTED}"
         raise ConfigError(Problem(self._path, message))
 

@@ -10,7 +10,13 @@ import tensorflow as tf
 
 from smdecl.config.settings import Nest, Spec
 from smdecl.exporting import keras_graphs, keras_models
-from smdecl.exporting.types import Layer, Method, PythonValue, Trackable, TypeSpec
+from smdecl.exporting.types import (
+    Layer,
+    Method,
+    PythonValue,
+    Trackable,
+    TypeSpec,
+)
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -90,7 +96,10 @@ def argument_names(method: Method) -> tuple[str, ...]:
     else:
         try:
             names = inspect.signature(callee).parameters
-        except (TypeError, ValueError):  # some builtins and extension classes have none
+        except (
+            TypeError,
+            ValueError,
+        ):  # some builtins and extension classes have none
             return ()
     return tuple(name for name in names if name != "self")
 
@@ -120,12 +129,19 @@ def own_parameters(method: Method) -> list[Parameter]:
     """Returns the parameters of the Python function, without `self`."""
     concrete = concrete_inputs(method)
     if concrete is not None:
-        return [Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in concrete]
+        return [
+            Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in concrete
+        ]
     try:
         known = inspect.signature(python_function(method)).parameters.values()
-    except (TypeError, ValueError):  # some builtins and extension classes have none
+    except (
+        TypeError,
+        ValueError,
+    ):  # some builtins and extension classes have none
         return [Parameter(name) for name in argument_names(method)]
-    return [Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"]
+    return [
+        Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"
+    ]
 
 
 def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:
@@ -139,7 +155,9 @@ def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:
     if graph is None:
         return own
     named = [_input_parameter(name, graph) for name in graph.inputs]
-    rest = [parameter for parameter in own[1:] if parameter.name not in graph.inputs]
+    rest = [
+        parameter for parameter in own[1:] if parameter.name not in graph.inputs
+    ]
     return named + rest
 
 

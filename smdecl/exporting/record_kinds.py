@@ -53,7 +53,9 @@ def is_opaque(kind: object) -> bool:
 def fields(record: type) -> dict[str, bool]:
     """Returns the fields that the constructor of a record accepts, and whether each is required."""
     parameters = inspect.signature(record).parameters.values()
-    return {p.name: p.default is p.empty for p in parameters if p.name != "self"}
+    return {
+        p.name: p.default is p.empty for p in parameters if p.name != "self"
+    }
 
 
 def kinds(
@@ -94,13 +96,20 @@ def _hints(owner: PythonValue) -> dict[str, PythonValue]:
         Exception
     ):  # an annotation may be any expression, also one for type checkers only
         raw = getattr(owner, "__annotations__", {})
-        return {name: hint for name, hint in raw.items() if not isinstance(hint, str)}
+        return {
+            name: hint
+            for name, hint in raw.items()
+            if not isinstance(hint, str)
+        }
 
 
 def _defaults(function: Callable[..., PythonValue]) -> dict[str, PythonValue]:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some builtins and extension classes have none
+    except (
+        TypeError,
+        ValueError,
+    ):  # some builtins and extension classes have none
         return {}
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 
@@ -136,7 +145,9 @@ def _of_value(value: PythonValue) -> Kind | None:
     """Returns the kind of a default value, or of the specs of an `input_signature`."""
     record = _record_of(value)
     if record is not None:
-        return Kind(record, lambda name: _of_value(getattr(value, str(name), None)))
+        return Kind(
+            record, lambda name: _of_value(getattr(value, str(name), None))
+        )
     if isinstance(value, (list, tuple)):
         items: dict[Key, PythonValue] = dict(enumerate(value))
         return Kind(None, lambda index: _of_value(items.get(index)))

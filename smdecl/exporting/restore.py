@@ -31,9 +31,7 @@ def restore(obj: Trackable, weights: Weights | None) -> Restored:
     problems = [match for match in outcome.matches if match.problem is not None]
     has_matches = _has_matches(record)
     if not has_matches and not problems:
-        message = (
-            f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
-        )
+        message = f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
         problems = [Match(None, message)]
     if problems and (weights.expect == "full" or not has_matches):
         raise ConfigError(_with_hints(problems, has_matches))
@@ -57,7 +55,9 @@ def _with_hints(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
     return problems
 
 
-_PARTIAL = "; ++weights.expect=partial restores what matches and warns about the rest"
+_PARTIAL = (
+    "; ++weights.expect=partial restores what matches and warns about the rest"
+)
 _UNBUILT = (
     "has no variables yet to restore into; declare the inputs of a signature, so that smdecl can"
     " build it, or build it in its constructor or a factory: by self.build(input_shape), or by"

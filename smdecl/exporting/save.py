@@ -45,7 +45,9 @@ def save(
     """
     untracked.require_initialized(built.obj)
     signatures = {key: one.function for key, one in traced.items()}
-    method_names = {key: one.signature.method_name for key, one in traced.items()}
+    method_names = {
+        key: one.signature.method_name for key, one in traced.items()
+    }
     save_options = options.save_options(built.obj, values)
     try:
         used = expose.used_resources(traced)

@@ -40,7 +40,9 @@ def _require_namespaces(graph: MetaGraphDef, allowed: Collection[str]) -> None:
         raise ConfigError(Problem(("options", "namespace_whitelist"), message))
 
 
-def _namespaced_ops(graph: MetaGraphDef, allowed: Collection[str]) -> Iterator[str]:
+def _namespaced_ops(
+    graph: MetaGraphDef, allowed: Collection[str]
+) -> Iterator[str]:
     """Yields the ops with a namespace that is not allowed; an op is written `Namespace>Name`."""
     for _, node in all_nodes(graph):
         namespace, separator, _ = node.op.partition(">")
@@ -54,7 +56,8 @@ def _require_no_variables(graph: GraphDef) -> None:
         is_call = node.op.endswith("PartitionedCall")
         if is_call and not variables.isdisjoint(node.input):
             message = (
-                "leaves no saver for variables that signatures read, so no server can restore them; "
+                "leaves no saver for variables that signatures read,"
+                " so no server can restore them; "
                 "expected false, or verify.loaders=[python] if only tf.saved_model.load loads it"
             )
             raise ContractError(

@@ -32,7 +32,9 @@ def locate(
         traced: Signature key to signature.
         obj: The object.
     """
-    own = [one for one in _without_copies(findings) if not _is_of_keras(one, obj)]
+    own = [
+        one for one in _without_copies(findings) if not _is_of_keras(one, obj)
+    ]
     if not own:
         return ()
     operations = _operations_of(traced)

@@ -48,7 +48,9 @@ def _field_problems(
     known = ", ".join(fields)
     for given in nest:
         if given not in fields:
-            message = f"unknown field {given!r} of {name}; expected one of {known}"
+            message = (
+                f"unknown field {given!r} of {name}; expected one of {known}"
+            )
             yield Problem((*path, given), f"{message}{nearest(given, fields)}")
     for field, is_required in fields.items():
         if is_required and field not in nest:
@@ -98,10 +100,14 @@ def pack(
         return list(packed.values())
     if kind is None or kind.record is None:
         return packed
-    return _create(kind.record, {str(name): value for name, value in packed.items()})
+    return _create(
+        kind.record, {str(name): value for name, value in packed.items()}
+    )
 
 
-def _create(record: RecordClass, fields: Mapping[str, PythonValue]) -> Structure:
+def _create(
+    record: RecordClass, fields: Mapping[str, PythonValue]
+) -> Structure:
     """Creates a record, or the spec of an ExtensionType if its fields are specs."""
     if issubclass(record, tf.experimental.ExtensionType):
         leaves = tf.nest.flatten(list(fields.values()))
@@ -117,11 +123,15 @@ def in_order(nest: Nest, kind: Kind | None) -> Nest:
     """
     if isinstance(nest, tuple):
         items = enumerate(nest)
-        return tuple(in_order(item, _inner(kind, index)) for index, item in items)
+        return tuple(
+            in_order(item, _inner(kind, index)) for index, item in items
+        )
     if not isinstance(nest, dict):
         return nest
     if kind is not None and kind.record is not None:
-        names = [name for name in record_kinds.fields(kind.record) if name in nest]
+        names = [
+            name for name in record_kinds.fields(kind.record) if name in nest
+        ]
     else:
         names = sorted(nest)
     return {name: in_order(nest[name], _inner(kind, name)) for name in names}

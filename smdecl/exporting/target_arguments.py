@@ -56,15 +56,22 @@ def problems(target: Target, node: ConfigNode, path: KeyPath) -> list[Problem]:
         return found
     try:
         parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):  # some builtins and extension classes have none
+    except (
+        TypeError,
+        ValueError,
+    ):  # some builtins and extension classes have none
         return []
-    return list(_Call(target, tuple(parameters.values()), node, path).problems())
+    return list(
+        _Call(target, tuple(parameters.values()), node, path).problems()
+    )
 
 
 def _hydra_key_problems(node: ConfigNode, path: KeyPath) -> Iterator[Problem]:
     for key, (is_valid, expected) in _HYDRA_VALUES.items():
         if key in node and not is_valid(node[key]):
-            yield Problem((*path, key), f"expected {expected}, got {node[key]!r}")
+            yield Problem(
+                (*path, key), f"expected {expected}, got {node[key]!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -119,26 +126,36 @@ class _Call:
 
     def _too_many(self) -> Iterator[Problem]:
         most = len(self.positional)
-        if self.count > most and not self._accepts(inspect.Parameter.VAR_POSITIONAL):
+        if self.count > most and not self._accepts(
+            inspect.Parameter.VAR_POSITIONAL
+        ):
             message = f"{self.name} accepts at most {most} positional arguments"
-            yield Problem((*self.path, "_args_"), f"{message}, got {self.count}")
+            yield Problem(
+                (*self.path, "_args_"), f"{message}, got {self.count}"
+            )
 
     def _duplicate(self) -> Iterator[Problem]:
         by_position = self.positional[: self.count]
         for key in self.keywords:
             if key in by_position and key in self.named:
                 message = f"duplicate argument {key!r} of {self.name}"
-                yield Problem((*self.path, key), f"{message}; _args_ sets it already")
+                yield Problem(
+                    (*self.path, key), f"{message}; _args_ sets it already"
+                )
 
     def _unknown(self) -> Iterator[Problem]:
         if self._accepts(inspect.Parameter.VAR_KEYWORD):
             return
         known = self.named
-        expected = f"expected one of {', '.join(known)}" if known else "expected none"
+        expected = (
+            f"expected one of {', '.join(known)}" if known else "expected none"
+        )
         for key in self.keywords:
             if key not in known:
                 message = f"unknown argument {key!r} of {self.name}; {expected}"
-                yield Problem((*self.path, key), f"{message}{nearest(key, known)}")
+                yield Problem(
+                    (*self.path, key), f"{message}{nearest(key, known)}"
+                )
 
     def _missing(self) -> Iterator[Problem]:
         named = self.named

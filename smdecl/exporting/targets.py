@@ -63,14 +63,20 @@ def _resolve(name: str, path: KeyPath) -> Target:
             with contextlib.suppress(_NoModuleError):
                 _import(inner, path)
         if not _has(found, attribute, path):
-            known = [public for public in dir(found) if not public.startswith("_")]
+            known = [
+                public for public in dir(found) if not public.startswith("_")
+            ]
             message = f"{place!r} has no attribute {attribute!r}"
-            raise ConfigError(Problem(path, f"{message}{nearest(attribute, known)}"))
+            raise ConfigError(
+                Problem(path, f"{message}{nearest(attribute, known)}")
+            )
         found = getattr(found, attribute)
         place = inner
     if not callable(found):
         kind = type(found).__name__
-        message = f"expected a class or function, but {name!r} is of type {kind}"
+        message = (
+            f"expected a class or function, but {name!r} is of type {kind}"
+        )
         raise ConfigError(Problem(path, message))
     target: Target = found
     return target
@@ -96,7 +102,9 @@ def _import(name: str, path: KeyPath) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if _is_missing(name, error):
-            message = f"no module {name!r} in the current directory or on sys.path"
+            message = (
+                f"no module {name!r} in the current directory or on sys.path"
+            )
             raise _NoModuleError(Problem(path, message)) from error
         raise user_code.failure(path, f"importing {name!r}", error) from error
     except UsageError:  # a script that calls smdecl on import

@@ -14,8 +14,20 @@ from tensorflow.python.saved_model import save_context
 
 from smdecl.checks import kept_names, serving_apis
 from smdecl.config.settings import Devices, Signature
-from smdecl.errors import ConfigError, ContractError, KeyPath, ModelError, Problem
-from smdecl.exporting import contract, default_signature, keras_graphs, leaks, user_code
+from smdecl.errors import (
+    ConfigError,
+    ContractError,
+    KeyPath,
+    ModelError,
+    Problem,
+)
+from smdecl.exporting import (
+    contract,
+    default_signature,
+    keras_graphs,
+    leaks,
+    user_code,
+)
 from smdecl.exporting.build import Built
 from smdecl.exporting.method_traces import trace_declared, trace_own
 from smdecl.exporting.outputs import Outputs
@@ -84,9 +96,13 @@ def _save_context(
 ) -> contextlib.AbstractContextManager[None]:
     """Returns the context in which `tf.saved_model.save` traces, so that it reuses these traces."""
     policy = options["experimental_variable_policy"]
-    if policy == "none":  # listed by TensorFlow among its policies, but not accepted
+    if (
+        policy == "none"
+    ):  # listed by TensorFlow among its policies, but not accepted
         policy = None
-    save_options = tf.saved_model.SaveOptions(experimental_variable_policy=policy)
+    save_options = tf.saved_model.SaveOptions(
+        experimental_variable_policy=policy
+    )
     context: contextlib.AbstractContextManager[None]
     context = save_context.save_context(save_options)
     return context
@@ -120,9 +136,15 @@ def _api_problems(
     """Yields where traced tensors do not fit the API; declared ones were checked before."""
     inputs_path = (*path, "inputs")
     outputs_path = (*path, "outputs")
-    inputs = {name: (inputs_path, tensor) for name, tensor in record.inputs.items()}
-    outputs = {name: (outputs_path, tensor) for name, tensor in record.outputs.items()}
-    yield from serving_apis.problems(path, signature.method_name, inputs, outputs)
+    inputs = {
+        name: (inputs_path, tensor) for name, tensor in record.inputs.items()
+    }
+    outputs = {
+        name: (outputs_path, tensor) for name, tensor in record.outputs.items()
+    }
+    yield from serving_apis.problems(
+        path, signature.method_name, inputs, outputs
+    )
 
 
 def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
@@ -136,7 +158,9 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
         if signature.inputs is None:
             traced = trace_own(method, signature, outputs)
         else:
-            traced = trace_declared(method, signature, signature.inputs, outputs)
+            traced = trace_declared(
+                method, signature, signature.inputs, outputs
+            )
     except (ConfigError, ContractError):
         raise
     except Exception as error:
@@ -170,7 +194,9 @@ def _failure(
             f"{signature.method} calls tf.saved_model.save in its body;"
             " call it outside of a tf.function"
         )
-        return ModelError(Problem(path, message), user_code.traceback_text(error))
+        return ModelError(
+            Problem(path, message), user_code.traceback_text(error)
+        )
     doing = f"tracing {signature.method} with the declared inputs"
     leaked = leaks.failure(obj, path, doing, error)
     if leaked is not None:

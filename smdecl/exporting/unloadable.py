@@ -12,7 +12,9 @@ from smdecl.exporting.types import ConfigNode
 _NAME = LOAD_KERAS.rpartition(".")[2]
 
 
-def failure(path: KeyPath, node: ConfigNode, error: BaseException) -> SmdeclError:
+def failure(
+    path: KeyPath, node: ConfigNode, error: BaseException
+) -> SmdeclError:
     """Returns the error to raise if a node whose target is `load_keras` fails.
 
     Args:
@@ -31,7 +33,9 @@ def _message(node: ConfigNode, error: BaseException) -> str:
     file = repr(node.get("path", positional[0]))
     unknown = keras_errors.unknown(error)
     if unknown:
-        found = f"the {unknown.kind} {unknown.name!r}, which Keras does not know"
+        found = (
+            f"the {unknown.kind} {unknown.name!r}, which Keras does not know"
+        )
         entry = f"{{_target_: {unknown.target}, _partial_: true}}"
         return f"{file} contains {found}; expected it in custom_objects, as {entry}"
     if keras_errors.holds_code(error):

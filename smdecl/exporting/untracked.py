@@ -68,7 +68,9 @@ def _is_initialized(table: Table) -> bool:
 
 def _has_content(table: Table) -> bool:
     if tf.is_symbolic_tensor(table.resource_handle):
-        return True  # created in a graph, which initializes it when it is loaded
+        return (
+            True  # created in a graph, which initializes it when it is loaded
+        )
     keys = tf.constant([], table.key_dtype)
     default = tf.zeros([], table.value_dtype)
     try:
@@ -92,7 +94,9 @@ def untracked(obj: Trackable, traced: Mapping[str, Traced]) -> list[Problem]:
     return problems
 
 
-def _message(obj: Trackable, signature: Traced, resource: ResourceHandle) -> str:
+def _message(
+    obj: Trackable, signature: Traced, resource: ResourceHandle
+) -> str:
     kind = type(obj).__name__
     method = signature.signature.method
     owner, place = _holder(obj, resource)

@@ -14,7 +14,8 @@ from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
 
 _INSTALLED = [
-    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    sysconfig.get_path(name)
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
 ]
 _ERROR_LINE = re.compile(r"\w+(Error|Exception|Interrupt|Exit): ")
 _CALLING = "Exception encountered when calling"  # Keras's first line, before the reason
@@ -46,14 +47,18 @@ def summary(error: BaseException) -> str:
         lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith(_CALLING):
         del lines[0]
-    while len(lines) > 1 and lines[0].endswith(":"):  # what it announces comes next
+    while len(lines) > 1 and lines[0].endswith(
+        ":"
+    ):  # what it announces comes next
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     return f"{kind}: {lines[0]}" if lines else kind
 
 
 def _after_frames(lines: list[str]) -> list[str]:
     """Returns the lines of AutoGraph's text from the last error on."""
-    starts = [index for index, line in enumerate(lines) if _ERROR_LINE.match(line)]
+    starts = [
+        index for index, line in enumerate(lines) if _ERROR_LINE.match(line)
+    ]
     return lines[starts[-1] :] if starts else lines[-1:]
 
 
@@ -81,13 +86,21 @@ def _plain(text: str) -> str:
 def traceback_text(error: BaseException) -> str:
     """Returns the traceback of an error with the frames of the user's own files only."""
     frames = _users_frames(traceback.extract_tb(error.__traceback__))
-    message = _plain("".join(traceback.format_exception_only(type(error), error)))
+    message = _plain(
+        "".join(traceback.format_exception_only(type(error), error))
+    )
     if not frames:
         return message
-    return "Traceback (your code):\n" + "".join(traceback.format_list(frames)) + message
+    return (
+        "Traceback (your code):\n"
+        + "".join(traceback.format_list(frames))
+        + message
+    )
 
 
-def _users_frames(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
+def _users_frames(
+    frames: traceback.StackSummary,
+) -> list[traceback.FrameSummary]:
     return [frame for frame in frames if is_users(frame.filename)]
 
 
@@ -123,7 +136,9 @@ def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:
     shadowed = [name for name in names if _mentions(message, name)]
     if shadowed:
         own = f"{', '.join(shadowed)} in the current directory"
-        message += f"; a module of Python or of an installed package shadows {own}"
+        message += (
+            f"; a module of Python or of an installed package shadows {own}"
+        )
     return ModelError(Problem(path, message), traceback_text(error))
 
 

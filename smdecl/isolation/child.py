@@ -54,7 +54,9 @@ def run(
         stderr: The standard error of the caller.
         task: The function and its surroundings.
     """
-    os.setpgid(0, 0)  # signals to the caller's process group must not reach the child
+    os.setpgid(
+        0, 0
+    )  # signals to the caller's process group must not reach the child
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends the child
     try:
         waiter.recv()
@@ -77,7 +79,9 @@ def run(
     sender.close()
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(0)  # TensorFlow's own shutdown takes time and does nothing that is needed
+    os._exit(
+        0
+    )  # TensorFlow's own shutdown takes time and does nothing that is needed
 
 
 def _set_surroundings(task: Task, stderr: Connection) -> None:
@@ -86,7 +90,9 @@ def _set_surroundings(task: Task, stderr: Connection) -> None:
     gc.set_threshold(*_GARBAGE)
     tempfile.tempdir = None  # computed again, from the new environment
     os.dup2(stderr.fileno(), 2)
-    os.dup2(2, 1)  # standard output carries results only, and the model may print
+    os.dup2(
+        2, 1
+    )  # standard output carries results only, and the model may print
 
 
 def _confine(confinement: Confinement | None) -> bool:
@@ -103,7 +109,7 @@ def _confine(confinement: Confinement | None) -> bool:
 
 
 def _close_pipes_to_others() -> None:
-    """Closes the pipes to the server, and to the resource tracker, which removes files on demand."""
+    """Closes the pipes to the server and to the resource tracker, which removes any file."""
     # Their attributes are private, and no type checker knows them.
     tracker: Any = multiprocessing.resource_tracker._resource_tracker
     server: Any = multiprocessing.forkserver._forkserver
@@ -128,6 +134,8 @@ def _outcome(task: Task) -> object:
     except SmdeclError as error:
         return error
     except Exception as error:
-        bug = InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+        bug = InternalError(
+            f"{type(error).__name__}: {error}", traceback.format_exc()
+        )
         bug.__cause__ = error
         return bug

@@ -33,7 +33,9 @@ def _explained(problem: Problem, confinement: Confinement) -> Problem:
     message = problem.message
     if not any(refused in message for refused in _REFUSED):
         return problem
-    return replace(problem, message=f"{message}; {_reason(message, confinement)}")
+    return replace(
+        problem, message=f"{message}; {_reason(message, confinement)}"
+    )
 
 
 def _reason(message: str, confinement: Confinement) -> str:

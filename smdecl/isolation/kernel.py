@@ -24,5 +24,7 @@ def call(name: str, *arguments: object) -> int:
     result = int(getattr(libc(), name)(*arguments))
     if result < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"cannot confine the process: {os.strerror(number)}")
+        raise OSError(
+            number, f"cannot confine the process: {os.strerror(number)}"
+        )
     return result

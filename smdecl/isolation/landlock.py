@@ -93,7 +93,9 @@ class Ruleset:
             if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 allowed &= _OF_REGULAR_FILES
             rule = ctypes.byref(_PathBeneath(allowed, descriptor))
-            kernel.call("syscall", _ADD_RULE, self._descriptor, _PATH_BENEATH, rule, 0)
+            kernel.call(
+                "syscall", _ADD_RULE, self._descriptor, _PATH_BENEATH, rule, 0
+            )
         finally:
             os.close(descriptor)
 

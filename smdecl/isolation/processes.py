@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from smdecl import scratch
 from smdecl.errors import Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import child, environment, groups, results
+from smdecl.isolation import child, environment, exit_status, groups, results
 from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
@@ -69,7 +69,9 @@ class Processes:
             except OSError as error:
                 # The path of the server's socket is below TMPDIR, and may have some 100 bytes.
                 place = repr(tempfile.gettempdir())
-                message = f"no server process can be started in {place}: {error}"
+                message = (
+                    f"no server process can be started in {place}: {error}"
+                )
                 raise UsageError(
                     f"{message}; expected a TMPDIR with a shorter path"
                 ) from error
@@ -142,7 +144,11 @@ class Processes:
             AbandonedError: If the group of this thread was abandoned.
         """
         with self.running(
-            function, *args, failure=failure, doing=doing, confinement=confinement
+            function,
+            *args,
+            failure=failure,
+            doing=doing,
+            confinement=confinement,
         ) as result:
             return result()
 
@@ -161,8 +167,12 @@ class Processes:
         Leaving the block kills the process if it still runs.
         """
         self.start()
-        place = scratch.make()  # the child has no chance to remove its temporary files
-        task = Task(function, args, _environment(confinement, place), confinement)
+        place = (
+            scratch.make()
+        )  # the child has no chance to remove its temporary files
+        task = Task(
+            function, args, _environment(confinement, place), confinement
+        )
         call = _Call(task, failure, doing)
         try:
             with self._started(call) as outcome:
@@ -184,7 +194,9 @@ class Processes:
         # `multiprocessing` passes a file descriptor to a child as a connection. The server cannot
         # pass its own, which may differ from this process's by now.
         stderr = Connection(os.dup(2), readable=False)
-        process = Child(self._server, child.run, (sender, waiter, stderr, call.task))
+        process = Child(
+            self._server, child.run, (sender, waiter, stderr, call.task)
+        )
         try:
             with _children:
                 self._start_child(process, call)
@@ -226,7 +238,9 @@ class Processes:
             raise call.failure(Problem((), f"{message}; {hint}")) from error
         self._group().running.add(process)
 
-    def _receive(self, receiver: Connection, process: Child, call: _Call) -> Any:
+    def _receive(
+        self, receiver: Connection, process: Child, call: _Call
+    ) -> Any:
         """Waits for the outcome of a child; returns the result or an error."""
         has_begun = False
         ready = wait([receiver, process.sentinel])
@@ -237,7 +251,10 @@ class Processes:
                 data = receiver.recv_bytes(_LARGEST_RESULT)
                 expected = results.returned_by(call.task.function)
                 return results.read(data, expected, self._results)
-            except (EOFError, OSError):  # the process ended before it had sent all
+            except (
+                EOFError,
+                OSError,
+            ):  # the process ended before it had sent all
                 pass
             except ResultError as error:
                 return call.failed(
@@ -252,7 +269,7 @@ class Processes:
                 " with the server it came from"
             )
         was = "was" if has_begun else "was to begin"
-        ending = _describe_exit(process.exitcode or 0)
+        ending = exit_status.describe(process.exitcode or 0)
         return call.failed(f"the process that {was} {call.doing} {ending}")
 
     def _end(self, process: Child) -> None:
@@ -280,7 +297,9 @@ class _Call:
         return self.failure(Problem((), message))
 
 
-def _environment(confinement: Confinement | None, place: Path) -> dict[str, str]:
+def _environment(
+    confinement: Confinement | None, place: Path
+) -> dict[str, str]:
     known = dict(os.environ)
     if confinement is not None:
         known = environment.reduced(known, confinement.environment)
@@ -318,22 +337,6 @@ def _no_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _describe_exit(exitcode: int) -> str:
-    if exitcode >= 0:
-        message = f"exited with status {exitcode} and no word"
-        return f"{message}; does the model's own code call exit?"
-    known = {member.value: member.name for member in signal.Signals}
-    name = known.get(-exitcode, f"signal {-exitcode}")
-    hint = _HINTS.get(name, "")
-    return f"was killed by {name}{hint}"
-
-
-_HINTS = {
-    "SIGKILL": "; the system does that when memory runs out",
-    "SIGSEGV": " in native code",
-}
 
 
 def _kill(process: Child) -> None:

@@ -91,7 +91,9 @@ class _Unpickler(pickle.Unpickler):
         real: The class of each stand-in. It is kept here, where a pickle cannot set it.
     """
 
-    def __init__(self, data: bytes, find: Callable[[str, str], type | None]) -> None:
+    def __init__(
+        self, data: bytes, find: Callable[[str, str], type | None]
+    ) -> None:
         super().__init__(io.BytesIO(data))
         self._find = find
         self.real: dict[type, type] = {}
@@ -99,7 +101,9 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
         real = self._find(module, name)
         if real is None:
-            raise ResultError(f"it names {module}.{name}, which no stage returns")
+            raise ResultError(
+                f"it names {module}.{name}, which no stage returns"
+            )
         stand_in = type(name, (_StandIn,), {})
         self.real[stand_in] = real
         return stand_in
@@ -148,7 +152,9 @@ class _Reading:
         cause = state.get("__cause__")
         if cause is not None:
             arguments = _state(cause)[_ARGUMENTS]
-            error.__cause__ = CauseText(*self._build(arguments, tuple[str], "cause"))
+            error.__cause__ = CauseText(
+                *self._build(arguments, tuple[str], "cause")
+            )
         return error
 
     def _build(self, value: Any, expected: Annotation, where: str) -> Any:
@@ -217,8 +223,12 @@ class _Reading:
             raise ResultError(f"no result can be compared with {annotation}")
         return isinstance(value, _StandIn) and issubclass(found, origin)
 
-    def _refusal(self, value: object, expected: Annotation, where: str) -> ResultError:
-        name = expected.__name__ if isinstance(expected, type) else str(expected)
+    def _refusal(
+        self, value: object, expected: Annotation, where: str
+    ) -> ResultError:
+        name = (
+            expected.__name__ if isinstance(expected, type) else str(expected)
+        )
         found = self._class(value).__name__
         return ResultError(f"{where}: expected {name}, got {found}")
 

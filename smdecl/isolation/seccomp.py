@@ -65,7 +65,10 @@ _MACHINES = {
     )),
 }  # fmt: skip
 _X32 = 0x40000000  # x86_64 has a second set of numbers from here on
-_TYPE_INTO_TERMINAL = (0x5412, 0x541C)  # the ioctl requests TIOCSTI and TIOCLINUX
+_TYPE_INTO_TERMINAL = (
+    0x5412,
+    0x541C,
+)  # the ioctl requests TIOCSTI and TIOCLINUX
 
 
 class _Instruction(ctypes.Structure):
@@ -101,7 +104,9 @@ def apply_filter() -> None:
     if machine is None:
         return
     lines = _lines(machine)
-    instructions = (_Instruction * len(lines))(*[_Instruction(*line) for line in lines])
+    instructions = (_Instruction * len(lines))(
+        *[_Instruction(*line) for line in lines]
+    )
     program = ctypes.byref(_Program(len(lines), instructions))
     kernel.call("prctl", kernel.SET_SECCOMP, _FILTER_MODE, program, 0, 0)
 

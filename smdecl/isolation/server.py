@@ -52,7 +52,9 @@ class Server(forkserver.ForkServer):
             `environment.reduced`.
     """
 
-    def __init__(self, preload: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, preload: Sequence[str], variables: Mapping[str, str]
+    ) -> None:
         super().__init__()
         self._preload = list(preload)
         self._starting = threading.Lock()
@@ -84,7 +86,12 @@ class Server(forkserver.ForkServer):
         command = _COMMAND.format(
             path=path, fds=f"{listener}, {alive}", preload=self._preload
         )
-        arguments = [sys.executable, *_args_from_interpreter_flags(), "-c", command]
+        arguments = [
+            sys.executable,
+            *_args_from_interpreter_flags(),
+            "-c",
+            command,
+        ]
         try:
             self._process = subprocess.Popen(
                 arguments,
@@ -160,7 +167,9 @@ def ensure_tracker() -> None:
 def _start_tracker(tracker: _Tracker) -> None:
     reads, writes = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_TRACKER)
-    command = f"from multiprocessing.resource_tracker import main; main({reads})"
+    command = (
+        f"from multiprocessing.resource_tracker import main; main({reads})"
+    )
     arguments = [sys.executable, "-I", "-c", command]
     executable = os.fsencode(sys.executable)
     try:
@@ -192,7 +201,10 @@ class Child(process.BaseProcess):
     _start_method = None  # keeps the default start method in the child
 
     def __init__(
-        self, server: Server, target: Callable[..., object], args: tuple[object, ...]
+        self,
+        server: Server,
+        target: Callable[..., object],
+        args: tuple[object, ...],
     ) -> None:
         super().__init__(target=target, args=args)
         self._server = server
@@ -205,7 +217,9 @@ class Child(process.BaseProcess):
     def __getstate__(self) -> dict[str, object]:
         """Leaves out the server, which the child does not need."""
         return {
-            name: value for name, value in self.__dict__.items() if name != "_server"
+            name: value
+            for name, value in self.__dict__.items()
+            if name != "_server"
         }
 
     @staticmethod
@@ -238,8 +252,12 @@ class _Popen(popen_forkserver.Popen):
             reduction.dump(process_obj, buffer)
         finally:
             set_spawning_popen(None)
-        self.sentinel, write_end = process_obj._server.connect_to_new_process(self._fds)
-        kept = os.dup(write_end)  # by which the child notices the end of this process
+        self.sentinel, write_end = process_obj._server.connect_to_new_process(
+            self._fds
+        )
+        kept = os.dup(
+            write_end
+        )  # by which the child notices the end of this process
         self.finalizer = Finalize(self, close_fds, (kept, self.sentinel))
         with open(write_end, "wb") as pipe:  # noqa: PTH123 - a file descriptor
             pipe.write(buffer.getbuffer())

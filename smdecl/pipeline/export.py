@@ -11,7 +11,13 @@ from pathlib import Path
 from smdecl.checks import check
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig, Publish
-from smdecl.errors import ModelError, Problem, PublishError, SmdeclError, disk_errors
+from smdecl.errors import (
+    ModelError,
+    Problem,
+    PublishError,
+    SmdeclError,
+    disk_errors,
+)
 from smdecl.pipeline import (
     export_warnings,
     guarantees,
@@ -68,7 +74,9 @@ def plan(composition: Composition, project: Project) -> Plan:
             confinement=making.confinement(config, project),
         )
         making.require_schemas(planned)
-        return replace(planned, warnings=_located(planned.warnings, composition))
+        return replace(
+            planned, warnings=_located(planned.warnings, composition)
+        )
 
 
 def export(
@@ -93,14 +101,14 @@ def export(
         publisher = _publisher(config, subdirectory)
         publisher.refuse_early()
         with publisher.stage() as stage:
-            unpublished = making.make_release(config, composition, project, stage)
+            unpublished = making.make_release(
+                config, composition, project, stage
+            )
             seconds = dict(unpublished.made.usage.seconds)
             with _with_warnings(config, unpublished, composition):
-                verifying = time.perf_counter()
-                report = loader_processes.run(
-                    unpublished.directory, config.signatures, config.verify, project
+                report, seconds["verify"] = _verify(
+                    unpublished, config, project
                 )
-                seconds["verify"] = time.perf_counter() - verifying
                 if config.publish.reproducible:
                     guarantees.require_reproducible(
                         unpublished, config, composition, project, stage
@@ -126,6 +134,17 @@ def export(
         )
 
 
+def _verify(
+    unpublished: Unpublished, config: ExportConfig, project: Project
+) -> tuple[VerificationRecord, float]:
+    """Returns what the loaders report, and the seconds that they took."""
+    started = time.perf_counter()
+    report = loader_processes.run(
+        unpublished.directory, config.signatures, config.verify, project
+    )
+    return report, time.perf_counter() - started
+
+
 @contextmanager
 def located(composition: Composition) -> Iterator[None]:
     """Adds to the problems of any error their file and line, or override."""
@@ -138,7 +157,9 @@ def located(composition: Composition) -> Iterator[None]:
 def _located(
     problems: Iterable[Problem], composition: Composition
 ) -> tuple[Problem, ...]:
-    return tuple(problem.at(composition.locate(problem.path)) for problem in problems)
+    return tuple(
+        problem.at(composition.locate(problem.path)) for problem in problems
+    )
 
 
 def _publisher(config: ExportConfig, subdirectory: str) -> Publisher:
@@ -185,7 +206,10 @@ def _sign(unpublished: Unpublished, key: Path, stage: Path) -> None:
 
 
 def _add_to_models_config(
-    config: ExportConfig, published: Published, publisher: Publisher, subdirectory: str
+    config: ExportConfig,
+    published: Published,
+    publisher: Publisher,
+    subdirectory: str,
 ) -> None:
     file = config.publish.models_config
     if file is None:

@@ -55,7 +55,5 @@ def of_verifying(made: Made, report: VerificationRecord) -> Iterator[Problem]:
         yield Problem(("verify", "loaders"), message)
     for key in made.saved.signatures:
         if not report.examples.get(key):
-            message = (
-                "was loaded, but no example was run; give one under verify.examples"
-            )
+            message = "was loaded, but no example was run; give one under verify.examples"
             yield Problem(("signatures", key), message)

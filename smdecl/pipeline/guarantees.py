@@ -40,7 +40,9 @@ def require_reproducible(
 
     problems = []
     for change in diffing.diff(unpublished.directory, again.directory).changes:
-        problems.append(Problem(_REPRODUCIBLE, f"a second export differs: {change}"))
+        problems.append(
+            Problem(_REPRODUCIBLE, f"a second export differs: {change}")
+        )
     raise ContractError(problems)
 
 
@@ -56,7 +58,9 @@ def require_compatible(made: Made, newest: Newest | None) -> None:
     from smdecl.savedmodel.records import BREAKING
 
     _, before = inspection.load(newest.directory)
-    hint = "expected a change that breaks no caller, or a new name or export_dir"
+    hint = (
+        "expected a change that breaks no caller, or a new name or export_dir"
+    )
     problems = []
     for change in compatibility.changes(before, made.saved):
         if change.verdict == BREAKING:

@@ -54,7 +54,9 @@ def launch(
         ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
     """
     settings = hydra_app.refuse_settings(
-        [[*overrides, *hydra] for overrides in swept], request.config_name, project
+        [[*overrides, *hydra] for overrides in swept],
+        request.config_name,
+        project,
     )
     unfit = _refuse(swept, directory, request)
     job = Job(project, Path.cwd(), tuple(sys.path), frozenset(unfit))
@@ -68,7 +70,9 @@ def launch(
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, _first_line(error))) from error
-    except Exception as error:  # launchers raise their own errors about jobs and queues
+    except (
+        Exception
+    ) as error:  # launchers raise their own errors about jobs and queues
         reason = f"{type(error).__name__}: {_first_line(error)}"
         message = f"the launcher failed before the variant was done: {reason}"
         _require_results(swept, directory, message)
@@ -107,7 +111,11 @@ def _in_place_of(
     Hydra's launchers give up at the first variant that they cannot compose. The overrides of an
     unfit variant are replaced by those of the first fit one; the job skips its number.
     """
-    fit = [overrides for number, overrides in enumerate(swept) if number not in unfit]
+    fit = [
+        overrides
+        for number, overrides in enumerate(swept)
+        if number not in unfit
+    ]
     replaced = list(swept)
     for number in unfit:
         replaced[number] = fit[0]
@@ -147,7 +155,10 @@ def _launch(
         launcher = _launcher(hydra, request, job)
         size = int(str(sweeper.get("max_batch_size") or len(swept)))
         for first in range(0, len(swept), size):
-            batch = [[*overrides, *hydra] for overrides in swept[first : first + size]]
+            batch = [
+                [*overrides, *hydra]
+                for overrides in swept[first : first + size]
+            ]
             for run in launcher.launch(batch, initial_job_idx=first):
                 _ = run.return_value  # raises what ended the job
 

@@ -83,7 +83,10 @@ def make_release(
 
 
 def _make(
-    config: ExportConfig, project: Project, directory: Path, processes: Processes
+    config: ExportConfig,
+    project: Project,
+    directory: Path,
+    processes: Processes,
 ) -> Made:
     providers: dict[str, str] = {}
     if project.custom_ops:
@@ -163,7 +166,9 @@ def _has_only_frameworks(config: ExportConfig) -> bool:
         "strategy": config.devices.strategy,
         "options": config.options,
     }
-    return all(trust.is_framework(target) for _, target, _ in trust.targets(parts))
+    return all(
+        trust.is_framework(target) for _, target, _ in trust.targets(parts)
+    )
 
 
 def _require_plain_files(directory: Path) -> None:

@@ -85,7 +85,9 @@ def _make_again(
 ) -> tuple[str, tuple[Change, ...]]:
     with export.located(composition), scratch.directory() as stage:
         config = check.check(composition, project)
-        again = making.make_release(config, composition, project, stage).directory
+        again = making.make_release(
+            config, composition, project, stage
+        ).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes
@@ -124,7 +126,9 @@ def _released(released: Manifest) -> Composition:
         with scope():
             resolved = resolve.resolve(config)
     except OmegaConfBaseException as error:
-        message = f"smdecl cannot have written the config in the manifest: {error}"
+        message = (
+            f"smdecl cannot have written the config in the manifest: {error}"
+        )
         raise VerificationError(message) from error
     if resolved.problems:
         raise ConfigError(resolved.problems)
@@ -143,6 +147,8 @@ def _unpublished(composition: Composition) -> Composition:
     publish = composition.values.get("publish")
     if not isinstance(publish, dict):
         return composition
-    none: dict[str, Any] = dict.fromkeys(("sign", "models_config", "run_record"))
+    none: dict[str, Any] = dict.fromkeys(
+        ("sign", "models_config", "run_record")
+    )
     values = {**composition.values, "publish": {**publish, **none}}
     return replace(composition, values=values)

@@ -135,7 +135,9 @@ def _write_examples(
         cases = examples.make(traced, config.verify, config.seed)
         if config.weights is not None and built.reference is not None:
             path = config.weights.path
-            reference.compare(built.reference, path, traced, cases, config.verify)
+            reference.compare(
+                built.reference, path, traced, cases, config.verify
+            )
     with disk_errors(directory):
         stored_examples.write(cases, directory)
         if config.publish.warmup:

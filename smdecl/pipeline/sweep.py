@@ -50,7 +50,9 @@ def sweep(
         [first_variant, hydra], request.config_name, project
     )
     settings = of_variant or of_hydra  # the first variant may fail to compose
-    directory = compose.sweep_dir(first_variant, config_name=request.config_name)
+    directory = compose.sweep_dir(
+        first_variant, config_name=request.config_name
+    )
     # First, because a sweep whose outcome cannot be recorded must export nothing.
     variants.write(directory / SUMMARY, [])
     hydra += sweep_overrides.without_shared(request.overrides, settings)
@@ -60,7 +62,9 @@ def sweep(
         if _is_plain(settings):
             _Sweep(directory, hydra, request, project, tell).run(swept, results)
         else:
-            launch.launch(swept, directory, hydra, request, project, results, tell)
+            launch.launch(
+                swept, directory, hydra, request, project, results, tell
+            )
     finally:  # after an interrupt too, with the variants that were done by then
         records = [asdict(variant) for variant in results]
         variants.write(directory / SUMMARY, records)
@@ -91,7 +95,9 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
     search_path.use(request.config_dir)
     hydra = sweep_overrides.hydra_overrides(request.overrides)
     cache = _new_cache()
-    for number, overrides in enumerate(sweep_overrides.expand(request.overrides)):
+    for number, overrides in enumerate(
+        sweep_overrides.expand(request.overrides)
+    ):
         job = compose.Job(number, cache)
         try:
             composition = _compose([*overrides, *hydra], request, job)
@@ -130,7 +136,9 @@ def _is_plain(settings: Mapping[str, Any]) -> bool:
         return False
     targets = []
     if settings:
-        targets = [settings[part]["_target_"] for part in ("launcher", "sweeper")]
+        targets = [
+            settings[part]["_target_"] for part in ("launcher", "sweeper")
+        ]
     return all(target.startswith(_HYDRAS_OWN) for target in targets)
 
 
@@ -154,7 +162,9 @@ class _Sweep:
     tell: Tell
     cache: dict[str, Any] = field(default_factory=_new_cache)
 
-    def run(self, swept: Sequence[Sequence[str]], results: list[Variant]) -> None:
+    def run(
+        self, swept: Sequence[Sequence[str]], results: list[Variant]
+    ) -> None:
         """Exports every variant and appends the outcomes to `results` in order.
 
         An exception such as an interrupt ends all variants. `results` then also has those that were
@@ -166,7 +176,9 @@ class _Sweep:
             prepared.append(self._prepare(number, overrides))
         group = groups.Group()
         jobs = self.request.jobs or len(os.sched_getaffinity(0))
-        pool = ThreadPoolExecutor(jobs, initializer=groups.join, initargs=(group,))
+        pool = ThreadPoolExecutor(
+            jobs, initializer=groups.join, initargs=(group,)
+        )
         pending: list[Future[Variant]] = []
         for number, overrides in enumerate(swept):
             directory, make = prepared[number]
@@ -187,7 +199,9 @@ class _Sweep:
         finally:
             pool.shutdown()
 
-    def _prepare(self, number: int, overrides: Sequence[str]) -> tuple[Path, Make]:
+    def _prepare(
+        self, number: int, overrides: Sequence[str]
+    ) -> tuple[Path, Make]:
         """Composes a variant; returns the directory of its record, and what makes its release."""
         job = compose.Job(number, self.cache)
         try:

@@ -56,11 +56,15 @@ def hydra_overrides(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides of Hydra's own settings."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     return [
-        str(override.input_line) for override in parsed if override.is_hydra_override()
+        str(override.input_line)
+        for override in parsed
+        if override.is_hydra_override()
     ]
 
 
-def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+def without_shared(
+    overrides: Sequence[str], settings: Mapping[str, Any]
+) -> list[str]:
     """Returns an override that keeps out of the variants' names whatever all variants share.
 
     Args:
@@ -69,7 +73,11 @@ def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> lis
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     own = _without_hydra(parsed)
-    swept = {override.key_or_group for override in own if override.is_sweep_override()}
+    swept = {
+        override.key_or_group
+        for override in own
+        if override.is_sweep_override()
+    }
     shared = []
     for override in own:
         if override.key_or_group not in swept:
@@ -78,7 +86,9 @@ def without_shared(overrides: Sequence[str], settings: Mapping[str, Any]) -> lis
         return []
     excluded: list[object] = []
     if settings:
-        excluded += settings["job"]["config"]["override_dirname"]["exclude_keys"]
+        excluded += settings["job"]["config"]["override_dirname"][
+            "exclude_keys"
+        ]
     keys = dict.fromkeys([*map(str, excluded), *shared])
     names = ",".join(map(repr, keys))
     return [f"hydra.job.config.override_dirname.exclude_keys=[{names}]"]
@@ -100,7 +110,8 @@ def _require_bounded(own: Sequence[Override]) -> None:
     empty = [override for override, count in counts if count == 0]
     if empty:
         raise _refusal(
-            empty, "is an empty sweep; expected a range or a pattern with a value in it"
+            empty,
+            "is an empty sweep; expected a range or a pattern with a value in it",
         )
     endless = [override for override, count in counts if count == _ENDLESS]
     if endless:
@@ -111,8 +122,14 @@ def _require_bounded(own: Sequence[Override]) -> None:
     variants = math.prod(count for _, count in counts)
     if variants > _MOST_VARIANTS:
         widest, _ = max(counts, key=lambda counted: counted[1])
-        shown = str(variants) if variants < _MOST_SHOWN else f"more than {_MOST_SHOWN}"
-        message = f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
+        shown = (
+            str(variants)
+            if variants < _MOST_SHOWN
+            else f"more than {_MOST_SHOWN}"
+        )
+        message = (
+            f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
+        )
         raise _refusal([widest], message)
 
 

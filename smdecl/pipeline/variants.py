@@ -101,7 +101,9 @@ def export(
 
 def bug(error: Exception) -> InternalError:
     """Returns an unexpected exception, to be called while it is handled, as an error of smdecl."""
-    return InternalError(f"{type(error).__name__}: {error}", traceback.format_exc())
+    return InternalError(
+        f"{type(error).__name__}: {error}", traceback.format_exc()
+    )
 
 
 def failing(error: SmdeclError) -> Make:
@@ -127,7 +129,10 @@ def failed(variant: Variant, error: SmdeclError) -> Variant:
 def _published(variant: Variant, release: Release) -> Variant:
     warnings = tuple(map(str, release.warnings))
     return replace(
-        variant, path=str(release.path), digest=release.digest, warnings=warnings
+        variant,
+        path=str(release.path),
+        digest=release.digest,
+        warnings=warnings,
     )
 
 
@@ -143,7 +148,9 @@ def write(path: Path, value: object) -> None:
     except OSError as error:
         reason = f"cannot write {str(path)!r}: {error.strerror}"
         message = f"{reason}; expected a directory that can be written"
-        raise PublishError(Problem(("hydra", "sweep", "dir"), message)) from error
+        raise PublishError(
+            Problem(("hydra", "sweep", "dir"), message)
+        ) from error
 
 
 def read(directory: Path) -> list[Variant]:

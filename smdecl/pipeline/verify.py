@@ -53,7 +53,9 @@ def verify(
         signing.verify(directory, key)  # before any of it is loaded
     else:
         _refuse_outside_ops(directory, allow_ops)
-    return released, _replay(directory, released, project or find_project(Path.cwd()))
+    return released, _replay(
+        directory, released, project or find_project(Path.cwd())
+    )
 
 
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
@@ -67,7 +69,9 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
     problems = []
     for op, place in refused.items():
         where = f"{directory}: {printable(place)}"
-        message = f"{where}: {op} reaches into files, the network or Python; {hint}"
+        message = (
+            f"{where}: {op} reaches into files, the network or Python; {hint}"
+        )
         problems.append(Problem((), message))
     if problems:
         raise VerificationError(problems)
@@ -77,7 +81,10 @@ def _replay(
     directory: Path, released: Manifest, project: Project
 ) -> VerificationRecord:
     """Runs the examples of a release with its loaders."""
-    values = {key: manifest.settings(released, key) for key in ("signatures", "verify")}
+    values = {
+        key: manifest.settings(released, key)
+        for key in ("signatures", "verify")
+    }
     _require_settings(directory, values)
     entries = released.get("custom_ops", [])
     recorded = [CustomOpsRecord(**entry) for entry in entries]
@@ -111,8 +118,11 @@ def _require_settings(directory: Path, values: Mapping[str, Any]) -> None:
         raise VerificationError(problems)
 
 
-def _in_manifest(directory: Path, problems: Collection[Problem]) -> list[Problem]:
+def _in_manifest(
+    directory: Path, problems: Collection[Problem]
+) -> list[Problem]:
     place = directory / manifest.FILE
     return [
-        replace(problem, message=f"{place}: {problem.message}") for problem in problems
+        replace(problem, message=f"{place}: {problem.message}")
+        for problem in problems
     ]

@@ -73,7 +73,9 @@ def _compare_file(path: Path, entry: FileEntry) -> Iterator[Problem]:
         yield Problem((), f"cannot read {path}: {error.strerror}")
         return
     if sha256 != entry["sha256"]:
-        yield Problem((), f"{differs}: expected sha256 {entry['sha256']}, got {sha256}")
+        yield Problem(
+            (), f"{differs}: expected sha256 {entry['sha256']}, got {sha256}"
+        )
 
 
 def _unlisted(
@@ -83,7 +85,12 @@ def _unlisted(
 
     The files in a new directory are reported, so the directory is not.
     """
-    expected = {*listed, *manifests.UNLISTED, *_ALWAYS_PRESENT, *_parents(found)}
+    expected = {
+        *listed,
+        *manifests.UNLISTED,
+        *_ALWAYS_PRESENT,
+        *_parents(found),
+    }
     for name in sorted(found):
         if name not in expected:
             yield Problem((), f"{directory / name}: not listed in the manifest")
@@ -92,7 +99,9 @@ def _unlisted(
 def _parents(names: Iterable[str]) -> set[str]:
     parents: set[str] = set()
     for name in names:
-        parents.update(parent.as_posix() for parent in PurePosixPath(name).parents)
+        parents.update(
+            parent.as_posix() for parent in PurePosixPath(name).parents
+        )
     return parents
 
 
@@ -102,7 +111,9 @@ def _compare_signed(directory: Path, manifest: Manifest) -> Iterator[Problem]:
     Whose signature it is, `signing.verify` checks with a key.
     """
     present = [
-        name for name in manifests.SIGNED_BY if os.path.lexists(directory / name)
+        name
+        for name in manifests.SIGNED_BY
+        if os.path.lexists(directory / name)
     ]
     if not present:
         return
@@ -120,6 +131,10 @@ def _compare_signed(directory: Path, manifest: Manifest) -> Iterator[Problem]:
 def _is_provenance(path: Path, manifest: Manifest) -> bool:
     try:
         expected = manifests.provenance_of(manifest).encode()
-    except UnicodeEncodeError:  # a forged manifest lists names that no file can have
+    except (
+        UnicodeEncodeError
+    ):  # a forged manifest lists names that no file can have
         return False
-    return path.stat().st_size == len(expected) and path.read_bytes() == expected
+    return (
+        path.stat().st_size == len(expected) and path.read_bytes() == expected
+    )

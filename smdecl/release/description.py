@@ -7,7 +7,10 @@ from pathlib import Path
 
 from smdecl.release import manifest
 from smdecl.savedmodel import description as describing
-from smdecl.savedmodel.description_records import DescriptionRecord, ReleaseRecord
+from smdecl.savedmodel.description_records import (
+    DescriptionRecord,
+    ReleaseRecord,
+)
 
 
 def describe(directory: Path) -> DescriptionRecord:

@@ -27,10 +27,14 @@ def changes(old: Manifest, new: Manifest) -> Iterator[Change]:
     yield from environment(old["environment"], new["environment"])
     yield from _custom_ops(old.get("custom_ops", []), new.get("custom_ops", []))
     if old["source"] != new["source"]:
-        yield Change.of("source", "", _source(old["source"]), _source(new["source"]))
+        yield Change.of(
+            "source", "", _source(old["source"]), _source(new["source"])
+        )
 
 
-def environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+def environment(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
     """Yields the packages that differ between two environments."""
     yield from _differences("environment", old, new)
 

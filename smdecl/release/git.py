@@ -77,7 +77,11 @@ class _Git:
         }
         try:
             done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=True
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
             )
         except (OSError, ValueError, subprocess.CalledProcessError):
             return None  # git is not installed, or there is no repository or commit
@@ -126,14 +130,18 @@ def _top_of_repository(root: Path) -> Path | None:
     return None
 
 
-def _state(git: _Git, modules: Collection[str], *options: str) -> SourceEntry | None:
+def _state(
+    git: _Git, modules: Collection[str], *options: str
+) -> SourceEntry | None:
     commit = git.run("rev-parse", "HEAD")
     if commit is None:
         return None
     # Releases are often written into the project, so of the untracked files only modules
     # count.
     changed = git.run("status", "--porcelain", "--untracked-files=no", *options)
-    untracked = git.run("ls-files", "--others", "--", *modules) if modules else ""
+    untracked = (
+        git.run("ls-files", "--others", "--", *modules) if modules else ""
+    )
     return {"commit": commit, "clean": changed == "" and untracked == ""}
 
 
@@ -228,7 +236,13 @@ def _settings(text: str) -> Iterator[str]:
 
 
 def _layout(git: _Git) -> _Layout | None:
-    paths = ("--path-format=absolute", "--git-path", "index", "--git-path", "objects")
+    paths = (
+        "--path-format=absolute",
+        "--git-path",
+        "index",
+        "--git-path",
+        "objects",
+    )
     found = git.run("rev-parse", "HEAD", "--show-object-format", *paths)
     lines = [] if found is None else found.splitlines()
     # A path may contain a line break.

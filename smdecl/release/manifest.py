@@ -33,7 +33,10 @@ SIGNED_BY = (provenance.FILE, signing.FILE)
 UNLISTED = (FILE, *SIGNED_BY)
 _LARGEST = 1 << 24  # bytes
 _DEEPEST = 100  # a config is nested at most 64 deep
-_NOT_RECORDED = ("export_dir", "publish")  # a release that is moved is the same release
+_NOT_RECORDED = (
+    "export_dir",
+    "publish",
+)  # a release that is moved is the same release
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def write(
         "name": recorded["name"],
         "digest": manifest_text.digest(entries),
         "config": {
-            key: value for key, value in recorded.items() if key not in _NOT_RECORDED
+            key: value
+            for key, value in recorded.items()
+            if key not in _NOT_RECORDED
         },
         "signatures": plain(dict(signatures)),
         "files": entries,
@@ -128,7 +133,9 @@ def provenance_of(manifest: Manifest) -> str:
     Raises:
         UnicodeEncodeError: If the manifest lists a name that no file can have.
     """
-    digests = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    digests = {
+        name: entry["sha256"] for name, entry in manifest["files"].items()
+    }
     own_text = manifest_text.text_of(manifest)
     digests[FILE] = hashlib.sha256(own_text.encode()).hexdigest()
     return provenance.text(manifest, digests)
@@ -136,7 +143,9 @@ def provenance_of(manifest: Manifest) -> str:
 
 def settings(manifest: Manifest, key: str) -> Any:
     """Returns a key of the config of a release; None if the config has no such key."""
-    return manifest_text.with_floats(manifest_versions.config_of(manifest).get(key))
+    return manifest_text.with_floats(
+        manifest_versions.config_of(manifest).get(key)
+    )
 
 
 def read(directory: Path) -> Manifest:
@@ -155,7 +164,9 @@ def read(directory: Path) -> Manifest:
     except FileNotFoundError as error:
         raise _missing(directory) from error
     except OSError as error:
-        raise VerificationError(f"cannot read {path}: {error.strerror}") from error
+        raise VerificationError(
+            f"cannot read {path}: {error.strerror}"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise _changed(path, str(error)) from error
     _require_schema(path, manifest)
@@ -203,20 +214,28 @@ def _items(value: object) -> Iterable[object]:
 def _missing(directory: Path) -> VerificationError:
     if (directory / MESSAGE_FILE).exists():
         expected = "expected a release made by smdecl"
-        return VerificationError(f"{directory / FILE}: no such file; {expected}")
+        return VerificationError(
+            f"{directory / FILE}: no such file; {expected}"
+        )
     expected = "expected the directory of a release, such as exports/adder/1"
-    return VerificationError(f"{str(directory)!r} contains no SavedModel; {expected}")
+    return VerificationError(
+        f"{str(directory)!r} contains no SavedModel; {expected}"
+    )
 
 
 def _changed(path: Path, reason: str) -> VerificationError:
-    return VerificationError(f"{path}: changed since the release was made: {reason}")
+    return VerificationError(
+        f"{path}: changed since the release was made: {reason}"
+    )
 
 
 def _require_schema(path: Path, manifest: Manifest) -> None:
     if schema.fits("manifest", manifest):
         return
     environment: object = manifest.get("environment")
-    version = environment.get("smdecl") if isinstance(environment, dict) else None
+    version = (
+        environment.get("smdecl") if isinstance(environment, dict) else None
+    )
     made_by = f"smdecl {version}" if version else "an unknown version of smdecl"
     raise VerificationError(
         f"{path}: does not match the schema of manifests; the release was made by {made_by}"

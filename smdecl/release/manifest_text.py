@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping
 from smdecl.release.manifest_types import FileEntry
 
 # JSON has no infinity: it is written as the interpolation that a config would use.
-_NOT_FINITE = {text: f"${{oc.decode:'{text}'}}" for text in ("inf", "-inf", "nan")}
+_NOT_FINITE = {
+    text: f"${{oc.decode:'{text}'}}" for text in ("inf", "-inf", "nan")
+}
 _FLOATS = {written: float(text) for text, written in _NOT_FINITE.items()}
 _BACKSLASH = "\\"
 _ESCAPED = str.maketrans({_BACKSLASH: r"\\", "\n": r"\n", "\r": r"\r"})
@@ -63,7 +65,8 @@ def digest(files: Mapping[str, FileEntry]) -> str:
         UnicodeEncodeError: If no file can have one of the names.
     """
     listing = "".join(
-        _sha256sum_line(name, files[name]["sha256"]) for name in in_listing_order(files)
+        _sha256sum_line(name, files[name]["sha256"])
+        for name in in_listing_order(files)
     )
     return hashlib.sha256(os.fsencode(listing)).hexdigest()
 

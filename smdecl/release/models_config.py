@@ -52,7 +52,9 @@ def add(path: Path, name: str, base_path: Path | str) -> None:
         PublishError: If the file is not a models.config, or the model cannot be added to it.
         OSError: If the file system refuses.
     """
-    place = base_path if isinstance(base_path, str) else str(base_path.resolve())
+    place = (
+        base_path if isinstance(base_path, str) else str(base_path.resolve())
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Concurrent exports must not overwrite each other's entries.
     with locked(path.parent):
@@ -109,10 +111,14 @@ def _with_model(path: Path, text: str, name: str, base_path: str) -> str:
             return _with_base_path(text, entry, base_path, newline)
     if listed.field is None:
         return _with_list(text, _new_entry("  ", name, base_path), newline)
-    return _with_entry(text, listed.field, listed.entries, name, base_path, newline)
+    return _with_entry(
+        text, listed.field, listed.entries, name, base_path, newline
+    )
 
 
-def _with_base_path(text: str, entry: _Entry, base_path: str, newline: str) -> str:
+def _with_base_path(
+    text: str, entry: _Entry, base_path: str, newline: str
+) -> str:
     if entry.base_path == base_path:
         return text
     value = _quoted(base_path)
@@ -188,7 +194,9 @@ def _parse(path: Path, text: str) -> _Listed:
     by_name = {field.name: field for field in reversed(fields)}
     custom, listed = by_name.get(_CUSTOM), by_name.get(LIST)
     if custom is not None:
-        reason = f"has a {_CUSTOM}, with which a server ignores the list of models"
+        reason = (
+            f"has a {_CUSTOM}, with which a server ignores the list of models"
+        )
         _refuse(path, _line(text, custom.start), f"{reason}; expected a {LIST}")
     inner = [] if listed is None else listed.fields or ()
     places = [field for field in inner if field.name == ENTRY]
@@ -201,11 +209,15 @@ def _parse(path: Path, text: str) -> _Listed:
     return _Listed(listed, entries)
 
 
-def _require_unique_names(path: Path, text: str, entries: Sequence[_Entry]) -> None:
+def _require_unique_names(
+    path: Path, text: str, entries: Sequence[_Entry]
+) -> None:
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
-            reason = f"lists the model {entry.name!r} again; expected each name once"
+            reason = (
+                f"lists the model {entry.name!r} again; expected each name once"
+            )
             _refuse(path, _line(text, entry.field.start), reason)
         seen.add(entry.name)
 

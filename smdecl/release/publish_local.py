@@ -29,7 +29,9 @@ def following(known: Iterable[int]) -> int:
     """
     version = max(known, default=0) + 1
     if version > HIGHEST:
-        message = f"no version follows {HIGHEST}, the highest that a server parses"
+        message = (
+            f"no version follows {HIGHEST}, the highest that a server parses"
+        )
         raise PublishError(
             Problem(("publish", "version"), f"{message}; expected a lower one")
         )
@@ -80,7 +82,9 @@ class LocalPublisher:
         Raises:
             PublishError: If the directory cannot be created.
         """
-        parent = self.base if self.options.version is not None else self.base.parent
+        parent = (
+            self.base if self.options.version is not None else self.base.parent
+        )
         with contextlib.ExitStack() as stack:
             with disk_errors(self.base):
                 directory = stack.enter_context(staging.stage(parent))
@@ -92,11 +96,15 @@ class LocalPublisher:
             if self.options.version is not None:
                 found = base_path.newest(self.base)
             else:
-                found = self.base if (self.base / MESSAGE_FILE).is_file() else None
+                found = (
+                    self.base if (self.base / MESSAGE_FILE).is_file() else None
+                )
         return None if found is None else Newest(str(found), found)
 
     def publish(
-        self, directory: Path, require_unchanged: Callable[[], None] = lambda: None
+        self,
+        directory: Path,
+        require_unchanged: Callable[[], None] = lambda: None,
     ) -> Published:
         """Moves a finished release into its place in one step.
 
@@ -151,9 +159,7 @@ def _require_swappable(export_dir: Path) -> None:
         reason = "ends in '..'"
     else:
         return
-    expected = (
-        "publish.version=null swaps it as a whole, and expects a different directory"
-    )
+    expected = "publish.version=null swaps it as a whole, and expects a different directory"
     message = f"{str(export_dir)!r} {reason}; {expected}"
     raise ConfigError(Problem(("export_dir",), message))
 
@@ -163,7 +169,9 @@ def _require_replaceable(path: Path) -> None:
     if not (path / MESSAGE_FILE).is_file() or any(versions(path)):
         message = f"{str(path)!r} is not a SavedModel"
         hint = "publish.replace swaps only SavedModels"
-        raise PublishError(Problem(("publish", "replace"), f"{message}; {hint}"))
+        raise PublishError(
+            Problem(("publish", "replace"), f"{message}; {hint}")
+        )
 
 
 def _existing(export_dir: Path, version: int | None) -> Path | None:
@@ -179,7 +187,10 @@ def _existing(export_dir: Path, version: int | None) -> Path | None:
 
 def _exists(path: Path, version: int | None) -> PublishError:
     if version is None:
-        expected = "expected an empty or new directory, or publish.replace=true to swap a SavedModel"
+        expected = (
+            "expected an empty or new directory,"
+            " or publish.replace=true to swap a SavedModel"
+        )
         message = f"{str(path)!r} is not empty; {expected}"
         return PublishError(Problem(("export_dir",), message))
     expected = "expected a different version, next, or publish.replace=true"

@@ -55,9 +55,16 @@ class RemotePublisher:
         for key in ("replace", "keep"):
             value = getattr(self.options, key)
             if value:
-                message = f"got {value!r} with the remote base path {self.base!r}"
-                expected = "expected a local one: a store can neither swap nor retire a version in one step"
-                raise ConfigError(Problem(("publish", key), f"{message}; {expected}"))
+                message = (
+                    f"got {value!r} with the remote base path {self.base!r}"
+                )
+                expected = (
+                    "expected a local one:"
+                    " a store can neither swap nor retire a version in one step"
+                )
+                raise ConfigError(
+                    Problem(("publish", key), f"{message}; {expected}")
+                )
         store = open_store(self.base)
         with store_errors(self.base):
             find_target(store, self.options)
@@ -88,7 +95,9 @@ class RemotePublisher:
         return None
 
     def publish(
-        self, directory: Path, require_unchanged: Callable[[], None] = lambda: None
+        self,
+        directory: Path,
+        require_unchanged: Callable[[], None] = lambda: None,
     ) -> Published:
         """Uploads a finished release.
 
@@ -111,7 +120,10 @@ class RemotePublisher:
             return self._upload(store, directory, require_unchanged)
 
     def _upload(
-        self, store: Store, directory: Path, require_unchanged: Callable[[], None]
+        self,
+        store: Store,
+        directory: Path,
+        require_unchanged: Callable[[], None],
     ) -> Published:
         target, version = find_target(store, self.options)
         upload = Upload(store, directory, target, require_unchanged)
@@ -132,13 +144,19 @@ def find_target(store: Store, options: Publish) -> tuple[str, int | None]:
     """
     if options.version is None:
         if store.names():
-            message = f"{store.base!r} is not empty; expected an empty or new place"
+            message = (
+                f"{store.base!r} is not empty; expected an empty or new place"
+            )
             raise PublishError(Problem(("export_dir",), message))
         return store.base, None
     versions = store.versions()
-    version = following(versions) if options.version == "next" else options.version
+    version = (
+        following(versions) if options.version == "next" else options.version
+    )
     if version in versions:
         message = f"version {version} exists in {store.base!r}"
         expected = "expected a different version, or next"
-        raise PublishError(Problem(("publish", "version"), f"{message}; {expected}"))
+        raise PublishError(
+            Problem(("publish", "version"), f"{message}; {expected}")
+        )
     return f"{store.base}/{version}", version

@@ -30,7 +30,9 @@ def move(source: Path, target: Path) -> None:
         return
     with locked(target.parent):
         if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+            raise FileExistsError(
+                errno.EEXIST, os.strerror(errno.EEXIST), str(target)
+            )
         source.rename(target)
 
 

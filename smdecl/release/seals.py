@@ -106,7 +106,9 @@ class Seal:
             PublishError: If the file system refuses.
         """
         with disk_errors(self.directory):
-            problems = [self._explained(problem) for problem in self._problems()]
+            problems = [
+                self._explained(problem) for problem in self._problems()
+            ]
         if problems:
             raise VerificationError(problems)
 

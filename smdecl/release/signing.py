@@ -148,7 +148,9 @@ def _changed_file(path: Path, digest: str) -> Iterator[Problem]:
 def _hashing() -> HashingConfig:
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=[FILE], ignore_git_paths=False)
+    return hashing.Config().set_ignored_paths(
+        paths=[FILE], ignore_git_paths=False
+    )
 
 
 class _Claim(NamedTuple):
@@ -171,7 +173,9 @@ def _read(path: Path) -> _Claim:
             f"{path}: no such file; the release is not signed (publish.sign signs one)"
         ) from error
     except OSError as error:
-        raise VerificationError(f"cannot read {path}: {error.strerror}") from error
+        raise VerificationError(
+            f"cannot read {path}: {error.strerror}"
+        ) from error
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise VerificationError(f"{path}: {_INVALID}") from error
 
@@ -190,7 +194,9 @@ def _parse(data: bytes) -> _Claim:
     digests = {}
     for entry in statement["predicate"]["resources"]:
         digests[str(entry["name"])] = str(entry["digest"])
-    return _Claim(str(bundle["verificationMaterial"]["publicKey"]["hint"]), digests)
+    return _Claim(
+        str(bundle["verificationMaterial"]["publicKey"]["hint"]), digests
+    )
 
 
 def _decode(text: str) -> bytes:
@@ -203,7 +209,10 @@ def _decode(text: str) -> bytes:
 
 def _hint(public: ec.EllipticCurvePublicKey) -> str:
     """Returns the hint by which the library identifies a key."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+    )
 
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(pem).hexdigest()

@@ -56,14 +56,18 @@ def _make(parent: Path) -> tuple[Path, int]:
         # A failing process may remove the parent that it created. If a third one creates it
         # again, the lock on it is a different one, and the stage may be swept before it is
         # locked.
-        with contextlib.suppress(FileNotFoundError, FileExistsError, BlockingIOError):
+        with contextlib.suppress(
+            FileNotFoundError, FileExistsError, BlockingIOError
+        ):
             parent.mkdir(parents=True, exist_ok=True)
             # Others cannot sweep the stage before it is locked.
             with locked(parent):
                 _sweep(parent)
                 directory.mkdir()
                 return directory, lock(directory, fcntl.LOCK_NB)
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
+    raise FileNotFoundError(
+        errno.ENOENT, os.strerror(errno.ENOENT), str(parent)
+    )
 
 
 def retire(version: Path) -> None:
@@ -74,8 +78,12 @@ def retire(version: Path) -> None:
     Raises:
         OSError: If it cannot be renamed.
     """
-    retired = version.with_name(f"{PREFIX}{version.name}-{secrets.token_hex(4)}")
-    with contextlib.suppress(FileNotFoundError):  # a different publisher was faster
+    retired = version.with_name(
+        f"{PREFIX}{version.name}-{secrets.token_hex(4)}"
+    )
+    with contextlib.suppress(
+        FileNotFoundError
+    ):  # a different publisher was faster
         renaming.move(version, retired)
         _remove(retired)
 
@@ -83,7 +91,9 @@ def retire(version: Path) -> None:
 def _sweep(parent: Path) -> None:
     """Removes the stages of dead processes, and the remains of interrupted exchanges."""
     for directory in parent.glob(f"{PREFIX}*"):
-        if directory.is_symlink():  # a version that was being retired; it has no lock
+        if (
+            directory.is_symlink()
+        ):  # a version that was being retired; it has no lock
             _remove(directory)
         else:
             _remove_unlocked(directory)
@@ -94,7 +104,9 @@ def _sweep(parent: Path) -> None:
 def _remove_unlocked(directory: Path) -> None:
     try:
         descriptor = lock(directory, fcntl.LOCK_NB)
-    except OSError:  # its process is alive, or a different one has just removed it
+    except (
+        OSError
+    ):  # its process is alive, or a different one has just removed it
         return
     _remove(directory)
     os.close(descriptor)

@@ -39,7 +39,10 @@ class Store:
         try:
             self.files.info(place)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT:
+            if (
+                isinstance(error, FileNotFoundError)
+                or error.errno == errno.ENOENT
+            ):
                 return False
             raise
         return True
@@ -74,9 +77,7 @@ def open_store(export_dir: str) -> Store:
     except Exception as error:  # drivers raise errors of any class
         kind = PublishError if isinstance(error, OSError) else ConfigError
         reason = f"cannot open {export_dir!r}: {type(error).__name__}: {error}"
-        expected = (
-            "expected a URL that fsspec and the store's driver open, or a local path"
-        )
+        expected = "expected a URL that fsspec and the store's driver open, or a local path"
         raise kind(Problem(("export_dir",), f"{reason}; {expected}")) from error
     return Store(files, base.rstrip("/"))
 
@@ -93,5 +94,7 @@ def store_errors(export_dir: str) -> Iterator[None]:
     except SmdeclError:
         raise
     except Exception as error:  # drivers raise errors of any class
-        reason = f"cannot access {export_dir!r}: {type(error).__name__}: {error}"
+        reason = (
+            f"cannot access {export_dir!r}: {type(error).__name__}: {error}"
+        )
         raise PublishError(Problem(("export_dir",), reason)) from error

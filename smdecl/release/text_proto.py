@@ -54,7 +54,9 @@ class _Reader:
     def __init__(self, text: str) -> None:
         matches = _TOKEN.finditer(text)
         # Spaces and comments match no group.
-        self._tokens = [token for token in matches if token.lastgroup is not None]
+        self._tokens = [
+            token for token in matches if token.lastgroup is not None
+        ]
         self._next = 0
 
     def message(self) -> Iterator[Field]:

@@ -65,7 +65,10 @@ class _Disk:
 def _look_up(path: bytes) -> int:
     try:
         return os.stat(path).st_mode  # noqa: PTH116 - of bytes
-    except (OSError, ValueError):  # a NUL byte, or a directory without permission
+    except (
+        OSError,
+        ValueError,
+    ):  # a NUL byte, or a directory without permission
         return 0
 
 
@@ -100,13 +103,19 @@ def _longest_path(text: bytes, begin: int, disk: _Disk) -> bytes | None:
             end = limit
         is_name = 0 < end - slash - 1 <= _LONGEST_NAME
         if not is_name or not disk.has(text[begin:end]):
-            return _longest_file(text, begin, slash, disk) if end > slash + 1 else None
+            return (
+                _longest_file(text, begin, slash, disk)
+                if end > slash + 1
+                else None
+            )
         if end == limit:
             return text[begin:end] if end == len(text) else None
         slash = end
 
 
-def _longest_file(text: bytes, begin: int, slash: int, disk: _Disk) -> bytes | None:
+def _longest_file(
+    text: bytes, begin: int, slash: int, disk: _Disk
+) -> bytes | None:
     """Returns the longest path of a file whose name follows a slash and ends where a word ends."""
     name = text[slash + 1 : slash + 1 + _LONGEST_NAME + 1].partition(b"/")[0]
     ends = [match.start() for match in _END.finditer(name) if match.start()]

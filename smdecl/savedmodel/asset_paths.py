@@ -12,7 +12,11 @@ from smdecl.savedmodel.dataflow import source
 from smdecl.savedmodel.inspection import all_nodes
 from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NodeDef
 
-_USES_OF_A_VARIABLE = ("AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp")
+_USES_OF_A_VARIABLE = (
+    "AssignVariableOp",
+    "ReadVariableOp",
+    "VarIsInitializedOp",
+)
 Place: TypeAlias = tuple[str, str]
 """The name of a function, empty for the graph itself, and that of a node or an argument in it."""
 
@@ -106,7 +110,10 @@ class AssetPaths:
 
     def _is_asset_object(self, index: int) -> bool:
         nodes = self._graph.object_graph_def.nodes
-        if not 0 <= index < len(nodes) or nodes[index].WhichOneof("kind") != "asset":
+        if (
+            not 0 <= index < len(nodes)
+            or nodes[index].WhichOneof("kind") != "asset"
+        ):
             return False
         file: int = nodes[index].asset.asset_file_def_index
         return 0 <= file < len(self._is_inside) and self._is_inside[file]
@@ -118,15 +125,22 @@ class AssetPaths:
             return None
         if self._handles[_variable(handle)] > 1:
             return None
-        if any(node.op not in _USES_OF_A_VARIABLE for node in self._users[name]):
+        if any(
+            node.op not in _USES_OF_A_VARIABLE for node in self._users[name]
+        ):
             return None
-        assigned = [node for node in self._users[name] if node.op == "AssignVariableOp"]
+        assigned = [
+            node for node in self._users[name] if node.op == "AssignVariableOp"
+        ]
         return [("", source(node.input[-1])) for node in assigned]
 
 
 def _is_inside(filename: str) -> bool:
     """True if the name of an asset is that of a file in `assets/`."""
-    return filename == PurePosixPath(filename).name and filename not in ("", "..")
+    return filename == PurePosixPath(filename).name and filename not in (
+        "",
+        "..",
+    )
 
 
 def _is_call(node: NodeDef, function: str) -> bool:

@@ -70,7 +70,9 @@ def audit(
     """
     subject = Subject(message.meta_graphs[0], providers or {}, consumer)
     applied = [rule for rule in RULES if levels.get(rule.name) != "off"]
-    return tuple(itertools.chain.from_iterable(rule.find(subject) for rule in applied))
+    return tuple(
+        itertools.chain.from_iterable(rule.find(subject) for rule in applied)
+    )
 
 
 def _strategy(subject: Subject) -> Iterator[Finding]:
@@ -79,13 +81,13 @@ def _strategy(subject: Subject) -> Iterator[Finding]:
         components = node.variable.experimental_distributed_variable_components
         if components:
             devices = ", ".join(component.device for component in components)
-            message = f"is saved per replica of a tf.distribute strategy: {devices}"
+            message = (
+                f"is saved per replica of a tf.distribute strategy: {devices}"
+            )
             yield Finding("strategy", node.variable.name, message)
     for function, node in subject.nodes():
         if node.op.startswith(_COLLECTIVE_OPS):
-            message = (
-                f"{node.op} waits for the other replicas of a tf.distribute strategy"
-            )
+            message = f"{node.op} waits for the other replicas of a tf.distribute strategy"
             yield Finding("strategy", place(function, node), message)
         elif function and node.device and _REPLICA.search(node.name):
             replica = "an additional replica of a tf.distribute strategy"
@@ -101,7 +103,9 @@ def _ops(
     def find(subject: Subject) -> Iterator[Finding]:
         for function, node in subject.nodes():
             if node.op in ops:
-                yield Finding(rule, place(function, node), f"{node.op} {message}")
+                yield Finding(
+                    rule, place(function, node), f"{node.op} {message}"
+                )
 
     return find
 

@@ -50,7 +50,9 @@ def _has_model(directory: Path) -> bool:
 
 def complete(base: Path) -> Iterator[tuple[int, Path]]:
     """Yields the versions that contain a SavedModel."""
-    return ((number, path) for number, path in versions(base) if _has_model(path))
+    return (
+        (number, path) for number, path in versions(base) if _has_model(path)
+    )
 
 
 def newest(base: Path) -> Path | None:

@@ -31,13 +31,20 @@ from smdecl.savedmodel.protos import dtype_name, tensor_bundle_pb2
 from smdecl.savedmodel.varint import read_varint
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_CHECKSUM = 4  # bytes of the checksum between the lengths of strings and the strings
+_CHECKSUM = (
+    4  # bytes of the checksum between the lengths of strings and the strings
+)
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred of them
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
-_BLOCK = 1 << 22  # bytes to read at a time; a multiple of the size of every dtype
+_BLOCK = (
+    1 << 22
+)  # bytes to read at a time; a multiple of the size of every dtype
 _HIGHEST_RANK = 254  # of a tensor in TensorFlow
 _SLICE = b"\0"  # the key of a slice begins with it
-_OF_OTHER_CHECKSUMS = ("variant", "resource")  # their values cannot be read either
+_OF_OTHER_CHECKSUMS = (
+    "variant",
+    "resource",
+)  # their values cannot be read either
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,10 @@ class Tensor:
         Raises:
             ContractError: If they differ.
         """
-        if masked(checksum) != self.checksum and self.dtype not in _OF_OTHER_CHECKSUMS:
+        if (
+            masked(checksum) != self.checksum
+            and self.dtype not in _OF_OTHER_CHECKSUMS
+        ):
             raise ContractError(
                 f"{self.file}: content of {self.name!r} differs from its checksum"
             )
@@ -165,14 +175,22 @@ def read(prefix: Path) -> list[Tensor]:
     """
     index = prefix.with_name(f"{prefix.name}.index")
     try:
-        entries = dict(sstable.entries(files.read_regular(index, _LARGEST_INDEX)))
-        header = tensor_bundle_pb2.BundleHeaderProto.FromString(entries.pop(b""))
-        tensors = list(_tensors(prefix, header.num_shards, sorted(entries.items())))
+        entries = dict(
+            sstable.entries(files.read_regular(index, _LARGEST_INDEX))
+        )
+        header = tensor_bundle_pb2.BundleHeaderProto.FromString(
+            entries.pop(b"")
+        )
+        tensors = list(
+            _tensors(prefix, header.num_shards, sorted(entries.items()))
+        )
     except FileNotFoundError as error:
         raise ContractError(f"{index}: no such file") from error
     except Exception as error:
         # OSError, protobuf's DecodeError, or whatever parsing arbitrary bytes raises.
-        message = f"cannot read {str(index)!r} as the index of a checkpoint: {error}"
+        message = (
+            f"cannot read {str(index)!r} as the index of a checkpoint: {error}"
+        )
         raise ContractError(message) from error
     _require_data(tensors)
     variables = []
@@ -222,7 +240,9 @@ def _require_apart(tensors: list[Tensor]) -> None:
     stored.sort(key=lambda tensor: (tensor.file, tensor.offset))
     for known, tensor in itertools.pairwise(stored):
         if known.file == tensor.file and tensor.offset < known.end:
-            message = f"{tensor.file}: {known.name!r} and {tensor.name!r} overlap"
+            message = (
+                f"{tensor.file}: {known.name!r} and {tensor.name!r} overlap"
+            )
             raise ContractError(message)
 
 

@@ -7,7 +7,12 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
-from smdecl.savedmodel.compatible_tensors import accepts, answers, form, freed_sizes
+from smdecl.savedmodel.compatible_tensors import (
+    accepts,
+    answers,
+    form,
+    freed_sizes,
+)
 from smdecl.savedmodel.records import (
     ADDITIVE,
     BREAKING,
@@ -29,7 +34,9 @@ _DTYPES = {
     str: ("string",),
 }
 _INT32 = 2**31
-_DIGEST = " sha256 "  # in the text of a tensor with several values, or a long one
+_DIGEST = (
+    " sha256 "  # in the text of a tensor with several values, or a long one
+)
 
 
 def changes(
@@ -59,13 +66,17 @@ def _function(
         passed = {*old.arguments.names}.union(*map(_passed, old.traces))
         is_compatible = _keeps_arguments(old.arguments, new.arguments, passed)
         verdict = ADDITIVE if is_compatible else BREAKING
-        message = f"arguments changed from ({old.arguments}) to ({new.arguments})"
+        message = (
+            f"arguments changed from ({old.arguments}) to ({new.arguments})"
+        )
         yield Change("functions", name, message, verdict)
     for trace in _unserved(old, new, budget):
         message = f"can no longer be called as {trace}"
         yield Change("functions", name, message, BREAKING)
     for trace in _unserved(new, old, budget):
-        yield Change("functions", name, f"can now be called as {trace}", ADDITIVE)
+        yield Change(
+            "functions", name, f"can now be called as {trace}", ADDITIVE
+        )
 
 
 def _keeps_arguments(
@@ -103,7 +114,9 @@ def _unserved(
         if _content(trace) in same:
             continue
         others = by_form.get(_required(trace, defaults), [])
-        _spend(budget, len(others) * (len(trace.inputs) + len(trace.outputs) + 1))
+        _spend(
+            budget, len(others) * (len(trace.inputs) + len(trace.outputs) + 1)
+        )
         if not any(_serves(trace, other, defaults) for other in others):
             yield trace
 
@@ -112,12 +125,20 @@ def _spend(budget: Budget, amount: int) -> None:
     try:
         budget.spend(amount)
     except ValueError as error:
-        raise ContractError(f"cannot compare the SavedModels: {error}") from error
+        raise ContractError(
+            f"cannot compare the SavedModels: {error}"
+        ) from error
 
 
 def _content(trace: TraceRecord) -> Hashable:
     """Returns a hashable value that is equal for equal traces."""
-    parts = (trace.inputs, trace.outputs, trace.values, trace.nests, trace.returns)
+    parts = (
+        trace.inputs,
+        trace.outputs,
+        trace.values,
+        trace.nests,
+        trace.returns,
+    )
     return tuple(frozenset(part.items()) for part in parts)
 
 
@@ -130,7 +151,9 @@ def _required(trace: TraceRecord, optional: Collection[str]) -> Hashable:
     )
 
 
-def _serves(old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str]) -> bool:
+def _serves(
+    old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str]
+) -> bool:
     """True if whoever calls the trace `old` can call `new` instead.
 
     Args:
@@ -150,14 +173,18 @@ def _accepts_call(
     if not passed <= _passed(new) or places != old.inputs.keys():
         return False
     nests = {
-        place: kind for place, kind in new.nests.items() if _argument(place) in passed
+        place: kind
+        for place, kind in new.nests.items()
+        if _argument(place) in passed
     }
     if nests != old.nests:
         return False
     added = _passed(new) - passed
     if not all(_accepts_default(new, name, defaults) for name in added):
         return False
-    return all(accepts(new.inputs[place], old.inputs[place]) for place in places)
+    return all(
+        accepts(new.inputs[place], old.inputs[place]) for place in places
+    )
 
 
 def _returns_alike(old: TraceRecord, new: TraceRecord) -> bool:

@@ -62,7 +62,9 @@ def _inputs(
     for name, tensor in _added(old, new).items():
         # A server refuses a request that lacks an input without a default.
         verdict = BREAKING if tensor.default is None else ADDITIVE
-        yield Change("signatures", f"{place}.{name}", f"was added: {tensor}", verdict)
+        yield Change(
+            "signatures", f"{place}.{name}", f"was added: {tensor}", verdict
+        )
 
 
 def _replaces_input(old: TensorRecord, new: TensorRecord) -> bool:
@@ -82,7 +84,9 @@ def _outputs(
         # The REST API returns the bare values of an only output, and names several outputs.
         (only,) = old
         verdict = BREAKING
-        hint = f"; until now, REST responses did not name the only output {only!r}"
+        hint = (
+            f"; until now, REST responses did not name the only output {only!r}"
+        )
     for name, tensor in _added(old, new).items():
         message = f"was added: {tensor}{hint}"
         yield Change("signatures", f"{place}.{name}", message, verdict)
@@ -116,7 +120,9 @@ def _added(
     return {name: record for name, record in new.items() if name not in known}
 
 
-def _renamed(old: Mapping[str, _Record], new: Mapping[str, _Record]) -> dict[str, str]:
+def _renamed(
+    old: Mapping[str, _Record], new: Mapping[str, _Record]
+) -> dict[str, str]:
     """Pairs each removed name with the added one of equal content, if there is just one of each."""
     removed = _by_content(old, without=new)
     added = _by_content(new, without=old)

@@ -79,4 +79,6 @@ def _contains(outer: Shape, inner: Shape) -> bool:
     if inner is None or len(inner) != len(outer):
         return False
     pairs = zip(outer, inner, strict=True)
-    return all(outer_size in (None, inner_size) for outer_size, inner_size in pairs)
+    return all(
+        outer_size in (None, inner_size) for outer_size, inner_size in pairs
+    )

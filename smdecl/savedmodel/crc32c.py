@@ -20,7 +20,9 @@ _POLYNOMIAL = 0x82F63B78  # reflected
 _ONES = 0xFFFFFFFF
 _MASK_DELTA = 0xA282EAD8
 _SHORT = 40  # bytes; below, a plain loop is faster
-_CHUNK = 1 << 20  # bytes to work on at a time; they stay in the processor's cache
+_CHUNK = (
+    1 << 20
+)  # bytes to work on at a time; they stay in the processor's cache
 _WORD = 4  # bytes
 
 
@@ -53,7 +55,9 @@ def _advance_bytes(register: int, data: memoryview) -> int:
 
 
 def _advance_lanes(register: int, data: memoryview) -> int:
-    exponent = max(1, len(data).bit_length() // 2 - 4)  # of two, the words in a lane
+    exponent = max(
+        1, len(data).bit_length() // 2 - 4
+    )  # of two, the words in a lane
     lane = _WORD << exponent
     lanes = 1 << (-(-len(data) // lane) - 1).bit_length()
     padded = np.zeros(lanes * lane, np.uint8)
@@ -93,7 +97,9 @@ def _combined(registers: _Registers, exponent: int) -> int:
 def _shifted(registers: _Registers, exponent: int) -> _Registers:
     """Returns registers after 2**exponent zero bytes."""
     bits = (registers[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
-    shifted: _Registers = np.bitwise_xor.reduce(bits * _zeros_matrix(exponent), axis=1)
+    shifted: _Registers = np.bitwise_xor.reduce(
+        bits * _zeros_matrix(exponent), axis=1
+    )
     return shifted
 
 

@@ -49,7 +49,8 @@ def _body(function: FunctionDef) -> _Body:
         for index, argument in enumerate(function.signature.input_arg)
     }
     returned = [
-        function.ret[argument.name] for argument in function.signature.output_arg
+        function.ret[argument.name]
+        for argument in function.signature.output_arg
     ]
     effects = [f"^{node}" for node in function.control_ret.values()]
     steps = _MOST_WALKS * (len(nodes) + len(positions) + len(returned) + 1)
@@ -70,7 +71,9 @@ class Functions:
         self._bodies: dict[str, _Body] = {}
         self._open: set[str] = set()
 
-    def needed(self, node: NodeDef, outputs: Iterable[int] | None) -> frozenset[int]:
+    def needed(
+        self, node: NodeDef, outputs: Iterable[int] | None
+    ) -> frozenset[int]:
         """Returns the positions of the inputs that a node needs.
 
         Args:
@@ -86,19 +89,30 @@ class Functions:
         if node.op in LOOPS and asked is not None:
             return self._needed_by_loop(node, asked)
         return frozenset(
-            index for index, name in enumerate(node.input) if not name.startswith("^")
+            index
+            for index, name in enumerate(node.input)
+            if not name.startswith("^")
         )
 
-    def _needed_by_branches(self, node: NodeDef, outputs: _Outputs) -> frozenset[int]:
-        branches = [node.attr["then_branch"].func, node.attr["else_branch"].func]
+    def _needed_by_branches(
+        self, node: NodeDef, outputs: _Outputs
+    ) -> frozenset[int]:
+        branches = [
+            node.attr["then_branch"].func,
+            node.attr["else_branch"].func,
+        ]
         if node.op.endswith("Case"):
             branches = list(node.attr["branches"].list.func)
         needed = {0}  # which selects the branch
         for branch in branches:
-            needed |= {1 + position for position in self._of(branch.name, outputs)}
+            needed |= {
+                1 + position for position in self._of(branch.name, outputs)
+            }
         return frozenset(needed)
 
-    def _needed_by_loop(self, node: NodeDef, outputs: frozenset[int]) -> frozenset[int]:
+    def _needed_by_loop(
+        self, node: NodeDef, outputs: frozenset[int]
+    ) -> frozenset[int]:
         body = node.attr["body"].func.name
         condition = node.attr["cond"].func.name
         needed = set(outputs | self._of(condition, frozenset([0])))

@@ -58,11 +58,17 @@ def describe(directory: Path) -> DescriptionRecord:
 
 def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
     saved_model = inspection.inspect_graph(directory, graph)
-    signatures = {key: graph.signature_def[key] for key in saved_model.signatures}
+    signatures = {
+        key: graph.signature_def[key] for key in saved_model.signatures
+    }
     return GraphRecord(
         saved_model=saved_model,
-        methods={key: signature.method_name for key, signature in signatures.items()},
-        tensors={key: _names(signature) for key, signature in signatures.items()},
+        methods={
+            key: signature.method_name for key, signature in signatures.items()
+        },
+        tensors={
+            key: _names(signature) for key, signature in signatures.items()
+        },
         tensorflow=graph.meta_info_def.tensorflow_version,
         init_op=_op(graph, _INIT_KEY, _INIT_COLLECTIONS),
         train_op=_op(graph, _TRAIN_KEY, _TRAIN_COLLECTIONS),
@@ -95,7 +101,9 @@ def _tensor_name(info: TensorInfo) -> str:
     return str(info.name)
 
 
-def _op(graph: MetaGraphDef, key: str, collections: tuple[str, ...]) -> str | None:
+def _op(
+    graph: MetaGraphDef, key: str, collections: tuple[str, ...]
+) -> str | None:
     """Returns the op or tensor of a reserved signature, or else of a collection."""
     if key in graph.signature_def:
         outputs = graph.signature_def[key].outputs.values()

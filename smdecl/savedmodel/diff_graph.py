@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
 from smdecl.savedmodel.records import Change, SavedModelRecord
-from smdecl.savedmodel.unnumbered_nodes import Place, UnnumberedNodes, serialized
+from smdecl.savedmodel.unnumbered_nodes import (
+    Place,
+    UnnumberedNodes,
+    serialized,
+)
 
 _NAMED = 3  # nodes of each kind of change; the first ones show where to look
 

@@ -14,7 +14,9 @@ from smdecl.savedmodel.records import Change
 from smdecl.tensor_texts import tensor_text
 
 
-def changes(before: Sequence[Tensor], after: Sequence[Tensor]) -> Iterator[Change]:
+def changes(
+    before: Sequence[Tensor], after: Sequence[Tensor]
+) -> Iterator[Change]:
     """Yields the variables of two checkpoints that differ; every checksum is verified.
 
     Raises:
@@ -76,7 +78,9 @@ def _verify(tensor: Tensor, problems: list[Problem]) -> None:
         problems += error.problems
 
 
-def _difference(old: Tensor, new: Tensor, problems: list[Problem]) -> str | None:
+def _difference(
+    old: Tensor, new: Tensor, problems: list[Problem]
+) -> str | None:
     """Describes how two tensors of one dtype and shape differ, and verifies their checksums.
 
     Returns:

@@ -18,7 +18,13 @@ from smdecl.savedmodel import (
 )
 from smdecl.savedmodel.checkpoint import Tensor
 from smdecl.savedmodel.protos import MetaGraphDef, SavedModel
-from smdecl.savedmodel.records import ADDITIVE, BREAKING, INTERNAL, Change, DiffRecord
+from smdecl.savedmodel.records import (
+    ADDITIVE,
+    BREAKING,
+    INTERNAL,
+    Change,
+    DiffRecord,
+)
 
 EXIT_CODES = {"same": 0, ADDITIVE: 1, BREAKING: 2}
 _ORDER = (BREAKING, ADDITIVE, INTERNAL)
@@ -38,7 +44,9 @@ def diff(before: Path, after: Path) -> DiffRecord:
     return record(changes(before, after))
 
 
-def changes(before: Path, after: Path, ignored: Collection[str] = ()) -> list[Change]:
+def changes(
+    before: Path, after: Path, ignored: Collection[str] = ()
+) -> list[Change]:
     """Returns how the SavedModel in `after` differs from the one in `before`.
 
     Args:
@@ -60,7 +68,9 @@ def changes(before: Path, after: Path, ignored: Collection[str] = ()) -> list[Ch
     return [*graphs, *variables, *_files(before, after, ignored)]
 
 
-def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord:
+def record(
+    found: Sequence[Change], origin: Sequence[Change] = ()
+) -> DiffRecord:
     """Returns the record of all changes, with their meaning for callers.
 
     Args:
@@ -76,7 +86,9 @@ def record(found: Sequence[Change], origin: Sequence[Change] = ()) -> DiffRecord
     else:
         verdict = "same"
         advice = "patch" if found else "none"
-    ordered = sorted([*origin, *found], key=lambda change: _ORDER.index(change.verdict))
+    ordered = sorted(
+        [*origin, *found], key=lambda change: _ORDER.index(change.verdict)
+    )
     return DiffRecord(verdict, advice, tuple(ordered))
 
 
@@ -105,7 +117,9 @@ def _graphs(
     pairs, added = _paired(list(old_graphs), list(new_graphs))
     for old_tags, new_tags in pairs:
         if new_tags is None:
-            yield Change("tags", _text(old_tags), "the graph was removed", BREAKING)
+            yield Change(
+                "tags", _text(old_tags), "the graph was removed", BREAKING
+            )
             continue
         old_graph, new_graph = old_graphs[old_tags], new_graphs[new_tags]
         for change in _changes(before, old_graph, after, new_graph):
@@ -126,7 +140,9 @@ def _by_tags(message: SavedModel) -> dict[_Tags, MetaGraphDef]:
     return found
 
 
-def _paired(old: list[_Tags], new: list[_Tags]) -> tuple[list[_Pair], list[_Tags]]:
+def _paired(
+    old: list[_Tags], new: list[_Tags]
+) -> tuple[list[_Pair], list[_Tags]]:
     """Pairs graphs by their tags.
 
     If just one graph is left on each side, its tags changed.
@@ -156,7 +172,9 @@ def _text(tags: _Tags) -> str:
     return ", ".join(tags)
 
 
-def _files(before: Path, after: Path, ignored: Collection[str]) -> Iterator[Change]:
+def _files(
+    before: Path, after: Path, ignored: Collection[str]
+) -> Iterator[Change]:
     try:
         old, new = _regular_files(before), _regular_files(after)
         same = _same_files(old, new, ignored)
@@ -181,7 +199,9 @@ def _same_files(
     alike = [name for name in common if _size(old[name]) == _size(new[name])]
     files.require_stored(old[name] for name in alike)
     files.require_stored(new[name] for name in alike)
-    return {name for name in alike if files.have_same_bytes(old[name], new[name])}
+    return {
+        name for name in alike if files.have_same_bytes(old[name], new[name])
+    }
 
 
 def _regular_files(directory: Path) -> dict[str, Path]:

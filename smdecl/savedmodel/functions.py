@@ -31,7 +31,9 @@ _MOST_SHARED = 4
 _SMALL = 1 << 18  # bytes
 
 
-def saved_functions(graph: MetaGraphDef) -> Iterator[tuple[str, FunctionRecord]]:
+def saved_functions(
+    graph: MetaGraphDef,
+) -> Iterator[tuple[str, FunctionRecord]]:
     """Yields every function that the saved object leads to, by each dotted path to it.
 
     Inputs of a trace are named as in Python, or by position if they have no name, followed by their
@@ -61,7 +63,9 @@ class _Traces:
         self._traces = traces
         self._sizes = {name: trace.ByteSize() for name, trace in traces.items()}
         most = max(_MOST_SHARED * sum(self._sizes.values()), _SMALL)
-        self._bytes = Budget(most, "bytes of traces that several functions share")
+        self._bytes = Budget(
+            most, "bytes of traces that several functions share"
+        )
         self._places = Budget(
             _MOST_PLACES, "characters in the places of arguments and results"
         )
@@ -76,12 +80,16 @@ class _Traces:
 
 def _function(node: SavedObject, traces: _Traces) -> FunctionRecord:
     if node.WhichOneof("kind") == "bare_concrete_function":
-        trace = traces.read(node.bare_concrete_function.concrete_function_name, ())
+        trace = traces.read(
+            node.bare_concrete_function.concrete_function_name, ()
+        )
         return FunctionRecord((trace,), None)
     arguments = _arguments(node.function.function_spec)
     names = arguments.positional if arguments else ()
     listed = dict.fromkeys(node.function.concrete_functions)
-    return FunctionRecord(tuple(traces.read(name, names) for name in listed), arguments)
+    return FunctionRecord(
+        tuple(traces.read(name, names) for name in listed), arguments
+    )
 
 
 def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
@@ -89,7 +97,9 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
     parts = {pair.key: pair.value for pair in pairs}
     if "args" not in parts:
         return None
-    positional = [value.string_value for value in parts["args"].list_value.values]
+    positional = [
+        value.string_value for value in parts["args"].list_value.values
+    ]
     keyword_only = [
         value.string_value for value in parts["kwonlyargs"].list_value.values
     ]
@@ -102,7 +112,10 @@ def _arguments(function_spec: FunctionSpec) -> ArgumentsRecord | None:
     return ArgumentsRecord(
         tuple(positional),
         tuple(sorted(keyword_only)),
-        {name: structured_value.text(defaults[name]) for name in sorted(defaults)},
+        {
+            name: structured_value.text(defaults[name])
+            for name in sorted(defaults)
+        },
     )
 
 
@@ -152,7 +165,9 @@ def _leaves(
     return found
 
 
-def _nests(value: StructuredValue, place: str, places: Budget) -> dict[str, str]:
+def _nests(
+    value: StructuredValue, place: str, places: Budget
+) -> dict[str, str]:
     found = {}
     for name, kind in structured_value.nests(value, place):
         places.spend(len(name))
@@ -162,4 +177,6 @@ def _nests(value: StructuredValue, place: str, places: Budget) -> dict[str, str]
 
 def _unnamed(outputs: Mapping[str, TensorRecord]) -> dict[str, TensorRecord]:
     """Drops the names of outputs, which TensorFlow generates and no caller uses."""
-    return {place: replace(record, name=None) for place, record in outputs.items()}
+    return {
+        place: replace(record, name=None) for place, record in outputs.items()
+    }

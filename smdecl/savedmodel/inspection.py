@@ -40,7 +40,9 @@ SERVE = "serve"
 _LARGEST = (1 << 31) - 1  # bytes of a message, the limit of protobuf
 _LARGEST_TEXT = 1 << 25  # bytes; parsing a million of them takes a second
 _MOST_GRAPHS = 10_000  # an empty one takes two bytes; TensorFlow writes a few
-_ASSETS = "saved_model_assets"  # the collection in which TensorFlow 1 keeps them
+_ASSETS = (
+    "saved_model_assets"  # the collection in which TensorFlow 1 keeps them
+)
 
 
 def read(directory: Path) -> SavedModel:
@@ -52,7 +54,9 @@ def read(directory: Path) -> SavedModel:
     path = base_path.model_file(directory)
     if path is None:
         names = " or ".join(base_path.MODEL_FILES)
-        raise ContractError(f"{str(directory)!r} contains no SavedModel: no {names}")
+        raise ContractError(
+            f"{str(directory)!r} contains no SavedModel: no {names}"
+        )
     try:
         message = saved_model_pb2.SavedModel.FromString(_content(path))
     except Exception as error:
@@ -130,7 +134,9 @@ def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
         ContractError: With every file of the checkpoint that is missing, truncated or malformed.
     """
     prefix = directory / CHECKPOINT_PREFIX
-    if not checkpoint.exists(prefix) and not any(map(_restores, message.meta_graphs)):
+    if not checkpoint.exists(prefix) and not any(
+        map(_restores, message.meta_graphs)
+    ):
         return []
     return checkpoint.read(prefix)
 
@@ -164,7 +170,9 @@ def _record(graph: MetaGraphDef) -> SavedModelRecord:
         tags=tuple(sorted(graph.meta_info_def.tags)),
         signatures={key: _signature(graph.signature_def[key]) for key in keys},
         variables=tuple(_variables(graph)),
-        functions={name: function for name, function in functions if function.traces},
+        functions={
+            name: function for name, function in functions if function.traces
+        },
         assets=tuple(assets(graph)),
         devices=tuple(sorted(filter(None, devices))),
         ops=dict(sorted(ops.items())),
@@ -194,9 +202,13 @@ def _variables(graph: MetaGraphDef) -> Iterator[VariableRecord]:
 def _signature(signature: SignatureDef) -> SignatureRecord:
     inputs = _tensors(signature.inputs)
     for name in inputs.keys() & signature.defaults.keys():
-        inputs[name] = replace(inputs[name], default=constant(signature.defaults[name]))
+        inputs[name] = replace(
+            inputs[name], default=constant(signature.defaults[name])
+        )
     outputs = _tensors(signature.outputs)
-    method_name = None if signature.method_name == PREDICT else signature.method_name
+    method_name = (
+        None if signature.method_name == PREDICT else signature.method_name
+    )
     return SignatureRecord(inputs, outputs, method_name=method_name)
 
 
@@ -213,4 +225,6 @@ def _tensor(info: TensorInfo) -> TensorRecord:
         name = str(info.composite_tensor.type_spec.type_spec_class_name)
         return TensorRecord(name, None, kind=TYPE)
     kind = "sparse" if encoding == "coo_sparse" else None
-    return TensorRecord(dtype_name(info.dtype), shape(info.tensor_shape), kind=kind)
+    return TensorRecord(
+        dtype_name(info.dtype), shape(info.tensor_shape), kind=kind
+    )

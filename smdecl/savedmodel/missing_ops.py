@@ -22,7 +22,11 @@ def find_custom(subject: Subject) -> Iterator[Finding]:
     """Yields the first node of each op that is not TensorFlow's own."""
     known = _functions(subject)
     for function, node in subject.nodes():
-        if node.op in known or op_sets.has(node.op) or node.op.startswith(_HIDDEN_OPS):
+        if (
+            node.op in known
+            or op_sets.has(node.op)
+            or node.op.startswith(_HIDDEN_OPS)
+        ):
             continue
         known.add(node.op)
         provider = subject.providers.get(node.op)
@@ -30,7 +34,9 @@ def find_custom(subject: Subject) -> Iterator[Finding]:
         if provider:
             hint = f"{provider} registers it, and the server must load that too"
         message = f"{node.op} is not an op of TensorFlow itself: {hint}"
-        yield Finding("custom_ops", place(function, node), message, provider=provider)
+        yield Finding(
+            "custom_ops", place(function, node), message, provider=provider
+        )
 
 
 def find_newer(subject: Subject) -> Iterator[Finding]:
@@ -45,7 +51,9 @@ def find_newer(subject: Subject) -> Iterator[Finding]:
     for function, node in all_nodes(subject.graph):
         if node.op in known:
             continue
-        attributes = frozenset(name for name in node.attr if not name.startswith("_"))
+        attributes = frozenset(
+            name for name in node.attr if not name.startswith("_")
+        )
         missing = op_sets.lacks(release, node.op, attributes)
         if missing is None or missing in reported:
             continue

@@ -55,7 +55,9 @@ class _Walk:
     def __init__(self, object_graph: SavedObjectGraph) -> None:
         self._nodes = object_graph.nodes
         self._leading = _leading(object_graph)
-        self._names = Budget(_MOST_NAMES, "characters in the names of its objects")
+        self._names = Budget(
+            _MOST_NAMES, "characters in the names of its objects"
+        )
         self._seen = {0}
         self._expanded = set[int]()
         self._aliases = 0
@@ -77,16 +79,24 @@ class _Walk:
         """Names the children of a node."""
         most = _MOST_ALIASES if len(entry.path) <= _DEEPEST_ALIAS else 0
         is_again = entry.node in self._expanded
-        is_exhausted = self._aliases >= most or self._looked_at >= _MOST_LOOKED_AT
+        is_exhausted = (
+            self._aliases >= most or self._looked_at >= _MOST_LOOKED_AT
+        )
         if is_again and is_exhausted:
             return  # all of its children have a name
         self._expanded.add(entry.node)
         is_root = entry.node == 0
-        for local_name, child in _children(self._nodes[entry.node], is_root=is_root):
+        for local_name, child in _children(
+            self._nodes[entry.node], is_root=is_root
+        ):
             if child in self._seen:
                 self._looked_at += is_again
                 is_circle = child in entry.path
-                if self._aliases >= most or is_circle or child not in self._leading:
+                if (
+                    self._aliases >= most
+                    or is_circle
+                    or child not in self._leading
+                ):
                     continue
                 self._aliases += 1
             self._seen.add(child)

@@ -68,7 +68,11 @@ def _has(span: _Span | None, release: str) -> bool:
         return False
     known = releases()
     first, last = span
-    return known.index(first) <= known.index(release) <= known.index(last or known[-1])
+    return (
+        known.index(first)
+        <= known.index(release)
+        <= known.index(last or known[-1])
+    )
 
 
 @functools.cache

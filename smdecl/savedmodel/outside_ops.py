@@ -14,26 +14,29 @@ PYTHON = ("EagerPyFunc", "PyFunc", "PyFuncStateless")
 # InitializeTableFromTextFile is in BY_ASSET instead: its file should be an asset of the SavedModel.
 FILES = (
     "CSVDataset", "CSVDatasetV2", "CacheDataset", "CacheDatasetV2", "CalibrationStatisticsSaver",
-    "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall", "XlaCustomCallV2",
-    "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetFromGraph", "DatasetToTFRecord",
-    "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount", "DebugNumericSummary",
-    "DebugNumericSummaryV2", "DTensorRestoreV2", "DistributedSave", "DumpTensor", "ExperimentalDatasetToTFRecord",
-    "ExperimentalLMDBDataset", "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset",
-    "FileSystemSetConfiguration", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2",
-    "FixedLengthRecordReader", "FixedLengthRecordReaderV2", "ImmutableConst", "LMDBDataset", "LMDBReader",
-    "ListSnapshotChunksDataset", "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles", "MatchingFilesDataset",
-    "MergeV2Checkpoints", "Print", "PrintV2", "ReadFile", "ReaderRead", "ReaderReadUpTo", "ReaderReadUpToV2",
-    "ReaderReadV2", "RecordInput", "Restore", "RestoreSlice", "RestoreV2", "Save", "SaveDataset", "SaveDatasetV2",
-    "SaveSlices", "SaveV2", "SnapshotChunkDataset", "SnapshotDataset", "SnapshotDatasetReader",
-    "SnapshotDatasetV2", "SnapshotNestedDatasetReader", "SqlDataset", "TFRecordDataset", "TFRecordDatasetV2",
+    "ExperimentalCSVDataset", "GenerateVocabRemapping", "Skipgram", "XlaCustomCall",
+    "XlaCustomCallV2", "CreateSummaryDbWriter", "CreateSummaryFileWriter", "DatasetFromGraph",
+    "DatasetToTFRecord", "DebugIdentity", "DebugIdentityV2", "DebugIdentityV3", "DebugNanCount",
+    "DebugNumericSummary", "DebugNumericSummaryV2", "DTensorRestoreV2", "DistributedSave",
+    "DumpTensor", "ExperimentalDatasetToTFRecord", "ExperimentalLMDBDataset",
+    "ExperimentalMatchingFilesDataset", "ExperimentalSqlDataset", "FileSystemSetConfiguration",
+    "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "FixedLengthRecordReader",
+    "FixedLengthRecordReaderV2", "ImmutableConst", "LMDBDataset", "LMDBReader",
+    "ListSnapshotChunksDataset", "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles",
+    "MatchingFilesDataset", "MergeV2Checkpoints", "Print", "PrintV2", "ReadFile", "ReaderRead",
+    "ReaderReadUpTo", "ReaderReadUpToV2", "ReaderReadV2", "RecordInput", "Restore", "RestoreSlice",
+    "RestoreV2", "Save", "SaveDataset", "SaveDatasetV2", "SaveSlices", "SaveV2",
+    "SnapshotChunkDataset", "SnapshotDataset", "SnapshotDatasetReader", "SnapshotDatasetV2",
+    "SnapshotNestedDatasetReader", "SqlDataset", "TFRecordDataset", "TFRecordDatasetV2",
     "TFRecordReader", "TFRecordReaderV2", "TextLineDataset", "TextLineReader", "TextLineReaderV2",
     "WholeFileReader", "WholeFileReaderV2", "WriteAudioSummary", "WriteFile", "WriteGraphSummary",
-    "WriteHistogramSummary", "WriteImageSummary", "WriteRawProtoSummary", "WriteScalarSummary", "WriteSummary",
+    "WriteHistogramSummary", "WriteImageSummary", "WriteRawProtoSummary", "WriteScalarSummary",
+    "WriteSummary",
 )  # fmt: skip
 NETWORK = (
-    "ConfigureDistributedTPU", "DataServiceDataset", "DataServiceDatasetV2", "DataServiceDatasetV3",
-    "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2", "RemoteCall",
-    "RpcCall", "RpcClient", "RpcServer",
+    "ConfigureDistributedTPU", "DataServiceDataset", "DataServiceDatasetV2",
+    "DataServiceDatasetV3", "DataServiceDatasetV4", "RegisterDataset", "RegisterDatasetV2",
+    "RemoteCall", "RpcCall", "RpcClient", "RpcServer",
 )  # fmt: skip
 # Ops that read a file only if an attribute names one.
 BY_ATTRIBUTE = {
@@ -42,7 +45,10 @@ BY_ATTRIBUTE = {
     "FixedUnigramCandidateSampler": "vocab_file",
 }
 # Ops that should read an asset, and the position of the input with its path.
-BY_ASSET = {"InitializeTableFromTextFile": 1, "InitializeTableFromTextFileV2": 1}
+BY_ASSET = {
+    "InitializeTableFromTextFile": 1,
+    "InitializeTableFromTextFileV2": 1,
+}
 # The ops by which TensorFlow itself saves and restores variables.
 _SAVER = ("MergeV2Checkpoints", "RestoreV2", "SaveV2")
 

@@ -27,7 +27,9 @@ def find(subject: Subject) -> Iterator[Finding]:
             bodies.setdefault(function, []).append(node)
     for function, pinned in bodies.items():
         elsewhere = [node for node in pinned if not _CPU.search(node.device)]
-        on_cpu = _without_text([node for node in pinned if _CPU.search(node.device)])
+        on_cpu = _without_text(
+            [node for node in pinned if _CPU.search(node.device)]
+        )
         for node in (*elsewhere, *on_cpu):
             yield _pinned(place(function, node), node.device)
 
@@ -37,7 +39,9 @@ def _pinned(where: str, device: str) -> Finding:
         # Every server has a CPU, so the node runs anyway. Libraries pin ops without a GPU kernel.
         message = f"is pinned to a CPU; {_LEAVE_OUT} that is yours"
         return Finding("baked_devices", where, message, most="warn")
-    return Finding("baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}")
+    return Finding(
+        "baked_devices", where, f"is pinned to {device}; {_LEAVE_OUT}"
+    )
 
 
 def _without_text(pinned: list[NodeDef]) -> list[NodeDef]:
@@ -64,5 +68,6 @@ def _is_text(node: NodeDef) -> bool:
         return True
     values = node.attr.values()
     return any(
-        types_pb2.DT_STRING in (value.type, *value.list.type) for value in values
+        types_pb2.DT_STRING in (value.type, *value.list.type)
+        for value in values
     )

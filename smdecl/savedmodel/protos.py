@@ -21,7 +21,9 @@ def _without_runtime() -> Iterator[None]:
         return
     found = importlib.util.find_spec("tensorflow")
     package = types.ModuleType("tensorflow")
-    package.__path__ = list(found.submodule_search_locations or ()) if found else []
+    package.__path__ = (
+        list(found.submodule_search_locations or ()) if found else []
+    )
     sys.modules["tensorflow"] = package
     try:
         yield

@@ -11,15 +11,17 @@ from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
 from smdecl.savedmodel.records import Finding
 
 _RANDOM = (
-    "AllCandidateSampler", "AnonymousRandomSeedGenerator", "AnonymousSeedGenerator", "FixedUnigramCandidateSampler",
-    "FractionalAvgPool", "FractionalMaxPool", "LearnedUnigramCandidateSampler", "LogUniformCandidateSampler",
-    "Multinomial", "NonDeterministicInts", "ParameterizedTruncatedNormal", "RandomCrop", "RandomDataset",
-    "RandomDatasetV2", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal",
-    "RandomUniform", "RandomUniformInt", "RngReadAndSkip", "RngSkip", "SampleDistortedBoundingBox",
-    "SampleDistortedBoundingBoxV2", "ShuffleAndRepeatDataset", "ShuffleAndRepeatDatasetV2", "ShuffleDataset",
-    "ShuffleDatasetV2", "ShuffleDatasetV3", "StatefulRandomBinomial", "StatefulStandardNormal",
-    "StatefulStandardNormalV2", "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt",
-    "StatefulUniformInt", "ThreadUnsafeUnigramCandidateSampler", "TruncatedNormal", "UniformCandidateSampler",
+    "AllCandidateSampler", "AnonymousRandomSeedGenerator", "AnonymousSeedGenerator",
+    "FixedUnigramCandidateSampler", "FractionalAvgPool", "FractionalMaxPool",
+    "LearnedUnigramCandidateSampler", "LogUniformCandidateSampler", "Multinomial",
+    "NonDeterministicInts", "ParameterizedTruncatedNormal", "RandomCrop", "RandomDataset",
+    "RandomDatasetV2", "RandomGamma", "RandomPoisson", "RandomPoissonV2", "RandomShuffle",
+    "RandomStandardNormal", "RandomUniform", "RandomUniformInt", "RngReadAndSkip", "RngSkip",
+    "SampleDistortedBoundingBox", "SampleDistortedBoundingBoxV2", "ShuffleAndRepeatDataset",
+    "ShuffleAndRepeatDatasetV2", "ShuffleDataset", "ShuffleDatasetV2", "ShuffleDatasetV3",
+    "StatefulRandomBinomial", "StatefulStandardNormal", "StatefulStandardNormalV2",
+    "StatefulTruncatedNormal", "StatefulUniform", "StatefulUniformFullInt", "StatefulUniformInt",
+    "ThreadUnsafeUnigramCandidateSampler", "TruncatedNormal", "UniformCandidateSampler",
 )  # fmt: skip
 
 
@@ -31,7 +33,9 @@ def find(subject: Subject) -> Iterator[Finding]:
             message = f"{node.op} returns different values on each call"
             yield Finding("random_ops", place(function, node), message)
     for draw in seeds.draws(subject.graph):
-        message = f"{draw.node.op} uses a seed in a variable that each call changes"
+        message = (
+            f"{draw.node.op} uses a seed in a variable that each call changes"
+        )
         yield Finding("random_ops", place(draw.function, draw.node), message)
 
 
@@ -59,7 +63,9 @@ def _functions_of_layers(graph: MetaGraphDef) -> set[str]:
     """Returns the traces that tf_keras saves of its layers."""
     objects = graph.object_graph_def.nodes
     layers = [
-        node for node in objects if node.user_object.identifier.startswith("_tf_keras_")
+        node
+        for node in objects
+        if node.user_object.identifier.startswith("_tf_keras_")
     ]
     # What a release exposes as a model's `__call__` hides Keras's function there, but not in
     # `keras_api`.
@@ -72,7 +78,9 @@ def _functions_of_layers(graph: MetaGraphDef) -> set[str]:
     for holder in holders:
         for child in holder.children:
             if child.local_name in LEGACY_KERAS_FUNCTIONS:
-                traces.update(objects[child.node_id].function.concrete_functions)
+                traces.update(
+                    objects[child.node_id].function.concrete_functions
+                )
     return traces
 
 

@@ -61,7 +61,9 @@ class _Search(Generic[_Node]):
             elif after in self.marks:
                 self._found[node] |= self.marks[after]
             else:
-                self._lowest[node] = min(self._lowest[node], self._numbers[after])
+                self._lowest[node] = min(
+                    self._lowest[node], self._numbers[after]
+                )
 
     def _enter(self, node: _Node) -> None:
         self._numbers[node] = self._lowest[node] = len(self._numbers)

@@ -84,7 +84,9 @@ class SignatureRecord:
 
     inputs: dict[str, TensorRecord]
     outputs: dict[str, TensorRecord]
-    method_name: str | None = field(default=None, metadata=OPTIONAL, kw_only=True)
+    method_name: str | None = field(
+        default=None, metadata=OPTIONAL, kw_only=True
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ class ArgumentsRecord:
         return ", ".join(items)
 
     def _with_default(self, name: str) -> str:
-        return f"{name}={self.defaults[name]}" if name in self.defaults else name
+        return (
+            f"{name}={self.defaults[name]}" if name in self.defaults else name
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -267,7 +271,9 @@ class Change:
     verdict: str = INTERNAL
 
     @classmethod
-    def of(cls, part: str, where: str, old: str | None, new: str | None) -> Change:
+    def of(
+        cls, part: str, where: str, old: str | None, new: str | None
+    ) -> Change:
         """Builds the change from `old` to `new`; None means absent."""
         if old is None:
             return cls(part, where, f"was added: {new}")

@@ -64,8 +64,12 @@ class Body:
             functions = _called(node)
             if functions:
                 self.runs[name] = functions
-        self.drawing = [node for node in self.nodes.values() if node.op in _SEEDED]
-        self.writing = [node for node in self.nodes.values() if _WRITE.match(node.op)]
+        self.drawing = [
+            node for node in self.nodes.values() if node.op in _SEEDED
+        ]
+        self.writing = [
+            node for node in self.nodes.values() if _WRITE.match(node.op)
+        ]
         self._inputs: dict[str, list[str]] = {}
 
     def called(self, name: str) -> list[str]:
@@ -87,7 +91,8 @@ class Bodies:
 
     def __init__(self, graph: GraphDef) -> None:
         self._library = {
-            function.signature.name: function for function in graph.library.function
+            function.signature.name: function
+            for function in graph.library.function
         }
         self._known = {GRAPH: Body(graph.node)}
 
@@ -106,7 +111,9 @@ def seed_inputs(node: NodeDef) -> list[str]:
 
 def data_inputs(node: NodeDef) -> list[str]:
     """Returns the inputs of a node without control inputs."""
-    return [reference for reference in node.input if not reference.startswith("^")]
+    return [
+        reference for reference in node.input if not reference.startswith("^")
+    ]
 
 
 def _called(node: NodeDef) -> dict[str, list[str]]:

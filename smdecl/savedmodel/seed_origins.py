@@ -24,7 +24,14 @@ are one value, too: the node's name after `_INPUTS`.
 _INPUTS = "="  # no node's name begins with it
 _VARIABLE = ("VarHandleOp", "VariableV2")
 # Ops whose results do not depend on the values in a tensor.
-_SIZES = ("Rank", "Shape", "ShapeN", "Size", "VariableShape", "VarIsInitializedOp")
+_SIZES = (
+    "Rank",
+    "Shape",
+    "ShapeN",
+    "Size",
+    "VariableShape",
+    "VarIsInitializedOp",
+)
 # Op that calls functions to the attributes with the functions whose results it returns, and the
 # position of the input that is their first argument.
 _CALLS = {
@@ -47,7 +54,9 @@ class Origins:
         calls: Every node in the signature that runs functions, with the function that it is in.
     """
 
-    def __init__(self, bodies: Bodies, calls: list[tuple[str, NodeDef]]) -> None:
+    def __init__(
+        self, bodies: Bodies, calls: list[tuple[str, NodeDef]]
+    ) -> None:
         self._bodies = bodies
         # Function to the arguments of each of its calls, with the function that the call is in.
         self._passed = defaultdict[str, list[tuple[str, list[str]]]](list)
@@ -92,18 +101,24 @@ class Origins:
                 return 0
             return bits.setdefault(name, 1 << len(bits))
 
-        starts = [list(itertools.starmap(self._value, values)) for values in several]
+        starts = [
+            list(itertools.starmap(self._value, values)) for values in several
+        ]
         roots = itertools.chain.from_iterable(starts)
         marks = reaching.unions(roots, self._origins, mark)
         found = []
         for values in starts:
-            union = functools.reduce(operator.or_, map(marks.__getitem__, values), 0)
+            union = functools.reduce(
+                operator.or_, map(marks.__getitem__, values), 0
+            )
             found.append(frozenset(name for name in bits if bits[name] & union))
         return found
 
     def _is_variable(self, function: str, name: str) -> bool:
         nodes = self._bodies.of(GRAPH).nodes
-        return function == GRAPH and name in nodes and nodes[name].op in _VARIABLE
+        return (
+            function == GRAPH and name in nodes and nodes[name].op in _VARIABLE
+        )
 
     def nodes(self, values: Iterable[Value]) -> set[Value]:
         """Returns the nodes, by function and name, that some values are computed from."""
@@ -113,7 +128,10 @@ class Origins:
             new = set(self._origins(pending.pop())) - seen
             seen |= new
             pending += new
-        return {(function, reference.partition(":")[0]) for function, reference in seen}
+        return {
+            (function, reference.partition(":")[0])
+            for function, reference in seen
+        }
 
     def _value(self, function: str, reference: str) -> Value:
         name = reference.partition(":")[0]

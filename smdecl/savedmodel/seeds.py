@@ -9,7 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
-from smdecl.savedmodel.seed_functions import GRAPH, Bodies, data_inputs, seed_inputs
+from smdecl.savedmodel.seed_functions import (
+    GRAPH,
+    Bodies,
+    data_inputs,
+    seed_inputs,
+)
 from smdecl.savedmodel.seed_origins import Origins, Value
 
 
@@ -57,7 +62,9 @@ class _Signature:
                 if name not in self._functions:
                     self._functions[name] = None
                     body = self._bodies.of(name)
-                    pending += [(name, body.nodes[inner]) for inner in body.runs]
+                    pending += [
+                        (name, body.nodes[inner]) for inner in body.runs
+                    ]
 
     def draws(self, outputs: list[str], seen: set[Value]) -> Iterator[Draw]:
         """Yields the random ops with a changing seed whose results are used.

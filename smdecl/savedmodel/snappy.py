@@ -22,7 +22,9 @@ def decompress(data: bytes) -> bytes:
     """
     size, place = read_varint(data, 0)
     if size > len(data) * _MOST_PER_BYTE:
-        raise ValueError(f"a Snappy block of {len(data)} bytes claims to hold {size}")
+        raise ValueError(
+            f"a Snappy block of {len(data)} bytes claims to hold {size}"
+        )
     content = bytearray()
     while place < len(data):
         kind = data[place] & 3
@@ -53,7 +55,9 @@ def _append_literal(content: bytearray, data: bytes, place: int) -> int:
     return place + length
 
 
-def _append_copy(content: bytearray, data: bytes, place: int, offset_size: int) -> int:
+def _append_copy(
+    content: bytearray, data: bytes, place: int, offset_size: int
+) -> int:
     """Appends a copy of earlier content, which may overlap itself; returns the place after it."""
     tag = data[place]
     place += 1

@@ -41,7 +41,9 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     yield from _bounded(_entries_of_blocks(data, footer[place:]))
 
 
-def _entries_of_blocks(data: bytes, top: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _entries_of_blocks(
+    data: bytes, top: bytes
+) -> Iterator[tuple[bytes, bytes]]:
     """Yields the entries of every block that the top block lists."""
     end = 0
     for _, handle in _entries_of_block(_block(data, top)):
@@ -53,7 +55,9 @@ def _entries_of_blocks(data: bytes, top: bytes) -> Iterator[tuple[bytes, bytes]]
         yield from _entries_of_block(_block(data, handle))
 
 
-def _bounded(found: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _bounded(
+    found: Iterator[tuple[bytes, bytes]],
+) -> Iterator[tuple[bytes, bytes]]:
     """Yields entries while they are in order, and not more than a checkpoint has."""
     last = None
     content = 0
@@ -62,7 +66,9 @@ def _bounded(found: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, byte
             raise ValueError("its keys are not in order")
         content += len(key) + len(value)
         if content > _MOST_CONTENT:
-            raise ValueError(f"its entries have more than {_MOST_CONTENT} bytes")
+            raise ValueError(
+                f"its entries have more than {_MOST_CONTENT} bytes"
+            )
         if count >= _MOST_ENTRIES:
             raise ValueError(f"it has more than {_MOST_ENTRIES} entries")
         yield key, value

@@ -17,7 +17,14 @@ from smdecl.savedmodel.protos import (
 from smdecl.savedmodel.records import TYPE, VALUE, Shape, TensorRecord
 
 # Fields of a TensorProto with values as Python has them. Others contain bits, as for float16.
-_SINGLE = ("float_val", "double_val", "int_val", "int64_val", "bool_val", "string_val")
+_SINGLE = (
+    "float_val",
+    "double_val",
+    "int_val",
+    "int64_val",
+    "bool_val",
+    "string_val",
+)
 _LONGEST_TEXT = 1000  # bytes; a longer string is replaced by its digest
 _BRACKETS = {
     "tuple_value": ("(", ")"),
@@ -38,7 +45,9 @@ def shape(proto: TensorShapeProto) -> Shape:
 
 def constant(tensor: TensorProto) -> str:
     """Returns the value of a TensorProto in text, or a digest if it is long or not a scalar."""
-    held = [values for field, values in tensor.ListFields() if field.name in _SINGLE]
+    held = [
+        values for field, values in tensor.ListFields() if field.name in _SINGLE
+    ]
     if sum(map(len, held)) == 1 and not tensor.tensor_shape.dim:
         (value,) = itertools.chain.from_iterable(held)
         if not isinstance(value, bytes) or len(value) <= _LONGEST_TEXT:
@@ -47,7 +56,9 @@ def constant(tensor: TensorProto) -> str:
     return f"sha256 {hashlib.sha256(content).hexdigest()[:12]}"
 
 
-def leaves(value: StructuredValue, place: str) -> Iterator[tuple[str, TensorRecord]]:
+def leaves(
+    value: StructuredValue, place: str
+) -> Iterator[tuple[str, TensorRecord]]:
     """Yields the tensors of a nest by place: `x`, `batch.ids`, `2`.
 
     A leaf that is not a tensor has its value in place of a dtype.
@@ -88,7 +99,9 @@ def _is_default_name(name: str, place: str) -> bool:
     return name in ("", place.replace(".", "_")) or is_of_varargs
 
 
-def _type_spec(spec: TypeSpecProto, place: str) -> Iterator[tuple[str, TensorRecord]]:
+def _type_spec(
+    spec: TypeSpecProto, place: str
+) -> Iterator[tuple[str, TensorRecord]]:
     composite = composite_spec(spec)
     if composite is not None:
         yield place, composite
@@ -149,7 +162,9 @@ def text(value: StructuredValue) -> str:
 
 def _nest_text(nest: StructuredValue, kind: str) -> str:
     first, last = _BRACKETS[kind]
-    form = {"dict_value": "{!r}: {}", "named_tuple_value": "{}={}"}.get(kind, "{1}")
+    form = {"dict_value": "{!r}: {}", "named_tuple_value": "{}={}"}.get(
+        kind, "{1}"
+    )
     items = [form.format(name, text(item)) for name, item in _items(nest)]
     comma = "," if kind == "tuple_value" and len(items) == 1 else ""
     return f"{first}{', '.join(items)}{comma}{last}"

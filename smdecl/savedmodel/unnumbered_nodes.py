@@ -24,7 +24,9 @@ Place: TypeAlias = tuple[str, str]
 
 _NUMBER = re.compile(r"_(\d{1,18})$")
 _PREFIXES = ("__inference_", "__forward_")
-_RETURN = "return"  # the name, and the op, of a node for what a function returns
+_RETURN = (
+    "return"  # the name, and the op, of a node for what a function returns
+)
 # Output shapes follow from the op and its inputs.
 _DERIVED = "_output_shapes"
 # The name of a gradient ends with a number of the process that made it.
@@ -82,7 +84,9 @@ def _unnumbered_names(library: FunctionDefLibrary) -> dict[str, str]:
     """Returns the name of each function without its number; equal names get `#2` and so on."""
     # The library is in the order of a hash table. Of two alike functions, the one with the lower
     # number was made first.
-    names = sorted((function.signature.name for function in library.function), key=_key)
+    names = sorted(
+        (function.signature.name for function in library.function), key=_key
+    )
     stems: Counter[str] = Counter()
     unnumbered = {}
     for name in names:
@@ -110,7 +114,9 @@ def _comparable(node: NodeDef, names: Mapping[str, str]) -> NodeDef:
         for function in _functions(value):
             function.name = names.get(function.name, function.name)
     if _GRADIENT_OP in copy.attr:
-        copy.attr[_GRADIENT_OP].s = _GRADIENT.sub(b"", copy.attr[_GRADIENT_OP].s)
+        copy.attr[_GRADIENT_OP].s = _GRADIENT.sub(
+            b"", copy.attr[_GRADIENT_OP].s
+        )
     copy.op = names.get(node.op, node.op)
     return copy
 

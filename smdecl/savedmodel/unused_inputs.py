@@ -16,7 +16,9 @@ def find(subject: Subject) -> Iterator[Finding]:
     """Yields a finding for each input, by signature and name."""
     functions = Functions(subject.graph.graph_def.library)
     calls = {
-        node.name: node for node in subject.graph.graph_def.node if node.op in CALLS
+        node.name: node
+        for node in subject.graph.graph_def.node
+        if node.op in CALLS
     }
     positions: dict[str, Mapping[str, list[int]]] = {}
     for key, signature in subject.graph.signature_def.items():
@@ -33,7 +35,9 @@ def find(subject: Subject) -> Iterator[Finding]:
                 yield Finding("unused_inputs", where, "no output depends on it")
 
 
-def _call(signature: SignatureDef, calls: Mapping[str, NodeDef]) -> NodeDef | None:
+def _call(
+    signature: SignatureDef, calls: Mapping[str, NodeDef]
+) -> NodeDef | None:
     """Returns the call that all outputs of a signature come from: that of its traced function."""
     for tensor in signature.outputs.values():
         name = tensor.name.partition(":")[0]

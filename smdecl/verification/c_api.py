@@ -45,7 +45,9 @@ class _String(ctypes.Structure):
     _fields_ = (("data", ctypes.c_char * 24),)
 
 
-_DEALLOCATOR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+_DEALLOCATOR = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p
+)
 _ALIGNMENT = 64  # bytes; TensorFlow's kernels require it of every tensor
 
 
@@ -76,7 +78,9 @@ class Session:
         )
         self._raise_for_status()
 
-    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> list[Array]:
+    def run(
+        self, feeds: Mapping[str, Array], fetches: Sequence[str]
+    ) -> list[Array]:
         """Returns the arrays of `fetches`.
 
         Both are named as in a SignatureDef, such as `add_x:0`.
@@ -122,7 +126,9 @@ class Session:
         outputs = []
         for name in names:
             operation, _, index = name.partition(":")
-            found = self._api.TF_GraphOperationByName(self._graph, operation.encode())
+            found = self._api.TF_GraphOperationByName(
+                self._graph, operation.encode()
+            )
             if not found:
                 raise LoaderError(f"the graph has no operation {operation!r}")
             outputs.append(_Output(found, int(index or 0)))
@@ -132,13 +138,17 @@ class Session:
         array = np.asarray(value, order="C")
         sizes = (ctypes.c_int64 * array.ndim)(*array.shape)
         if array.dtype.kind in "OSU":
-            texts = [tf.compat.as_bytes(item) for item in array.ravel().tolist()]
+            texts = [
+                tf.compat.as_bytes(item) for item in array.ravel().tolist()
+            ]
             return self._string_tensor(texts, sizes)
         dtype = tf.as_dtype(array.dtype).as_datatype_enum
         tensor: _Tensor = self._api.TF_AllocateTensor(
             dtype, sizes, array.ndim, array.nbytes
         )
-        ctypes.memmove(self._api.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
+        ctypes.memmove(
+            self._api.TF_TensorData(tensor), array.ctypes.data, array.nbytes
+        )
         return tensor
 
     def _string_tensor(
@@ -208,11 +218,29 @@ _FUNCTIONS: dict[str, tuple[_CType, list[_CType]]] = {
     "TF_Message": (_TEXT, [_POINTER]),
     "TF_LoadSessionFromSavedModel": (
         _POINTER,
-        [_POINTER, _POINTER, _TEXT, _POINTER, _INT, _POINTER, _POINTER, _POINTER],
+        [
+            _POINTER,
+            _POINTER,
+            _TEXT,
+            _POINTER,
+            _INT,
+            _POINTER,
+            _POINTER,
+            _POINTER,
+        ],
     ),
     "TF_SessionRun": (
         None,
-        [_POINTER, _POINTER, *_TENSORS, *_TENSORS, _POINTER, _INT, _POINTER, _POINTER],
+        [
+            _POINTER,
+            _POINTER,
+            *_TENSORS,
+            *_TENSORS,
+            _POINTER,
+            _INT,
+            _POINTER,
+            _POINTER,
+        ],
     ),
     "TF_GraphOperationByName": (_POINTER, [_POINTER, _TEXT]),
     "TF_AllocateTensor": (_POINTER, [_INT, _SIZES, _INT, _SIZE]),

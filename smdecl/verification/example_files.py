@@ -68,7 +68,9 @@ def _joined(items: list[object]) -> object:
     return joined
 
 
-def _batch_of_one(content: bytes, shape: Sequence[Dim] | None) -> bytes | list[bytes]:
+def _batch_of_one(
+    content: bytes, shape: Sequence[Dim] | None
+) -> bytes | list[bytes]:
     is_batch = shape is not None and len(shape) == 1
     return [content] if is_batch else content
 
@@ -88,7 +90,9 @@ def _read_file(
     except json.JSONDecodeError as error:
         message = f"{name!r} is not valid JSON: {error}"
         raise ConfigError(Problem((*path, "file"), message)) from error
-    except Exception as error:  # NumPy and TensorFlow raise many types for broken files
+    except (
+        Exception
+    ) as error:  # NumPy and TensorFlow raise many types for broken files
         message = f"cannot read {name!r}: {user_code.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error
 
@@ -109,7 +113,9 @@ def _content(
     if file.suffix == ".txt":
         text = content.decode()
         return _lines(text) if shape else text
-    if dtype == "string" or file.suffix == ".bin":  # the model decodes it itself
+    if (
+        dtype == "string" or file.suffix == ".bin"
+    ):  # the model decodes it itself
         return _batch_of_one(content, shape)
     return _decode_image(content, dtype, shape)
 
@@ -134,10 +140,16 @@ def _lines(text: str) -> list[str]:
     return [*lines, rest] if rest else lines
 
 
-def _decode_image(content: bytes, dtype: str, shape: Sequence[Dim] | None) -> Array:
+def _decode_image(
+    content: bytes, dtype: str, shape: Sequence[Dim] | None
+) -> Array:
     channels = shape[-1] if shape and isinstance(shape[-1], int) else 0
     # TensorFlow scales an image of 8 bits that is decoded as one of 16.
-    depth = tf.uint16 if dtype == "uint16" and _is_png_of_16_bits(content) else tf.uint8
+    depth = (
+        tf.uint16
+        if dtype == "uint16" and _is_png_of_16_bits(content)
+        else tf.uint8
+    )
     image: Array = tf.io.decode_image(
         content, channels=channels, dtype=depth, expand_animations=False
     ).numpy()
@@ -146,4 +158,6 @@ def _decode_image(content: bytes, dtype: str, shape: Sequence[Dim] | None) -> Ar
 
 
 def _is_png_of_16_bits(content: bytes) -> bool:
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and content[24:25] == b"\x10"
+    return (
+        content.startswith(b"\x89PNG\r\n\x1a\n") and content[24:25] == b"\x10"
+    )

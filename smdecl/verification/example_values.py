@@ -76,9 +76,7 @@ def _ragged(path: KeyPath, value: object, spec: Spec) -> list[Array]:
     for _ in range(spec.ragged_rank):
         rows = _rows(value)
         if rows is None:
-            message = (
-                f"expected lists nested {spec.ragged_rank} deep for a ragged tensor"
-            )
+            message = f"expected lists nested {spec.ragged_rank} deep for a ragged tensor"
             raise ConfigError(Problem(path, message))
         lengths, value = rows
         ends = np.cumsum(np.append(0, lengths))

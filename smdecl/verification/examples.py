@@ -19,7 +19,9 @@ from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
 
 
-def make(traced: Mapping[str, Traced], verify: Verify, seed: int) -> list[Example]:
+def make(
+    traced: Mapping[str, Traced], verify: Verify, seed: int
+) -> list[Example]:
     """Returns the examples of every signature, with the outputs that the object in memory computes.
 
     Raises:
@@ -62,7 +64,9 @@ def _given(
     paths = [("verify", "examples", key, index) for index in range(len(given))]
     cases = list(zip(paths, given, strict=True))
     # A problem of any example's inputs is reported before one is run.
-    all_inputs = [given_examples.inputs(path, case, specs) for path, case in cases]
+    all_inputs = [
+        given_examples.inputs(path, case, specs) for path, case in cases
+    ]
     for (path, case), inputs in zip(cases, all_inputs, strict=True):
         outputs = _run(path, signature, inputs)
         outputs.update(given_examples.outputs(path, case, outputs))
@@ -79,10 +83,14 @@ def _generated(
     ranges = verify.ranges.get(key, {})
     drawn = generated_examples.draw(specs, verify.generate, seed, ranges)
     if serving_apis.takes_examples(signature.signature.method_name):
-        drawn = generated_examples.with_tf_examples(drawn, signature.function, seed)
+        drawn = generated_examples.with_tf_examples(
+            drawn, signature.function, seed
+        )
     for index, case in enumerate(drawn):
         try:
-            outputs = _run(("verify", "examples", key, index), signature, case.inputs)
+            outputs = _run(
+                ("verify", "examples", key, index), signature, case.inputs
+            )
         except VerificationError:
             if not case.has_empty_dim:
                 raise
@@ -113,13 +121,17 @@ def _run(
         if leaked is not None:
             raise leaked from error
         problem = Problem(path, _failure_text(key, inputs, error))
-        raise VerificationError(problem, user_code.traceback_text(error)) from error
+        raise VerificationError(
+            problem, user_code.traceback_text(error)
+        ) from error
     finally:
         tf.config.run_functions_eagerly(False)
     return {name: to_array(value) for name, value in outputs.items()}
 
 
-def _failure_text(key: str, inputs: Mapping[str, Array], error: Exception) -> str:
+def _failure_text(
+    key: str, inputs: Mapping[str, Array], error: Exception
+) -> str:
     return (
         f"the object in memory fails on this example, {_forms(inputs)}:"
         f" {user_code.summary(error)}; give examples that it accepts under"
@@ -131,7 +143,11 @@ def _hint_for_bytes(inputs: Mapping[str, Array]) -> str:
     """Returns how to give encoded images and the like, for the first input of text."""
     for name, array in inputs.items():
         if array.dtype == object:
-            value = "[{file: a.jpg}, {b64: TEXT}]" if array.ndim else "{file: a.jpg}"
+            value = (
+                "[{file: a.jpg}, {b64: TEXT}]"
+                if array.ndim
+                else "{file: a.jpg}"
+            )
             return f", such as - inputs: {{{name}: {value}}}"
     return ""
 

@@ -120,7 +120,9 @@ def _unknown_dims(specs: Iterable[Spec]) -> list[_Dim]:
     """
     found: dict[_Dim, None] = {}
     for spec in specs:
-        ragged_axes = range(1, spec.ragged_rank + 1) if spec.kind == "ragged" else ()
+        ragged_axes = (
+            range(1, spec.ragged_rank + 1) if spec.kind == "ragged" else ()
+        )
         for axis, dim in enumerate(_dims(spec)):
             if dim is not None and axis not in ragged_axes:
                 found[dim] = None
@@ -238,7 +240,9 @@ def _draw_dense(
     # By default small enough to be a valid id for almost any table or embedding.
     least, greatest = limits or (0, 1)
     wide = np.uint64 if dtype == tf.uint64 else np.int64
-    drawn = random.integers(int(least), int(greatest), shape, wide, endpoint=True)
+    drawn = random.integers(
+        int(least), int(greatest), shape, wide, endpoint=True
+    )
     return np.asarray(drawn).astype(dtype.as_numpy_dtype)
 
 

@@ -55,7 +55,9 @@ def _unknown(
 ) -> Iterator[Problem]:
     for name in names:
         if name not in known:
-            expected = f"expected one of {', '.join(known)}{nearest(name, known)}"
+            expected = (
+                f"expected one of {', '.join(known)}{nearest(name, known)}"
+            )
             yield Problem((*path, name), f"unknown {kind} {name!r}; {expected}")
 
 
@@ -90,7 +92,9 @@ def inputs(
     declared: dict[str, Spec] = {}
     for name, spec in specs.items():
         value_path = (*path, name)
-        arrays |= example_values.input_arrays(value_path, name, values[name], spec)
+        arrays |= example_values.input_arrays(
+            value_path, name, values[name], spec
+        )
         declared |= parts(name, spec)
     shapes = {name: array.shape for name, array in arrays.items()}
     disagreeing = list(contract.disagreeing_dims(declared, shapes))

@@ -1,4 +1,4 @@
-"""The loaders of SavedModels: `tf.saved_model.load`, and the C++ session loader of TensorFlow Serving.
+"""Loads SavedModels by `tf.saved_model.load` and by the C++ session loader of TensorFlow Serving.
 
 Each returns a function that runs a signature on arrays. If TensorFlow comes without its C API,
 `tf.compat.v1.saved_model.load` replaces the C++ loader: it runs the graph in a session, too.
@@ -21,7 +21,9 @@ from smdecl.savedmodel.protos import SignatureDef
 from smdecl.verification import c_api
 from smdecl.verification.c_api import LoaderError
 
-SignatureRunner: TypeAlias = Callable[[str, Mapping[str, Array]], dict[str, Array]]
+SignatureRunner: TypeAlias = Callable[
+    [str, Mapping[str, Array]], dict[str, Array]
+]
 """Runs the signature with a key on arrays by input name; returns arrays by output name."""
 
 Loader: TypeAlias = Callable[
@@ -29,7 +31,9 @@ Loader: TypeAlias = Callable[
 ]
 """Loads from a directory the MetaGraphDef with exact tags and with SignatureDefs by key."""
 
-_SessionRunner: TypeAlias = Callable[[Mapping[str, Array], Sequence[str]], list[Array]]
+_SessionRunner: TypeAlias = Callable[
+    [Mapping[str, Array], Sequence[str]], list[Array]
+]
 
 
 @contextmanager
@@ -129,8 +133,13 @@ def _by_signature(
         definition = signatures[signature]
         unknown = set(inputs) - set(definition.inputs)
         if unknown:
-            raise LoaderError(f"{signature} has no input {', '.join(sorted(unknown))}")
-        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+            raise LoaderError(
+                f"{signature} has no input {', '.join(sorted(unknown))}"
+            )
+        feeds = {
+            definition.inputs[name].name: value
+            for name, value in inputs.items()
+        }
         names = sorted(definition.outputs)
         values = run(feeds, [definition.outputs[name].name for name in names])
         return dict(zip(names, values, strict=True))

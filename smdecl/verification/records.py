@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Failure:
-    """A SavedModel that a loader cannot load, or an example that it cannot run or computes differently.
+    """A SavedModel that a loader cannot load, or an example that fails in it.
 
     Attributes:
         loader: The loader: python, cpp or session.

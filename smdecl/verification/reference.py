@@ -46,9 +46,7 @@ def compare(
             continue
         place = f"{case.signature}: example {number}"
         for difference in _differences(signature, method, case, verify):
-            message = (
-                f"the object differs from the model in {path!r}: {place}: {difference}"
-            )
+            message = f"the object differs from the model in {path!r}: {place}: {difference}"
             problems.append(Problem(_PATH, message))
     if problems:
         raise VerificationError(problems)
@@ -76,6 +74,8 @@ def _differences(
         return
     for name, value in outputs.items():
         rtol, atol = verify.tolerance(case.signature, name)
-        message = verifying.difference(to_array(value), case.outputs[name], rtol, atol)
+        message = verifying.difference(
+            to_array(value), case.outputs[name], rtol, atol
+        )
         if message is not None:
             yield f"{name}{message}"

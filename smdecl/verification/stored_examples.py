@@ -51,7 +51,9 @@ def write(examples: Sequence[Example], directory: Path) -> None:
         for number, example in enumerate(examples):
             entry = {
                 "signature": example.signature,
-                "inputs": _write_tensors(archive, f"{number}/inputs", example.inputs),
+                "inputs": _write_tensors(
+                    archive, f"{number}/inputs", example.inputs
+                ),
                 "outputs": _write_tensors(
                     archive, f"{number}/outputs", example.outputs
                 ),
@@ -84,7 +86,9 @@ def _write_array(archive: zipfile.ZipFile, file: str, array: Array) -> None:
         lengths = np.array([len(value) for value in values], dtype=np.int64)
         _write_npy(archive, f"{file}.lengths.npy", lengths)
         array = np.frombuffer(b"".join(values), dtype=np.uint8)
-    elif array.dtype.isbuiltin != 1:  # bfloat16 and the like, which .npy cannot name
+    elif (
+        array.dtype.isbuiltin != 1
+    ):  # bfloat16 and the like, which .npy cannot name
         array = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
     _write_npy(archive, f"{file}.npy", np.ascontiguousarray(array))
 
@@ -115,7 +119,9 @@ def read(directory: Path) -> list[Example]:
             arrays = _Arrays(archive, path.stat().st_size)
             index = arrays.index()
             return [_read_example(arrays, **entry) for entry in index]
-    except Exception as error:  # zipfile and NumPy raise many types for broken files
+    except (
+        Exception
+    ) as error:  # zipfile and NumPy raise many types for broken files
         message = f"cannot read {path}: {user_code.summary(error)}"
         raise VerificationError(message) from error
 
@@ -130,10 +136,14 @@ class _Arrays:
         stored = 0
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{info.filename!r} is compressed; expected it stored")
+                raise ValueError(
+                    f"{info.filename!r} is compressed; expected it stored"
+                )
             stored += info.file_size
         if stored > size:
-            raise ValueError(f"its members claim {stored} bytes, but it has {size}")
+            raise ValueError(
+                f"its members claim {stored} bytes, but it has {size}"
+            )
 
     def read(self, name: str, most: int = _LARGEST) -> bytes:
         """Returns the bytes of a member of the archive."""
@@ -176,7 +186,9 @@ def _read_example(
     )
 
 
-def _read_array(arrays: _Arrays, file: str, dtype: str, shape: list[int]) -> Array:
+def _read_array(
+    arrays: _Arrays, file: str, dtype: str, shape: list[int]
+) -> Array:
     array = arrays.array(file)
     if dtype == _TEXT:
         array = _texts(array, arrays.array(f"{file}.lengths"))

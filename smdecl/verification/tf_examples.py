@@ -47,7 +47,9 @@ def features(function: ConcreteFunction) -> list[Feature]:
         by_name = {node.name: node for node in nodes}
         for node in nodes:
             if node.op == _PARSER:
-                found.update((each.key, each) for each in _parsed(node, by_name))
+                found.update(
+                    (each.key, each) for each in _parsed(node, by_name)
+                )
     return [found[key] for key in sorted(found)]
 
 
@@ -60,8 +62,13 @@ def _parsed(node: NodeDef, nodes: Mapping[str, NodeDef]) -> Iterator[Feature]:
     for key, dtype, shape in zip(dense, dense_types, dense_shapes, strict=True):
         sizes = tf.TensorShape(shape).as_list()
         yield Feature(key, tf.as_dtype(dtype).name, tuple(sizes))
-    for keys, attribute in ((sparse, "sparse_types"), (ragged, "ragged_value_types")):
-        for key, dtype in zip(keys, node.attr[attribute].list.type, strict=True):
+    for keys, attribute in (
+        (sparse, "sparse_types"),
+        (ragged, "ragged_value_types"),
+    ):
+        for key, dtype in zip(
+            keys, node.attr[attribute].list.type, strict=True
+        ):
             yield Feature(key, tf.as_dtype(dtype).name, (None,))
 
 
@@ -95,7 +102,9 @@ def _example(parsed: Sequence[Feature], draw: Draw) -> tf.train.Example:
         shape = [_ANY_SIZE if size is None else size for size in feature.shape]
         values = np.ravel(draw(feature.dtype, shape)).tolist()
         field = _FIELDS.get(feature.dtype, "int64_list")
-        getattr(example.features.feature[feature.key], field).value.extend(values)
+        getattr(example.features.feature[feature.key], field).value.extend(
+            values
+        )
     return example
 
 

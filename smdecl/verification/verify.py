@@ -52,7 +52,9 @@ def verify(
     failures: list[Failure] = []
     with load.plain_path(directory) as place:
         for name in loaders:
-            for failure in _failures(name, place, graph, cases, signatures, options):
+            for failure in _failures(
+                name, place, graph, cases, signatures, options
+            ):
                 message = failure.message.replace(f"{place}", f"{directory}")
                 failures.append(replace(failure, message=message))
     counts = Counter(case.signature for case in cases)
@@ -87,7 +89,9 @@ def _failures(
             message = f"fails: {user_code.summary(error)}"
             yield Failure(loader, key, number, message)
             continue
-        for message in _differences(case, outputs, signatures.get(key), options):
+        for message in _differences(
+            case, outputs, signatures.get(key), options
+        ):
             yield Failure(loader, key, number, message)
 
 
@@ -151,7 +155,9 @@ def _declared(signature: Signature) -> dict[str, Spec]:
     return specs
 
 
-def _shapes(kind: str, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    kind: str, arrays: Mapping[str, Array]
+) -> dict[str, tuple[int, ...]]:
     return {f"{kind} {name}": np.shape(array) for name, array in arrays.items()}
 
 
@@ -182,9 +188,7 @@ def difference(
     worst = wrong[_worst(measures)]
     index = np.unravel_index(worst, a.shape)
     place = f"[{', '.join(map(str, index))}]" if expected.ndim else ""
-    return (
-        f"{place} is {a[index]!s}, expected {b[index]!s} {_tolerance_text(tolerance)}"
-    )
+    return f"{place} is {a[index]!s}, expected {b[index]!s} {_tolerance_text(tolerance)}"
 
 
 def _tolerance(
@@ -223,7 +227,9 @@ def _differ(
     rtol, atol = tolerance
     # Infinities make NumPy warn; only unequal ones are a difference.
     with np.errstate(invalid="ignore", over="ignore"):
-        return ~np.isclose(wide(got), wide(expected), rtol, atol, equal_nan=True)
+        return ~np.isclose(
+            wide(got), wide(expected), rtol, atol, equal_nan=True
+        )
 
 
 def _worst(measures: Sequence[Array]) -> int:

@@ -43,9 +43,7 @@ def write(
     ]
     _require_tf_examples(sendable, method_names)
     if not sendable:
-        message = (
-            "there are no examples to warm up with; give some under verify.examples"
-        )
+        message = "there are no examples to warm up with; give some under verify.examples"
         raise ConfigError(Problem(_KEY, message))
     path = directory / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,11 +111,15 @@ def _predict_log(name: str, example: Example) -> bytes:
 
 
 def _classify_log(name: str, example: Example) -> bytes:
-    return _field(2, _field(1, _model_spec(name, example) + _example_list(example)))
+    return _field(
+        2, _field(1, _model_spec(name, example) + _example_list(example))
+    )
 
 
 def _regress_log(name: str, example: Example) -> bytes:
-    return _field(3, _field(1, _model_spec(name, example) + _example_list(example)))
+    return _field(
+        3, _field(1, _model_spec(name, example) + _example_list(example))
+    )
 
 
 _LOGS: dict[str, Callable[[str, Example], bytes]] = {
@@ -142,7 +144,9 @@ def _example_list(example: Example) -> bytes:
 def _inputs(inputs: Mapping[str, Array]) -> Iterator[bytes]:
     """Yields the entries of a map, which are messages of key = 1 and value = 2."""
     for name, array in inputs.items():
-        tensor = tf.make_tensor_proto(array).SerializeToString(deterministic=True)
+        tensor = tf.make_tensor_proto(array).SerializeToString(
+            deterministic=True
+        )
         yield _field(2, _field(1, name.encode()) + _field(2, tensor))
 
 
