@@ -184,9 +184,16 @@ def _document(text: str, name: str) -> Any:
             _require_short(node)
             try:
                 return super().construct_object(node, deep)
-            except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+            except (
+                ArithmeticError,
+                AttributeError,
+                LookupError,
+                ValueError,
+            ) as error:
                 problem = f"invalid value {node.value!r} of {node.tag}"
-                raise ConstructorError(None, None, problem, node.start_mark) from error
+                raise ConstructorError(
+                    None, None, problem, node.start_mark
+                ) from error
 
     loader = Loader(text)
     loader.name = name
