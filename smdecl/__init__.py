@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Checked",
