@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tensorflow.python.checkpoint import functional_saver, saveable_compat
 from tensorflow.python.trackable import trackable_utils
@@ -97,10 +98,7 @@ class Contents:
             raise ConfigError(Problem(PATH, message))
         # The graph is in the data file, which may be missing or broken even if the index is not.
         content = matching.read(prefix, self._reader.get_tensor, OBJECT_GRAPH)
-        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-            content
-        )
-        self._nodes = graph.nodes
+        self._nodes = _nodes(prefix, content)
         self._shapes = self._reader.get_variable_to_shape_map()
 
     def children(self, node: int = ROOT_NODE) -> dict[str, int]:
@@ -160,6 +158,28 @@ class Contents:
                 value.saveables
             )
             saver.restore(self.prefix)
+
+
+def _nodes(prefix: str, content: object) -> Sequence[Any]:
+    """Returns the nodes of the object graph in a checkpoint.
+
+    Raises:
+        ConfigError: If it is malformed.
+    """
+    try:
+        graph = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
+            content
+        )
+    except (DecodeError, TypeError) as error:
+        message = f"cannot read the object graph of {prefix!r}: {error}"
+        raise ConfigError(Problem(PATH, message)) from error
+    numbers = {child.node_id for node in graph.nodes for child in node.children}
+    # The root is used even if no node refers to it.
+    if not numbers | {ROOT_NODE} <= set(range(len(graph.nodes))):
+        message = f"the object graph of {prefix!r} refers to a node that it does not have"
+        raise ConfigError(Problem(PATH, message))
+    nodes: Sequence[Any] = graph.nodes
+    return nodes
 
 
 def _saveables(

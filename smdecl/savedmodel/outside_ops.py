@@ -101,5 +101,6 @@ def saver_functions(graph: MetaGraphDef) -> set[str]:
     for node in objects:  # tables have separate functions
         for saveable in node.saveable_objects.values():
             for index in (saveable.save_function, saveable.restore_function):
-                found.update(objects[index].function.concrete_functions)
+                if 0 <= index < len(objects):
+                    found.update(objects[index].function.concrete_functions)
     return found
