@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
+import re
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
+import h5py
 import keras
 import tensorflow as tf
 
@@ -83,9 +87,38 @@ def load_keras(
 
     Raises:
         ValueError: If the file is not from Keras 3, contains code, or names a class that is not in
-            `custom_objects`.
+            `custom_objects`. Or if Keras cannot build a layer of the model: it would leave out the
+            layer's variables, and initialize them anew on the first call.
     """
     known = {partial.func.__name__: partial.func for partial in custom_objects}
-    return keras.saving.load_model(
+    model = keras.saving.load_model(
         path, custom_objects=known, compile=compile, safe_mode=True
     )
+    _require_variables(model, path)
+    return model
+
+
+def _require_variables(model: keras.Model, path: str) -> None:
+    """Raises if the file has variables of layers that Keras has not built.
+
+    Keras builds a subclassed model by `build_from_config`, and only warns if that fails. Its layers
+    then skip their variables in the file without a word.
+    """
+    unbuilt = [layer for layer in model._flatten_layers() if not layer.built]
+    if unbuilt and _count_variables(path) > len(model.weights):
+        names = ", ".join(layer.name for layer in unbuilt)
+        raise ValueError(
+            f"Keras cannot build {names} from the file, and loses their weights;"
+            f" expected {type(model).__name__} to define build(input_shape)"
+        )
+
+
+def _count_variables(path: str) -> int:
+    """Returns the number of variables in a .keras file, those of the optimizer left out."""
+    names: list[str] = []
+    with zipfile.ZipFile(path) as archive:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(weights, "r") as file:
+        file.visit(names.append)
+    is_variable = re.compile(r"(?!optimizer/)(.*/)?vars/\d+")
+    return sum(is_variable.fullmatch(name) is not None for name in names)

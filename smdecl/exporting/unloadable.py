@@ -8,8 +8,9 @@ from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.errors import ConfigError, KeyPath, Problem, SmdeclError
 from smdecl.exporting import keras_errors, user_code
 from smdecl.exporting.types import ConfigNode
+from smdecl.resources import PACKAGE
 
-_NAME = LOAD_KERAS.rpartition(".")[2]
+_LOADER = str(PACKAGE / "models.py")
 
 
 def failure(
@@ -23,7 +24,8 @@ def failure(
         error: What Keras raised, or code of the project that Keras called, such as a layer.
     """
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.name != _NAME and user_code.is_users(frame.filename):
+        is_loader = frame.filename == _LOADER
+        if not is_loader and user_code.is_users(frame.filename):
             return user_code.failure(path, f"building {LOAD_KERAS}", error)
     return ConfigError(Problem((*path, "path"), _message(node, error)))
 

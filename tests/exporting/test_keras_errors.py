@@ -3,7 +3,9 @@
 import zipfile
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
 from smdecl.exporting import build, restore, user_code
@@ -133,3 +135,41 @@ def test_a_line_that_ends_in_a_colon_is_joined_with_the_next():
     assert user_code.summary(error).endswith(
         "could not be loaded. Example: Layer 'out' expected 2 variables"
     )
+
+
+@keras.saving.register_keras_serializable(package="unbuilt")
+class Looked(keras.Model):
+    """Keras cannot build it from the shape of its input alone."""
+
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.lookup = keras.layers.StringLookup(output_mode="one_hot")
+        self.dense = keras.layers.Dense(3)
+        self.dropout = keras.layers.Dropout(0.5)
+
+    def call(self, x):
+        return self.dropout(self.dense(self.lookup(x)))
+
+
+@pytest.mark.filterwarnings("ignore:Model .* had a build config")
+def test_a_model_that_keras_loads_without_its_weights_is_refused(path):
+    model = Looked()
+    model.lookup.adapt(tf.constant(["cat", "dog"]))
+    model(tf.constant(["cat"]))
+    model.save(path)
+
+    key, message = refusal(loaded, path)
+
+    assert key == "model.path"
+    assert "Keras cannot build dense" in message
+    assert "expected Looked to define build(input_shape)" in message
+
+
+def test_a_model_of_layers_that_were_never_used_is_loaded(path):
+    model = dense()
+    model.unused = keras.layers.Dense(2)
+    model.compile("adam", "mse")
+    model.fit(np.ones((4, 4)), np.ones((4, 5)), verbose=0)
+    model.save(path)
+
+    assert len(loaded(path).weights) == 2
