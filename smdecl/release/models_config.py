@@ -21,7 +21,9 @@ from smdecl.release import model_server_proto, text_proto
 from smdecl.release.model_server_proto import ENTRY, LIST
 from smdecl.release.text_proto import Field
 
-_LARGEST = 1 << 24  # bytes
+_LARGEST = 1 << 20  # bytes; the parser takes seconds for so many
+# The parser copies the line of a token several times, so a line costs the square of its length.
+_LONGEST_LINE = 1 << 16  # characters
 _KEY = ("publish", "models_config")
 _CUSTOM = "custom_model_config"
 _READABLE = 0o644  # servers often run as a different user
@@ -228,6 +230,7 @@ def _parse_message(
     """Returns the message in a text, and the positions of its fields."""
     from google.protobuf import text_format
 
+    _require_short_lines(path, text)
     message = model_server_proto.empty()
     try:
         text_format.Parse(text, message, allow_unknown_field=True)
@@ -237,6 +240,15 @@ def _parse_message(
         _refuse(path, line, f"{reason}; {_EXPECTED}", error)
     except RecursionError as error:
         _refuse(path, None, f"is nested too deep; {_EXPECTED}", error)
+
+
+def _require_short_lines(path: Path, text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _LONGEST_LINE:
+            reason = (
+                f"has {len(line)} characters; expected at most {_LONGEST_LINE}"
+            )
+            _refuse(path, number, reason)
 
 
 def _explain(text: str, error: Exception) -> tuple[int | None, str]:

@@ -144,8 +144,25 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
         ),
         ("a {" * 5000, "'models.config' is nested too deep"),
         ("\ud800", "cannot read 'models.config': .*utf-8"),
+        (
+            "\n" + "a: 1 " * 14_000,
+            "line 2: has 70000 characters; expected at most 65536",
+        ),
+        ("#\n" * (1 << 19) + "#", "cannot read 'models.config': .*1048576"),
     ],
-    ids=["nul", "cut off", "number", "quote", "two lists", "twice", "custom", "deep", "bytes"],
+    ids=[
+        "nul",
+        "cut off",
+        "number",
+        "quote",
+        "two lists",
+        "twice",
+        "custom",
+        "deep",
+        "bytes",
+        "a long line",
+        "large",
+    ],
 )
 def test_a_broken_file_is_reported_with_its_line_and_left_alone(tmp_path, monkeypatch, text, told):
     monkeypatch.chdir(tmp_path)
