@@ -6,7 +6,9 @@ filters such as git-lfs decide whether a file has changed.
 
 A repository of a different user is read as data: git gets a repository directory without
 that config, which points to the original objects and index. It runs no program that the
-repository names, and the commit is the same for every reader.
+repository names, and the commit is the same for every reader. Git still reads that config
+to find the objects and the index, and any file in it may be a pipe, so every call has a
+time limit.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from typing import NamedTuple
 
 from smdecl import scratch
 from smdecl.release.manifest_types import SourceEntry
+
+MOST_SECONDS = 30.0
+"""How long git may take to answer; after that the source counts as unknown."""
 
 # Settings that say how the work tree stores files.
 _SETTINGS = (
@@ -50,6 +55,10 @@ _AS_DATA = {
 }
 
 
+class _TooSlowError(Exception):
+    """Git did not answer in time."""
+
+
 @dataclass(frozen=True)
 class _Git:
     """Runs git in a directory.
@@ -65,7 +74,11 @@ class _Git:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> str | None:
-        """Returns what git prints; None if it fails."""
+        """Returns what git prints; None if it fails.
+
+        Raises:
+            _TooSlowError: If git takes longer than `MOST_SECONDS`.
+        """
         command = ["git", "-C", str(self.directory), *_NO_PROGRAMS]
         for setting in self.settings:
             command += ["-c", setting]
@@ -82,7 +95,11 @@ class _Git:
                 capture_output=True,
                 text=True,
                 check=True,
+                stdin=subprocess.DEVNULL,
+                timeout=MOST_SECONDS,
             )
+        except subprocess.TimeoutExpired as error:
+            raise _TooSlowError from error
         except (OSError, ValueError, subprocess.CalledProcessError):
             return None  # git is not installed, or there is no repository or commit
         return done.stdout.strip()
@@ -109,9 +126,16 @@ def source(root: Path, modules: Collection[str]) -> SourceEntry | None:
         modules: Paths of the modules that ran, relative to `root`.
 
     Returns:
-        None if the project is in no repository, or if the repository's owner is neither
-        this user nor the project's owner.
+        None if the project is in no repository, if the repository's owner is neither this
+        user nor the project's owner, or if git does not answer in time.
     """
+    try:
+        return _source(root, modules)
+    except _TooSlowError:
+        return None
+
+
+def _source(root: Path, modules: Collection[str]) -> SourceEntry | None:
     top = _top_of_repository(root)
     if top is None:
         return None
@@ -211,7 +235,10 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     (place / "HEAD").write_text(f"{layout.commit}\n")
     (place / "config").write_text(_config(layout.object_format))
     pattern = rf"^core\.({'|'.join(_SETTINGS)})$"
-    found = original.run("config", "-z", "--get-regexp", pattern) or ""
+    found = (
+        original.run("config", "--no-includes", "-z", "--get-regexp", pattern)
+        or ""
+    )
     places = {
         "GIT_DIR": str(place),
         "GIT_INDEX_FILE": layout.index_file,

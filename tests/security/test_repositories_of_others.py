@@ -244,3 +244,15 @@ def test_a_project_outside_of_git_has_no_source(project):
     assert git.source(project.root, ()) is None
     run(project.root, ["init", "-q"])
     assert git.source(project.root, ()) is None
+
+
+@pytest.mark.parametrize("owner", [pytest.param("a different user", marks=needs_root), "this user"])
+def test_a_repository_that_blocks_git_has_no_known_source(repository, monkeypatch, owner):
+    pipe = repository / "pipe"
+    os.mkfifo(pipe)
+    run(repository, ["config", "include.path", str(pipe)])
+    if owner == "a different user":
+        give(repository)
+    monkeypatch.setattr(git, "MOST_SECONDS", 0.5)
+
+    assert git.source(repository, ["net.py"]) is None
