@@ -4,6 +4,9 @@ A pickle can name any function, and can set attributes of any class that it name
 in it becomes a stand-in that lives as long as the reading: no code of the result runs, and no real
 class is touched. The records are then built from the data in the stand-ins. Each field must match
 its annotation.
+
+A small pickle must not cost much memory or time: it may not choose places in the unpickler's
+memo, and the values in it are counted as often as they are shared.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import functools
 import importlib
 import io
 import pickle
+import pickletools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +32,11 @@ _PATHS = {
     ("pathlib", "PosixPath"): PosixPath,
     ("pathlib", "PurePosixPath"): PurePosixPath,
 }
+# These name a place in the memo, which then grows up to it. Protocol 4 does without them.
+_MEMO_PLACES = ("PUT", "BINPUT", "LONG_BINPUT")
+# Values may be shared, but a result has few more than its pickle has bytes.
+MOST_SHARED = 1_000_000
+_MOST_FOR_EACH_BYTE = 10
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 # The classes that a value of an annotation may have. A config may have 1 for 1.0.
@@ -115,8 +124,11 @@ class _Reading:
     def __init__(self, modules: Sequence[str]) -> None:
         self._modules = modules
         self._real: dict[type, type] = {}
+        self._most_values = 0
 
     def read(self, data: bytes, expected: Annotation) -> Any:
+        _require_no_memo_places(data)
+        self._most_values = MOST_SHARED + _MOST_FOR_EACH_BYTE * len(data)
         unpickler = _Unpickler(data, self._find)
         self._real = unpickler.real
         found = unpickler.load()
@@ -163,6 +175,9 @@ class _Reading:
         Raises:
             ResultError: If it does not match; the message names `where`.
         """
+        self._most_values -= 1
+        if self._most_values < 0:
+            raise ResultError("it shares values too often")
         expected = self._resolved(expected)
         origin = _origin(expected)
         arguments = typing.get_args(expected)
@@ -281,6 +296,12 @@ class _Reading:
         parts = self._build(_state(value)[_ARGUMENTS], tuple[str, ...], "path")
         path: PurePath = self._class(value)(*parts)
         return path
+
+
+def _require_no_memo_places(data: bytes) -> None:
+    for opcode, _, _ in pickletools.genops(data):
+        if opcode.name in _MEMO_PLACES:
+            raise ResultError(f"it has a {opcode.name}, which no stage returns")
 
 
 def _state(value: object) -> dict[str, Any]:

@@ -184,3 +184,23 @@ def test_a_process_that_returns_something_else_is_an_error_that_says_so():
         match="returned no result: result: expected VerificationRecord, got ObjectRecord",
     ):
         children.run(forge, failure=ModelError, doing="testing")
+
+
+@pytest.mark.parametrize(
+    ("opcode", "name"),
+    [(b"p4000000\n", "PUT"), (b"q\xff", "BINPUT"), (b"r\xff\xff\xff\x00", "LONG_BINPUT")],
+)
+def test_a_small_result_cannot_make_the_memo_large(opcode, name):
+    with pytest.raises(ResultError, match=f"^it has a {name}, which no stage returns"):
+        read(b"\x80\x04N" + opcode + b".", None)
+
+
+def test_a_small_result_cannot_expand_to_many_values(monkeypatch):
+    monkeypatch.setattr(results, "MOST_SHARED", 1_000)
+    shared: list[Any] = []
+    for _ in range(20):
+        shared = [shared, shared]
+
+    with pytest.raises(ResultError, match="^it shares values too often"):
+        read(pickle.dumps(shared), Any)
+    assert read(pickle.dumps([X] * 100), list[TensorRecord]) == [X] * 100
