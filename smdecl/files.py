@@ -18,9 +18,8 @@ from typing import BinaryIO
 # Characters that make TensorFlow read a path as a pattern.
 PATTERN = frozenset("*?[]\\")
 _BLOCK = 1 << 20  # bytes
-_FREE = (
-    1 << 28
-)  # bytes; a file of this size is read in a second, so its holes do not matter
+# Bytes. A file of this size is read in a second, so its holes do not matter.
+_FREE = 1 << 28
 _MOST_TIMES = 10
 _PAGE = 1 << 12  # bytes; file systems may store a smaller file without a block
 _SECTOR = 512  # bytes; the unit of st_blocks

@@ -9,9 +9,8 @@ _LONGEST_LINE = (
     20_000  # characters; a function with many arguments has thousands
 )
 _LONGEST_WORD = 500
-_ENDLESS = re.compile(
-    r"\S{2000,}"
-)  # twice the length at which overrides are cut
+# Twice the length at which overrides are cut.
+_ENDLESS = re.compile(r"\S{2000,}")
 _LONGEST_VALUE = 80
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 

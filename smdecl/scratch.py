@@ -11,9 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_RIGHTS = getattr(
-    os, "O_PATH", 0
-)  # opens directories that the owner may not read
+# Opens directories that the owner may not read.
+_NO_RIGHTS = getattr(os, "O_PATH", 0)
 
 
 @contextmanager
@@ -82,9 +81,8 @@ def _empty(name: str, top: int) -> list[str]:
                 if not _is_directory(entry, place):
                     os.unlink(entry, dir_fd=place)
                     continue
-                _permit(
-                    entry, place
-                )  # moving a directory writes its `..` entry
+                # Moving a directory writes its `..` entry.
+                _permit(entry, place)
                 new = secrets.token_hex(8)
                 os.rename(entry, new, src_dir_fd=place, dst_dir_fd=top)
                 moved.append(new)
@@ -108,9 +106,8 @@ def _permit(name: str, parent: int) -> None:
     """Gives the owner of a directory all permissions."""
     found = os.open(name, _NO_RIGHTS | _DIRECTORY, dir_fd=parent)
     try:
-        with suppress(
-            OSError
-        ):  # a different user owns it, or there is no /proc
+        # A different user owns it, or there is no /proc.
+        with suppress(OSError):
             os.chmod(f"/proc/self/fd/{found}", 0o700)  # noqa: PTH101 - a descriptor
     finally:
         os.close(found)

@@ -55,11 +55,8 @@ def _declared_inputs(signature: object) -> dict[str, Spec] | None:
     try:
         inputs = parsing.parse_signature(signature).inputs or {}
         named = list(settings.input_names(inputs))
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-    ):  # the schema reports what is wrong
+    except (AttributeError, KeyError, TypeError):
+        # The schema reports what is wrong.
         return None
     return {name: spec for _, name, spec in named if name is not None}
 

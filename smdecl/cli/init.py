@@ -81,9 +81,8 @@ def _all_or_none(directory: Path) -> Iterator[ExitStack]:
         try:
             yield made
         except OSError as error:
-            place = (
-                error.filename or directory
-            )  # the error of a write has no file name
+            # The error of a write has no file name.
+            place = error.filename or directory
             reason = f"cannot write {place}: {error.strerror}"
             hint = "expected a directory that can be written"
             raise PublishError(f"{reason}; {hint}") from error
@@ -106,7 +105,6 @@ def _write(path: Path, content: bytes, made: ExitStack) -> None:
 
 
 def _undo(remove: Callable[[], None]) -> None:
-    with suppress(
-        OSError
-    ):  # best effort: the original error is the one reported
+    # Best effort: the original error is the one reported.
+    with suppress(OSError):
         remove()

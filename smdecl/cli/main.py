@@ -39,9 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     mask = os.umask(0)
     os.umask(mask & ~stat.S_IRWXU)
     for number in _INTERRUPTS:
-        if (
-            signal.getsignal(number) is not signal.SIG_IGN
-        ):  # nohup ignores SIGHUP
+        # nohup ignores SIGHUP.
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
         return run(sys.argv[1:] if argv is None else argv)

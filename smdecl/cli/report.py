@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from smdecl.errors import PublishError, SmdeclError
 from smdecl.printing import as_line
 
-if (
-    TYPE_CHECKING
-):  # it leads to Hydra, which is imported after the start of TensorFlow
+# It leads to Hydra, which is imported after the start of TensorFlow.
+if TYPE_CHECKING:
     from smdecl.pipeline.export import Release
 
 

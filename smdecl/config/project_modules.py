@@ -22,9 +22,8 @@ def find_spec(package: str) -> ModuleSpec | None:
     """Returns the spec of a top-level module as the build process finds it, or None."""
     try:
         spec = importlib.util.find_spec(package)
-    except (
-        ValueError
-    ):  # a module in sys.modules without a spec, such as __main__
+    except ValueError:
+        # A module in sys.modules without a spec, such as __main__.
         return None
     if spec is not None:
         return spec

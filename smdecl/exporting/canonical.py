@@ -13,11 +13,13 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
 from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
+from smdecl.resources import PACKAGE
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
 GraphDebugInfo: TypeAlias = graph_debug_info_pb2.GraphDebugInfo
 FingerprintDef: TypeAlias = fingerprint_pb2.FingerprintDef
 
+_MODELS = PACKAGE / "models.py"
 _TABLES = (
     "HashTable",
     "MutableHashTable",
@@ -47,9 +49,8 @@ def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
     if not has_new_names and not has_tables:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
-    if (
-        directory / FINGERPRINT_FILE
-    ).is_file():  # fingerprinting can be switched off
+    # Fingerprinting can be switched off.
+    if (directory / FINGERPRINT_FILE).is_file():
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
@@ -104,18 +105,24 @@ def _renumbered(before: GraphDebugInfo) -> GraphDebugInfo:
     """Numbers files, frames and traces by sorted node names instead of by hash table order.
 
     Files get the names they are imported by, because the paths of the project and of Python's
-    packages depend on the machine.
+    packages depend on the machine. Frames of smdecl itself are left out: their lines change with
+    its version, and do not lead to the user's code.
     """
+    own = {index for index, file in enumerate(before.files) if _is_own(file)}
     names = [_imported_name(file) for file in before.files]
-    after = GraphDebugInfo(files=sorted(set(names)))
+    others = {name for index, name in enumerate(names) if index not in own}
+    after = GraphDebugInfo(files=sorted(others))
     places = {name: index for index, name in enumerate(after.files)}
     frames: dict[bytes, int] = {}
     traces: dict[tuple[int, ...], int] = {}
     for node, number in sorted(before.name_to_trace_id.items()):
         frame_ids = []
         for old_id in before.traces_by_id[number].frame_id:
+            old_frame = before.frames_by_id[old_id]
+            if old_frame.file_index in own:
+                continue
             frame = GraphDebugInfo.FileLineCol()
-            frame.CopyFrom(before.frames_by_id[old_id])
+            frame.CopyFrom(old_frame)
             frame.file_index = places[names[frame.file_index]]
             content = frame.SerializeToString(deterministic=True)
             frame_id = frames.setdefault(content, len(frames))
@@ -125,6 +132,11 @@ def _renumbered(before: GraphDebugInfo) -> GraphDebugInfo:
         after.traces_by_id[trace_id].frame_id[:] = frame_ids
         after.name_to_trace_id[node] = trace_id
     return after
+
+
+def _is_own(file: str) -> bool:
+    """Returns whether a source file is part of smdecl; its example models count as the user's."""
+    return Path(file).is_relative_to(PACKAGE) and file != str(_MODELS)
 
 
 def _imported_name(file: str) -> str:

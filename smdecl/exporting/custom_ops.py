@@ -149,9 +149,8 @@ def _version(package: str) -> str | None:
     """Returns the version of an installed package; None if it is a module of the project."""
     try:
         return metadata.version(package)
-    except (
-        metadata.PackageNotFoundError
-    ):  # the distribution may have a different name
+    except metadata.PackageNotFoundError:
+        # The distribution may have a different name.
         for name in metadata.packages_distributions().get(package, ()):
             return metadata.version(name)
     return None

@@ -126,9 +126,8 @@ def imported(files: Iterable[Path]) -> set[str]:
 
 def _parse(file: Path) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # they appeared when the file was imported
+        # They appeared when the file was imported.
+        warnings.simplefilter("ignore")
         try:
             return ast.parse(file.read_bytes())
         except SyntaxError:  # the file is being written
@@ -161,9 +160,8 @@ def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
     for site, lines in _record_lines(names, known).items():
         for record in site.glob("*.dist-info/RECORD"):
             distribution = record.parent.name.partition("-")[0]
-            if (
-                distribution in known
-            ):  # such as TensorFlow, whose list is very long
+            # One of these is TensorFlow, whose list is very long.
+            if distribution in known:
                 continue
             content = b"\n" + record.read_bytes()
             if any(line in content for line in lines):

@@ -58,9 +58,8 @@ def _named_inputs(
     inputs: Sequence[Tensor], structure: Structure
 ) -> dict[str, Tensor]:
     if isinstance(structure, dict):
-        names = sorted(
-            structure
-        )  # the order in which TensorFlow flattens a dict
+        # TensorFlow flattens a dict in this order.
+        names = sorted(structure)
     else:
         names = [tensor.name for tensor in inputs]
     flat = tf.nest.flatten(structure)

@@ -57,9 +57,8 @@ def _legacy_inference() -> Iterator[None]:
         return
     with contextlib.ExitStack() as stack:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # it is deprecated without a replacement
+            # It is deprecated without a replacement.
+            warnings.simplefilter("ignore")
             stack.enter_context(legacy.backend.learning_phase_scope(0))
         yield
 

@@ -38,9 +38,8 @@ def load(obj: Model, path: str) -> Iterator[Match]:
     for layer in obj._flatten_layers():
         text = repr(layer)
         is_skipped = any(text in warning for warning in skipped)
-        if keras_state.has_idf(
-            layer
-        ):  # its weights are not among its variables
+        # Its weights are not among its variables.
+        if keras_state.has_idf(layer):
             yield _idf_match(layer, is_skipped, reasons.get(text))
         elif is_skipped:
             variables = own_variables(layer)

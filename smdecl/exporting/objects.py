@@ -189,9 +189,8 @@ def _attributes(item: PythonValue) -> Iterator[tuple[str, PythonValue]]:
         is_users = kind.__module__.partition(".")[0] not in _FRAMEWORKS
         for name, value in list(vars(kind).items()):
             if isinstance(value, MemberDescriptorType):
-                with contextlib.suppress(
-                    AttributeError
-                ):  # a slot without a value
+                # A slot without a value.
+                with contextlib.suppress(AttributeError):
                     yield name, value.__get__(item, kind)
             elif is_users and (callable(value) or not name.startswith("__")):
                 yield name, value
@@ -204,9 +203,8 @@ def _of_function(function: FunctionType) -> Iterator[Found]:
     for variable, cell in zip(
         function.__code__.co_freevars, cells, strict=True
     ):
-        with contextlib.suppress(
-            ValueError
-        ):  # a variable that is not assigned yet
+        # A variable that is not assigned yet.
+        with contextlib.suppress(ValueError):
             yield cell.cell_contents, f"{name}[closure {variable}]"
     for variable in function.__code__.co_names:
         if variable in function.__globals__:

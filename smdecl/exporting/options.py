@@ -70,9 +70,8 @@ def _given(options: Mapping[str, PythonValue]) -> dict[str, PythonValue]:
         is_default = value is None or value == getattr(defaults, name, False)
         if not is_default and name != "namespace_whitelist":
             given[name] = value
-    if (
-        given.get(_POLICY) == "none"
-    ):  # listed by TensorFlow among its policies, but not accepted
+    # TensorFlow lists it among its policies, but does not accept it.
+    if given.get(_POLICY) == "none":
         del given[_POLICY]
     return given
 

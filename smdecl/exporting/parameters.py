@@ -96,10 +96,8 @@ def argument_names(method: Method) -> tuple[str, ...]:
     else:
         try:
             names = inspect.signature(callee).parameters
-        except (
-            TypeError,
-            ValueError,
-        ):  # some builtins and extension classes have none
+        except (TypeError, ValueError):
+            # Some builtins and extension classes have no signature.
             return ()
     return tuple(name for name in names if name != "self")
 
@@ -134,10 +132,8 @@ def own_parameters(method: Method) -> list[Parameter]:
         ]
     try:
         known = inspect.signature(python_function(method)).parameters.values()
-    except (
-        TypeError,
-        ValueError,
-    ):  # some builtins and extension classes have none
+    except (TypeError, ValueError):
+        # Some builtins and extension classes have no signature.
         return [Parameter(name) for name in argument_names(method)]
     return [
         Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"

@@ -71,9 +71,8 @@ def kinds(
         specs: Its `input_signature`, in the order of `names`.
     """
     found: dict[str, Kind | None] = {}
-    hints = _hints(
-        inspect.unwrap(function)
-    )  # a bound tf.function wraps the annotated one
+    # A bound tf.function wraps the annotated one.
+    hints = _hints(inspect.unwrap(function))
     for name in names:
         if name in hints:
             found[name] = _of_hint(hints[name])
@@ -92,9 +91,8 @@ def returned(function: Callable[..., PythonValue]) -> Kind | None:
 def _hints(owner: PythonValue) -> dict[str, PythonValue]:
     try:
         return typing.get_type_hints(owner)
-    except (
-        Exception
-    ):  # an annotation may be any expression, also one for type checkers only
+    except Exception:
+        # An annotation may be any expression, also one for type checkers only.
         raw = getattr(owner, "__annotations__", {})
         return {
             name: hint
@@ -106,10 +104,8 @@ def _hints(owner: PythonValue) -> dict[str, PythonValue]:
 def _defaults(function: Callable[..., PythonValue]) -> dict[str, PythonValue]:
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (
-        TypeError,
-        ValueError,
-    ):  # some builtins and extension classes have none
+    except (TypeError, ValueError):
+        # Some builtins and extension classes have no signature.
         return {}
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 

@@ -56,10 +56,8 @@ def problems(target: Target, node: ConfigNode, path: KeyPath) -> list[Problem]:
         return found
     try:
         parameters = inspect.signature(target).parameters
-    except (
-        TypeError,
-        ValueError,
-    ):  # some builtins and extension classes have none
+    except (TypeError, ValueError):
+        # Some builtins and extension classes have no signature.
         return []
     return list(
         _Call(target, tuple(parameters.values()), node, path).problems()

@@ -8,10 +8,11 @@ import tensorflow as tf
 from smdecl.exporting.types import DType, Shape, Variable
 from smdecl.savedmodel.records import TensorRecord, VariableRecord
 
+# A Keras 3 variable does not inherit from tf.Variable.
 _VARIABLES = (
     tf.Variable,
     keras.Variable,
-)  # a Keras 3 variable does not inherit from tf.Variable
+)
 
 
 def tensor_record(dtype: DType, shape: Shape) -> TensorRecord:

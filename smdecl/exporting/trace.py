@@ -96,9 +96,8 @@ def _save_context(
 ) -> contextlib.AbstractContextManager[None]:
     """Returns the context in which `tf.saved_model.save` traces, so that it reuses these traces."""
     policy = options["experimental_variable_policy"]
-    if (
-        policy == "none"
-    ):  # listed by TensorFlow among its policies, but not accepted
+    # TensorFlow lists it among its policies, but does not accept it.
+    if policy == "none":
         policy = None
     save_options = tf.saved_model.SaveOptions(
         experimental_variable_policy=policy

@@ -59,9 +59,8 @@ def _is_initialized(table: Table) -> bool:
     try:
         # Loading calls this too, also for a table that was created while a function was traced.
         table._initialize()
-    except (
-        Exception
-    ):  # user code raises many types; saving and loading report the failure
+    except Exception:
+        # User code raises many types; saving and loading report the failure.
         return True
     return _has_content(table)
 

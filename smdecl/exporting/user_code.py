@@ -47,9 +47,8 @@ def summary(error: BaseException) -> str:
         lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith(_CALLING):
         del lines[0]
-    while len(lines) > 1 and lines[0].endswith(
-        ":"
-    ):  # what it announces comes next
+    # The line announces what comes next.
+    while len(lines) > 1 and lines[0].endswith(":"):
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     return f"{kind}: {lines[0]}" if lines else kind
 

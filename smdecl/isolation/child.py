@@ -54,9 +54,8 @@ def run(
         stderr: The standard error of the caller.
         task: The function and its surroundings.
     """
-    os.setpgid(
-        0, 0
-    )  # signals to the caller's process group must not reach the child
+    # Signals to the caller's process group must not reach the child.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends the child
     try:
         waiter.recv()
@@ -79,9 +78,8 @@ def run(
     sender.close()
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(
-        0
-    )  # TensorFlow's own shutdown takes time and does nothing that is needed
+    # TensorFlow's own shutdown takes time and does nothing that is needed.
+    os._exit(0)
 
 
 def _set_surroundings(task: Task, stderr: Connection) -> None:
@@ -90,9 +88,8 @@ def _set_surroundings(task: Task, stderr: Connection) -> None:
     gc.set_threshold(*_GARBAGE)
     tempfile.tempdir = None  # computed again, from the new environment
     os.dup2(stderr.fileno(), 2)
-    os.dup2(
-        2, 1
-    )  # standard output carries results only, and the model may print
+    # Standard output carries results only, and the model may print.
+    os.dup2(2, 1)
 
 
 def _confine(confinement: Confinement | None) -> bool:

@@ -44,9 +44,8 @@ def fork_keeper() -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     kept = os.fork()
     if kept != 0:
-        with suppress(
-            OSError
-        ):  # the kept process has done it itself, or has ended
+        # The kept process has done it itself, or has ended.
+        with suppress(OSError):
             os.setpgid(kept, kept)
         return kept
     os.setpgid(0, 0)

@@ -167,9 +167,8 @@ class Processes:
         Leaving the block kills the process if it still runs.
         """
         self.start()
-        place = (
-            scratch.make()
-        )  # the child has no chance to remove its temporary files
+        # The child has no chance to remove its temporary files.
+        place = scratch.make()
         task = Task(
             function, args, _environment(confinement, place), confinement
         )
@@ -251,10 +250,8 @@ class Processes:
                 data = receiver.recv_bytes(_LARGEST_RESULT)
                 expected = results.returned_by(call.task.function)
                 return results.read(data, expected, self._results)
-            except (
-                EOFError,
-                OSError,
-            ):  # the process ended before it had sent all
+            except (EOFError, OSError):
+                # The process ended before it had sent all.
                 pass
             except ResultError as error:
                 return call.failed(

@@ -65,10 +65,11 @@ _MACHINES = {
     )),
 }  # fmt: skip
 _X32 = 0x40000000  # x86_64 has a second set of numbers from here on
+# The ioctl requests TIOCSTI and TIOCLINUX.
 _TYPE_INTO_TERMINAL = (
     0x5412,
     0x541C,
-)  # the ioctl requests TIOCSTI and TIOCLINUX
+)
 
 
 class _Instruction(ctypes.Structure):

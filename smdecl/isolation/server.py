@@ -255,9 +255,8 @@ class _Popen(popen_forkserver.Popen):
         self.sentinel, write_end = process_obj._server.connect_to_new_process(
             self._fds
         )
-        kept = os.dup(
-            write_end
-        )  # by which the child notices the end of this process
+        # The child notices the end of this process by it.
+        kept = os.dup(write_end)
         self.finalizer = Finalize(self, close_fds, (kept, self.sentinel))
         with open(write_end, "wb") as pipe:  # noqa: PTH123 - a file descriptor
             pipe.write(buffer.getbuffer())

@@ -131,9 +131,8 @@ def _compare_signed(directory: Path, manifest: Manifest) -> Iterator[Problem]:
 def _is_provenance(path: Path, manifest: Manifest) -> bool:
     try:
         expected = manifests.provenance_of(manifest).encode()
-    except (
-        UnicodeEncodeError
-    ):  # a forged manifest lists names that no file can have
+    except UnicodeEncodeError:
+        # A forged manifest lists names that no file can have.
         return False
     return (
         path.stat().st_size == len(expected) and path.read_bytes() == expected

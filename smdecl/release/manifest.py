@@ -33,10 +33,11 @@ SIGNED_BY = (provenance.FILE, signing.FILE)
 UNLISTED = (FILE, *SIGNED_BY)
 _LARGEST = 1 << 24  # bytes
 _DEEPEST = 100  # a config is nested at most 64 deep
+# A release that is moved is the same release.
 _NOT_RECORDED = (
     "export_dir",
     "publish",
-)  # a release that is moved is the same release
+)
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,8 @@ def retire(version: Path) -> None:
     retired = version.with_name(
         f"{PREFIX}{version.name}-{secrets.token_hex(4)}"
     )
-    with contextlib.suppress(
-        FileNotFoundError
-    ):  # a different publisher was faster
+    # A different publisher was faster.
+    with contextlib.suppress(FileNotFoundError):
         renaming.move(version, retired)
         _remove(retired)
 
@@ -91,9 +90,8 @@ def retire(version: Path) -> None:
 def _sweep(parent: Path) -> None:
     """Removes the stages of dead processes, and the remains of interrupted exchanges."""
     for directory in parent.glob(f"{PREFIX}*"):
-        if (
-            directory.is_symlink()
-        ):  # a version that was being retired; it has no lock
+        # It is a version that was being retired, and has no lock.
+        if directory.is_symlink():
             _remove(directory)
         else:
             _remove_unlocked(directory)
@@ -104,9 +102,8 @@ def _sweep(parent: Path) -> None:
 def _remove_unlocked(directory: Path) -> None:
     try:
         descriptor = lock(directory, fcntl.LOCK_NB)
-    except (
-        OSError
-    ):  # its process is alive, or a different one has just removed it
+    except OSError:
+        # Its process is alive, or a different one has just removed it.
         return
     _remove(directory)
     os.close(descriptor)

@@ -43,9 +43,8 @@ class _Disk:
         self._modes: dict[bytes, int] = {}
         try:
             names = b"|".join(map(re.escape, os.listdir(b"/")))  # noqa: PTH208 - in bytes
-        except (
-            OSError
-        ):  # the process may be allowed to look up paths, but not to list them
+        except OSError:
+            # The process may be allowed to look up paths, but not to list them.
             names = b""
         self.begin = re.compile(_BEGIN + b"(?=" + names + b")")
 
@@ -65,10 +64,8 @@ class _Disk:
 def _look_up(path: bytes) -> int:
     try:
         return os.stat(path).st_mode  # noqa: PTH116 - of bytes
-    except (
-        OSError,
-        ValueError,
-    ):  # a NUL byte, or a directory without permission
+    except (OSError, ValueError):
+        # A NUL byte, or a directory without permission.
         return 0
 
 

@@ -36,15 +36,15 @@ _CHECKSUM = (
 )
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred of them
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
-_BLOCK = (
-    1 << 22
-)  # bytes to read at a time; a multiple of the size of every dtype
+# Bytes to read at a time; a multiple of the size of every dtype.
+_BLOCK = 1 << 22
 _HIGHEST_RANK = 254  # of a tensor in TensorFlow
 _SLICE = b"\0"  # the key of a slice begins with it
+# Their values cannot be read either.
 _OF_OTHER_CHECKSUMS = (
     "variant",
     "resource",
-)  # their values cannot be read either
+)
 
 
 @dataclass(frozen=True)

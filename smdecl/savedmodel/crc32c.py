@@ -20,9 +20,8 @@ _POLYNOMIAL = 0x82F63B78  # reflected
 _ONES = 0xFFFFFFFF
 _MASK_DELTA = 0xA282EAD8
 _SHORT = 40  # bytes; below, a plain loop is faster
-_CHUNK = (
-    1 << 20
-)  # bytes to work on at a time; they stay in the processor's cache
+# Bytes to work on at a time; they stay in the processor's cache.
+_CHUNK = 1 << 20
 _WORD = 4  # bytes
 
 

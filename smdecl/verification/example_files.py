@@ -113,9 +113,8 @@ def _content(
     if file.suffix == ".txt":
         text = content.decode()
         return _lines(text) if shape else text
-    if (
-        dtype == "string" or file.suffix == ".bin"
-    ):  # the model decodes it itself
+    # The model decodes it itself.
+    if dtype == "string" or file.suffix == ".bin":
         return _batch_of_one(content, shape)
     return _decode_image(content, dtype, shape)
 

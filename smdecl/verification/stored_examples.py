@@ -86,9 +86,8 @@ def _write_array(archive: zipfile.ZipFile, file: str, array: Array) -> None:
         lengths = np.array([len(value) for value in values], dtype=np.int64)
         _write_npy(archive, f"{file}.lengths.npy", lengths)
         array = np.frombuffer(b"".join(values), dtype=np.uint8)
-    elif (
-        array.dtype.isbuiltin != 1
-    ):  # bfloat16 and the like, which .npy cannot name
+    elif array.dtype.isbuiltin != 1:
+        # These are bfloat16 and the like, which .npy cannot name.
         array = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
     _write_npy(archive, f"{file}.npy", np.ascontiguousarray(array))
 

@@ -86,9 +86,8 @@ def _require_tf_examples(
         try:
             for serialized in example.inputs[serving_apis.INPUT].ravel():
                 tf.train.Example.FromString(serialized)
-        except (
-            Exception
-        ):  # protobuf's DecodeError, whose module differs between versions
+        except Exception:
+            # It is protobuf's DecodeError, whose module differs between versions.
             message = (
                 f"an example of {key} is not a serialized tf.Example, which {method_name}"
                 f" requires; give some under verify.examples.{key}"

@@ -316,12 +316,13 @@ def test_tensorflows_own_bytes_depend_on_the_place(original, tmp_path, kind, fil
 
 
 @pytest.mark.slow
-def test_debug_info_names_sources_as_they_are_imported(releases):
+def test_debug_info_names_sources_of_the_user_as_they_are_imported(releases):
     info = graph_debug_info_pb2.GraphDebugInfo.FromString(
         (releases["debugged"] / "debug" / "saved_model_debug_info.pb").read_bytes()
     )
 
-    assert {"zoo.py", "smdecl/exporting/trace.py"} <= set(info.files)
+    assert "zoo.py" in info.files
+    assert not [name for name in info.files if name.startswith("smdecl/")]
     assert not [name for name in info.files if name.startswith("/")]
 
 
