@@ -1,7 +1,8 @@
 """The models.config of TensorFlow Serving: which models a server serves, and from where.
 
 It is a text proto that people edit too, so only the entry of one model is changed.
-Comments, order and fields unknown to smdecl stay as they are, byte for byte.
+Comments, order and fields of an entry that smdecl does not know stay as they are, byte for
+byte. A file with other fields than a server's config is a text proto of a different kind.
 """
 
 from __future__ import annotations
@@ -200,6 +201,10 @@ def _parse(path: Path, text: str) -> _Listed:
             f"has a {_CUSTOM}, with which a server ignores the list of models"
         )
         _refuse(path, _line(text, custom.start), f"{reason}; expected a {LIST}")
+    for field in fields:
+        if field.name != LIST:
+            reason = f"unknown field {field.name!r}; {_EXPECTED}"
+            _refuse(path, _line(text, field.start), reason)
     inner = [] if listed is None else listed.fields or ()
     places = [field for field in inner if field.name == ENTRY]
     models = message.model_config_list.config

@@ -142,6 +142,10 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
             "custom_model_config { }",
             "line 1: has a custom_model_config, with which a server ignores the list of models",
         ),
+        (
+            "# TensorFlow's object detection\nmodel {\n  ssd { num_classes: 3 }\n}\n",
+            "line 2: unknown field 'model'; expected a ModelServerConfig of TensorFlow Serving",
+        ),
         ("a {" * 5000, "'models.config' is nested too deep"),
         ("\ud800", "cannot read 'models.config': .*utf-8"),
         (
@@ -158,6 +162,7 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
         "two lists",
         "twice",
         "custom",
+        "different kind",
         "deep",
         "bytes",
         "a long line",
