@@ -206,12 +206,8 @@ def _declared(pyproject: Path) -> object:
     try:
         text = files.read_regular(pyproject, _MOST_BYTES).decode()
         document = tomllib.loads(text.replace("\r\n", "\n"))
-    except (
-        tomllib.TOMLDecodeError,
-        UnicodeDecodeError,
-        OSError,
-        RecursionError,
-    ) as error:
+    # ValueError includes what is not TOML or UTF-8, and integers that Python does not convert.
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"cannot read {pyproject}: {error}") from error
     tool = document.get("tool", {})
     return tool.get("smdecl", {}) if isinstance(tool, dict) else {}

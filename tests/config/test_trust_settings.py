@@ -86,6 +86,13 @@ def test_a_binary_pyproject_is_reported(project):
         project.export("model=adder")
 
 
+def test_an_integer_with_too_many_digits_is_reported(project):
+    project.write("pyproject.toml", f"size = {'1' * 5000}\n")
+
+    with pytest.raises(UsageError, match=r"^cannot read .*pyproject\.toml: .*4300"):
+        find_project(project.root)
+
+
 def test_a_tool_key_that_is_not_a_table_trusts_nothing(project):
     project.write("pyproject.toml", "tool = 3\n")
 
