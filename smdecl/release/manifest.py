@@ -96,7 +96,8 @@ def write(
         },
         "signatures": plain(dict(signatures)),
         "files": entries,
-        "inputs": {**sources.inputs, **sources.modules},
+        # The process that imported the modules reports theirs; smdecl computes the inputs' own.
+        "inputs": {**sources.modules, **sources.inputs},
         "environment": dict(sources.environment),
         "source": git.source(project_root, sources.modules),
     }

@@ -83,6 +83,17 @@ def test_sha256sum_computes_the_digest(release, tmp_path, name):
     assert done.stdout.split()[0] == manifest.read(release)["digest"]
 
 
+def test_a_module_cannot_replace_the_digest_of_an_input(release, tmp_path):
+    config = manifest.read(release)["config"]
+    (release / manifest.FILE).unlink()
+    inputs, modules = {"net.h5": "a" * 64}, {"net.h5": "b" * 64, "net.py": "c" * 64}
+
+    sources = manifest.Sources(inputs, modules, {})
+    written = manifest.write(release, config, {}, sources, tmp_path)
+
+    assert written["inputs"] == {"net.h5": "a" * 64, "net.py": "c" * 64}
+
+
 def test_a_flipped_bit_in_any_file_is_reported(release):
     rng = random.Random(0)
     files = tree(release)
