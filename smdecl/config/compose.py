@@ -168,6 +168,7 @@ def _add_job_settings(config: DictConfig, job: Job) -> None:
         subdirectory = _sweep_setting(config, "subdir")
         directory = Path(_sweep_setting(config, "dir"), subdirectory)
         config.hydra.runtime.output_dir = str(directory)
+        config.hydra.output_subdir = _hydra_setting(config, "output_subdir")
     # OmegaConf's own set_cache would copy the cache.
     config._metadata.resolver_cache = job.cache
 
@@ -183,6 +184,19 @@ def _sweep_setting(config: DictConfig, key: str) -> str:
     except OmegaConfBaseException as error:
         message = resolve.interpolation_error(error)
         raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
+
+
+def _hydra_setting(config: DictConfig, key: str) -> object:
+    """Returns a resolved setting of Hydra.
+
+    Raises:
+        ConfigError: If it has a broken interpolation.
+    """
+    try:
+        return config.hydra[key]
+    except OmegaConfBaseException as error:
+        message = resolve.interpolation_error(error)
+        raise ConfigError(Problem(("hydra", key), message)) from error
 
 
 def _resolve(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -22,24 +24,48 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
+from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
-from smdecl.pipeline import export, sweep_overrides, variants
+from smdecl.pipeline import export, sweep_overrides, sweep_places, variants
+from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.variants import Request, Tell, Variant
 
 _LAUNCHER = ("hydra", "launcher")
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
 
-def launch(
+@dataclass(frozen=True)
+class Plan:
+    """The variants of a sweep as Hydra's launchers get them.
+
+    Attributes:
+        swept: The overrides of each variant.
+        directory: The directory of the sweep.
+        hydra: The overrides of Hydra's own settings, the directory among them.
+        request: The sweep to run.
+        sweeper: The settings of the sweeper; empty if no variant can be composed.
+        pinned: The overrides of each variant that set the directories it writes to.
+        unfit: The error of each variant that cannot be composed.
+    """
+
+    swept: Sequence[Sequence[str]]
+    directory: Path
+    hydra: Sequence[str]
+    request: Request
+    sweeper: Mapping[str, object]
+    pinned: Mapping[int, Sequence[str]]
+    unfit: Mapping[int, ConfigError]
+
+
+def prepare(
     swept: Sequence[Sequence[str]],
     directory: Path,
     hydra: Sequence[str],
     request: Request,
     project: Project,
-    results: list[Variant],
-    tell: Tell,
-) -> None:
-    """Runs every variant, and then prints the outcomes in order.
+    places: Places,
+) -> Plan:
+    """Composes every variant, and checks where it writes; writes nothing.
 
     Args:
         swept: The overrides of each variant.
@@ -47,26 +73,97 @@ def launch(
         hydra: The overrides of Hydra's own settings, the directory among them.
         request: The sweep to run.
         project: The project whose code the config may name.
-        results: Gets the variants that are done, even if the launcher fails or is interrupted.
-        tell: Prints the outcome of a variant.
+        places: Where the sweep may write.
 
     Raises:
-        ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
+        ConfigError: If a variant would write elsewhere.
     """
     settings = hydra_app.refuse_settings(
         [[*overrides, *hydra] for overrides in swept],
         request.config_name,
         project,
     )
-    unfit = _refuse(swept, directory, request)
-    job = Job(project, Path.cwd(), tuple(sys.path), frozenset(unfit))
+    sweeper: Mapping[str, object] = {}
+    for found in settings:
+        sweeper = sweeper or found.get("sweeper", {})
+    shared = [*hydra]
+    is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
+    if not is_basic and not places.names(sweep_places.SUBDIR):
+        # A different sweeper makes variants of its own, whose directories nothing checks.
+        shared.append(
+            sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
+        )
+    pinned: dict[int, list[str]] = {}
+    unfit: dict[int, ConfigError] = {}
+    cache: dict[str, Any] = defaultdict(dict)
+    for number, overrides in enumerate(swept):
+        places.require_subdir(directory, directory / str(number))
+        try:
+            composition = compose.compose(
+                [*overrides, *shared],
+                directories=request.config_dir,
+                config_name=request.config_name,
+                job=compose.Job(number, cache),
+            )
+        except ConfigError as error:
+            unfit[number] = error
+        else:
+            pinned[number] = _pin(composition, directory, places)
+    if not is_basic and pinned:
+        # Its variants get the checked subdirectory of the first one.
+        _, output = next(iter(pinned.values()))
+        shared.append(output)
+    return Plan(swept, directory, shared, request, sweeper, pinned, unfit)
+
+
+def _pin(
+    composition: Composition, directory: Path, places: Places
+) -> list[str]:
+    """Returns overrides that set the directories of a variant to those that are checked.
+
+    Where Hydra resolves them again, an interpolation may have a different value.
+
+    Raises:
+        ConfigError: If they are outside the places where the sweep may write.
+    """
+    settings = composition.hydra
+    variant = Path(settings["runtime"]["output_dir"])
+    places.require_subdir(directory, variant)
+    subdirectory = variant
+    if variant.is_relative_to(directory):
+        subdirectory = variant.relative_to(directory)
+    output = settings["output_subdir"]
+    if output is None:
+        pin = "hydra.output_subdir=null"
+    else:
+        places.require_output(variant, output)
+        pin = sweep_places.override(sweep_places.OUTPUT_SUBDIR, output)
+    return [sweep_places.override(sweep_places.SUBDIR, str(subdirectory)), pin]
+
+
+def launch(
+    plan: Plan, project: Project, tell: Tell, results: list[Variant]
+) -> None:
+    """Runs every variant, and then prints the outcomes in order.
+
+    Args:
+        plan: The variants.
+        project: The project whose code the config may name.
+        tell: Prints the outcome of a variant.
+        results: Gets the variants that are done, even if the launcher fails or is interrupted.
+
+    Raises:
+        ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
+    """
+    swept, directory = plan.swept, plan.directory
+    for number, refusal in plan.unfit.items():
+        _record_failure(number, swept[number], directory, refusal)
+    job = Job(project, Path.cwd(), tuple(sys.path), frozenset(plan.unfit))
     try:
         # A launcher may print what its workers print.
         with contextlib.redirect_stdout(sys.stderr):
-            if len(unfit) < len(swept):
-                sweeper = next(found["sweeper"] for found in settings if found)
-                fit = _in_place_of(unfit, swept)
-                _launch(fit, sweeper, hydra, request, job)
+            if plan.pinned:
+                _launch(plan, job)
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, _first_line(error))) from error
@@ -85,41 +182,18 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _refuse(
-    swept: Sequence[Sequence[str]], directory: Path, request: Request
-) -> list[int]:
-    """Records the failure of the variants that cannot be composed; returns their numbers."""
-    unfit = []
-    for number, overrides in enumerate(swept):
-        try:
-            compose.compose(
-                overrides,
-                directories=request.config_dir,
-                config_name=request.config_name,
-            )
-        except ConfigError as error:
-            _record_failure(number, overrides, directory, error)
-            unfit.append(number)
-    return unfit
-
-
-def _in_place_of(
-    unfit: Sequence[int], swept: Sequence[Sequence[str]]
-) -> list[Sequence[str]]:
+def _overrides(plan: Plan) -> list[list[str]]:
     """Returns overrides that compose for every variant, so that all keep their numbers.
 
     Hydra's launchers give up at the first variant that they cannot compose. The overrides of an
     unfit variant are replaced by those of the first fit one; the job skips its number.
     """
-    fit = [
-        overrides
-        for number, overrides in enumerate(swept)
-        if number not in unfit
-    ]
-    replaced = list(swept)
-    for number in unfit:
-        replaced[number] = fit[0]
-    return replaced
+    first = next(iter(plan.pinned))
+    found = []
+    for number in range(len(plan.swept)):
+        fit = number if number in plan.pinned else first
+        found.append([*plan.swept[fit], *plan.hydra, *plan.pinned[fit]])
+    return found
 
 
 def _require_results(
@@ -140,25 +214,19 @@ def _record_failure(
     variants.export(number, overrides, directory / str(number), make)
 
 
-def _launch(
-    swept: Sequence[Sequence[str]],
-    sweeper: Mapping[str, object],
-    hydra: Sequence[str],
-    request: Request,
-    job: Job,
-) -> None:
+def _launch(plan: Plan, job: Job) -> None:
+    sweeper, request = plan.sweeper, plan.request
     if sweeper["_target_"] != _BASIC_SWEEPER:
         flags = ["--multirun", "--config-name", request.config_name]
-        hydra_app.run([*flags, *request.overrides, *hydra], job.__call__)
+        argv = [*flags, *request.overrides, *plan.hydra]
+        hydra_app.run(argv, job.__call__)
         return
+    overrides = _overrides(plan)
     with search_path.session():
-        launcher = _launcher(hydra, request, job)
-        size = int(str(sweeper.get("max_batch_size") or len(swept)))
-        for first in range(0, len(swept), size):
-            batch = [
-                [*overrides, *hydra]
-                for overrides in swept[first : first + size]
-            ]
+        launcher = _launcher(plan.hydra, request, job)
+        size = int(str(sweeper.get("max_batch_size") or len(overrides)))
+        for first in range(0, len(overrides), size):
+            batch = overrides[first : first + size]
             for run in launcher.launch(batch, initial_job_idx=first):
                 _ = run.return_value  # raises what ended the job
 

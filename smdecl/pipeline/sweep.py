@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,8 +17,15 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.isolation import groups
-from smdecl.pipeline import export, launch, sweep_overrides, variants
+from smdecl.pipeline import (
+    export,
+    launch,
+    sweep_overrides,
+    sweep_places,
+    variants,
+)
 from smdecl.pipeline.children import children
+from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.variants import Make, Request, Tell, Variant
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
@@ -53,18 +60,23 @@ def sweep(
     directory = compose.sweep_dir(
         first_variant, config_name=request.config_name
     )
+    places = Places(project, request.overrides)
+    places.require_dir(directory)
+    hydra += sweep_overrides.without_shared(request.overrides, settings)
+    hydra.append(sweep_places.override(sweep_places.DIR, str(directory)))
+    run: Callable[[list[Variant]], None]
+    if _is_plain(settings):
+        in_threads = _Sweep(directory, hydra, request, project, tell)
+        prepared = in_threads.prepare(swept, places)
+        run = functools.partial(in_threads.run, swept, prepared)
+    else:
+        plan = launch.prepare(swept, directory, hydra, request, project, places)
+        run = functools.partial(launch.launch, plan, project, tell)
     # First, because a sweep whose outcome cannot be recorded must export nothing.
     variants.write(directory / SUMMARY, [])
-    hydra += sweep_overrides.without_shared(request.overrides, settings)
-    hydra.append(f"hydra.sweep.dir={_quoted(directory)}")
     results: list[Variant] = []
     try:
-        if _is_plain(settings):
-            _Sweep(directory, hydra, request, project, tell).run(swept, results)
-        else:
-            launch.launch(
-                swept, directory, hydra, request, project, results, tell
-            )
+        run(results)
     finally:  # after an interrupt too, with the variants that were done by then
         records = [asdict(variant) for variant in results]
         variants.write(directory / SUMMARY, records)
@@ -125,11 +137,6 @@ def _new_cache() -> dict[str, Any]:
     return defaultdict(dict)
 
 
-def _quoted(path: Path) -> str:
-    text = str(path).replace("'", "\\'")
-    return f"'{text}'"
-
-
 def _is_plain(settings: Mapping[str, Any]) -> bool:
     """Returns whether Hydra's launcher would just run the variants in turn, in this process."""
     if settings.get("output_subdir") is not None:
@@ -162,18 +169,32 @@ class _Sweep:
     tell: Tell
     cache: dict[str, Any] = field(default_factory=_new_cache)
 
+    def prepare(
+        self, swept: Sequence[Sequence[str]], places: Places
+    ) -> list[tuple[Path, Make]]:
+        """Composes every variant, in this thread, because Hydra composes one config at a time.
+
+        Raises:
+            ConfigError: If a record would be outside the places where the sweep may write.
+        """
+        prepared = []
+        for number, overrides in enumerate(swept):
+            directory, make = self._prepare(number, overrides)
+            places.require_subdir(self.directory, directory)
+            prepared.append((directory, make))
+        return prepared
+
     def run(
-        self, swept: Sequence[Sequence[str]], results: list[Variant]
+        self,
+        swept: Sequence[Sequence[str]],
+        prepared: Sequence[tuple[Path, Make]],
+        results: list[Variant],
     ) -> None:
         """Exports every variant and appends the outcomes to `results` in order.
 
         An exception such as an interrupt ends all variants. `results` then also has those that were
         published by then.
         """
-        # In this thread, because Hydra composes one config at a time.
-        prepared = []
-        for number, overrides in enumerate(swept):
-            prepared.append(self._prepare(number, overrides))
         group = groups.Group()
         jobs = self.request.jobs or len(os.sched_getaffinity(0))
         pool = ThreadPoolExecutor(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -144,13 +145,25 @@ def write(path: Path, value: object) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        _replace(path, json.dumps(value, indent=2) + "\n")
     except OSError as error:
         reason = f"cannot write {str(path)!r}: {error.strerror}"
         message = f"{reason}; expected a directory that can be written"
         raise PublishError(
             Problem(("hydra", "sweep", "dir"), message)
         ) from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a new file and renames it, so that a link at this path is not followed."""
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with new.open("x", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def read(directory: Path) -> list[Variant]:

@@ -1,0 +1,145 @@
+"""Checks where a sweep writes: its records, and the configs that Hydra's launchers save.
+
+A config from a stranger must not overwrite files outside the project. An override on the command
+line may name any directory. The rules apply to resolved paths, because interpolations and Hydra's
+settings for names can add `..` to any path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from smdecl.checks import paths
+from smdecl.config.project import Project
+from smdecl.errors import ConfigError, KeyPath, Problem
+
+DIR = ("hydra", "sweep", "dir")
+SUBDIR = ("hydra", "sweep", "subdir")
+OUTPUT_SUBDIR = ("hydra", "output_subdir")
+_DEFAULT = "sweeps"  # contains the default directory of each sweep
+_SAVED = ("config.yaml", "hydra.yaml", "overrides.yaml")
+_INTERPOLATION = "${"
+
+
+class Places:
+    """The directories in which a sweep may write."""
+
+    def __init__(self, project: Project, overrides: Sequence[str]) -> None:
+        """Reads the overrides of the command line, which may name further directories."""
+        self._project = project
+        self._named = _named(overrides)
+        self._allowed = [*project.writes]
+        if project.is_project:
+            self._allowed.append(project.root)
+        else:
+            self._allowed.append(project.root / _DEFAULT)
+
+    def names(self, key: KeyPath) -> bool:
+        """Returns whether an override on the command line sets a key."""
+        return key in self._named
+
+    def require_dir(self, directory: Path) -> None:
+        """Raises unless the sweep may write its records into a directory.
+
+        Raises:
+            ConfigError: If the directory is outside the project, and no override names it.
+        """
+        self._require(DIR, Path(), directory)
+        # What the command line names may contain the variants too.
+        self._allowed.append(paths.real(directory))
+
+    def require_subdir(self, directory: Path, variant: Path) -> None:
+        """Raises unless a variant may have its record in a directory.
+
+        Raises:
+            ConfigError: If the directory is outside the project, and no override names it.
+        """
+        self._require(SUBDIR, directory, variant)
+
+    def require_output(self, variant: Path, subdirectory: str) -> None:
+        """Raises unless Hydra may save the configs of a variant in a subdirectory.
+
+        Raises:
+            ConfigError: If the directory is outside the project, and no override names it.
+        """
+        # Hydra removes .. from the path of the variant before it follows links.
+        for parent in dict.fromkeys([variant, _normal(variant)]):
+            output = parent / subdirectory
+            self._require(OUTPUT_SUBDIR, parent, output)
+            for name in _SAVED:
+                self._require(OUTPUT_SUBDIR, parent, output / name)
+
+    def _require(self, key: KeyPath, parent: Path, path: Path) -> None:
+        reason = paths.refuse_path(str(path)) or self._refuse(key, parent, path)
+        if reason is not None:
+            raise ConfigError(Problem(key, reason))
+
+    def _refuse(self, key: KeyPath, parent: Path, path: Path) -> str | None:
+        if _INTERPOLATION in str(path):
+            return (
+                f"expected a path without {_INTERPOLATION}, got {str(path)!r}"
+            )
+        allowed = [*self._allowed]
+        if key in self._named:
+            allowed.append(parent / self._named[key])
+        real = [paths.real(place) for place in allowed]
+        for place in (paths.real(path), paths.real(_normal(path))):
+            if not any(place.is_relative_to(parent) for parent in real):
+                return self._outside(path)
+        return None
+
+    def _outside(self, path: Path) -> str:
+        project = self._project
+        return (
+            f"{str(path)!r} is outside the project {str(project.root)!r}; expected a path in it,"
+            f" in a directory that writes under [tool.smdecl] of {project.file} names,"
+            " or an override on the command line"
+        )
+
+
+def override(key: KeyPath, text: str) -> str:
+    """Returns an override that sets a key to a text."""
+    quoted = QuotedString(text, Quote.single).with_quotes()
+    name = ".".join(map(str, key))
+    return f"{name}={quoted}"
+
+
+def _normal(path: Path) -> Path:
+    # Path has no function that removes .. without following links.
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _named(overrides: Sequence[str]) -> dict[KeyPath, str]:
+    """Returns the directory that each override of a place names."""
+    found: dict[KeyPath, str] = {}
+    for parsed in OverridesParser.create().parse_overrides(list(overrides)):
+        if parsed.is_delete() or parsed.is_sweep_override():
+            continue
+        path = tuple(parsed.key_or_group.split("."))
+        for key, text in _texts(path, parsed.value()):
+            if key in (DIR, SUBDIR, OUTPUT_SUBDIR):
+                found[key] = _literal(text)
+    return found
+
+
+def _texts(path: KeyPath, value: object) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield (*path, str(key)), str(item)
+    else:
+        yield path, str(value)
+
+
+def _literal(text: str) -> str:
+    """Returns the directory that a text names itself, before any interpolation.
+
+    A config may set what an interpolation refers to.
+    """
+    before, interpolation, _ = text.partition(_INTERPOLATION)
+    # Not Path.parent, which ignores a / at the end.
+    return os.path.dirname(before) if interpolation else text  # noqa: PTH120
