@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import tensorflow as tf
@@ -61,7 +61,7 @@ def trace_declared(
     function = _as_function(method)
     before = {id(one) for one in traces(function)}
     concrete = _trace_directly(method, function, inputs, outputs)
-    inner = []
+    inner: list[ConcreteFunction] = []
     if concrete is None:
         # TensorFlow would choose the names; a function around the method sets them.
         callee = _convertible(method, function, inputs)
@@ -72,10 +72,7 @@ def trace_declared(
         concrete = trace_named(
             lambda tensors: outputs.named(call(callee, tensors)), specs
         )
-        # Older traces belong to signatures that may have other names.
-        for one in traces(function):
-            if id(one) not in before or one._arg_keywords == list(sent):
-                inner.append(one)
+        inner = _new_traces(function, before, list(sent))
     own_trace = inner[0] if len(inner) == 1 else concrete
     return Traced(
         signature,
@@ -85,6 +82,23 @@ def trace_declared(
         callable=name_arguments(own_trace, list(sent)),
         record=_record(concrete, outputs, signature.method_name),
     )
+
+
+def _new_traces(
+    function: GenericFunction, before: Collection[int], names: Sequence[str]
+) -> list[ConcreteFunction]:
+    """Returns the traces of a function that a signature made or shares.
+
+    Args:
+        function: The function.
+        before: The `id` of each trace that it had before.
+        names: The inputs of the signature. An older trace may have other names.
+    """
+    found = []
+    for trace in traces(function):
+        if id(trace) not in before or trace._arg_keywords == names:
+            found.append(trace)
+    return found
 
 
 def _sent_specs(inputs: Mapping[str, Nest]) -> dict[str, Spec]:
