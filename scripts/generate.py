@@ -26,9 +26,7 @@ Schema = dict[str, Any]
 
 _CONFIG = "schemas/config.schema.json"
 _LEVELS = ["error", "warn", "off", False]
-_HEAD = (
-    "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
-)
+_HEAD = "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
 _BY_SIGNATURES = "error if no signature is declared, else warn"
 
 

@@ -240,7 +240,12 @@ def _sentence(text: str) -> str:
 
 
 def _table(rows: list[Row], *, has_defaults: bool = True) -> Iterator[str]:
-    titles = ("Key", "Type", *(("Default",) if has_defaults else ()), "Meaning")
+    titles = (
+        "Key",
+        "Type",
+        *(("Default",) if has_defaults else ()),
+        "Meaning",
+    )
     yield _line(titles)
     yield _line(["---"] * len(titles))
     for row in rows:

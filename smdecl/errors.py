@@ -283,7 +283,9 @@ def disk_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         file = error.filename2 or error.filename or place
-        raise _write_error(place, file, error.strerror or str(error)) from error
+        raise _write_error(
+            place, file, error.strerror or str(error)
+        ) from error
     except SmdeclError:
         raise
     except Exception as error:

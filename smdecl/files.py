@@ -104,7 +104,9 @@ def require_stored(paths: Iterable[Path]) -> None:
     reason = _judge(claimed, stored)
     if reason is not None:
         _, largest = max(missing)
-        together = f"with the other files ({len(missing)} have holes), {reason}"
+        together = (
+            f"with the other files ({len(missing)} have holes), {reason}"
+        )
         raise OSError(errno.EFBIG, together, largest)
 
 

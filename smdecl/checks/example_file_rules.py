@@ -146,7 +146,9 @@ def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Problems:
     if spec.shape is not None and not inline_values.fits(
         spec.shape, header.shape
     ):
-        yield Problem(path, inline_values.wrong_shape(header.shape, spec.shape))
+        yield Problem(
+            path, inline_values.wrong_shape(header.shape, spec.shape)
+        )
 
 
 def lost_zeros(examples: settings.Examples) -> Problems:

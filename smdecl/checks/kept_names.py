@@ -37,9 +37,7 @@ def refuse(name: str, seen: Mapping[str, str]) -> str | None:
         return f"{name!r} is reserved by Python; {hint}"
     if not _KEPT_NAME.fullmatch(name):
         became = _REPLACED.sub("_", name).lstrip("_\\/>-") or "unknown"
-        expected = (
-            "expected letters, digits and _ . - / after a first letter or digit"
-        )
+        expected = "expected letters, digits and _ . - / after a first letter or digit"
         return f"TensorFlow would rename {name!r} to {became!r}; {expected}; {hint}"
     return None
 

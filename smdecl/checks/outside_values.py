@@ -161,7 +161,9 @@ def _link(group: h5py.h5g.GroupID, name: bytes) -> str:
     except (TypeError, ValueError, OSError):  # a user-defined kind of link
         return "a place that only other programs know"
     parts = target if isinstance(target, tuple) else (target,)
-    names = [part.decode(errors="backslashreplace") for part in reversed(parts)]
+    names = [
+        part.decode(errors="backslashreplace") for part in reversed(parts)
+    ]
     return " in ".join(map(repr, names))
 
 

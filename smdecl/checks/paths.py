@@ -81,7 +81,9 @@ def refuse_base_path(text: str, replaced: Path | None) -> Iterator[str]:
     unsafe = [char for char in dict.fromkeys(text) if _is_unsafe(char)]
     if unsafe and path_reason is None:
         found = ", ".join(map(repr, unsafe))
-        expected = "expected a path without control characters, $ and backticks"
+        expected = (
+            "expected a path without control characters, $ and backticks"
+        )
         yield f"{expected}; {text!r} has {found}"
     elif "://" in text:
         # Publishing finds out before the build whether the store accepts the URL.

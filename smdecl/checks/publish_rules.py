@@ -29,9 +29,7 @@ def check(values: Values) -> Problems:
     export_dir = values.get("export_dir")
     is_known = isinstance(export_dir, str)  # the schema reports a missing one
     if record is not None and is_known and paths.is_below(record, export_dir):
-        message = (
-            f"expected a path outside export_dir {export_dir!r}, got {record!r}"
-        )
+        message = f"expected a path outside export_dir {export_dir!r}, got {record!r}"
         yield Problem(("publish", "run_record"), message)
     if publish["sign"] is not None:
         try:
@@ -86,7 +84,9 @@ def _refuse_suffix(file: str, suffix: str) -> str | None:
     return f"expected a file whose name ends in {suffix}, got {file!r}"
 
 
-def _refuse_place(file: str, project: Project, is_override: bool) -> str | None:
+def _refuse_place(
+    file: str, project: Project, is_override: bool
+) -> str | None:
     real = paths.real(file)
     allowed = [*project.writes]
     if project.is_project:

@@ -177,7 +177,9 @@ def _compare_batches(api: Api, examples: Tensor, outputs: Tensors) -> Problems:
     for place, tensor in outputs.values():
         rows = _size(tensor, 0)
         if rows is not None and rows != batch:
-            expected = f"expected a row for each example for the {api.name} API"
+            expected = (
+                f"expected a row for each example for the {api.name} API"
+            )
             yield Problem(place, f"{expected}, got {tensor}")
 
 

@@ -79,7 +79,9 @@ def public_key(path: Path) -> ec.EllipticCurvePublicKey:
         ValueError: If signatures cannot be verified with it; the message has the reason.
     """
     _require_library()
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from cryptography.hazmat.primitives.serialization import (
+        load_pem_public_key,
+    )
 
     key: ec.EllipticCurvePublicKey = _load(path, load_pem_public_key, _PUBLIC)
     return key
@@ -98,7 +100,9 @@ def _load(path: Path, parse: Callable[[bytes], Any], expected: str) -> Any:
         data = path.read_bytes() if path.is_file() else None
     except OSError as error:
         reason = error.strerror
-        raise ValueError(f"cannot read {name}: {reason}; {expected}") from error
+        raise ValueError(
+            f"cannot read {name}: {reason}; {expected}"
+        ) from error
     if data is None:
         raise ValueError(f"no such file: {name}; {expected}")
     try:

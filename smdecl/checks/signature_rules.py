@@ -50,9 +50,7 @@ def check_functions(
             expected = "expected a valid Python attribute name, or __call__"
             yield Problem(path, f"invalid name {name!r}; {expected}")
         if keys and key is not None and key not in keys:
-            expected = (
-                f"expected one of {', '.join(sorted(keys))}{nearest(key, keys)}"
-            )
+            expected = f"expected one of {', '.join(sorted(keys))}{nearest(key, keys)}"
             yield Problem(path, f"unknown signature {key!r}; {expected}")
 
 
@@ -134,7 +132,9 @@ def _check_input_names(path: KeyPath, signature: Signature) -> Problems:
             yield Problem(where, f"is missing: {reason}")
         elif name in parts:
             other, kind = parts[name]
-            taken = f"{name!r} is taken by a part of the {kind} input {other!r}"
+            taken = (
+                f"{name!r} is taken by a part of the {kind} input {other!r}"
+            )
             yield Problem(where, f"{taken}; choose a different name")
         else:
             refused = kept_names.refuse(name, seen)

@@ -46,7 +46,9 @@ def check_settings(composition: Composition, project: Project) -> Problems:
     """Yields undeclared reads of the environment, and settings of Hydra that would run code."""
     for path, reason in trust.refuse_environment(composition.reads, project):
         yield Problem(path, reason)
-    for path, reason in hydra_trust.refuse_settings(composition.hydra, project):
+    for path, reason in hydra_trust.refuse_settings(
+        composition.hydra, project
+    ):
         yield Problem(path, reason)
 
 

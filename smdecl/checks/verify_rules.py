@@ -112,7 +112,9 @@ def _check_range(
 def _check_example(path: KeyPath, inputs: Values, specs: Specs) -> Problems:
     for name, value in inputs.items():
         if name in specs:
-            yield from inline_values.problems((*path, name), value, specs[name])
+            yield from inline_values.problems(
+                (*path, name), value, specs[name]
+            )
         else:
             yield Problem((*path, name), _unknown_input(name, specs))
     for name in specs:

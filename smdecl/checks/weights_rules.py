@@ -42,9 +42,7 @@ def check(values: Values) -> Problems:
     has_suffix = path.endswith(row.suffix)
     hint = "" if exists and has_suffix else _similar(path, row)
     if not has_suffix:
-        expected = (
-            f"expected a name that ends in {row.suffix}{hint if exists else ''}"
-        )
+        expected = f"expected a name that ends in {row.suffix}{hint if exists else ''}"
         yield Problem(
             _PATH, f"{path!r} is not of the format {row.name}; {expected}"
         )

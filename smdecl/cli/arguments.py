@@ -121,7 +121,8 @@ def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser = _on_release(
-        verb, "Makes a release again and compares the bytes: exits with 0 or 4."
+        verb,
+        "Makes a release again and compares the bytes: exits with 0 or 4.",
     )
     parser.add_argument(
         "overrides",

@@ -32,7 +32,9 @@ def init(directory: Path) -> tuple[list[Path], list[Path]]:
         str(directory / name) for name in existing if str(name) not in _KEPT
     ]
     if taken:
-        hint = "expected a directory without these files; none is ever replaced"
+        hint = (
+            "expected a directory without these files; none is ever replaced"
+        )
         raise UsageError(f"already exists: {', '.join(taken)}; {hint}")
     missing = [name for name in names if name not in existing]
     with _all_or_none(directory) as made:

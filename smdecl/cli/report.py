@@ -96,7 +96,9 @@ def _print(text: str) -> None:
     except OSError:
         # Otherwise the interpreter tries to flush it again at exit, and exits with 120.
         null = Path(os.devnull)
-        sys.stderr = null.open("w", encoding="utf-8", errors="backslashreplace")
+        sys.stderr = null.open(
+            "w", encoding="utf-8", errors="backslashreplace"
+        )
 
 
 def _prefix(variant: str) -> str:

@@ -71,7 +71,9 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
     shared = _shared(results)
     for variant in results:
         own = [
-            override for override in variant.overrides if override not in shared
+            override
+            for override in variant.overrides
+            if override not in shared
         ]
         table.add_row(
             Text(as_line(" ".join(own))),

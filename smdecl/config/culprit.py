@@ -35,7 +35,9 @@ def find(error: Exception, overrides: Sequence[str]) -> Override | str | None:
     return find_unparsable(overrides) or _find_parsed(error, overrides)
 
 
-def _find_parsed(error: Exception, overrides: Sequence[str]) -> Override | None:
+def _find_parsed(
+    error: Exception, overrides: Sequence[str]
+) -> Override | None:
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     if isinstance(error, MissingConfigException):
         return _choosing(error.missing_cfg_file or "", parsed)
@@ -81,7 +83,9 @@ def _choosing(config_path: str, parsed: Sequence[Override]) -> Override | None:
     for override in parsed:
         value = override.value()
         names = value if isinstance(value, list) else [value]
-        if config_path in [f"{override.key_or_group}/{name}" for name in names]:
+        if config_path in [
+            f"{override.key_or_group}/{name}" for name in names
+        ]:
             return override
     return None
 

@@ -120,9 +120,7 @@ def _invalid_choice(error: Exception, override: Override) -> str | None:
         return "has several values; add -m to run a sweep over them"
     if hydra_messages.group_chosen_twice(str(error)):
         written = repr(line.lstrip("+"))
-        return (
-            f"already has an option; to choose a different one, write {written}"
-        )
+        return f"already has an option; to choose a different one, write {written}"
     if hydra_messages.is_unchecked(error):
         return _unfit_value(error, override)
     return None

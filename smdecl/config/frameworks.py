@@ -228,7 +228,9 @@ def _namespace(place: KeyPath) -> str | None:
 
 
 def _reads(target: str) -> FileArgument | None:
-    return READS.get(target.rpartition(".")[2]) if _is_checked(target) else None
+    return (
+        READS.get(target.rpartition(".")[2]) if _is_checked(target) else None
+    )
 
 
 def _given(

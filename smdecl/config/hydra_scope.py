@@ -66,7 +66,9 @@ class _View(MutableMapping[Key, Value]):
         self._thread = None
 
     def _seen(self) -> MutableMapping[Key, Value]:
-        return self._own if threading.get_ident() == self._thread else self.host
+        return (
+            self._own if threading.get_ident() == self._thread else self.host
+        )
 
     def __getitem__(self, key: Key) -> Value:
         return self._seen()[key]

@@ -37,9 +37,7 @@ def refuse_settings(settings: Values, project: Project) -> Iterator[Refusal]:
             "configures callbacks, which run code; expected none",
         )
     if _section(settings, "sweeper").get("params"):
-        message = (
-            "adds overrides that nothing checks; write them on the command line"
-        )
+        message = "adds overrides that nothing checks; write them on the command line"
         yield ("hydra", "sweeper", "params"), message
     for key in ("run", "sweep"):
         if "oc.env" in str(settings.get(key)):

@@ -169,7 +169,9 @@ def merged(
             f" to replace that, write {replaced}"
         )
     elif can_replace:
-        message = f"{to_add}; to replace the existing mapping, write {replaced}"
+        message = (
+            f"{to_add}; to replace the existing mapping, write {replaced}"
+        )
     else:
         message = to_add
     return Problem(path, message, origin)

@@ -178,7 +178,9 @@ def _outside_submodule(
 def _submodule_paths(path: Path) -> list[Path]:
     """Returns the directory and the files that a submodule can be loaded from."""
     candidates = [Path(f"{path}{suffix}") for suffix in _SUFFIXES]
-    candidates += [Path(f"{path / '__init__'}{suffix}") for suffix in _SUFFIXES]
+    candidates += [
+        Path(f"{path / '__init__'}{suffix}") for suffix in _SUFFIXES
+    ]
     return [candidate for candidate in candidates if candidate.exists()]
 
 

@@ -92,7 +92,9 @@ def resolve(config: DictConfig) -> Resolution:
                 item = resolver.resolve(config, key, unresolved[key], (name,))
                 values[name] = item.value
                 recorded[name] = item.recorded
-    return Resolution(values, recorded, resolver.environment, resolver.problems)
+    return Resolution(
+        values, recorded, resolver.environment, resolver.problems
+    )
 
 
 @dataclass(frozen=True)

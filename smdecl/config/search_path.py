@@ -45,7 +45,9 @@ def session() -> Iterator[None]:
         GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(
-                str(resources.conf_dir()), job_name="smdecl", version_base="1.3"
+                str(resources.conf_dir()),
+                job_name="smdecl",
+                version_base="1.3",
             ):
                 yield
         finally:

@@ -95,7 +95,9 @@ def _require_trackable(obj: PythonValue, target: str) -> None:
     if isinstance(obj, tf.__internal__.tracking.Trackable):
         return
     if isinstance(obj, functools.partial):
-        message = "expected false for the model, got true, which builds nothing"
+        message = (
+            "expected false for the model, got true, which builds nothing"
+        )
         raise ConfigError(Problem(("model", "_partial_"), message))
     expected = "a tf.Module, a Keras model, a tf.train.Checkpoint or any other Trackable"
     found = f"a {type(obj).__name__} from {target}"

@@ -131,7 +131,9 @@ class Contents:
             return Value(name, item)
         return Value(name, item, tuple(keys), saveables=saveables)
 
-    def _variable(self, place: str, item: Trackable, node: int | None) -> Value:
+    def _variable(
+        self, place: str, item: Trackable, node: int | None
+    ) -> Value:
         name = getattr(item, "path", None) or place or str(item.name)
         key = next(iter(self._attributes(node).values()), None)
         if key is None or key not in self._shapes:
@@ -144,7 +146,8 @@ class Contents:
             return {}
         attributes = self._nodes[node].attributes
         return {
-            attribute.name: attribute.checkpoint_key for attribute in attributes
+            attribute.name: attribute.checkpoint_key
+            for attribute in attributes
         }
 
     def assign(self, value: Value) -> None:
@@ -173,7 +176,9 @@ def _nodes(prefix: str, content: object) -> Sequence[Any]:
     except (DecodeError, TypeError) as error:
         message = f"cannot read the object graph of {prefix!r}: {error}"
         raise ConfigError(Problem(PATH, message)) from error
-    numbers = {child.node_id for node in graph.nodes for child in node.children}
+    numbers = {
+        child.node_id for node in graph.nodes for child in node.children
+    }
     # The root is used even if no node refers to it.
     if not numbers | {ROOT_NODE} <= set(range(len(graph.nodes))):
         message = f"the object graph of {prefix!r} refers to a node that it does not have"

@@ -82,7 +82,9 @@ def _matches(values: Sequence[Value]) -> list[Match]:
     """Returns the match of each value: those that fit, then missing ones, then misfits."""
     matched = [Match(value.name) for value in values if value.fits]
     missing = [
-        Match(value.name, _missing(value)) for value in values if not value.keys
+        Match(value.name, _missing(value))
+        for value in values
+        if not value.keys
     ]
     misfits = [
         Match(
@@ -170,9 +172,7 @@ def _best_root(
     if len(best) > 1:
         # A model and its moving average fit equally well: any choice may serve the wrong one.
         found = " and ".join(map(repr, best))
-        hint = (
-            f"set weights.root to one of them, such as ++weights.root={best[0]}"
-        )
+        hint = f"set weights.root to one of them, such as ++weights.root={best[0]}"
         message = f"holds {found}, which fit the model equally well; {hint}"
         raise ConfigError(Problem(PATH, message))
     return best[0]

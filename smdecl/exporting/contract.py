@@ -115,7 +115,9 @@ def _compare(
             message = f"unknown {what} {name!r}; the signature has {known}"
             yield Problem(place, f"{message}{nearest(name, found)}")
         elif not matches(spec, tensor):
-            yield Problem(place, f"declared {_form(spec)}, got {_form(tensor)}")
+            yield Problem(
+                place, f"declared {_form(spec)}, got {_form(tensor)}"
+            )
     for name, tensor in found.items():
         if name not in tensors:
             yield Problem(path, f"undeclared {what} {name!r}, {_form(tensor)}")

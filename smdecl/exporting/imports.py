@@ -146,7 +146,9 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
                 pending += children
 
 
-def distributions(names: Iterable[str], known: Container[str] = ()) -> set[str]:
+def distributions(
+    names: Iterable[str], known: Container[str] = ()
+) -> set[str]:
     """Returns the names of the installed distributions that modules belong to.
 
     It reads the lists of their files, because `importlib.metadata.packages_distributions` takes a

@@ -63,7 +63,9 @@ def _named_inputs(
     else:
         names = [tensor.name for tensor in inputs]
     flat = tf.nest.flatten(structure)
-    return {str(name): tensor for name, tensor in zip(names, flat, strict=True)}
+    return {
+        str(name): tensor for name, tensor in zip(names, flat, strict=True)
+    }
 
 
 def _spec(tensor: Tensor) -> Spec:

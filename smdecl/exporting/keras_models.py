@@ -43,7 +43,9 @@ def is_legacy(model: Model) -> bool:
 
 def is_legacy_layer(layer: Layer) -> bool:
     """Returns whether a layer is one of Keras 2."""
-    return any(isinstance(layer, package.layers.Layer) for package in _legacy())
+    return any(
+        isinstance(layer, package.layers.Layer) for package in _legacy()
+    )
 
 
 def is_optimizer(obj: PythonValue) -> bool:

@@ -133,7 +133,8 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
     ) -> Callable[..., None]:
         def load_own_variables(self: Layer, store: WeightsStore) -> None:
             if id(self) not in shapes:
-                keys = list(store.keys())  # the store cannot be iterated itself
+                # The store cannot be iterated itself.
+                keys = list(store.keys())
                 shapes[id(self)] = {key: store[key].shape for key in keys}
             own(self, store)
 
@@ -143,7 +144,9 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
     with contextlib.ExitStack() as stack:
         for kind in kinds:
             load = recording(kind.load_own_variables)
-            stack.enter_context(attribute_set(kind, "load_own_variables", load))
+            stack.enter_context(
+                attribute_set(kind, "load_own_variables", load)
+            )
         yield shapes
 
 

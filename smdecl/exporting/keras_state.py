@@ -47,7 +47,9 @@ def layers_of(
     found: dict[int, Layer] = {}
     for item in everything:
         if keras_models.is_layer(item):
-            found.update((id(layer), layer) for layer in item._flatten_layers())
+            found.update(
+                (id(layer), layer) for layer in item._flatten_layers()
+            )
     return list(found.values())
 
 

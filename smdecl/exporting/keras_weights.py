@@ -66,7 +66,9 @@ def _load(obj: Model, path: str) -> tuple[list[str], ShapesInFile]:
         warnings.simplefilter("always")
         matching.read(path, lambda: obj.load_weights(path, skip_mismatch=True))
     messages = [str(warning.message) for warning in caught]
-    return [message for message in messages if _SKIPPED.search(message)], shapes
+    return [
+        message for message in messages if _SKIPPED.search(message)
+    ], shapes
 
 
 def _reasons(skipped: Sequence[str]) -> dict[str, str]:

@@ -60,9 +60,7 @@ def failure(
     """
     if _OUT_OF_SCOPE not in str(error):
         return None
-    message = (
-        f"{doing} failed: it uses a tensor that a different call kept in Python"
-    )
+    message = f"{doing} failed: it uses a tensor that a different call kept in Python"
     kept = [
         place
         for item, place in objects.reachable(obj)

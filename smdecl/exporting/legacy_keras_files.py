@@ -87,7 +87,9 @@ def _load_assets(obj: Model, path: str) -> list[Match]:
     return matches
 
 
-def _read_vocabulary(layer: Layer, directory: str | None) -> list[Token] | None:
+def _read_vocabulary(
+    layer: Layer, directory: str | None
+) -> list[Token] | None:
     """Returns the tokens in the directory of a lookup layer; None if it has none."""
     if directory is None:
         return None

@@ -54,7 +54,9 @@ def trace_declared(
         )
         return callee(*positional, **keywords)
 
-    def run(callee: Method, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(
+        callee: Method, tensors: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         return outputs.eager(call(callee, tensors))
 
     sent = _sent_specs(inputs)
@@ -138,12 +140,16 @@ def _convertible(
     return autograph.tf_convert(method, autograph.control_status_ctx())
 
 
-def trace_own(method: Method, signature: Signature, outputs: Outputs) -> Traced:
+def trace_own(
+    method: Method, signature: Signature, outputs: Outputs
+) -> Traced:
     """Traces a method by its `input_signature`, or takes the trace that a call left."""
     own = _own_trace(_as_function(method))
     inputs = input_records(own)
 
-    def run(callee: Method, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(
+        callee: Method, tensors: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         flat = [tensors[name] for name in inputs]
         positional, keywords = tf.nest.pack_sequence_as(
             own.structured_input_signature, flat, expand_composites=True

@@ -56,7 +56,9 @@ def _public_names(obj: Trackable) -> set[str]:
     if keras_models.is_model(obj):
         names.add("__call__")
     return {
-        name for name in names if name == "__call__" or not name.startswith("_")
+        name
+        for name in names
+        if name == "__call__" or not name.startswith("_")
     }
 
 
@@ -145,7 +147,9 @@ def casts(
                 f"Keras casts what clients send: the input is declared as {declared},"
                 f" and the Input {name!r} of the model is {own}"
             )
-            yield Problem(("signatures", key, "inputs", name, "dtype"), message)
+            yield Problem(
+                ("signatures", key, "inputs", name, "dtype"), message
+            )
 
 
 def _other_dtypes(

@@ -84,7 +84,9 @@ def _unsupported(given: Mapping[str, PythonValue]) -> Iterator[Problem]:
             message = (
                 f"unknown to the installed TensorFlow {tf.__version__}{since}"
             )
-            yield Problem(("options", name), f"{message}; expected its default")
+            yield Problem(
+                ("options", name), f"{message}; expected its default"
+            )
 
 
 def _io_device_problems(device: str) -> Iterator[Problem]:
@@ -108,7 +110,9 @@ def _io_device_problems(device: str) -> Iterator[Problem]:
 
 
 def _alias_problems(
-    obj: Trackable, paths: Mapping[str, str], found: Mapping[str, Method | None]
+    obj: Trackable,
+    paths: Mapping[str, str],
+    found: Mapping[str, Method | None],
 ) -> Iterator[Problem]:
     """Yields the aliases that TensorFlow would not save.
 
@@ -130,7 +134,8 @@ def _alias_problems(
             )
         elif not traces(function):
             yield Problem(
-                key, f"expected a traced tf.function, but {path!r} has no trace"
+                key,
+                f"expected a traced tf.function, but {path!r} has no trace",
             )
         elif first != alias:
             message = f"{path!r} has the alias {first!r} already, and TensorFlow keeps only one"

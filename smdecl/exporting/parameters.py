@@ -128,7 +128,8 @@ def own_parameters(method: Method) -> list[Parameter]:
     concrete = concrete_inputs(method)
     if concrete is not None:
         return [
-            Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in concrete
+            Parameter(name, inspect.Parameter.KEYWORD_ONLY)
+            for name in concrete
         ]
     try:
         known = inspect.signature(python_function(method)).parameters.values()
@@ -152,7 +153,9 @@ def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:
         return own
     named = [_input_parameter(name, graph) for name in graph.inputs]
     rest = [
-        parameter for parameter in own[1:] if parameter.name not in graph.inputs
+        parameter
+        for parameter in own[1:]
+        if parameter.name not in graph.inputs
     ]
     return named + rest
 

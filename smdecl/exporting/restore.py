@@ -28,7 +28,9 @@ def restore(obj: Trackable, weights: Weights | None) -> Restored:
         raise ConfigError(Problem(("model", "_target_"), message))
     outcome = RESTORERS[weights.format](obj, weights)
     record = outcome.record
-    problems = [match for match in outcome.matches if match.problem is not None]
+    problems = [
+        match for match in outcome.matches if match.problem is not None
+    ]
     has_matches = _has_matches(record)
     if not has_matches and not problems:
         message = f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"

@@ -44,7 +44,9 @@ def locate(
         key = _key(finding.where)
         source = _source(operations.get(key))
         _, node = key
-        located.append(replace(finding, source=source, layer=layers.find(node)))
+        located.append(
+            replace(finding, source=source, layer=layers.find(node))
+        )
     return tuple(_by_cause(located))
 
 

@@ -19,7 +19,9 @@ OnSpec = Callable[[KeyPath, Spec], Structure]
 """Returns the value to put in the place of a spec, given its path in the nest."""
 
 
-def problems(path: KeyPath, nest: Nest, kind: Kind | None) -> Iterator[Problem]:
+def problems(
+    path: KeyPath, nest: Nest, kind: Kind | None
+) -> Iterator[Problem]:
     """Yields where a declared nest does not have the fields of the expected records."""
     if kind is None or isinstance(nest, Value):
         return

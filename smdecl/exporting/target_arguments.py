@@ -127,7 +127,9 @@ class _Call:
         if self.count > most and not self._accepts(
             inspect.Parameter.VAR_POSITIONAL
         ):
-            message = f"{self.name} accepts at most {most} positional arguments"
+            message = (
+                f"{self.name} accepts at most {most} positional arguments"
+            )
             yield Problem(
                 (*self.path, "_args_"), f"{message}, got {self.count}"
             )
@@ -150,7 +152,9 @@ class _Call:
         )
         for key in self.keywords:
             if key not in known:
-                message = f"unknown argument {key!r} of {self.name}; {expected}"
+                message = (
+                    f"unknown argument {key!r} of {self.name}; {expected}"
+                )
                 yield Problem(
                     (*self.path, key), f"{message}{nearest(key, known)}"
                 )

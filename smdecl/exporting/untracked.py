@@ -74,7 +74,9 @@ def _has_content(table: Table) -> bool:
     default = tf.zeros([], table.value_dtype)
     try:
         tf.raw_ops.LookupTableFindV2(
-            table_handle=table.resource_handle, keys=keys, default_value=default
+            table_handle=table.resource_handle,
+            keys=keys,
+            default_value=default,
         )
     except tf.errors.FailedPreconditionError:
         return False

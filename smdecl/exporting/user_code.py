@@ -65,7 +65,9 @@ def _of_graph(lines: list[str]) -> list[str]:
     """Returns the reason in a graph error; its first lines only show where the node was defined."""
     frames = [index for index, line in enumerate(lines) if _FRAME.match(line)]
     start = frames[-1] + 1 if frames else 1
-    reason = [line for line in lines[start:] if not line.startswith("[[{{node")]
+    reason = [
+        line for line in lines[start:] if not line.startswith("[[{{node")
+    ]
     if not reason:
         return lines
     reason[0] = _CODE.sub("", reason[0])

@@ -59,7 +59,8 @@ def run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends the child
     try:
         waiter.recv()
-    except EOFError:  # the caller was interrupted while it started this process
+    except EOFError:
+        # The caller was interrupted while it started this process.
         os._exit(0)
     kept = descendants.fork_keeper()
     if kept != 0:

@@ -232,7 +232,9 @@ class Processes:
             # Until its end it counts as running, and the next start would fail as well.
             self._server.await_end()
             reason = f"{type(error).__name__}: {error}"
-            message = f"the process that imports TensorFlow has ended: {reason}"
+            message = (
+                f"the process that imports TensorFlow has ended: {reason}"
+            )
             hint = "the system kills processes when memory runs out"
             raise call.failure(Problem((), f"{message}; {hint}")) from error
         self._group().running.add(process)
@@ -322,7 +324,9 @@ def _require_scratch() -> None:
         tempfile.gettempdir()
     except OSError as error:
         message = f"cannot write a temporary file: {error}"
-        raise PublishError(f"{message}; expected a TMPDIR with room") from error
+        raise PublishError(
+            f"{message}; expected a TMPDIR with room"
+        ) from error
 
 
 @contextmanager

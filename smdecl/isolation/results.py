@@ -301,7 +301,9 @@ class _Reading:
 def _require_no_memo_places(data: bytes) -> None:
     for opcode, _, _ in pickletools.genops(data):
         if opcode.name in _MEMO_PLACES:
-            raise ResultError(f"it has a {opcode.name}, which no stage returns")
+            raise ResultError(
+                f"it has a {opcode.name}, which no stage returns"
+            )
 
 
 def _state(value: object) -> dict[str, Any]:

@@ -275,4 +275,6 @@ class Job:
             return export.export(compose.from_job(config), self.project, name)
 
         overrides = list(hydra.overrides.task)
-        variants.export(number, overrides, Path(hydra.runtime.output_dir), make)
+        variants.export(
+            number, overrides, Path(hydra.runtime.output_dir), make
+        )

@@ -94,7 +94,9 @@ def _make_again(
         # Both lists of files match the disk: one was compared with it, one was just made from it.
         if manifest.read(again)["files"] == released["files"]:
             return released["digest"], changes
-        problems = [Problem((), f"{directory}: {change}") for change in changes]
+        problems = [
+            Problem((), f"{directory}: {change}") for change in changes
+        ]
         raise VerificationError(problems)
 
 

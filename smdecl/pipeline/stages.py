@@ -91,7 +91,9 @@ def _build(config: ExportConfig, project: Project) -> Built:
 
 
 def _trace(config: ExportConfig, built: Built) -> dict[str, Traced]:
-    return trace.trace(built, config.signatures, config.devices, config.options)
+    return trace.trace(
+        built, config.signatures, config.devices, config.options
+    )
 
 
 def _planned(

@@ -70,7 +70,9 @@ def sweep(
         prepared = in_threads.prepare(swept, places)
         run = functools.partial(in_threads.run, swept, prepared)
     else:
-        plan = launch.prepare(swept, directory, hydra, request, project, places)
+        plan = launch.prepare(
+            swept, directory, hydra, request, project, places
+        )
         run = functools.partial(launch.launch, plan, project, tell)
     # First, because a sweep whose outcome cannot be recorded must export nothing.
     variants.write(directory / SUMMARY, [])
@@ -226,13 +228,19 @@ class _Sweep:
         """Composes a variant; returns the directory of its record, and what makes its release."""
         job = compose.Job(number, self.cache)
         try:
-            composition = _compose([*overrides, *self.hydra], self.request, job)
+            composition = _compose(
+                [*overrides, *self.hydra], self.request, job
+            )
         except ConfigError as error:
             return self.directory / str(number), variants.failing(error)
         except Exception as error:  # a bug must not end the other variants
             bug = variants.bug(error)
             return self.directory / str(number), variants.failing(bug)
         settings = composition.hydra
-        name = sweep_overrides.subdirectory(settings["job"]["override_dirname"])
-        make = functools.partial(export.export, composition, self.project, name)
+        name = sweep_overrides.subdirectory(
+            settings["job"]["override_dirname"]
+        )
+        make = functools.partial(
+            export.export, composition, self.project, name
+        )
         return Path(settings["runtime"]["output_dir"]), make

@@ -101,7 +101,9 @@ def subdirectory(name: str) -> str:
 
 
 def _without_hydra(parsed: Sequence[Override]) -> list[Override]:
-    return [override for override in parsed if not override.is_hydra_override()]
+    return [
+        override for override in parsed if not override.is_hydra_override()
+    ]
 
 
 def _require_bounded(own: Sequence[Override]) -> None:
@@ -127,9 +129,7 @@ def _require_bounded(own: Sequence[Override]) -> None:
             if variants < _MOST_SHOWN
             else f"more than {_MOST_SHOWN}"
         )
-        message = (
-            f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
-        )
+        message = f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
         raise _refusal([widest], message)
 
 

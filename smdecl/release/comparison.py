@@ -93,7 +93,9 @@ def _unlisted(
     }
     for name in sorted(found):
         if name not in expected:
-            yield Problem((), f"{directory / name}: not listed in the manifest")
+            yield Problem(
+                (), f"{directory / name}: not listed in the manifest"
+            )
 
 
 def _parents(names: Iterable[str]) -> set[str]:

@@ -25,7 +25,9 @@ def changes(old: Manifest, new: Manifest) -> Iterator[Change]:
     yield from _config(old["config"], new["config"])
     yield from _inputs(old["inputs"], new["inputs"])
     yield from environment(old["environment"], new["environment"])
-    yield from _custom_ops(old.get("custom_ops", []), new.get("custom_ops", []))
+    yield from _custom_ops(
+        old.get("custom_ops", []), new.get("custom_ops", [])
+    )
     if old["source"] != new["source"]:
         yield Change.of(
             "source", "", _source(old["source"]), _source(new["source"])
@@ -47,7 +49,9 @@ def _differences(
             yield Change.of(part, name, old.get(name), new.get(name))
 
 
-def _config(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _config(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[Change]:
     flat_old, flat_new = _flat(old), _flat(new)
     for key in sorted({*flat_old, *flat_new}):
         is_in_both = key in flat_old and key in flat_new
@@ -86,7 +90,9 @@ def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
         yield from _leaves(inner, item)
 
 
-def _inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+def _inputs(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[Change]:
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
         if was != now:

@@ -162,7 +162,9 @@ def _state(
         return None
     # Releases are often written into the project, so of the untracked files only modules
     # count.
-    changed = git.run("status", "--porcelain", "--untracked-files=no", *options)
+    changed = git.run(
+        "status", "--porcelain", "--untracked-files=no", *options
+    )
     untracked = (
         git.run("ls-files", "--others", "--", *modules) if modules else ""
     )

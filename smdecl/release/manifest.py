@@ -238,7 +238,9 @@ def _require_schema(path: Path, manifest: Manifest) -> None:
     version = (
         environment.get("smdecl") if isinstance(environment, dict) else None
     )
-    made_by = f"smdecl {version}" if version else "an unknown version of smdecl"
+    made_by = (
+        f"smdecl {version}" if version else "an unknown version of smdecl"
+    )
     raise VerificationError(
         f"{path}: does not match the schema of manifests; the release was made by {made_by}"
     )

@@ -15,7 +15,11 @@ LIST, ENTRY = "model_config_list", "config"
 
 def empty() -> ModelServerConfig:
     """Returns an empty ModelServerConfig."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from google.protobuf import (
+        descriptor_pb2,
+        descriptor_pool,
+        message_factory,
+    )
 
     file = descriptor_pb2.FileDescriptorProto(
         name="models_config.proto", package="smdecl"

@@ -89,7 +89,9 @@ def _read(path: Path) -> str | None:
 def _replace(path: Path, text: str) -> None:
     """Replaces a file in one step, and keeps its mode."""
     mode = path.stat().st_mode & 0o777 if path.exists() else _READABLE
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".smdecl-")
+    descriptor, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=".smdecl-"
+    )
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
@@ -200,7 +202,9 @@ def _parse(path: Path, text: str) -> _Listed:
         reason = (
             f"has a {_CUSTOM}, with which a server ignores the list of models"
         )
-        _refuse(path, _line(text, custom.start), f"{reason}; expected a {LIST}")
+        _refuse(
+            path, _line(text, custom.start), f"{reason}; expected a {LIST}"
+        )
     for field in fields:
         if field.name != LIST:
             reason = f"unknown field {field.name!r}; {_EXPECTED}"
@@ -222,9 +226,7 @@ def _require_unique_names(
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
-            reason = (
-                f"lists the model {entry.name!r} again; expected each name once"
-            )
+            reason = f"lists the model {entry.name!r} again; expected each name once"
             _refuse(path, _line(text, entry.field.start), reason)
         seen.add(entry.name)
 

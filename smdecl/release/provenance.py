@@ -76,6 +76,7 @@ def _dependencies(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def _package_url(package: str, version: str) -> str:
-    kind = "generic" if package == "python" else "pypi"  # Python is not on PyPI
+    # Python is not on PyPI.
+    kind = "generic" if package == "python" else "pypi"
     name = urllib.parse.quote(package.lower().replace("_", "-"), safe="")
     return f"pkg:{kind}/{name}@{urllib.parse.quote(version, safe='')}"

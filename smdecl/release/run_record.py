@@ -72,7 +72,9 @@ def append(
         "user": _user(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
-        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "seconds": {
+            stage: round(value, 3) for stage, value in seconds.items()
+        },
         "peak_memory": peak_memory,
     }
     schema.require("run_record", record)

@@ -78,7 +78,9 @@ def open_store(export_dir: str) -> Store:
         kind = PublishError if isinstance(error, OSError) else ConfigError
         reason = f"cannot open {export_dir!r}: {type(error).__name__}: {error}"
         expected = "expected a URL that fsspec and the store's driver open, or a local path"
-        raise kind(Problem(("export_dir",), f"{reason}; {expected}")) from error
+        raise kind(
+            Problem(("export_dir",), f"{reason}; {expected}")
+        ) from error
     return Store(files, base.rstrip("/"))
 
 

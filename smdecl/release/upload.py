@@ -139,7 +139,9 @@ def _in_upload_order(directory: Path) -> list[str]:
     for path in directory.rglob("*"):
         if path.is_file():
             names.append(path.relative_to(directory).as_posix())
-    return sorted(names, key=lambda name: (name == _LAST, name != _FIRST, name))
+    return sorted(
+        names, key=lambda name: (name == _LAST, name != _FIRST, name)
+    )
 
 
 def _parents(place: str, top: str) -> Iterator[str]:

@@ -40,7 +40,9 @@ class AssetPaths:
         }
         self._arguments: dict[str, list[str]] = {}
         for function in graph.graph_def.library.function:
-            names = [argument.name for argument in function.signature.input_arg]
+            names = [
+                argument.name for argument in function.signature.input_arg
+            ]
             self._arguments[function.signature.name] = names
         self._nodes: dict[Place, NodeDef] = {}
         self._callers: dict[str, list[tuple[str, NodeDef]]] = defaultdict(list)
@@ -80,7 +82,9 @@ class AssetPaths:
     def _sources(self, function: str, name: str) -> list[Place] | None:
         """Returns the places that a string comes from: [] for an asset, None if unknown."""
         if name in self._arguments.get(function, ()):
-            return self._passed(function, self._arguments[function].index(name))
+            return self._passed(
+                function, self._arguments[function].index(name)
+            )
         node = self._nodes.get((function, name))
         if node is None:
             return None

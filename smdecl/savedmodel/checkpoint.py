@@ -144,7 +144,9 @@ class Tensor:
         return np.frombuffer(data, dtype).reshape(self.shape), crc32c(data)
 
     def _unreadable(self, error: Exception) -> ContractError:
-        return ContractError(f"{self.file}: cannot read {self.name!r}: {error}")
+        return ContractError(
+            f"{self.file}: cannot read {self.name!r}: {error}"
+        )
 
     @contextmanager
     def _file(self) -> Iterator[BinaryIO]:

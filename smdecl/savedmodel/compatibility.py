@@ -15,7 +15,9 @@ def changes(old: SavedModelRecord, new: SavedModelRecord) -> Iterator[Change]:
         ContractError: If the functions have too many traces to compare.
     """
     if old.tags != new.tags:
-        message = f"changed from {', '.join(old.tags)} to {', '.join(new.tags)}"
+        message = (
+            f"changed from {', '.join(old.tags)} to {', '.join(new.tags)}"
+        )
         yield Change("tags", "", message, BREAKING)
     yield from compatible_signatures.changes(old.signatures, new.signatures)
     yield from compatible_functions.changes(old.functions, new.functions)

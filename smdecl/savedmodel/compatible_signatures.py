@@ -56,7 +56,9 @@ def _method_name(signature: SignatureRecord) -> str:
 
 
 def _inputs(
-    place: str, old: Mapping[str, TensorRecord], new: Mapping[str, TensorRecord]
+    place: str,
+    old: Mapping[str, TensorRecord],
+    new: Mapping[str, TensorRecord],
 ) -> Iterator[Change]:
     yield from _known(place, old, new, _replaces_input)
     for name, tensor in _added(old, new).items():
@@ -84,9 +86,7 @@ def _outputs(
         # The REST API returns the bare values of an only output, and names several outputs.
         (only,) = old
         verdict = BREAKING
-        hint = (
-            f"; until now, REST responses did not name the only output {only!r}"
-        )
+        hint = f"; until now, REST responses did not name the only output {only!r}"
     for name, tensor in _added(old, new).items():
         message = f"was added: {tensor}{hint}"
         yield Change("signatures", f"{place}.{name}", message, verdict)

@@ -95,7 +95,9 @@ def _combined(registers: _Registers, exponent: int) -> int:
 
 def _shifted(registers: _Registers, exponent: int) -> _Registers:
     """Returns registers after 2**exponent zero bytes."""
-    bits = (registers[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
+    bits = (registers[:, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(
+        1
+    )
     shifted: _Registers = np.bitwise_xor.reduce(
         bits * _zeros_matrix(exponent), axis=1
     )

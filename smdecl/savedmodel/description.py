@@ -77,7 +77,8 @@ def _graph(directory: Path, graph: MetaGraphDef) -> GraphRecord:
 
 def _names(signature: SignatureDef) -> TensorNamesRecord:
     return TensorNamesRecord(
-        inputs=_names_of(signature.inputs), outputs=_names_of(signature.outputs)
+        inputs=_names_of(signature.inputs),
+        outputs=_names_of(signature.outputs),
     )
 
 

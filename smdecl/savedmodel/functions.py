@@ -61,7 +61,9 @@ class _Traces:
 
     def __init__(self, traces: Mapping[str, SavedConcreteFunction]) -> None:
         self._traces = traces
-        self._sizes = {name: trace.ByteSize() for name, trace in traces.items()}
+        self._sizes = {
+            name: trace.ByteSize() for name, trace in traces.items()
+        }
         most = max(_MOST_SHARED * sum(self._sizes.values()), _SMALL)
         self._bytes = Budget(
             most, "bytes of traces that several functions share"

@@ -83,7 +83,9 @@ def _content(path: Path) -> bytes:
 
 
 def _unreadable(path: Path | None, reason: object) -> ContractError:
-    return ContractError(f"cannot read {str(path)!r} as a SavedModel: {reason}")
+    return ContractError(
+        f"cannot read {str(path)!r} as a SavedModel: {reason}"
+    )
 
 
 def load(directory: Path) -> tuple[SavedModel, SavedModelRecord]:
@@ -143,7 +145,9 @@ def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
 
 def _restores(graph: MetaGraphDef) -> bool:
     """True if loading a graph reads a checkpoint."""
-    return bool(graph.saver_def.restore_op_name or graph.object_graph_def.nodes)
+    return bool(
+        graph.saver_def.restore_op_name or graph.object_graph_def.nodes
+    )
 
 
 def assets(graph: MetaGraphDef) -> list[str]:

@@ -32,7 +32,9 @@ def find_custom(subject: Subject) -> Iterator[Finding]:
         provider = subject.providers.get(node.op)
         hint = _NO_PROVIDER
         if provider:
-            hint = f"{provider} registers it, and the server must load that too"
+            hint = (
+                f"{provider} registers it, and the server must load that too"
+            )
         message = f"{node.op} is not an op of TensorFlow itself: {hint}"
         yield Finding(
             "custom_ops", place(function, node), message, provider=provider

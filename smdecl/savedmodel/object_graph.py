@@ -10,7 +10,11 @@ from smdecl.budgets import Budget
 from smdecl.savedmodel.protos import SavedObject, SavedObjectGraph
 
 # The lists of all variables of a Keras model; `tf.saved_model.load` restores them.
-VARIABLE_LISTS = ("variables", "trainable_variables", "non_trainable_variables")
+VARIABLE_LISTS = (
+    "variables",
+    "trainable_variables",
+    "non_trainable_variables",
+)
 
 _MOST_ALIASES = 1000  # names of nodes that already have one
 _DEEPEST_ALIAS = 32  # nodes below the root
@@ -108,7 +112,9 @@ class _Walk:
             queue.append(_Entry(name, child, path))
 
 
-def _children(node: SavedObject, *, is_root: bool) -> Iterator[tuple[str, int]]:
+def _children(
+    node: SavedObject, *, is_root: bool
+) -> Iterator[tuple[str, int]]:
     """Yields the children of a node that its users can reach."""
     kind = node.WhichOneof("kind")
     if kind == "function":

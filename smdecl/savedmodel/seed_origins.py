@@ -111,7 +111,9 @@ class Origins:
             union = functools.reduce(
                 operator.or_, map(marks.__getitem__, values), 0
             )
-            found.append(frozenset(name for name in bits if bits[name] & union))
+            found.append(
+                frozenset(name for name in bits if bits[name] & union)
+            )
         return found
 
     def _is_variable(self, function: str, name: str) -> bool:

@@ -114,7 +114,9 @@ def _entries_of_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise ValueError("a key is longer than any that TensorFlow writes")
         left -= shared + added
         if left < 0:
-            raise ValueError("its keys share more bytes than TensorFlow allows")
+            raise ValueError(
+                "its keys share more bytes than TensorFlow allows"
+            )
         if place + added + length > end:
             raise ValueError("a block is truncated")
         key = key[:shared] + block[place : place + added]

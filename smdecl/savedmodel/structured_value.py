@@ -46,7 +46,9 @@ def shape(proto: TensorShapeProto) -> Shape:
 def constant(tensor: TensorProto) -> str:
     """Returns the value of a TensorProto in text, or a digest if it is long or not a scalar."""
     held = [
-        values for field, values in tensor.ListFields() if field.name in _SINGLE
+        values
+        for field, values in tensor.ListFields()
+        if field.name in _SINGLE
     ]
     if sum(map(len, held)) == 1 and not tensor.tensor_shape.dim:
         (value,) = itertools.chain.from_iterable(held)
@@ -120,7 +122,10 @@ def composite_spec(spec: TypeSpecProto) -> TensorRecord | None:
         return None
     kind = _COMPOSITE[spec.type_spec_class]
     detail = None
-    if kind == "ragged" and kinds[2:4] == ["int64_value", "tensor_dtype_value"]:
+    if kind == "ragged" and kinds[2:4] == [
+        "int64_value",
+        "tensor_dtype_value",
+    ]:
         splits = dtype_name(state[3].tensor_dtype_value)
         detail = f"ragged rank {state[2].int64_value}, row splits {splits}"
     return TensorRecord(

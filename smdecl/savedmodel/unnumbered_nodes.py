@@ -95,7 +95,9 @@ def _unnumbered_names(library: FunctionDefLibrary) -> dict[str, str]:
             stem = stem.removeprefix(prefix)
         stem = _NUMBER.sub("", stem)
         stems[stem] += 1
-        unnumbered[name] = stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
+        unnumbered[name] = (
+            stem if stems[stem] == 1 else f"{stem}#{stems[stem]}"
+        )
     return unnumbered
 
 

@@ -32,7 +32,9 @@ def find(subject: Subject) -> Iterator[Finding]:
             passed = positions[call.name].get(source(tensor.name), ())
             if passed and needed.isdisjoint(passed):
                 where = f"signatures.{key}.inputs.{name}"
-                yield Finding("unused_inputs", where, "no output depends on it")
+                yield Finding(
+                    "unused_inputs", where, "no output depends on it"
+                )
 
 
 def _call(

@@ -161,7 +161,9 @@ class Session:
         # output that is the input itself.
         size = len(values) * ctypes.sizeof(_String)
         memory = ctypes.create_string_buffer(size + _ALIGNMENT)
-        data = ctypes.addressof(memory) + -ctypes.addressof(memory) % _ALIGNMENT
+        data = (
+            ctypes.addressof(memory) + -ctypes.addressof(memory) % _ALIGNMENT
+        )
         places = range(data, data + size, ctypes.sizeof(_String))
         for place, value in zip(places, values, strict=True):
             self._api.TF_StringInit(place)
@@ -189,7 +191,9 @@ class Session:
             return self._string_array(data, shape)
         size = self._api.TF_TensorByteSize(tensor)
         content = ctypes.string_at(data, size) if size else b""
-        return np.frombuffer(content, dtype=dtype.as_numpy_dtype).reshape(shape)
+        return np.frombuffer(content, dtype=dtype.as_numpy_dtype).reshape(
+            shape
+        )
 
     def _string_array(self, data: _Address, shape: Sequence[int]) -> Array:
         strings = np.empty(int(np.prod(shape)), dtype=object)

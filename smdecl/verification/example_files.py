@@ -85,7 +85,9 @@ def _read_file(
     try:
         return _content(Path(name), key, dtype, shape)
     except UnicodeDecodeError as error:
-        message = f"{name!r} is not UTF-8: {error.reason} at byte {error.start}"
+        message = (
+            f"{name!r} is not UTF-8: {error.reason} at byte {error.start}"
+        )
         raise ConfigError(Problem((*path, "file"), message)) from error
     except json.JSONDecodeError as error:
         message = f"{name!r} is not valid JSON: {error}"
@@ -106,7 +108,9 @@ def _content(
     if file.suffix in (".npz", ".npy"):
         return _read_numpy(file, key)
     if file.suffix == tfrecord.SUFFIX:
-        return [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
+        return [
+            record.numpy() for record in tf.data.TFRecordDataset(str(file))
+        ]
     content = file.read_bytes()
     if file.suffix == ".json":
         return json.loads(content.decode())

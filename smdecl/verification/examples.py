@@ -31,7 +31,9 @@ def make(
     made: list[Example] = []
     for key, signature in traced.items():
         specs = _specs(signature)
-        given_examples.check_names(key, verify, specs, signature.record.outputs)
+        given_examples.check_names(
+            key, verify, specs, signature.record.outputs
+        )
         given = verify.examples.get(key, [])
         if given:
             made += _given(key, signature, specs, given)

@@ -37,7 +37,9 @@ def check_names(
     tolerances = verify.tolerances.get(key, {})
     ranges = verify.ranges.get(key, {})
     problems = [
-        *_unknown(("verify", "tolerances", key), "output", tolerances, outputs),
+        *_unknown(
+            ("verify", "tolerances", key), "output", tolerances, outputs
+        ),
         *_unknown(("verify", "ranges", key), "input", ranges, specs),
     ]
     if problems:
@@ -58,7 +60,9 @@ def _unknown(
             expected = (
                 f"expected one of {', '.join(known)}{nearest(name, known)}"
             )
-            yield Problem((*path, name), f"unknown {kind} {name!r}; {expected}")
+            yield Problem(
+                (*path, name), f"unknown {kind} {name!r}; {expected}"
+            )
 
 
 def inputs(

@@ -181,7 +181,10 @@ def _read_example(
     return Example(
         signature,
         {name: _read_array(arrays, **entry) for name, entry in inputs.items()},
-        {name: _read_array(arrays, **entry) for name, entry in outputs.items()},
+        {
+            name: _read_array(arrays, **entry)
+            for name, entry in outputs.items()
+        },
     )
 
 

@@ -59,7 +59,9 @@ def _parsed(node: NodeDef, nodes: Mapping[str, NodeDef]) -> Iterator[Feature]:
     ragged = _constant(node.input[4], nodes)
     dense_types = node.attr["Tdense"].list.type
     dense_shapes = node.attr["dense_shapes"].list.shape
-    for key, dtype, shape in zip(dense, dense_types, dense_shapes, strict=True):
+    for key, dtype, shape in zip(
+        dense, dense_types, dense_shapes, strict=True
+    ):
         sizes = tf.TensorShape(shape).as_list()
         yield Feature(key, tf.as_dtype(dtype).name, tuple(sizes))
     for keys, attribute in (

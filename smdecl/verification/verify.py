@@ -158,7 +158,9 @@ def _declared(signature: Signature) -> dict[str, Spec]:
 def _shapes(
     kind: str, arrays: Mapping[str, Array]
 ) -> dict[str, tuple[int, ...]]:
-    return {f"{kind} {name}": np.shape(array) for name, array in arrays.items()}
+    return {
+        f"{kind} {name}": np.shape(array) for name, array in arrays.items()
+    }
 
 
 def difference(
