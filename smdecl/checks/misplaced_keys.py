@@ -70,7 +70,9 @@ def _parts_without_a_key(
     broken: Sequence[Problem], values: Values
 ) -> Iterator[Cause]:
     """Yields the parts of a signature that are not below a signature key."""
-    signatures = values.get("signatures") or {}
+    signatures = values.get("signatures")
+    if not isinstance(signatures, dict):
+        return
     parts: list[KeyPath] = [
         ("signatures", part) for part in _PARTS if part in signatures
     ]

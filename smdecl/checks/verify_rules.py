@@ -48,17 +48,18 @@ def _signatures(values: Values) -> Values:
 
 
 def _declared_inputs(signature: object) -> dict[str, Spec] | None:
-    if not isinstance(signature, dict) or not isinstance(
-        signature.get("inputs"), dict
-    ):
+    if not isinstance(signature, dict):
+        return None
+    if not isinstance(signature.get("inputs"), dict):
         return None
     try:
-        inputs = parsing.parse_signature(signature).inputs or {}
-        named = list(settings.input_names(inputs))
+        parsed = parsing.parse_signature(signature).inputs or {}
+        named = list(settings.input_names(parsed))
     except (AttributeError, KeyError, TypeError):
         # The schema reports what is wrong.
         return None
-    return {name: spec for _, name, spec in named if name is not None}
+    # It also reports names that are not strings.
+    return {name: spec for _, name, spec in named if isinstance(name, str)}
 
 
 def _check_signature_keys(values: Values) -> Problems:

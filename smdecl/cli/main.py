@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from smdecl.cli import report, streams, verbs
 from smdecl.cli.arguments import parse
+from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import SmdeclError, UsageError
 from smdecl.pipeline.children import children
 
@@ -61,7 +62,9 @@ def run(argv: Sequence[str]) -> int:
         The exit code.
     """
     try:
-        return verbs.run(parse(argv))
+        # The import of Hydra, too, fails on its own state after an interrupt.
+        with interrupts_first():
+            return verbs.run(parse(argv))
     except SmdeclError as error:
         failure = error
     except OSError as error:

@@ -337,7 +337,7 @@ def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
     os.killpg(process.pid, number)  # as a terminal does
     _, stderr = process.communicate(timeout=300)
 
-    assert process.returncode == -number
+    assert process.returncode == -number, stderr
     assert stderr == ""
     assert not Path("exports").exists()
     wait_for(lambda: processes_with(marker) == [])

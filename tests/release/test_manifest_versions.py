@@ -43,7 +43,10 @@ def test_a_release_of_an_older_version_is_made_again(release):
     try:
         reproduce.compare_environment(release)
     except VerificationError as error:
-        pytest.skip(f"it was made in another environment: {error}")
+        # A later smdecl has to make the same bytes; other versions of TensorFlow need not.
+        others = [str(each) for each in error.problems if "environment smdecl:" not in each.message]
+        if others:
+            pytest.skip(f"it was made in a different environment: {others}")
 
     digest, _ = reproduce.reproduce(release, find_project(ROOT))
 
