@@ -46,6 +46,9 @@ def compare(
             yield Problem((), f"{path}: not a regular file")
         elif name not in unchanged:
             yield from _compare_file(path, entry)
+    own = found.get(manifests.FILE)
+    if own is not None and not own.is_file(follow_symlinks=False):
+        yield Problem((), f"{directory / manifests.FILE}: not a regular file")
     yield from _unlisted(directory, found, listed)
     yield from _compare_signed(directory, manifest)
 

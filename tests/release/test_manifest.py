@@ -267,3 +267,13 @@ def test_a_tolerance_from_the_environment_cannot_be_verified_without_it(project,
     assert "its config cannot be verified by: verify.rtol: expected a number or null" in str(
         error.value
     )
+
+
+def test_a_link_to_the_manifest_is_found(release, tmp_path):
+    path = release / manifest.FILE
+    path.rename(tmp_path / "manifest.json")
+    path.symlink_to(tmp_path / "manifest.json")
+
+    found = list(comparison.compare(release, manifest.read(release)))
+
+    assert list(map(str, found)) == [f"{path}: not a regular file"]

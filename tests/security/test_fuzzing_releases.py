@@ -245,6 +245,8 @@ def added_file(drawn, release):
         ["x", "a\nb", "\udcff", "variables/y", "assets.extra/smdecl/z", "n" * 250, "\u202e"]
     )
     path = release / name
+    if os.path.lexists(path):
+        raise FileExistsError(path)  # to write into a pipe is to wait for its reader
     drawn.choice(
         [
             os.mkfifo,
