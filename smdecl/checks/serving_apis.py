@@ -184,7 +184,7 @@ def _compare_batches(api: Api, examples: Tensor, outputs: Tensors) -> Problems:
 
 
 def _size(tensor: Tensor, axis: int) -> int | None:
-    """Returns the fixed size of an axis; None if it is unknown or there is no such axis."""
+    """Returns the fixed size of an axis; None if the size is unknown or the axis does not exist."""
     shape = tensor.shape or ()
     size = shape[axis] if axis < len(shape) else None
     return size if isinstance(size, int) else None

@@ -82,7 +82,7 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
             Text(as_line(variant.path or variant.errors[0])),
             style="" if variant.exit_code == 0 else "red",
         )
-    # If standard error cannot be written, nobody can be told.
+    # A table that cannot be written to standard error does not fail the sweep.
     with contextlib.suppress(OSError):
         console.print(table)
 

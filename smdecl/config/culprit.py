@@ -91,7 +91,7 @@ def _choosing(config_path: str, parsed: Sequence[Override]) -> Override | None:
 
 
 def _is_unfit(override: Override) -> bool:
-    """Returns whether Hydra fails on the value of an option or of one of its own settings."""
+    """Returns whether Hydra fails on the value of an option or of a setting of Hydra."""
     key, value = override.key_or_group, override.value()
     if key.startswith("hydra."):
         return "${" in str(value) or key == "hydra.job.env_copy"

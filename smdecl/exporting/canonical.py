@@ -152,7 +152,7 @@ def _imported_name(file: str) -> str:
 def _settle_fingerprint(directory: Path) -> None:
     """Replaces the random part of fingerprint.pb, its uuid, by a hash of what was saved."""
     path = directory / FINGERPRINT_FILE
-    # Fingerprinting can be switched off, and there is no uuid before TensorFlow 2.17.
+    # Fingerprinting can be switched off, and TensorFlow writes a uuid only from 2.17 on.
     has_uuid = "uuid" in FingerprintDef.DESCRIPTOR.fields_by_name
     if not has_uuid or not path.is_file():
         return

@@ -148,7 +148,7 @@ def pairs(model: Model, source: Model) -> Iterator[tuple[Layer, Layer | None]]:
 
 
 def _children(layer: Layer | None) -> list[Layer]:
-    # The lookup layer inside a TextVectorization has no state of its own to copy.
+    # A TextVectorization copies the state of the lookup layer inside it.
     if layer is None or keras_state.lookup_of(layer) is not None:
         return []
     return list(layer._flatten_layers(recursive=False, include_self=False))

@@ -89,7 +89,7 @@ def prepare(
     shared = [*hydra]
     is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
     if not is_basic and not places.names(sweep_places.SUBDIR):
-        # A different sweeper makes variants of its own, whose directories nothing checks.
+        # A sweeper plugin adds variants whose directories were not checked.
         shared.append(
             sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
         )

@@ -34,14 +34,7 @@ def make(
     directory: Path,
     providers: Mapping[str, str],
 ) -> Made:
-    """Builds, traces, saves into `directory` and inspects the SavedModel there.
-
-    Args:
-        config: The config of the release.
-        project: The project whose code the config may name.
-        directory: An empty directory to save into.
-        providers: The library of each custom op, from `custom_ops.load`.
-    """
+    """Runs `stages.make`."""
     from smdecl.pipeline import stages
 
     return stages.make(config, project, directory, providers)

@@ -101,7 +101,7 @@ class _Git:
         except subprocess.TimeoutExpired as error:
             raise _TooSlowError from error
         except (OSError, ValueError, subprocess.CalledProcessError):
-            return None  # git is not installed, or there is no repository or commit
+            return None  # git, the repository or its first commit is missing
         return done.stdout.strip()
 
 

@@ -76,7 +76,7 @@ class RemotePublisher:
             yield directory
 
     def newest(self, stage: Path) -> Newest | None:
-        """Downloads the graph of the highest version; returns None if there is no version.
+        """Downloads the graph of the highest version; returns None if the base path has none.
 
         Raises:
             PublishError: If the store refuses.

@@ -13,22 +13,7 @@ from smdecl.pipeline import verify
 from smdecl.release import manifest, provenance, signing
 
 from tests.conftest import forge_file, tree
-from tests.release.signatures import both, compare, keys_of, problems, signed_release
-
-
-@pytest.fixture
-def keys(tmp_path_factory):
-    return keys_of(tmp_path_factory)
-
-
-@pytest.fixture
-def release(tmp_path_factory, tmp_path):
-    return shutil.copytree(signed_release(tmp_path_factory), tmp_path / "copy" / "7")
-
-
-@pytest.fixture
-def public(keys):
-    return keys / "release.pub"
+from tests.release.signatures import both, compare, problems
 
 
 def forge(release):

@@ -14,22 +14,7 @@ from smdecl.pipeline import reproduce, verify
 from smdecl.release import provenance, signing
 
 from tests.conftest import ROOT, tree
-from tests.release.signatures import both, keys_of, payload, signed_release, write_key
-
-
-@pytest.fixture
-def keys(tmp_path_factory):
-    return keys_of(tmp_path_factory)
-
-
-@pytest.fixture
-def release(tmp_path_factory, tmp_path):
-    return shutil.copytree(signed_release(tmp_path_factory), tmp_path / "copy" / "7")
-
-
-@pytest.fixture
-def public(keys):
-    return keys / "release.pub"
+from tests.release.signatures import both, payload, write_key
 
 
 def standard_verify(release, public, *flags):
