@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from smdecl.errors import InternalError, SmdeclError
-from smdecl.isolation import confine, confinement_errors, descendants
+from smdecl.isolation import confine, confinement_errors, descendants, reports
 from smdecl.isolation.confine import Confinement
 
 # A child lives for seconds, and little of what it makes is garbage. It collects a hundredth as
@@ -50,7 +50,8 @@ def run(
 
     Args:
         sender: Gets None right before the function begins, and its pickled outcome afterwards.
-        waiter: Sends a message when the child may begin; its end of file means never.
+        waiter: Sends a message when the child may begin; its end of file means never. Afterwards
+            it sends what the function listens to.
         stderr: The standard error of the caller.
         task: The function and its surroundings.
     """
@@ -71,6 +72,7 @@ def run(
     is_confined = _confine(task.confinement)
     # If the process ends from here on, the function is to blame.
     sender.send(None)
+    reports.connect(sender, waiter)
     outcome = _outcome(task)
     confinement = task.confinement if is_confined else None
     if confinement is not None and isinstance(outcome, SmdeclError):

@@ -15,18 +15,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from smdecl import scratch
 from smdecl.errors import Problem, PublishError, SmdeclError, UsageError
-from smdecl.isolation import child, environment, exit_status, groups, results
+from smdecl.isolation import calls, child, environment, exit_status, groups
+from smdecl.isolation.calls import Call, EndedError
 from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
 from smdecl.isolation.groups import Group
-from smdecl.isolation.results import ResultError
+from smdecl.isolation.reports import Listener
 from smdecl.isolation.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
@@ -34,7 +35,19 @@ Result = TypeVar("Result")
 # `multiprocessing` keeps one set of children for the whole program, and every start reads it.
 _children = threading.Lock()
 _PATIENCE = 0.5  # seconds; a start holds the lock for a hundredth of that
-_LARGEST_RESULT = 1 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Running(Generic[Result]):
+    """A process that runs a function.
+
+    Attributes:
+        result: Waits for the result and returns it; see `Processes.run`.
+        tell: Sends a message, which the function gets by `reports.listen`.
+    """
+
+    result: Callable[[], Result]
+    tell: Callable[[str], None]
 
 
 class Processes:
@@ -126,6 +139,7 @@ class Processes:
         failure: type[SmdeclError],
         doing: str,
         confinement: Confinement | None = None,
+        listener: Listener | None = None,
     ) -> Result:
         """Runs `function(*args)` in a pristine process and returns its result.
 
@@ -137,6 +151,7 @@ class Processes:
             doing: What the process does, for the text of that error.
             confinement: What the kernel lets the process touch, if it can confine; None for all
                 that this process may.
+            listener: What to do with the reports of the function, in this thread.
 
         Raises:
             SmdeclError: What the function raises, or `failure`.
@@ -149,8 +164,9 @@ class Processes:
             failure=failure,
             doing=doing,
             confinement=confinement,
-        ) as result:
-            return result()
+            listener=listener,
+        ) as running:
+            return running.result()
 
     @contextmanager
     def running(
@@ -161,8 +177,9 @@ class Processes:
         failure: type[SmdeclError],
         doing: str,
         confinement: Confinement | None = None,
-    ) -> Iterator[Callable[[], Result]]:
-        """Starts `function(*args)`, and yields a function that waits for its result; see `run`.
+        listener: Listener | None = None,
+    ) -> Iterator[Running[Result]]:
+        """Starts `function(*args)`, and yields it as it runs; see `run`.
 
         Leaving the block kills the process if it still runs.
         """
@@ -172,22 +189,15 @@ class Processes:
         task = Task(
             function, args, _environment(confinement, place), confinement
         )
-        call = _Call(task, failure, doing)
+        call = Call(task, failure, doing, listener or Listener())
         try:
-            with self._started(call) as outcome:
-
-                def result() -> Result:
-                    received = outcome()
-                    if isinstance(received, SmdeclError):
-                        raise received
-                    return received  # type: ignore[no-any-return]
-
-                yield result
+            with self._started(call) as running:
+                yield running
         finally:
             scratch.remove(place)
 
     @contextmanager
-    def _started(self, call: _Call) -> Iterator[Callable[[], Any]]:
+    def _started(self, call: Call) -> Iterator[Running[Any]]:
         receiver, sender = Pipe(duplex=False)
         waiter, go = Pipe(duplex=False)
         # `multiprocessing` passes a file descriptor to a child as a connection. The server cannot
@@ -203,20 +213,25 @@ class Processes:
                 ours.close()
             go.send(None)
 
-            def outcome() -> Any:
-                received = self._receive(receiver, process, call)
+            def result() -> Any:
+                received = self._receive(receiver, go, process, call)
                 if process.is_lost():
                     self._server.await_end()
+                if isinstance(received, SmdeclError):
+                    raise received
                 return received
 
-            yield outcome
+            def tell(message: str) -> None:
+                calls.tell(go, message)
+
+            yield Running(result, tell)
         finally:
             # A child that has not begun ends by itself if this end of its pipe is closed.
             for connection in (sender, waiter, stderr, receiver, go):
                 connection.close()
             self._end(process)
 
-    def _start_child(self, process: Child, call: _Call) -> None:
+    def _start_child(self, process: Child, call: Call) -> None:
         groups.require_wanted()
         try:
             with _no_interrupts():
@@ -240,25 +255,15 @@ class Processes:
         self._group().running.add(process)
 
     def _receive(
-        self, receiver: Connection, process: Child, call: _Call
+        self, receiver: Connection, go: Connection, process: Child, call: Call
     ) -> Any:
         """Waits for the outcome of a child; returns the result or an error."""
-        has_begun = False
-        ready = wait([receiver, process.sentinel])
-        if receiver in ready or receiver.poll():
-            try:
-                receiver.recv()
-                has_begun = True
-                data = receiver.recv_bytes(_LARGEST_RESULT)
-                expected = results.returned_by(call.task.function)
-                return results.read(data, expected, self._results)
-            except (EOFError, OSError):
-                # The process ended before it had sent all.
-                pass
-            except ResultError as error:
-                return call.failed(
-                    f"the process that was {call.doing} returned no result: {error}"
-                )
+        try:
+            return calls.receive(
+                receiver, go, process.sentinel, call, self._results
+            )
+        except EndedError as error:
+            has_begun = error.has_begun
         groups.require_wanted()
         with _children:
             process.join()
@@ -282,18 +287,6 @@ class Processes:
 
     def _group(self) -> Group:
         return groups.current() or self._ungrouped
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A task, and how to report that its process ended without a result."""
-
-    task: Task
-    failure: type[SmdeclError]
-    doing: str
-
-    def failed(self, message: str) -> SmdeclError:
-        return self.failure(Problem((), message))
 
 
 def _environment(

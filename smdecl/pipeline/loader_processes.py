@@ -54,7 +54,8 @@ def run(
                 doing=f"loading and running the export with {_named(loaders)}",
                 confinement=confinement,
             )
-            results.append(stack.enter_context(process))
+            running = stack.enter_context(process)
+            results.append(running.result)
         return _joined(results, options)
 
 

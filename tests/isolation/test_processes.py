@@ -94,11 +94,11 @@ def test_two_functions_run_concurrently():
     options = {"failure": VerificationError, "doing": "passing on"}
     (ours, first), (second, third), (fourth, theirs) = (Pipe() for _ in range(3))
     with (
-        children.running(pass_on, second, theirs, **options) as end,
+        children.running(pass_on, second, theirs, **options) as running,
         children.running(pass_on, first, third, **options),
     ):
         ours.send(1)
-        end()
+        running.result()
 
     assert fourth.recv() == 3
 

@@ -1,0 +1,117 @@
+"""What a child tells its caller while its function runs, and what the caller answers.
+
+Both sides of the pipe treat it as bytes. A child may run any code, so the caller ignores
+whatever is not a report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+
+_MARK = b"report "  # no pickle begins with it
+_LONGEST = 1000  # bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a child is.
+
+    Attributes:
+        stage: What it does.
+        done: How many of `total` are done; None if it does not count.
+        total: How many there are.
+        asks: Whether the child waits for an answer.
+    """
+
+    stage: str
+    done: int | None = None
+    total: int | None = None
+    asks: bool = False
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a caller does with the reports of a child.
+
+    Attributes:
+        reported: Gets each report.
+        answers: Stage to a function that returns the answer, for reports that ask. Each is
+            called at most once; to all else the answer is empty.
+    """
+
+    reported: Callable[[Report], None] | None = None
+    answers: Mapping[str, Callable[[], str]] | None = None
+
+
+@dataclass
+class _Caller:
+    """The pipes of this process to and from its caller; None if it is no child."""
+
+    sender: Connection | None = None
+    receiver: Connection | None = None
+
+
+_caller = _Caller()
+
+
+def connect(sender: Connection, receiver: Connection) -> None:
+    """Sets the pipes of a child to and from its caller."""
+    _caller.sender = sender
+    _caller.receiver = receiver
+
+
+def report(
+    stage: str, done: int | None = None, total: int | None = None
+) -> None:
+    """Tells the caller how far this process is; does nothing if it is no child."""
+    _send(Report(stage, done, total))
+
+
+def ask(stage: str) -> str:
+    """Tells the caller that a stage is reached, and returns its answer; empty if it has none."""
+    _send(Report(stage, asks=True))
+    return listen()
+
+
+def listen() -> str:
+    """Waits for a message of the caller and returns it; empty if this process is no child.
+
+    Raises:
+        EOFError: If the caller has ended.
+    """
+    if _caller.receiver is None:
+        return ""
+    return _caller.receiver.recv_bytes().decode()
+
+
+def _send(message: Report) -> None:
+    if _caller.sender is not None:
+        text = json.dumps(asdict(message))
+        _caller.sender.send_bytes(_MARK + text.encode())
+
+
+def is_report(data: bytes) -> bool:
+    """Returns whether bytes from a child are meant as a report, and not as its result."""
+    return data.startswith(_MARK)
+
+
+def read(data: bytes) -> Report | None:
+    """Returns a report that a child sent; None if it is none."""
+    if len(data) > _LONGEST:
+        return None
+    try:
+        found = json.loads(data.removeprefix(_MARK))
+        message = Report(**found)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return message if _is_valid(message) else None
+
+
+def _is_valid(message: Report) -> bool:
+    for count in (message.done, message.total):
+        if count is not None and type(count) is not int:
+            return False
+    return isinstance(message.stage, str) and isinstance(message.asks, bool)

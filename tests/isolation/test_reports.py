@@ -1,0 +1,97 @@
+"""A child reports how far it is, asks and listens, and cannot make its caller believe more."""
+
+import json
+
+import pytest
+from smdecl.errors import ModelError, VerificationError
+from smdecl.isolation import reports
+from smdecl.isolation.reports import Listener, Report
+from smdecl.pipeline.children import children
+
+OPTIONS = {"failure": VerificationError, "doing": "testing"}
+
+
+def count_to(total):
+    for done in range(total):
+        reports.report("counting", done + 1, total)
+    return total
+
+
+def test_reports_arrive_in_order_before_the_result():
+    seen = []
+
+    result = children.run(count_to, 3, **OPTIONS, listener=Listener(seen.append))
+
+    assert result == 3
+    assert seen == [Report("counting", number, 3) for number in (1, 2, 3)]
+
+
+def ask_twice():
+    return [reports.ask("where"), reports.ask("where"), reports.ask("why")]
+
+
+def test_a_question_is_answered_once():
+    listener = Listener(answers={"where": lambda: "here"})
+
+    assert children.run(ask_twice, **OPTIONS, listener=listener) == ["here", "", ""]
+
+
+def test_a_question_without_a_listener_has_an_empty_answer():
+    assert children.run(ask_twice, **OPTIONS) == ["", "", ""]
+    assert ask_twice() == ["", "", ""]
+
+
+def listen():
+    return reports.listen()
+
+
+def test_a_child_listens():
+    with children.running(listen, **OPTIONS) as running:
+        running.tell("go on")
+
+        assert running.result() == "go on"
+
+
+def wait_for_an_answer():
+    reports.ask("where")
+
+
+@pytest.mark.parametrize("error", [ModelError("wrong"), OSError("disk")])
+def test_an_error_of_an_answer_reaches_the_caller(error):
+    def fail():
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        children.run(wait_for_an_answer, **OPTIONS, listener=Listener(answers={"where": fail}))
+
+    assert raised.value is error
+
+
+FORGED = [
+    b"",
+    b"[]",
+    b"[" * 100_000,
+    b"\xff",
+    b'"text"',
+    json.dumps({"stage": 1}).encode(),
+    json.dumps({"stage": "save", "done": "1"}).encode(),
+    json.dumps({"stage": "save", "total": True}).encode(),
+    json.dumps({"stage": "save", "asks": 1}).encode(),
+    json.dumps({"stage": "save", "more": 1}).encode(),
+    json.dumps({"stage": "x" * 1000}).encode(),
+]
+
+
+def send_forged_reports():
+    for content in FORGED:
+        reports._caller.sender.send_bytes(b"report " + content)
+    return "result"
+
+
+def test_what_is_no_report_is_ignored():
+    seen = []
+
+    result = children.run(send_forged_reports, **OPTIONS, listener=Listener(seen.append))
+
+    assert result == "result"
+    assert seen == []
