@@ -21,13 +21,8 @@ def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
     Yields:
         A match for each state that was copied, or could not be.
     """
-    if keras_state.lookup_of(layer) is not None:
-        vocabulary = keras_state.vocabulary_of(source)
-        yield from copy_vocabulary(
-            layer, vocabulary, keras_state.idf_of(source)
-        )
-    elif keras_models.is_a(layer, "Discretization"):
-        yield from _copy_bins(layer, keras_state.bins_of(source))
+    if _has_table(layer):
+        yield from copy_table(source, layer)
     elif keras_hooks.has_own_variable_hooks(layer):
         keras_hooks.copy_own_variables(source, layer, path)
     else:
@@ -35,6 +30,22 @@ def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
     keras_hooks.copy_assets(source, layer, path)
     for part in ("input_mean", "input_variance"):
         yield from compare(layer, part, getattr(source, part, None))
+
+
+def _has_table(layer: Layer) -> bool:
+    is_lookup = keras_state.lookup_of(layer) is not None
+    return is_lookup or keras_models.is_a(layer, "Discretization")
+
+
+def copy_table(source: Layer, layer: Layer) -> Iterator[Match]:
+    """Copies the vocabulary or the bins of a layer; other layers have no table."""
+    if keras_state.lookup_of(layer) is not None:
+        vocabulary = keras_state.vocabulary_of(source)
+        yield from copy_vocabulary(
+            layer, vocabulary, keras_state.idf_of(source)
+        )
+    elif keras_models.is_a(layer, "Discretization"):
+        yield from _copy_bins(layer, keras_state.bins_of(source))
 
 
 def copy_vocabulary(

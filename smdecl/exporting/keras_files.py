@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from types import FunctionType
@@ -31,6 +32,7 @@ from smdecl.exporting.matching import (
 from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
 from smdecl.tensor_texts import shape_text
 
+_NOT_BUILT = "Model .* had a build config, but the model cannot be built"
 _SEED_NUMBER = re.compile(r"\bseed_generator_\d+/")
 
 
@@ -59,24 +61,53 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
         matches += legacy_keras_files.load_state(obj, weights.path)
         matches += _finish(obj, weights.path)
         return Outcome(matches)
-    if not zipfile.is_zipfile(weights.path):
-        message = (
-            f"{weights.path!r} is an HDF5 file, which only models of the legacy tf_keras can load;"
-            " expected a .keras file of Keras 3"
-        )
-        raise ConfigError(Problem(PATH, message))
-    source = matching.read(weights.path, _load_model, obj, weights.path)
-    matches = [
-        *_copy_variables(source, obj),
-        *_copy_state(source, obj, weights.path),
-    ]
+    source = _load_source(obj, weights.path)
+    is_whole = not _has_unbuilt(source, obj)
+    if is_whole:
+        matches = list(_copy_variables(source, obj))
+    else:
+        matches = list(keras_weights.load(obj, weights.path))
+    matches += _copy_state(source, obj, weights.path)
     names = {match.name for match in matches}
     for match in keras_state.lacking(keras_state.layers_of(obj)):
         if match.name not in names:
             matches.append(match)
     is_restored = not any(match.problem for match in matches)
-    is_equivalent = is_restored and type(source) is type(obj)
+    is_equivalent = is_restored and is_whole and type(source) is type(obj)
     return Outcome(matches, source if is_equivalent else None)
+
+
+def restore_before_build(obj: Trackable, weights: Weights) -> None:
+    """Restores what the layers of an unbuilt model need for its first call, such as vocabularies.
+
+    Raises:
+        ConfigError: If that is in the file, but does not fit.
+        ModelError: If the model's own code fails on it.
+    """
+    if not keras_models.is_model(obj) or obj.built:
+        return
+    layers = keras_state.layers_of(obj)
+    lacking = {match.name for match in keras_state.lacking(layers)}
+    if not lacking and not any(map(keras_hooks.has_own_asset_hooks, layers)):
+        return
+    if keras_models.is_legacy(obj):
+        # The full restore reports problems; idf weights it can restore only after the build.
+        list(legacy_keras_files.load_state(obj, weights.path))
+        return
+    source = _load_source(obj, weights.path)
+    problems = []
+    for layer, other in keras_copy.pairs(obj, source):
+        if other is None:
+            continue
+        for match in keras_copy.copy_table(other, layer):
+            if match.problem is not None and match.name in lacking:
+                problems.append(Problem(PATH, match.problem))
+        if (
+            not other.built
+        ):  # so Keras, too, loads its assets before it is built
+            keras_hooks.copy_assets(other, layer, weights.path)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _require_keras(obj: Trackable, weights: Weights) -> None:
@@ -100,6 +131,30 @@ def _finish(obj: Model, path: str) -> Iterator[Match]:
     yield from keras_state.lacking(keras_state.layers_of(obj))
 
 
+def _load_source(obj: Model, path: str) -> Model:
+    """Loads the model in a file of Keras 3."""
+    if not zipfile.is_zipfile(path):
+        message = (
+            f"{path!r} is an HDF5 file, which only models of the legacy tf_keras can load;"
+            " expected a .keras file of Keras 3"
+        )
+        raise ConfigError(Problem(PATH, message))
+    return matching.read(path, _load_model, obj, path)
+
+
+def _has_unbuilt(source: Model, obj: Model) -> bool:
+    """Returns whether Keras left layers of the file's model without variables.
+
+    It does so, with a warning, if it cannot call a subclass to build it.
+    """
+    for layer, other in keras_copy.pairs(obj, source):
+        if other is None or keras_weights.own_variables(other):
+            continue
+        if keras_weights.own_variables(layer):
+            return True
+    return False
+
+
 def _load_model(obj: Model, path: str) -> Model:
     """Loads the model in a file with the classes and functions that the object uses.
 
@@ -107,12 +162,14 @@ def _load_model(obj: Model, path: str) -> Model:
     """
     models = keras_models.package_of(obj).models
     try:
-        return models.load_model(
-            path,
-            custom_objects=_own_objects(obj),
-            compile=False,
-            safe_mode=True,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", _NOT_BUILT)  # smdecl builds it
+            return models.load_model(
+                path,
+                custom_objects=_own_objects(obj),
+                compile=False,
+                safe_mode=True,
+            )
     except Exception as error:  # Keras raises many types
         message = _reason(obj, error)
         if message is None:

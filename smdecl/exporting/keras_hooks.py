@@ -85,6 +85,11 @@ def has_own_variable_hooks(layer: Layer) -> bool:
     )
 
 
+def has_own_asset_hooks(layer: Layer) -> bool:
+    """Returns whether the class of a layer overrides how Keras saves or loads its assets."""
+    return _is_custom(layer, "save_assets") or _is_custom(layer, "load_assets")
+
+
 def _is_custom(layer: Layer, hook: str) -> bool:
     """Returns whether a hook of a layer is not code of the framework."""
     own = getattr(type(layer), hook, None)
@@ -144,7 +149,7 @@ def copy_assets(source: Layer, layer: Layer, path: str) -> None:
     Raises:
         ModelError: If the hooks fail.
     """
-    if _is_custom(layer, "save_assets") or _is_custom(layer, "load_assets"):
+    if has_own_asset_hooks(layer):
         matching.read(path, _copy_assets, source, layer)
 
 

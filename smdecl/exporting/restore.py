@@ -10,6 +10,7 @@ from smdecl.exporting import checkpoints, keras_files, keras_models
 from smdecl.exporting.matching import PATH, Match, Outcome, Restored
 from smdecl.exporting.types import Trackable
 
+_WHOLE_MODEL = "keras"
 _SEED = "/seed_generator_state"
 
 
@@ -38,6 +39,17 @@ def restore(obj: Trackable, weights: Weights | None) -> Restored:
     if problems and (weights.expect == "full" or not has_matches):
         raise ConfigError(_with_hints(problems, has_matches))
     return record
+
+
+def restore_before_build(obj: Trackable, weights: Weights | None) -> None:
+    """Restores what an unbuilt model needs for its first call from a whole-model file.
+
+    Raises:
+        ConfigError: If that does not fit the model, or the file cannot be read.
+        ModelError: If the model's own code fails on it.
+    """
+    if weights is not None and weights.format == _WHOLE_MODEL:
+        keras_files.restore_before_build(obj, weights)
 
 
 def _has_matches(record: Restored) -> bool:

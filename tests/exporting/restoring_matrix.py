@@ -196,6 +196,39 @@ def tagger(trained):
     return model
 
 
+class Coded(k.Model):
+    """Cannot be called before its vocabulary and its asset are known."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.words = k.layers.StringLookup(output_mode="one_hot")
+        self.table = NeededTable()
+        self.dense = k.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, words):
+        return self.dense(self.table(tf.cast(self.words(words), tf.float32)))
+
+
+class NeededTable(Table):
+    """Fails without its asset."""
+
+    def call(self, x):
+        if self.number == 0.0:
+            raise ValueError("has no number yet")
+        return super().call(x)
+
+
+def coded(trained):
+    model = Coded()
+    if trained:
+        model.words.adapt(WORDS)
+        model.table.fit()
+        traced(model, WORDS[:, 0])
+        kernel, bias = model.dense.get_weights()
+        model.dense.set_weights([np.arange(kernel.size).reshape(kernel.shape), bias])
+    return model
+
+
 def inner():
     shared = k.layers.Dense(2)
     return functional(functional(k.layers.Dense(2), shared, shared), k.layers.BatchNormalization())
@@ -256,6 +289,7 @@ MODELS = {
     "hashing": (lambda trained: functional(k.layers.Hashing(4), shape=(1,), dtype="string"), WORDS),
     "nested": (nested, NUMBERS),
     "tagger": (tagger, WORDS),
+    "coded": (coded, WORDS[:, 0]),
     "inner": (weighted(inner), NUMBERS),
     "sequential": (weighted(sequential), NUMBERS),
     "lstm": (weighted(lstm), NUMBERS),
@@ -282,7 +316,11 @@ def outcome(name, make, sample, fmt, expected):
     k.backend.clear_session()
     fresh = make(False)
     try:
-        restore.restore(fresh, Weights(fmt, PATHS[fmt].format(name)))
+        weights = Weights(fmt, PATHS[fmt].format(name))
+        restore.restore_before_build(fresh, weights)
+        if not fresh.built:
+            traced(fresh, sample)
+        restore.restore(fresh, weights)
         untracked.require_initialized(fresh)
     except SmdeclError as error:
         return f"refused: {error}"

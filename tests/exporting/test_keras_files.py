@@ -33,6 +33,16 @@ class Tagger(keras.Model):
         return {"ids": self.ids(words), "vec": self.emb(self.ids(words))}
 
 
+class Coded(keras.Model):
+    def __init__(self, max_tokens=None, **kwargs):
+        super().__init__(**kwargs)
+        self.ids = keras.layers.StringLookup(output_mode="one_hot", max_tokens=max_tokens, name="ids")
+        self.out = keras.layers.Dense(1, use_bias=False, name="out")
+
+    def call(self, words):
+        return self.out(self.ids(words))
+
+
 class Stack(keras.Model):
     def __init__(self):
         super().__init__()
@@ -84,6 +94,12 @@ tagger.ids.adapt(["A", "B", "C", "B"])
 tagger(tf.constant(["A"]))
 tagger.save_weights("tagger.weights.h5")
 tf.train.Checkpoint(tagger).write("tagger")
+
+coded = nets.Coded()
+coded.ids.adapt(["A", "B", "C", "B"])
+coded(tf.constant(["A"]))
+coded.out.set_weights([np.array([[5.0], [6.0], [7.0], [8.0]])])
+coded.save("coded.keras")
 
 text = nets.text(["a", "b", "c"])
 text.save("text.keras")
@@ -160,6 +176,20 @@ def test_a_whole_model_restores_what_a_layer_derives_and_its_vocabulary(ready):
 
     assert served(scaled, x=tf.constant([[30.0]])) == {"times": [[2.0]]}
     assert served(text, text=tf.constant([["c a zz"]]))["ids"] == [[4, 2, 1]]
+
+
+def test_a_vocabulary_is_restored_before_the_first_call_that_needs_it(ready):
+    whole = restored("keras", "coded.keras")
+
+    release = ready.export(
+        *config("Coded", WORDS.replace("signatures.s", "signatures.serving_default"), whole)
+    )
+
+    outputs = served(release, words=tf.constant(["B", "zz"]))
+    assert outputs == {"output_0": [[6.0], [5.0]]}
+    ((key, message),) = refusals(ready, *config("Coded", WORDS, whole, "+model.max_tokens=2"))
+    assert key == "weights.path"
+    assert message.startswith("cannot restore ids/vocabulary: ")
 
 
 @pytest.mark.parametrize(
@@ -352,6 +382,7 @@ RESTORED = {
     "hashing": (),
     "nested": HOOKS,
     "tagger": WHOLE,
+    "coded": WHOLE,
     "inner": EVERY,
     "sequential": EVERY,
     "lstm": EVERY,
