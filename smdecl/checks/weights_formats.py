@@ -17,6 +17,10 @@ from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
 # The first bytes of an HDF5 file.
 HDF5 = b"\x89HDF\r\n\x1a\n"
+# The hint of a problem with weights that have no value for a variable.
+RESTORING_LESS = (
+    "; ++weights.expect=partial restores what matches and warns about the rest"
+)
 
 
 def _itself(path: Path) -> Iterator[Path]:
@@ -80,7 +84,7 @@ class WeightsFormat:
         about: A sentence about the format: the comment in its option file.
         path: What to set `weights.path` to, in Markdown.
         is_keras: Whether Keras writes it. Only Keras models are restored from it, and it may
-            contain            HDF5.
+            contain HDF5.
         has_root: Whether it can contain other objects, so that `weights.root` selects one.
         suffix: The suffix of every path of this format.
         file: Appended to the path, this is the name of a file that must exist.

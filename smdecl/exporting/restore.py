@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from smdecl.checks.weights_formats import RESTORING_LESS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import checkpoints, keras_files, keras_models
@@ -64,14 +65,11 @@ def _with_hints(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
     problems = []
     for match in matches:
         can_be_partial = has_matches and not match.is_needed
-        hint = _PARTIAL if can_be_partial else ""
+        hint = RESTORING_LESS if can_be_partial else ""
         problems.append(Problem(PATH, f"{match.problem}{hint}"))
     return problems
 
 
-_PARTIAL = (
-    "; ++weights.expect=partial restores what matches and warns about the rest"
-)
 _UNBUILT = (
     "has no variables yet to restore into; declare the inputs of a signature, so that smdecl can"
     " build it, or build it in its constructor or a factory: by self.build(input_shape), or by"

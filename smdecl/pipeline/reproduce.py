@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,20 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import scratch
+from smdecl import files, scratch
 from smdecl.checks import check
-from smdecl.config import resolve
+from smdecl.checks.weights_formats import RESTORING_LESS
+from smdecl.config import resolve, trust
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, Publish
-from smdecl.errors import ConfigError, Problem, TrustError, VerificationError
+from smdecl.errors import (
+    ConfigError,
+    Problem,
+    SmdeclError,
+    TrustError,
+    VerificationError,
+)
 from smdecl.names import WARMUP_FILE
 from smdecl.pipeline import export, making, packages
 from smdecl.release import comparison, diff_manifest, manifest
@@ -54,12 +62,40 @@ def reproduce(
         else:
             given = _unpublished(composition)
         return _make_again(directory, released, project, given)
-    except ConfigError as error:
-        problems = [*error.problems, *_elsewhere(directory, released, project)]
+    except SmdeclError as error:
+        changed = _changed(directory, released, project)
+        found = dict.fromkeys([*changed, *error.problems])
+        if not isinstance(error, ConfigError):
+            raise error.masked(list(found), {}) from error
+        problems = [*found, *_elsewhere(directory, released, project)]
         # The config of the manifest passed the checks once, so its surroundings have changed.
         if composition is None and not isinstance(error, TrustError):
-            raise VerificationError(problems) from error
+            shown = [_without_hint(problem) for problem in problems]
+            raise VerificationError(shown) from error
         raise type(error)(problems) from error
+
+
+def _changed(
+    directory: Path, released: Manifest, project: Project
+) -> Iterator[Problem]:
+    """Yields a problem for each file that a release was made from and that has changed since."""
+    today: dict[str, str] = {}
+    for name in released["inputs"]:
+        path = str(project.root / name)
+        # A manifest must not reveal the digest of a file outside the project.
+        if trust.refuse_file(path, project) or files.refuse_holes(path):
+            continue
+        with suppress(OSError):
+            today[name] = files.sha256(Path(path))
+    recorded = {name: released["inputs"][name] for name in today}
+    for change in diff_manifest.inputs(recorded, today):
+        yield Problem((), f"{directory}: {change}")
+
+
+def _without_hint(problem: Problem) -> Problem:
+    """Returns a problem without the hint to restore less: the manifest decides what to restore."""
+    message = problem.message.removesuffix(RESTORING_LESS)
+    return replace(problem, message=message)
 
 
 def _elsewhere(

@@ -23,7 +23,7 @@ def changes(old: Manifest, new: Manifest) -> Iterator[Change]:
         ContractError: If a config has too many keys to compare.
     """
     yield from _config(old["config"], new["config"])
-    yield from _inputs(old["inputs"], new["inputs"])
+    yield from inputs(old["inputs"], new["inputs"])
     yield from environment(old["environment"], new["environment"])
     yield from _custom_ops(
         old.get("custom_ops", []), new.get("custom_ops", [])
@@ -90,9 +90,8 @@ def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
         yield from _leaves(inner, item)
 
 
-def _inputs(
-    old: Mapping[str, str], new: Mapping[str, str]
-) -> Iterator[Change]:
+def inputs(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
+    """Yields the files with different digests, given the digests by name of file."""
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
         if was != now:

@@ -122,17 +122,34 @@ def test_an_invalid_config_in_a_manifest_is_reported(net, release, changed):
             verify.verify(release.path)
 
 
-@pytest.mark.parametrize("gone", ["mynet.py", "factor.index"])
-def test_missing_inputs_of_a_release_are_a_verification_error(net, gone):
+def test_missing_and_changed_inputs_of_a_release_are_verification_errors(net):
     net.write("mynet.py", NET)
-    tf.train.Checkpoint(kernel=tf.Variable([1.0, 2.0, 3.0])).write("factor")
+    write_factor([1.0, 2.0, 3.0])
     config = ["model._target_=mynet.Net", "weights=checkpoint", "weights.path=factor"]
     release = net.export(*config)
-    (net.root / gone).unlink()
 
-    with pytest.raises(VerificationError, match=gone.partition(".")[0]) as error:
+    for gone in ("mynet.py", "factor.index"):
+        (net.root / gone).rename(net.root / "gone")
+        found = refused(net, release)
+        assert gone.partition(".")[0] in found[0]
+        with pytest.raises(SmdeclError) as error:
+            reproduce.reproduce(release.path, find_project(net.root), net.compose(*config))
+        assert error.value.exit_code == 2
+        (net.root / "gone").rename(net.root / gone)
+    write_factor([1.0, 2.0])
+    *changed, consequence = refused(net, release)
+    assert [text.rpartition(" changed from ")[0] for text in changed] == [
+        f"{release.path}: inputs factor.{name}:" for name in ("data-00000-of-00001", "index")
+    ]
+    assert consequence == "weights.path: kernel is [3] in the model and [2] in the weights"
+
+
+def write_factor(values):
+    tf.train.Checkpoint(kernel=tf.Variable(values)).write("factor")
+
+
+def refused(net, release):
+    with pytest.raises(VerificationError) as error:
         reproduce.reproduce(release.path, find_project(net.root))
     assert error.value.exit_code == 4
-    with pytest.raises(SmdeclError) as error:
-        reproduce.reproduce(release.path, find_project(net.root), net.compose(*config))
-    assert error.value.exit_code == 2
+    return [str(problem) for problem in error.value.problems]
