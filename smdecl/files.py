@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from smdecl import progress
+
 # Characters that make TensorFlow read a path as a pattern.
 PATTERN = frozenset("*?[]\\")
 _BLOCK = 1 << 20  # bytes
@@ -168,6 +170,7 @@ def sha256(path: Path) -> str:
         rest = os.fstat(file.fileno()).st_size
         while rest and (block := file.read(min(rest, _BLOCK))):
             digest.update(block)
+            progress.advance(len(block))
             rest -= len(block)
         # Some files of the kernel report size 0 and never end.
         if file.read(1):
@@ -213,6 +216,17 @@ def walk(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
             yield name, entry
             if entry.is_dir(follow_symlinks=False):
                 pending.append((f"{name}/", entry.path))
+
+
+def sizes(directory: Path) -> Iterator[int]:
+    """Yields the size of every file below a directory.
+
+    Raises:
+        OSError: If a directory cannot be read.
+    """
+    for _, entry in walk(directory):
+        if entry.is_file(follow_symlinks=False):
+            yield entry.stat(follow_symlinks=False).st_size
 
 
 def lock(directory: Path, flags: int = 0) -> int:

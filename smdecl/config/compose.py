@@ -6,8 +6,9 @@ all composition errors at once, and records which line or override each value ca
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from smdecl import progress
 from smdecl.config import (
     composing,
     config_sources,
@@ -65,6 +67,7 @@ def compose(
     Raises:
         ConfigError: With every override and interpolation that Hydra refuses.
     """
+    started = _begin()
     search_path.use(directories)
     with search_path.session():
         attempt = composing.attempt(config_name, overrides)
@@ -75,7 +78,8 @@ def compose(
             _add_job_settings(attempt.config, job)
         HydraConfig.instance().set_config(attempt.config)
         locator = _locator(config_name, attempt.overrides)
-        return _resolve(attempt.config, locator, problems)
+        found = _resolve(attempt.config, locator, problems)
+    return _timed(found, started)
 
 
 def compose_mapping(values: Mapping[str, object]) -> Composition:
@@ -88,6 +92,7 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
     Raises:
         ConfigError: With every value that a config cannot hold, and every broken interpolation.
     """
+    started = _begin()
     given = mappings.plain(values)
     search_path.use(())
     with search_path.session():
@@ -95,7 +100,17 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
         mappings.lay(given, config)
         HydraConfig.instance().set_config(config)
         locator = Locator(PRIMARY, (), (), frozenset(given))
-        return _resolve(config, locator, [])
+        found = _resolve(config, locator, [])
+    return _timed(found, started)
+
+
+def _begin() -> float:
+    progress.reached("compose")
+    return time.perf_counter()
+
+
+def _timed(composition: Composition, started: float) -> Composition:
+    return replace(composition, seconds=time.perf_counter() - started)
 
 
 def from_job(config: DictConfig) -> Composition:

@@ -206,6 +206,7 @@ class Composition:
         reads: Key path and name of each environment variable that was read.
         secrets: Name to value of these variables.
         hydra: Hydra's own settings, unresolved.
+        seconds: The seconds that composing took.
     """
 
     values: dict[str, Any]
@@ -214,6 +215,7 @@ class Composition:
     reads: tuple[tuple[KeyPath, str], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     hydra: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def masked(self, error: SmdeclError) -> SmdeclError:
         """Returns an error with the origins of its problems and without secrets."""

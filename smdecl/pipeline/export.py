@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from smdecl.errors import (
     SmdeclError,
     disk_errors,
 )
+from smdecl.isolation.reports import Listener
 from smdecl.pipeline import (
     export_warnings,
     guarantees,
@@ -26,8 +26,10 @@ from smdecl.pipeline import (
     worker,
 )
 from smdecl.pipeline.children import children
+from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.records import Plan
+from smdecl.progress import Peak
 from smdecl.release import (
     manifest,
     models_config,
@@ -64,16 +66,21 @@ class Release:
 def plan(composition: Composition, project: Project) -> Plan:
     """Runs the stages through trace; writes nothing."""
     with located(composition):
-        config = check.check(composition, project)
-        planned = children.run(
+        clock = Clock(composition.seconds)
+        with clock.stage("check"):
+            config = check.check(composition, project)
+        planned, seconds = children.run(
             worker.plan,
             config,
             project,
             failure=ModelError,
             doing="building and tracing",
             confinement=making.confinement(config, project),
+            listener=Listener(clock.starting()),
         )
+        clock.add(seconds)
         making.require_schemas(planned)
+        clock.finish()
         return replace(
             planned, warnings=_located(planned.warnings, composition)
         )
@@ -95,36 +102,36 @@ def export(
             error says so.
     """
     with located(composition):
-        started = time.perf_counter()
-        config = check.check(composition, project)
-        _require_own_files(config.publish)
-        publisher = _publisher(config, subdirectory)
-        publisher.refuse_early()
+        clock = Clock(composition.seconds)
+        with clock.stage("check"):
+            config = check.check(composition, project)
+            _require_own_files(config.publish)
+            publisher = _publisher(config, subdirectory)
+            publisher.refuse_early()
         with publisher.stage() as stage:
             unpublished = making.make_release(
-                config, composition, project, stage
+                config, composition, project, stage, clock
             )
-            seconds = dict(unpublished.made.usage.seconds)
             with _with_warnings(config, unpublished, composition):
-                report, seconds["verify"] = _verify(
-                    unpublished, config, project
-                )
-                if config.publish.reproducible:
-                    guarantees.require_reproducible(
-                        unpublished, config, composition, project, stage
+                with clock.stage("verify"):
+                    replay = loader_processes.run(
+                        unpublished.directory,
+                        config.signatures,
+                        config.verify,
+                        project,
                     )
-            if config.publish.compatible:
-                newest = publisher.newest(stage)
-                guarantees.require_compatible(unpublished.made, newest)
-            if config.publish.sign is not None:
-                _sign(unpublished, Path(config.publish.sign), stage)
-            published = publisher.publish(
-                unpublished.directory, unpublished.seal.require
-            )
+                if config.publish.reproducible:
+                    with clock.stage("reproduce"):
+                        guarantees.require_reproducible(
+                            unpublished, config, composition, project, stage
+                        )
+            published = _publish(unpublished, config, publisher, stage, clock)
         _add_to_models_config(config, published, publisher, subdirectory)
-        seconds["total"] = time.perf_counter() - started
-        _add_run_record(config, published, unpublished, seconds)
-        warnings = _warnings(config, unpublished, report)
+        builder = Peak(unpublished.made.usage.peak_memory, "build")
+        peak = max(builder, replay.peak, key=lambda peak: peak.memory)
+        clock.finish(peak)
+        _add_run_record(config, published, unpublished, clock.seconds, peak)
+        warnings = _warnings(config, unpublished, replay.report)
         return Release(
             published.path,
             published.version,
@@ -134,15 +141,25 @@ def export(
         )
 
 
-def _verify(
-    unpublished: Unpublished, config: ExportConfig, project: Project
-) -> tuple[VerificationRecord, float]:
-    """Returns what the loaders report, and the seconds that they took."""
-    started = time.perf_counter()
-    report = loader_processes.run(
-        unpublished.directory, config.signatures, config.verify, project
-    )
-    return report, time.perf_counter() - started
+def _publish(
+    unpublished: Unpublished,
+    config: ExportConfig,
+    publisher: Publisher,
+    stage: Path,
+    clock: Clock,
+) -> Published:
+    """Publishes a verified release, as `publish` asks for it."""
+    if config.publish.compatible:
+        with clock.stage("compatible"):
+            newest = publisher.newest(stage)
+            guarantees.require_compatible(unpublished.made, newest)
+    if config.publish.sign is not None:
+        with clock.stage("sign"):
+            _sign(unpublished, Path(config.publish.sign), stage)
+    with clock.stage("publish"):
+        return publisher.publish(
+            unpublished.directory, unpublished.seal.require
+        )
 
 
 @contextmanager
@@ -225,6 +242,7 @@ def _add_run_record(
     published: Published,
     unpublished: Unpublished,
     seconds: dict[str, float],
+    peak: Peak,
 ) -> None:
     file = config.publish.run_record
     if file is None:
@@ -235,9 +253,8 @@ def _add_run_record(
         "version": published.version,
         "digest": unpublished.digest,
     }
-    peak_memory = unpublished.made.usage.peak_memory
     with _after_publishing(published.path, "run_record", file):
-        run_record.append(Path(file), release, seconds, peak_memory)
+        run_record.append(Path(file), release, seconds, peak)
 
 
 @contextmanager

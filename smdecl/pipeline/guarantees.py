@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from smdecl import progress
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ContractError, Problem, disk_errors
 from smdecl.pipeline.children import children
+from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.making import Unpublished, make_release
 from smdecl.pipeline.records import Made
 from smdecl.release import manifest
@@ -33,7 +35,16 @@ def require_reproducible(
     with disk_errors(stage):
         again_in.mkdir()
     with children.apart() as processes:
-        again = make_release(config, composition, project, again_in, processes)
+        # Its stages are those of a different release.
+        again = progress.silent().run(
+            make_release,
+            config,
+            composition,
+            project,
+            again_in,
+            Clock(),
+            processes,
+        )
     if again.digest == manifest.read(unpublished.directory)["digest"]:
         return
     from smdecl.release import diffing

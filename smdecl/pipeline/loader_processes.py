@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smdecl import schema
@@ -18,8 +18,23 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
+from smdecl.pipeline.records import Replayed
+from smdecl.progress import Peak
 from smdecl.savedmodel.plain import plain
 from smdecl.verification.records import Failure, VerificationRecord
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the loaders of a verification found.
+
+    Attributes:
+        report: The record of all loaders.
+        peak: The memory of the largest of their processes.
+    """
+
+    report: VerificationRecord
+    peak: Peak
 
 
 def run(
@@ -27,7 +42,7 @@ def run(
     signatures: Mapping[str, Signature],
     options: Verify,
     project: Project,
-) -> VerificationRecord:
+) -> Replay:
     """Loads a SavedModel with every loader in the options, and runs its examples.
 
     Args:
@@ -72,19 +87,23 @@ def _named(loaders: tuple[str, ...]) -> str:
 
 
 def _joined(
-    results: Iterable[Callable[[], VerificationRecord]], options: Verify
-) -> VerificationRecord:
+    results: Iterable[Callable[[], Replayed]], options: Verify
+) -> Replay:
     """Waits for all processes and joins their records."""
     loaders: list[str] = []
     failures: list[Failure] = []
     examples: dict[str, int] = {}
     problems: list[Problem] = []
+    peaks: list[Peak] = []
     for result in results:
         try:
-            report = result()
+            replayed = result()
         except VerificationError as error:
             problems += error.problems
             continue
+        report = replayed.report
+        process = f"verify ({', '.join(report.loaders)})"
+        peaks.append(Peak(replayed.peak_memory, process))
         loaders += report.loaders
         failures += report.failures
         examples = report.examples  # the same for every loader
@@ -94,7 +113,7 @@ def _joined(
         raise VerificationError(list(dict.fromkeys(problems)))
     joined = VerificationRecord(tuple(loaders), examples, tuple(failures))
     schema.require("verification", plain(joined))
-    return joined
+    return Replay(joined, max(peaks, key=lambda peak: peak.memory))
 
 
 def _problem(failure: Failure, options: Verify) -> Problem:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdecl import files, schema
+from smdecl import files, progress, schema
 from smdecl.checks import named_files, portable_paths
 from smdecl.config import trust
 from smdecl.config.project import Project
@@ -16,8 +16,10 @@ from smdecl.errors import ContractError, ModelError, Problem, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
+from smdecl.isolation.reports import Listener
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
+from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.records import Made, Plan
 from smdecl.printing import printable
 from smdecl.release import manifest, seals
@@ -51,6 +53,7 @@ def make_release(
     composition: Composition,
     project: Project,
     stage: Path,
+    clock: Clock,
     processes: Processes = children,
 ) -> Unpublished:
     """Makes a release with its manifest in a directory below the stage; does not verify it.
@@ -60,6 +63,7 @@ def make_release(
         composition: The composition that it was checked from.
         project: The project whose code the config may name.
         stage: An empty directory.
+        clock: Measures the stages.
         processes: The processes to build and save in.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
@@ -67,8 +71,8 @@ def make_release(
     saved_into = stage / "made"
     with disk_errors(stage):
         saved_into.mkdir()
-    made = _make(config, project, saved_into, processes)
-    with disk_errors(stage):
+    made = _make(config, project, saved_into, clock, processes)
+    with clock.stage("seal"), disk_errors(stage):
         _require_plain_files(saved_into)
         # A server loads a release from a different path than this; so does verification.
         directory = saved_into.rename(stage / "moved")
@@ -76,9 +80,14 @@ def make_release(
             inputs, made.modules, made.environment, made.custom_ops
         )
         before = seals.snapshot(directory)
-        written = manifest.write(
-            directory, recorded, made.saved.signatures, sources, project.root
-        )
+        with progress.counting("seal", files.sizes(directory)):
+            written = manifest.write(
+                directory,
+                recorded,
+                made.saved.signatures,
+                sources,
+                project.root,
+            )
     return Unpublished(directory, made, Seal(directory, written, before))
 
 
@@ -86,6 +95,7 @@ def _make(
     config: ExportConfig,
     project: Project,
     directory: Path,
+    clock: Clock,
     processes: Processes,
 ) -> Made:
     providers: dict[str, str] = {}
@@ -107,7 +117,9 @@ def _make(
         failure=ModelError,
         doing="building and saving",
         confinement=confinement(config, project, directory),
+        listener=Listener(clock.starting()),
     )
+    clock.add(made.usage.seconds)
     require_schemas(made.plan)
     schema.require("saved_model", plain(made.saved))
     _require_audit(config, made)

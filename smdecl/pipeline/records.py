@@ -12,6 +12,7 @@ from smdecl.savedmodel.records import (
     SavedModelRecord,
     SignatureRecord,
 )
+from smdecl.verification.records import VerificationRecord
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,19 @@ class Usage:
     """
 
     seconds: dict[str, float]
+    peak_memory: int
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a process that runs loaders returns.
+
+    Attributes:
+        report: What the loaders found.
+        peak_memory: The largest memory of the process, in bytes.
+    """
+
+    report: VerificationRecord
     peak_memory: int
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import files, scratch
+from smdecl import files, progress, scratch
 from smdecl.checks import check
 from smdecl.checks.weights_formats import RESTORING_LESS
 from smdecl.config import resolve, trust
@@ -27,6 +27,7 @@ from smdecl.errors import (
 )
 from smdecl.names import WARMUP_FILE
 from smdecl.pipeline import export, making, packages
+from smdecl.pipeline.clock import Clock
 from smdecl.release import comparison, diff_manifest, manifest
 from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
@@ -52,8 +53,11 @@ def reproduce(
         TrustError: If the config names code that may not run here.
         SmdeclError: Of a different class if the release cannot be made again.
     """
+    clock = Clock(composition.seconds if composition else 0.0)
     released = manifest.read(directory)
-    problems = list(comparison.compare(directory, released))
+    sizes = (entry["size"] for entry in released["files"].values())
+    with clock.stage("hash"), progress.counting("hash", sizes):
+        problems = list(comparison.compare(directory, released))
     if problems:
         raise VerificationError(problems)
     try:
@@ -61,7 +65,7 @@ def reproduce(
             given = _released(released)
         else:
             given = _unpublished(composition)
-        return _make_again(directory, released, project, given)
+        return _make_again(directory, released, project, given, clock)
     except SmdeclError as error:
         changed = _changed(directory, released, project)
         found = dict.fromkeys([*changed, *error.problems])
@@ -118,17 +122,20 @@ def _make_again(
     released: Manifest,
     project: Project,
     composition: Composition,
+    clock: Clock,
 ) -> tuple[str, tuple[Change, ...]]:
     with export.located(composition), scratch.directory() as stage:
-        config = check.check(composition, project)
+        with clock.stage("check"):
+            config = check.check(composition, project)
         again = making.make_release(
-            config, composition, project, stage
+            config, composition, project, stage, clock
         ).directory
         from smdecl.release import diffing
 
         changes = diffing.diff(directory, again).changes
         # Both lists of files match the disk: one was compared with it, one was just made from it.
         if manifest.read(again)["files"] == released["files"]:
+            clock.finish()
             return released["digest"], changes
         problems = [
             Problem((), f"{directory}: {change}") for change in changes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -29,23 +28,27 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
-from smdecl.pipeline import packages
+from smdecl.isolation import reports
+from smdecl.pipeline import clock, packages
 from smdecl.pipeline.records import Made, Plan, Usage
 from smdecl.savedmodel import auditing, inspection
 from smdecl.savedmodel.records import SavedModelRecord
 from smdecl.verification import examples, reference, stored_examples, warmup
 
-_KIBIBYTE = 1024
 
-
-def plan(config: ExportConfig, project: Project) -> Plan:
-    """Builds and traces; writes nothing."""
+def plan(
+    config: ExportConfig, project: Project
+) -> tuple[Plan, dict[str, float]]:
+    """Builds and traces; writes nothing. Returns the seconds of each stage too."""
+    stages = _Stages("build")
     built = _build(config, project)
+    stages.begin("trace")
     with keras_patches.inference():
         traced = _trace(config, built)
         functions = expose.resolve(built, traced, config.functions)
     untracked.require_initialized(built.obj)
-    return _planned(config, built, traced, functions)
+    planned = _planned(config, built, traced, functions)
+    return planned, stages.end()
 
 
 def make(
@@ -62,26 +65,26 @@ def make(
         directory: An empty directory to save into.
         providers: The library of each custom op, from `custom_ops.load`.
     """
-    clock = _Clock()
+    stages = _Stages("build")
     loaded_before = frozenset(sys.modules)
     built = _build(config, project)
-    clock.stop("build")
+    stages.begin("trace")
     with keras_patches.inference():
         traced = _trace(config, built)
         functions = expose.resolve(built, traced, config.functions)
-        clock.stop("trace")
+        stages.begin("save")
         save.save(built, traced, functions, config.options, directory)
-        clock.stop("save")
+    stages.begin("inspect")
     saved = _inspect(config, built, traced, directory, providers)
     expose.require(functions, saved)
-    clock.stop("inspect")
+    stages.begin("examples")
     _write_examples(config, built, traced, directory)
-    clock.stop("examples")
-    usage = Usage(clock.seconds, _peak_memory())
+    stages.begin("sources")
     planned = _planned(config, built, traced, functions)
     modules, imported = _imported_since(loaded_before, project)
     environment = packages.environment(project, imported)
     records = custom_ops.records(project)
+    usage = Usage(stages.end(), clock.peak_memory())
     return Made(planned, saved, environment, modules, usage, records)
 
 
@@ -164,19 +167,24 @@ def _imported_since(
     return modules, distributions
 
 
-def _peak_memory() -> int:
-    """Returns the largest memory of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBIBYTE
+class _Stages:
+    """Measures one stage after another, and reports each to the caller as it begins."""
 
+    def __init__(self, first: str) -> None:
+        self._seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+        self._name = first
+        reports.report(first)
 
-class _Clock:
-    """Measures the seconds of one stage after another."""
+    def begin(self, name: str) -> None:
+        """Ends the current stage and begins the next one."""
+        self.end()
+        self._name = name
+        reports.report(name)
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
+    def end(self) -> dict[str, float]:
+        """Ends the current stage; returns the seconds of every stage so far."""
         now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
+        self._seconds[self._name] = now - self._started
+        self._started = now
+        return self._seconds

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smdecl import schema
+from smdecl import progress, schema
 from smdecl.checks import sign_key
 from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import Project, find_project
 from smdecl.errors import Problem, VerificationError
 from smdecl.exporting import custom_ops
 from smdecl.pipeline import loader_processes
+from smdecl.pipeline.clock import Clock
+from smdecl.pipeline.loader_processes import Replay
 from smdecl.printing import printable
 from smdecl.release import comparison, manifest, signing
 from smdecl.release.manifest_types import Manifest
@@ -45,17 +47,23 @@ def verify(
     """
     if key is not None:
         sign_key.require_public_key(key)
+    clock = Clock()
     released = manifest.read(directory)
-    problems = list(comparison.compare(directory, released))
+    sizes = (entry["size"] for entry in released["files"].values())
+    with clock.stage("hash"), progress.counting("hash", sizes):
+        problems = list(comparison.compare(directory, released))
     if problems:
         raise VerificationError(problems)
     if key is not None:
         signing.verify(directory, key)  # before any of it is loaded
     else:
         _refuse_outside_ops(directory, allow_ops)
-    return released, _replay(
-        directory, released, project or find_project(Path.cwd())
-    )
+    with clock.stage("verify"):
+        replay = _replay(
+            directory, released, project or find_project(Path.cwd())
+        )
+    clock.finish(replay.peak)
+    return released, replay.report
 
 
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
@@ -77,9 +85,7 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
         raise VerificationError(problems)
 
 
-def _replay(
-    directory: Path, released: Manifest, project: Project
-) -> VerificationRecord:
+def _replay(directory: Path, released: Manifest, project: Project) -> Replay:
     """Runs the examples of a release with its loaders."""
     values = {
         key: manifest.settings(released, key)

@@ -12,12 +12,14 @@ from pathlib import Path
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.exporting import custom_ops
-from smdecl.pipeline.records import Made, Plan
-from smdecl.verification.records import VerificationRecord
+from smdecl.pipeline import clock
+from smdecl.pipeline.records import Made, Plan, Replayed
 
 
-def plan(config: ExportConfig, project: Project) -> Plan:
-    """Builds and traces; writes nothing.
+def plan(
+    config: ExportConfig, project: Project
+) -> tuple[Plan, dict[str, float]]:
+    """Builds and traces; writes nothing. Returns the seconds of each stage too.
 
     Args:
         config: The config to build.
@@ -45,7 +47,7 @@ def verify(
     signatures: Mapping[str, Signature],
     options: Verify,
     project: Project,
-) -> VerificationRecord:
+) -> Replayed:
     """Loads the custom ops of a project, then a SavedModel, and runs its examples.
 
     Args:
@@ -57,4 +59,5 @@ def verify(
     from smdecl.verification import verify as verification
 
     custom_ops.load(project)
-    return verification.verify(directory, signatures, options)
+    report = verification.verify(directory, signatures, options)
+    return Replayed(report, clock.peak_memory())

@@ -14,6 +14,7 @@ from pathlib import Path
 from smdecl import schema
 from smdecl.errors import Problem, PublishError
 from smdecl.files import open_regular
+from smdecl.progress import Peak
 
 _KEY = ("publish", "run_record")
 _LONGEST = 1 << 16  # bytes of a line
@@ -52,7 +53,7 @@ def append(
     path: Path,
     published: Mapping[str, object],
     seconds: Mapping[str, float],
-    peak_memory: int,
+    peak: Peak,
 ) -> None:
     """Appends a line of JSON (schema: run_record) to a file, which is created if needed.
 
@@ -60,7 +61,7 @@ def append(
         path: Path of the file.
         published: Name, release, version and digest.
         seconds: Stage to its duration in seconds.
-        peak_memory: Peak memory, in bytes, of the process that built and saved.
+        peak: The memory of the largest process.
 
     Raises:
         OSError: If the file cannot be written.
@@ -75,7 +76,8 @@ def append(
         "seconds": {
             stage: round(value, 3) for stage, value in seconds.items()
         },
-        "peak_memory": peak_memory,
+        "peak_memory": peak.memory,
+        "peak_process": peak.process,
     }
     schema.require("run_record", record)
     path.parent.mkdir(parents=True, exist_ok=True)

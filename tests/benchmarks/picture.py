@@ -12,12 +12,18 @@ _TEMPLATE = "picture.svg"
 _WIDTH = 420  # of the plain script's bar
 _ROW = 26
 _COLORS = {
+    "compose": "#bcbd22",
+    "check": "#8c564b",
+    "start": "#9ecae1",
     "build": "#4e79a7",
     "trace": "#76b7b2",
     "save": "#f28e2b",
     "inspect": "#edc948",
     "examples": "#b07aa1",
+    "sources": "#ff9da7",
+    "seal": "#9c755f",
     "verify": "#59a14f",
+    "publish": "#e15759",
     "other": "#bab0ac",
 }
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from smdecl.progress import STAGES
+
 from tests.benchmarks.measure import Memory, Run
 
 _HEADER = ("case", "", "s", "ratio", "CPU s", "process MiB", "all MiB", "written MiB")
-_STAGES = ("build", "trace", "save", "inspect", "examples", "verify")
 _SMALL = 10 * 2**20  # bytes
 
 
@@ -39,8 +40,9 @@ class Measured:
         if not self.runs[0].stages:
             return {}
         medians = {}
-        for name in _STAGES:
-            medians[name] = statistics.median(run.stages[name] for run in self.runs)
+        for name in STAGES:
+            if name in self.runs[0].stages:
+                medians[name] = statistics.median(run.stages[name] for run in self.runs)
         return {**medians, "other": max(0.0, self.seconds - sum(medians.values()))}
 
 

@@ -12,7 +12,7 @@ from tests.benchmarks.cases import Command
 from tests.benchmarks.measure import Memory, Run
 from tests.benchmarks.results import Grown, Measured, Result
 
-STAGES = {"build": 1.0, "trace": 1.0, "save": 2.0, "inspect": 1.0, "examples": 0.5, "verify": 2.5}
+STAGES = {"start": 1.0, "build": 1.0, "save": 2.0, "inspect": 1.0, "seal": 0.5, "verify": 2.5}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -56,8 +56,8 @@ def test_the_picture_shows_each_stage_by_its_seconds(result):
     parts = [one.text for one in drawing.iter(f"{SVG}title")]
     texts = [one.text for one in drawing.iter(f"{SVG}text")]
 
-    assert parts[1:3] == ["build: 1.00 s", "trace: 1.00 s"]
-    assert {"Net", "1.25 x", "plain script"} <= set(texts)
+    assert parts[1:3] == ["start: 1.00 s", "build: 1.00 s"]
+    assert {"Net", "1.25 x", "plain script", "seal", "other"} <= set(texts)
 
 
 HOLDS = "import sys; held = bytearray(100 * 2**20); print(); sys.stdout.flush(); sys.stdin.read()"

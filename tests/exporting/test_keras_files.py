@@ -155,7 +155,8 @@ def planned(project, *overrides):
     """Builds, restores and traces in a separate process, as an export does."""
     here = find_project(project.root)
     checked = checking.check(project.compose(*overrides), here)
-    return children.run(worker.plan, checked, here, failure=ModelError, doing="building")
+    planned, _ = children.run(worker.plan, checked, here, failure=ModelError, doing="building")
+    return planned
 
 
 def refusals(project, *overrides, kind=ConfigError):

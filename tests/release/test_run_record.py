@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from smdecl import schema
 from smdecl.errors import ConfigError, ContractError, PublishError, SmdeclError
+from smdecl.progress import Peak
 from smdecl.release import run_record
 
 from tests.conftest import ROOT, tree
 
 PUBLISHED = {"name": "adder", "release": "exports/adder/1", "version": 1, "digest": "0" * 64}
-STAGES = {"build", "trace", "save", "inspect", "examples", "verify", "total"}
+OF_A_CHILD = {"build", "trace", "save", "inspect", "examples", "sources"}
+STAGES = {"compose", "check", "start", *OF_A_CHILD, "seal", "verify", "publish", "total"}
+PEAK = Peak(1, "build")
 
 
 def records(path):
@@ -58,6 +61,7 @@ def test_each_release_adds_a_line_and_has_the_same_digest(project):
         assert set(record["seconds"]) == STAGES
         stages = sum(seconds for stage, seconds in record["seconds"].items() if stage != "total")
         assert 0 < stages <= record["seconds"]["total"] + 0.01
+        assert re.fullmatch(r"build|verify \(.*\)", record["peak_process"])
         assert 50 * 2**20 < record["peak_memory"] < 16 * 2**30  # TensorFlow is in it
         assert (record["host"], record["cpus"]) == (
             os.uname().nodename,
@@ -114,9 +118,10 @@ def test_lines_of_concurrent_exports_do_not_mix(project):
 def test_long_lines_of_many_processes_do_not_mix(tmp_path):
     script = (
         "import sys; from pathlib import Path; from smdecl.release import run_record\n"
+        "from smdecl.progress import Peak\n"
         "for version in range(100):\n"
         "    published = {'name': sys.argv[1] * 20_000, 'release': 'r', 'version': version, 'digest': '0' * 64}\n"
-        "    run_record.append(Path('runs.jsonl'), published, {}, 1)\n"
+        "    run_record.append(Path('runs.jsonl'), published, {}, Peak(1, 'build'))\n"
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
@@ -168,7 +173,7 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
     make(tmp_path / "runs.jsonl")
 
     with pytest.raises(OSError, match=re.escape(os.strerror(code))) as error:
-        run_record.append(tmp_path / "runs.jsonl", PUBLISHED, {}, 1)
+        run_record.append(tmp_path / "runs.jsonl", PUBLISHED, {}, PEAK)
 
     assert error.value.errno == code
 
@@ -216,7 +221,7 @@ def test_a_user_without_a_name_is_recorded_by_number(project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
 
-    run_record.append(project.root / "runs.jsonl", PUBLISHED, {}, 1)
+    run_record.append(project.root / "runs.jsonl", PUBLISHED, {}, PEAK)
 
     assert json.loads((project.root / "runs.jsonl").read_text())["user"] == "54321"
 
@@ -249,7 +254,20 @@ def test_lines_are_appended(tmp_path):
     path = tmp_path / "runs.jsonl"
     published = {"name": "ä", "release": "exports/ä/1", "version": 1, "digest": "0" * 64}
     for seconds in (0.00049, 1.23456):
-        run_record.append(path, published, {"total": seconds}, 1)
+        run_record.append(path, published, {"total": seconds}, PEAK)
 
     assert [record["seconds"] for record in records(path)] == [{"total": 0.0}, {"total": 1.235}]
     assert {record["name"] for record in records(path)} == {"ä"}
+
+
+def test_a_file_with_records_of_an_earlier_version_is_extended(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    run_record.append(path, PUBLISHED, {"build": 1.0, "total": 2.0}, PEAK)
+    (record,) = records(path)
+    del record["peak_process"]  # until 0.2.0
+    path.write_text(json.dumps(record) + "\n")
+
+    run_record.require_ours(path)
+    run_record.append(path, PUBLISHED, {}, PEAK)
+
+    assert [record.get("peak_process") for record in records(path)] == [None, "build"]
