@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import files, progress, scratch
+from smdecl import __version__, files, progress, schema, scratch
 from smdecl.checks import check
 from smdecl.checks.weights_formats import RESTORING_LESS
 from smdecl.config import resolve, trust
@@ -24,6 +24,7 @@ from smdecl.errors import (
     SmdeclError,
     TrustError,
     VerificationError,
+    dotted,
 )
 from smdecl.names import WARMUP_FILE
 from smdecl.pipeline import export, making, packages
@@ -62,6 +63,7 @@ def reproduce(
         raise VerificationError(problems)
     try:
         if composition is None:
+            _require_known(directory, released)
             given = _released(released)
         else:
             given = _unpublished(composition)
@@ -153,6 +155,31 @@ def compare_environment(directory: Path) -> None:
     # Packages that only today's code would import are unknown, because it does not run here.
     changes = diff_manifest.environment(released, packages.versions(released))
     problems = [Problem((), f"{directory}: {change}") for change in changes]
+    if problems:
+        raise VerificationError(problems)
+
+
+def _require_known(directory: Path, released: Manifest) -> None:
+    """Checks that this smdecl knows every key of a config that a different version wrote.
+
+    Raises:
+        VerificationError: With every unknown key, such as a newer audit rule.
+    """
+    other = released["environment"].get("smdecl")
+    if other in (None, __version__):
+        return
+    problems = []
+    for violation in schema.violations("config", config_of(released)):
+        if violation.keyword != "additionalProperties":
+            continue
+        for key in violation.instance:
+            if key not in violation.schema.get("properties", {}):
+                name = dotted((*violation.path, key))
+                message = (
+                    f"{directory}: was made by smdecl {other}, whose {name} is unknown to smdecl"
+                    f" {__version__}; expected smdecl {other}"
+                )
+                problems.append(Problem((), message))
     if problems:
         raise VerificationError(problems)
 

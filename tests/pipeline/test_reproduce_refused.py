@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+import smdecl
 import tensorflow as tf
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError, SmdeclError, TrustError, VerificationError
@@ -120,6 +121,22 @@ def test_an_invalid_config_in_a_manifest_is_reported(net, release, changed):
     if "name" not in changed:
         with pytest.raises(VerificationError, match="its config cannot be verified by: "):
             verify.verify(release.path)
+
+
+def test_an_audit_rule_of_a_newer_smdecl_is_named(net, release):
+    released = manifest.read(release.path)
+    rules = dict(sorted({**released["config"]["audit"], "clock_ops": "warn"}.items()))
+    forge_manifest(
+        release.path,
+        config={**released["config"], "audit": rules},
+        environment={**released["environment"], "smdecl": "99.0"},
+    )
+
+    message = (
+        f"{release.path}: was made by smdecl 99.0, whose audit.clock_ops is unknown to smdecl"
+        f" {smdecl.__version__}; expected smdecl 99.0"
+    )
+    assert refused(net, release) == [message]
 
 
 def test_missing_and_changed_inputs_of_a_release_are_verification_errors(net):
