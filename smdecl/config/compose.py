@@ -22,6 +22,7 @@ from smdecl import progress
 from smdecl.config import (
     composing,
     config_sources,
+    deletions,
     mappings,
     pins,
     resolve,
@@ -244,6 +245,10 @@ def _resolve(
     )
     dropped = pins.dropped(config, locator)
     found = [*problems, *dropped, *resolved.problems]
+    known = {problem.path for problem in found}
+    for problem in deletions.refused(config, locator.overrides):
+        if problem.path not in known:
+            found.append(problem)
     if found:
         raise composition.masked(ConfigError(found))
     return composition

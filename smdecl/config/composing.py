@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl.config import culprit
+from smdecl.config import culprit, deletions
 from smdecl.config.explain import explain
 from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import Problem
@@ -105,7 +105,9 @@ def attempt(config_name: str, overrides: Sequence[str]) -> Attempt:
                     config_name, remaining, return_hydra_config=True
                 )
         except _REFUSALS as error:
-            override = culprit.find(error, remaining)
+            override = culprit.find(error, remaining) or deletions.failed(
+                config_name, remaining, error
+            )
             failures.append(Failure(error, override))
             if override is None:
                 return Attempt(config_name, None, remaining, failures)

@@ -17,6 +17,7 @@ from smdecl.config import (
     config_lines,
     config_sources,
     culprit,
+    deletions,
     file_errors,
     hydra_messages,
     missing_options,
@@ -88,6 +89,7 @@ def _explain_override(
     if isinstance(error, MissingConfigException):
         return missing_options.explain(error, path, origin)
     choice = _invalid_choice(error, override)
+    choice = choice or deletions.explain(error, override, path, config)
     if choice is not None:
         return Problem(path, choice, origin)
     unknown_key = _unknown_key(override, path, config)

@@ -158,6 +158,20 @@ REFUSED = [
         [f"relese: unknown key 'relese'; expected one of {KEYS} (did you mean 'release'?)"],
     ),
     (
+        ["~seed", "~export_dir", "~name", "~model"],
+        [
+            f"{key}: is required; an override cannot delete it"
+            for key in ("seed", "export_dir", "name", "model")
+        ],
+    ),
+    (
+        ["+model.units=${name}", "~model.units"],
+        [
+            "model.units: its value refers to settings of Hydra, which cannot be deleted;"
+            " expected a new value"
+        ],
+    ),
+    (
         ["~model=scaler"],
         ["model: Could not delete 'model=scaler'. No match in the defaults list"],
     ),
