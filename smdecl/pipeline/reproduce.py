@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl import __version__, files, progress, schema, scratch
+from smdecl import files, progress, schema, scratch
 from smdecl.checks import check
 from smdecl.checks.weights_formats import RESTORING_LESS
 from smdecl.config import resolve, trust
@@ -166,7 +166,8 @@ def _require_known(directory: Path, released: Manifest) -> None:
         VerificationError: With every unknown key, such as a newer audit rule.
     """
     other = released["environment"].get("smdecl")
-    if other in (None, __version__):
+    own = packages.versions(["smdecl"]).get("smdecl")
+    if other in (None, own):
         return
     problems = []
     for violation in schema.violations("config", config_of(released)):
@@ -177,7 +178,7 @@ def _require_known(directory: Path, released: Manifest) -> None:
                 name = dotted((*violation.path, key))
                 message = (
                     f"{directory}: was made by smdecl {other}, whose {name} is unknown to smdecl"
-                    f" {__version__}; expected smdecl {other}"
+                    f" {own}; expected smdecl {other}"
                 )
                 problems.append(Problem((), message))
     if problems:
