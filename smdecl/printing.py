@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 
 _LONGEST_LINE = (
@@ -12,6 +13,7 @@ _LONGEST_WORD = 500
 # Twice the length at which overrides are cut.
 _ENDLESS = re.compile(r"\S{2000,}")
 _LONGEST_VALUE = 80
+_BEFORE_DIFFERENCE = 20  # characters that two cut values share
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7e]")
 
 
@@ -39,6 +41,20 @@ def _cut(found: re.Match[str]) -> str:
 def abbreviated(value: object) -> str:
     """Returns a config value as JSON, cut to 80 characters."""
     return _cut_value(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def abbreviated_pair(old: object, new: object) -> tuple[str, str]:
+    """Returns two different config values as JSON, cut so that the texts differ."""
+    texts = [
+        json.dumps(value, default=str, ensure_ascii=False)
+        for value in (old, new)
+    ]
+    was, now = map(_cut_value, texts)
+    if was != now:
+        return was, now
+    start = len(os.path.commonprefix(texts)) - _BEFORE_DIFFERENCE
+    was, now = (f"...{_cut_value(text[start:])}" for text in texts)
+    return was, now
 
 
 def quoted(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
-from smdecl.printing import abbreviated
+from smdecl.printing import abbreviated, abbreviated_pair
 from smdecl.release.manifest_types import CustomOpsEntry, Manifest, SourceEntry
 from smdecl.savedmodel.records import Change
 
@@ -54,12 +54,13 @@ def _config(
 ) -> Iterator[Change]:
     flat_old, flat_new = _flat(old), _flat(new)
     for key in sorted({*flat_old, *flat_new}):
-        is_in_both = key in flat_old and key in flat_new
-        if is_in_both and flat_old[key] == flat_new[key]:
-            continue
-        was = abbreviated(flat_old[key]) if key in flat_old else None
-        now = abbreviated(flat_new[key]) if key in flat_new else None
-        yield Change.of("config", key, was, now)
+        if key not in flat_old:
+            yield Change.of("config", key, None, abbreviated(flat_new[key]))
+        elif key not in flat_new:
+            yield Change.of("config", key, abbreviated(flat_old[key]), None)
+        elif flat_old[key] != flat_new[key]:
+            was, now = abbreviated_pair(flat_old[key], flat_new[key])
+            yield Change.of("config", key, was, now)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, object]:
