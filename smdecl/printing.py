@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 
 _LONGEST_LINE = (
@@ -52,9 +51,16 @@ def abbreviated_pair(old: object, new: object) -> tuple[str, str]:
     was, now = map(_cut_value, texts)
     if was != now:
         return was, now
-    start = len(os.path.commonprefix(texts)) - _BEFORE_DIFFERENCE
+    start = _common_length(*texts) - _BEFORE_DIFFERENCE
     was, now = (f"...{_cut_value(text[start:])}" for text in texts)
     return was, now
+
+
+def _common_length(one: str, other: str) -> int:
+    """Returns how many characters two texts share at the beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    shorter = min(len(one), len(other))
+    return next((index for index, (a, b) in pairs if a != b), shorter)
 
 
 def quoted(value: object) -> str:
