@@ -8,12 +8,13 @@ is refused before any object is made of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
-from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf._utils import get_yaml_loader
 from yaml.constructor import ConstructorError
+
+Document: TypeAlias = dict[Any, Any] | list[Any]
 
 MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
@@ -136,8 +137,8 @@ class _Counter:
             raise _unfit(TOO_DEEP, event)
 
 
-def load(text: str, name: str) -> DictConfig | ListConfig:
-    """Returns the config in a YAML document, as `OmegaConf.load` does.
+def load(text: str, name: str) -> Document:
+    """Returns what `OmegaConf.load` makes a config of.
 
     Args:
         text: The document.
@@ -152,11 +153,11 @@ def load(text: str, name: str) -> DictConfig | ListConfig:
         # OmegaConf parses a document that is a single text once more.
         found = _document(found, name)
     if isinstance(found, str):
-        return OmegaConf.create({found: None})
+        return {found: None}
     if found is None:
-        return OmegaConf.create()
+        return {}
     if isinstance(found, (dict, list)):
-        return OmegaConf.create(found)
+        return found
     start = yaml.Mark(name, 0, 0, 0, None, 0)
     raise UnfitError(f"expected a mapping, got {found!r}", start)
 

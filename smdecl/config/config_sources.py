@@ -6,9 +6,11 @@ The user's directories come first. Hydra searches no package but its own.
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,11 @@ from hydra.core.default_element import InputDefault
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 
 from smdecl import files
-from smdecl.config import bounded_yaml, project
+from smdecl.config import bounded_yaml, project, sharing
+from smdecl.config.bounded_yaml import Document
 
 PROVIDER = "smdecl"
 _HEADER = 512  # characters in which Hydra looks for `# @package`
@@ -77,12 +81,12 @@ class FileConfigSource(file_config_source.FileConfigSource):
             UnfitError: If its contents exceed the limits of a config.
         """
         file = self._file(config_path)
-        text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
+        content = sharing.once(file, functools.partial(_read, file))
         result = _Result(
             provider=self.provider,
             path=f"{self.scheme()}://{self.path}",
-            config=bounded_yaml.load(text, str(file)),
-            header=self._get_header_dict(text[:_HEADER]),
+            config=OmegaConf.create(content.document),
+            header=self._get_header_dict(content.head),
         )
         result.use = lambda entries: self._use(file, entries)
         return result
@@ -111,6 +115,24 @@ class FileConfigSource(file_config_source.FileConfigSource):
 def _may_link_to(file: Path) -> bool:
     places = (*user_directories.get(), project.project_root(Path.cwd()))
     return any(file.is_relative_to(place) for place in places)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A config file.
+
+    Attributes:
+        document: The plain values in it.
+        head: The characters in which Hydra looks for `# @package`.
+    """
+
+    document: Document
+    head: str
+
+
+def _read(file: Path) -> _Content:
+    text = files.read_regular(file, bounded_yaml.MOST_BYTES).decode()
+    return _Content(bounded_yaml.load(text, str(file)), text[:_HEADER])
 
 
 class _Result(ConfigResult):
@@ -180,3 +202,10 @@ class ImportlibResourcesConfigSource(
                 " which Hydra would import; expected none"
             )
             raise SearchPathError(message)
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Loads a config, which callers may change."""
+        key = (self.path, config_path)
+        load = functools.partial(super().load_config, config_path)
+        found = sharing.once(key, load)
+        return copy.deepcopy(found)

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 
 from smdecl import resources
+from smdecl.config import sharing
 from smdecl.config.config_sources import user_directories
 from smdecl.config.hydra_scope import scope
 from smdecl.errors import UsageError
@@ -49,6 +50,7 @@ def session() -> Iterator[None]:
                 job_name="smdecl",
                 version_base="1.3",
             ):
+                sharing.use()
                 yield
         finally:
             GlobalHydra.instance().hydra = outer_hydra

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from smdecl.checks import check as checking
-from smdecl.config import compose, hydra_app, search_path
+from smdecl.config import compose, hydra_app, search_path, sharing
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
+from smdecl.config.sharing import Shared
 from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.isolation import groups
 from smdecl.pipeline import (
@@ -30,6 +31,7 @@ from smdecl.pipeline.variants import Make, Request, Tell, Variant
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
+_Run: TypeAlias = Callable[[list[Variant]], None]
 
 
 def sweep(
@@ -50,6 +52,31 @@ def sweep(
         PublishError: If the records cannot be written.
     """
     search_path.use(request.config_dir)
+    with sharing.sharing(Shared()):
+        directory, run = _prepare(request, project, tell)
+    # First, because a sweep whose outcome cannot be recorded must export nothing.
+    variants.write(directory / SUMMARY, [])
+    results: list[Variant] = []
+    try:
+        run(results)
+    finally:  # after an interrupt too, with the variants that were done by then
+        records = [asdict(variant) for variant in results]
+        variants.write(directory / SUMMARY, records)
+    return directory, results
+
+
+def _prepare(
+    request: Request, project: Project, tell: Tell
+) -> tuple[Path, _Run]:
+    """Composes every variant.
+
+    Returns:
+        The directory of the records, and a function that runs the variants and appends their
+        outcomes to a list.
+
+    Raises:
+        ConfigError: If the overrides make no sweep.
+    """
     swept = sweep_overrides.expand(request.overrides)
     hydra = sweep_overrides.hydra_overrides(request.overrides)
     first_variant = [*swept[0], *hydra]
@@ -64,25 +91,12 @@ def sweep(
     places.require_dir(directory)
     hydra += sweep_overrides.without_shared(request.overrides, settings)
     hydra.append(sweep_places.override(sweep_places.DIR, str(directory)))
-    run: Callable[[list[Variant]], None]
     if _is_plain(settings):
         in_threads = _Sweep(directory, hydra, request, project, tell)
         prepared = in_threads.prepare(swept, places)
-        run = functools.partial(in_threads.run, swept, prepared)
-    else:
-        plan = launch.prepare(
-            swept, directory, hydra, request, project, places
-        )
-        run = functools.partial(launch.launch, plan, project, tell)
-    # First, because a sweep whose outcome cannot be recorded must export nothing.
-    variants.write(directory / SUMMARY, [])
-    results: list[Variant] = []
-    try:
-        run(results)
-    finally:  # after an interrupt too, with the variants that were done by then
-        records = [asdict(variant) for variant in results]
-        variants.write(directory / SUMMARY, records)
-    return directory, results
+        return directory, functools.partial(in_threads.run, swept, prepared)
+    plan = launch.prepare(swept, directory, hydra, request, project, places)
+    return directory, functools.partial(launch.launch, plan, project, tell)
 
 
 @dataclass(frozen=True)
@@ -109,12 +123,14 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
     search_path.use(request.config_dir)
     hydra = sweep_overrides.hydra_overrides(request.overrides)
     cache = _new_cache()
+    work = Shared()
     for number, overrides in enumerate(
         sweep_overrides.expand(request.overrides)
     ):
         job = compose.Job(number, cache)
         try:
-            composition = _compose([*overrides, *hydra], request, job)
+            with sharing.sharing(work):
+                composition = _compose([*overrides, *hydra], request, job)
             checked = checking.check(composition, project)
         except SmdeclError as error:
             yield CheckedVariant(tuple(overrides), error=error)
