@@ -11,7 +11,7 @@ from typing import Any
 from smdecl.errors import Problem, SmdeclError
 from smdecl.isolation import reports, results
 from smdecl.isolation.child import Task
-from smdecl.isolation.reports import Listener
+from smdecl.isolation.reports import Answer, Listener
 from smdecl.isolation.results import ResultError
 
 _LARGEST_RESULT = 1 << 30  # bytes
@@ -100,8 +100,9 @@ def _result(receiver: Connection, go: Connection, listener: Listener) -> bytes:
             listener.reported(report)
         if report.asks:
             # Once each: the child may ask as often as it likes.
-            answer = answers.pop(report.stage, _no_answer)
-            tell(go, answer())
+            answer = answers.pop(report.stage, Answer)()
+            tell(go, answer.text)
+            answer.afterwards()
 
 
 def _next(receiver: Connection, has_begun: bool) -> bytes:
@@ -110,10 +111,6 @@ def _next(receiver: Connection, has_begun: bool) -> bytes:
     except (EOFError, OSError) as error:
         # The process ended before it had sent all.
         raise EndedError(has_begun) from error
-
-
-def _no_answer() -> str:
-    return ""
 
 
 def tell(go: Connection, message: str) -> None:

@@ -32,6 +32,23 @@ class Report:
     asks: bool = False
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller answers, and what it does while the child goes on.
+
+    Attributes:
+        text: The answer.
+        afterwards: Called when the answer is sent.
+    """
+
+    text: str = ""
+    afterwards: Callable[[], None] = _nothing
+
+
 @dataclass(frozen=True)
 class Listener:
     """What a caller does with the reports of a child.
@@ -43,7 +60,7 @@ class Listener:
     """
 
     reported: Callable[[Report], None] | None = None
-    answers: Mapping[str, Callable[[], str]] | None = None
+    answers: Mapping[str, Callable[[], Answer]] | None = None
 
 
 @dataclass

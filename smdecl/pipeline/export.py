@@ -27,6 +27,7 @@ from smdecl.pipeline import (
 )
 from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
+from smdecl.pipeline.loader_processes import Replay
 from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.records import Plan
 from smdecl.progress import Peak
@@ -109,22 +110,9 @@ def export(
             publisher = _publisher(config, subdirectory)
             publisher.refuse_early()
         with publisher.stage() as stage:
-            unpublished = making.make_release(
+            unpublished, replay = _verified(
                 config, composition, project, stage, clock
             )
-            with _with_warnings(config, unpublished, composition):
-                with clock.stage("verify"):
-                    replay = loader_processes.run(
-                        unpublished.directory,
-                        config.signatures,
-                        config.verify,
-                        project,
-                    )
-                if config.publish.reproducible:
-                    with clock.stage("reproduce"):
-                        guarantees.require_reproducible(
-                            unpublished, config, composition, project, stage
-                        )
             published = _publish(unpublished, config, publisher, stage, clock)
         _add_to_models_config(config, published, publisher, subdirectory)
         builder = Peak(unpublished.made.usage.peak_memory, "build")
@@ -139,6 +127,40 @@ def export(
             unpublished.made.saved.signatures,
             _located(warnings, composition),
         )
+
+
+def _verified(
+    config: ExportConfig,
+    composition: Composition,
+    project: Project,
+    stage: Path,
+    clock: Clock,
+) -> tuple[Unpublished, Replay]:
+    """Makes a release and verifies it.
+
+    Its loaders may begin while it is made; then `verify` has the rest of their seconds.
+    """
+    loading = loader_processes.loading(
+        config.signatures, config.verify, project
+    )
+    with loading as loaders:
+        unpublished = making.make_release(
+            config,
+            composition,
+            project,
+            stage,
+            clock,
+            begin=loaders.begin_early,
+        )
+        with _with_warnings(config, unpublished, composition):
+            with clock.stage("verify"):
+                replay = loaders.finish(unpublished.directory)
+            if config.publish.reproducible:
+                with clock.stage("reproduce"):
+                    guarantees.require_reproducible(
+                        unpublished, config, composition, project, stage
+                    )
+    return unpublished, replay
 
 
 def _publish(

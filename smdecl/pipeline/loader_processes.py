@@ -1,27 +1,36 @@
 """Runs the loaders of a verification, each in a separate process and all at the same time.
 
 If too few cores are idle, as in a sweep, one process runs them in turn, which costs less CPU.
+
+Loaders can begin as soon as a model is saved. Then they load it while its examples are still
+computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smdecl import schema
+from smdecl import files, schema
 from smdecl.config.project import Project
 from smdecl.config.settings import Signature, Verify
 from smdecl.errors import Problem, VerificationError
 from smdecl.exporting import custom_ops
+from smdecl.isolation import memory
 from smdecl.isolation.confine import Confinement
+from smdecl.isolation.processes import Running
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.records import Replayed
 from smdecl.progress import Peak
 from smdecl.savedmodel.plain import plain
 from smdecl.verification.records import Failure, VerificationRecord
+
+# A loader needs less than twice the bytes of the variables, and TensorFlow's own.
+_SIZES_EACH = 2
+_BYTES_EACH = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -55,28 +64,87 @@ def run(
         VerificationError: With every example that fails or differs, and every process that dies.
         SmdeclError: If a process raises a different error, such as one of the custom ops.
     """
-    confinement = Confinement((directory, *custom_ops.places(project)))
-    with ExitStack() as stack:
-        results = []
-        for loaders in _divided(options.loaders):
+    with loading(signatures, options, project) as loaders:
+        return loaders.finish(directory)
+
+
+@contextmanager
+def loading(
+    signatures: Mapping[str, Signature], options: Verify, project: Project
+) -> Iterator[Loaders]:
+    """Yields loaders that have not begun; leaving the block kills those that run.
+
+    Args:
+        signatures: The signatures as they are declared.
+        options: The loaders to run, and the tolerances.
+        project: The project whose custom ops are loaded first.
+    """
+    with ExitStack() as processes:
+        yield Loaders(signatures, options, project, processes)
+
+
+class Loaders:
+    """The loaders of one SavedModel. Use `loading`."""
+
+    def __init__(
+        self,
+        signatures: Mapping[str, Signature],
+        options: Verify,
+        project: Project,
+        processes: ExitStack,
+    ) -> None:
+        self._signatures = signatures
+        self._options = options
+        self._project = project
+        self._processes = processes
+        self._running: list[Running[Replayed]] = []
+
+    def begin_early(self, directory: Path) -> None:
+        """Begins to load if that leaves cores and memory to the process that computes examples.
+
+        Args:
+            directory: The directory of the SavedModel, whose examples are still missing.
+        """
+        loaders = len(self._options.loaders)
+        needed = loaders * (_BYTES_EACH + _SIZES_EACH * _size(directory))
+        if children.idle_cores() > 0 and memory.available() > needed:
+            # The process that computes the examples ends soon.
+            self._begin(directory, children.idle_cores() + 1)
+
+    def finish(self, directory: Path) -> Replay:
+        """Runs the examples of the SavedModel, and returns what is found; see `run`."""
+        if not self._running:
+            self._begin(directory, children.idle_cores())
+        for running in self._running:
+            running.tell("the examples are there")
+        return _joined(self._running, self._options)
+
+    def _begin(self, directory: Path, cores: int) -> None:
+        places = custom_ops.places(self._project)
+        confinement = Confinement((directory, *places))
+        for loaders in _divided(self._options.loaders, cores):
             process = children.running(
                 worker.verify,
                 directory,
-                signatures,
-                replace(options, loaders=loaders),
-                project,
+                self._signatures,
+                replace(self._options, loaders=loaders),
+                self._project,
                 failure=VerificationError,
                 doing=f"loading and running the export with {_named(loaders)}",
                 confinement=confinement,
             )
-            running = stack.enter_context(process)
-            results.append(running.result)
-        return _joined(results, options)
+            self._running.append(self._processes.enter_context(process))
 
 
-def _divided(loaders: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _size(directory: Path) -> int:
+    found = files.walk(directory)
+    sizes = [entry.stat(follow_symlinks=False).st_size for _, entry in found]
+    return sum(sizes)
+
+
+def _divided(loaders: tuple[str, ...], cores: int) -> list[tuple[str, ...]]:
     """Returns the loaders of each process."""
-    if children.idle_cores() < len(loaders):
+    if cores < len(loaders):
         return [loaders]
     return [(loader,) for loader in loaders]
 
@@ -86,18 +154,16 @@ def _named(loaders: tuple[str, ...]) -> str:
     return f"the {' and '.join(loaders)} {noun}"
 
 
-def _joined(
-    results: Iterable[Callable[[], Replayed]], options: Verify
-) -> Replay:
+def _joined(processes: Iterable[Running[Replayed]], options: Verify) -> Replay:
     """Waits for all processes and joins their records."""
     loaders: list[str] = []
     failures: list[Failure] = []
     examples: dict[str, int] = {}
     problems: list[Problem] = []
     peaks: list[Peak] = []
-    for result in results:
+    for running in processes:
         try:
-            replayed = result()
+            replayed = running.result()
         except VerificationError as error:
             problems += error.problems
             continue

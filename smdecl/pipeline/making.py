@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from smdecl import files, progress, schema
@@ -16,14 +16,14 @@ from smdecl.errors import ContractError, ModelError, Problem, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
-from smdecl.isolation.reports import Listener
+from smdecl.isolation.reports import Answer, Listener
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
-from smdecl.pipeline.records import Made, Plan
+from smdecl.pipeline.records import SAVED, Made, Plan
 from smdecl.printing import printable
 from smdecl.release import manifest, seals
-from smdecl.release.seals import Seal
+from smdecl.release.seals import Identities, Seal
 from smdecl.savedmodel.plain import plain
 
 
@@ -55,6 +55,7 @@ def make_release(
     stage: Path,
     clock: Clock,
     processes: Processes = children,
+    begin: Callable[[Path], None] | None = None,
 ) -> Unpublished:
     """Makes a release with its manifest in a directory below the stage; does not verify it.
 
@@ -65,17 +66,15 @@ def make_release(
         stage: An empty directory.
         clock: Measures the stages.
         processes: The processes to build and save in.
+        begin: Called with the directory when the model is saved in it, while its examples are
+            still computed.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
     inputs = named_files.inputs(config, recorded, project)
-    saved_into = stage / "made"
-    with disk_errors(stage):
-        saved_into.mkdir()
-    made = _make(config, project, saved_into, clock, processes)
+    saving = _Saving(stage, begin)
+    made = _make(config, project, saving, clock, processes)
     with clock.stage("seal"), disk_errors(stage):
-        _require_plain_files(saved_into)
-        # A server loads a release from a different path than this; so does verification.
-        directory = saved_into.rename(stage / "moved")
+        directory = saving.finished()
         sources = manifest.Sources(
             inputs, made.modules, made.environment, made.custom_ops
         )
@@ -91,10 +90,73 @@ def make_release(
     return Unpublished(directory, made, Seal(directory, written, before))
 
 
+@dataclass
+class _Saving:
+    """The directory that a model is saved into, and moves to when it is saved.
+
+    A server loads a release from a different path than that; so does verification.
+
+    Attributes:
+        stage: The directory around it.
+        begin: Called when the model is saved; see `make_release`.
+        into: Where the model is saved.
+        moved: Where it is afterwards.
+        saved: The identities of its files at that time; None before.
+    """
+
+    stage: Path
+    begin: Callable[[Path], None] | None
+    into: Path = field(init=False)
+    moved: Path = field(init=False)
+    saved: Identities | None = None
+
+    def __post_init__(self) -> None:
+        self.into = self.stage / "made"
+        self.moved = self.stage / "moved"
+        with disk_errors(self.stage):
+            self.into.mkdir()
+
+    def answer(self) -> Answer:
+        """Moves the saved model and answers with its new place."""
+        with disk_errors(self.stage):
+            self._move()
+        return Answer(str(self.moved), self._begin)
+
+    def _move(self) -> None:
+        _require_plain_files(self.into)
+        self.into.rename(self.moved)
+        self.saved = seals.identities(self.moved)
+
+    def _begin(self) -> None:
+        if self.begin is not None:
+            self.begin(self.moved)
+
+    def finished(self) -> Path:
+        """Returns the directory of the release, after the process that made it has ended.
+
+        Raises:
+            ModelError: If the model's code changed what was saved, or put links and the like
+                beside it.
+        """
+        if self.saved is None:
+            self._move()
+        _require_plain_files(self.moved)
+        problems = []
+        for name in seals.changed(self.moved, self.saved or {}):
+            message = (
+                f"the model's code changed {printable(name)!r}"
+                " after the model was saved"
+            )
+            problems.append(Problem(("model",), message))
+        if problems:
+            raise ModelError(problems)
+        return self.moved
+
+
 def _make(
     config: ExportConfig,
     project: Project,
-    directory: Path,
+    saving: _Saving,
     clock: Clock,
     processes: Processes,
 ) -> Made:
@@ -112,12 +174,12 @@ def _make(
         worker.make,
         config,
         project,
-        directory,
+        saving.into,
         providers,
         failure=ModelError,
         doing="building and saving",
-        confinement=confinement(config, project, directory),
-        listener=Listener(clock.starting()),
+        confinement=confinement(config, project, saving.into),
+        listener=Listener(clock.starting(), {SAVED: saving.answer}),
     )
     clock.add(made.usage.seconds)
     require_schemas(made.plan)

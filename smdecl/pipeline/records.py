@@ -14,6 +14,8 @@ from smdecl.savedmodel.records import (
 )
 from smdecl.verification.records import VerificationRecord
 
+SAVED = "saved"  # what a process asks when the model is saved: where it is from now on
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -30,7 +30,7 @@ from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
 from smdecl.isolation import reports
 from smdecl.pipeline import clock, packages
-from smdecl.pipeline.records import Made, Plan, Usage
+from smdecl.pipeline.records import SAVED, Made, Plan, Usage
 from smdecl.savedmodel import auditing, inspection
 from smdecl.savedmodel.records import SavedModelRecord
 from smdecl.verification import examples, reference, stored_examples, warmup
@@ -74,6 +74,8 @@ def make(
         functions = expose.resolve(built, traced, config.functions)
         stages.begin("save")
         save.save(built, traced, functions, config.options, directory)
+    # The caller moves what is saved, and may load it from there already.
+    directory = Path(reports.ask(SAVED) or directory)
     stages.begin("inspect")
     saved = _inspect(config, built, traced, directory, providers)
     expose.require(functions, saved)

@@ -12,6 +12,7 @@ from pathlib import Path
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
 from smdecl.exporting import custom_ops
+from smdecl.isolation import reports
 from smdecl.pipeline import clock
 from smdecl.pipeline.records import Made, Plan, Replayed
 
@@ -50,6 +51,8 @@ def verify(
 ) -> Replayed:
     """Loads the custom ops of a project, then a SavedModel, and runs its examples.
 
+    It runs them when the caller tells that they are in the directory.
+
     Args:
         directory: The directory of the SavedModel, with its examples.
         signatures: The signatures as they are declared.
@@ -59,5 +62,7 @@ def verify(
     from smdecl.verification import verify as verification
 
     custom_ops.load(project)
-    report = verification.verify(directory, signatures, options)
+    report = verification.verify(
+        directory, signatures, options, reports.listen
+    )
     return Replayed(report, clock.peak_memory())

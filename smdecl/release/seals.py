@@ -10,15 +10,21 @@ system call sets back; only root can, by setting the clock. Two cases need more:
     mapped files    A write to a mapped page that is not yet written back sets no time.
                     No such mapping remains, because all processes that ran the model's
                     code are killed before the release is sealed.
+
+Loaders may begin before that, while the model's code still runs. What they load is compared
+by `changed`, which such a mapping can escape. The model's code gains nothing by it, because it
+decides what is saved, and what the loaders must compute.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from smdecl import files
 from smdecl.errors import Problem, VerificationError, disk_errors
@@ -42,15 +48,19 @@ class _Identity:
     ctime: int
 
 
+Identities: TypeAlias = Mapping[str, _Identity]
+"""Name to identity of the files and directories below a directory."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The files of a release before they are hashed.
 
     Attributes:
-        identities: Name to identity of the files that are not recent.
+        identities: The identities of the files that are not recent.
     """
 
-    identities: Mapping[str, _Identity]
+    identities: Identities
 
 
 def snapshot(directory: Path) -> Snapshot:
@@ -60,26 +70,52 @@ def snapshot(directory: Path) -> Snapshot:
         OSError: If a part of the directory cannot be read.
     """
     recent = time.time_ns() - _RECENT
-    identities = {}
-    for name, identity in _identities(directory):
+    found = {}
+    for name, identity in identities(directory).items():
         if identity.ctime < recent:
-            identities[name] = identity
-    return Snapshot(identities)
+            found[name] = identity
+    return Snapshot(found)
 
 
-def _identities(directory: Path) -> Iterator[tuple[str, _Identity]]:
+def changed(directory: Path, before: Identities) -> list[str]:
+    """Returns the names of the files that were changed or removed.
+
+    Args:
+        directory: The directory.
+        before: Its identities at an earlier time.
+
+    Raises:
+        OSError: If a part of the directory cannot be read.
+    """
+    now = identities(directory)
+    names = []
+    for name, identity in before.items():
+        # A directory changes with what is added to it.
+        is_directory = stat.S_ISDIR(identity.mode)
+        if not is_directory and now.get(name) != identity:
+            names.append(name)
+    return names
+
+
+def identities(directory: Path) -> Identities:
+    """Returns the identities of all that is in a directory.
+
+    Raises:
+        OSError: If a part of the directory cannot be read.
+    """
+    result = {}
     for name, entry in files.walk(directory):
-        found = entry.stat(follow_symlinks=False)
-        identity = _Identity(
-            device=found.st_dev,
-            inode=found.st_ino,
-            mode=found.st_mode,
-            links=found.st_nlink,
-            size=found.st_size,
-            mtime=found.st_mtime_ns,
-            ctime=found.st_ctime_ns,
+        status = entry.stat(follow_symlinks=False)
+        result[name] = _Identity(
+            device=status.st_dev,
+            inode=status.st_ino,
+            mode=status.st_mode,
+            links=status.st_nlink,
+            size=status.st_size,
+            mtime=status.st_mtime_ns,
+            ctime=status.st_ctime_ns,
         )
-        yield name, identity
+    return result
 
 
 @dataclass(frozen=True)
@@ -116,7 +152,7 @@ class Seal:
         sealed = self.before.identities
         unchanged = {
             name
-            for name, identity in _identities(self.directory)
+            for name, identity in identities(self.directory).items()
             if sealed.get(name) == identity
         }
         yield from comparison.compare(self.directory, self.manifest, unchanged)

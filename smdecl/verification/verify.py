@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import c_api, load, stored_examples
+from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
 
@@ -44,20 +45,32 @@ def verify(
     directory: Path,
     signatures: Mapping[str, Signature],
     options: Verify,
+    await_examples: Callable[[], object] | None = None,
 ) -> VerificationRecord:
-    """Loads a SavedModel with each loader and runs its examples."""
+    """Loads a SavedModel with each loader and runs its examples.
+
+    Args:
+        directory: The directory of the SavedModel.
+        signatures: The signatures as they are declared.
+        options: The loaders to run, and the tolerances.
+        await_examples: Returns when the directory has the examples; None if it has them. It is
+            called when the first loader has loaded.
+    """
     graph = inspection.read(directory).meta_graphs[0]
-    cases = stored_examples.read(directory)
     loaders = tuple(_available(name) for name in options.loaders)
     failures: list[Failure] = []
+    cases: list[Example] | None = None
     with load.plain_path(directory) as place:
         for name in loaders:
-            for failure in _failures(
-                name, place, graph, cases, signatures, options
-            ):
+            loaded = _load(name, place, graph)
+            if cases is None:
+                if await_examples is not None:
+                    await_examples()
+                cases = stored_examples.read(directory)
+            for failure in _failures(name, loaded, cases, signatures, options):
                 message = failure.message.replace(f"{place}", f"{directory}")
                 failures.append(replace(failure, message=message))
-    counts = Counter(case.signature for case in cases)
+    counts = Counter(case.signature for case in cases or ())
     return VerificationRecord(loaders, dict(counts), tuple(failures))
 
 
@@ -67,24 +80,31 @@ def _available(loader: str) -> str:
     return loader
 
 
+def _load(
+    loader: str, directory: Path, graph: MetaGraphDef
+) -> SignatureRunner | str:
+    """Returns what runs the signatures, or why the loader fails."""
+    tags = sorted(graph.meta_info_def.tags)
+    try:
+        return _LOADERS[loader](directory, tags, graph.signature_def)
+    except Exception as error:  # each loader raises its own types
+        return f"cannot load it: {_reason(error)}"
+
+
 def _failures(
     loader: str,
-    directory: Path,
-    graph: MetaGraphDef,
+    loaded: SignatureRunner | str,
     cases: Sequence[Example],
     signatures: Mapping[str, Signature],
     options: Verify,
 ) -> Iterator[Failure]:
-    tags = sorted(graph.meta_info_def.tags)
-    try:
-        run = _LOADERS[loader](directory, tags, graph.signature_def)
-    except Exception as error:  # each loader raises its own types
-        yield Failure(loader, None, None, f"cannot load it: {_reason(error)}")
+    if isinstance(loaded, str):
+        yield Failure(loader, None, None, loaded)
         return
     for number, case in _numbered(cases):
         key = case.signature
         try:
-            outputs = run(key, case.inputs)
+            outputs = loaded(key, case.inputs)
         except Exception as error:  # likewise
             message = f"fails: {user_code.summary(error)}"
             yield Failure(loader, key, number, message)

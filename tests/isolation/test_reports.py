@@ -5,7 +5,7 @@ import json
 import pytest
 from smdecl.errors import ModelError, VerificationError
 from smdecl.isolation import reports
-from smdecl.isolation.reports import Listener, Report
+from smdecl.isolation.reports import Answer, Listener, Report
 from smdecl.pipeline.children import children
 
 OPTIONS = {"failure": VerificationError, "doing": "testing"}
@@ -31,9 +31,12 @@ def ask_twice():
 
 
 def test_a_question_is_answered_once():
-    listener = Listener(answers={"where": lambda: "here"})
+    done = []
+    answer = Answer("here", lambda: done.append("afterwards"))
+    listener = Listener(answers={"where": lambda: answer})
 
     assert children.run(ask_twice, **OPTIONS, listener=listener) == ["here", "", ""]
+    assert done == ["afterwards"]
 
 
 def test_a_question_without_a_listener_has_an_empty_answer():
