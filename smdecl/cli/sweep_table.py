@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from smdecl.cli import report
 from smdecl.errors import SmdeclError
+from smdecl.pipeline import sweep_overrides
 from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
@@ -19,13 +20,37 @@ from smdecl.printing import as_line
 _NARROWEST = 120  # columns
 
 
-def tell(variant: Variant) -> Variant:
+def shared(overrides: Sequence[str]) -> frozenset[str]:
+    """Returns the overrides that all variants of a sweep share; those of a single one are its own.
+
+    Args:
+        overrides: The overrides of all variants, in Hydra's sweep syntax.
+
+    Raises:
+        ConfigError: If the overrides make no sweep.
+    """
+    swept = sweep_overrides.expand(overrides)
+    if len(swept) < 2:  # noqa: PLR2004 - a single variant shares none
+        return frozenset()
+    return frozenset(set(swept[0]).intersection(*swept[1:]))
+
+
+def _label(overrides: Iterable[str], common: Collection[str]) -> str:
+    """Returns the overrides of a variant that not all variants share."""
+    return " ".join(each for each in overrides if each not in common)
+
+
+def tell(variant: Variant, common: Collection[str]) -> Variant:
     """Prints the path of a variant's release, or its errors.
+
+    Args:
+        variant: The variant.
+        common: The overrides that all variants share.
 
     Returns:
         The variant; as a failure if standard output cannot be written.
     """
-    name = " ".join(variant.overrides)
+    name = _label(variant.overrides, common)
     if variant.exit_code != 0 or variant.path is None:
         report.warn(variant.warnings, name)
         report.failed(
@@ -42,11 +67,13 @@ def tell(variant: Variant) -> Variant:
     return variant
 
 
-def tell_checked(checked: Iterable[CheckedVariant]) -> int:
+def tell_checked(
+    checked: Iterable[CheckedVariant], common: Collection[str]
+) -> int:
     """Prints the errors of each variant, and returns the highest exit code."""
     highest = 0
     for variant in checked:
-        name = " ".join(variant.overrides)
+        name = _label(variant.overrides, common)
         report.warn(map(str, variant.warnings), name)
         if variant.error is not None:
             report.error(variant.error, name)
@@ -54,7 +81,9 @@ def tell_checked(checked: Iterable[CheckedVariant]) -> int:
     return highest
 
 
-def print_table(results: Sequence[Variant], directory: Path) -> None:
+def print_table(
+    results: Sequence[Variant], directory: Path, common: Collection[str]
+) -> None:
     """Prints a line for each variant to standard error."""
     console = Console(stderr=True)
     console.width = max(console.width, _NARROWEST)
@@ -68,15 +97,9 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
         title=title,
         title_justify="left",
     )
-    shared = _shared(results)
     for variant in results:
-        own = [
-            override
-            for override in variant.overrides
-            if override not in shared
-        ]
         table.add_row(
-            Text(as_line(" ".join(own))),
+            Text(as_line(_label(variant.overrides, common))),
             str(variant.exit_code),
             f"{variant.seconds:.1f}",
             Text(as_line(variant.path or variant.errors[0])),
@@ -85,10 +108,3 @@ def print_table(results: Sequence[Variant], directory: Path) -> None:
     # A table that cannot be written to standard error does not fail the sweep.
     with contextlib.suppress(OSError):
         console.print(table)
-
-
-def _shared(results: Sequence[Variant]) -> set[str]:
-    """Returns the overrides that all of several variants share."""
-    if len(results) < 2:  # noqa: PLR2004 - a single variant shares none
-        return set()
-    return set.intersection(*(set(variant.overrides) for variant in results))

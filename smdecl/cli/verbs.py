@@ -7,6 +7,7 @@ and `inspect` or `diff` never load it.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shlex
 import signal
@@ -113,6 +114,7 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl.cli import sweep_table
+    from smdecl.config import search_path
     from smdecl.pipeline import sweep, variants
 
     request = variants.Request(
@@ -121,10 +123,13 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
         arguments.config_name,
         arguments.jobs,
     )
+    search_path.use(arguments.config_dir)
+    common = sweep_table.shared(arguments.overrides)
     if arguments.verb == "check":
-        return sweep_table.tell_checked(sweep.check(request, project))
-    directory, results = sweep.sweep(request, project, sweep_table.tell)
-    sweep_table.print_table(results, directory)
+        return sweep_table.tell_checked(sweep.check(request, project), common)
+    tell = functools.partial(sweep_table.tell, common=common)
+    directory, results = sweep.sweep(request, project, tell)
+    sweep_table.print_table(results, directory, common)
     return max((variant.exit_code for variant in results), default=0)
 
 
