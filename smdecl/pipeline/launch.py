@@ -128,7 +128,7 @@ def _pin(
     """
     settings = composition.hydra
     variant = Path(settings["runtime"]["output_dir"])
-    places.require_subdir(directory, variant)
+    places.require_variant(directory, settings)
     subdirectory = variant
     if variant.is_relative_to(directory):
         subdirectory = variant.relative_to(directory)
@@ -136,7 +136,6 @@ def _pin(
     if output is None:
         pin = "hydra.output_subdir=null"
     else:
-        places.require_output(variant, output)
         pin = sweep_places.override(sweep_places.OUTPUT_SUBDIR, output)
     return [sweep_places.override(sweep_places.SUBDIR, str(subdirectory)), pin]
 

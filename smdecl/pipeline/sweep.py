@@ -78,6 +78,30 @@ def _prepare(
         ConfigError: If the overrides make no sweep.
     """
     swept = sweep_overrides.expand(request.overrides)
+    places = Places(project, request.overrides)
+    directory, hydra, settings = _place(swept, request, project, places)
+    if _is_plain(settings):
+        in_threads = _Sweep(directory, hydra, request, project, tell)
+        prepared = in_threads.prepare(swept, places)
+        return directory, functools.partial(in_threads.run, swept, prepared)
+    plan = launch.prepare(swept, directory, hydra, request, project, places)
+    return directory, functools.partial(launch.launch, plan, project, tell)
+
+
+def _place(
+    swept: Sequence[Sequence[str]],
+    request: Request,
+    project: Project,
+    places: Places,
+) -> tuple[Path, list[str], Mapping[str, Any]]:
+    """Checks Hydra's settings and the directory of a sweep.
+
+    Returns:
+        The directory, the overrides of Hydra's own settings for every variant, and these settings.
+
+    Raises:
+        ConfigError: If the settings would run code, or the directory is outside the project.
+    """
     hydra = sweep_overrides.hydra_overrides(request.overrides)
     first_variant = [*swept[0], *hydra]
     of_variant, of_hydra = hydra_app.refuse_settings(
@@ -87,16 +111,10 @@ def _prepare(
     directory = compose.sweep_dir(
         first_variant, config_name=request.config_name
     )
-    places = Places(project, request.overrides)
     places.require_dir(directory)
     hydra += sweep_overrides.without_shared(request.overrides, settings)
     hydra.append(sweep_places.override(sweep_places.DIR, str(directory)))
-    if _is_plain(settings):
-        in_threads = _Sweep(directory, hydra, request, project, tell)
-        prepared = in_threads.prepare(swept, places)
-        return directory, functools.partial(in_threads.run, swept, prepared)
-    plan = launch.prepare(swept, directory, hydra, request, project, places)
-    return directory, functools.partial(launch.launch, plan, project, tell)
+    return directory, hydra, settings
 
 
 @dataclass(frozen=True)
@@ -115,22 +133,24 @@ class CheckedVariant:
 
 
 def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
-    """Checks every variant in turn.
+    """Checks every variant in turn, and where the sweep would write.
 
     Raises:
-        ConfigError: If the overrides make no sweep.
+        ConfigError: If the overrides make no sweep, or if an export would refuse its directory.
     """
     search_path.use(request.config_dir)
-    hydra = sweep_overrides.hydra_overrides(request.overrides)
+    swept = sweep_overrides.expand(request.overrides)
+    places = Places(project, request.overrides)
     cache = _new_cache()
     work = Shared()
-    for number, overrides in enumerate(
-        sweep_overrides.expand(request.overrides)
-    ):
+    with sharing.sharing(work):
+        directory, hydra, _ = _place(swept, request, project, places)
+    for number, overrides in enumerate(swept):
         job = compose.Job(number, cache)
         try:
             with sharing.sharing(work):
                 composition = _compose([*overrides, *hydra], request, job)
+            places.require_variant(directory, composition.hydra)
             checked = checking.check(composition, project)
         except SmdeclError as error:
             yield CheckedVariant(tuple(overrides), error=error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -60,6 +61,23 @@ class Places:
             ConfigError: If the directory is outside the project, and no override names it.
         """
         self._require(SUBDIR, directory, variant)
+
+    def require_variant(
+        self, directory: Path, settings: Mapping[str, Any]
+    ) -> None:
+        """Raises unless a variant may have its record, and Hydra its configs, where they would be.
+
+        Args:
+            directory: The directory of the sweep.
+            settings: Hydra's settings for the variant.
+
+        Raises:
+            ConfigError: If they would be outside the project, and no override names the place.
+        """
+        variant = Path(settings["runtime"]["output_dir"])
+        self.require_subdir(directory, variant)
+        if settings["output_subdir"] is not None:
+            self.require_output(variant, settings["output_subdir"])
 
     def require_output(self, variant: Path, subdirectory: str) -> None:
         """Raises unless Hydra may save the configs of a variant in a subdirectory.

@@ -250,6 +250,7 @@ def test_every_variant_is_checked(project):
         "-m",
         "model=adder,addr,scaler",
         "signatures.serving_default.inputs.x.dtype=float32,flaot32",
+        "seed=1",
     )
 
     assert (done.returncode, done.stdout) == (2, "")

@@ -8,9 +8,12 @@ import smdecl
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 from smdecl.pipeline import variants
+from smdecl.pipeline.sweep import check
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.variants import Request
 
 VICTIM = "theirs: true\n"
+FIXED = ["release=theirs", "model=adder", "seed=1,2", "signatures=scalar_float"]
 UNFIT = "publish: {unknown: 1}"  # no variant is built
 
 
@@ -26,15 +29,28 @@ def outside(tmp_path):
 def sweep(project, text, *overrides):
     """Sweeps with a config that has these values."""
     project.write("conf/release/theirs.yaml", f"# @package _global_\n{text}\n")
-    fixed = ["release=theirs", "model=adder", "seed=1,2", "signatures=scalar_float"]
-    return smdecl.sweep([*fixed, *overrides], config_dir=["conf"])
+    return smdecl.sweep([*FIXED, *overrides], config_dir=["conf"])
 
 
 def refused_keys(project, text, *overrides):
     with pytest.raises(ConfigError) as error:
         sweep(project, text, *overrides)
     assert all("is outside the project" in problem.message for problem in error.value.problems)
-    return [problem.key for problem in error.value.problems]
+    keys = [problem.key for problem in error.value.problems]
+    assert checked_keys(project, *overrides) == keys
+    return keys
+
+
+def checked_keys(project, *overrides):
+    """Returns the keys that a check refuses, of the config that was swept last."""
+    request = Request([*FIXED, *overrides], ["conf"], "export")
+    try:
+        checked = list(check(request, find_project(project.root)))
+    except ConfigError as error:
+        return [problem.key for problem in error.problems]
+    errors = [variant.error for variant in checked if variant.error is not None]
+    problems = dict.fromkeys(problem.key for error in errors for problem in error.problems)
+    return [key for key in problems if key.startswith("hydra.")]
 
 
 @pytest.mark.parametrize(
