@@ -12,19 +12,19 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl import __version__
 from smdecl.cli import report
 from smdecl.cli.arguments import VERBS
+from smdecl.cli.config_verbs import CONFIG_VERBS, compose
 from smdecl.errors import ContractError, Problem, UsageError
 from smdecl.pipeline.children import children
 
 if TYPE_CHECKING:
     from smdecl.config.project import Project
-    from smdecl.config.settings import Composition
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -48,7 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         return _multirun(arguments, project)
-    return _OF_CONFIG[arguments.verb](_compose(arguments), arguments.trust)
+    verb = CONFIG_VERBS[arguments.verb]
+    verb.tell(verb.run(compose(arguments), arguments.trust))
+    return 0
 
 
 def _start() -> None:
@@ -142,41 +144,6 @@ def _version(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compose(arguments: argparse.Namespace) -> Composition:
-    from smdecl.config import compose
-
-    return compose.compose(
-        arguments.overrides,
-        directories=arguments.config_dir,
-        config_name=arguments.config_name,
-    )
-
-
-def _export(config: Composition, trust: Sequence[str]) -> int:
-    from smdecl import api
-
-    report.release(api.export(config, trust_packages=trust))
-    return 0
-
-
-def _check(config: Composition, trust: Sequence[str]) -> int:
-    from smdecl import api
-
-    checked = api.check(config, trust_packages=trust)
-    report.warn(map(str, checked.warnings))
-    return 0
-
-
-def _plan(config: Composition, trust: Sequence[str]) -> int:
-    from smdecl import api
-    from smdecl.cli import rendering
-
-    planned = api.plan(config, trust_packages=trust)
-    report.warn(map(str, planned.warnings))
-    report.result(rendering.plan(planned))
-    return 0
-
-
 def _verify(arguments: argparse.Namespace) -> int:
     _start()
     from smdecl import api
@@ -200,7 +167,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     _start()
     from smdecl import api
 
-    config = _compose(arguments) if arguments.composes else None
+    config = compose(arguments) if arguments.composes else None
     found = api.reproduce(directory, config, trust_packages=arguments.trust)
     report.warn(
         f"{directory}: {change}; the bytes are the same"
@@ -255,11 +222,6 @@ def _init(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_OF_CONFIG: dict[str, Callable[[Composition, Sequence[str]], int]] = {
-    "export": _export,
-    "check": _check,
-    "plan": _plan,
-}
 _ON_DIRECTORIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "inspect": _inspect,
     "verify": _verify,

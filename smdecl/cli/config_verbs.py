@@ -1,0 +1,79 @@
+"""The verbs that compose a config: each calls the API, and prints its result."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from smdecl.cli import report
+
+# They lead to Hydra, which is imported after the start of TensorFlow.
+if TYPE_CHECKING:
+    from smdecl.config.settings import Composition
+    from smdecl.pipeline.export import Release
+    from smdecl.pipeline.outcomes import Checked
+    from smdecl.pipeline.records import Plan
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ConfigVerb(Generic[Result]):
+    """A verb that composes a config.
+
+    Attributes:
+        run: Returns the result of a composition, given more packages to trust.
+        tell: Prints the result.
+    """
+
+    run: Callable[[Composition, Sequence[str]], Result]
+    tell: Callable[[Result], None]
+
+
+def compose(arguments: argparse.Namespace) -> Composition:
+    """Composes the config of a command line."""
+    from smdecl.config import compose as composing
+
+    return composing.compose(
+        arguments.overrides,
+        directories=arguments.config_dir,
+        config_name=arguments.config_name,
+    )
+
+
+def _export(config: Composition, trust: Sequence[str]) -> Release:
+    from smdecl import api
+
+    return api.export(config, trust_packages=trust)
+
+
+def _check(config: Composition, trust: Sequence[str]) -> Checked:
+    from smdecl import api
+
+    return api.check(config, trust_packages=trust)
+
+
+def _tell_checked(checked: Checked) -> None:
+    report.warn(map(str, checked.warnings))
+
+
+def _plan(config: Composition, trust: Sequence[str]) -> Plan:
+    from smdecl import api
+
+    return api.plan(config, trust_packages=trust)
+
+
+def _tell_plan(planned: Plan) -> None:
+    from smdecl.cli import rendering
+
+    report.warn(map(str, planned.warnings))
+    report.result(rendering.plan(planned))
+
+
+CONFIG_VERBS: dict[str, ConfigVerb[Any]] = {
+    "export": ConfigVerb(_export, report.release),
+    "check": ConfigVerb(_check, _tell_checked),
+    "plan": ConfigVerb(_plan, _tell_plan),
+}
