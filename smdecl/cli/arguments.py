@@ -48,6 +48,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         verb, *rest = argv
     else:
         verb, rest = "export", list(argv)
+    if verb in _OF_VERB and "--watch" in rest:
+        raise UsageError(
+            f"--watch goes with export, check and plan, not with {verb}"
+        )
     arguments = _OF_VERB.get(verb, _of_config)(verb, rest)
     arguments.verb = verb
     return arguments
@@ -64,6 +68,7 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--watch", action="store_true")
     parser.add_argument("--jobs", "-j", type=int, metavar="N")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--resolve", action="store_true")
@@ -88,6 +93,16 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
     if arguments.multirun and verb == "plan":
         raise UsageError(
             "-m runs a sweep of exports or checks; plan has one variant"
+        )
+    for flag in ("cfg", "info", "shell_completion", "version"):
+        if arguments.watch and getattr(arguments, flag):
+            name = flag.replace("_", "-")
+            raise UsageError(
+                f"--watch goes with a run; --{name} only prints something"
+            )
+    if arguments.watch and arguments.multirun:
+        raise UsageError(
+            "--watch runs one export, check or plan again after each change; -m runs a sweep"
         )
     if arguments.jobs is not None and (
         arguments.jobs < 1 or not arguments.multirun

@@ -51,6 +51,12 @@ def warn(warnings: Iterable[str], variant: str = "") -> None:
         _print(as_line(f"smdecl: {_prefix(variant)}warning: {warning}"))
 
 
+def note(texts: Iterable[str]) -> None:
+    """Prints what is neither a result nor a problem."""
+    for text in texts:
+        _print(as_line(f"smdecl: {text}"))
+
+
 def result(text: str) -> None:
     """Prints the result of a verb.
 

@@ -48,6 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         return _multirun(arguments, project)
+    if arguments.watch:
+        from smdecl.cli import watch
+
+        watch.watch(arguments)
     verb = CONFIG_VERBS[arguments.verb]
     verb.tell(verb.run(compose(arguments), arguments.trust))
     return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from smdecl.checks import check
 from smdecl.config.project import Project
@@ -64,6 +65,14 @@ class Release:
     warnings: tuple[Problem, ...]
 
 
+Review: TypeAlias = Callable[[Unpublished, ExportConfig], Release | None]
+"""Returns the published release that a verified one equals; None to publish it."""
+
+
+def publish_always(_made: Unpublished, _config: ExportConfig) -> None:
+    """A review that compares the release with none."""
+
+
 def plan(composition: Composition, project: Project) -> Plan:
     """Runs the stages through trace; writes nothing."""
     with located(composition):
@@ -88,7 +97,10 @@ def plan(composition: Composition, project: Project) -> Plan:
 
 
 def export(
-    composition: Composition, project: Project, subdirectory: str = ""
+    composition: Composition,
+    project: Project,
+    subdirectory: str = "",
+    review: Review = publish_always,
 ) -> Release:
     """Runs all stages and publishes the release.
 
@@ -96,6 +108,7 @@ def export(
         composition: The config, from `compose.compose`.
         project: The project whose code the config may name.
         subdirectory: A directory below the config's export_dir; a sweep has one for each variant.
+        review: Sees the verified release, and may return the earlier one that it equals.
 
     Raises:
         SmdeclError: Its class tells which stage failed. Nothing is left behind, except if a
@@ -113,19 +126,25 @@ def export(
             unpublished, replay = _verified(
                 config, composition, project, stage, clock
             )
+            warnings = _located(
+                _warnings(config, unpublished, replay.report), composition
+            )
+            earlier = review(unpublished, config)
+            if earlier is not None:
+                clock.finish()
+                return replace(earlier, warnings=warnings)
             published = _publish(unpublished, config, publisher, stage, clock)
         _add_to_models_config(config, published, publisher, subdirectory)
         builder = Peak(unpublished.made.usage.peak_memory, "build")
         peak = max(builder, replay.peak, key=lambda peak: peak.memory)
         clock.finish(peak)
         _add_run_record(config, published, unpublished, clock.seconds, peak)
-        warnings = _warnings(config, unpublished, replay.report)
         return Release(
             published.path,
             published.version,
             unpublished.digest,
             unpublished.made.saved.signatures,
-            _located(warnings, composition),
+            warnings,
         )
 
 

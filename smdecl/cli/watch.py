@@ -1,0 +1,144 @@
+"""`--watch`: runs a verb again whenever a file that it reads changes, and prints what that changed.
+
+The process of the command line composes, and the server process holds TensorFlow. Both stay; the
+modules of the project are imported in a fresh process each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Collection, Iterator
+from itertools import filterfalse
+from pathlib import Path
+from typing import Any, NoReturn
+
+from smdecl.cli import report, watch_places, watch_reports, watch_verbs
+from smdecl.cli.config_verbs import compose
+from smdecl.cli.watch_events import Events
+from smdecl.cli.watch_places import Places
+from smdecl.cli.watch_reports import Outcome
+from smdecl.config.project import Project, find_project, project_root
+from smdecl.errors import SmdeclError, UsageError
+from smdecl.pipeline import variants
+
+_SHOWN = 3  # changed files that are named
+
+
+def watch(arguments: argparse.Namespace) -> NoReturn:
+    """Runs a verb again and again, until a signal ends the process.
+
+    Args:
+        arguments: The parsed arguments of a verb that composes a config.
+
+    Raises:
+        UsageError: If files cannot be watched.
+        PublishError: If a result cannot be printed.
+    """
+    _Loop(arguments).run()
+
+
+class _Loop:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._here = Path.cwd()
+        # Relative ones would follow the current directory if it is replaced.
+        self._config_dirs = [
+            str(self._here / directory) for directory in arguments.config_dir
+        ]
+        self._verb = watch_verbs.of(arguments.verb)
+        self._project = Project(project_root(self._here))
+        self._values: dict[str, Any] = {}
+        self._last: Outcome[Any] = Outcome(False, None, None, ())
+        self._told: Any = None
+        self._events = Events()
+        self._places = self._follow()
+
+    def run(self) -> NoReturn:
+        """Runs, and runs again after each change."""
+        self._run_once()
+        report.note(["waiting for changes; Ctrl-C ends"])
+        while True:
+            self._tell_files(self._wait())
+            self._run_once()
+
+    def _run_once(self) -> None:
+        before, now = self._last, self._attempt()
+        watch_reports.problems(before, now)
+        if now.error is None:
+            self._verb.tell(self._told, now.result)
+            self._told = now.result
+        self._last = now
+        self._places = self._follow()
+
+    def _attempt(self) -> Outcome[Any]:
+        """Runs the verb once."""
+        is_composed = False
+        try:
+            self._enter()
+            # Python does not see a module that was just added to a directory that it has listed.
+            importlib.invalidate_caches()
+            self._project = find_project(self._here, self._arguments.trust)
+            composition = compose(self._arguments)
+            is_composed, self._values = True, composition.values
+            result = self._verb.run(composition, self._arguments.trust)
+        except SmdeclError as error:
+            return Outcome(is_composed, None, error, error.warnings)
+        except Exception as error:  # a bug must not end the loop
+            return Outcome(is_composed, None, variants.bug(error), ())
+        return Outcome(is_composed, result, None, result.warnings)
+
+    def _enter(self) -> None:
+        """Enters the current directory again, which may have been replaced by one of its name."""
+        try:
+            os.chdir(self._here)
+        except OSError as error:
+            message = f"cannot enter {str(self._here)!r}: {error.strerror}"
+            raise UsageError(message) from error
+
+    def _wait(self) -> list[Path]:
+        """Waits until files change that a run reads; returns them."""
+        while True:
+            paths = set(filterfalse(self._places.writes, self._events.wait()))
+            known = self._places
+            directories = {
+                path
+                for path in paths
+                if path in known.directories or path.is_dir()
+            }
+            changed = set(filter(known.reads, paths - directories))
+            if directories:
+                self._places = self._follow()
+                changed |= set(filterfalse(Path.is_dir, known.holders))
+                changed |= set(self._appeared(directories))
+            if changed:
+                return sorted(changed)
+
+    def _appeared(self, paths: Collection[Path]) -> Iterator[Path]:
+        """Yields the files that a run reads in directories that appeared with their contents."""
+        for directory in self._places.directories:
+            if not any(map(directory.is_relative_to, paths)):
+                continue
+            yield from filter(self._places.reads, directory.glob("*"))
+
+    def _follow(self) -> Places:
+        """Watches what the last run read, and returns it."""
+        while True:
+            places = watch_places.find(
+                self._here, self._project, self._config_dirs, self._values
+            )
+            try:
+                # Directories may have appeared while they were listed, so list them again.
+                if not self._events.watch(places.directories):
+                    return places
+            except FileNotFoundError:
+                continue  # one was removed meanwhile
+
+    def _tell_files(self, changed: Collection[Path]) -> None:
+        names = [os.path.relpath(path, self._here) for path in changed]
+        shown = ", ".join(names[:_SHOWN])
+        more = len(names) - _SHOWN
+        if more > 0:
+            shown += f" and {more} more"
+        report.note([f"changed: {shown}"])

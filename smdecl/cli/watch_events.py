@@ -1,0 +1,132 @@
+"""Waits for changes of files, in a thread, so that a signal interrupts the wait at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeAlias
+
+from smdecl.errors import UsageError
+
+_Identity: TypeAlias = tuple[Path, int, int]
+
+# An editor saves a file in several steps, which count as one change if they are this close.
+_QUIET = 30  # milliseconds
+_LONGEST = 250  # milliseconds, for which a change waits for others
+_LIMIT = "fs.inotify.max_user_watches"
+
+
+class Events:
+    """The changes in some directories, without those below them.
+
+    Raises:
+        UsageError: If watchfiles is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import watchfiles  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"--watch needs watchfiles: {error}; pip install 'smdecl[watch]'"
+            ) from error
+        self._found: SimpleQueue[set[Path] | Exception] = SimpleQueue()
+        self._watched: frozenset[_Identity] = frozenset()
+        self._stop = _Stop()
+
+    def watch(self, directories: Collection[Path]) -> bool:
+        """Watches these directories instead of the earlier ones, without missing a change in both.
+
+        Returns:
+            Whether they differ from the earlier ones.
+
+        Raises:
+            FileNotFoundError: If one of them does not exist.
+            UsageError: If the system cannot watch that many.
+        """
+        wanted = frozenset(map(_identity, directories))
+        if wanted == self._watched:
+            return False
+        stop = _Stop()
+        thread = threading.Thread(
+            target=self._listen, args=(sorted(directories), stop), daemon=True
+        )
+        thread.start()
+        stop.asked.wait()
+        if isinstance(stop.error, FileNotFoundError):
+            raise stop.error
+        if stop.error is not None:
+            raise UsageError(
+                f"cannot watch {len(wanted)} directories: {stop.error};"
+                f" expected a higher limit {_LIMIT}"
+            ) from stop.error
+        self.close()
+        self._watched, self._stop = wanted, stop
+        return True
+
+    def wait(self) -> set[Path]:
+        """Waits for changes; returns the paths of everything that has changed since the last call.
+
+        Raises:
+            UsageError: If the system stopped watching.
+        """
+        changed: set[Path] = set()
+        while not changed or not self._found.empty():
+            found = self._found.get()
+            if isinstance(found, Exception):
+                raise UsageError(f"cannot watch files: {found}") from found
+            changed |= found
+        return changed
+
+    def close(self) -> None:
+        """Stops watching."""
+        self._stop.is_wanted = True
+
+    def _listen(self, directories: Sequence[Path], stop: _Stop) -> None:
+        from watchfiles import watch
+
+        try:
+            for changes in watch(
+                *directories,
+                watch_filter=None,
+                debounce=_LONGEST,
+                step=_QUIET,
+                stop_event=stop,
+                recursive=False,
+                ignore_permission_denied=True,
+            ):
+                self._found.put({Path(path) for _, path in changes})
+        except Exception as error:
+            if stop.asked.is_set() and not stop.is_wanted:
+                self._found.put(error)
+            stop.error = error
+        finally:
+            stop.asked.set()
+
+
+def _identity(directory: Path) -> _Identity:
+    """Returns what differs if a different directory has taken this path."""
+    found = directory.stat()
+    return directory, found.st_dev, found.st_ino
+
+
+class _Stop:
+    """Tells a thread of watchfiles to end. It asks for the first time once it is watching.
+
+    Attributes:
+        is_wanted: Whether the thread shall end.
+        asked: Set once it watches, or has failed.
+        error: Why it failed.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self.asked = threading.Event()
+        self.error: Exception | None = None
+
+    def is_set(self) -> bool:
+        """Returns whether the thread shall end; called by watchfiles."""
+        self.asked.set()
+        return self.is_wanted

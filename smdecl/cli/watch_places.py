@@ -1,0 +1,205 @@
+"""Decides which files a run reads, so that it runs again when one of them changes.
+
+These are the configs, the modules of the project, its pyproject.toml, and each file that a value
+of the config names: weights, examples, vocabularies, keys. What a run writes is not among them.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smdecl import resources
+from smdecl.cli import watch_trees
+from smdecl.cli.watch_trees import Tree
+from smdecl.config import project_modules
+from smdecl.config.project import Project
+from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
+
+_MODULES = tuple(importlib.machinery.all_suffixes())
+_CONFIGS = (".yaml",)
+# Where Hydra and smdecl write the configs of their runs.
+_RECORDS = ("outputs", "multirun", "sweeps")
+# What follows the prefix in the names of the files of a checkpoint.
+_OF_CHECKPOINT = re.compile(r"\.index|\.data-\d+-of-\d+")
+_LONGEST_NAME = 4096  # bytes, on every file system of Linux
+
+
+@dataclass(frozen=True)
+class Places:
+    """What a run reads.
+
+    Attributes:
+        directories: Where a change can matter; all of them exist.
+        holders: Those of them that have a config or a module.
+        trees: The configs and modules.
+        named: Single files, in existing directories.
+        prefixes: The prefixes of the files of checkpoints.
+        outputs: Directories that the run writes.
+    """
+
+    directories: frozenset[Path]
+    holders: frozenset[Path]
+    trees: tuple[Tree, ...]
+    named: frozenset[Path]
+    prefixes: frozenset[Path]
+    outputs: tuple[Path, ...]
+
+    def writes(self, path: Path) -> bool:
+        """Returns whether a path belongs to what the run writes."""
+        return any(map(path.is_relative_to, self.outputs))
+
+    def reads(self, path: Path) -> bool:
+        """Returns whether the run reads a file with this path."""
+        if self.writes(path):
+            return False
+        if path in self.named or any(tree.has(path) for tree in self.trees):
+            return True
+        return any(_is_of_checkpoint(path, prefix) for prefix in self.prefixes)
+
+
+def find(
+    here: Path,
+    project: Project,
+    config_dirs: Sequence[str],
+    values: Mapping[str, Any],
+) -> Places:
+    """Returns what a run reads.
+
+    Args:
+        here: The directory that it runs in.
+        project: The project.
+        config_dirs: The directories of the user's own configs.
+        values: The composed config; empty if it could not be composed.
+    """
+    outputs = tuple(_outputs(here, values))
+    roots = list(_config_trees(here, config_dirs))
+    packages, modules = _modules(project)
+    roots += [Tree(package, _MODULES, outputs) for package in packages]
+    walk = watch_trees.walk(roots)
+    prefixes = frozenset(_spelled(here, _checkpoints(values)))
+    libraries = [str(project.root / name) for name in project.custom_ops]
+    texts = [*_texts(values), *libraries, *_pyprojects(here, project)]
+    named = {*walk.linked, *modules, *_spelled(here, texts)}
+    parents = {path.parent for path in (*named, *prefixes)}
+    parents |= {tree.root.parent for tree in walk.trees}
+    return Places(
+        walk.directories.union(map(_nearest, parents)),
+        walk.holders,
+        walk.trees,
+        frozenset(named),
+        prefixes,
+        outputs,
+    )
+
+
+def _config_trees(here: Path, config_dirs: Sequence[str]) -> Iterator[Tree]:
+    records = tuple(here / name for name in _RECORDS)
+    for directory in (*config_dirs, str(resources.conf_dir())):
+        yield Tree(Path(os.path.realpath(directory)), _CONFIGS, records)
+
+
+def _modules(project: Project) -> tuple[list[Path], list[Path]]:
+    """Returns the directories and the files of modules that are under development.
+
+    These are the project's own, and those of trusted packages that are not installed.
+    """
+    packages: list[Path] = []
+    modules: list[Path] = []
+    if project.is_project:
+        packages.append(Path(os.path.realpath(project.root)))
+    for name in project.trusted:
+        spec = project_modules.find_spec(name)
+        if spec is None or not spec.has_location:
+            continue
+        places = spec.submodule_search_locations
+        found = modules if places is None else packages
+        for place in places or [str(spec.origin)]:
+            path = Path(os.path.realpath(place))
+            if not watch_trees.is_installed(path):
+                found.append(path)
+    return packages, modules
+
+
+def _pyprojects(here: Path, project: Project) -> Iterator[str]:
+    """Yields each file that is, or would become, the project's pyproject.toml."""
+    for parent in (here, *here.parents):
+        yield str(parent / project.file.name)
+        if parent == project.root:
+            return
+
+
+def _outputs(here: Path, values: Mapping[str, Any]) -> Iterator[Path]:
+    """Yields the local directories that an export writes, unless the project is in them."""
+    base = values.get("export_dir")
+    if not isinstance(base, str):
+        return
+    for path in _spelled(here, [base]):
+        if not here.is_relative_to(path):
+            yield path
+
+
+def _checkpoints(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what `weights.path` may be the prefix of: a checkpoint, or that of a SavedModel."""
+    weights = values.get("weights")
+    path = weights.get("path") if isinstance(weights, dict) else None
+    if isinstance(path, str):
+        yield path
+        yield str(Path(path, CHECKPOINT_PREFIX))
+
+
+def _texts(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yields each string in a config that may name a file, except those that an export writes."""
+    publish = values.get("publish")
+    read: dict[str, Any] = {**values, "export_dir": None}
+    if isinstance(publish, dict):
+        read["publish"] = {"sign": publish.get("sign")}
+    pins = values.get("sha256")
+    if isinstance(pins, dict):
+        yield from pins
+    pending: list[Any] = [read]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        elif isinstance(value, str):
+            yield value
+    for prefix in _checkpoints(values):
+        yield str(Path(prefix, MESSAGE_FILE))
+
+
+def _spelled(here: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yields the absolute path of each file, as its directory has it and as links lead to it."""
+    real: dict[Path, Path] = {}
+    for name in names:
+        if "\0" in name or "://" in name or len(name) > _LONGEST_NAME:
+            continue
+        path = here / os.path.normpath(name)
+        if path.parent not in real:
+            real[path.parent] = Path(os.path.realpath(path.parent))
+        found = real[path.parent] / path.name
+        yield found
+        if os.path.islink(found):  # noqa: PTH114 - a name may be too long for pathlib
+            yield Path(os.path.realpath(found))
+
+
+def _is_of_checkpoint(path: Path, prefix: Path) -> bool:
+    if path.parent != prefix.parent or not path.name.startswith(prefix.name):
+        return False
+    rest = path.name[len(prefix.name) :]
+    return _OF_CHECKPOINT.fullmatch(rest) is not None
+
+
+def _nearest(directory: Path) -> Path:
+    """Returns a directory, or the nearest one above it that exists."""
+    # Not by pathlib, which raises at a name that is too long.
+    while not os.path.isdir(directory):  # noqa: PTH112
+        directory = directory.parent
+    return directory

@@ -1,0 +1,136 @@
+"""The verbs that `--watch` runs again and again, and what each prints after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from smdecl.cli import report, watch_reports
+from smdecl.cli.config_verbs import CONFIG_VERBS
+from smdecl.config.settings import Composition, ExportConfig, Publish
+from smdecl.errors import SmdeclError
+from smdecl.names import ASSETS
+from smdecl.pipeline.outcomes import Checked
+from smdecl.savedmodel.records import Change, DiffRecord
+
+if TYPE_CHECKING:
+    from smdecl.pipeline.export import Release
+    from smdecl.pipeline.making import Unpublished
+    from smdecl.pipeline.records import Plan
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class WatchVerb(Generic[Result]):
+    """A verb that runs again and again.
+
+    Attributes:
+        run: Returns the result of a composition, given more packages to trust.
+        tell: Prints a result, given the last one; the whole of it if that is None.
+    """
+
+    run: Callable[[Composition, Sequence[str]], Result]
+    tell: Callable[[Result | None, Result], None]
+
+
+def of(verb: str) -> WatchVerb[Any]:
+    """Returns a verb by its name."""
+    if verb == "export":
+        exports = _Exports()
+        return WatchVerb(exports.run, exports.tell)
+    return WatchVerb(CONFIG_VERBS[verb].run, _TELL[verb])
+
+
+def _tell_checked(_before: Checked | None, _now: Checked) -> None:
+    report.result("ok\n")
+
+
+def _tell_plan(before: Plan | None, now: Plan) -> None:
+    from smdecl.cli import rendering
+
+    text = rendering.plan(now)
+    if before is None:
+        report.result(text)
+        return
+    changed = watch_reports.changed_lines(rendering.plan(before), text)
+    report.result(changed or "unchanged\n")
+
+
+class _Exports:
+    """Exports a config again and again. Publishes only if the bytes, or where they go, changed."""
+
+    def __init__(self) -> None:
+        self._published: Release | None = None
+        self._options: tuple[str, Publish] | None = None
+        self._changes: DiffRecord | None = None
+
+    def run(self, config: Composition, trust: Sequence[str]) -> Release:
+        from smdecl.config.project import find_project
+        from smdecl.pipeline import export
+        from smdecl.pipeline.children import children
+
+        children.start()
+        project = find_project(Path.cwd(), trust)
+        release = export.export(config, project, review=self._review)
+        self._published = release
+        return release
+
+    def tell(self, before: Release | None, now: Release) -> None:
+        if before is not None and _is_same(before, now):
+            report.result(f"unchanged: {now.path}\n")
+            return
+        report.result_of(str(now.path), [])
+        if self._changes is not None:
+            from smdecl.cli import rendering
+
+            report.result(rendering.diff_text(self._changes))
+
+    def _review(
+        self, made: Unpublished, config: ExportConfig
+    ) -> Release | None:
+        """Returns the last release if publishing would only repeat it."""
+        options = (config.export_dir, config.publish)
+        last, last_options = self._published, self._options
+        self._options, self._changes = options, None
+        if last is None:
+            return None
+        is_there = isinstance(last.path, str) or last.path.is_dir()
+        is_same = last.digest == made.digest and last_options == options
+        if is_there and is_same:
+            return last
+        if isinstance(last.path, Path):
+            self._changes = _changes(last.path, made.directory)
+        return None
+
+
+def _is_same(before: Release, now: Release) -> bool:
+    return (before.path, before.digest) == (now.path, now.digest)
+
+
+def _changes(before: Path, now: Path) -> DiffRecord | None:
+    """Returns what changed between two releases; None if the earlier one cannot be read.
+
+    Leaves out TensorFlow's own files, whose contents change with everything else.
+    """
+    from smdecl.release import diffing
+
+    try:
+        found = diffing.diff(before, now)
+    except SmdeclError:
+        return None
+    shown = [change for change in found.changes if not _is_implied(change)]
+    return replace(found, changes=tuple(shown))
+
+
+def _is_implied(change: Change) -> bool:
+    is_asset = change.where.startswith(f"{ASSETS}/")
+    return change.part == "files" and not is_asset
+
+
+_TELL: dict[str, Callable[[Any, Any], None]] = {
+    "check": _tell_checked,
+    "plan": _tell_plan,
+}

@@ -1,0 +1,84 @@
+"""Which files a run with `--watch` reads."""
+
+from pathlib import Path
+
+import pytest
+from smdecl.cli import watch_places
+from smdecl.config.project import Project
+
+CONFIG = {
+    "export_dir": "exports/net",
+    "model": {"_target_": "mynet.make", "vocabulary": "data/words.txt"},
+    "weights": {"format": "checkpoint", "path": "ckpt/model-5"},
+    "verify": {"examples": {"serving_default": [{"inputs": {"x": {"file": "data/x.npy"}}}]}},
+    "publish": {"sign": "key.pem", "run_record": "record.jsonl", "models_config": "models.config"},
+    "sha256": {"net.py": "00"},
+}
+
+
+@pytest.fixture
+def found(project):
+    for name in ("conf/model", "src/mynet", "data", "ckpt", ".git", "exports/net/1", "elsewhere"):
+        Path(name).mkdir(parents=True)
+    Path("env/lib").mkdir(parents=True)
+    Path("env/pyvenv.cfg").touch()
+    Path("elsewhere/real.yaml").touch()
+    Path("conf/model/link.yaml").symlink_to("../../elsewhere/real.yaml")
+    Path("conf/audit").symlink_to("../elsewhere")
+    return find(project.root, CONFIG)
+
+
+def find(root, config):
+    return watch_places.find(root, Project(root, custom_ops=("libmine.so",)), ["conf"], config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conf/model/net.yaml", "conf/new/net.yaml", "conf/model/link.yaml", "elsewhere/real.yaml",
+        "elsewhere/other.yaml", "net.py", "src/mynet/__init__.py", "src/mynet/ops.so", "libmine.so",
+        "pyproject.toml", "data/words.txt", "data/x.npy", "key.pem",
+        "ckpt/model-5.index", "ckpt/model-5.data-00000-of-00001",
+    ],
+)  # fmt: skip
+def test_what_a_run_reads(found, project, name):
+    assert found.reads(project.root / name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conf/model/.net.yaml.swp", "conf/model/.#net.yaml", "conf/model/net.yaml~", "conf/4913",
+        "conf/model/net.txt", "sweeps/today/multirun.yaml", "conf/.hidden/net.yaml", "data/other.txt",
+        "src/mynet/__pycache__/net.cpython-311.pyc", ".git/hook.py", "exports/net/1/assets/net.py",
+        "record.jsonl", "models.config", "ckpt/model-55.index", "ckpt/checkpoint", "README.md",
+    ],
+)  # fmt: skip
+def test_what_a_run_does_not_read(found, project, name):
+    assert not found.reads(project.root / name)
+
+
+def test_only_directories_in_which_a_change_matters_are_watched(found, project):
+    own = {path for path in found.directories if path.is_relative_to(project.root)}
+    names = {str(path.relative_to(project.root)) for path in own}
+
+    assert names == {
+        ".", "conf", "conf/model", "elsewhere", "src", "src/mynet", "data", "ckpt", "exports",
+    }  # fmt: skip
+
+
+def test_a_directory_that_is_not_there_is_awaited_above(project):
+    config = {"weights": {"path": "runs/5/model"}}
+
+    assert project.root in find(project.root, config).directories
+    assert find(project.root, config).reads(project.root / "runs/5/model.index")
+
+
+def test_a_value_that_is_no_path_is_left_out(project):
+    config = {"model": ["gs://bucket/x", "nul\0", "x" * 5000, "x" * 300, 1, None, ""]}
+
+    assert find(project.root, config).directories
+
+
+def test_the_project_may_be_in_the_base_path(project):
+    assert find(project.root, {"export_dir": "."}).reads(project.root / "net.py")
