@@ -14,6 +14,7 @@ SCRIPTS = Path(__file__).resolve().parent / "scripts"
 RECORD = "record.jsonl"
 _SMDECL = (sys.executable, "-m", "smdecl")
 _LAUNCH = "hydra/launcher=joblib"
+_MOST_OF_HYDRA = 32  # variants; more take minutes and show nothing new
 _LARGEST_SAMPLE = 8  # scripts of a loop that are run; the rest is extrapolated
 
 
@@ -134,12 +135,12 @@ def _hydra(variants: int, launcher: str, *overrides: str) -> Command:
 
 
 def _of_sweep(variants: int) -> Case:
-    beside = (
-        _loop(variants),
-        _hydra(variants, "basic"),
-        _hydra(variants, "joblib", _LAUNCH, "hydra.launcher.n_jobs=2"),
-    )
-    return Case(f"sweep-{variants}", f"sweep of {variants}", _sweep(variants), beside)
+    beside = [_loop(variants)]
+    if variants <= _MOST_OF_HYDRA:
+        beside.append(_hydra(variants, "basic"))
+        beside.append(_hydra(variants, "joblib", _LAUNCH, "hydra.launcher.n_jobs=2"))
+    title = f"sweep of {variants}"
+    return Case(f"sweep-{variants}", title, _sweep(variants), tuple(beside))
 
 
 def _of_keras(name: str) -> Case:

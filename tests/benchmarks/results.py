@@ -150,6 +150,29 @@ def as_json(results: Sequence[Result], grown: Sequence[Grown], machine: dict[str
     }
 
 
+def cases(document: dict[str, Any]) -> list[Result]:
+    """Returns the cases of what `as_json` has written."""
+    found = []
+    for case in document["cases"]:
+        measured = tuple(_measured(command) for command in case["commands"])
+        found.append(Result(case["name"], case["title"], measured))
+    return found
+
+
+def _measured(command: dict[str, Any]) -> Measured:
+    runs = tuple(Run(**run) for run in command["runs"])
+    memory = command["memory"]
+    return Measured(command["label"], runs, None if memory is None else Memory(**memory))
+
+
+def growths(document: dict[str, Any]) -> list[Grown]:
+    """Returns the growths of what `as_json` has written."""
+    found = []
+    for grown in document["growth"]:
+        found.append(Grown(grown["name"], tuple(grown["sizes"]), tuple(grown["cpu"])))
+    return found
+
+
 def _case(result: Result) -> dict[str, Any]:
     commands = []
     for one in result.measured:

@@ -31,18 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parse(arguments)
     chosen = [case for case in CASES if _is_chosen(case.name, options)]
     growths = [growth for growth in GROWTHS if _is_chosen(f"growth-{growth.name}", options)]
-    measured = []
+    options.output.mkdir(parents=True, exist_ok=True)
+    measured: list[Result] = []
+    grown: list[Grown] = []
     for case in chosen:
         if not case.is_installed:
             _tell(f"{case.name}: left out, {case.needs} is not installed")
             continue
         _tell(case.name)
         measured.append(_measure(case, options.runs, options.memory))
-    grown = []
+        _write(options.output, measured, grown, options.runs)
     for growth in growths:
         _tell(f"growth-{growth.name}")
         grown.append(_grow(growth, options.runs))
-    _write(options.output, measured, grown, options.runs)
+        _write(options.output, measured, grown, options.runs)
+    tables = [results.table(measured), results.stages_table(measured), results.growth_table(grown)]
+    print("\n".join(filter(None, tables)), end="")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -102,11 +106,10 @@ def _grow(growth: Growth, runs: int) -> Grown:
 
 
 def _write(directory: Path, measured: list[Result], grown: list[Grown], runs: int) -> None:
+    """Writes what is measured so far, so that an interrupted benchmark is not lost."""
     document = results.as_json(measured, grown, _machine(runs))
     (directory / "benchmarks.json").write_text(json.dumps(document, indent=1) + "\n")
     (directory / "benchmarks.svg").write_text(picture.draw(measured), encoding="utf-8")
-    tables = [results.table(measured), results.stages_table(measured), results.growth_table(grown)]
-    print("\n".join(filter(None, tables)), end="")
 
 
 def _machine(runs: int) -> dict[str, Any]:

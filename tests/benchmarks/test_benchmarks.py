@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmarks import cases, measure, picture, results, run
+from tests.benchmarks import cases, documents, measure, picture, results, run
 from tests.benchmarks.cases import Command
 from tests.benchmarks.measure import Memory, Run
 from tests.benchmarks.results import Grown, Measured, Result
@@ -49,6 +49,27 @@ def test_a_table_has_a_line_for_each_command(result):
         "| Net | smdecl | 10.00 |  | 9.00 | 1,024 | 2,048 | 1.0 |",
         "|  | plain script | 8.00 | 1.25 x | 7.00 | 1,024 | 1,024 | 1.0 |",
     ]
+
+
+def test_documents_have_the_figures_of_the_json_file(result):
+    machine = {
+        "cores": 2,
+        "python": "3.11.7",
+        "runs": 3,
+        "packages": {"tensorflow": "2.21.0", "keras": "3.12.4"},
+    }
+    grown = Grown("variants", (8, 32, 128), (3.0, 6.0, 18.0))
+    document = json.loads(json.dumps(results.as_json([result], [grown], machine)))
+
+    readme = list(documents.readme(document))
+    performance = list(documents.performance(document))
+
+    assert "| Net | plain script | 8.00 | 10.00 | 1.25 x |" in readme
+    assert set(results.table([result]).splitlines()) < set(performance)
+    assert "| variants | 8, 32, 128 | 3.00, 6.00, 18.00 | 1.00 |" in performance
+    assert "Medians of 3 runs on 2 cores, with TensorFlow 2.21.0, Keras 3.12.4, Python 3.11:" in (
+        performance
+    )
 
 
 def test_the_picture_shows_each_stage_by_its_seconds(result):
@@ -113,10 +134,10 @@ def test_an_unknown_case_is_refused_with_the_known_ones(capsys):
 
 @pytest.mark.slow
 def test_one_command_measures_an_export_beside_its_plain_script(tmp_path, capsys):
-    run.main(["adder", "check", "--runs", "1", "--output", str(tmp_path)])
+    run.main(["adder", "check", "--runs", "1", "--output", str(tmp_path / "new")])
 
-    document = json.loads((tmp_path / "benchmarks.json").read_text())
+    document = json.loads((tmp_path / "new" / "benchmarks.json").read_text())
     assert [case["name"] for case in document["cases"]] == ["adder", "check"]
     assert document["cases"][0]["commands"][0]["median"]["stages"]["verify"] > 0
-    assert "adder" in (tmp_path / "benchmarks.svg").read_text()
+    assert "adder" in (tmp_path / "new" / "benchmarks.svg").read_text()
     assert "| adder | smdecl | " in capsys.readouterr().out
