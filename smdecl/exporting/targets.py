@@ -6,6 +6,7 @@ import contextlib
 import importlib
 from types import ModuleType
 
+from smdecl.checks import target_arguments
 from smdecl.config import trust
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig
@@ -17,7 +18,7 @@ from smdecl.errors import (
     UsageError,
     nearest,
 )
-from smdecl.exporting import target_arguments, user_code
+from smdecl.exporting import user_code
 from smdecl.exporting.types import PythonValue, Target
 
 

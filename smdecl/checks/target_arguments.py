@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem, nearest
-from smdecl.exporting.types import ConfigNode, Target
+
+Target: TypeAlias = Callable[..., object]
+"""The class or function that a `_target_` names."""
 
 _CONVERSIONS = ("none", "partial", "object", "all")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -43,7 +47,7 @@ _HYDRA_VALUES: dict[str, tuple[Callable[[object], bool], str]] = {
 _HYDRA_KEYS = ("_target_", *_HYDRA_VALUES)
 
 
-def problems(target: Target, node: ConfigNode, path: KeyPath) -> list[Problem]:
+def problems(target: Target, node: Values, path: KeyPath) -> list[Problem]:
     """Returns what is wrong with the arguments of a config node.
 
     Args:
@@ -51,20 +55,29 @@ def problems(target: Target, node: ConfigNode, path: KeyPath) -> list[Problem]:
         node: The target's name, its arguments and the keys that control Hydra.
         path: The key of the node.
     """
+    try:
+        parameters = tuple(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):
+        # Some builtins and extension classes have no signature.
+        return list(_hydra_key_problems(node, path))
+    name = getattr(target, "__qualname__", str(target))
+    return of_parameters(name, parameters, node, path)
+
+
+def of_parameters(
+    name: str,
+    parameters: Sequence[inspect.Parameter],
+    node: Values,
+    path: KeyPath,
+) -> list[Problem]:
+    """Returns what is wrong with the arguments of a config node for a target with parameters."""
     found = list(_hydra_key_problems(node, path))
     if found:
         return found
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        # Some builtins and extension classes have no signature.
-        return []
-    return list(
-        _Call(target, tuple(parameters.values()), node, path).problems()
-    )
+    return list(_Call(name, parameters, node, path).problems())
 
 
-def _hydra_key_problems(node: ConfigNode, path: KeyPath) -> Iterator[Problem]:
+def _hydra_key_problems(node: Values, path: KeyPath) -> Iterator[Problem]:
     for key, (is_valid, expected) in _HYDRA_VALUES.items():
         if key in node and not is_valid(node[key]):
             yield Problem(
@@ -77,20 +90,16 @@ class _Call:
     """A call of a target with the arguments of a config node.
 
     Attributes:
-        target: What is called.
+        name: What is called.
         parameters: Its parameters.
         node: The config node.
         path: The key of the node.
     """
 
-    target: Target
-    parameters: tuple[inspect.Parameter, ...]
-    node: ConfigNode
+    name: str
+    parameters: Sequence[inspect.Parameter]
+    node: Values
     path: KeyPath
-
-    @property
-    def name(self) -> str:
-        return getattr(self.target, "__qualname__", str(self.target))
 
     @property
     def positional(self) -> list[str]:
