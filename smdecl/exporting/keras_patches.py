@@ -6,6 +6,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import keras
@@ -162,8 +163,10 @@ def replaced(
 
 
 @contextlib.contextmanager
-def attribute_set(kind: type, name: str, value: PythonValue) -> Iterator[None]:
-    """Sets an attribute of a class while the context is active."""
+def attribute_set(
+    kind: type | ModuleType, name: str, value: PythonValue
+) -> Iterator[None]:
+    """Sets an attribute of a class or module while the context is active."""
     own = vars(kind).get(name)
     setattr(kind, name, value)
     try:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from smdecl.errors import ModelError, PublishError, disk_errors
 from smdecl.exporting import (
     canonical,
+    cheaper_saving,
     expose,
     keras_patches,
     options,
@@ -54,6 +55,7 @@ def save(
         with (
             keras_patches.saved_as_documented(used),
             expose.exposed(built, traced, functions),
+            cheaper_saving.cheaper(values),
             disk_errors(directory),
         ):
             tf.saved_model.save(

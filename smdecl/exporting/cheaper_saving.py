@@ -1,0 +1,191 @@
+"""Takes repeated work out of `tf.saved_model.save`, without changing a byte of what it writes.
+
+Each patch is a row of `_PATCHES` and lasts as long as the context. It only avoids work whose result
+is known, and otherwise calls TensorFlow's own function. A function that has other parameters in
+this release of TensorFlow is left as it is.
+
+Together they save a third of the CPU time of saving EfficientNetB0, and a quarter for 2,000
+variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+from tensorflow.python.checkpoint import util as checkpoint_util
+from tensorflow.python.eager import context
+from tensorflow.python.framework import ops
+from tensorflow.python.saved_model import save as saving
+from tensorflow.python.util import object_identity, tf_stack
+
+from smdecl.exporting import keras_patches
+from smdecl.exporting.types import PythonValue, Tensor, Trackable
+
+_Function: TypeAlias = Callable[..., Any]
+"""A function of TensorFlow, which has no type information."""
+
+
+@contextlib.contextmanager
+def cheaper(options: Mapping[str, PythonValue]) -> Iterator[None]:
+    """Applies the patches while the context is active.
+
+    Args:
+        options: The save options.
+    """
+    with contextlib.ExitStack() as stack:
+        for patch in _PATCHES:
+            is_needed = patch.unless is not None and options[patch.unless]
+            if is_needed or not patch.fits():
+                continue
+            own = getattr(patch.owner, patch.name)
+            stack.enter_context(
+                keras_patches.attribute_set(
+                    patch.owner, patch.name, patch.replacement(own)
+                )
+            )
+        yield
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """Replaces one function.
+
+    Attributes:
+        owner: The class or module that has the function.
+        name: Its name there.
+        parameters: The names of its parameters.
+        replacement: From the function to its replacement.
+        unless: The save option whose result depends on the work that is avoided.
+    """
+
+    owner: type | ModuleType
+    name: str
+    parameters: tuple[str, ...]
+    replacement: Callable[[_Function], _Function]
+    unless: str | None = None
+
+    def fits(self) -> bool:
+        """Returns whether this release of TensorFlow has the function as it is expected."""
+        own = getattr(self.owner, self.name, None)
+        if own is None:
+            return False
+        return tuple(inspect.signature(own).parameters) == self.parameters
+
+
+def _equal(own: _Function) -> _Function:
+    """Compares tensors by identity where TensorFlow does: in a graph that is not a function's.
+
+    TensorFlow enters and leaves the graph to find that out, for each comparison. It searches lists
+    of captures for those of each custom gradient, which takes quadratically many comparisons.
+    """
+
+    def equal(self: Tensor, other: object) -> object:
+        in_graph = not context.executing_eagerly()
+        if in_graph and not ops.get_default_graph().building_function:
+            return self is other
+        return own(self, other)
+
+    return equal
+
+
+def _same_stack(own: _Function) -> _Function:
+    """Gives every op one Python stack; only debug info and the text of errors have it."""
+    stacks: list[PythonValue] = []
+
+    def extract_stack(stacklevel: int = 1) -> PythonValue:
+        if not stacks:
+            stacks.append(own(stacklevel=stacklevel))
+        return stacks[0]
+
+    return extract_stack
+
+
+def _listed_once(own: _Function) -> _Function:
+    """Walks the object graph once; TensorFlow walks a graph view, which is frozen, six times."""
+    listed: dict[PythonValue, tuple[tuple[Trackable, ...], PythonValue]] = {}
+
+    def traversal(self: PythonValue) -> tuple[list[Trackable], PythonValue]:
+        if self not in listed:
+            objects, paths = own(self)
+            listed[self] = (tuple(objects), paths)
+        objects, paths = listed[self]
+        return list(objects), paths  # TensorFlow appends to the list
+
+    return traversal
+
+
+_SLOT_NAMES = "get_slot_names"
+
+
+def _without_slots(own: _Function) -> _Function:
+    """Looks for optimizers by their classes; TensorFlow lists all attributes of every object."""
+    by_class: dict[type, bool | None] = {}
+
+    def may_have_slots(item: Trackable) -> bool:
+        kind = type(item)
+        if kind not in by_class:
+            by_class[kind] = _class_has_slots(kind)
+        has_slots = by_class[kind]
+        if has_slots is None:
+            return _SLOT_NAMES in dir(item)
+        return has_slots or _SLOT_NAMES in _attributes(item)
+
+    def serialize_slot_variables(
+        trackable_objects: list[Trackable],
+        node_ids: PythonValue,
+        object_names: PythonValue,
+    ) -> PythonValue:
+        if any(map(may_have_slots, trackable_objects)):
+            return own(trackable_objects, node_ids, object_names)
+        return object_identity.ObjectIdentityDictionary()
+
+    return serialize_slot_variables
+
+
+def _class_has_slots(kind: type) -> bool | None:
+    """Returns None for a class that lists the attributes of its objects itself."""
+    *bases, _ = kind.__mro__
+    if any("__dir__" in vars(base) for base in bases):
+        return None
+    return _SLOT_NAMES in dir(kind)
+
+
+def _attributes(item: Trackable) -> Mapping[str, PythonValue]:
+    """Returns the attributes of an object without calling its `__getattr__`."""
+    try:
+        found: Mapping[str, PythonValue] = object.__getattribute__(
+            item, "__dict__"
+        )
+    except AttributeError:  # a class with slots
+        return {}
+    return found
+
+
+_PATCHES = (
+    _Patch(tf.Tensor, "__eq__", ("self", "other"), _equal),
+    _Patch(
+        tf_stack,
+        "extract_stack",
+        ("stacklevel",),
+        _same_stack,
+        unless="save_debug_info",
+    ),
+    _Patch(
+        saving._AugmentedGraphView,
+        "_breadth_first_traversal",
+        ("self",),
+        _listed_once,
+    ),
+    _Patch(
+        checkpoint_util,
+        "serialize_slot_variables",
+        ("trackable_objects", "node_ids", "object_names"),
+        _without_slots,
+    ),
+)

@@ -1,0 +1,145 @@
+"""Saving is cheaper than TensorFlow's own, and writes the same bytes."""
+
+import contextlib
+
+import keras
+import pytest
+import tensorflow as tf
+from smdecl.errors import ModelError
+from smdecl.exporting import canonical
+from smdecl.exporting.cheaper_saving import cheaper
+from smdecl.pipeline.children import children
+from tensorflow.python.checkpoint import trackable_view
+from tensorflow.python.checkpoint import util as checkpoint_util
+
+from tests.pipeline import zoo
+
+OPTIONS = {"save_debug_info": False}
+
+
+class Gradients(tf.Module):
+    """Has custom gradients, each of which captures variables, and functions that no one called."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = [tf.Variable(float(number)) for number in range(4)]
+
+    @tf.function
+    def ask(self, x):
+        for scale in self.scales:
+            x = tf.nn.silu(x * scale, beta=scale) + zoo.clipped(x)
+        return tf.cond(tf.size(x) > 1, lambda: tf.nn.silu(x), lambda: x)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+    def uncalled(self, x):
+        return x + 1
+
+
+class Optimized(tf.Module):
+    """Has an optimizer with slots, which are saved with the variable that they belong to."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = tf.Variable(2.0)
+        self.optimizer = tf.compat.v1.train.AdamOptimizer()
+        self.optimizer.minimize(lambda: self.weight**2, var_list=[self.weight])
+
+    def ask(self, x):
+        return x * self.weight
+
+
+def functional():
+    inputs = keras.Input((4,))
+    hidden = keras.layers.Dense(3, activation="silu")(inputs)
+    return keras.Model(inputs, keras.layers.BatchNormalization()(hidden))
+
+
+def mirrored():
+    with tf.distribute.MirroredStrategy().scope():
+        return zoo.Nested(depth=1)
+
+
+FLOATS = tf.TensorSpec([None], tf.float32)
+WORDS = tf.TensorSpec([None], tf.string)
+
+
+def objects(vocabulary):
+    """Yields objects, each with the spec of its input."""
+    yield zoo.Nested(depth=1), tf.TensorSpec([3], tf.float32)
+    yield zoo.Calling(), tf.TensorSpec([None, 4], tf.float32)
+    yield zoo.Table(vocabulary), WORDS
+    yield zoo.Listing(vocabulary), WORDS
+    yield functional(), tf.TensorSpec([None, 4], tf.float32)
+    yield Gradients(), FLOATS
+    yield Optimized(), FLOATS
+    yield mirrored(), tf.TensorSpec([3], tf.float32)
+
+
+def save_all(vocabulary, directory, is_cheaper, options) -> None:
+    tf.keras.utils.set_random_seed(0)
+    for number, (obj, spec) in enumerate(objects(vocabulary)):
+        function = tf.function(getattr(obj, "ask", obj)).get_concrete_function(spec)
+        place = directory / str(number)
+        with cheaper(options) if is_cheaper else contextlib.nullcontext():
+            save_options = tf.saved_model.SaveOptions(**options)
+            tf.saved_model.save(obj, str(place), {"ask": function}, save_options)
+        canonical.settle(place, {})
+
+
+def saved(*arguments):
+    """Saves all objects in a pristine process, and returns what each file contains."""
+    children.run(save_all, *arguments, failure=ModelError, doing="saving")
+    directory = arguments[1]
+    return {
+        str(file.relative_to(directory)): file.read_bytes()
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [OPTIONS, pytest.param({"save_debug_info": True}, marks=pytest.mark.slow)]
+)
+def test_every_byte_is_the_same(tmp_path, options):
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("the\ncat\nsat\n")
+
+    own = saved(vocabulary, tmp_path / "own", False, options)
+    made = saved(vocabulary, tmp_path / "made", True, options)
+
+    assert made.keys() == own.keys()
+    assert [file for file in own if own[file] != made[file]] == []
+
+
+def test_the_object_graph_is_walked_once(tmp_path, monkeypatch):
+    walks = []
+    walk = trackable_view.TrackableView._descendants_with_paths
+    monkeypatch.setattr(
+        trackable_view.TrackableView,
+        "_descendants_with_paths",
+        lambda self: walks.append(self) or walk(self),
+    )
+
+    def walked(name):
+        walks.clear()
+        tf.saved_model.save(zoo.Nested(), str(tmp_path / name))
+        return len(walks)
+
+    own = walked("own")
+    with cheaper(OPTIONS):
+        made = walked("made")
+
+    # TensorFlow merges equal assets between two walks, which both count as one.
+    assert (own, made) == (6, 2)
+
+
+def test_a_function_with_other_parameters_is_left_as_it_is(monkeypatch):
+    own = checkpoint_util.serialize_slot_variables
+    with cheaper(OPTIONS):
+        assert checkpoint_util.serialize_slot_variables is not own
+
+    assert checkpoint_util.serialize_slot_variables is own
+    monkeypatch.setattr(checkpoint_util, "serialize_slot_variables", lambda view: view)
+    other = checkpoint_util.serialize_slot_variables
+    with cheaper(OPTIONS):
+        assert checkpoint_util.serialize_slot_variables is other
