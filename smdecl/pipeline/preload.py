@@ -3,13 +3,31 @@
 Python's garbage collector is off during the imports, which saves half a second. Afterwards it
 ignores the imported objects, so a collection in a fork copies none of the memory that the fork
 shares with the server.
+
+The loading of TensorFlow's library takes a third of a second and does not hold Python's lock, so a
+thread does it while other modules are imported.
 """
 
 import contextlib
+import ctypes
 import gc
+import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+
+_LIBRARY = "libtensorflow_cc.so.2"
+
+
+def _load_library() -> None:
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.origin is None:
+        return
+    # Elsewhere than on Linux it has other names; then the import loads it.
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(str(Path(spec.origin).parent / _LIBRARY))
 
 
 @contextlib.contextmanager
@@ -29,6 +47,14 @@ def _silent_stderr() -> Iterator[None]:
 
 gc.disable()
 with _silent_stderr():
+    loading = threading.Thread(target=_load_library)
+    loading.start()
+    import hydra.utils  # noqa: F401
+
+    from smdecl.pipeline import making  # noqa: F401
+    from smdecl.savedmodel import auditing, inspection  # noqa: F401
+
+    loading.join()
     import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
     from smdecl.pipeline import loader_processes, stages, worker  # noqa: F401
