@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -52,7 +53,7 @@ _ALIGNMENT = 64  # bytes; TensorFlow's kernels require it of every tensor
 
 
 class Session:
-    """A session with a loaded SavedModel; it lives as long as its process."""
+    """A session with a loaded SavedModel, which is closed with this object."""
 
     def __init__(self, directory: Path, tags: Sequence[str]) -> None:
         """Loads the MetaGraphDef that has exactly these tags.
@@ -77,6 +78,10 @@ class Session:
             self._status,
         )
         self._raise_for_status()
+        closing = weakref.finalize(
+            self, _close, self._api, self._session, self._status
+        )
+        closing.atexit = False  # the end of the process frees all memory
 
     def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]
@@ -205,6 +210,12 @@ class Session:
         return strings.reshape(shape)
 
 
+def _close(api: ctypes.CDLL, session: _Address, status: _Address) -> None:
+    """Frees the variables that a session has loaded."""
+    api.TF_CloseSession(session, status)
+    api.TF_DeleteSession(session, status)
+
+
 _POINTER = ctypes.c_void_p
 _TEXT = ctypes.c_char_p
 _INT = ctypes.c_int
@@ -246,6 +257,8 @@ _FUNCTIONS: dict[str, tuple[_CType, list[_CType]]] = {
             _POINTER,
         ],
     ),
+    "TF_CloseSession": (None, [_POINTER, _POINTER]),
+    "TF_DeleteSession": (None, [_POINTER, _POINTER]),
     "TF_GraphOperationByName": (_POINTER, [_POINTER, _TEXT]),
     "TF_AllocateTensor": (_POINTER, [_INT, _SIZES, _INT, _SIZE]),
     "TF_NewTensor": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,8 +61,12 @@ def verify(
     loaders = tuple(_available(name) for name in options.loaders)
     failures: list[Failure] = []
     cases: list[Example] | None = None
+    loaded: SignatureRunner | str | None
     with load.plain_path(directory) as place:
         for name in loaders:
+            # The memory of one loader is freed before the next needs as much.
+            loaded = None
+            gc.collect()
             loaded = _load(name, place, graph)
             if cases is None:
                 if await_examples is not None:

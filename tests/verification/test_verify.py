@@ -1,5 +1,6 @@
 """Verification runs examples with each loader and reports differences and failures."""
 
+import resource
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import tensorflow as tf
 from smdecl.config import parsing
 from smdecl.config.settings import Verify
+from smdecl.errors import VerificationError
+from smdecl.pipeline.children import children
 from smdecl.verification import stored_examples, verify
 from smdecl.verification.stored_examples import Example
 
@@ -417,3 +420,32 @@ def test_an_edited_asset_is_a_failure(tmp_path):
 
     message = "output_0[1] is -1, expected 1 exactly"
     assert model.messages() == [("python", 0, message), ("cpp", 0, message)]
+
+
+def peak_mebibytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def peaks_of_verifying(directory, loaders) -> tuple[float, float]:
+    """Returns the peak of memory before and after a verification, in MiB."""
+    options = Verify({}, 0, None, None, tuple(loaders))
+    before = peak_mebibytes()
+    assert verify.verify(directory, {}, options).failures == ()
+    return before, peak_mebibytes()
+
+
+@pytest.mark.parametrize("loaders", [["python", "cpp"], ["cpp", "python"]])
+def test_only_one_loader_at_a_time_holds_the_variables(tmp_path, loaders):
+    mebibytes = 128
+    module = tf.Module()
+    module.weight = tf.Variable(tf.zeros([mebibytes, 1 << 18]))
+    module.ask = tf.function(lambda x: x + module.weight[0, 0])
+    spec = tf.TensorSpec([], tf.float32)
+    tf.saved_model.save(module, str(tmp_path), module.ask.get_concrete_function(spec))
+    stored_examples.write([], tmp_path)
+
+    before, after = children.run(
+        peaks_of_verifying, tmp_path, loaders, failure=VerificationError, doing="verifying"
+    )
+
+    assert after - before < 1.5 * mebibytes
