@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import smdecl
 import tensorflow as tf
-from smdecl.errors import UsageError
+from smdecl.errors import ModelError, UsageError
+from smdecl.pipeline.children import children
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, server_pid
 from tests.waiting import wait_for
 
 
@@ -82,6 +83,19 @@ def test_the_models_code_sees_the_environment_of_the_call(project, monkeypatch):
         digests.add(project.export("model._target_=mynet.make").digest)
 
     assert len(digests) == 2
+
+
+def test_a_second_call_imports_tensorflow_no_more_but_the_models_code_again(project):
+    module = project.write("mynet.py", "from smdecl.models import Scaler as make\n")
+    composition = smdecl.compose(["model._target_=mynet.make"])
+    names, servers = [], []
+    for model in ("Scaler", "Adder"):
+        module.write_text(f"from smdecl.models import {model} as make\n")
+        names.append(smdecl.plan(composition).obj.class_name)
+        servers.append(children.run(server_pid, failure=ModelError, doing="asking"))
+
+    assert names == ["smdecl.models.Scaler", "smdecl.models.Adder"]
+    assert servers[0] == servers[1]
 
 
 MODEL = ROOT / "tests/saved_models/half_plus_two/00000123"

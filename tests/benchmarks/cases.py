@@ -12,6 +12,8 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 RECORD = "record.jsonl"
+# What a script that measures a part of its own run writes.
+MEASURED = "measured.json"
 _SMDECL = (sys.executable, "-m", "smdecl")
 _LAUNCH = "hydra/launcher=joblib"
 _MOST_OF_HYDRA = 32  # variants; more take minutes and show nothing new
@@ -163,6 +165,13 @@ def _release(seed: int) -> Command:
     return smdecl(*overrides, "export_dir=made", f"seed={seed}")
 
 
+def _watch(verb: str) -> Case:
+    title = f"{verb} --watch, from a save to the answer"
+    arguments = (verb, "model=scaler", "export_dir=out/smdecl")
+    once = Command(f"smdecl {verb}", (*_SMDECL, *arguments))
+    return Case(f"watch-{verb}", title, script("watch", verb, label="smdecl"), (once,))
+
+
 _RELEASES = (_release(0), _release(1))
 _BERT = export("--trust", "bert", "model._target_=bert.make", "signatures=none")
 _CLI = "tensorflow.python.tools.saved_model_cli"
@@ -187,6 +196,15 @@ CASES = (
     _of_sweep(8),
     _of_sweep(32),
     _of_sweep(128),
+    Case(
+        "second-export",
+        "second smdecl.export in one process",
+        script("second_export", label="smdecl"),
+        (script("adder", "out/plain"), export()),
+    ),
+    _watch("check"),
+    _watch("plan"),
+    _watch("export"),
     Case("check", "check", smdecl("check"), (_HYDRA,)),
     Case("inspect", "inspect, 100 MB", smdecl("inspect", "made/1"), (_SHOW,), _RELEASES[:1]),
     Case("diff", "diff, twice 100 MB", smdecl("diff", "made/1", "made/2"), (), _RELEASES),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from tests.benchmarks.cases import RECORD, SCRIPTS, Command
+from tests.benchmarks.cases import MEASURED, RECORD, SCRIPTS, Command
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _INTERVAL = 0.05  # seconds between two samples
@@ -52,15 +52,20 @@ class Memory:
 
 
 def timed(command: Command, directory: Path) -> Run:
-    """Runs a command once, without sampling its memory."""
+    """Runs a command once, without sampling its memory.
+
+    Of a script that measures a part of its run, the seconds are those of that part.
+    """
     _clear(directory)
     cpu, written, started = _cpu(), _written(), perf_counter()
     _wait(_start(command, directory), command)
-    seconds = perf_counter() - started
+    whole = {"seconds": perf_counter() - started, "cpu": _cpu() - cpu}
+    part = directory / MEASURED
+    taken = json.loads(part.read_text()) if part.exists() else whole
     scale = command.scale
     return Run(
-        scale * seconds,
-        scale * (_cpu() - cpu),
+        scale * taken["seconds"],
+        scale * taken["cpu"],
         int(scale * (_written() - written)),
         _stages(directory / RECORD),
     )
@@ -97,7 +102,8 @@ def sample(root: int) -> Memory:
 def _clear(directory: Path) -> None:
     for name in ("out", "sweeps"):
         shutil.rmtree(directory / name, ignore_errors=True)
-    (directory / RECORD).unlink(missing_ok=True)
+    for name in (RECORD, MEASURED):
+        (directory / name).unlink(missing_ok=True)
 
 
 def _start(command: Command, directory: Path) -> subprocess.Popen[bytes]:

@@ -110,6 +110,17 @@ def test_a_sample_of_a_loop_is_scaled(tmp_path):
     assert scaled.seconds > once.seconds  # a thousand times, were neither ever interrupted
 
 
+def test_a_script_may_measure_a_part_of_its_run(tmp_path):
+    measures = (
+        """import json; json.dump({"seconds": 500, "cpu": 300}, open("measured.json", "w"))"""
+    )
+    part = measure.timed(Command("", (sys.executable, "-c", measures)), tmp_path)
+    whole = measure.timed(Command("", (sys.executable, "-c", "")), tmp_path)
+
+    assert (part.seconds, part.cpu) == (500, 300)
+    assert whole.seconds < 500
+
+
 def test_every_case_has_a_name_of_its_own_and_scripts_that_exist():
     names = [case.name for case in cases.CASES]
     scripts = [
@@ -134,10 +145,10 @@ def test_an_unknown_case_is_refused_with_the_known_ones(capsys):
 
 @pytest.mark.slow
 def test_one_command_measures_an_export_beside_its_plain_script(tmp_path, capsys):
-    run.main(["adder", "check", "--runs", "1", "--output", str(tmp_path / "new")])
+    run.main(["adder", "watch-check", "--runs", "1", "--output", str(tmp_path / "new")])
 
     document = json.loads((tmp_path / "new" / "benchmarks.json").read_text())
-    assert [case["name"] for case in document["cases"]] == ["adder", "check"]
+    assert [case["name"] for case in document["cases"]] == ["adder", "watch-check"]
     assert document["cases"][0]["commands"][0]["median"]["stages"]["verify"] > 0
     assert "adder" in (tmp_path / "new" / "benchmarks.svg").read_text()
     assert "| adder | smdecl | " in capsys.readouterr().out

@@ -19,7 +19,7 @@ from smdecl.exporting.records import ObjectRecord
 from smdecl.pipeline.records import Plan
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord
 
-from tests.conftest import ROOT, run_cli, spawn_cli
+from tests.conftest import ROOT, run_cli, spawn_cli, tree
 from tests.waiting import imports_tensorflow, processes_with, wait_for
 
 
@@ -29,6 +29,8 @@ def test_one_line_exports_the_adder_and_again_as_the_next_version(project):
 
     assert (first.stdout, first.stderr, first.returncode) == ("exports/adder/1\n", "", 0)
     assert (second.stdout, second.stderr, second.returncode) == ("exports/adder/2\n", "", 0)
+    # The second one runs in a process that has made exports before.
+    assert tree(Path("exports/adder/1")) == tree(Path("exports/adder/2"))
 
 
 def test_a_bare_call_exports(project):
