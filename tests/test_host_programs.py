@@ -86,11 +86,10 @@ def test_the_models_code_sees_the_environment_of_the_call(project, monkeypatch):
 
 
 def test_a_second_call_imports_tensorflow_no_more_but_the_models_code_again(project):
-    module = project.write("mynet.py", "from smdecl.models import Scaler as make\n")
     composition = smdecl.compose(["model._target_=mynet.make"])
     names, servers = [], []
     for model in ("Scaler", "Adder"):
-        module.write_text(f"from smdecl.models import {model} as make\n")
+        project.write("mynet.py", f"from smdecl.models import {model} as make\n")
         names.append(smdecl.plan(composition).obj.class_name)
         servers.append(children.run(server_pid, failure=ModelError, doing="asking"))
 

@@ -109,13 +109,6 @@ def project_root(directory: Path) -> Path:
     return here
 
 
-def make_importable() -> None:
-    """Adds the current directory to the import path, after everything that is installed."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-
-
 def is_library(name: str) -> bool:
     """Returns whether an entry of custom_ops is a library file rather than a package."""
     return "/" in name or _LIBRARY.search(name) is not None

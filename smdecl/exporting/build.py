@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from smdecl.config import trust
-from smdecl.config.project import Project, make_importable
+from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature
 from smdecl.errors import ConfigError, ModelError, Problem, TrustError
 from smdecl.exporting import (
@@ -23,6 +23,7 @@ from smdecl.exporting import (
     targets,
 )
 from smdecl.exporting.building_layers import build_layers
+from smdecl.exporting.importable import make_importable
 from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.parameters import argument_names, find_method
 from smdecl.exporting.records import ObjectRecord

@@ -16,10 +16,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from smdecl import files
-from smdecl.config.project import Project, is_library, make_importable
+from smdecl.config.project import Project, is_library
 from smdecl.config.project_modules import find_spec
 from smdecl.errors import Problem, UsageError
 from smdecl.exporting import user_code
+from smdecl.exporting.importable import make_importable
 from smdecl.printing import printable
 from smdecl.savedmodel.records import CustomOpsRecord
 
