@@ -15,10 +15,12 @@ import yaml
 from smdecl.cli import init
 
 from tests.conftest import ROOT, run_cli
+from tests.watching import Watch, save
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.M)
 NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`[^`]*$")
+EDIT = re.compile(r"[Cc]hange `(.+)` to\s`(.+)` in\s`(.+)`:$")
 SHELL = re.compile(r"[|&;<>$`#]")
 # What TensorFlow's native code says on import, whatever its log level, in scripts that are not smdecl's.
 NOISE = re.compile(r"WARNING: All log messages before absl|[IEW]0000 00:00:")
@@ -125,6 +127,28 @@ class Shell:
             capture_output=True,
             check=False,
         )
+
+
+@pytest.mark.slow
+def test_watching_prints_what_its_page_says(shell, interruptible):
+    pytest.importorskip("watchfiles")
+    watched, text, end = None, text_of("watch.md"), 0
+    for match in BLOCK.finditer(text):
+        edit = EDIT.search(text[end : match.start()].rstrip())
+        expected, end = match.group(2), match.end()
+        if edit:
+            before, after, name = edit.groups()
+            file = shell.directory / name
+            assert before in file.read_text()
+            save(file, file.read_text().replace(before, after))
+        else:
+            command, expected = COMMAND.findall(expected)[0]
+            if watched is not None:
+                watched.interrupt()
+            watched = Watch(interruptible, shell.directory, *shlex.split(command)[1:])
+        last = expected.splitlines()[-1].partition("...")[0]
+        got = "\n".join(watched.until(last))
+        assert is_like(expected, got), got
 
 
 def quiet(text):
