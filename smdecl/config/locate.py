@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -53,10 +54,14 @@ class Locator:
         if self.given.intersection(path[:1]):
             return None
         best: Place | None = None
-        for place in self._places:
+        for place in self._index.candidates(path):
             if _is_better(place, best, path):
                 best = place
         return None if best is None else best.origin
+
+    @functools.cached_property
+    def _index(self) -> _Index:
+        return _Index.of(self._places)
 
     @functools.cached_property
     def _places(self) -> list[Place]:
@@ -84,6 +89,39 @@ class Locator:
             file = search_path.find(default.config_path)
             if file is not None:
                 yield from lines(file, default.package or "")
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Places by key path, because a config may have thousands of places and of problems.
+
+    Attributes:
+        places: All places, in the order that Hydra applies them.
+        own: The numbers of the places that set a key path itself.
+        below: The numbers of the overrides that set something below a key path.
+    """
+
+    places: Sequence[Place]
+    own: Mapping[KeyPath, Sequence[int]]
+    below: Mapping[KeyPath, Sequence[int]]
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> _Index:
+        own: dict[KeyPath, list[int]] = defaultdict(list)
+        below: dict[KeyPath, list[int]] = defaultdict(list)
+        for number, place in enumerate(places):
+            own[place.path].append(number)
+            if place.origin.override is not None:
+                for length in range(len(place.path)):
+                    below[place.path[:length]].append(number)
+        return cls(places, own, below)
+
+    def candidates(self, path: KeyPath) -> list[Place]:
+        """Returns the places that may be the origin of a key path, in their order."""
+        numbers = [*self.below.get(path, ())]
+        for length in range(len(path) + 1):
+            numbers += self.own.get(path[:length], ())
+        return [self.places[number] for number in sorted(numbers)]
 
 
 def _is_better(place: Place, best: Place | None, path: KeyPath) -> bool:

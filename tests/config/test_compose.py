@@ -94,38 +94,6 @@ def test_weights_expect_everything_by_default(project):
     assert project.compose("weights=mine").recorded["weights"]["expect"] == "full"
 
 
-@pytest.mark.parametrize(
-    ("path", "origin"),
-    [
-        (("model", "factor"), "override 'model.factor=2'"),
-        (("model", "_target_"), "conf/model/mine.yaml:3"),
-        (("model", "layers", 1, "units"), "conf/model/mine.yaml:6"),
-        (("signatures", "pinned", "inputs"), "conf/release/r.yaml:7"),
-        (("signatures", "pinned", "inputs", "x"), "conf/release/r.yaml:7"),
-        (("seed",), "conf/release/r.yaml:4"),
-        (("publish", "nothing"), None),
-    ],
-)
-def test_every_value_is_located_at_its_line_or_override(project, path, origin):
-    project.write(
-        "conf/model/mine.yaml",
-        "# A comment.\n\n_target_: mynet.Mine\nlayers:\n  - units: 1\n  - units: 2\nfactor: 1\n",
-    )
-    project.write(
-        "conf/release/r.yaml",
-        "# @package _global_\ndefaults:\n  - override /model: mine\nseed: 3\n"
-        "signatures:\n  pinned:\n    inputs: {x: {shape: [], dtype: int32}}\n",
-    )
-    composition = project.compose("release=r", "model.factor=2")
-
-    found = composition.locate(path)
-
-    if origin is None:
-        assert str(found).endswith("conf/publish/next.yaml:1")
-    else:
-        assert str(found) == origin
-
-
 KEYS = (
     "audit, devices, export_dir, functions, model, name, options, publish, release, seed, sha256,"
     " signatures, verify, weights"
@@ -451,61 +419,3 @@ def test_recorded_values_keep_reads_of_the_environment_unresolved(monkeypatch):
     assert composition.values["model"]["url"] == "http://s3cr3t@x"
     assert "s3cr3t" not in str(composition.recorded)
     assert composition.recorded["model"]["token"] == "${oc.env:SECRET}"
-
-
-def test_an_item_of_a_list_in_an_override_is_located_there(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "conf" / "signatures").mkdir(parents=True)
-    (tmp_path / "conf" / "signatures" / "mine.yaml").write_text(
-        "s:\n  inputs:\n    x: {shape: [batch, 2], dtype: float32}\n"
-    )
-    shape = "signatures.s.inputs.x.shape=[batch,-1]"
-    composition = smdecl.compose(
-        ["signatures=mine", "verify.loaders=[python,cp]", shape], config_dir="conf"
-    )
-
-    assert (
-        str(composition.locate(("verify", "loaders", 1))) == "override 'verify.loaders=[python,cp]'"
-    )
-    assert (
-        str(composition.locate(("signatures", "s", "inputs", "x", "shape", 1)))
-        == f"override {shape!r}"
-    )
-    assert (
-        str(composition.locate(("signatures", "s", "inputs", "x", "dtype")))
-        == "conf/signatures/mine.yaml:3"
-    )
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "verify.ranges={serving_default: {x: [5, 1]}}",
-        "++verify.ranges.serving_default={x: [5, 1]}",
-        "verify={ranges: {serving_default: {x: [5, 1]}}}",
-    ],
-)
-def test_everything_that_a_mapping_in_an_override_sets_is_located_there(project, override):
-    project.write(
-        "conf/verify/mine.yaml", "ranges:\n  serving_default:\n    x: [0, 1]\n    y: [2, 3]\n"
-    )
-
-    composition = project.compose("verify=mine", override)
-
-    assert (
-        str(composition.locate(("verify", "ranges", "serving_default", "x")))
-        == f"override {override!r}"
-    )
-    assert (
-        str(composition.locate(("verify", "ranges", "serving_default", "y")))
-        == "conf/verify/mine.yaml:4"
-    )
-
-
-def test_a_removed_key_is_not_located_in_its_file(project):
-    spec = "signatures.serving_default.inputs.x"
-    composition = project.compose("signatures=scalar_float", f"~{spec}", f"+{spec}={{value: 3}}")
-
-    assert (
-        str(composition.locate((*spec.split("."), "dtype"))) == f"override '+{spec}={{value: 3}}'"
-    )
