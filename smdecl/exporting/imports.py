@@ -7,11 +7,12 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Container, Iterable, Iterator, Set
+from collections.abc import Container, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from smdecl.exporting.user_code import is_users
+from smdecl.exporting.user_code import is_installed, is_users
+from smdecl.isolation import preloaded
 from smdecl.resources import PACKAGE
 
 _SITES = ("site-packages", "dist-packages")
@@ -26,30 +27,50 @@ def modules(root: Path) -> dict[str, Path]:
     Returns:
         The path of each file in the project to its absolute path.
     """
+    own = set()
+    for place, path in {*_noted, *_users_files(preloaded.later())}:
+        if place.is_relative_to(root) and path.is_relative_to(root):
+            own.add(path)
+    return {path.relative_to(root).as_posix(): path for path in sorted(own)}
+
+
+def note_imports() -> None:
+    """Notes the modules of users that are imported already; called once, in the server.
+
+    Its forks look only at the modules that they import themselves.
+    """
+    _noted.update(_users_files(preloaded.later()))
+
+
+_noted: set[tuple[Path, Path]] = set()
+
+
+def _users_files(names: Iterable[str]) -> Iterator[tuple[Path, Path]]:
+    """Yields the source files of modules that are neither installed nor smdecl's own.
+
+    Each has the directory that it was imported from, where it may be a link.
+    """
     files = set()
-    for module in [*sys.modules.values()]:
-        file = getattr(module, "__dict__", {}).get("__file__")
+    for name in names:
+        file = getattr(sys.modules.get(name), "__dict__", {}).get("__file__")
         if isinstance(file, str) and file.endswith(".py"):
             files.add(file)
+    for file in files:
+        # Cached, because TensorFlow has thousands of modules in far fewer directories.
+        place = _users_directory(file.rpartition("/")[0])
+        if place is not None:
+            path = Path(file).resolve()
+            if is_users(str(path)):
+                yield place, path
 
-    @functools.cache  # TensorFlow has thousands of modules, in far fewer directories
-    def is_own(directory: str) -> bool:
-        place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() checks each part
-        # A virtual environment is often inside the project.
-        is_installed = not {*_SITES}.isdisjoint(place.parts)
-        return place.is_relative_to(root) and not is_installed
 
-    paths = {
-        Path(file).resolve()
-        for file in files
-        if is_own(file.rpartition("/")[0])
-    }
-    own = [
-        path
-        for path in paths
-        if path.is_relative_to(root) and is_users(str(path))
-    ]
-    return {path.relative_to(root).as_posix(): path for path in sorted(own)}
+@functools.cache
+def _users_directory(directory: str) -> Path | None:
+    """Returns the real path of a directory; None if it belongs to Python or to a package."""
+    place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() checks each part
+    # A virtual environment is often inside the project.
+    has_packages = not {*_SITES}.isdisjoint(place.parts)
+    return None if has_packages or is_installed(place) else place
 
 
 @functools.cache
@@ -61,14 +82,16 @@ def _resolved(directory: str) -> str:
     return f"{_resolved(parent or '/').rstrip('/')}/{name}"
 
 
-def brought(before: Set[str]) -> set[str]:
+def brought(before: Container[str]) -> set[str]:
     """Returns the names of the modules that this process imported since it had those in `before`.
 
     Modules of packages that it already had are excluded: TensorFlow imports some on first use.
     """
     found = set()
-    for name in [*sys.modules]:
-        is_new = name not in before and before.isdisjoint(_packages_of(name))
+    for name in preloaded.later():
+        if name in before:
+            continue
+        is_new = not any(package in before for package in _packages_of(name))
         if is_new:
             found.add(name)
     return found
@@ -121,7 +144,7 @@ def imported(files: Iterable[Path]) -> set[str]:
                 names.update(
                     f"{node.module}.{alias.name}" for alias in node.names
                 )
-    return names & {*sys.modules}
+    return {name for name in names if name in sys.modules}
 
 
 def _parse(file: Path) -> ast.Module:

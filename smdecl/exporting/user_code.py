@@ -113,7 +113,12 @@ def is_users(filename: str) -> bool:
     if "autograph" in filename or not path.is_file():
         # AutoGraph runs functions from temporary copies, whose lines are not the user's.
         return False
-    return not any(path.is_relative_to(place) for place in _INSTALLED)
+    return not is_installed(path)
+
+
+def is_installed(path: Path) -> bool:
+    """Returns whether a path is below the directories of Python and of installed packages."""
+    return any(path.is_relative_to(place) for place in _INSTALLED)
 
 
 def source_line(frames: traceback.StackSummary) -> str | None:

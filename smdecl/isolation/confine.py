@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smdecl import resources
-from smdecl.isolation import landlock, seccomp
+from smdecl.isolation import landlock, preloaded, seccomp
 
 _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/sys",
@@ -120,6 +120,17 @@ def _libraries() -> Iterator[Path]:
             yield Path(place)
 
 
+def note_imports() -> None:
+    """Notes the places of the packages imported so far; called once, in the server.
+
+    They are readable for its forks, which need not look for them.
+    """
+    _noted.update(_python())
+
+
+_noted: set[Path] = set()
+
+
 def _python() -> Iterator[Path]:
     """Yields the places of Python, of installed packages and of packages already imported."""
     places = {sys.prefix, sys.base_prefix, sys.exec_prefix}
@@ -127,9 +138,10 @@ def _python() -> Iterator[Path]:
         if place.endswith(("site-packages", "dist-packages")):
             places.add(place)
     yield from map(Path, places)
+    yield from _noted
     known = tuple(f"{place}{os.sep}" for place in places)
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+    for name in preloaded.later():
+        file = getattr(sys.modules.get(name), "__file__", None)
         is_top_level = "." not in name
         if file is not None and is_top_level and not file.startswith(known):
             path = Path(file)

@@ -57,8 +57,14 @@ with _silent_stderr():
     loading.join()
     import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
+    from smdecl.exporting import imports
+    from smdecl.isolation import confine, preloaded
     from smdecl.pipeline import loader_processes, stages, worker  # noqa: F401
     from smdecl.verification import verify  # noqa: F401
+
+confine.note_imports()
+imports.note_imports()
+preloaded.note()  # the last, because it ends what the others note
 
 gc.freeze()  # without a collection first, which takes 0.2 s and finds next to nothing
 gc.enable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from smdecl.exporting import (
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
 from smdecl.isolation import reports
+from smdecl.isolation.preloaded import Snapshot
 from smdecl.pipeline import clock, packages
 from smdecl.pipeline.records import SAVED, Made, Plan, Usage
 from smdecl.savedmodel import auditing, inspection
@@ -66,7 +66,7 @@ def make(
         providers: The library of each custom op, from `custom_ops.load`.
     """
     stages = _Stages("build")
-    loaded_before = frozenset(sys.modules)
+    loaded_before = Snapshot.take()
     built = _build(config, project)
     stages.begin("trace")
     with keras_patches.inference():
@@ -155,7 +155,7 @@ def _write_examples(
 
 
 def _imported_since(
-    loaded_before: frozenset[str], project: Project
+    loaded_before: Snapshot, project: Project
 ) -> tuple[dict[str, str], set[str]]:
     """Returns the sha256 of each module that the model's code imported, and their packages."""
     names = imports.brought(loaded_before)
