@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -18,11 +21,21 @@ class Group:
 
     Attributes:
         running: The processes that run now.
+        at_work: The threads that need a core, whether a process of theirs runs now or not.
         is_abandoned: Whether the group was abandoned.
     """
 
     running: set[Child] = field(default_factory=set)
+    at_work: set[int] = field(default_factory=set)
     is_abandoned: bool = False
+
+    def busy(self) -> int:
+        """Returns the number of cores that are needed, apart from what this thread does itself."""
+        here = threading.get_ident()
+        own = [child for child in [*self.running] if child.thread == here]
+        of_others = len(self.running) - len(own)
+        others = len(self.at_work - {here})
+        return len(own) + max(of_others, others)
 
 
 _group: ContextVar[Group | None] = ContextVar("_group", default=None)
@@ -31,6 +44,20 @@ _group: ContextVar[Group | None] = ContextVar("_group", default=None)
 def join(group: Group) -> None:
     """Adds all processes that this thread starts from now on to a group."""
     _group.set(group)
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Counts this thread, which has joined a group, among those at work."""
+    group = current()
+    thread = threading.get_ident()
+    if group is not None:
+        group.at_work.add(thread)
+    try:
+        yield
+    finally:
+        if group is not None:
+            group.at_work.discard(thread)
 
 
 def current() -> Group | None:

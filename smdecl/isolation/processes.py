@@ -128,8 +128,8 @@ class Processes:
         _children.release()
 
     def idle_cores(self) -> int:
-        """Returns the number of cores without a process of this thread's group."""
-        return len(os.sched_getaffinity(0)) - len(self._group().running)
+        """Returns the number of cores that this thread's group leaves to this thread."""
+        return len(os.sched_getaffinity(0)) - self._group().busy()
 
     def run(
         self,

@@ -196,6 +196,9 @@ class Child(process.BaseProcess):
         server: The server to fork it from.
         target: The function to call in it; importable by its name.
         args: Arguments of `target`; connections among them are passed on.
+
+    Attributes:
+        thread: The thread that makes it.
     """
 
     _start_method = None  # keeps the default start method in the child
@@ -207,6 +210,7 @@ class Child(process.BaseProcess):
         args: tuple[object, ...],
     ) -> None:
         super().__init__(target=target, args=args)
+        self.thread = threading.get_ident()
         self._server = server
 
     def is_lost(self) -> bool:

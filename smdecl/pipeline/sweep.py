@@ -241,7 +241,7 @@ class _Sweep:
         pending: list[Future[Variant]] = []
         for number, overrides in enumerate(swept):
             directory, make = prepared[number]
-            export_one = functools.partial(variants.export, number, overrides)
+            export_one = functools.partial(_export, number, overrides)
             pending.append(pool.submit(export_one, directory, make))
         try:
             while pending:
@@ -280,3 +280,10 @@ class _Sweep:
             export.export, composition, self.project, name
         )
         return Path(settings["runtime"]["output_dir"]), make
+
+
+def _export(
+    number: int, overrides: Sequence[str], directory: Path, make: Make
+) -> Variant:
+    with groups.working():
+        return variants.export(number, overrides, directory, make)
