@@ -57,11 +57,15 @@ with _silent_stderr():
     loading.join()
     import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
-    from smdecl.exporting import imports
+    from smdecl.exporting import imports, warming
     from smdecl.isolation import confine, preloaded
     from smdecl.pipeline import loader_processes, stages, worker  # noqa: F401
+    from smdecl.savedmodel import op_sets
     from smdecl.verification import verify  # noqa: F401
 
+    warming.warm()
+
+op_sets.releases()  # reads the table
 confine.note_imports()
 imports.note_imports()
 preloaded.note()  # the last, because it ends what the others note

@@ -1,0 +1,115 @@
+"""Does in the server, once, what each of its forks would otherwise do again.
+
+A fork shares the results, and copies no memory to compute them. Nothing here starts the runtime of
+TensorFlow, which does not survive a fork. The steps use internals of TensorFlow; without them, the
+forks get the same results more slowly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import inspect
+import linecache
+import sys
+import types
+from collections import defaultdict
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.python.autograph.pyct import inspect_utils, loader
+from tensorflow.python.data.ops.dataset_ops import DatasetV2
+from tensorflow.python.framework.composite_tensor import CompositeTensor
+from tensorflow.python.framework.ops import EagerTensor
+from tensorflow.python.saved_model import signature_serialization
+
+from smdecl.isolation import preloaded
+
+_WRAPPER = "signature_wrapper"
+_REGISTER = "_ZN10tensorflow13XlaOpRegistry26RegisterCompilationKernelsEv"
+_PLACE = "<the server's autograph>"
+
+
+def warm() -> None:
+    """Runs all steps; forks do themselves what fails here."""
+    for step in STEPS:
+        with contextlib.suppress(Exception):
+            step()
+
+
+def _convert_wrapper() -> None:
+    """Has AutoGraph convert TensorFlow's wrapper of signatures, as each trace of one does."""
+    code = next(
+        constant
+        for constant in signature_serialization.canonicalize_signatures.__code__.co_consts
+        if getattr(constant, "co_name", None) == _WRAPPER
+    )
+    cells = tuple(types.CellType(None) for _ in code.co_freevars)
+    wrapper = types.FunctionType(
+        code, vars(signature_serialization), _WRAPPER, None, cells
+    )
+    load_source = loader.load_source
+    loader.load_source = _load_source
+    try:
+        tf.autograph.to_graph(wrapper)
+    finally:
+        loader.load_source = load_source
+
+
+def _load_source(source: str, _delete_on_exit: bool) -> tuple[object, str]:
+    """Does what AutoGraph's function does, without a file, which a killed server would leave."""
+    module = types.ModuleType("autograph_of_server")
+    module.__file__ = _PLACE
+    lines = source.splitlines(keepends=True)
+    linecache.cache[_PLACE] = (len(source), None, lines, _PLACE)
+    exec(compile(source, _PLACE, "exec"), vars(module))
+    sys.modules[module.__name__] = module
+    return module, _PLACE
+
+
+def _compare_types() -> None:
+    """Compares types as TensorFlow does in each export; Python caches the results."""
+    tf.function(lambda x: x)
+    for base in (
+        CompositeTensor,
+        DatasetV2,
+        Mapping,
+        MutableMapping,
+        Sequence,
+    ):
+        for kind in (tf.Tensor, EagerTensor, list, set, type(None), float):
+            issubclass(kind, base)
+
+
+def _find_lines_quickly() -> None:
+    """Replaces a search through all modules that AutoGraph makes for each function it converts."""
+    names = defaultdict(list)
+    for name in preloaded.later():
+        file = getattr(sys.modules[name], "__file__", None)
+        names[file].append(name)
+
+    def fix_linecache_record(converted: types.FunctionType) -> None:
+        if not hasattr(converted, "__module__"):
+            return
+        file = inspect.getfile(converted)
+        for name in [*names.get(file, ()), *preloaded.later()]:
+            module = sys.modules.get(name)
+            if getattr(module, "__file__", None) == file:
+                linecache.updatecache(file, vars(module))
+
+    inspect_utils._fix_linecache_record = fix_linecache_record
+
+
+def _register_kernels() -> None:
+    """Has TensorFlow make the kernels of XLA, which it makes with its first device otherwise."""
+    library = Path(tf.__file__).with_name("libtensorflow_cc.so.2")
+    ctypes.CDLL(str(library))[_REGISTER]()
+
+
+STEPS = (
+    _convert_wrapper,
+    _compare_types,
+    _find_lines_quickly,
+    _register_kernels,
+)
