@@ -47,7 +47,9 @@ def _spec_of(path: KeyPath, inputs: Mapping[str, Specs]) -> Spec | None:
     if part != "inputs":
         return None
     spec = inputs.get(str(key), {}).get(str(name))
-    if spec is None or not indices:
+    if spec is None or not inline_values.is_dtype(spec.dtype):
+        return None  # the schema reports the dtype
+    if not indices:
         return spec
     if spec.kind == "ragged":
         return None

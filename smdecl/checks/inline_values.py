@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
-from smdecl.checks.types import Problems
+from smdecl import schema
 from smdecl.config.settings import Spec
-from smdecl.errors import KeyPath, Problem
 from smdecl.tensor_texts import Dim, shape_text
 
 _LONGEST_VALUE = 80  # characters
@@ -18,21 +18,46 @@ _KINDS: dict[type, str] = {
 }
 
 
-def problems(path: KeyPath, value: object, spec: Spec) -> Problems:
-    """Yields what the build would refuse in a value: leaves of a different kind, or another shape.
+def wrong_kind(value: object, spec: Spec) -> str | None:
+    """Returns why leaves of a value have the wrong kind for its dtype; None if they have not."""
+    if not is_dtype(spec.dtype):
+        return None  # the schema reports the dtype
+    known = accepted(spec.dtype)
+    for leaf in _leaves(value):
+        if isinstance(leaf, dict):
+            continue
+        if _KINDS.get(type(leaf)) not in known:
+            got = f"got {_shown(leaf)}, which is {type(leaf).__name__}"
+            return f"cannot be converted to {spec.dtype}: {got}"
+    return None
+
+
+def wrong_sizes(value: object, spec: Spec) -> str | None:
+    """Returns why a value has the wrong shape; None if it has not.
 
     Values with files or base64 in them, and the rows of ragged tensors, are compared elsewhere.
     """
-    leaves = list(_leaves(value))
-    if any(isinstance(leaf, dict) for leaf in leaves):
-        return
-    known = accepted(spec.dtype)
-    wrong = [leaf for leaf in leaves if _KINDS.get(type(leaf)) not in known]
-    if wrong:
-        got = f"got {_shown(wrong[0])}, which is {type(wrong[0]).__name__}"
-        yield Problem(path, f"cannot be converted to {spec.dtype}: {got}")
-    elif spec.kind != "ragged":
-        yield from _compare_shape(path, value, spec)
+    has_files = any(isinstance(leaf, dict) for leaf in _leaves(value))
+    if has_files or spec.kind == "ragged":
+        return None
+    sizes = _shape(value)
+    if sizes is None:
+        reason = "got lists of different lengths or depths"
+        return f"cannot be converted to {spec.dtype}: {reason}"
+    if spec.shape is not None and not fits(spec.shape, sizes):
+        return wrong_shape(sizes, spec.shape)
+    return None
+
+
+@functools.cache
+def _dtypes() -> frozenset[str]:
+    spec = schema.load("config")["$defs"]["spec"]
+    return frozenset(spec["properties"]["dtype"]["enum"])
+
+
+def is_dtype(name: object) -> bool:
+    """Returns whether the schema accepts a dtype."""
+    return name in _dtypes()
 
 
 def _leaves(value: object) -> Iterator[object]:
@@ -63,15 +88,6 @@ def accepted(dtype: str) -> tuple[str, ...]:
     if "float" in dtype:
         return ("integers", "floats")
     return ("integers",)
-
-
-def _compare_shape(path: KeyPath, value: object, spec: Spec) -> Problems:
-    sizes = _shape(value)
-    if sizes is None:
-        reason = "got lists of different lengths or depths"
-        yield Problem(path, f"cannot be converted to {spec.dtype}: {reason}")
-    elif spec.shape is not None and not fits(spec.shape, sizes):
-        yield Problem(path, wrong_shape(sizes, spec.shape))
 
 
 def _shape(value: object) -> tuple[int, ...] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from smdecl.checks import inline_values
 from smdecl.checks.types import Problems, Specs
@@ -27,9 +29,9 @@ def check(values: Values) -> Problems:
         specs = inputs.get(key)
         if specs is None:
             continue
-        for index, example in enumerate(examples):
-            path = ("verify", "examples", key, index, "inputs")
-            yield from _check_example(path, example["inputs"], specs)
+        yield from _check_examples(
+            ("verify", "examples", key), examples, specs
+        )
 
 
 def known_inputs(values: Values) -> dict[str, dict[str, Spec]]:
@@ -110,19 +112,46 @@ def _check_range(
         yield Problem(path, f"expected the lowest value first, {got}")
 
 
-def _check_example(path: KeyPath, inputs: Values, specs: Specs) -> Problems:
-    for name, value in inputs.items():
-        if name in specs:
-            yield from inline_values.problems(
-                (*path, name), value, specs[name]
-            )
-        else:
-            yield Problem((*path, name), _unknown_input(name, specs))
-    for name in specs:
-        if name not in inputs:
-            yield Problem(
-                (*path, name), "is missing: an example needs every input"
-            )
+def _check_examples(
+    path: KeyPath, examples: list[Values], specs: Specs
+) -> Problems:
+    """Yields what is wrong with the inputs of examples.
+
+    If the values of several examples have a kind that the dtype of their input excludes, the dtype
+    may be what is wrong. That is one problem.
+    """
+    excluded: dict[str, list[Problem]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        place = (*path, index, "inputs")
+        for name, value in example["inputs"].items():
+            spec = specs.get(name)
+            if spec is None:
+                message = _unknown_input(name, specs)
+                yield Problem((*place, name), message)
+                continue
+            reason = inline_values.wrong_kind(value, spec)
+            if reason is not None:
+                excluded[name].append(Problem((*place, name), reason))
+                continue
+            reason = inline_values.wrong_sizes(value, spec)
+            if reason is not None:
+                yield Problem((*place, name), reason)
+        for name in specs:
+            if name not in example["inputs"]:
+                message = "is missing: an example needs every input"
+                yield Problem((*place, name), message)
+    for first, *others in excluded.values():
+        yield _and_others(first, len(others))
+
+
+def _and_others(problem: Problem, count: int) -> Problem:
+    if count == 0:
+        return problem
+    examples = (
+        "another example has" if count == 1 else f"{count} more examples have"
+    )
+    message = f"{problem.message}; {examples} the same problem"
+    return replace(problem, message=message)
 
 
 def _unknown_input(name: object, specs: Specs) -> str:

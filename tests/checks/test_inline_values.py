@@ -1,5 +1,6 @@
 """Inline values that do not fit their inputs are found without TensorFlow."""
 
+import numpy as np
 import pytest
 from smdecl.checks import check, inline_values
 from smdecl.config.project import find_project
@@ -9,7 +10,8 @@ from smdecl.errors import ConfigError
 
 def refusals(value, dtype, shape, kind="dense"):
     spec = Spec(None if shape is None else tuple(shape), dtype, kind=kind)
-    return [problem.message for problem in inline_values.problems(("x",), value, spec)]
+    reason = inline_values.wrong_kind(value, spec) or inline_values.wrong_sizes(value, spec)
+    return [] if reason is None else [reason]
 
 
 @pytest.mark.parametrize(
@@ -93,3 +95,31 @@ def test_check_compares_the_examples_of_a_config(project):
         ("verify.examples.s[0].inputs.x", "got a value of shape [1, 2]; expected [batch, 3]"),
         ("verify.examples.s[0].inputs.z", "cannot be converted to int64: got 1.5, which is float"),
     ]
+
+
+def refused(project, dtype, *examples):
+    signature = f"{{inputs: {{x: {{shape: [], dtype: {dtype}}}}}}}"
+    written = ", ".join(f"{{inputs: {{x: {value}}}}}" for value in examples)
+    composition = project.compose(
+        "signatures=none", f"+signatures.s={signature}", f"+verify.examples.s=[{written}]"
+    )
+    with pytest.raises(ConfigError) as error:
+        check.check(composition, find_project(project.root))
+    return {problem.key: problem.message for problem in error.value.problems}
+
+
+def test_a_wrong_dtype_is_one_problem_however_many_examples_there_are(project):
+    assert refused(project, "int32", 1.5, 2, 2.5, "a") == {
+        "verify.examples.s[0].inputs.x": "cannot be converted to int32: got 1.5, which is float;"
+        " 2 more examples have the same problem"
+    }
+    assert refused(project, "string", 1, 2)["verify.examples.s[0].inputs.x"].endswith(
+        "; another example has the same problem"
+    )
+
+
+@pytest.mark.parametrize("value", ["1.5", "{file: x.npy}", "{b64: QUJD}"])
+def test_values_are_not_compared_with_an_unknown_dtype(project, value):
+    np.save(project.root / "x.npy", np.array(1.5))
+
+    assert list(refused(project, "flaot32", value)) == ["signatures.s.inputs.x.dtype"]
