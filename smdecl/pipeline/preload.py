@@ -18,6 +18,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from smdecl.pipeline import lazy_wrappers
+
 _LIBRARY = "libtensorflow_cc.so.2"
 
 
@@ -46,7 +48,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 gc.disable()
-with _silent_stderr():
+with _silent_stderr(), lazy_wrappers.deferred():
     loading = threading.Thread(target=_load_library)
     loading.start()
     import hydra.utils  # noqa: F401
