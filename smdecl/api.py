@@ -247,7 +247,8 @@ def sweep(
         config_dir: One or more directories of your own configs; the first wins.
         config_name: The primary config.
         trust_packages: More packages whose code the config may name.
-        jobs: The number of variants that run at the same time; by default the number of cores.
+        jobs: The number of variants that run at the same time; by default as many as there are
+            cores and memory for.
 
     Returns:
         The outcome of each variant in order: overrides, exit code, errors, and the path and digest

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from smdecl.errors import ContractError, UsageError, nearest
 
+AUTO = "auto"  # as many variants at a time as there are cores and memory for
 _PRIMARY = "export"
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -69,7 +70,7 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--watch", action="store_true")
-    parser.add_argument("--jobs", "-j", type=int, metavar="N")
+    parser.add_argument("--jobs", "-j", type=_jobs, metavar="N")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("--package", "-p")
@@ -104,13 +105,24 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--watch runs one export, check or plan again after each change; -m runs a sweep"
         )
-    if arguments.jobs is not None and (
-        arguments.jobs < 1 or not arguments.multirun
+    is_number = isinstance(arguments.jobs, int)
+    if (is_number and arguments.jobs < 1) or (
+        arguments.jobs is not None and not arguments.multirun
     ):
         raise UsageError(
             "--jobs is the number of variants of a sweep that run at the same time;"
-            " expected at least 1, together with -m"
+            " expected at least 1, or auto, together with -m"
         )
+
+
+def _jobs(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        message = f"expected an integer or {AUTO}, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from smdecl import __version__
 from smdecl.cli import report
-from smdecl.cli.arguments import VERBS
+from smdecl.cli.arguments import AUTO, VERBS
 from smdecl.cli.config_verbs import CONFIG_VERBS, compose
 from smdecl.errors import ContractError, Problem, UsageError
 from smdecl.pipeline.children import children
@@ -127,16 +127,20 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
         arguments.overrides,
         arguments.config_dir,
         arguments.config_name,
-        arguments.jobs,
+        None if arguments.jobs == AUTO else arguments.jobs,
     )
     search_path.use(arguments.config_dir)
     common = sweep_table.shared(arguments.overrides)
     if arguments.verb == "check":
         return sweep_table.tell_checked(sweep.check(request, project), common)
     tell = functools.partial(sweep_table.tell, common=common)
-    directory, results = sweep.sweep(request, project, tell)
+    directory, results = sweep.sweep(request, project, tell, _note)
     sweep_table.print_table(results, directory, common)
     return max((variant.exit_code for variant in results), default=0)
+
+
+def _note(remark: str) -> None:
+    report.note([remark])
 
 
 def _version(arguments: argparse.Namespace) -> int:

@@ -22,11 +22,13 @@ class Group:
     Attributes:
         running: The processes that run now.
         at_work: The threads that need a core, whether a process of theirs runs now or not.
+        is_frugal: Whether each thread should run one process at a time, for lack of memory.
         is_abandoned: Whether the group was abandoned.
     """
 
     running: set[Child] = field(default_factory=set)
     at_work: set[int] = field(default_factory=set)
+    is_frugal: bool = False
     is_abandoned: bool = False
 
     def busy(self) -> int:

@@ -129,7 +129,10 @@ class Processes:
 
     def idle_cores(self) -> int:
         """Returns the number of cores that this thread's group leaves to this thread."""
-        return len(os.sched_getaffinity(0)) - self._group().busy()
+        group = self._group()
+        if group.is_frugal:
+            return 0
+        return len(os.sched_getaffinity(0)) - group.busy()
 
     def run(
         self,

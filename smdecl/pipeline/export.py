@@ -56,6 +56,7 @@ class Release:
         signatures: The signatures that were saved.
         warnings: What the config permits: findings of the audit, variables that the weights have no
             value for, signatures without an example.
+        peak_memory: The memory of the largest process of the export, in bytes.
     """
 
     path: Path | str
@@ -63,6 +64,7 @@ class Release:
     digest: str
     signatures: dict[str, SignatureRecord]
     warnings: tuple[Problem, ...]
+    peak_memory: int = 0
 
 
 Review: TypeAlias = Callable[[Unpublished, ExportConfig], Release | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from smdecl.config.settings import Composition
 from smdecl.config.sharing import Shared
 from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.isolation import groups
+from smdecl.isolation.groups import Group
 from smdecl.pipeline import (
     export,
     launch,
@@ -26,8 +26,10 @@ from smdecl.pipeline import (
     variants,
 )
 from smdecl.pipeline.children import children
+from smdecl.pipeline.export import Release
+from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
-from smdecl.pipeline.variants import Make, Request, Tell, Variant
+from smdecl.pipeline.variants import Make, Note, Request, Tell, Variant
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
@@ -35,7 +37,10 @@ _Run: TypeAlias = Callable[[list[Variant]], None]
 
 
 def sweep(
-    request: Request, project: Project, tell: Tell = variants.keep
+    request: Request,
+    project: Project,
+    tell: Tell = variants.keep,
+    note: Note = variants.ignore,
 ) -> tuple[Path, list[Variant]]:
     """Runs every variant, and writes the records of the sweep.
 
@@ -43,6 +48,7 @@ def sweep(
         request: The sweep to run.
         project: The project whose code the config may name.
         tell: Prints the outcome of each variant, in order; by default nothing is printed.
+        note: Prints a remark about the whole sweep; by default nothing is printed.
 
     Returns:
         The directory of the records, and the outcome of each variant.
@@ -53,7 +59,7 @@ def sweep(
     """
     search_path.use(request.config_dir)
     with sharing.sharing(Shared()):
-        directory, run = _prepare(request, project, tell)
+        directory, run = _prepare(request, project, tell, note)
     # First, because a sweep whose outcome cannot be recorded must export nothing.
     variants.write(directory / SUMMARY, [])
     results: list[Variant] = []
@@ -66,7 +72,7 @@ def sweep(
 
 
 def _prepare(
-    request: Request, project: Project, tell: Tell
+    request: Request, project: Project, tell: Tell, note: Note
 ) -> tuple[Path, _Run]:
     """Composes every variant.
 
@@ -81,7 +87,7 @@ def _prepare(
     places = Places(project, request.overrides)
     directory, hydra, settings = _place(swept, request, project, places)
     if _is_plain(settings):
-        in_threads = _Sweep(directory, hydra, request, project, tell)
+        in_threads = _Sweep(directory, hydra, request, project, tell, note)
         prepared = in_threads.prepare(swept, places)
         return directory, functools.partial(in_threads.run, swept, prepared)
     plan = launch.prepare(swept, directory, hydra, request, project, places)
@@ -197,6 +203,7 @@ class _Sweep:
         request: The sweep to run.
         project: The project whose code the config may name.
         tell: Prints the outcome of a variant.
+        note: Prints a remark about the sweep.
         cache: What the compositions of all variants share.
     """
 
@@ -205,6 +212,7 @@ class _Sweep:
     request: Request
     project: Project
     tell: Tell
+    note: Note
     cache: dict[str, Any] = field(default_factory=_new_cache)
 
     def prepare(
@@ -234,15 +242,15 @@ class _Sweep:
         published by then.
         """
         group = groups.Group()
-        jobs = self.request.jobs or len(os.sched_getaffinity(0))
-        pool = ThreadPoolExecutor(
-            jobs, initializer=groups.join, initargs=(group,)
-        )
+        jobs = Jobs(len(swept), self.request.jobs, group, self.note)
+        pool = ThreadPoolExecutor(jobs.most)
         pending: list[Future[Variant]] = []
         for number, overrides in enumerate(swept):
             directory, make = prepared[number]
-            export_one = functools.partial(_export, number, overrides)
-            pending.append(pool.submit(export_one, directory, make))
+            export_one = functools.partial(
+                variants.export, number, overrides, directory
+            )
+            pending.append(pool.submit(_run, export_one, make, group, jobs))
         try:
             while pending:
                 results.append(self.tell(pending[0].result()))
@@ -282,8 +290,16 @@ class _Sweep:
         return Path(settings["runtime"]["output_dir"]), make
 
 
-def _export(
-    number: int, overrides: Sequence[str], directory: Path, make: Make
+def _run(
+    export_one: Callable[[Make], Variant], make: Make, group: Group, jobs: Jobs
 ) -> Variant:
-    with groups.working():
-        return variants.export(number, overrides, directory, make)
+    """Waits for the turn of a variant, and exports it."""
+
+    def measured() -> Release:
+        release = make()
+        jobs.measured(release.peak_memory)
+        return release
+
+    groups.join(group)
+    with jobs.turn(), groups.working():
+        return export_one(measured)

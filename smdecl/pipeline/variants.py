@@ -29,7 +29,8 @@ class Request:
         overrides: The overrides of all variants, in Hydra's sweep syntax.
         config_dir: Directories of the user's own configs.
         config_name: The primary config.
-        jobs: The number of variants that run at the same time; None for the number of cores.
+        jobs: The number of variants that run at the same time; None for as many as
+            there are cores and memory for.
     """
 
     overrides: Sequence[str]
@@ -67,6 +68,14 @@ class Variant:
 
 Tell: TypeAlias = Callable[[Variant], Variant]
 """Prints the outcome of a variant, and returns it as it is after that."""
+
+
+Note: TypeAlias = Callable[[str], object]
+"""Prints a remark about a whole sweep."""
+
+
+def ignore(_remark: str) -> None:
+    """Prints nothing."""
 
 
 def keep(variant: Variant) -> Variant:

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from smdecl.isolation import memory
 
 from tests.conftest import ROOT, tree
 from tests.waiting import processes_with, wait_for
@@ -20,7 +21,10 @@ def sweep_record(root):
     return json.loads(path.read_text())
 
 
-def test_every_variant_is_exported_into_a_directory_named_for_it(project):
+def test_every_variant_is_exported_into_a_directory_named_for_it(project, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
     done = project.run("-m", "model=adder,scaler", "signatures=scalar_float,vector_float", "seed=3")
 
     assert done.returncode == 0
@@ -38,6 +42,7 @@ def test_every_variant_is_exported_into_a_directory_named_for_it(project):
     ]
     assert all(Path(variant["path"], "saved_model.pb").is_file() for variant in record)
     assert "sweep.json" in done.stderr
+    assert done.stderr.startswith("smdecl: 1 variant runs at a time: one takes 0.")
     assert "seed=3" not in done.stderr  # what all variants share is left out
 
 
@@ -212,11 +217,11 @@ def test_a_variant_has_the_settings_of_a_hydra_job(project):
     assert len(list(project.root.glob("sweeps/*/*/n1/result.json"))) == 1
 
 
-@pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"]])
+@pytest.mark.parametrize("arguments", [["--jobs", "0", "-m"], ["--jobs", "2"], ["--jobs", "auto"]])
 def test_an_invalid_number_of_jobs_is_refused(project, arguments):
     done = project.run(*arguments, "model=adder,scaler")
 
-    told = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, together with -m"
+    told = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, or auto, together with -m"
     assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
 
 

@@ -1,0 +1,101 @@
+"""Decides how many variants of a sweep run at the same time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from smdecl.isolation import groups, memory
+from smdecl.isolation.groups import Group
+
+_GIBIBYTE = 1 << 30
+
+
+def fitting(peak: int, available: int, cores: int) -> int:
+    """Returns how many variants run at the same time.
+
+    Args:
+        peak: The memory that one takes, in bytes.
+        available: The memory that is available, in bytes.
+        cores: The most that run at the same time.
+    """
+    return max(1, min(cores, available // max(1, peak)))
+
+
+class Jobs:
+    """Gives a turn to as many variants at a time as fit into memory.
+
+    One variant runs until one has succeeded. The memory of that one tells how many fit.
+
+    Args:
+        variants: The number of variants.
+        chosen: How many the user wants to run at a time; None leaves it to the memory.
+        group: The processes of the sweep.
+        note: Is told if memory allows fewer variants than there are cores.
+
+    Attributes:
+        most: The most variants that can get a turn at the same time.
+    """
+
+    def __init__(
+        self,
+        variants: int,
+        chosen: int | None,
+        group: Group,
+        note: Callable[[str], object],
+    ) -> None:
+        self.most = chosen or len(os.sched_getaffinity(0))
+        self._allowed = self.most
+        self._running = 0
+        self._changed = threading.Condition()
+        self._group = group
+        self._note = note
+        is_known = memory.available() < sys.maxsize
+        self._measures = (
+            chosen is None and is_known and min(variants, self.most) > 1
+        )
+        if self._measures:
+            self._allow(1)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits for a turn, which lasts until the end of the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < self._allowed)
+            self._running += 1
+        try:
+            groups.require_wanted()  # the sweep may have been interrupted meanwhile
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def measured(self, peak: int) -> None:
+        """Takes note that a variant has succeeded, whose largest process took `peak` bytes."""
+        with self._changed:
+            if not self._measures:
+                return
+            self._measures = False
+            available = memory.available()
+            self._allow(fitting(peak, available, self.most))
+            self._changed.notify_all()
+        if self._allowed < self.most:
+            self._note(_limited(self._allowed, peak, available))
+
+    def _allow(self, number: int) -> None:
+        self._allowed = number
+        # More than one process of a variant would take more memory than was measured.
+        self._group.is_frugal = number < self.most
+
+
+def _limited(number: int, peak: int, available: int) -> str:
+    variants = "1 variant runs" if number == 1 else f"{number} variants run"
+    each, total = peak / _GIBIBYTE, available / _GIBIBYTE
+    return (
+        f"{variants} at a time: one takes {each:.1f} GiB of memory,"
+        f" and {total:.1f} GiB are available"
+    )
