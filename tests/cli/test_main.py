@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import smdecl
 import tensorflow as tf
 from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
@@ -185,74 +184,6 @@ def test_an_invalid_command_line_is_exit_code_2(tmp_path, arguments, found):
 
     assert found in done.stderr
     assert (done.stdout, done.returncode) == ("", 2)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "found"),
-    [
-        (["--help"], "model: adder, concat, dense, scaler, typed_adder, typed_concat"),
-        (["--help"], "exit codes: 0 done, 2 usage or config"),
-        (["--info"], "Config search path"),
-        (["--info", "defaults-tree"], "signatures: scalar_float"),
-        (["--cfg", "job"], "name: ${hydra:runtime.choices.model}"),
-        (["--cfg", "job", "--resolve", "model=scaler"], "export_dir: exports/scaler"),
-        (["--cfg", "job", "--package", "publish"], "version: next"),
-        (["--version"], f"smdecl {smdecl.__version__}"),
-        (["--shell-completion", "install=bash"], "hydra_bash_completion"),
-    ],
-)
-def test_hydras_flags_print_what_they_print_in_hydra(tmp_path, arguments, found):
-    done = run_cli(*arguments, cwd=tmp_path)
-
-    assert found in done.stdout
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert os.listdir(tmp_path) == []
-
-
-def test_hydras_own_help_is_shown(tmp_path):
-    done = spawn_cli("--hydra-help", cwd=tmp_path)
-
-    assert "Hydra" in done.stdout
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("override", "told"),
-    [("model=addr", "unknown option 'addr' for model"), ("model=[1]", "expected names of options")],
-)
-def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, told):
-    done = run_cli("--cfg", "job", override, cwd=tmp_path)
-
-    assert told in done.stderr
-    assert (done.stdout, done.returncode) == ("", 2)
-
-
-@pytest.mark.parametrize(
-    ("line", "completions"),
-    [
-        ("smdecl model=ad", ["model=adder"]),
-        ("smdecl check seed=1 model=sc", ["model=scaler"]),
-        (
-            "smdecl --config-dir conf model=",
-            [
-                "model=adder",
-                "model=concat",
-                "model=dense",
-                "model=mine",
-                "model=scaler",
-                "model=typed_adder",
-                "model=typed_concat",
-            ],
-        ),
-        ("smdecl plan -cd conf model=m", ["model=mine"]),
-    ],
-)
-def test_completion_knows_groups_and_options(project, line, completions):
-    project.write("conf/model/mine.yaml", "_target_: mynet.Net\n")
-    done = project.run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
-
-    assert sorted(done.stdout.split()) == completions
 
 
 @pytest.mark.parametrize(
