@@ -124,8 +124,10 @@ def _wait(process: subprocess.Popen[bytes], command: Command) -> None:
         process.kill()
         process.wait()
     if process.returncode != 0:
-        told = stderr.decode(errors="replace")[-2000:]
-        raise SystemExit(f"{' '.join(command.arguments)} exited with {process.returncode}:\n{told}")
+        output = stderr.decode(errors="replace")[-2000:]
+        raise SystemExit(
+            f"{' '.join(command.arguments)} exited with {process.returncode}:\n{output}"
+        )
 
 
 def _stages(record: Path) -> dict[str, float]:

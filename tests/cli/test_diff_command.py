@@ -118,13 +118,13 @@ def test_the_command_line_prints_breaking_changes_first_and_sets_the_exit_code(t
 
     done = run_cli("diff", "one", "other", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    told = done.stdout.splitlines()
-    assert told[:2] == [
+    printed = done.stdout.splitlines()
+    assert printed[:2] == [
         "breaking  functions embed: was removed; tf.saved_model.load no longer restores it",
         "additive  functions rank: was added",
     ]
-    assert {line[:10] for line in told[2:-1]} == {"internal  "}
-    assert told[-1] == "breaking: callers have to change; raise the major of a semantic version"
+    assert {line[:10] for line in printed[2:-1]} == {"internal  "}
+    assert printed[-1] == "breaking: callers have to change; raise the major of a semantic version"
 
     assert run_cli("diff", "--exit-code", "one", "other", cwd=tmp_path).returncode == 2
     assert run_cli("diff", "one", "one", "--exit-code", cwd=tmp_path).returncode == 0
@@ -143,7 +143,7 @@ def test_the_command_line_prints_breaking_changes_first_and_sets_the_exit_code(t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (
             ["a", "nowhere"],
@@ -185,7 +185,7 @@ def test_the_command_line_prints_breaking_changes_first_and_sets_the_exit_code(t
         (["--exit-code", "none", "a"], 4, "'none/saved_model.pb' contains no MetaGraphDef"),
     ],
 )
-def test_incomparable_directories_are_reported(tmp_path, arguments, code, told):
+def test_incomparable_directories_are_reported(tmp_path, arguments, code, expected):
     save(tmp_path / "a")
     for name in ("empty", "none"):
         (tmp_path / name).mkdir()
@@ -194,7 +194,7 @@ def test_incomparable_directories_are_reported(tmp_path, arguments, code, told):
     done = run_cli("diff", *arguments, cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr.startswith(f"smdecl: error: {told}")
+    assert done.stderr.startswith(f"smdecl: error: {expected}")
 
 
 def test_diff_needs_no_tensorflow(tmp_path):

@@ -39,13 +39,13 @@ def test_hydras_own_help_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "expected"),
     [("model=addr", "unknown option 'addr' for model"), ("model=[1]", "expected names of options")],
 )
-def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, told):
+def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, expected):
     done = run_cli("--cfg", "job", override, cwd=tmp_path)
 
-    assert told in done.stderr
+    assert expected in done.stderr
     assert (done.stdout, done.returncode) == ("", 2)
 
 

@@ -50,8 +50,10 @@ def test_an_existing_file_is_reported_and_nothing_is_written(tmp_path, monkeypat
 
     done = run_cli("init", ".", cwd=tmp_path)
 
-    told = "already exists: net.py; expected a directory without these files; none is ever replaced"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
+    expected = (
+        "already exists: net.py; expected a directory without these files; none is ever replaced"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {expected}\n")
     assert sorted(os.listdir(tmp_path)) == ["README.md", "net.py"]
 
 
@@ -77,10 +79,10 @@ def test_common_files_of_a_repository_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "expected"),
     [("", ".gitignore"), ("conf", "conf/model"), ("conf/model", "conf/model/net.yaml")],
 )
-def test_a_failed_write_leaves_nothing(tmp_path, place, told):
+def test_a_failed_write_leaves_nothing(tmp_path, place, expected):
     blocked = tmp_path / "new" / place
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file")
@@ -90,7 +92,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, place, told):
 
     assert (
         str(error.value)
-        == f"cannot write {tmp_path / 'new' / told}: Not a directory; expected a directory that can be written"
+        == f"cannot write {tmp_path / 'new' / expected}: Not a directory; expected a directory that can be written"
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [blocked]
 

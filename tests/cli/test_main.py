@@ -174,7 +174,7 @@ def test_warnings_of_the_audit_go_to_standard_error(project):
         ),
         (["--shell-completion"], "expected install=bash or uninstall=bash"),
         (["model=adder", "check"], "the verb comes first: smdecl check ..."),
-        (["check", "~signatures"], "signatures: is missing"),
+        (["check", "~signatures"], "signatures: is required"),
         (["--cfg", "everything"], "invalid choice: 'everything'"),
         (["--experimental-rerun", "x.pickle"], "unrecognized arguments: --experimental-rerun"),
     ],

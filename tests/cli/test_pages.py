@@ -42,8 +42,8 @@ def saved(tmp_path_factory):
 
 
 def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
-    told = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", description.describe(saved)))
-    lines = [line for line in told.splitlines() if not line.startswith(("op ", "device "))]
+    text = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", description.describe(saved)))
+    lines = [line for line in text.splitlines() if not line.startswith(("op ", "device "))]
 
     assert lines == [
         f"net: saved by TensorFlow {tf.__version__}, tags serve, variables of SIZE, files of SIZE",
@@ -61,7 +61,7 @@ def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
         "file variables/variables.data-00000-of-00001: SIZE",
         "file variables/variables.index: SIZE",
     ]
-    assert "op MatMul: 1\n" in told
+    assert "op MatMul: 1\n" in text
 
 
 def test_json_has_the_sizes_in_bytes(saved):
@@ -116,7 +116,7 @@ def test_the_page_is_self_contained_and_has_the_content_of_the_text(saved):
     page = Page(pages.html("net", description.describe(saved)))
 
     assert (page.open, page.linked, page.tags.count("script")) == ([], [], 0)
-    for told in (
+    for cell in (
         "serving_default",
         "float32 [?, 2]",
         "score",
@@ -125,7 +125,7 @@ def test_the_page_is_self_contained_and_has_the_content_of_the_text(saved):
         "float32 [2, 2]",
         "MatMul",
     ):
-        assert told in page.cells
+        assert cell in page.cells
     assert "assets/words.txt" in page.cells
 
 
@@ -305,10 +305,10 @@ def test_a_directory_without_a_savedmodel_is_reported(tmp_path):
     with pytest.raises(ContractError, match="as a SavedModel"):
         description.describe(tmp_path)
     done = run_cli("inspect", "nowhere", cwd=tmp_path)
-    told = (
+    expected = (
         "'nowhere' does not exist; expected the directory of a SavedModel, such as exports/adder/1"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {expected}\n")
 
 
 @pytest.mark.slow

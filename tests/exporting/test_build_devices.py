@@ -177,8 +177,8 @@ def test_a_model_built_on_several_devices_is_served_on_one(net, policy, replicas
         ]
         == 6
     )
-    told = [warning.message for warning in release.warnings if warning.key == "audit.strategy"]
-    assert len(told) == (1 if replicas else 0)
+    messages = [warning.message for warning in release.warnings if warning.key == "audit.strategy"]
+    assert len(messages) == (1 if replicas else 0)
     if not replicas:
         assert served(release, x=2.0)["output_0"] == 6
 

@@ -126,15 +126,15 @@ def test_undeclared_needs_of_a_release_are_reported(project):
     ]
     here = Project(project.root, custom_ops=("lib/libmoved.so", "hydra"))
 
-    told = [problem.message for problem in custom_ops.undeclared(recorded, here)]
+    messages = [problem.message for problem in custom_ops.undeclared(recorded, here)]
 
-    assert told[0] == (
+    assert messages[0] == (
         f"custom_ops: the release needs the package tensorflow_text 2.21.1, which the project {project.root} does not"
         " declare; run this in the project that made the release, or add 'tensorflow_text' to custom_ops under"
         f" [tool.smdecl] in {project.root}/pyproject.toml"
     )
-    assert len(told) == 2, "a library counts as declared under any name"
-    assert "\x1b" not in told[1]
+    assert len(messages) == 2, "a library counts as declared under any name"
+    assert "\x1b" not in messages[1]
     (differs,) = [problem.message for problem in custom_ops.differing(recorded, here)]
     assert differs.startswith("custom_ops: the release was made with hydra 1.2; found hydra 1.3")
 

@@ -180,10 +180,10 @@ def test_an_untraced_function_of_the_user_is_refused_unless_the_config_allows_it
     assert [str(problem.message).partition(":")[0] for problem in error.value.problems] == ["ask"]
     assert "more like it" not in error.value.problems[0].message
 
-    told = [
+    messages = [
         warning.message for warning in net.export(*config, "audit.untraced_functions=warn").warnings
     ]
-    assert any(message.startswith("ask: was never traced") for message in told)
+    assert any(message.startswith("ask: was never traced") for message in messages)
 
 
 @pytest.mark.slow

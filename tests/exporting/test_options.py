@@ -173,24 +173,24 @@ def test_an_op_of_a_namespace_that_is_not_allowed_is_refused_wherever_it_is(
 
 
 def test_only_debug_info_contains_the_lines_of_the_code(net):
-    told, again = (export(net, "save_debug_info=true") for _ in range(2))
+    with_info, again = (export(net, "save_debug_info=true") for _ in range(2))
     plain = export(net)
 
-    assert tree(told.path) == tree(again.path)
-    info = tree(told.path).pop("debug/saved_model_debug_info.pb")
+    assert tree(with_info.path) == tree(again.path)
+    info = tree(with_info.path).pop("debug/saved_model_debug_info.pb")
     assert b"mynet.py" in info
     assert not any(
         str(net.root).encode() in data
-        for path in (told, plain)
+        for path in (with_info, plain)
         for data in tree(path.path).values()
     )
     without = {
         name: data
-        for name, data in tree(told.path).items()
+        for name, data in tree(with_info.path).items()
         if not name.startswith(("debug/", "assets.extra/"))
     }
     assert without == {name: data for name, data in tree(plain.path).items() if name in without}
-    assert ask(told, 1) == 3
+    assert ask(with_info, 1) == 3
 
 
 def test_an_alias_names_every_trace_of_its_function(net):
@@ -216,8 +216,8 @@ def test_every_alias_that_would_name_nothing_is_reported(net):
     )
 
     assert isinstance(error, ConfigError)
-    told = {problem.key: problem.message for problem in error.problems}
-    assert told == {
+    messages = {problem.key: problem.message for problem in error.problems}
+    assert messages == {
         "options.function_aliases.same": "expected the path of a tf.function of Net, got 'plain'",
         "options.function_aliases.other": "expected a traced tf.function, but 'untraced' has no trace",
         "options.function_aliases.plus": "'add' has the alias 'sum' already, and TensorFlow keeps only one",

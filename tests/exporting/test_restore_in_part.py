@@ -106,14 +106,14 @@ def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
     ready, fmt, path, expect
 ):
     # The seed state of Dropout does match, which is not enough to release the model.
-    told = [
+    messages = [
         message
         for _, message in problems(
             ready, "mykeras.functional", fmt, path.format("other"), expect=expect
         )
     ]
 
-    assert told == [
+    assert messages == [
         f"{name} is {own} in the model and {found} in the weights"
         for name, own, found in [
             ("hidden/kernel", [3, 4], [3, 6]),
@@ -125,14 +125,14 @@ def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
 
 
 def test_variables_that_keras_skips_with_their_layer_are_reported(ready):
-    told = [
+    messages = [
         m
         for _, m in problems(
             ready, "mykeras.functional", "keras_weights", "model_narrow.weights.h5"
         )
     ]
 
-    assert told == [
+    assert messages == [
         "hidden/kernel is [3, 4] in the model and [3, 3] in the weights",
         "hidden/bias is [4] in the model and [3] in the weights",
         "out/kernel is [4, 2] in the model and [3, 2] in the weights",

@@ -51,7 +51,7 @@ def test_a_warning_names_the_line_too(project):
     assert warning.message.endswith("(mynet.py:16)")
 
 
-def told(findings, obj=None):
+def messages(findings, obj=None):
     return [str(finding) for finding in source_lines.locate(findings, {}, obj or tf.Module())]
 
 
@@ -63,7 +63,7 @@ def test_findings_of_one_cause_are_reported_once_with_their_number():
     ]
     other = Finding("baked_devices", "f_1/g", "is pinned to /device:GPU:0")
 
-    assert told([*pinned, *printed, other]) == [
+    assert messages([*pinned, *printed, other]) == [
         "f_0/n0: is pinned to a CPU; 19 more like it",
         "f_1/p: PrintV2 reads or writes",  # a copy of one function is no other finding
         "f_1/g: is pinned to /device:GPU:0",
@@ -92,7 +92,7 @@ def test_the_other_findings_are_reported_by_their_layers():
     model = keras.Sequential([keras.Input((4,)), *layers])
     findings = [Finding("random_ops", f"f_1/drop{i}_1/mul", "draws") for i in range(9)]
 
-    assert told(findings, model) == [
+    assert messages(findings, model) == [
         "f_1/drop0_1/mul: draws (layer 'drop0'); 8 more like it: layer 'drop1', layer 'drop2', layer 'drop3',"
         " layer 'drop4', layer 'drop5', ..."
     ]

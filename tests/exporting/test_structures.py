@@ -55,7 +55,7 @@ def take(value, annotation=None, default=None, own=None):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "given",
     [
         {"annotation": Span},
         {"annotation": Span | None},
@@ -65,9 +65,9 @@ def take(value, annotation=None, default=None, own=None):
         {"own": [Span(tf.TensorSpec([]), tf.TensorSpec([]))]},
     ],
 )
-def test_a_mapping_becomes_the_record_that_the_method_expects(said):
-    assert take(SPECS, **said) == Span(("start",), ("stop",))
-    assert isinstance(take(SPECS, **said), Span)
+def test_a_mapping_becomes_the_record_that_the_method_expects(given):
+    assert take(SPECS, **given) == Span(("start",), ("stop",))
+    assert isinstance(take(SPECS, **given), Span)
 
 
 def test_records_of_other_kinds_and_in_lists_and_in_records():

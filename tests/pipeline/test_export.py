@@ -155,13 +155,13 @@ def test_a_failing_example_is_reported_with_its_line_after_the_warnings(project,
         project.export("model._target_=mynet.Net", "verify=mine")
     report.error(error.value)
 
-    warning, told = capsys.readouterr().err.splitlines()
+    warning, error_line = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
         r"smdecl: warning: built-in conf/export.yaml:\d+: audit.random_ops: \S+: RandomStandardNormal returns different"
         r" values on each call \(mynet.py:4\)",
         warning,
     )
-    assert told == (
+    assert error_line == (
         "smdecl: error: conf/verify/mine.yaml:6: verify.examples.serving_default[1]: python loader: output_0 is 2.0,"
         " expected 3.0 within rtol 0.0001, atol 1e-05"
     )

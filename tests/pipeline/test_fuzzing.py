@@ -110,7 +110,7 @@ def with_values(composition, values):
 
 
 def checked(composition, values):
-    """Checks a mutant, which passes or is told what is wrong, without a computation that has no end."""
+    """Checks a mutant, which passes or is reported, without a computation that has no end."""
     started = time.thread_time()
     try:
         assert isinstance(

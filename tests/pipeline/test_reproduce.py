@@ -135,16 +135,16 @@ def test_a_different_config_is_reported_with_its_keys(net):
     )
 
     assert (done.returncode, done.stdout) == (4, "")
-    told = [
+    messages = [
         line.removeprefix(f"smdecl: error: {release.path}: ") for line in done.stderr.splitlines()
     ]
-    assert [line for line in told if line.startswith("config ")] == [
+    assert [line for line in messages if line.startswith("config ")] == [
         'config model._target_: changed from "mynet.Net" to "smdecl.models.Adder"',
         "config model.scale: was removed: 2.0",
         "config seed: changed from 0 to 3",
     ]
-    assert "variables kernel: was removed: float32 [3]" in told
-    assert "files assets.extra/tf_serving_warmup_requests: content differs" in told
+    assert "variables kernel: was removed: float32 [3]" in messages
+    assert "files assets.extra/tf_serving_warmup_requests: content differs" in messages
 
 
 def test_a_different_config_with_the_same_bytes_reproduces_the_release(net):

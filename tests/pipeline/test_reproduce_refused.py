@@ -70,10 +70,10 @@ def test_outside_of_its_project_a_release_is_refused_with_a_hint(net, tmp_path, 
 def test_an_environment_variable_is_reported_by_its_name(net):
     net.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["SMDECL_TEST_TOKEN"]\n')
     net.write("mynet.py", NET.replace("scale=2.0", "scale=2.0, token=None"))
-    told = "+model.token=${oc.env:SMDECL_TEST_TOKEN}"
+    override = "+model.token=${oc.env:SMDECL_TEST_TOKEN}"
     os.environ["SMDECL_TEST_TOKEN"] = "hunter2secret"
     try:
-        release = net.export("model._target_=mynet.Net", told)
+        release = net.export("model._target_=mynet.Net", override)
         net.write(
             "mynet.py",
             NET.replace("scale=2.0", "scale=2.0, token=None").replace(

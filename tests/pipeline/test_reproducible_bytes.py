@@ -33,7 +33,7 @@ def net(project):
 
 
 @pytest.mark.parametrize(
-    ("made", "added", "told"),
+    ("made", "added", "expected"),
     [
         (
             f"self.v = tf.Variable({DRAWN})",
@@ -62,7 +62,9 @@ def net(project):
         ),
     ],
 )
-def test_a_release_with_random_bytes_is_not_published_as_reproducible(project, made, added, told):
+def test_a_release_with_random_bytes_is_not_published_as_reproducible(
+    project, made, added, expected
+):
     project.write("mynet.py", UNSETTLED.format(made=made, added=added))
 
     with pytest.raises(ContractError) as error:
@@ -74,8 +76,11 @@ def test_a_release_with_random_bytes_is_not_published_as_reproducible(project, m
         problem.message.removeprefix("a second export differs: ")
         for problem in error.value.problems
     ]
-    assert any(message.startswith(told) for message in messages)
-    assert {message.partition(" ")[0] for message in messages} <= {told.partition(" ")[0], "files"}
+    assert any(message.startswith(expected) for message in messages)
+    assert {message.partition(" ")[0] for message in messages} <= {
+        expected.partition(" ")[0],
+        "files",
+    }
     assert not (project.root / "exports").exists()
     assert project.export("model._target_=mynet.Net").version == 1  # it is nobody else's to mind
 

@@ -188,7 +188,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
 
     published = [
         f"exports/scaler/+model.number={done}/1" for done in (1, 2)
-    ]  # the other waited to be told in its turn
+    ]  # the other waited for its turn to be printed
     assert (process.returncode, stdout.splitlines(), stderr) == (-number, published, "")
     assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
     assert [(variant["path"], variant["exit_code"]) for variant in sweep_record(waiting.root)] == [
@@ -221,18 +221,18 @@ def test_a_variant_has_the_settings_of_a_hydra_job(project):
 def test_an_invalid_number_of_jobs_is_refused(project, arguments):
     done = project.run(*arguments, "model=adder,scaler")
 
-    told = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, or auto, together with -m"
-    assert (done.returncode, done.stderr) == (2, f"smdecl: error: {told}\n")
+    expected = "--jobs is the number of variants of a sweep that run at the same time; expected at least 1, or auto, together with -m"
+    assert (done.returncode, done.stderr) == (2, f"smdecl: error: {expected}\n")
 
 
 def test_an_empty_sweep_is_refused(project):
     done = project.run("-m", "model=scaler", "model.factor=range(1,1)", "signatures=glob(zz*)")
 
     assert (done.returncode, done.stdout) == (2, "")
-    told = "is an empty sweep; expected a range or a pattern with a value in it"
+    expected = "is an empty sweep; expected a range or a pattern with a value in it"
     assert done.stderr.splitlines() == [
-        f"smdecl: error: override 'model.factor=range(1,1)': {told}",
-        f"smdecl: error: override 'signatures=glob(zz*)': {told}",
+        f"smdecl: error: override 'model.factor=range(1,1)': {expected}",
+        f"smdecl: error: override 'signatures=glob(zz*)': {expected}",
     ]
 
 

@@ -121,7 +121,7 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("\0", "'models.config', line 1: Expected identifier or number"),
         ("model_config_list {\n  config {\n", "'models.config', line 2: Expected \"}\""),
@@ -169,14 +169,16 @@ def test_a_model_is_added_to_a_list_of_any_form(tmp_path, text):
         "large",
     ],
 )
-def test_a_broken_file_is_reported_with_its_line_and_left_alone(tmp_path, monkeypatch, text, told):
+def test_a_broken_file_is_reported_with_its_line_and_left_alone(
+    tmp_path, monkeypatch, text, expected
+):
     monkeypatch.chdir(tmp_path)
     path = Path("models.config")
     path.write_bytes(text.encode(errors="surrogatepass"))
 
-    with pytest.raises(PublishError, match=told):
+    with pytest.raises(PublishError, match=expected):
         models_config.require_valid(path)
-    with pytest.raises(PublishError, match=told):
+    with pytest.raises(PublishError, match=expected):
         models_config.add(path, "new", "/new")
 
     assert path.read_bytes() == text.encode(errors="surrogatepass")

@@ -220,29 +220,30 @@ def test_a_directory_without_permission_is_reported_as_given(read_only, base, ve
     [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left on device")],
 )
 def test_an_error_in_a_stage_names_the_base_path(stage, error):
-    with pytest.raises(PublishError) as told, errors.disk_errors(Path(f"base{stage}")):
+    with pytest.raises(PublishError) as caught, errors.disk_errors(Path(f"base{stage}")):
         raise error
 
-    assert str(told.value) == f"export_dir: {refused('base', 'No space left on device')}"
+    assert str(caught.value) == f"export_dir: {refused('base', 'No space left on device')}"
 
 
 def test_an_error_of_a_version_names_the_version():
-    with pytest.raises(PublishError) as told, errors.disk_errors(Path("base")):
+    with pytest.raises(PublishError) as caught, errors.disk_errors(Path("base")):
         raise OSError(
             errno.EACCES, "Permission denied", f"base/{errors.STAGE}host-1/made", None, "base/7"
         )
 
     reason = "'base/7': Permission denied"
-    assert str(told.value) == f"export_dir: {refused('base', reason)}"
+    assert str(caught.value) == f"export_dir: {refused('base', reason)}"
 
 
 def test_an_unusable_default_is_reported_as_built_in(project):
     (project.root / "exports").write_text("")
 
-    told = "expected a directory, existing or not, got the file 'exports'"
+    expected = "expected a directory, existing or not, got the file 'exports'"
     stderr = project.run("check").stderr
     assert re.fullmatch(
-        rf"smdecl: error: built-in conf/export\.yaml:\d+: export_dir: {re.escape(told)}\n", stderr
+        rf"smdecl: error: built-in conf/export\.yaml:\d+: export_dir: {re.escape(expected)}\n",
+        stderr,
     )
 
 

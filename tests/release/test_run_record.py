@@ -154,8 +154,8 @@ def test_a_failed_write_is_reported_and_the_release_is_published(project):
     with pytest.raises(PublishError) as error:
         project.export("model._target_=mynet.Net", "publish.run_record=runs.jsonl")
 
-    told = "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but runs.jsonl"
-    assert str(error.value) == f"{told}: Is a directory"
+    expected = "override 'publish.run_record=runs.jsonl': publish.run_record: exports/adder/1 is published, but runs.jsonl"
+    assert str(error.value) == f"{expected}: Is a directory"
     assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
     assert sorted(path.name for path in (project.root / "exports" / "adder").iterdir()) == ["1"]
 
@@ -179,7 +179,7 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "expected"),
     [
         (".bashrc", "expected a file whose name ends in .jsonl, got '.bashrc'"),
         (
@@ -201,7 +201,7 @@ def test_a_path_that_cannot_be_written_raises_an_os_error(tmp_path, make, code):
         ("a/" * 2500 + "a", "is a path of more than 4000 bytes"),
     ],
 )
-def test_an_export_appends_only_to_files_of_run_records(project, place, told):
+def test_an_export_appends_only_to_files_of_run_records(project, place, expected):
     project.write(".bashrc", "export A=1\n")
     project.write("other.jsonl", '{"name": "adder"}\n')
     project.write("deep.jsonl", "[" * 60_000)
@@ -211,7 +211,7 @@ def test_an_export_appends_only_to_files_of_run_records(project, place, told):
     with pytest.raises(SmdeclError) as error:
         project.export(f"publish.run_record={place}")
 
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert tree(project.root) == before
     assert not (project.root / "exports").exists()
 

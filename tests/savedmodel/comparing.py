@@ -12,7 +12,7 @@ def specs(inputs, outputs=None):
     return {"serving_default": (inputs, outputs or {"y": ROWS})}
 
 
-def told(found):
+def noticed(found):
     """Returns the changes that callers notice, as the command line prints them."""
     return [
         str(change)

@@ -48,14 +48,14 @@ def test_a_directory_with_one_saved_model_or_none_is_accepted(models, given):
 @pytest.mark.parametrize("verb", ["verify", "reproduce", "diff"])
 def test_verbs_refuse_a_base_path_and_a_url(models, verb):
     more, kind = (["models/net/2"], "a SavedModel") if verb == "diff" else ([], "a release")
-    told = f"'models/net' is a base path, which contains versions; expected the directory of {kind}, such as models/net/10"
+    expected = f"'models/net' is a base path, which contains versions; expected the directory of {kind}, such as models/net/10"
     done = run_cli(verb, "models/net", *more, cwd=models)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {told}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"smdecl: error: {expected}\n")
 
-    told = "'gs://models/net/2' is a URL; expected a local directory that it was fetched to"
+    expected = "'gs://models/net/2' is a URL; expected a local directory that it was fetched to"
     argument = "before" if verb == "diff" else "directory"
     done = run_cli(verb, "gs://models/net/2", *more, cwd=models)
     assert (
         done.stderr
-        == f"smdecl: error: smdecl {verb}: argument {argument}: {told}; see smdecl {verb} --help\n"
+        == f"smdecl: error: smdecl {verb}: argument {argument}: {expected}; see smdecl {verb} --help\n"
     )

@@ -4,7 +4,17 @@ import pytest
 import tensorflow as tf
 from smdecl.release import diffing
 
-from tests.savedmodel.comparing import ADDITIVE, BREAKING, NUMBER, ONE, ROW, ROWS, TWO, specs, told
+from tests.savedmodel.comparing import (
+    ADDITIVE,
+    BREAKING,
+    NUMBER,
+    ONE,
+    ROW,
+    ROWS,
+    TWO,
+    noticed,
+    specs,
+)
 
 ANY, TEXT, IDS = ("float32", None), ("string", [None]), ("int64", [None])
 
@@ -187,7 +197,7 @@ def test_a_change_of_signatures_is_reported_with_a_verdict(tmp_path, row):
 
     found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
-    assert (found.verdict, found.advice, told(found)) == (verdict, advice, lines)
+    assert (found.verdict, found.advice, noticed(found)) == (verdict, advice, lines)
 
 
 def test_the_order_of_signatures_does_not_matter(tmp_path):
@@ -196,7 +206,7 @@ def test_the_order_of_signatures_does_not_matter(tmp_path):
 
     found = diffing.diff(save(tmp_path / "before", before), save(tmp_path / "after", after))
 
-    assert (found.verdict, told(found)) == ("same", [])
+    assert (found.verdict, noticed(found)) == ("same", [])
 
 
 def test_changes_of_restored_functions_are_reported(tmp_path):
@@ -206,12 +216,15 @@ def test_changes_of_restored_functions_are_reported(tmp_path):
     found = diffing.diff(before, after)
 
     assert (found.verdict, found.advice) == BREAKING
-    assert told(found) == [
+    assert noticed(found) == [
         "functions embed: was removed; tf.saved_model.load no longer restores it",
         "functions rank: was added",
     ]
     found = diffing.diff(save(tmp_path / "less", functions=["ask"]), after)
-    assert ((found.verdict, found.advice), told(found)) == (ADDITIVE, ["functions rank: was added"])
+    assert ((found.verdict, found.advice), noticed(found)) == (
+        ADDITIVE,
+        ["functions rank: was added"],
+    )
 
 
 def answering(function):
@@ -249,7 +262,7 @@ def test_changes_of_the_default_of_an_input_are_reported(tmp_path, row):
 
     found = diffing.diff(tmp_path / "before", tmp_path / "after")
 
-    assert (found.verdict, found.advice, told(found)) == (verdict, advice, [line])
+    assert (found.verdict, found.advice, noticed(found)) == (verdict, advice, [line])
 
 
 def test_changed_tags_are_reported(tmp_path):
@@ -264,7 +277,7 @@ def test_changed_tags_are_reported(tmp_path):
 
     found = diffing.diff(tmp_path / "before", tmp_path / "after")
 
-    assert ((found.verdict, found.advice), told(found)) == (
+    assert ((found.verdict, found.advice), noticed(found)) == (
         BREAKING,
         ["tags: changed from serve to gpu, serve"],
     )

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from smdecl.release import diffing
 
-from tests.savedmodel.comparing import NUMBER, ONE, TWO, told
+from tests.savedmodel.comparing import NUMBER, ONE, TWO, noticed
 
 
 def test_changes_of_inputs_and_results_of_a_restored_function_are_reported(tmp_path):
@@ -23,35 +23,35 @@ def test_changes_of_inputs_and_results_of_a_restored_function_are_reported(tmp_p
         for shape, dtype in (([3], "float32"), ([None], "float32"), ([3], "int64"))
     )
     found = diffing.diff(module("some", some), module("any", any_))
-    assert (found.verdict, told(found)) == (
+    assert (found.verdict, noticed(found)) == (
         "additive",
         [
             "functions ask: can now be called as (x: float32 [?], training: value False) -> y: float32 [?]"
         ],
     )
     found = diffing.diff(tmp_path / "any", tmp_path / "some")
-    assert (found.verdict, told(found)) == (
+    assert (found.verdict, noticed(found)) == (
         "breaking",
         [
             "functions ask: can no longer be called as (x: float32 [?], training: value False) -> y: float32 [?]"
         ],
     )
     found = diffing.diff(module("one", some), module("two", some, whole))
-    assert (found.verdict, told(found)) == (
+    assert (found.verdict, noticed(found)) == (
         "additive",
         [
             "functions ask: can now be called as (x: int64 [3], training: value False) -> y: int64 [3]"
         ],
     )
     found = diffing.diff(tmp_path / "two", tmp_path / "one")
-    assert (found.verdict, told(found)) == (
+    assert (found.verdict, noticed(found)) == (
         "breaking",
         [
             "functions ask: can no longer be called as (x: int64 [3], training: value False) -> y: int64 [3]"
         ],
     )
     found = diffing.diff(module("eval", some, training=True), tmp_path / "one")
-    assert (found.verdict, told(found)) == (
+    assert (found.verdict, noticed(found)) == (
         "breaking",
         [
             "functions ask: can no longer be called as (x: float32 [3], training: value True) -> y: float32 [3]",
@@ -168,7 +168,10 @@ def test_changes_of_arguments_of_a_restored_function_are_reported(tmp_path, row)
         a_function(tmp_path / "before", *before), a_function(tmp_path / "after", *after)
     )
 
-    assert (found.verdict, told(found)[:1]) == (verdict, [f"functions f: {first}"] if first else [])
+    assert (found.verdict, noticed(found)[:1]) == (
+        verdict,
+        [f"functions f: {first}"] if first else [],
+    )
 
 
 DTYPES = (
@@ -249,14 +252,14 @@ def test_a_function_is_compared_under_each_of_its_names(tmp_path):
     gone, come = diffing.diff(more, one), diffing.diff(one, more)
 
     names = ("a.block.f", "predict")
-    assert (gone.verdict, told(gone)) == (
+    assert (gone.verdict, noticed(gone)) == (
         "breaking",
         [
             f"functions {name}: was removed; tf.saved_model.load no longer restores it"
             for name in names
         ],
     )
-    assert (come.verdict, told(come)) == (
+    assert (come.verdict, noticed(come)) == (
         "additive",
         [f"functions {name}: was added" for name in names],
     )

@@ -87,11 +87,11 @@ GRAPHS = {
 
 @pytest.mark.parametrize("row", GRAPHS)
 def test_a_changed_graph_is_reported_by_op_node_and_device(tmp_path, row):
-    before, after, spec, told = GRAPHS[row]
+    before, after, spec, expected = GRAPHS[row]
 
     found = diffing.diff(save(tmp_path / "a", before, spec), save(tmp_path / "b", after, spec))
 
-    assert lines(found, "ops", "nodes", "devices") == told
+    assert lines(found, "ops", "nodes", "devices") == expected
     assert (found.verdict, found.advice) == ("same", "patch")
 
 

@@ -189,7 +189,7 @@ def index_of(entries, blocks=1):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (index_of([(0, b"a" * 70_000)]), "a key is longer than any that TensorFlow writes"),
         (
@@ -211,10 +211,10 @@ def index_of(entries, blocks=1):
         "an endless number",
     ],
 )
-def test_an_index_that_would_take_forever_is_refused(tmp_path, data, told):
+def test_an_index_that_would_take_forever_is_refused(tmp_path, data, expected):
     (tmp_path / "variables.index").write_bytes(data)
 
-    with pytest.raises(ContractError, match=told):
+    with pytest.raises(ContractError, match=expected):
         checkpoint.read(tmp_path / "variables")
 
 
@@ -258,6 +258,6 @@ print([change.message for change in diffing.diff(Path({str(tmp_path / "a")!r}), 
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    told, grown = done.stdout.splitlines()
+    change, grown = done.stdout.splitlines()
     assert int(grown) < 50_000  # KiB, of 64 MiB each
-    assert ("values differ by at most 1" in told) == (name == "other")
+    assert ("values differ by at most 1" in change) == (name == "other")

@@ -90,17 +90,17 @@ def test_a_manifest_that_is_nested_deep_is_refused(limited, tmp_path, depth):
     assert "manifest.json: changed since" in refused(limited("inspect", release))
 
 
-@pytest.mark.parametrize(("changed", "told"), [
+@pytest.mark.parametrize(("changed", "expected"), [
     ({"config": nest(150)}, "it is nested more than 100 deep"),
     ({"environment": []}, "does not match the schema of manifests; the release was made by an unknown version of smdecl"),
     ({"files": {"\ud800": {"size": 1, "sha256": "0" * 64}}}, "lists a name that no file can have"),
     ({f"k{number}": 1 for number in range(100_000)}, "does not match the schema of manifests"),
     ({"files": {f"k{number}": number for number in range(100_000)}}, "does not match the schema of manifests"),
 ], ids=["nests", "another environment", "half a character", "unknown keys", "no entries"])  # fmt: skip
-def test_a_forged_manifest_with_a_correct_checksum_is_refused(limited, tmp_path, changed, told):
+def test_a_forged_manifest_with_a_correct_checksum_is_refused(limited, tmp_path, changed, expected):
     release = hostile.release(tmp_path / "1", **changed)
 
-    assert told in refused(limited("manifest", release))
+    assert expected in refused(limited("manifest", release))
 
 
 def test_a_config_of_long_keys_is_not_compared(limited, tmp_path):

@@ -61,9 +61,9 @@ def test_an_example_that_is_a_zip_bomb_is_refused(tmp_path, refuse):
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         zeros(archive, "a", 100 * MEBIBYTE)
 
-    told = refuse("x.npz")
-    assert "the member 'a.npy' of 'x.npz' unpacks" in told
-    assert "expected at most 100 times its size" in told
+    message = refuse("x.npz")
+    assert "the member 'a.npy' of 'x.npz' unpacks" in message
+    assert "expected at most 100 times its size" in message
 
 
 def test_members_that_share_their_bytes_are_judged_together(tmp_path, refuse):

@@ -332,7 +332,7 @@ def check(made, release, forms):
             assert rendering.diff_json(found)
             assert all(line.isprintable() for line in rendering.diff_text(found).splitlines())
             if files(made) != files(release):
-                assert found.changes, "a changed file is not told"
+                assert found.changes, "a changed file is not reported"
 
 
 def has_huge(release):

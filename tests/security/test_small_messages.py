@@ -12,8 +12,8 @@ def test_more_graphs_than_any_file_has_are_refused(limited, tmp_path):
     graphs = b"\x12\x00" * 500_000  # the tag of a MetaGraphDef, and its length
     (net / "saved_model.pb").write_bytes(graphs)
 
-    for told in (limited("inspect", net), limited("diff", net, net)):
-        assert "contains 500000 MetaGraphDefs; expected at most 10000" in refused(told)
+    for outcome in (limited("inspect", net), limited("diff", net, net)):
+        assert "contains 500000 MetaGraphDefs; expected at most 10000" in refused(outcome)
 
 
 @pytest.mark.slow

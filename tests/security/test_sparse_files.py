@@ -36,8 +36,8 @@ def release_of(directory, *names, size=TEBIBYTE):
 def test_a_sparse_file_of_a_release_is_not_hashed(limited, tmp_path, name):
     release = release_of(tmp_path / "1", name)
 
-    told = limited("manifest", release).text
-    assert told == f"cannot read {release / name}: {TOLD}"
+    text = limited("manifest", release).text
+    assert text == f"cannot read {release / name}: {TOLD}"
 
 
 def test_sparse_files_on_both_sides_are_not_compared(limited, tmp_path):
@@ -51,10 +51,10 @@ def test_many_files_with_holes_are_judged_together(limited, tmp_path):
     names = [f"assets/{number}" for number in range(500)]
     release = release_of(tmp_path / "1", *names, size=100 * MEBIBYTE)
 
-    told = limited("manifest", release).text
-    assert "/assets/" in told
-    assert "with the other files (500 have holes)" in told
-    assert told.startswith("cannot read ")
+    text = limited("manifest", release).text
+    assert "/assets/" in text
+    assert "with the other files (500 have holes)" in text
+    assert text.startswith("cannot read ")
 
 
 def test_a_sparse_file_that_was_signed_is_not_hashed(tmp_path):

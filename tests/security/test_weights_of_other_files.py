@@ -89,9 +89,9 @@ def test_weights_keep_their_values_themselves(tmp_path, secret, attack, name):
 
     (reason,) = outside_values.refuse_objects(path)
 
-    place, told = ATTACKS[attack].replace("SECRET", str(secret)).split("|")
+    place, expected = ATTACKS[attack].replace("SECRET", str(secret)).split("|")
     holder = f"{path}:model.weights.h5" if name == "w.keras" else str(path)
-    assert reason.startswith(f"the object {place} of {holder!r} {told}")
+    assert reason.startswith(f"the object {place} of {holder!r} {expected}")
 
 
 def test_an_archive_that_is_hdf5_too_is_read_as_both(tmp_path, secret):
@@ -180,6 +180,6 @@ def test_no_outside_file_is_restored_into_a_release(project, secret, key, overri
     (problem,) = error.value.problems
     assert (problem.key, error.value.exit_code) == (key, 2)
     assert "the object '/layers/dense/vars/0' of 'w.keras" in problem.message
-    told = f"keeps its values in {str(secret)!r}; expected values in the file itself"
-    assert told in problem.message
+    expected = f"keeps its values in {str(secret)!r}; expected values in the file itself"
+    assert expected in problem.message
     assert "exports" not in {name.partition("/")[0] for name in tree(project.root)}

@@ -33,7 +33,7 @@ def test_a_config_creates_no_start_file_of_a_shell(project, home, key):
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "expected"),
     [
         ("{home}/runs.jsonl", "is outside the project"),
         ("link/runs.jsonl", "is outside the project"),
@@ -41,12 +41,12 @@ def test_a_config_creates_no_start_file_of_a_shell(project, home, key):
         ("logs/.runs.jsonl", "is hidden"),
     ],
 )
-def test_a_config_writes_only_where_the_project_has_its_files(project, home, file, told):
+def test_a_config_writes_only_where_the_project_has_its_files(project, home, file, expected):
     (project.root / "link").symlink_to(home)
 
     _, message = refusal(project, f"publish: {{run_record: {file.format(home=home)}}}")
 
-    assert told in message
+    assert expected in message
 
 
 def test_a_project_and_the_command_line_name_other_places(project, home):
