@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from smdecl.exporting import keras_hooks, keras_models, keras_state, user_code
 from smdecl.exporting.keras_state import Token
 from smdecl.exporting.matching import Match
-from smdecl.exporting.types import Array, Layer, Model
+from smdecl.exporting.types import Layer, Model
+from smdecl.savedmodel.array_distances import Array
 
 _SHOWN = 3  # values in a message
 
@@ -114,7 +116,9 @@ def _copy_bins(
         yield from compare(layer, "bin_boundaries", boundaries)
 
 
-def compare(layer: Layer, part: str, value: Array | None) -> Iterator[Match]:
+def compare(
+    layer: Layer, part: str, value: npt.ArrayLike | None
+) -> Iterator[Match]:
     """Yields a match if the numbers in a constructor differ from those in the file.
 
     They are the config's choice and must be the same.

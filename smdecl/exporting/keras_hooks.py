@@ -12,7 +12,8 @@ import tensorflow as tf
 from smdecl.exporting import keras_models, keras_state, matching
 from smdecl.exporting.matching import Match
 from smdecl.exporting.tensors import is_variable
-from smdecl.exporting.types import Array, Layer, PythonValue, Trackable
+from smdecl.exporting.types import Layer, PythonValue, Trackable
+from smdecl.savedmodel.array_distances import Array
 
 _FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
 _NOT_IN_CHECKPOINTS = (

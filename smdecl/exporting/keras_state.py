@@ -14,7 +14,8 @@ import numpy as np
 from smdecl.exporting import keras_models, objects
 from smdecl.exporting.matching import Match
 from smdecl.exporting.tensors import is_variable
-from smdecl.exporting.types import Array, Layer, Trackable, Variable
+from smdecl.exporting.types import Layer, Trackable, Variable
+from smdecl.savedmodel.array_distances import Array
 
 Token: TypeAlias = str | int
 """A token of a vocabulary."""

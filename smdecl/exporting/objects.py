@@ -17,12 +17,12 @@ from smdecl.errors import ModelError, Problem
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.types import (
-    Array,
     PythonValue,
     ResourceHandle,
     Trackable,
     Variable,
 )
+from smdecl.savedmodel.array_distances import Array
 
 Found = tuple[PythonValue, str]
 """An object, and the place where Python finds it, such as `Net.layers[0]`."""

@@ -41,9 +41,6 @@ WeightsStore: TypeAlias = Any
 Tensor: TypeAlias = Any
 """A `tf.Tensor`, `tf.RaggedTensor`, `tf.SparseTensor` or Keras's symbolic tensor."""
 
-Array: TypeAlias = Any
-"""A `numpy.ndarray`, or what NumPy converts to one."""
-
 DType: TypeAlias = Any
 """Anything that `tf.as_dtype` accepts."""
 

@@ -24,7 +24,9 @@ from smdecl.release import renaming
 # Locks on a network file system may apply to one host only, so each host sweeps its own.
 PREFIX = f"{STAGE}{re.sub(r'[^A-Za-z0-9]', '_', platform.node())}-"
 _ATTEMPTS = 100  # to create a directory that other processes remove
-_made: set[Path] = set()  # parents of stages that this process has created
+# The parents of stages that this process has created. They outlive the export that created them if
+# another thread uses them by then, so no export can know by itself which of them to remove.
+_made: set[Path] = set()
 
 
 @contextlib.contextmanager
