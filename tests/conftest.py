@@ -56,7 +56,7 @@ def golden(request):
 
 @dataclass
 class Project:
-    """A directory with a config and code of its own, that exports run from."""
+    """A directory with a config and code, from which exports run."""
 
     root: Path
 
@@ -87,7 +87,7 @@ def run_cli(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command line in this process, which has imported TensorFlow for its children.
 
-    It takes a tenth of the time of a new process. `spawn_cli` is for what only a process shows:
+    It takes a tenth of the time of a new process. `spawn_cli` is for what only a new process shows:
     its imports, signals, streams that cannot be written, and what the interpreter's own
     variables, such as PYTHONPATH, decide.
     """

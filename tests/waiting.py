@@ -23,7 +23,7 @@ def imports_tensorflow(marker: str) -> bool:
 
 
 def is_gone(pid: str) -> bool:
-    """Tells whether a process has ended, though nobody may have waited for it."""
+    """Returns whether a process has ended, even if no process has waited for it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, forge_manifest, run_cli
 
 
 def save(directory, **attributes):
-    """Saves a model with one signature, and with variables and functions of its own."""
+    """Saves a model with one signature, and with these variables and functions."""
     module = tf.Module()
     for name, value in attributes.items():
         setattr(module, name, value)

@@ -253,7 +253,7 @@ def test_interrupted_it_leaves_nothing(project, interruptible, number, after):
         "import pathlib, time\ndef make():\n    pathlib.Path('building').touch()\n    time.sleep(600)\n",
     )
     marker = f"SMDECL_TEST_{time.monotonic_ns()}"
-    scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
+    scratch = Path(tempfile.mkdtemp())  # contains a socket, whose path has to be short
     process = interruptible(
         [sys.executable, "-m", "smdecl", "model._target_=mynet.make"],
         cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},

@@ -65,7 +65,7 @@ def test_findings_of_one_cause_are_reported_once_with_their_number():
 
     assert messages([*pinned, *printed, other]) == [
         "f_0/n0: is pinned to a CPU; 19 more like it",
-        "f_1/p: PrintV2 reads or writes",  # a copy of one function is no other finding
+        "f_1/p: PrintV2 reads or writes",  # a copy of a function adds no finding
         "f_1/g: is pinned to /device:GPU:0",
     ]
 

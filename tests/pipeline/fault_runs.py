@@ -34,7 +34,7 @@ from tests.pipeline.faults import (
 
 @dataclass(frozen=True)
 class Case:
-    """What is published, and what stands there before."""
+    """What is published, and what is there before."""
 
     options: Publish
     before: Publish | None = None  # how an older release was published there
@@ -59,7 +59,7 @@ CASES = {
 
 
 class Run:
-    """One publishing of the release `new`, where `old` may stand, in a directory of its own."""
+    """One publishing of the release `new`, where `old` may be already, in a separate directory."""
 
     def __init__(self, root: Path, case: Case, old: Path, new: Path) -> None:
         self.root, self.case, self.new = root, case, new

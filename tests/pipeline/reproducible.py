@@ -47,7 +47,7 @@ class Copy:
 
 
 def copy_release(factory, net):
-    """Copies the release of NET into a project of its own, and returns it."""
+    """Copies the release of NET into a project, and returns it."""
     path = Path("exports/adder/1")
     shutil.copytree(made_once(factory, "reproducible", make) / path, net.root / path)
     return Copy(path, manifest.read(path)["digest"])

@@ -111,7 +111,7 @@ def test_sixteen_processes_publish_ten_versions_each(ready, tmp_path):
 
 class Sweeper(faults.Calls):
     """Another process, which fails just before a call: it removes the base path while nothing is in it, finds it made
-    anew, and sweeps what nobody holds; it is done so many calls later."""
+    anew, and sweeps what no process holds; it is done so many calls later."""
 
     def __init__(self, base, number, lasts):
         super().__init__(base.parent, number, lambda *_: self._hold())

@@ -77,7 +77,7 @@ def mutate(draw, kind, parent, key):
         parent[f"{key}_"] = parent[key]
     elif kind == "add":
         parent[draw(KEY)] = draw(VALUES)
-    else:  # a key that is no text
+    else:  # a key that is not text
         parent[draw(KEY if kind == "rename" else st.sampled_from([0, -1, 3]))] = parent.pop(key)
 
 
@@ -232,7 +232,7 @@ def near(draw, values):
 
 
 def left_in(directory):
-    """Returns what lies in a directory and belongs to no complete release."""
+    """Returns what a directory contains besides complete releases."""
     manifests = [path.parents[2] for path in directory.rglob("assets.extra/smdecl/manifest.json")]
     releases = [
         path

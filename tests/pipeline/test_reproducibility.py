@@ -59,7 +59,7 @@ def releases(original):
 
 @pytest.fixture
 def home():
-    # Not below pytest's own directory: a socket lies in TMPDIR, and its path has to be short.
+    # Not below pytest's own directory: TMPDIR contains a socket, whose path has to be short.
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         (home / ".keras").mkdir()

@@ -82,7 +82,7 @@ def test_a_release_with_random_bytes_is_not_published_as_reproducible(
         "files",
     }
     assert not (project.root / "exports").exists()
-    assert project.export("model._target_=mynet.Net").version == 1  # it is nobody else's to mind
+    assert project.export("model._target_=mynet.Net").version == 1  # no other project minds
 
 
 def test_a_reproducible_release_is_published_once(net):

@@ -176,7 +176,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
     waiting, interruptible, number
 ):
     marker = f"SMDECL_TEST_{os.getpid()}_{number}"
-    scratch = Path(tempfile.mkdtemp())  # of a short path, for a socket lies in it
+    scratch = Path(tempfile.mkdtemp())  # contains a socket, whose path has to be short
     process = interruptible(
         [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,2,3.0"],
         cwd=waiting.root, env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch), marker: "1"},

@@ -1,4 +1,4 @@
-"""The rules on signatures find inputs that nothing uses and functions that nobody traced."""
+"""The rules on signatures find inputs that nothing uses and functions that were never traced."""
 
 import functools
 

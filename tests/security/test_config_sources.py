@@ -7,7 +7,7 @@ from smdecl.errors import ConfigError
 
 @pytest.fixture
 def elsewhere(project, tmp_path):
-    """A directory outside of the project that has an option of its own."""
+    """A directory outside of the project that has an option."""
     (tmp_path / "elsewhere" / "model").mkdir(parents=True)
     (tmp_path / "elsewhere" / "model" / "far.yaml").write_text("_target_: smdecl.models.Scaler\n")
     return tmp_path / "elsewhere"

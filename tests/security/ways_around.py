@@ -23,7 +23,7 @@ def refused(project, *overrides, kind=TrustError):
 
 
 def write_evilpkg(tmp_path, monkeypatch):
-    """Writes a package outside of the project that nobody trusts; returns the environment that finds it."""
+    """Writes an untrusted package outside of the project; returns the environment that finds it."""
     package = tmp_path / "elsewhere" / "evilpkg"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(EVIL)
