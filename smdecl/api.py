@@ -66,14 +66,10 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
     Raises:
         errors.ConfigError: With every problem.
     """
-    from smdecl.checks import check as checking
+    from smdecl.pipeline import checking
 
     project = _project(trust_packages)
-    composition = _composition(config)
-    checked = checking.check(composition, project)
-    return Checked(
-        checked, tuple(checking.located_warnings(checked, composition))
-    )
+    return checking.check(_composition(config), project)
 
 
 def plan(config: Config, *, trust_packages: Sequence[str] = ()) -> Plan:

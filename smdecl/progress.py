@@ -7,7 +7,7 @@ and threads have none unless they run in a copy of that context.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ STAGES = {
     "reproduce": "makes the release again, for `publish.reproducible`",
     "compatible": "compares the release with the newest version, for `publish.compatible`",
     "sign": "signs the release, for `publish.sign`",
+    "launch": "runs the variants of a sweep by one of Hydra's launchers",
     "publish": "moves the release to its place, or uploads it",
 }
 """Each stage of a run with what it does, in the order in which they begin."""
@@ -42,11 +43,11 @@ class Run:
 
     Attributes:
         number: The number of a variant of a sweep; 0 for any other run.
-        name: The overrides of the variant; empty for any other run.
+        overrides: The overrides of the variant; none for any other run.
     """
 
     number: int = 0
-    name: str = ""
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class Peak:
 class Listener:
     """Is told how far runs are, in their threads. Each method does nothing by default."""
 
-    def planned(self, total: int) -> None:
-        """A sweep begins, with this number of variants."""
+    def planned(self, swept: Sequence[Sequence[str]]) -> None:
+        """A sweep begins, with the overrides of each variant."""
 
     def reached(self, run: Run, step: Step) -> None:
         """A run is at a step."""
@@ -148,10 +149,10 @@ def has_listeners() -> bool:
     return bool(_context.get().listeners)
 
 
-def planned(total: int) -> None:
+def planned(swept: Sequence[Sequence[str]]) -> None:
     """Reports that a sweep begins."""
     for listener in _context.get().listeners:
-        listener.planned(total)
+        listener.planned(swept)
 
 
 def reached(

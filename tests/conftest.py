@@ -94,9 +94,12 @@ def run_cli(
     with (
         tempfile.TemporaryFile() as stdout,
         tempfile.TemporaryFile() as stderr,
-        _unchanged_process(cwd, env or {}),
+        unchanged_process(cwd, env or {}),
     ):
-        with _redirected(1, stdout, "strict"), _redirected(2, stderr, "backslashreplace"):
+        with (
+            redirected(1, stdout.fileno(), "strict"),
+            redirected(2, stderr.fileno(), "backslashreplace"),
+        ):
             code = _exit_code(arguments)
         return subprocess.CompletedProcess(arguments, code, _text(stdout), _text(stderr))
 
@@ -110,7 +113,7 @@ def _exit_code(arguments: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _unchanged_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
+def unchanged_process(cwd: Path, env: dict[str, str]) -> Iterator[None]:
     """Enters a directory and an environment, and restores them and all else that a call sets."""
     log, sigpipe = logging.getLogger(), signal.getsignal(signal.SIGPIPE)
     handlers, level = list(log.handlers), log.level
@@ -137,12 +140,12 @@ def _refuse_logging(_config: object) -> None:
 
 
 @contextlib.contextmanager
-def _redirected(number: int, file: io.BufferedRandom, errors: str) -> Iterator[None]:
-    """Sends a standard stream of this process and of its children into a file."""
+def redirected(number: int, descriptor: int, errors: str) -> Iterator[None]:
+    """Sends a standard stream of this process and of its children to a file descriptor."""
     name = {1: "stdout", 2: "stderr"}[number]
     before, kept = getattr(sys, name), os.dup(number)
     before.flush()
-    os.dup2(file.fileno(), number)
+    os.dup2(descriptor, number)
     stream = open(number, "w", encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
     setattr(sys, name, stream)
     try:

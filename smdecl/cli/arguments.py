@@ -87,10 +87,6 @@ def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
-    if arguments.verbose and not arguments.version:
-        raise UsageError(
-            "--verbose goes with --version: it adds what the kernel can confine here"
-        )
     if arguments.multirun and verb == "plan":
         raise UsageError(
             "-m runs a sweep of exports or checks; plan has one variant"
@@ -241,6 +237,11 @@ def _on_release(verb: str, description: str) -> _Parser:
     )
     parser.add_argument(
         "directory", type=_local, help="a release, such as exports/adder/1"
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="prints each stage with its seconds",
     )
     return parser
 

@@ -51,10 +51,10 @@ def warn(warnings: Iterable[str], variant: str = "") -> None:
         _print(as_line(f"smdecl: {_prefix(variant)}warning: {warning}"))
 
 
-def note(texts: Iterable[str]) -> None:
+def note(texts: Iterable[str], variant: str = "") -> None:
     """Prints what is neither a result nor a problem."""
     for text in texts:
-        _print(as_line(f"smdecl: {text}"))
+        _print(as_line(f"smdecl: {_prefix(variant)}{text}"))
 
 
 def result(text: str) -> None:
@@ -98,7 +98,8 @@ def failed(
 
 def _print(text: str) -> None:
     try:
-        print(text, file=sys.stderr)
+        # At once: the variants of a sweep may print at the same time.
+        sys.stderr.write(f"{text}\n")
     except OSError:
         # Otherwise the interpreter tries to flush it again at exit, and exits with 120.
         null = Path(os.devnull)

@@ -7,7 +7,6 @@ and `inspect` or `diff` never load it.
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import shlex
 import signal
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl import __version__
-from smdecl.cli import report
+from smdecl.cli import display, report
 from smdecl.cli.arguments import AUTO, VERBS
 from smdecl.cli.config_verbs import CONFIG_VERBS, compose
 from smdecl.errors import ContractError, Problem, UsageError
@@ -25,6 +24,7 @@ from smdecl.pipeline.children import children
 
 if TYPE_CHECKING:
     from smdecl.config.project import Project
+    from smdecl.pipeline.variants import Variant
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         watch.watch(arguments)
     verb = CONFIG_VERBS[arguments.verb]
-    verb.tell(verb.run(compose(arguments), arguments.trust))
+    with display.shown(arguments.verbose):
+        result = verb.run(compose(arguments), arguments.trust)
+    verb.tell(result)
     return 0
 
 
@@ -133,8 +135,13 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     common = sweep_table.shared(arguments.overrides)
     if arguments.verb == "check":
         return sweep_table.tell_checked(sweep.check(request, project), common)
-    tell = functools.partial(sweep_table.tell, common=common)
-    directory, results = sweep.sweep(request, project, tell, _note)
+    with display.shown(arguments.verbose) as cleared:
+
+        def tell(variant: Variant) -> Variant:
+            with cleared():
+                return sweep_table.tell(variant, common)
+
+        directory, results = sweep.sweep(request, project, tell, _note)
     sweep_table.print_table(results, directory, common)
     return max((variant.exit_code for variant in results), default=0)
 
@@ -157,9 +164,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     from smdecl import api
     from smdecl.cli import rendering
 
-    verified = api.verify(
-        arguments.directory, arguments.key, arguments.allow_ops
-    )
+    with display.shown(arguments.verbose):
+        verified = api.verify(
+            arguments.directory, arguments.key, arguments.allow_ops
+        )
     report.result(rendering.verified(verified) + "\n")
     return 0
 
@@ -175,8 +183,11 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     _start()
     from smdecl import api
 
-    config = compose(arguments) if arguments.composes else None
-    found = api.reproduce(directory, config, trust_packages=arguments.trust)
+    with display.shown(arguments.verbose):
+        config = compose(arguments) if arguments.composes else None
+        found = api.reproduce(
+            directory, config, trust_packages=arguments.trust
+        )
     report.warn(
         f"{directory}: {change}; the bytes are the same"
         for change in found.changes

@@ -14,7 +14,13 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from smdecl.cli import report, watch_places, watch_reports, watch_verbs
+from smdecl.cli import (
+    display,
+    report,
+    watch_places,
+    watch_reports,
+    watch_verbs,
+)
 from smdecl.cli.config_verbs import compose
 from smdecl.cli.watch_events import Events
 from smdecl.cli.watch_places import Places
@@ -80,9 +86,10 @@ class _Loop:
             # Python does not see a module that was just added to a directory that it has listed.
             importlib.invalidate_caches()
             self._project = find_project(self._here, self._arguments.trust)
-            composition = compose(self._arguments)
-            is_composed, self._values = True, composition.values
-            result = self._verb.run(composition, self._arguments.trust)
+            with display.shown(self._arguments.verbose):
+                composition = compose(self._arguments)
+                is_composed, self._values = True, composition.values
+                result = self._verb.run(composition, self._arguments.trust)
         except SmdeclError as error:
             return Outcome(is_composed, None, error, error.warnings)
         except Exception as error:  # a bug must not end the loop

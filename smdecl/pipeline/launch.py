@@ -22,6 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from smdecl import progress
 from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
@@ -162,6 +163,7 @@ def launch(
         # A launcher may print what its workers print.
         with contextlib.redirect_stdout(sys.stderr):
             if plan.pinned:
+                progress.reached("launch")
                 _launch(plan, job)
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from smdecl import progress
 from smdecl.checks import check as checking
 from smdecl.config import compose, hydra_app, search_path, sharing
 from smdecl.config.project import Project
@@ -29,6 +31,7 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.export import Release
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.telling import Telling
 from smdecl.pipeline.variants import Make, Note, Request, Tell, Variant
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
@@ -47,7 +50,8 @@ def sweep(
     Args:
         request: The sweep to run.
         project: The project whose code the config may name.
-        tell: Prints the outcome of each variant, in order; by default nothing is printed.
+        tell: Prints the outcome of a variant: each failure at once, the releases in order. By
+            default nothing is printed.
         note: Prints a remark about the whole sweep; by default nothing is printed.
 
     Returns:
@@ -241,6 +245,7 @@ class _Sweep:
         An exception such as an interrupt ends all variants. `results` then also has those that were
         published by then.
         """
+        progress.planned(swept)
         group = groups.Group()
         jobs = Jobs(len(swept), self.request.jobs, group, self.note)
         pool = ThreadPoolExecutor(jobs.most)
@@ -250,18 +255,20 @@ class _Sweep:
             export_one = functools.partial(
                 variants.export, number, overrides, directory
             )
-            pending.append(pool.submit(_run, export_one, make, group, jobs))
+            context = contextvars.copy_context()
+            future = pool.submit(
+                context.run, _run, export_one, make, group, jobs
+            )
+            pending.append(future)
+        telling = Telling(pending, self.tell)
         try:
-            while pending:
-                results.append(self.tell(pending[0].result()))
-                del pending[0]
+            for variant in telling.outcomes():
+                results.append(variant)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.abandon(group)
             pool.shutdown()
-            for future in pending:
-                if not future.cancelled() and future.exception() is None:
-                    results.append(self.tell(future.result()))
+            results.extend(telling.rest())
             raise
         finally:
             pool.shutdown()

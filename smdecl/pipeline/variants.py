@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from smdecl import progress
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError
 from smdecl.isolation.groups import AbandonedError
 from smdecl.pipeline.export import Release
+from smdecl.progress import Run
 
 _RESULT = "result.json"
 
@@ -91,6 +93,15 @@ def export(
     Raises:
         AbandonedError: If it was abandoned; no record is written then.
     """
+    with progress.variant(Run(number, tuple(overrides))):
+        variant = _export(number, overrides, directory, make)
+        progress.ended(has_failed=variant.exit_code != 0)
+    return variant
+
+
+def _export(
+    number: int, overrides: Sequence[str], directory: Path, make: Make
+) -> Variant:
     started = time.monotonic()
     variant = Variant(number, tuple(overrides), 0, None, None, (), 0.0)
     try:

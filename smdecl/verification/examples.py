@@ -14,6 +14,7 @@ from smdecl.exporting.traced import Traced
 from smdecl.savedmodel.array_distances import Array
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import generated_examples, given_examples
+from smdecl.verification.counting import Counter
 from smdecl.verification.given_examples import GivenExample
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
@@ -29,6 +30,9 @@ def make(
         VerificationError: If the object fails on an example.
     """
     made: list[Example] = []
+    expected = [len(verify.examples.get(key, [])) for key in traced]
+    total = sum(given or verify.generate for given in expected)
+    counter = Counter("examples", total)
     for key, signature in traced.items():
         specs = _specs(signature)
         given_examples.check_names(
@@ -36,9 +40,9 @@ def make(
         )
         given = verify.examples.get(key, [])
         if given:
-            made += _given(key, signature, specs, given)
+            made += _given(key, signature, specs, given, counter)
         else:
-            made += _generated(key, signature, specs, verify, seed)
+            made += _generated(key, signature, specs, verify, seed, counter)
     return made
 
 
@@ -62,6 +66,7 @@ def _given(
     signature: Traced,
     specs: Mapping[str, Spec],
     given: Sequence[GivenExample],
+    counter: Counter,
 ) -> Iterator[Example]:
     paths = [("verify", "examples", key, index) for index in range(len(given))]
     cases = list(zip(paths, given, strict=True))
@@ -71,6 +76,7 @@ def _given(
     ]
     for (path, case), inputs in zip(cases, all_inputs, strict=True):
         outputs = _run(path, signature, inputs)
+        counter.count()
         outputs.update(given_examples.outputs(path, case, outputs))
         yield Example(key, inputs, outputs)
 
@@ -81,6 +87,7 @@ def _generated(
     specs: Mapping[str, Spec],
     verify: Verify,
     seed: int,
+    counter: Counter,
 ) -> Iterator[Example]:
     ranges = verify.ranges.get(key, {})
     drawn = generated_examples.draw(specs, verify.generate, seed, ranges)
@@ -88,7 +95,9 @@ def _generated(
         drawn = generated_examples.with_tf_examples(
             drawn, signature.function, seed
         )
+    counter.expect(len(drawn) - verify.generate)
     for index, case in enumerate(drawn):
+        counter.count()
         try:
             outputs = _run(
                 ("verify", "examples", key, index), signature, case.inputs

@@ -1,0 +1,80 @@
+"""The lines at the end of a terminal: all that is printed is above them, and nothing of them stays."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.terminals import Terminal
+from tests.conftest import ROOT
+
+# Shows two lines until a line is typed. Meanwhile other processes print.
+SCRIPT = """
+import subprocess, sys
+from smdecl.cli.screen import Screen
+
+screen = Screen(lambda columns, rows: ["first", "second"])
+try:
+    sys.stdin.readline()
+    subprocess.run(["sh", "-c", "echo from a process >&2; printf unfinished >&2"])
+    with screen.cleared():
+        print("error", file=sys.stderr)
+        print("result", flush=True)
+    print(" line", file=sys.stderr)
+    sys.stdin.readline()
+    {then}
+finally:
+    screen.close()
+print("end", file=sys.stderr)
+"""
+PRINTED = ["", "from a process", "error", "result", "unfinished line"]
+
+
+@pytest.fixture
+def terminal():
+    with Terminal() as terminal:
+        yield terminal
+
+
+def start(terminal, tmp_path, then="pass"):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("{then}", then))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        **terminal.command(script), env=env, stdout=terminal.slave, stderr=terminal.slave
+    )
+
+
+@pytest.mark.parametrize(
+    ("then", "code", "last"),
+    [
+        ("pass", 0, "end"),
+        ("raise SystemExit(3)", 3, None),
+        ("subprocess.run(['sh', '-c', f'yes | head -n 100000 >&2'])", 0, "end"),
+    ],
+)
+def test_what_is_printed_is_above_the_lines_and_they_are_removed(
+    terminal, tmp_path, then, code, last
+):
+    process = start(terminal, tmp_path, then)
+    terminal.await_text("second")
+    terminal.type(b"\n")
+    terminal.await_text("unfinished line")
+    terminal.type(b"\n")
+    assert process.wait(timeout=300) == code
+
+    seen = [line for line in terminal.seen() if line not in ("y", "")]
+    assert seen == [line for line in [*PRINTED, last] if line]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_an_interrupt_leaves_nothing(terminal, tmp_path, number):
+    process = start(terminal, tmp_path)
+    terminal.await_text("second")
+    terminal.type(b"\x03")
+    assert process.wait(timeout=300) == -signal.SIGINT
+
+    seen = terminal.seen()
+    assert not {"first", "second"} & set(seen)
+    assert seen[-2] == "KeyboardInterrupt"
