@@ -4,9 +4,9 @@ A file is hashed again only if its identity differs: its inode, size and times. 
 suffices because every write, rename, and change of mode or links sets ctime, which no
 system call sets back; only root can, by setting the clock. Two cases need more:
 
-    recent files    A second change within one tick of the clock leaves ctime unchanged.
-                    Files that changed less than two seconds before sealing are hashed
-                    again each time.
+    recent files    A second change within one tick of the file system's clock leaves ctime
+                    unchanged. Files that changed in the tick in which the release is sealed
+                    are hashed again each time.
     mapped files    A write to a mapped page that is not yet written back sets no time.
                     No such mapping remains, because all processes that ran the model's
                     code are killed before the release is sealed.
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import stat
-import time
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +31,6 @@ from smdecl.errors import Problem, VerificationError, disk_errors
 from smdecl.release import comparison
 from smdecl.release import manifest as manifests
 from smdecl.release.manifest_types import Manifest
-
-_RECENT = 2_000_000_000  # nanoseconds; some file systems count in units of 2 s
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,25 @@ def snapshot(directory: Path) -> Snapshot:
     Raises:
         OSError: If a part of the directory cannot be read.
     """
-    recent = time.time_ns() - _RECENT
     found = {}
+    now = file_clock(directory)
     for name, identity in identities(directory).items():
-        if identity.ctime < recent:
+        if identity.ctime < now:
             found[name] = identity
     return Snapshot(found)
+
+
+def file_clock(directory: Path) -> int:
+    """Returns the ctime of a new file beside a directory, in nanoseconds.
+
+    Whatever changes later gets this ctime or a later one. The clock of a file system ticks every
+    few milliseconds, or every two seconds, and that of a server may differ from this machine's.
+
+    Raises:
+        OSError: If no file can be created there.
+    """
+    with tempfile.TemporaryFile(dir=directory.parent) as file:
+        return os.fstat(file.fileno()).st_ctime_ns
 
 
 def changed(directory: Path, before: Identities) -> list[str]:

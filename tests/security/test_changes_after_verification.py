@@ -1,7 +1,6 @@
 """A process changes a release in its stage, after it was hashed, verified or signed."""
 
 import os
-import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +14,7 @@ from smdecl.release.seals import Seal
 
 from tests.release.signatures import write_key
 from tests.security import hostile
+from tests.waiting import wait_for
 
 EXPORT = ["model=adder", "verify.generate=1", "publish.compatible=true"]
 
@@ -74,15 +74,13 @@ def release(tmp_path):
 
 
 @pytest.fixture
-def seal(release, monkeypatch):
+def seal(release):
     """A seal of files that are old enough for their times to tell."""
     for path in release.rglob("*"):
         os.utime(path, (0, 0))
-    later = time.time_ns() + 10_000_000_000
-    monkeypatch.setattr(seals.time, "time_ns", lambda: later)
-    sealed = Seal(release, manifest.read(release), seals.snapshot(release))
-    assert sealed.before.identities
-    return sealed
+    everything = seals.identities(release)
+    wait_for(lambda: seals.snapshot(release).identities == everything)
+    return Seal(release, manifest.read(release), seals.snapshot(release))
 
 
 def test_nothing_is_hashed_again_where_nothing_has_changed(seal, monkeypatch):
@@ -151,7 +149,9 @@ def test_reading_a_file_is_not_a_change(seal, release):
 
 def test_times_of_a_recent_file_are_not_believed(release, monkeypatch):
     now = max(path.stat().st_ctime_ns for path in release.rglob("*"))
-    monkeypatch.setattr(seals.time, "time_ns", lambda: now)
-    sealed = Seal(release, manifest.read(release), seals.snapshot(release))
+    monkeypatch.setattr(seals, "file_clock", lambda _directory: now)
 
-    assert sealed.before.identities == {}
+    recent = seals.identities(release).keys() - seals.snapshot(release).identities.keys()
+
+    assert {name for name in recent if (release / name).stat().st_ctime_ns == now} == recent
+    assert recent
