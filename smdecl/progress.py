@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 STAGES = {
     "compose": "composes the config",
     "check": "checks the config",
+    "inputs": "hashes the files that the config names",
     "start": "waits for the process that builds, which begins with the import of TensorFlow",
     "build": "builds the object and restores its weights",
     "trace": "traces the signatures",
@@ -34,7 +35,7 @@ STAGES = {
 """Each stage of a run with what it does, in the order in which they begin."""
 
 # The stages that count bytes; the others count examples.
-COUNTS_BYTES = frozenset({"seal", "hash", "publish"})
+COUNTS_BYTES = frozenset({"inputs", "seal", "hash", "sign", "publish"})
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class _Context:
 
 _NOBODY = _Context()
 _context: ContextVar[_Context] = ContextVar("progress", default=_NOBODY)
+_stage: ContextVar[str] = ContextVar("stage", default="")
 _count: ContextVar[_Count | None] = ContextVar("counted", default=None)
 
 
@@ -160,6 +162,7 @@ def reached(
 ) -> None:
     """Reports that a stage begins, or how far it is."""
     context = _context.get()
+    _stage.set(stage)
     for listener in context.listeners:
         listener.reached(context.run, Step(stage, done, total))
 
@@ -186,17 +189,16 @@ def ended(has_failed: bool) -> None:
 
 
 @contextmanager
-def counting(stage: str, sizes: Iterable[int]) -> Iterator[None]:
-    """Counts the bytes that `advance` reports within the block.
+def counting(sizes: Iterable[int]) -> Iterator[None]:
+    """Counts the bytes that `advance` reports within the block, as those of the current stage.
 
     Args:
-        stage: The stage that they are part of.
         sizes: The sizes of the files; read only if anybody listens.
     """
     if not has_listeners():
         yield
         return
-    count = _Count(stage, sum(sizes))
+    count = _Count(_stage.get(), sum(sizes))
     token = _count.set(count)
     try:
         yield

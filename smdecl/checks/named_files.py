@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from smdecl import files
+from smdecl import files, progress
 from smdecl.checks import portable_paths
 from smdecl.checks.weights_formats import FORMATS
 from smdecl.config import frameworks, trust
@@ -42,7 +42,9 @@ def inputs(
             found[_recorded(recorded, ("sha256", index))] = Path(name)
         else:
             found[portable_paths.relative(name, project)] = Path(name)
-    return {name: _digest(found[name]) for name in sorted(found)}
+    sizes = (file.stat().st_size for file in found.values() if file.is_file())
+    with progress.counting(sizes):
+        return {name: _digest(found[name]) for name in sorted(found)}
 
 
 def named(config: ExportConfig) -> Iterator[Path]:

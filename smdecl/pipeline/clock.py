@@ -13,7 +13,7 @@ from smdecl.progress import Peak
 
 # The stages that a child may report. It may run any code, so it may claim any stage.
 _OF_CHILDREN = frozenset(
-    {"build", "trace", "save", "inspect", "examples", "sources", "verify"}
+    {"build", "trace", "save", "inspect", "examples", "sources"}
 )
 _KIBIBYTE = 1024
 
@@ -68,19 +68,14 @@ class Clock:
         def reported(report: Report) -> None:
             if "start" not in self.seconds:
                 self._end("start", time.perf_counter() - started)
-            pass_on(report)
+            if report.stage in _OF_CHILDREN:
+                progress.reached(report.stage, report.done, report.total)
 
         return reported
 
     def _end(self, name: str, seconds: float) -> None:
         self.seconds[name] = seconds
         progress.took(name, seconds)
-
-
-def pass_on(report: Report) -> None:
-    """Reports what a child has reported."""
-    if report.stage in _OF_CHILDREN:
-        progress.reached(report.stage, report.done, report.total)
 
 
 def peak_memory() -> int:

@@ -8,12 +8,12 @@ computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smdecl import files, schema
+from smdecl import files, progress, schema
 from smdecl.config.project import Project
 from smdecl.config.settings import Signature, Verify
 from smdecl.errors import Problem, VerificationError
@@ -21,6 +21,7 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation import memory
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Running
+from smdecl.isolation.reports import Listener, Report
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.records import Replayed
@@ -98,6 +99,7 @@ class Loaders:
         self._project = project
         self._processes = processes
         self._running: list[Running[Replayed]] = []
+        self._done: dict[int, int] = {}
 
     def begin_early(self, directory: Path) -> None:
         """Begins to load if that leaves cores and memory to the process that computes examples.
@@ -132,8 +134,23 @@ class Loaders:
                 failure=VerificationError,
                 doing=f"loading and running the export with {_named(loaders)}",
                 confinement=confinement,
+                listener=Listener(self._counting(loaders)),
             )
             self._running.append(self._processes.enter_context(process))
+
+    def _counting(self, loaders: Sequence[str]) -> Callable[[Report], None]:
+        """Returns what adds the examples of one process to those of the others."""
+        number = len(self._running)
+
+        def reported(report: Report) -> None:
+            if report.done is None or report.total is None:
+                return
+            self._done[number] = report.done
+            of_each = report.total // len(loaders)
+            total = of_each * len(self._options.loaders)
+            progress.reached("verify", sum(self._done.values()), total)
+
+        return reported
 
 
 def _size(directory: Path) -> int:

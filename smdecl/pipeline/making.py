@@ -70,7 +70,8 @@ def make_release(
             still computed.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
-    inputs = named_files.inputs(config, recorded, project)
+    with clock.stage("inputs"):
+        inputs = named_files.inputs(config, recorded, project)
     saving = _Saving(stage, begin)
     made = _make(config, project, saving, clock, processes)
     with clock.stage("seal"), disk_errors(stage):
@@ -79,7 +80,7 @@ def make_release(
             inputs, made.modules, made.environment, made.custom_ops
         )
         before = seals.snapshot(directory)
-        with progress.counting("seal", files.sizes(directory)):
+        with progress.counting(files.sizes(directory)):
             written = manifest.write(
                 directory,
                 recorded,

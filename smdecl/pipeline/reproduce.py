@@ -57,7 +57,7 @@ def reproduce(
     clock = Clock(composition.seconds if composition else 0.0)
     released = manifest.read(directory)
     sizes = (entry["size"] for entry in released["files"].values())
-    with clock.stage("hash"), progress.counting("hash", sizes):
+    with clock.stage("hash"), progress.counting(sizes):
         problems = list(comparison.compare(directory, released))
     if problems:
         raise VerificationError(problems)

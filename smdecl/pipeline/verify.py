@@ -50,7 +50,7 @@ def verify(
     clock = Clock()
     released = manifest.read(directory)
     sizes = (entry["size"] for entry in released["files"].values())
-    with clock.stage("hash"), progress.counting("hash", sizes):
+    with clock.stage("hash"), progress.counting(sizes):
         problems = list(comparison.compare(directory, released))
     if problems:
         raise VerificationError(problems)

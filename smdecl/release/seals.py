@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from smdecl import files
+from smdecl import files, progress
 from smdecl.errors import Problem, VerificationError, disk_errors
 from smdecl.release import comparison
 from smdecl.release import manifest as manifests
@@ -166,7 +166,16 @@ class Seal:
             for name, identity in identities(self.directory).items()
             if sealed.get(name) == identity
         }
-        yield from comparison.compare(self.directory, self.manifest, unchanged)
+        sizes = (
+            entry["size"]
+            for name, entry in self.manifest["files"].items()
+            if name not in unchanged
+        )
+        with progress.counting(sizes):
+            found = list(
+                comparison.compare(self.directory, self.manifest, unchanged)
+            )
+        yield from found
         if manifests.read(self.directory) != self.manifest:
             path = self.directory / manifests.FILE
             yield Problem((), f"{path}: changed since the release was made")

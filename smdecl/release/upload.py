@@ -11,9 +11,10 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from smdecl import progress
 from smdecl.errors import Problem, PublishError
 from smdecl.names import MESSAGE_FILE
-from smdecl.release import manifest
+from smdecl.release import manifest, upload_progress
 from smdecl.release.store import Store
 
 _FIRST, _LAST = manifest.FILE, MESSAGE_FILE
@@ -69,11 +70,13 @@ class Upload:
             OSError: If the store has lost a part of a file; drivers raise other errors too.
             SmdeclError: From `require_unchanged`.
         """
-        for name in self._names:
-            if name == _LAST:
-                self._compare_sizes(self._begun)
-                self._require_unchanged()
-            self._put(name)
+        sizes = [self._size(name) for name in self._names]
+        with progress.counting(sizes):
+            for name in self._names:
+                if name == _LAST:
+                    self._compare_sizes(self._begun)
+                    self._require_unchanged()
+                self._put(name)
         self._is_done = True
         self._compare_sizes(self._names)
 
@@ -88,7 +91,9 @@ class Upload:
             raise kind(Problem(("publish", "version"), message))
         self._begun.append(name)
         self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-        self._files.put_file(str(self._directory / name), place)
+        put = self._files.put_file
+        with upload_progress.of_file(put, self._size(name)) as arguments:
+            put(str(self._directory / name), place, **arguments)
 
     def _compare_sizes(self, names: Iterable[str]) -> None:
         """Raises if the store lost a part of a file, or a different publisher replaced it."""
@@ -96,11 +101,14 @@ class Upload:
         for name in names:
             place = self._place(name)
             size = self._files.size(place)
-            expected = (self._directory / name).stat().st_size
+            expected = self._size(name)
             if size != expected:
                 raise OSError(
                     f"{place} has {size} bytes after the upload; expected {expected}"
                 )
+
+    def _size(self, name: str) -> int:
+        return (self._directory / name).stat().st_size
 
     def withdraw(self) -> None:
         """Removes what was uploaded.

@@ -13,10 +13,10 @@ class Counter:
 
     Args:
         stage: The stage that runs them.
-        total: How many there are.
+        total: How many there are, as far as that is known.
     """
 
-    def __init__(self, stage: str, total: int) -> None:
+    def __init__(self, stage: str, total: int = 0) -> None:
         self._stage = stage
         self._total = total
         self._done = 0

@@ -19,7 +19,7 @@ from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.tensor_texts import tensor_text
-from smdecl.verification import c_api, load, stored_examples
+from smdecl.verification import c_api, counting, load, stored_examples
 from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
@@ -62,6 +62,7 @@ def verify(
     failures: list[Failure] = []
     cases: list[Example] | None = None
     loaded: SignatureRunner | str | None
+    counter = counting.Counter("verify")
     with load.plain_path(directory) as place:
         for name in loaders:
             # The memory of one loader is freed before the next needs as much.
@@ -72,7 +73,10 @@ def verify(
                 if await_examples is not None:
                     await_examples()
                 cases = stored_examples.read(directory)
-            for failure in _failures(name, loaded, cases, signatures, options):
+                counter.expect(len(cases) * len(loaders))
+            for failure in _failures(
+                name, loaded, cases, signatures, options, counter
+            ):
                 message = failure.message.replace(f"{place}", f"{directory}")
                 failures.append(replace(failure, message=message))
     counts = Counter(case.signature for case in cases or ())
@@ -102,12 +106,14 @@ def _failures(
     cases: Sequence[Example],
     signatures: Mapping[str, Signature],
     options: Verify,
+    counter: counting.Counter,
 ) -> Iterator[Failure]:
     if isinstance(loaded, str):
         yield Failure(loader, None, None, loaded)
         return
     for number, case in _numbered(cases):
         key = case.signature
+        counter.count()
         try:
             outputs = loaded(key, case.inputs)
         except Exception as error:  # likewise

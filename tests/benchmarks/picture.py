@@ -14,6 +14,7 @@ _ROW = 26
 _COLORS = {
     "compose": "#bcbd22",
     "check": "#8c564b",
+    "inputs": "#c7c7c7",
     "start": "#9ecae1",
     "build": "#4e79a7",
     "trace": "#76b7b2",

@@ -31,7 +31,7 @@ def make(number=1):
     return Scaler()
 """
 MODEL = ["model=scaler", "model._target_=mynet.make", "~model.factor"]
-STAGES = ["compose", "check", "start", "build", "trace", "save", "inspect", "examples"]
+STAGES = ["compose", "check", "inputs", "start", "build", "trace", "save", "inspect", "examples"]
 STAGES += ["sources", "seal", "verify", "publish", "total"]
 
 

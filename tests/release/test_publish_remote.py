@@ -1,12 +1,14 @@
 """A release for a remote base path is made and verified locally, then uploaded."""
 
 import pytest
+from smdecl import progress
 from smdecl.errors import ConfigError, PublishError
 from smdecl.pipeline import verify
+from smdecl.progress import Listener
 from smdecl.release import comparison, manifest
 
 from tests.conftest import tree
-from tests.release.stores import memory_store, uploaded
+from tests.release.stores import FILES, made, memory_store, upload, uploaded
 
 
 @pytest.fixture
@@ -189,3 +191,31 @@ def test_a_models_config_names_the_url(project, store):
     project.export("export_dir=memory://models", "publish.models_config=models.config")
 
     assert 'base_path: "memory://models"' in (project.root / "models.config").read_text()
+
+
+class Bytes(Listener):
+    def __init__(self):
+        self.steps = []
+
+    def reached(self, run, step):
+        self.steps.append((step.done, step.total))
+
+
+@pytest.mark.parametrize("takes_callback", [True, False])
+def test_the_bytes_of_an_upload_are_reported(store, tmp_path, monkeypatch, takes_callback):
+    directory = made(tmp_path / "release", "new")
+    total = sum((directory / name).stat().st_size for name in FILES)
+    if not takes_callback:
+        put = type(store).put_file
+
+        def put_alone(self, source, place):
+            put(self, source, place)
+
+        monkeypatch.setattr(type(store), "put_file", put_alone)
+    listener = Bytes()
+
+    with progress.listening([listener]):
+        upload(directory)
+
+    assert listener.steps[-1] == (total, total)
+    assert len(listener.steps) >= len(FILES)

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, tree
 
 PUBLISHED = {"name": "adder", "release": "exports/adder/1", "version": 1, "digest": "0" * 64}
 OF_A_CHILD = {"build", "trace", "save", "inspect", "examples", "sources"}
-STAGES = {"compose", "check", "start", *OF_A_CHILD, "seal", "verify", "publish", "total"}
+STAGES = {"compose", "check", "inputs", "start", *OF_A_CHILD, "seal", "verify", "publish", "total"}
 PEAK = Peak(1, "build")
 
 
