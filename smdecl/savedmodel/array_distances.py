@@ -29,7 +29,11 @@ def distances(a: Array, b: Array) -> Array:
         return high - np.minimum(a, b).astype(np.uint64)
     a, b = wide(a), wide(b)
     with np.errstate(invalid="ignore", over="ignore"):
-        apart: Array = np.where(a == b, 0.0, np.abs(a - b))
+        apart: Array = np.abs(a - b)
+        # A sum of distances is NaN only if one of them is.
+        if not np.isnan(apart.sum()):
+            return apart
+    apart[a == b] = 0.0  # infinities
     apart[np.isnan(a) & np.isnan(b)] = 0.0
     apart[np.isnan(a) != np.isnan(b)] = np.nan
     return apart

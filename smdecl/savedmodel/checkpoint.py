@@ -37,7 +37,7 @@ _CHECKSUM = (
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred of them
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
 # Bytes to read at a time; a multiple of the size of every dtype.
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 _HIGHEST_RANK = 254  # of a tensor in TensorFlow
 _SLICE = b"\0"  # the key of a slice begins with it
 # Their values cannot be read either.

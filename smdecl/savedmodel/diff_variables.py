@@ -116,9 +116,8 @@ def _difference_of_numbers(old: Tensor, new: Tensor) -> str | None:
         is_same = False
         old_values = np.frombuffer(old_block, dtype)
         apart = distances(old_values, np.frombuffer(new_block, dtype))
-        is_nan = np.isnan(apart)
-        largest = max(largest, float(np.max(np.where(is_nan, 0, apart))))
-        nans += int(is_nan.sum())
+        largest = max(largest, float(np.fmax.reduce(apart, initial=0)))
+        nans += int(np.count_nonzero(np.isnan(apart)))
     if is_same:
         return None
     message = f"values differ by at most {largest:g}"
