@@ -39,13 +39,18 @@ _Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 
 
+@functools.cache
+def _validator(name: str) -> Any:
+    return _Validator(load(name))
+
+
 def violations(name: str, value: object) -> Iterator[Violation]:
     """Yields every violation of the schema `name` in `value`.
 
     A violation of `oneOf` or `anyOf` is replaced by the violations of its alternatives, except
     those that expect null: an alternative here is either null or the only real form.
     """
-    for error in _leaves(_Validator(load(name)).iter_errors(value)):
+    for error in _leaves(_validator(name).iter_errors(value)):
         yield Violation.of(error)
 
 
@@ -79,7 +84,7 @@ def problems(name: str, value: object) -> list[Problem]:
 
 def fits(name: str, value: object) -> bool:
     """Returns True if `value` conforms to the schema `name`; cheaper than `problems`."""
-    return bool(_Validator(load(name)).is_valid(value))
+    return bool(_validator(name).is_valid(value))
 
 
 def require(name: str, value: object) -> None:

@@ -63,10 +63,11 @@ def explain(
 
 def refused(config: DictConfig, overrides: Sequence[str]) -> list[Problem]:
     """Returns the problems with overrides that deleted keys which a config must have."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    marked = [override for override in overrides if "~" in override]
+    if not marked:
+        return []  # parsing takes time
+    parsed = OverridesParser.create().parse_overrides(marked)
     deleting = [override for override in parsed if override.is_delete()]
-    if not deleting:
-        return []
     values = _plain(config)
     problems = []
     for override in deleting:

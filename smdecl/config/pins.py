@@ -27,6 +27,8 @@ def dropped(config: DictConfig, locator: Locator) -> list[Problem]:
         config: The composed config.
         locator: Has the primary config and the overrides.
     """
+    if not any(_KEY in override for override in locator.overrides):
+        return []  # parsing takes time
     parser = OverridesParser.create()
     parsed = parser.parse_overrides(list(locator.overrides))
     dropping = [override for override in parsed if _drops(override)]

@@ -14,7 +14,7 @@ import linecache
 import sys
 import types
 from collections import defaultdict
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MappingView, MutableMapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,13 +22,25 @@ from tensorflow.python.autograph.pyct import inspect_utils, loader
 from tensorflow.python.data.ops.dataset_ops import DatasetV2
 from tensorflow.python.framework.composite_tensor import CompositeTensor
 from tensorflow.python.framework.ops import EagerTensor
+from tensorflow.python.framework.type_spec import TypeSpec
 from tensorflow.python.saved_model import signature_serialization
+from tensorflow.python.types.trace import TraceType
 
 from smdecl.isolation import preloaded
 
 _WRAPPER = "signature_wrapper"
 _REGISTER = "_ZN10tensorflow13XlaOpRegistry26RegisterCompilationKernelsEv"
 _PLACE = "<the server's autograph>"
+
+_COMPARED: dict[type, tuple[type, ...]] = {
+    MappingView: (list,),
+    Mapping: (EagerTensor, tf.Tensor, types.GeneratorType),
+    MutableMapping: (EagerTensor, tf.Tensor, types.GeneratorType),
+    CompositeTensor: (EagerTensor, list, set),
+    DatasetV2: (EagerTensor, list),
+    TypeSpec: (list,),
+    TraceType: (dict, type(None)),
+}
 
 
 def warm() -> None:
@@ -70,15 +82,8 @@ def _load_source(source: str, _delete_on_exit: bool) -> tuple[object, str]:
 
 def _compare_types() -> None:
     """Compares types as TensorFlow does in each export; Python caches the results."""
-    tf.function(lambda x: x)
-    for base in (
-        CompositeTensor,
-        DatasetV2,
-        Mapping,
-        MutableMapping,
-        Sequence,
-    ):
-        for kind in (tf.Tensor, EagerTensor, list, set, type(None), float):
+    for base, kinds in _COMPARED.items():
+        for kind in kinds:
             issubclass(kind, base)
 
 

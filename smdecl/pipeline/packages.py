@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 import sys
 from collections.abc import Iterable
@@ -47,5 +48,11 @@ def versions(names: Iterable[str]) -> dict[str, str]:
             continue
         # A trusted name may be a module that belongs to no package.
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
+            found[name] = _version(name, tuple(sys.path))
     return found
+
+
+@functools.cache
+def _version(name: str, _path: tuple[str, ...]) -> str:
+    """Returns the version of a package; cached, because its metadata is long."""
+    return metadata.version(name)

@@ -61,13 +61,20 @@ with _silent_stderr(), lazy_wrappers.deferred():
 
     from smdecl.exporting import imports, warming
     from smdecl.isolation import confine, preloaded
-    from smdecl.pipeline import loader_processes, stages, worker  # noqa: F401
+    from smdecl.pipeline import (
+        loader_processes,  # noqa: F401
+        packages,
+        stages,  # noqa: F401
+        worker,  # noqa: F401
+    )
     from smdecl.savedmodel import op_sets
     from smdecl.verification import verify  # noqa: F401
 
     warming.warm()
 
-op_sets.releases()  # reads the table
+# These are cached.
+op_sets.releases()
+packages.versions(packages.ALWAYS)
 confine.note_imports()
 imports.note_imports()
 preloaded.note()  # the last, because it ends what the others note
