@@ -20,6 +20,7 @@ import make_file_schemas  # noqa: E402
 import make_reference  # noqa: E402
 
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat  # noqa: E402
+from smdecl.progress import STAGES  # noqa: E402
 from smdecl.savedmodel.auditing import RULES, Rule  # noqa: E402
 
 Schema = dict[str, Any]
@@ -51,6 +52,9 @@ def texts() -> dict[str, str]:
         ),
         "docs/audit.md": _between(
             "docs/audit.md", "<!-- {} audit rules -->", _rules_of_docs()
+        ),
+        "docs/performance.md": _between(
+            "docs/performance.md", "<!-- {} stages -->", _stages_of_docs()
         ),
         "docs/weights.md": _between(
             "docs/weights.md", "<!-- {} formats -->", _formats_of_docs()
@@ -138,6 +142,15 @@ def _rules_of_docs() -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for rule in RULES:
         yield f"| `{rule.name}` | {rule.level or 'see below'} | {rule.finds} | {rule.mend} |"
+    yield ""
+
+
+def _stages_of_docs() -> Iterator[str]:
+    yield ""
+    yield "| stage | what it does |"
+    yield "| --- | --- |"
+    for name, does in STAGES.items():
+        yield f"| `{name}` | {does} |"
     yield ""
 
 

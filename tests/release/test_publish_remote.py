@@ -90,8 +90,8 @@ def test_an_existing_version_is_reported_before_anything_is_built(project, store
         project.export(
             "export_dir=memory://models",
             "publish.version=7",
-            "model._target_=smdecl.models.Scaler",
-            "+model.wrong=1",
+            "model=scaler",
+            "model.factor=word",
         )
 
     assert uploaded(store) == before

@@ -1,0 +1,38 @@
+"""`--verbose`: prints each stage of a run as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smdecl.cli import report
+from smdecl.cli.board import shared
+from smdecl.progress import Listener, Peak, Run
+
+_MEBIBYTE = 1 << 20
+
+
+class Stages(Listener):
+    """Prints each stage with its seconds, as the record of a run has them."""
+
+    def __init__(self) -> None:
+        self._shared: set[str] = set()
+
+    def planned(self, swept: Sequence[Sequence[str]]) -> None:
+        """Keeps what the variants share, which is not part of their names."""
+        self._shared = shared(swept)
+
+    def took(self, run: Run, stage: str, seconds: float) -> None:
+        """Prints a stage."""
+        self._print(run, f"{stage} {seconds:.3f} s")
+
+    def finished(self, run: Run, seconds: float, peak: Peak | None) -> None:
+        """Prints the total, and the peak memory."""
+        text = f"total {seconds:.3f} s"
+        if peak is not None:
+            memory = f"{peak.memory / _MEBIBYTE:,.0f} MiB"
+            text = f"{text}, peak memory {memory} ({peak.process})"
+        self._print(run, text)
+
+    def _print(self, run: Run, text: str) -> None:
+        own = [name for name in run.overrides if name not in self._shared]
+        report.note([text], " ".join(own))
