@@ -54,7 +54,7 @@ class _Loop:
             str(self._here / directory) for directory in arguments.config_dir
         ]
         self._verb = watch_verbs.of(arguments.verb)
-        self._project = Project(project_root(self._here))
+        self._project = Project(project_root(self._here), is_project=False)
         self._values: dict[str, Any] = {}
         self._last: Outcome[Any] = Outcome(False, None, None, ())
         self._told: Any = None

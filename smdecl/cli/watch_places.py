@@ -101,7 +101,8 @@ def find(
 def _config_trees(here: Path, config_dirs: Sequence[str]) -> Iterator[Tree]:
     records = tuple(here / name for name in _RECORDS)
     for directory in (*config_dirs, str(resources.conf_dir())):
-        yield Tree(Path(os.path.realpath(directory)), _CONFIGS, records)
+        root = Path(os.path.realpath(directory))
+        yield Tree(root, _CONFIGS, records, follows_links=True)
 
 
 def _modules(project: Project) -> tuple[list[Path], list[Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Directories without modules of the project, and the mark of a virtual environment.
@@ -20,11 +20,13 @@ class Tree:
         root: The directory, without links in its path.
         suffixes: The suffixes of the files.
         outputs: Directories below it to leave out.
+        follows_links: Whether directories that links lead to are part of it.
     """
 
     root: Path
     suffixes: tuple[str, ...]
     outputs: tuple[Path, ...] = ()
+    follows_links: bool = False
 
     def has(self, path: Path) -> bool:
         """Returns whether a path has the name and the place of a file of this tree."""
@@ -38,16 +40,32 @@ class Tree:
             return False
         return not any(map(_is_skipped, path.relative_to(self.root).parts))
 
-    def directories(self) -> Iterator[tuple[Path, list[Path]]]:
-        """Yields each directory of this tree, with what is in it."""
-        for name, directories, files in os.walk(self.root):
-            place = Path(name)
-            if _ENVIRONMENT in files:
-                directories.clear()
+    def walk(self) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+        """Yields each directory of this tree, with its own directories and files of this tree."""
+        pending = [self.root]
+        while pending:
+            directory = pending.pop()
+            entries = _entries(directory)
+            if any(entry.name == _ENVIRONMENT for entry in entries):
                 continue
-            kept = [one for one in directories if self.covers(place / one)]
-            directories[:] = kept
-            yield place, [*map(place.joinpath, (*kept, *files))]
+            kept = list(filter(self._keeps, entries))
+            yield directory, kept
+            for entry in kept:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+
+    def _keeps(self, entry: os.DirEntry[str]) -> bool:
+        is_named = entry.name.endswith(self.suffixes) or entry.is_dir()
+        return is_named and self.covers(Path(entry.path))
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    """Returns what a directory has; nothing if it was removed, or cannot be read."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
 
 
 def is_installed(path: Path) -> bool:
@@ -63,7 +81,7 @@ class Walk:
         trees: The trees, and those that links in them lead to.
         directories: All directories of these trees.
         holders: Those that have a file of a tree.
-        linked: The files that links in them lead to.
+        linked: The files that links among them lead to.
     """
 
     trees: tuple[Tree, ...]
@@ -77,25 +95,32 @@ def walk(trees: Collection[Tree]) -> Walk:
     pending = list(trees)
     found: list[Tree] = []
     directories: set[Path] = set()
-    files: set[Path] = set()
+    holders: set[Path] = set()
     linked: set[Path] = set()
     while pending:
         tree = pending.pop()
         if tree in found:
             continue
         found.append(tree)
-        for directory, paths in tree.directories():
-            directories.add(directory)
-            files.update(filter(tree.has, paths))
-            for link in filter(Path.is_symlink, paths):
-                real = Path(os.path.realpath(link))
-                if real.is_dir():
-                    pending.append(Tree(real, tree.suffixes, tree.outputs))
-                elif tree.has(link):
+        for directory, entries in tree.walk():
+            if directory.is_dir():
+                directories.add(directory)
+            for entry in entries:
+                is_directory = entry.is_dir()
+                if not is_directory:
+                    holders.add(directory)
+                if not entry.is_symlink():
+                    continue
+                real = Path(os.path.realpath(entry.path))
+                if not is_directory:
                     linked.add(real)
-    holders = frozenset(file.parent for file in files)
+                elif tree.follows_links:
+                    pending.append(replace(tree, root=real))
     return Walk(
-        tuple(found), frozenset(directories), holders, frozenset(linked)
+        tuple(found),
+        frozenset(directories),
+        frozenset(holders),
+        frozenset(linked),
     )
 
 

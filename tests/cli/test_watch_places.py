@@ -82,3 +82,18 @@ def test_a_value_that_is_no_path_is_left_out(project):
 
 def test_the_project_may_be_in_the_base_path(project):
     assert find(project.root, {"export_dir": "."}).reads(project.root / "net.py")
+
+
+def test_a_directory_that_is_no_project_is_not_searched_for_modules(project):
+    Path("below").mkdir()
+    found = watch_places.find(project.root, Project(project.root, is_project=False), [], {})
+
+    assert not found.reads(project.root / "net.py")
+    assert project.root / "below" not in found.directories
+
+
+def test_a_link_to_a_directory_elsewhere_adds_no_modules(project, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    Path("data").symlink_to(tmp_path / "elsewhere")
+
+    assert tmp_path / "elsewhere" not in find(project.root, {}).directories
