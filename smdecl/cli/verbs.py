@@ -43,15 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.verb != "check":
         # First of all, because TensorFlow takes seconds to import.
         _start()
+    if arguments.watch:
+        from smdecl.cli import watch
+
+        watch.watch(arguments)
     from smdecl.config.project import find_project
 
     project = find_project(Path.cwd(), arguments.trust)
     if arguments.multirun:
         return _multirun(arguments, project)
-    if arguments.watch:
-        from smdecl.cli import watch
-
-        watch.watch(arguments)
     verb = CONFIG_VERBS[arguments.verb]
     with display.shown(arguments.verbose):
         result = verb.run(compose(arguments), arguments.trust)

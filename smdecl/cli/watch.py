@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,12 +54,13 @@ class _Loop:
             str(self._here / directory) for directory in arguments.config_dir
         ]
         self._verb = watch_verbs.of(arguments.verb)
-        self._project = Project(project_root(self._here), is_project=False)
+        self._project = _project(self._here, arguments.trust)
         self._values: dict[str, Any] = {}
         self._last: Outcome[Any] = Outcome(False, None, None, ())
         self._told: Any = None
         self._events = Events()
-        self._places = self._follow()
+        self._places = self._find()
+        self._missed: set[Path] = set()
 
     def run(self) -> NoReturn:
         """Runs, and runs again after each change."""
@@ -76,7 +77,7 @@ class _Loop:
             self._verb.tell(self._told, now.result)
             self._told = now.result
         self._last = now
-        self._places = self._follow()
+        self._missed = self._follow()
 
     def _attempt(self) -> Outcome[Any]:
         """Runs the verb once."""
@@ -106,9 +107,10 @@ class _Loop:
 
     def _wait(self) -> list[Path]:
         """Waits until files change that a run reads; returns them."""
-        while True:
-            paths = set(filterfalse(self._places.writes, self._events.wait()))
+        changed = self._missed
+        while not changed:
             known = self._places
+            paths = set(filterfalse(known.writes, self._events.wait()))
             directories = {
                 path
                 for path in paths
@@ -116,20 +118,25 @@ class _Loop:
             }
             changed = set(filter(known.reads, paths - directories))
             if directories:
-                self._places = self._follow()
-                changed |= set(filterfalse(Path.is_dir, known.holders))
-                changed |= set(self._appeared(directories))
-            if changed:
-                return sorted(changed)
+                changed |= self._follow()
+        return sorted(changed)
 
-    def _appeared(self, paths: Collection[Path]) -> Iterator[Path]:
-        """Yields the files that a run reads in directories that appeared with their contents."""
-        for directory in self._places.directories:
-            if not any(map(directory.is_relative_to, paths)):
-                continue
-            yield from filter(self._places.reads, directory.glob("*"))
+    def _follow(self) -> set[Path]:
+        """Watches what the last run read.
 
-    def _follow(self) -> Places:
+        Returns:
+            The directories that are gone since they were last listed, and the files in new ones.
+        """
+        known, watched = self._places.holders, self._events.watched
+        self._places = self._find()
+        changed = set(filterfalse(Path.is_dir, known))
+        for place in self._events.watched - watched:
+            if place.path in self._places.holders:
+                files = place.path.glob("*")
+                changed.update(filter(self._places.reads, files))
+        return changed
+
+    def _find(self) -> Places:
         """Watches what the last run read, and returns it."""
         while True:
             places = watch_places.find(
@@ -149,3 +156,11 @@ class _Loop:
         if more > 0:
             shown += f" and {more} more"
         report.note([f"changed: {shown}"])
+
+
+def _project(here: Path, trust: Sequence[str]) -> Project:
+    """Returns the project, without its settings if they are invalid: a run reports that."""
+    try:
+        return find_project(here, trust)
+    except SmdeclError:
+        return Project(project_root(here))

@@ -6,11 +6,9 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias
 
+from smdecl.cli.watch_trees import Place
 from smdecl.errors import UsageError
-
-_Identity: TypeAlias = tuple[Path, int, int]
 
 # An editor saves a file in several steps, which count as one change if they are this close.
 _QUIET = 30  # milliseconds
@@ -20,6 +18,9 @@ _LIMIT = "fs.inotify.max_user_watches"
 
 class Events:
     """The changes in some directories, without those below them.
+
+    Attributes:
+        watched: The directories.
 
     Raises:
         UsageError: If watchfiles is not installed.
@@ -33,7 +34,7 @@ class Events:
                 f"--watch needs watchfiles: {error}; pip install 'smdecl[watch]'"
             ) from error
         self._found: SimpleQueue[set[Path] | Exception] = SimpleQueue()
-        self._watched: frozenset[_Identity] = frozenset()
+        self.watched: frozenset[Place] = frozenset()
         self._stop = _Stop()
 
     def watch(self, directories: Collection[Path]) -> bool:
@@ -46,8 +47,8 @@ class Events:
             FileNotFoundError: If one of them does not exist.
             UsageError: If the system cannot watch that many.
         """
-        wanted = frozenset(map(_identity, directories))
-        if wanted == self._watched:
+        wanted = frozenset(map(Place.of, directories))
+        if wanted == self.watched:
             return False
         stop = _Stop()
         thread = threading.Thread(
@@ -63,7 +64,7 @@ class Events:
                 f" expected a higher limit {_LIMIT}"
             ) from stop.error
         self.close()
-        self._watched, self._stop = wanted, stop
+        self.watched, self._stop = wanted, stop
         return True
 
     def wait(self) -> set[Path]:
@@ -104,12 +105,6 @@ class Events:
             stop.error = error
         finally:
             stop.asked.set()
-
-
-def _identity(directory: Path) -> _Identity:
-    """Returns what differs if a different directory has taken this path."""
-    found = directory.stat()
-    return directory, found.st_dev, found.st_ino
 
 
 class _Stop:

@@ -13,6 +13,25 @@ _ENVIRONMENT = "pyvenv.cfg"
 
 
 @dataclass(frozen=True)
+class Place:
+    """A directory, distinct from any other that has the same path before or after it."""
+
+    path: Path
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """Returns the directory that has a path now.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        found = path.stat()
+        return cls(path, found.st_dev, found.st_ino)
+
+
+@dataclass(frozen=True)
 class Tree:
     """Files below a directory.
 
