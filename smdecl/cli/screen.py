@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 _STDERR = 2
 _INTERVAL = 0.125  # seconds between two drawings
 _DELAY = 1.0  # seconds before the first one; short commands draw nothing
+_PATIENCE = 5.0  # seconds for the last drawing
 _BLOCK = 1 << 16  # bytes
 _MOST_BLOCKS = 64  # at a time, however fast a process prints
 _LONGEST = 1 << 20  # bytes of a line that has not ended
@@ -56,16 +57,18 @@ class Screen:
         """Removes the lines, and makes the terminal standard error again."""
         try:
             os.write(self._end, b".")
-            self._thread.join()
+            self._thread.join(_PATIENCE)
         finally:  # an interrupt must not leave the lines on the terminal
-            self._thread.join()
-            for descriptor in (
-                self._terminal,
-                self._printed,
-                self._ended,
-                self._end,
-            ):
-                os.close(descriptor)
+            self._thread.join(_PATIENCE)
+        if self._thread.is_alive():  # the user stopped the terminal by Ctrl-S
+            return
+        for descriptor in (
+            self._terminal,
+            self._printed,
+            self._ended,
+            self._end,
+        ):
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def cleared(self) -> Iterator[None]:

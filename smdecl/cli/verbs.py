@@ -134,7 +134,9 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     search_path.use(arguments.config_dir)
     common = sweep_table.shared(arguments.overrides)
     if arguments.verb == "check":
-        return sweep_table.tell_checked(sweep.check(request, project), common)
+        with display.shown(arguments.verbose):
+            checked = sweep.check(request, project)
+            return sweep_table.tell_checked(checked, common)
     with display.shown(arguments.verbose) as cleared:
 
         def tell(variant: Variant) -> Variant:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from smdecl import progress
-from smdecl.checks import check as checking
 from smdecl.config import compose, hydra_app, search_path, sharing
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
@@ -21,6 +20,7 @@ from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.isolation import groups
 from smdecl.isolation.groups import Group
 from smdecl.pipeline import (
+    checking,
     export,
     launch,
     sweep_overrides,
@@ -33,6 +33,7 @@ from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.telling import Telling
 from smdecl.pipeline.variants import Make, Note, Request, Tell, Variant
+from smdecl.progress import Run
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
 SUMMARY = "sweep.json"
@@ -153,20 +154,22 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
     places = Places(project, request.overrides)
     cache = _new_cache()
     work = Shared()
+    progress.planned(swept)
     with sharing.sharing(work):
         directory, hydra, _ = _place(swept, request, project, places)
     for number, overrides in enumerate(swept):
         job = compose.Job(number, cache)
-        try:
-            with sharing.sharing(work):
-                composition = _compose([*overrides, *hydra], request, job)
-            places.require_variant(directory, composition.hydra)
-            checked = checking.check(composition, project)
-        except SmdeclError as error:
-            yield CheckedVariant(tuple(overrides), error=error)
-        else:
-            warnings = checking.located_warnings(checked, composition)
-            yield CheckedVariant(tuple(overrides), tuple(warnings))
+        with progress.variant(Run(number, tuple(overrides))):
+            try:
+                with sharing.sharing(work):
+                    composition = _compose([*overrides, *hydra], request, job)
+                places.require_variant(directory, composition.hydra)
+                warnings = checking.check(composition, project).warnings
+                found = CheckedVariant(tuple(overrides), warnings)
+            except SmdeclError as error:
+                found = CheckedVariant(tuple(overrides), error=error)
+            progress.ended(has_failed=found.error is not None)
+        yield found
 
 
 def _compose(

@@ -130,3 +130,17 @@ def test_an_interrupt_leaves_nothing_on_the_terminal(net, terminal, number):
 
     assert process.wait(timeout=300) == -number
     assert terminal.seen() == ["made 1", ""]
+
+
+def test_the_stages_of_a_sweep_have_the_name_of_their_variant(project):
+    done = project.run("check", "-m", "--verbose", "name=net", "seed=1,word")
+
+    lines = [line.partition(" s")[0] for line in done.stderr.splitlines()]
+    assert [re.sub(r" [\d.]+$", "", line) for line in lines[:5]] == [
+        "smdecl: seed=1: compose",
+        "smdecl: seed=1: check",
+        "smdecl: seed=1: total",
+        "smdecl: seed=word: compose",
+        "smdecl: seed=word: check",
+    ]
+    assert (done.returncode, done.stderr.count("error:")) == (2, 1)
