@@ -20,6 +20,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.python.autograph.pyct import inspect_utils, loader
 from tensorflow.python.data.ops.dataset_ops import DatasetV2
+from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow.python.framework.composite_tensor import CompositeTensor
 from tensorflow.python.framework.ops import EagerTensor
 from tensorflow.python.framework.type_spec import TypeSpec
@@ -107,9 +108,12 @@ def _find_lines_quickly() -> None:
 
 
 def _register_kernels() -> None:
-    """Has TensorFlow make the kernels of XLA, which it makes with its first device otherwise."""
+    """Completes the registries of TensorFlow, which does it with its first device otherwise."""
     library = Path(tf.__file__).with_name("libtensorflow_cc.so.2")
     ctypes.CDLL(str(library))[_REGISTER]()
+    # Each registry prepares itself when something is looked up that it has, or has not.
+    kernels.get_registered_kernels_for_op("Const")
+    op_def_registry.get("")
 
 
 STEPS = (
