@@ -60,7 +60,7 @@ class _Loop:
         self._told: Any = None
         self._events = Events()
         self._places = self._find()
-        self._missed: set[Path] = set()
+        self._changed: set[Path] = set()
 
     def run(self) -> NoReturn:
         """Runs, and runs again after each change."""
@@ -77,7 +77,6 @@ class _Loop:
             self._verb.tell(self._told, now.result)
             self._told = now.result
         self._last = now
-        self._missed = self._follow()
 
     def _attempt(self) -> Outcome[Any]:
         """Runs the verb once."""
@@ -86,10 +85,12 @@ class _Loop:
             self._enter()
             # Python does not see a module that was just added to a directory that it has listed.
             importlib.invalidate_caches()
-            self._project = find_project(self._here, self._arguments.trust)
+            project = find_project(self._here, self._arguments.trust)
             with display.shown(self._arguments.verbose):
                 composition = compose(self._arguments)
-                is_composed, self._values = True, composition.values
+                is_composed = True
+                # Watches the files that the config names before they are read.
+                self._follow(project, composition.values)
                 result = self._verb.run(composition, self._arguments.trust)
         except SmdeclError as error:
             return Outcome(is_composed, None, error, error.warnings)
@@ -107,8 +108,7 @@ class _Loop:
 
     def _wait(self) -> list[Path]:
         """Waits until files change that a run reads; returns them."""
-        changed = self._missed
-        while not changed:
+        while not self._changed:
             known = self._places
             paths = set(filterfalse(known.writes, self._events.wait()))
             directories = {
@@ -116,28 +116,30 @@ class _Loop:
                 for path in paths
                 if path in known.directories or path.is_dir()
             }
-            changed = set(filter(known.reads, paths - directories))
+            self._changed.update(filter(known.reads, paths - directories))
             if directories:
-                changed |= self._follow()
-        return sorted(changed)
-
-    def _follow(self) -> set[Path]:
-        """Watches what the last run read.
-
-        Returns:
-            The directories that are gone since they were last listed, and the files in new ones.
-        """
-        known, watched = self._places.holders, self._events.watched
-        self._places = self._find()
-        changed = set(filterfalse(Path.is_dir, known))
-        for place in self._events.watched - watched:
-            if place.path in self._places.holders:
-                files = place.path.glob("*")
-                changed.update(filter(self._places.reads, files))
+                self._list()
+        changed = sorted(self._changed)
+        self._changed.clear()
         return changed
 
+    def _follow(self, project: Project, values: dict[str, Any]) -> None:
+        """Watches what a config reads."""
+        if (project, values) != (self._project, self._values):
+            self._project, self._values = project, values
+            self._list()
+
+    def _list(self) -> None:
+        """Lists the directories again, and keeps what was changed by those that came or went."""
+        known, watched = self._places, self._events.watched
+        self._places = self._find()
+        self._changed.update(filterfalse(Path.is_dir, known.holders))
+        for place in self._events.watched - watched:
+            # A file that was not read until now is read for the first time, and has not changed.
+            self._changed.update(filter(known.reads, place.path.glob("*")))
+
     def _find(self) -> Places:
-        """Watches what the last run read, and returns it."""
+        """Watches what the config reads, and returns it."""
         while True:
             places = watch_places.find(
                 self._here, self._project, self._config_dirs, self._values

@@ -36,7 +36,7 @@ class Places:
 
     Attributes:
         directories: Where a change can matter; all of them exist.
-        holders: Those of them that have a config or a module.
+        holders: Those of them that have a file, or are named as the place of one.
         trees: The configs and modules.
         named: Single files, in existing directories.
         prefixes: The prefixes of the files of checkpoints.
@@ -87,10 +87,11 @@ def find(
     texts = [*_texts(values), *libraries, *_pyprojects(here, project)]
     named = {*walk.linked, *modules, *_spelled(here, texts)}
     parents = {path.parent for path in (*named, *prefixes)}
-    parents |= {tree.root.parent for tree in walk.trees}
+    above = {tree.root.parent for tree in walk.trees}
+    directories = walk.directories.union(map(_nearest, parents | above))
     return Places(
-        walk.directories.union(map(_nearest, parents)),
-        walk.holders,
+        directories,
+        directories & (walk.holders | parents),
         walk.trees,
         frozenset(named),
         prefixes,

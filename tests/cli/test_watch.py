@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from smdecl.cli import watch_reports
 from smdecl.cli.watch_reports import Outcome
@@ -74,6 +75,23 @@ def test_check_runs_again_after_each_save_and_prints_what_changed(project, watch
     assert watched.until("ok") == ["smdecl: changed: pyproject.toml", "ok"]
 
     assert watched.interrupt() == (-signal.SIGINT, "")
+
+
+def test_a_file_that_a_changed_config_names_is_watched_from_then_on(project, watch):
+    examples = "examples: {{serving_default: [{{inputs: {{x: {{file: {}}}}}}}]}}\n"
+    config = project.write("conf/verify/mine.yaml", examples.format("x.npy"))
+    np.save("x.npy", np.float32(1))
+    watched = watch("check", "--config-dir", "conf", "verify=mine")
+    watched.until("smdecl: waiting")
+
+    save(Path("x.npy"), "nothing of NumPy's")
+    assert watched.until("smdecl: error")[0] == "smdecl: changed: x.npy"
+    save(config, examples.format("new/y.npy"))
+    assert "no such file: 'new/y.npy'" in watched.until("smdecl: error")[-1]
+    Path("new").mkdir()
+    np.save("new/y.npy", np.float32(1))
+    watched.until("ok")
+    watched.interrupt()
 
 
 @pytest.mark.slow
