@@ -18,7 +18,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl.pipeline import lazy_wrappers
+from smdecl.pipeline import cheaper_imports
 
 _LIBRARY = "libtensorflow_cc.so.2"
 
@@ -48,7 +48,7 @@ def _silent_stderr() -> Iterator[None]:
 
 
 gc.disable()
-with _silent_stderr(), lazy_wrappers.deferred():
+with _silent_stderr(), cheaper_imports.cheaper():
     loading = threading.Thread(target=_load_library)
     loading.start()
     import hydra.utils  # noqa: F401

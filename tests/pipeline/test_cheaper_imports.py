@@ -1,17 +1,12 @@
-"""The server does not import scikit-learn, and Keras's wrappers for it work as ever."""
+"""The server imports less, and what it imports works as ever."""
 
 import importlib.util
 import sys
+import typing
 
 import pytest
 from smdecl.errors import ModelError
 from smdecl.pipeline.children import children
-
-
-@pytest.fixture(autouse=True)
-def _installed():
-    if importlib.util.find_spec("sklearn") is None:
-        pytest.skip("scikit-learn is not installed")
 
 
 def states_of_scikit_learn() -> list[bool]:
@@ -36,7 +31,30 @@ def states_of_scikit_learn() -> list[bool]:
     return states
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
+)
 def test_scikit_learn_is_imported_when_a_wrapper_is_used():
     states = children.run(states_of_scikit_learn, failure=ModelError, doing="importing")
 
     assert states == [False, False, True]
+
+
+def constraints() -> tuple[int, int, bool]:
+    """Returns how many constraints the type variables of TensorFlow have, and how many differ."""
+    from tensorflow.python.ops import gen_array_ops, gen_math_ops
+
+    found = []
+    for module in (gen_array_ops, gen_math_ops):
+        for value in vars(module).values():
+            found += getattr(value, "__constraints__", ())
+    names = {constraint.__forward_arg__ for constraint in found}
+    is_restored = typing._type_check.__module__ == "typing"
+    return len(names), len({id(constraint) for constraint in found}), is_restored
+
+
+def test_the_constraints_of_type_variables_are_shared():
+    names, objects, is_restored = children.run(constraints, failure=ModelError, doing="importing")
+
+    assert names == objects > 10
+    assert is_restored
