@@ -32,6 +32,9 @@ from omegaconf import DictConfig
 
 Value = TypeVar("Value")
 
+MOST_CHOSEN = 64
+"""How many merged configs are kept; a config may be large."""
+
 
 @dataclass
 class _Chosen:
@@ -199,4 +202,6 @@ def _create_defaults_list(
     chosen = repo.shared.chosen
     if key not in chosen:
         chosen[key] = _Chosen(create())
+        if len(chosen) > MOST_CHOSEN:
+            del chosen[next(iter(chosen))]  # the oldest
     return replace(chosen[key].defaults, config_overrides=own.config_overrides)
