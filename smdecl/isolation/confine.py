@@ -8,6 +8,7 @@ before it starts threads or processes.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,12 +22,13 @@ from smdecl.isolation import landlock, preloaded, seccomp
 _SYSTEM = (
     "/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/sys",
     "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom",
-    # The parts of /proc about the machine and this process. A superuser could read the
-    # environment of other processes there.
-    "/proc/self", "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems",
+    # The parts of /proc about the machine. A superuser could read the environment of other
+    # processes there.
+    "/proc/cpuinfo", "/proc/devices", "/proc/driver", "/proc/filesystems",
     "/proc/loadavg", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/uptime",
     "/proc/version",
 )  # fmt: skip
+_OF_PROCESS = Path("/proc/self")
 _DEVICES = ("null", "nvidia")  # in /dev; written to as well
 
 
@@ -107,11 +109,21 @@ def confine(confinement: Confinement, scratch: Path) -> bool:
 
 def _readable(reads: Iterable[Path]) -> list[Path]:
     """Returns the readable places, without those inside other readable places."""
-    own = [resources.conf_dir(), resources.schema_dir(), resources.start_dir()]
-    system = map(Path, _SYSTEM)
-    places = [*system, *_python(), *_libraries(), *own, *reads]
-    real = {Path(os.path.realpath(place)) for place in places}
+    places = [_OF_PROCESS, *_python(), *_libraries(), *reads]
+    real = {*_fixed(), *_noted, *_real(places)}
     return [place for place in sorted(real) if real.isdisjoint(place.parents)]
+
+
+@functools.cache
+def _fixed() -> frozenset[Path]:
+    """Returns the places that are the same in the server and in its forks."""
+    own = [resources.conf_dir(), resources.schema_dir(), resources.start_dir()]
+    return frozenset(_real([*map(Path, _SYSTEM), *own]))
+
+
+def _real(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        yield Path(os.path.realpath(place))
 
 
 def _libraries() -> Iterator[Path]:
@@ -125,7 +137,9 @@ def note_imports() -> None:
 
     They are readable for its forks, which need not look for them.
     """
-    _noted.update(_python())
+    _noted.update(_real(_python()))
+    _fixed()
+    landlock.abi()  # binds the C library
 
 
 _noted: set[Path] = set()
@@ -138,7 +152,6 @@ def _python() -> Iterator[Path]:
         if place.endswith(("site-packages", "dist-packages")):
             places.add(place)
     yield from map(Path, places)
-    yield from _noted
     known = tuple(f"{place}{os.sep}" for place in places)
     for name in preloaded.later():
         file = getattr(sys.modules.get(name), "__file__", None)

@@ -10,7 +10,6 @@ container engine or cron. Such processes have no ancestor here.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import resource
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+
+from smdecl.isolation import kernel
 
 # Operations of prctl(2): PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER.
 _DIE_WITH_PARENT = 1
@@ -143,4 +144,4 @@ def _end_by(number: int) -> None:
 
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+        kernel.libc().prctl(option, value, 0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 
 # Operations of prctl(2).
@@ -10,6 +11,7 @@ SET_NO_NEW_PRIVILEGES = 38
 SET_SECCOMP = 22
 
 
+@functools.cache
 def libc() -> ctypes.CDLL:
     """Returns the C library of this process."""
     return ctypes.CDLL(None, use_errno=True)
