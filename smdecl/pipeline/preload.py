@@ -59,7 +59,7 @@ with _silent_stderr(), cheaper_imports.cheaper():
     loading.join()
     import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
-    from smdecl.exporting import imports, warming
+    from smdecl.exporting import imports
     from smdecl.isolation import confine, preloaded
     from smdecl.pipeline import (
         loader_processes,  # noqa: F401
@@ -70,7 +70,11 @@ with _silent_stderr(), cheaper_imports.cheaper():
     from smdecl.savedmodel import op_sets
     from smdecl.verification import verify  # noqa: F401
 
-    warming.warm()
+    # It imports internals of TensorFlow, which a release may not have.
+    with contextlib.suppress(ImportError):
+        from smdecl.exporting import warming
+
+        warming.warm()
 
 # These are cached.
 op_sets.releases()
