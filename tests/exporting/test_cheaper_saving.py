@@ -11,6 +11,7 @@ from smdecl.exporting.cheaper_saving import cheaper
 from smdecl.pipeline.children import children
 from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.checkpoint import util as checkpoint_util
+from tensorflow.python.framework import op_def_library
 
 from tests.pipeline import zoo
 
@@ -30,9 +31,15 @@ class Gradients(tf.Module):
             x = tf.nn.silu(x * scale, beta=scale) + zoo.clipped(x)
         return tf.cond(tf.size(x) > 1, lambda: tf.nn.silu(x), lambda: x)
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def uncalled(self, x):
-        return x + 1
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.map_fn(lambda each: each * self.scales[0] + self.scales[1], x)
+        for number in tf.range(3):  # AutoGraph makes a loop of it
+            y += tf.cast(number, y.dtype) * tf.random.stateless_uniform(tf.shape(y), [1, 2])
+        rows = tf.reshape(tf.concat([y, y], 0), [2, -1])
+        return tape.gradient(y, x), tf.strings.as_string(tf.transpose(rows)), tf.split(rows, 2)
 
 
 class Optimized(tf.Module):
@@ -131,6 +138,31 @@ def test_the_object_graph_is_walked_once(tmp_path, monkeypatch):
 
     # TensorFlow merges equal assets between two walks, which both count as one.
     assert (own, made) == (6, 2)
+
+
+def test_the_attributes_of_equal_ops_are_derived_once(monkeypatch):
+    derived = []
+    own = op_def_library._apply_op_helper
+
+    def counted(op_type_name, name=None, **keywords):
+        derived.append(op_type_name)
+        return own(op_type_name, name, **keywords)
+
+    monkeypatch.setattr(op_def_library, "_apply_op_helper", counted)
+
+    def traced():
+        derived.clear()
+        variables = [tf.Variable(float(number)) for number in range(3)]
+        function = tf.function(lambda x: [x + each for each in variables])
+        graph = function.get_concrete_function(tf.TensorSpec([], tf.float32)).graph
+        return graph.as_graph_def(), derived.count("AddV2"), derived.count("ReadVariableOp")
+
+    own_graph, *own_counts = traced()
+    with cheaper(OPTIONS):
+        graph, *counts = traced()
+
+    assert (own_counts, counts) == ([3, 3], [1, 1])
+    assert graph == own_graph
 
 
 def test_a_function_with_other_parameters_is_left_as_it_is(monkeypatch):
