@@ -150,7 +150,8 @@ def merged(
     added = repr(f"+{override.input_line}")
     to_add = f"key {key!r} is not set; to add it, write {added}"
     value = override.value()
-    if config is None or not isinstance(value, dict):
+    is_hydras = path[0] == "hydra"  # the schema of configs has no such key
+    if config is None or is_hydras or not isinstance(value, dict):
         return Problem(path, to_add, origin)
     values = _plain_values(config)
     present = _mapping_at(values, path)

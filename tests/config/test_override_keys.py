@@ -96,3 +96,9 @@ def test_a_dotted_key_with_an_invalid_value_is_reported():
         "unknown key 'my.sig' in signatures; expected one of serving_default;"
         " to add it, write '+signatures={my.sig: ...}'"
     )
+
+
+def test_a_mapping_of_hydras_settings_is_refused_without_the_schema_of_configs():
+    override = "hydra.job.env_set={A: b}"
+
+    assert refusal(override).message == f"key 'A' is not set; to add it, write '+{override}'"
