@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,13 @@ SIGNATURE = (
 )
 DECLARED = '[tool.smdecl]\ncustom_ops = ["ops/libtwice.so"]\n'
 MANIFEST = "assets.extra/smdecl/manifest.json"
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_imports(monkeypatch):
+    """Restores what loading custom ops sets for the rest of a process."""
+    monkeypatch.setattr(SourceFileLoader, "path_stats", SourceFileLoader.path_stats)
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
 
 def test_a_package_is_imported_and_recorded_with_its_version(project):
