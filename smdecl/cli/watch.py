@@ -61,6 +61,7 @@ class _Loop:
         self._events = Events()
         self._places = self._find()
         self._changed: set[Path] = set()
+        self._saved: dict[Path, tuple[int, ...]] = {}
 
     def run(self) -> NoReturn:
         """Runs, and runs again after each change."""
@@ -116,12 +117,19 @@ class _Loop:
                 for path in paths
                 if path in known.directories or path.is_dir()
             }
-            self._changed.update(filter(known.reads, paths - directories))
+            files = filter(known.reads, paths - directories)
+            self._changed.update(filter(self._is_new, files))
             if directories:
                 self._list()
         changed = sorted(self._changed)
         self._changed.clear()
         return changed
+
+    def _is_new(self, file: Path) -> bool:
+        """Returns whether a file has changed since its last event; some are reported twice."""
+        before, now = self._saved.get(file), _saved(file)
+        self._saved[file] = now
+        return now != before
 
     def _follow(self, project: Project, values: dict[str, Any]) -> None:
         """Watches what a config reads."""
@@ -158,6 +166,15 @@ class _Loop:
         if more > 0:
             shown += f" and {more} more"
         report.note([f"changed: {shown}"])
+
+
+def _saved(file: Path) -> tuple[int, ...]:
+    """Returns what is different for each save of a file; nothing if there is no file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _project(here: Path, trust: Sequence[str]) -> Project:

@@ -82,8 +82,8 @@ class Events:
         return changed
 
     def close(self) -> None:
-        """Stops watching."""
-        self._stop.is_wanted = True
+        """Stops watching, once the changes until now are reported."""
+        self._stop.retire()
 
     def _listen(self, directories: Sequence[Path], stop: _Stop) -> None:
         from watchfiles import watch
@@ -100,7 +100,7 @@ class Events:
             ):
                 self._found.put({Path(path) for _, path in changes})
         except Exception as error:
-            if stop.asked.is_set() and not stop.is_wanted:
+            if stop.asked.is_set() and not stop.is_retired:
                 self._found.put(error)
             stop.error = error
         finally:
@@ -108,20 +108,29 @@ class Events:
 
 
 class _Stop:
-    """Tells a thread of watchfiles to end. It asks for the first time once it is watching.
+    """Tells a thread of watchfiles to end. It asks in each step, first when it is watching.
+
+    It forgets the changes that it has not reported when it ends, so it gets time to report them.
 
     Attributes:
-        is_wanted: Whether the thread shall end.
+        is_retired: Whether the thread is about to end.
         asked: Set once it watches, or has failed.
         error: Why it failed.
     """
 
     def __init__(self) -> None:
-        self.is_wanted = False
+        self.is_retired = False
         self.asked = threading.Event()
         self.error: Exception | None = None
+        self._steps = _LONGEST // _QUIET + 3
+
+    def retire(self) -> None:
+        """Lets the thread end after some more steps."""
+        self.is_retired = True
 
     def is_set(self) -> bool:
-        """Returns whether the thread shall end; called by watchfiles."""
+        """Returns whether the thread shall end now; called by watchfiles in each step."""
         self.asked.set()
-        return self.is_wanted
+        if self.is_retired:
+            self._steps -= 1
+        return self._steps < 0
