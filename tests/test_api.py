@@ -21,6 +21,7 @@ def test_an_export_returns_what_was_published(project):
     assert len(release.digest) == 64
     assert release.signatures["serving_default"].inputs["x"].dtype == "float32"
     assert release.warnings == ()
+    assert 100 * 2**20 < release.peak_memory < 16 * 2**30  # TensorFlow is in it
     with pytest.raises(AttributeError):
         release.version = 2
 

@@ -64,7 +64,7 @@ class Release:
     digest: str
     signatures: dict[str, SignatureRecord]
     warnings: tuple[Problem, ...]
-    peak_memory: int = 0
+    peak_memory: int
 
 
 Review: TypeAlias = Callable[[Unpublished, ExportConfig], Release | None]
@@ -147,6 +147,7 @@ def export(
             unpublished.digest,
             unpublished.made.saved.signatures,
             warnings,
+            peak.memory,
         )
 
 
