@@ -65,6 +65,7 @@ class _Exports:
     def __init__(self) -> None:
         self._published: Release | None = None
         self._options: tuple[str, Publish] | None = None
+        self._next_options: tuple[str, Publish] | None = None
         self._changes: DiffRecord | None = None
 
     def run(self, config: Composition, trust: Sequence[str]) -> Release:
@@ -75,7 +76,7 @@ class _Exports:
         children.start()
         project = find_project(Path.cwd(), trust)
         release = export.export(config, project, review=self._review)
-        self._published = release
+        self._published, self._options = release, self._next_options
         return release
 
     def tell(self, before: Release | None, now: Release) -> None:
@@ -93,12 +94,12 @@ class _Exports:
     ) -> Release | None:
         """Returns the last release if publishing would only repeat it."""
         options = (config.export_dir, config.publish)
-        last, last_options = self._published, self._options
-        self._options, self._changes = options, None
+        last = self._published
+        self._next_options, self._changes = options, None
         if last is None:
             return None
         is_there = isinstance(last.path, str) or last.path.is_dir()
-        is_same = last.digest == made.digest and last_options == options
+        is_same = last.digest == made.digest and self._options == options
         if is_there and is_same:
             return last
         if isinstance(last.path, Path):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from smdecl.cli import watch_reports
+from smdecl.cli import watch_reports, watch_verbs
 from smdecl.cli.watch_reports import Outcome
-from smdecl.errors import ConfigError, ModelError, Origin, Problem
+from smdecl.errors import ConfigError, ModelError, Origin, Problem, SmdeclError
 
 from tests.conftest import ROOT, run_cli, tree
 from tests.watching import Watch, save
@@ -146,6 +146,22 @@ def test_export_publishes_a_version_only_if_its_bytes_changed(project, watch):
     assert tree(Path("fresh/1")) == tree(Path("exports/mine/2"))
     assert watched.interrupt()[0] == -signal.SIGINT
     assert sorted(os.listdir("exports/mine")) == ["1", "2"]
+
+
+def test_export_publishes_to_a_changed_destination_once_it_is_repaired(project):
+    verb = watch_verbs.of("export")
+    arguments = ("model=adder", "signatures=scalar_float", "publish.compatible=true")
+
+    def export(directory):
+        return str(verb.run(project.compose(*arguments, f"export_dir={directory}"), ()).path)
+
+    assert export("a") == "a/1"
+    broken = project.write("b/1/saved_model.pb", "nothing of TensorFlow's")
+    with pytest.raises(SmdeclError):
+        export("b")
+    shutil.rmtree(broken.parent)
+
+    assert [export("b"), export("b")] == ["b/1", "b/1"]
 
 
 def test_the_missing_package_is_named(project, monkeypatch):
