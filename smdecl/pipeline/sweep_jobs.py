@@ -28,13 +28,14 @@ def fitting(peak: int, available: int, cores: int) -> int:
 class Jobs:
     """Gives a turn to as many variants at a time as fit into memory.
 
-    One variant runs until one has succeeded. The memory of that one tells how many fit.
+    The first variant runs alone. The memory of the first that succeeds tells how many fit; if the
+    first fails, as many as there are cores run until then.
 
     Args:
         variants: The number of variants.
         chosen: How many the user wants to run at a time; None leaves it to the memory.
         group: The processes of the sweep.
-        note: Is told if memory allows fewer variants than there are cores.
+        note: Gets a remark if memory allows fewer variants than there are cores.
 
     Attributes:
         most: The most variants that can get a turn at the same time.
@@ -72,10 +73,16 @@ class Jobs:
         finally:
             with self._changed:
                 self._running -= 1
+                if self._measures:  # it has failed, as all others may
+                    self._allow(self.most)
                 self._changed.notify_all()
 
     def measured(self, peak: int) -> None:
-        """Takes note that a variant has succeeded, whose largest process took `peak` bytes."""
+        """Sets how many variants fit, once the first has succeeded.
+
+        Args:
+            peak: The memory of its largest process, in bytes.
+        """
         with self._changed:
             if not self._measures:
                 return

@@ -90,6 +90,30 @@ def test_nothing_is_noted_if_memory_suffices(monkeypatch):
     assert not machine.group.is_frugal
 
 
+def test_after_a_failure_all_cores_are_used_until_a_variant_succeeds(monkeypatch):
+    machine = Machine(monkeypatch, cores=4, gibibytes=16)
+    jobs = machine.jobs(8)
+    everybody = threading.Barrier(4, timeout=60)
+
+    def fail() -> None:
+        with jobs.turn():
+            everybody.wait()
+
+    with jobs.turn():
+        pass
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(fail) for _ in range(4)]:
+            future.result()
+    assert machine.notes == []
+    assert not machine.group.is_frugal
+
+    assert len(most_at_a_time(jobs, 8, 6 * GIB)) == 8
+    assert machine.notes == [
+        "2 variants run at a time: one takes 6.0 GiB of memory, and 16.0 GiB are available"
+    ]
+    assert machine.group.is_frugal
+
+
 @pytest.mark.parametrize(
     ("variants", "chosen", "cores", "gibibytes"),
     [(8, 3, 4, 1), (1, None, 4, 1), (8, None, 1, 1), (8, None, 4, 0)],
