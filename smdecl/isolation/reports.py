@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 
 _MARK = b"report "  # no pickle begins with it
 _LONGEST = 1000  # bytes
+_MOST = 2**63  # what no count reaches
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Report:
     Attributes:
         stage: What it does.
         done: How many of `total` are done; None if it does not count.
-        total: How many there are.
+        total: How many there are; None if it does not count.
         asks: Whether the child waits for an answer.
     """
 
@@ -128,7 +129,16 @@ def read(data: bytes) -> Report | None:
 
 
 def _is_valid(message: Report) -> bool:
-    for count in (message.done, message.total):
-        if count is not None and type(count) is not int:
-            return False
-    return isinstance(message.stage, str) and isinstance(message.asks, bool)
+    is_typed = isinstance(message.stage, str) and isinstance(
+        message.asks, bool
+    )
+    return is_typed and _is_valid_count(message.done, message.total)
+
+
+def _is_valid_count(done: object, total: object) -> bool:
+    if done is None and total is None:
+        return True
+    # By `type`, because True is an instance of int.
+    if type(done) is not int or type(total) is not int:
+        return False
+    return 0 <= done <= total < _MOST
