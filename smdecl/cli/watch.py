@@ -59,7 +59,7 @@ class _Loop:
         self._last: Outcome[Any] = Outcome(False, None, None, ())
         self._told: Any = None
         self._events = Events()
-        self._places = self._find()
+        self._places = self._find(self._project, self._values)
         self._changed: set[Path] = set()
         self._saved: dict[Path, tuple[int, ...]] = {}
 
@@ -120,7 +120,7 @@ class _Loop:
             files = filter(known.reads, paths - directories)
             self._changed.update(filter(self._is_new, files))
             if directories:
-                self._list()
+                self._list(self._project, self._values)
         changed = sorted(self._changed)
         self._changed.clear()
         return changed
@@ -134,23 +134,24 @@ class _Loop:
     def _follow(self, project: Project, values: dict[str, Any]) -> None:
         """Watches what a config reads."""
         if (project, values) != (self._project, self._values):
-            self._project, self._values = project, values
-            self._list()
+            self._list(project, values)
 
-    def _list(self) -> None:
+    def _list(self, project: Project, values: dict[str, Any]) -> None:
         """Lists the directories again, and keeps what was changed by those that came or went."""
         known, watched = self._places, self._events.watched
-        self._places = self._find()
+        self._places = self._find(project, values)
+        # Only now: what cannot be watched fails this run, and must not end the wait after it.
+        self._project, self._values = project, values
         self._changed.update(filterfalse(Path.is_dir, known.holders))
         for place in self._events.watched - watched:
             # A file that was not read until now is read for the first time, and has not changed.
             self._changed.update(filter(known.reads, place.path.glob("*")))
 
-    def _find(self) -> Places:
-        """Watches what the config reads, and returns it."""
+    def _find(self, project: Project, values: dict[str, Any]) -> Places:
+        """Watches what a config reads, and returns it."""
         while True:
             places = watch_places.find(
-                self._here, self._project, self._config_dirs, self._values
+                self._here, project, self._config_dirs, values
             )
             try:
                 # Directories may have appeared while they were listed, so list them again.

@@ -181,7 +181,7 @@ def _spelled(here: Path, names: Iterable[str]) -> Iterator[Path]:
     """Yields the absolute path of each file, as its directory has it and as links lead to it."""
     real: dict[Path, Path] = {}
     for name in names:
-        if "\0" in name or "://" in name or len(name) > _LONGEST_NAME:
+        if not _may_be_path(name):
             continue
         path = here / os.path.normpath(name)
         if path.parent not in real:
@@ -190,6 +190,15 @@ def _spelled(here: Path, names: Iterable[str]) -> Iterator[Path]:
         yield found
         if os.path.islink(found):  # noqa: PTH114 - a name may be too long for pathlib
             yield Path(os.path.realpath(found))
+
+
+def _may_be_path(name: str) -> bool:
+    if "\0" in name or "://" in name:
+        return False
+    try:
+        return len(os.fsencode(name)) <= _LONGEST_NAME
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _is_of_checkpoint(path: Path, prefix: Path) -> bool:

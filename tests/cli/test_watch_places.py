@@ -75,7 +75,7 @@ def test_a_directory_that_is_not_there_is_awaited_above(project):
 
 
 def test_a_value_that_is_no_path_is_left_out(project):
-    config = {"model": ["gs://bucket/x", "nul\0", "x" * 5000, "x" * 300, 1, None, ""]}
+    config = {"model": ["gs://bucket/x", "nul\0", "x" * 5000, "x" * 300, "\ud800/x", 1, None, ""]}
 
     assert find(project.root, config).directories
 
