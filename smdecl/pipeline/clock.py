@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -55,9 +56,9 @@ class Clock:
             self._end(name, time.perf_counter() - started)
 
     def add(self, seconds: Mapping[str, float]) -> None:
-        """Adds stages that a child has measured."""
+        """Adds stages that a child has measured, if their seconds are finite."""
         for name, value in seconds.items():
-            if name in _OF_CHILDREN:
+            if name in _OF_CHILDREN and math.isfinite(value):
                 self._end(name, max(0.0, value))
 
     def starting(self) -> Callable[[Report], None]:

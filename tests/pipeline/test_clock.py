@@ -71,6 +71,7 @@ def test_start_ends_with_the_first_report_of_a_child(recorder):
     first = clock.seconds["start"]
     reported(Report("trace"))
     clock.add({"build": -1.0, "trace": 3.0, "publish": 9.0})
+    clock.add({"save": float("inf"), "inspect": float("nan"), "examples": float("-inf")})
     clock.finish(Peak(1, "build"))
 
     assert clock.seconds["start"] == first
