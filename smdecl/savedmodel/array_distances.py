@@ -29,9 +29,9 @@ def distances(a: Array, b: Array) -> Array:
         return high - np.minimum(a, b).astype(np.uint64)
     a, b = wide(a), wide(b)
     with np.errstate(invalid="ignore", over="ignore"):
-        apart: Array = np.abs(a - b)
-        # A sum of distances is NaN only if one of them is.
-        if not np.isnan(apart.sum()):
+        apart: Array = np.asarray(np.abs(a - b))  # of single values, no array
+        # A finite sum has only finite distances. A complex difference may be infinite and NaN.
+        if np.isfinite(apart.sum()):
             return apart
     apart[a == b] = 0.0  # infinities
     apart[np.isnan(a) & np.isnan(b)] = 0.0

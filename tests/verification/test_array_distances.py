@@ -15,6 +15,11 @@ INF, NAN = np.inf, np.nan
         ([INF, INF, -INF], [INF, -INF, 0], np.float64, [0, INF, INF]),
         ([NAN, NAN, 1], [NAN, 1, NAN], np.float16, [0, NAN, NAN]),
         ([1 + 1j, NAN * 1j], [1, NAN * 1j], np.complex64, [1, 0]),
+        ([complex(INF, 1), 1], [complex(5, NAN), 1], np.complex128, [NAN, 0]),
+        (INF, INF, np.float32, 0),
+        (NAN, NAN, np.float64, 0),
+        (NAN, 1, np.float64, NAN),
+        (3, 1, np.float64, 2),
         ([2**63 - 1, -(2**63), -1], [2**63 - 2, 2**63 - 1, 1], np.int64, [1, 2**64 - 1, 2]),
         ([2**64 - 1, 0], [2**64 - 2, 2**64 - 1], np.uint64, [1, 2**64 - 1]),
         ([-128, 127], [127, 127], np.int8, [255, 0]),
@@ -28,6 +33,7 @@ INF, NAN = np.inf, np.nan
 def test_the_distances_of_arrays(a, b, dtype, apart):
     found = distances(np.array(a, dtype), np.array(b, dtype))
 
-    assert [str(each) for each in found.tolist()] == [
-        str(type(found.tolist()[0])(each)) for each in apart
-    ]
+    assert found.shape == np.shape(a)
+    flat = found.ravel().tolist()
+    expected = apart if isinstance(apart, list) else [apart]
+    assert [str(each) for each in flat] == [str(type(flat[0])(each)) for each in expected]
