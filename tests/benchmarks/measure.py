@@ -108,6 +108,8 @@ def _clear(directory: Path) -> None:
 
 def _start(command: Command, directory: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{SCRIPTS}"}
+    # An installed package has its bytecode.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.Popen(
         command.arguments,
         cwd=directory,
