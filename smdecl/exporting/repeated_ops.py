@@ -41,19 +41,26 @@ class _Template:
 def from_templates(own: _Function) -> _Function:
     """Returns an `_apply_op_helper` that calls TensorFlow's own once for each kind of op."""
     templates: dict[Hashable, _Template | None] = {}
+    is_recording = False
 
     def apply(
         op_type_name: str, name: str | None = None, **keywords: PythonValue
     ) -> tuple[PythonValue, ...]:
+        nonlocal is_recording
         graph = ops.get_default_graph()
         kind = _kind(op_type_name, keywords) if _is_simple(graph) else None
         template = None if kind is None else templates.get(kind)
         if template is not None:
             return _repeated(graph, op_type_name, name, keywords, template)
-        if kind is None or kind in templates:
+        # An op may be made for an argument of the op that is recorded.
+        if kind is None or kind in templates or is_recording:
             return own(op_type_name, name, **keywords)  # type: ignore[no-any-return]
-        with _Recording(graph) as recording:
-            result = own(op_type_name, name, **keywords)
+        is_recording = True
+        try:
+            with _Recording(graph) as recording:
+                result = own(op_type_name, name, **keywords)
+        finally:
+            is_recording = False
         templates[kind] = recording.template(op_type_name, keywords, result[0])
         return result  # type: ignore[no-any-return]
 
@@ -67,22 +74,25 @@ def _is_simple(graph: PythonValue) -> bool:
     return not op_callbacks.should_invoke_op_callbacks()
 
 
+# Values of one of these types are equal only if they make the same attribute. 0.0 equals -0.0, and
+# a tuple equals one with values of other types.
+_COMPARABLE = (str, bytes, bool, int, type(None), tf.DType)
+
+
 def _kind(
     op_type: str, keywords: Mapping[str, PythonValue]
 ) -> Hashable | None:
     """Returns what the attributes of an op depend on; None if that cannot be compared."""
     parts: list[Hashable] = [op_type]
     for name, value in keywords.items():
+        kind = type(value)
         if isinstance(value, tf.Tensor):
             parts.append((name, tf.Tensor, value.dtype))
+        elif kind in _COMPARABLE:
+            parts.append((name, kind, value))
         else:
-            parts.append((name, type(value), value))
-    kind = tuple(parts)
-    try:
-        hash(kind)
-    except (TypeError, ValueError):  # a list or an unknown shape
-        return None
-    return kind
+            return None
+    return tuple(parts)
 
 
 def _repeated(
@@ -120,9 +130,8 @@ class _Recording:
             *rest: PythonValue,
             **given: PythonValue,
         ) -> PythonValue:
-            if (
-                not rest
-            ):  # others than `_apply_op_helper` pass the rest by position
+            # Others than `_apply_op_helper` pass the rest by position.
+            if not rest:
                 self._created[op_type] = (len(inputs), given)
             return create(op_type, inputs, *rest, **given)
 
@@ -139,6 +148,8 @@ class _Recording:
         structure: PythonValue,
     ) -> _Template | None:
         """Returns the template of the op; None unless each input is one tensor by value."""
+        if op_type not in self._created:
+            return None
         count, given = self._created[op_type]
         definition = given["op_def"]
         names = tuple(each.name for each in definition.input_arg)

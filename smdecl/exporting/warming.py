@@ -31,7 +31,8 @@ from smdecl.isolation import preloaded
 
 _WRAPPER = "signature_wrapper"
 _REGISTER = "_ZN10tensorflow13XlaOpRegistry26RegisterCompilationKernelsEv"
-_PLACE = "<the server's autograph>"
+# An absolute path, in a directory that confined processes may read anyway.
+_PLACE = str(Path(__file__).with_name("<autograph of the server>"))
 
 _COMPARED: dict[type, tuple[type, ...]] = {
     MappingView: (list,),

@@ -123,6 +123,9 @@ def _close_pipes_to_others() -> None:
 def _send(sender: Connection, outcome: object) -> None:
     try:
         sender.send(outcome)
+    except BrokenPipeError:
+        # The caller does not wait anymore, and is about to kill this process.
+        os._exit(0)
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         sender.send(InternalError(f"cannot send a result: {error}"))
 

@@ -156,7 +156,10 @@ def _python() -> Iterator[Path]:
     for name in preloaded.later():
         file = getattr(sys.modules.get(name), "__file__", None)
         is_top_level = "." not in name
-        if file is not None and is_top_level and not file.startswith(known):
+        # A relative name is no place: it would be looked for in the current directory.
+        if file is None or not is_top_level or not file.startswith(os.sep):
+            continue
+        if not file.startswith(known):
             path = Path(file)
             yield path.parent if path.stem == "__init__" else path
 

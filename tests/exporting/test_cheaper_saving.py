@@ -165,6 +165,25 @@ def test_the_attributes_of_equal_ops_are_derived_once(monkeypatch):
     assert graph == own_graph
 
 
+def test_ops_that_only_look_equal_stay_different():
+    def different(x):
+        rows = tf.IndexedSlices(x, tf.constant([0, 1]), tf.constant([2]))
+        relus = [tf.nn.leaky_relu(x, alpha=alpha) for alpha in (0.0, -0.0, 0)]
+        placed = [tf.raw_ops.Squeeze(input=relus[0], axis=axis) for axis in ([], (), [])]
+        return relus, placed, tf.math.multiply(x, rows), tf.add(x, 1), tf.add(x, 1.0)
+
+    def traced():
+        function = tf.function(different)
+        spec = tf.TensorSpec([2], tf.float32)
+        return function.get_concrete_function(spec).graph.as_graph_def()
+
+    own = traced()
+    with cheaper(OPTIONS):
+        graph = traced()
+
+    assert graph.SerializeToString(deterministic=True) == own.SerializeToString(deterministic=True)
+
+
 def test_a_function_with_other_parameters_is_left_as_it_is(monkeypatch):
     own = checkpoint_util.serialize_slot_variables
     with cheaper(OPTIONS):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from smdecl.errors import ConfigError, InternalError, Problem, VerificationError
+from smdecl.isolation import child
 from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT, server_pid
@@ -113,6 +114,19 @@ def test_a_crash_in_native_code_is_an_error():
         match=r"the process that was testing was killed by SIGSEGV in native code",
     ):
         run(crash)
+
+
+def send_to_nobody():
+    receiver, sender = Pipe(duplex=False)
+    receiver.close()
+    child._send(sender, "result")
+
+
+def test_a_result_that_nobody_waits_for_ends_the_process_silently(capfd):
+    with pytest.raises(VerificationError, match="the process that was testing exited"):
+        run(send_to_nobody)
+
+    assert capfd.readouterr().err == ""
 
 
 def leave():
