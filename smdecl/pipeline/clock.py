@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ _OF_CHILDREN = frozenset(
     {"build", "trace", "save", "inspect", "examples", "sources"}
 )
 _KIBIBYTE = 1024
+_LARGEST = sys.float_info.max  # smaller than inf, and NaN is not below it
 
 
 class Clock:
@@ -58,7 +59,7 @@ class Clock:
     def add(self, seconds: Mapping[str, float]) -> None:
         """Adds stages that a child has measured, if their seconds are finite."""
         for name, value in seconds.items():
-            if name in _OF_CHILDREN and math.isfinite(value):
+            if name in _OF_CHILDREN and abs(value) <= _LARGEST:
                 self._end(name, max(0.0, value))
 
     def starting(self) -> Callable[[Report], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -137,8 +138,7 @@ def export(
                 return replace(earlier, warnings=warnings)
             published = _publish(unpublished, config, publisher, stage, clock)
         _add_to_models_config(config, published, publisher, subdirectory)
-        builder = Peak(unpublished.made.usage.peak_memory, "build")
-        peak = max(builder, replay.peak, key=lambda peak: peak.memory)
+        peak = _peak(unpublished, replay)
         clock.finish(peak)
         _add_run_record(config, published, unpublished, clock.seconds, peak)
         return Release(
@@ -183,6 +183,13 @@ def _verified(
                         unpublished, config, composition, project, stage
                     )
     return unpublished, replay
+
+
+def _peak(unpublished: Unpublished, replay: Replay) -> Peak:
+    """Returns the memory of the largest process; each may claim any number."""
+    builder = Peak(unpublished.made.usage.peak_memory, "build")
+    peak = max(builder, replay.peak, key=lambda peak: peak.memory)
+    return replace(peak, memory=max(0, min(peak.memory, sys.maxsize)))
 
 
 def _publish(
