@@ -18,7 +18,7 @@ from smdecl import resources
 from smdecl.cli import watch_trees
 from smdecl.cli.watch_trees import Tree
 from smdecl.config import project_modules
-from smdecl.config.project import Project
+from smdecl.config.project import Project, link_places
 from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
 _MODULES = tuple(importlib.machinery.all_suffixes())
@@ -101,9 +101,13 @@ def find(
 
 def _config_trees(here: Path, config_dirs: Sequence[str]) -> Iterator[Tree]:
     records = tuple(here / name for name in _RECORDS)
-    for directory in (*config_dirs, str(resources.conf_dir())):
-        root = Path(os.path.realpath(directory))
-        yield Tree(root, _CONFIGS, records, follows_links=True)
+    roots = [Path(os.path.realpath(directory)) for directory in config_dirs]
+    places = link_places(roots, here)
+    for root in roots:
+        yield Tree(root, _CONFIGS, records, link_places=places)
+    # An installer may have linked the built-in configs to its cache.
+    built_in = Path(os.path.realpath(resources.conf_dir()))
+    yield Tree(built_in, _CONFIGS, records, link_places=(Path("/"),))
 
 
 def _modules(project: Project) -> tuple[list[Path], list[Path]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,13 +39,13 @@ class Tree:
         root: The directory, without links in its path.
         suffixes: The suffixes of the files.
         outputs: Directories below it to leave out.
-        follows_links: Whether directories that links lead to are part of it.
+        link_places: Where links may lead to directories that are part of it.
     """
 
     root: Path
     suffixes: tuple[str, ...]
     outputs: tuple[Path, ...] = ()
-    follows_links: bool = False
+    link_places: tuple[Path, ...] = ()
 
     def has(self, path: Path) -> bool:
         """Returns whether a path has the name and the place of a file of this tree."""
@@ -72,6 +72,14 @@ class Tree:
             for entry in kept:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(Path(entry.path))
+
+    def linked(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[Tree]:
+        """Yields the trees that links among some entries of this tree lead to."""
+        for entry in filter(os.DirEntry.is_symlink, entries):
+            root = Path(os.path.realpath(entry.path))
+            is_allowed = any(map(root.is_relative_to, self.link_places))
+            if is_allowed and entry.is_dir():
+                yield replace(self, root=root)
 
     def _keeps(self, entry: os.DirEntry[str]) -> bool:
         is_named = entry.name.endswith(self.suffixes) or entry.is_dir()
@@ -124,17 +132,12 @@ def walk(trees: Collection[Tree]) -> Walk:
         for directory, entries in tree.walk():
             if directory.is_dir():
                 directories.add(directory)
-            for entry in entries:
-                is_directory = entry.is_dir()
-                if not is_directory:
-                    holders.add(directory)
-                if not entry.is_symlink():
-                    continue
-                real = Path(os.path.realpath(entry.path))
-                if not is_directory:
-                    linked.add(real)
-                elif tree.follows_links:
-                    pending.append(replace(tree, root=real))
+            files = [entry for entry in entries if not entry.is_dir()]
+            if files:
+                holders.add(directory)
+            links = filter(os.DirEntry.is_symlink, files)
+            linked.update(Path(os.path.realpath(link.path)) for link in links)
+            pending += tree.linked(entries)
     return Walk(
         tuple(found),
         frozenset(directories),

@@ -113,8 +113,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
 
 def _may_link_to(file: Path) -> bool:
-    places = (*user_directories.get(), project.project_root(Path.cwd()))
-    return any(file.is_relative_to(place) for place in places)
+    places = project.link_places(user_directories.get(), Path.cwd())
+    return any(map(file.is_relative_to, places))
 
 
 @dataclass(frozen=True)

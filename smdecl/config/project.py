@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,16 @@ def project_root(directory: Path) -> Path:
         if (path / "pyproject.toml").is_file():
             return path
     return here
+
+
+def link_places(config_dirs: Iterable[Path], here: Path) -> tuple[Path, ...]:
+    """Returns the directories that links to configs may lead into.
+
+    Args:
+        config_dirs: The user's config directories, without links in their paths.
+        here: A directory in the project.
+    """
+    return (*config_dirs, project_root(here))
 
 
 def is_library(name: str) -> bool:

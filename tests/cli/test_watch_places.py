@@ -92,6 +92,19 @@ def test_a_directory_that_is_no_project_is_not_searched_for_modules(project):
     assert project.root / "below" not in found.directories
 
 
+def test_configs_link_only_to_directories_that_configs_are_read_from(project, tmp_path):
+    for name in ("outside", "named/below"):
+        (tmp_path / name).mkdir(parents=True)
+    Path("conf").mkdir()
+    for name in ("outside", "named/below"):
+        Path("conf", Path(name).name).symlink_to(tmp_path / name)
+    config_dirs = ["conf", str(tmp_path / "named")]
+    found = watch_places.find(project.root, Project(project.root), config_dirs, {})
+
+    assert tmp_path / "outside" not in found.directories
+    assert tmp_path / "named/below" in found.directories
+
+
 def test_a_link_to_a_directory_elsewhere_adds_no_modules(project, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     Path("data").symlink_to(tmp_path / "elsewhere")
