@@ -82,7 +82,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """Makes a module whose code runs when a name that it defines is first used."""
+    """Makes a module whose code runs when its names are first used or listed."""
 
     def __init__(self, loader: importlib.abc.Loader) -> None:
         self._loader = loader
@@ -98,9 +98,17 @@ class _Unloaded(ModuleType):
     # `importlib.util.LazyLoader` would run the code for `__file__` too, which
     # `inspect.getmodule` reads of every module.
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
+        # `from keras.wrappers import *` reads `__all__` first.
+        if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
+        self._load()
+        return getattr(self, name)
+
+    def __dir__(self) -> list[str]:
+        self._load()
+        return dir(self)
+
+    def _load(self) -> None:
         self.__class__ = ModuleType  # type: ignore[assignment]
         if self.__spec__ is not None and self.__spec__.loader is not None:
             self.__spec__.loader.exec_module(self)
-        return getattr(self, name)

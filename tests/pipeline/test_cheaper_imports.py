@@ -40,6 +40,28 @@ def test_scikit_learn_is_imported_when_a_wrapper_is_used():
     assert states == [False, False, True]
 
 
+def names_by_star() -> list[str]:
+    found: dict[str, object] = {}
+    exec("from keras.wrappers import *", found)
+    return list(found)
+
+
+def names_by_dir() -> list[str]:
+    import keras
+
+    return dir(keras.wrappers)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
+)
+@pytest.mark.parametrize("names", [names_by_star, names_by_dir])
+def test_the_wrappers_are_imported_when_their_names_are_listed(names):
+    found = children.run(names, failure=ModelError, doing="importing")
+
+    assert "SKLearnClassifier" in found
+
+
 def constraints() -> tuple[int, int, bool]:
     """Returns how many constraints the type variables of TensorFlow have, and how many differ."""
     from tensorflow.python.ops import gen_array_ops, gen_math_ops
