@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import platform
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from importlib import metadata
 
 from smdecl.config.project import Project
@@ -48,11 +48,37 @@ def versions(names: Iterable[str]) -> dict[str, str]:
             continue
         # A trusted name may be a module that belongs to no package.
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = _version(name, tuple(sys.path))
+            found[name] = _version(name)
     return found
 
 
-@functools.cache
-def _version(name: str, _path: tuple[str, ...]) -> str:
-    """Returns the version of a package; cached, because its metadata is long."""
+def note_versions() -> None:
+    """Notes the versions that every manifest has; called once, in the server.
+
+    Its forks do not read them again, because metadata is long. Other processes do, because a
+    package may be upgraded while they run.
+    """
+    _noted.path = tuple(sys.path)
+    _noted.versions = versions(ALWAYS)
+
+
+@dataclass
+class _Noted:
+    """The versions that the server has noted.
+
+    Attributes:
+        path: The places that it found the packages in.
+        versions: Package to version; none outside the server and its forks.
+    """
+
+    path: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_noted = _Noted()
+
+
+def _version(name: str) -> str:
+    if name in _noted.versions and _noted.path == tuple(sys.path):
+        return _noted.versions[name]
     return metadata.version(name)

@@ -76,9 +76,8 @@ with _silent_stderr(), cheaper_imports.cheaper():
 
         warming.warm()
 
-# These are cached.
-op_sets.releases()
-packages.versions(packages.ALWAYS)
+op_sets.releases()  # they are cached
+packages.note_versions()
 confine.note_imports()
 imports.note_imports()
 preloaded.note()  # the last, because it ends what the others note
