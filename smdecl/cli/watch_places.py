@@ -16,7 +16,7 @@ from typing import Any
 
 from smdecl import resources
 from smdecl.cli import watch_trees
-from smdecl.cli.watch_trees import Tree
+from smdecl.cli.watch_trees import Output, Tree
 from smdecl.config import project_modules
 from smdecl.config.project import Project, link_places
 from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
@@ -40,7 +40,7 @@ class Places:
         trees: The configs and modules.
         named: Single files, in existing directories.
         prefixes: The prefixes of the files of checkpoints.
-        outputs: Directories that the run writes.
+        outputs: What the run writes.
     """
 
     directories: frozenset[Path]
@@ -48,11 +48,11 @@ class Places:
     trees: tuple[Tree, ...]
     named: frozenset[Path]
     prefixes: frozenset[Path]
-    outputs: tuple[Path, ...]
+    outputs: tuple[Output, ...]
 
     def writes(self, path: Path) -> bool:
         """Returns whether a path belongs to what the run writes."""
-        return any(map(path.is_relative_to, self.outputs))
+        return any(output.has(path) for output in self.outputs)
 
     def reads(self, path: Path) -> bool:
         """Returns whether the run reads a file with this path."""
@@ -77,8 +77,9 @@ def find(
         config_dirs: The directories of the user's own configs.
         values: The composed config; empty if it could not be composed.
     """
-    outputs = tuple(_outputs(here, values))
-    roots = list(_config_trees(here, config_dirs))
+    config_roots = [Path(os.path.realpath(name)) for name in config_dirs]
+    outputs = tuple(_outputs(here, config_roots, values))
+    roots = list(_config_trees(here, config_roots, outputs))
     packages, modules = _modules(project)
     roots += [Tree(package, _MODULES, outputs) for package in packages]
     walk = watch_trees.walk(roots)
@@ -99,15 +100,17 @@ def find(
     )
 
 
-def _config_trees(here: Path, config_dirs: Sequence[str]) -> Iterator[Tree]:
-    records = tuple(here / name for name in _RECORDS)
-    roots = [Path(os.path.realpath(directory)) for directory in config_dirs]
+def _config_trees(
+    here: Path, roots: Sequence[Path], outputs: Sequence[Output]
+) -> Iterator[Tree]:
+    records = [Output(here / name) for name in _RECORDS]
+    left_out = (*records, *outputs)
     places = link_places(roots, here)
     for root in roots:
-        yield Tree(root, _CONFIGS, records, link_places=places)
+        yield Tree(root, _CONFIGS, left_out, link_places=places)
     # An installer may have linked the built-in configs to its cache.
     built_in = Path(os.path.realpath(resources.conf_dir()))
-    yield Tree(built_in, _CONFIGS, records, link_places=(Path("/"),))
+    yield Tree(built_in, _CONFIGS, left_out, link_places=(Path("/"),))
 
 
 def _modules(project: Project) -> tuple[list[Path], list[Path]]:
@@ -140,14 +143,21 @@ def _pyprojects(here: Path, project: Project) -> Iterator[str]:
             return
 
 
-def _outputs(here: Path, values: Mapping[str, Any]) -> Iterator[Path]:
-    """Yields the local directories that an export writes, unless the project is in them."""
+def _outputs(
+    here: Path, config_roots: Sequence[Path], values: Mapping[str, Any]
+) -> Iterator[Output]:
+    """Yields what an export writes into local directories."""
     base = values.get("export_dir")
     if not isinstance(base, str):
         return
+    publish = values.get("publish")
+    settings = publish if isinstance(publish, dict) else {}
+    is_release = settings.get("version", "next") is None
     for path in _spelled(here, [base]):
-        if not here.is_relative_to(path):
-            yield path
+        is_ours = any(
+            own.is_relative_to(path) for own in (here, *config_roots)
+        )
+        yield Output(path, is_whole=is_release and not is_ours)
 
 
 def _checkpoints(values: Mapping[str, Any]) -> Iterator[str]:

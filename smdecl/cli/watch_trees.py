@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smdecl.errors import STAGE
+from smdecl.savedmodel.base_path import version_of
+
 # Directories without modules of the project, and the mark of a virtual environment.
 _NOT_OURS = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
 _ENVIRONMENT = "pyvenv.cfg"
@@ -32,19 +35,41 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Output:
+    """What runs write into a directory.
+
+    Attributes:
+        root: The directory.
+        is_whole: Whether it is all that is in it; otherwise the stages and versions of releases.
+    """
+
+    root: Path
+    is_whole: bool = True
+
+    def has(self, path: Path) -> bool:
+        """Returns whether a path belongs to it."""
+        if not path.is_relative_to(self.root):
+            return False
+        if self.is_whole:
+            return True
+        first = "".join(path.relative_to(self.root).parts[:1])
+        return first.startswith(STAGE) or version_of(first) is not None
+
+
+@dataclass(frozen=True)
 class Tree:
     """Files below a directory.
 
     Attributes:
         root: The directory, without links in its path.
         suffixes: The suffixes of the files.
-        outputs: Directories below it to leave out.
+        outputs: What to leave out.
         link_places: Where links may lead to directories that are part of it.
     """
 
     root: Path
     suffixes: tuple[str, ...]
-    outputs: tuple[Path, ...] = ()
+    outputs: tuple[Output, ...] = ()
     link_places: tuple[Path, ...] = ()
 
     def has(self, path: Path) -> bool:
@@ -55,7 +80,7 @@ class Tree:
         """Returns whether a path is in this tree, and neither hidden nor left out."""
         if not path.is_relative_to(self.root):
             return False
-        if any(map(path.is_relative_to, self.outputs)):
+        if any(output.has(path) for output in self.outputs):
             return False
         return not any(map(_is_skipped, path.relative_to(self.root).parts))
 

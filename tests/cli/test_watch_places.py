@@ -64,6 +64,7 @@ def test_only_directories_in_which_a_change_matters_are_watched(found, project):
 
     assert names == {
         ".", "conf", "conf/model", "elsewhere", "src", "src/mynet", "data", "ckpt", "exports",
+        "exports/net",
     }  # fmt: skip
 
 
@@ -82,6 +83,29 @@ def test_a_value_that_is_no_path_is_left_out(project):
 
 def test_the_project_may_be_in_the_base_path(project):
     assert find(project.root, {"export_dir": "."}).reads(project.root / "net.py")
+
+
+@pytest.mark.parametrize("version", ["next", 7, None])
+def test_the_base_path_may_hold_what_a_run_reads(project, version):
+    for name in ("conf/1/assets", "conf/.smdecl-host-5-ab/made"):
+        Path(name).mkdir(parents=True)
+        Path(name, "a.yaml").touch()
+    config = {"export_dir": "conf", "publish": {"version": version}, "weights": {"path": "conf/w"}}
+    found = find(project.root, config)
+    written = [path for path in found.directories if path.is_relative_to(project.root / "conf/1")]
+
+    for name in ("conf/export.yaml", "conf/model/net.yaml", "conf/w", "conf/net.py"):
+        assert found.reads(project.root / name)
+    for name in ("conf/1/assets/a.yaml", "conf/7/a.py", "conf/.smdecl-host-5-ab/made/a.yaml"):
+        assert found.writes(project.root / name)
+        assert not found.reads(project.root / name)
+    assert written == []
+
+
+def test_a_base_path_that_is_the_release_is_not_read(project):
+    config = {"export_dir": "exports", "publish": {"version": None}}
+
+    assert not find(project.root, config).reads(project.root / "exports/assets/net.py")
 
 
 def test_a_directory_that_is_no_project_is_not_searched_for_modules(project):
