@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from smdecl import files, progress
 from smdecl.checks import portable_paths
@@ -13,13 +14,49 @@ from smdecl.config import frameworks, trust
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Weights, example_contents
 from smdecl.config.types import Values
-from smdecl.errors import ConfigError, KeyPath, dotted
+from smdecl.errors import ConfigError, KeyPath, Problem, dotted
+
+_State: TypeAlias = tuple[int, ...] | None
+"""The device, inode, size and modification time of a file; None if it cannot be read."""
 
 
-def inputs(
-    config: ExportConfig, recorded: Values, project: Project
-) -> dict[str, str]:
-    """Returns the SHA-256 digest of every file that a config names, by the name of the file.
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a config names, as they were when they were hashed.
+
+    Attributes:
+        digests: The SHA-256 digest of each file, by its name.
+        paths: The path of each file, by its name.
+        states: What shows whether a file may have changed, by its name.
+    """
+
+    digests: dict[str, str]
+    paths: dict[str, Path]
+    states: dict[str, _State]
+
+    def require_unchanged(self) -> None:
+        """Raises if a file has changed, so that it is not known which content was read.
+
+        Raises:
+            ConfigError: With every file whose content is a different one.
+        """
+        problems = []
+        for name, path in self.paths.items():
+            if _state(path) == self.states[name]:
+                continue
+            digest = _digest(path)
+            if digest != self.digests[name]:
+                message = (
+                    f"{str(path)!r} changed during the export: expected sha256"
+                    f" {self.digests[name]}, got {digest}"
+                )
+                problems.append(Problem((), message))
+        if problems:
+            raise ConfigError(problems)
+
+
+def inputs(config: ExportConfig, recorded: Values, project: Project) -> Inputs:
+    """Hashes every file that a config names.
 
     These are weights, whole models, examples, and the files with a pinned digest.
 
@@ -43,8 +80,11 @@ def inputs(
         else:
             found[portable_paths.relative(name, project)] = Path(name)
     sizes = (file.stat().st_size for file in found.values() if file.is_file())
+    paths = {name: found[name] for name in sorted(found)}
+    states = {name: _state(path) for name, path in paths.items()}
     with progress.counting(sizes):
-        return {name: _digest(found[name]) for name in sorted(found)}
+        digests = {name: _digest(path) for name, path in paths.items()}
+    return Inputs(digests, paths, states)
 
 
 def named(config: ExportConfig) -> Iterator[Path]:
@@ -95,6 +135,14 @@ def _recorded(recorded: Any, path: KeyPath) -> str:
             return dotted((recorded, *path[index:]))
         recorded = recorded[part]
     return str(recorded)
+
+
+def _state(path: Path) -> _State:
+    try:
+        status = path.stat()
+    except OSError:  # it is reported when it is hashed
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _digest(path: Path) -> str:

@@ -74,10 +74,11 @@ def make_release(
         inputs = named_files.inputs(config, recorded, project)
     saving = _Saving(stage, begin)
     made = _make(config, project, saving, clock, processes)
+    inputs.require_unchanged()
     with clock.stage("seal"), disk_errors(stage):
         directory = saving.finished()
         sources = manifest.Sources(
-            inputs, made.modules, made.environment, made.custom_ops
+            inputs.digests, made.modules, made.environment, made.custom_ops
         )
         before = seals.snapshot(directory)
         with progress.counting(files.sizes(directory)):

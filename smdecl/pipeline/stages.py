@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from smdecl import files
 from smdecl.checks import outside_values
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig
@@ -16,6 +15,7 @@ from smdecl.exporting import (
     contract,
     custom_ops,
     expose,
+    importable,
     imports,
     keras_patches,
     methods,
@@ -165,7 +165,7 @@ def _imported_since(
     }
     names |= imports.imported(paths.values())
     distributions = imports.distributions(names, known=packages.ALWAYS)
-    modules = {name: files.sha256(path) for name, path in paths.items()}
+    modules = {name: importable.sha256(path) for name, path in paths.items()}
     return modules, distributions
 
 

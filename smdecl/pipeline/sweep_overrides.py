@@ -47,9 +47,24 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         own = _without_hydra(parsed)
         _require_bounded(own)
         try:
-            return BasicSweeper.split_arguments(own, None)[0]
+            made = BasicSweeper.split_arguments(own, None)[0]
         except HydraException as error:
             raise ConfigError(str(error)) from error
+    return [_as_written(variant, own) for variant in made]
+
+
+def _as_written(variant: Sequence[str], own: Sequence[Override]) -> list[str]:
+    """Returns the overrides of a variant with its deletions as they were written.
+
+    Hydra makes `~weights=null` of `~weights`, which deletes only what is null.
+    """
+    written = {}
+    for override in own:
+        if override.is_delete():
+            key = override.get_key_element()
+            value = override.get_value_element_as_str()
+            written[f"{key}={value}"] = str(override.input_line)
+    return [written.get(override, override) for override in variant]
 
 
 def hydra_overrides(overrides: Sequence[str]) -> list[str]:

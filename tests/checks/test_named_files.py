@@ -106,7 +106,8 @@ def sha256(path):
 def inputs(project, *overrides):
     composition = project.compose(*overrides)
     here = find_project(project.root)
-    return named_files.inputs(check.check(composition, here), composition.recorded, here)
+    found = named_files.inputs(check.check(composition, here), composition.recorded, here)
+    return found.digests
 
 
 @pytest.mark.parametrize("fmt", WEIGHTS)
@@ -358,3 +359,25 @@ def test_a_commit_that_lacks_a_module_cannot_make_the_release(project):
     for command in (["add", "mynet.py"], ["commit", "-q", "-m", "The model"]):
         subprocess.run([*git, *command], cwd=project.root, check=True)
     assert manifest.read(project.export("model._target_=mynet.Net").path)["source"]["clean"]
+
+
+REPLACES = TABLE.replace(
+    "    def find(self, x):\n",
+    "    def find(self, x):\n        pathlib.Path('vocabulary.txt').write_text('d')\n",
+)
+
+
+def test_a_file_that_changes_during_the_export_is_an_error(ready):
+    ready.write("mynet.py", REPLACES)
+    before = sha256(ready.root / "vocabulary.txt")
+    pin(ready, **{"vocabulary.txt": before})
+
+    with pytest.raises(ConfigError) as error:
+        ready.export("model=table", "signatures=table", "release=pinned", "verify.generate=1")
+
+    (problem,) = error.value.problems
+    after = sha256(ready.root / "vocabulary.txt")
+    assert problem.message == (
+        f"'vocabulary.txt' changed during the export: expected sha256 {before}, got {after}"
+    )
+    assert not (ready.root / "exports").exists()
