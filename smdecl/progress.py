@@ -1,4 +1,4 @@
-"""Tells listeners how far a run is. By default nobody listens.
+"""Tells listeners how far a run is. By default there are none.
 
 Listeners belong to the context that `listening` is called in, so calls from Python print nothing,
 and threads have none unless they run in a copy of that context.
@@ -6,7 +6,6 @@ and threads have none unless they run in a copy of that context.
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,7 +39,7 @@ COUNTS_BYTES = frozenset({"inputs", "seal", "hash", "sign", "publish"})
 
 @dataclass(frozen=True)
 class Run:
-    """What a listener is told about.
+    """A run that listeners hear of.
 
     Attributes:
         number: The number of a variant of a sweep; 0 for any other run.
@@ -80,7 +79,7 @@ class Peak:
 
 
 class Listener:
-    """Is told how far runs are, in their threads. Each method does nothing by default."""
+    """Hears how far runs are, in their threads. Each method does nothing by default."""
 
     def planned(self, swept: Sequence[Sequence[str]]) -> None:
         """A sweep begins, with the overrides of each variant."""
@@ -139,15 +138,8 @@ def variant(run: Run) -> Iterator[None]:
         _context.reset(token)
 
 
-def silent() -> contextvars.Context:
-    """Returns a copy of this context that reports nothing."""
-    copy = contextvars.copy_context()
-    copy.run(_context.set, _NOBODY)
-    return copy
-
-
 def has_listeners() -> bool:
-    """Returns whether anybody listens, so that what only they need is worth its cost."""
+    """Returns whether there are listeners, so that what only they need is worth its cost."""
     return bool(_context.get().listeners)
 
 
@@ -193,7 +185,7 @@ def counting(sizes: Iterable[int]) -> Iterator[None]:
     """Counts the bytes that `advance` reports within the block, as those of the current stage.
 
     Args:
-        sizes: The sizes of the files; read only if anybody listens.
+        sizes: The sizes of the files; read only if there are listeners.
     """
     if not has_listeners():
         yield

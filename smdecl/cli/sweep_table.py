@@ -12,27 +12,11 @@ from rich.text import Text
 
 from smdecl.cli import report
 from smdecl.errors import SmdeclError
-from smdecl.pipeline import sweep_overrides
 from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
 
 _NARROWEST = 120  # columns
-
-
-def shared(overrides: Sequence[str]) -> frozenset[str]:
-    """Returns the overrides that all variants of a sweep share; those of a single one are its own.
-
-    Args:
-        overrides: The overrides of all variants, in Hydra's sweep syntax.
-
-    Raises:
-        ConfigError: If the overrides make no sweep.
-    """
-    swept = sweep_overrides.expand(overrides)
-    if len(swept) < 2:  # noqa: PLR2004 - a single variant shares none
-        return frozenset()
-    return frozenset(set(swept[0]).intersection(*swept[1:]))
 
 
 def _label(overrides: Iterable[str], common: Collection[str]) -> str:

@@ -121,9 +121,9 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
 
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
-    from smdecl.cli import sweep_table
+    from smdecl.cli import board, sweep_table
     from smdecl.config import search_path
-    from smdecl.pipeline import sweep, variants
+    from smdecl.pipeline import sweep, sweep_overrides, variants
 
     request = variants.Request(
         arguments.overrides,
@@ -132,7 +132,7 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
         None if arguments.jobs == AUTO else arguments.jobs,
     )
     search_path.use(arguments.config_dir)
-    common = sweep_table.shared(arguments.overrides)
+    common = board.shared(sweep_overrides.expand(arguments.overrides))
     if arguments.verb == "check":
         with display.shown(arguments.verbose):
             checked = sweep.check(request, project)

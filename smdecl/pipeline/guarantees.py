@@ -34,16 +34,10 @@ def require_reproducible(
     again_in = stage / "again"
     with disk_errors(stage):
         again_in.mkdir()
-    with children.apart() as processes:
-        # Its stages are those of a different release.
-        again = progress.silent().run(
-            make_release,
-            config,
-            composition,
-            project,
-            again_in,
-            Clock(),
-            processes,
+    # Nobody hears of its stages, which are those of a different release.
+    with children.apart() as processes, progress.listening(()):
+        again = make_release(
+            config, composition, project, again_in, Clock(), processes
         )
     if again.digest == manifest.read(unpublished.directory)["digest"]:
         return

@@ -1,4 +1,4 @@
-"""Reports how much of a file is uploaded, if anybody listens and the driver tells."""
+"""Reports how much of a file is uploaded, if there are listeners and the driver reports it."""
 
 from __future__ import annotations
 

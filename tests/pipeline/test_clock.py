@@ -91,8 +91,9 @@ def test_a_failing_stage_is_measured(recorder):
     assert list(recorder.stages) == ["check"]
 
 
-def test_other_threads_and_silent_contexts_report_to_nobody(recorder):
-    progress.silent().run(progress.reached, "silent")
+def test_other_threads_and_contexts_without_listeners_report_to_nobody(recorder):
+    with progress.listening(()):
+        progress.reached("silent")
     thread = threading.Thread(target=progress.reached, args=["thread"])
     thread.start()
     thread.join()
