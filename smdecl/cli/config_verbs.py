@@ -25,11 +25,11 @@ class ConfigVerb(Generic[Result]):
 
     Attributes:
         run: Returns the result of a composition, given more packages to trust.
-        tell: Prints the result.
+        tell: Prints a result, given the last one; the whole of it if that is None.
     """
 
     run: Callable[[Composition, Sequence[str]], Result]
-    tell: Callable[[Result], None]
+    tell: Callable[[Result | None, Result], None]
 
 
 def compose(arguments: argparse.Namespace) -> Composition:
@@ -49,14 +49,18 @@ def _export(config: Composition, trust: Sequence[str]) -> Release:
     return api.export(config, trust_packages=trust)
 
 
+def _tell_release(_before: Release | None, now: Release) -> None:
+    report.release(now)
+
+
 def _check(config: Composition, trust: Sequence[str]) -> Checked:
     from smdecl import api
 
     return api.check(config, trust_packages=trust)
 
 
-def _tell_checked(checked: Checked) -> None:
-    report.warn(map(str, checked.warnings))
+def _tell_checked(_before: Checked | None, now: Checked) -> None:
+    report.warn(map(str, now.warnings))
 
 
 def _plan(config: Composition, trust: Sequence[str]) -> Plan:
@@ -65,15 +69,15 @@ def _plan(config: Composition, trust: Sequence[str]) -> Plan:
     return api.plan(config, trust_packages=trust)
 
 
-def _tell_plan(planned: Plan) -> None:
+def _tell_plan(_before: Plan | None, now: Plan) -> None:
     from smdecl.cli import rendering
 
-    report.warn(map(str, planned.warnings))
-    report.result(rendering.plan(planned))
+    report.warn(map(str, now.warnings))
+    report.result(rendering.plan(now))
 
 
 CONFIG_VERBS: dict[str, ConfigVerb[Any]] = {
-    "export": ConfigVerb(_export, report.release),
+    "export": ConfigVerb(_export, _tell_release),
     "check": ConfigVerb(_check, _tell_checked),
     "plan": ConfigVerb(_plan, _tell_plan),
 }

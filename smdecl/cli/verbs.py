@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     verb = CONFIG_VERBS[arguments.verb]
     with display.shown(arguments.verbose):
         result = verb.run(compose(arguments), arguments.trust)
-    verb.tell(result)
+    verb.tell(None, result)
     return 0
 
 

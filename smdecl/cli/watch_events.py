@@ -129,7 +129,7 @@ class _Stop:
         self.is_retired = True
 
     def is_set(self) -> bool:
-        """Returns whether the thread shall end now; called by watchfiles in each step."""
+        """Returns whether the thread has to end now; called by watchfiles in each step."""
         self.asked.set()
         if self.is_retired:
             self._steps -= 1

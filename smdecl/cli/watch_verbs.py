@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from smdecl.cli import report, watch_reports
-from smdecl.cli.config_verbs import CONFIG_VERBS
+from smdecl.cli.config_verbs import CONFIG_VERBS, ConfigVerb
 from smdecl.config.settings import Composition, ExportConfig, Publish
 from smdecl.errors import SmdeclError
 from smdecl.names import ASSETS
@@ -20,28 +20,13 @@ if TYPE_CHECKING:
     from smdecl.pipeline.making import Unpublished
     from smdecl.pipeline.records import Plan
 
-Result = TypeVar("Result")
 
-
-@dataclass(frozen=True)
-class WatchVerb(Generic[Result]):
-    """A verb that runs again and again.
-
-    Attributes:
-        run: Returns the result of a composition, given more packages to trust.
-        tell: Prints a result, given the last one; the whole of it if that is None.
-    """
-
-    run: Callable[[Composition, Sequence[str]], Result]
-    tell: Callable[[Result | None, Result], None]
-
-
-def of(verb: str) -> WatchVerb[Any]:
+def of(verb: str) -> ConfigVerb[Any]:
     """Returns a verb by its name."""
     if verb == "export":
         exports = _Exports()
-        return WatchVerb(exports.run, exports.tell)
-    return WatchVerb(CONFIG_VERBS[verb].run, _TELL[verb])
+        return ConfigVerb(exports.run, exports.tell)
+    return ConfigVerb(CONFIG_VERBS[verb].run, _TELL[verb])
 
 
 def _tell_checked(_before: Checked | None, _now: Checked) -> None:
