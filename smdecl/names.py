@@ -20,10 +20,12 @@ VARIABLES = "variables"
 CHECKPOINT_PREFIX = f"{VARIABLES}/variables"
 ASSETS = "assets"
 FINGERPRINT_FILE = "fingerprint.pb"
+# Files that TensorFlow itself does not read.
+EXTRA = "assets.extra"
 # TensorFlow Serving replays the requests in this file before it serves.
-WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+WARMUP_FILE = f"{EXTRA}/tf_serving_warmup_requests"
 # The folder for the files that smdecl adds to a release.
-OWN_FILES = "assets.extra/smdecl"
+OWN_FILES = f"{EXTRA}/smdecl"
 # The tensor in a checkpoint that holds its object graph.
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Ops that run functions: by a call, and in a loop.

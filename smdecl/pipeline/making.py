@@ -17,6 +17,7 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
 from smdecl.isolation.reports import Answer, Listener
+from smdecl.names import EXTRA
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
@@ -144,10 +145,10 @@ class _Saving:
             self._move()
         _require_plain_files(self.moved)
         problems = []
-        for name in seals.changed(self.moved, self.saved or {}):
+        for name in seals.changed(self.moved, self.saved or {}, EXTRA):
             message = (
                 f"the model's code changed {printable(name)!r}"
-                " after the model was saved"
+                " in the release after the model was saved"
             )
             problems.append(Problem(("model",), message))
         if problems:

@@ -88,12 +88,13 @@ def file_clock(directory: Path) -> int:
         return os.fstat(file.fileno()).st_ctime_ns
 
 
-def changed(directory: Path, before: Identities) -> list[str]:
-    """Returns the names of the files that were changed or removed.
+def changed(directory: Path, before: Identities, may_grow: str) -> list[str]:
+    """Returns the names of the files that were changed, removed or added.
 
     Args:
         directory: The directory.
         before: Its identities at an earlier time.
+        may_grow: The name of a directory in it to which files may have been added.
 
     Raises:
         OSError: If a part of the directory cannot be read.
@@ -105,7 +106,10 @@ def changed(directory: Path, before: Identities) -> list[str]:
         is_directory = stat.S_ISDIR(identity.mode)
         if not is_directory and now.get(name) != identity:
             names.append(name)
-    return names
+    for name in now.keys() - before.keys():
+        if name != may_grow and not name.startswith(f"{may_grow}/"):
+            names.append(name)
+    return sorted(names)
 
 
 def identities(directory: Path) -> Identities:

@@ -49,6 +49,7 @@ class Changes(tf.Module):
         if tf.executing_eagerly():
             for path in Path(__file__).parent.rglob(".*/moved/fingerprint.pb"):
                 path.write_bytes(path.read_bytes())
+                path.with_name("saved_model.cpb").write_bytes(b"")
         return x + 1.0
 """
 
@@ -73,11 +74,12 @@ def test_both_loaders_begin_while_an_example_is_computed(project, export):
     assert export("waits", WAITS).version == 1
 
 
-def test_a_saved_file_that_the_model_changes_afterwards_is_an_error(project, export):
-    expected = "the model's code changed 'fingerprint.pb' after the model was saved"
+def test_what_the_model_changes_or_adds_after_it_is_saved_is_an_error(project, export):
+    changed = "the model's code changed {!r} in the release after the model was saved"
+    files = ["fingerprint.pb", "saved_model.cpb"]
     with pytest.raises(ModelError, match="changed 'fingerprint.pb'") as error:
         export("changes", CHANGES)
 
-    (problem,) = error.value.problems
-    assert problem.message == expected
+    messages = [problem.message for problem in error.value.problems]
+    assert messages == [changed.format(file) for file in files]
     assert not (project.root / "exports").exists()
