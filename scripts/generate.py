@@ -2,7 +2,8 @@
 
 A table is a tuple or dict of rows in a module, such as `RULES` in smdecl/savedmodel/auditing.py.
 The script writes the rows into schemas/config.schema.json, conf/ and docs/: whole files, or the
-text between two markers. Then it generates the schemas of config files and the reference.
+text between two markers. So are the figures of docs/benchmarks/benchmarks.json, which the
+benchmark writes. Then it generates the schemas of config files and the reference.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import make_reference  # noqa: E402
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 from smdecl.progress import STAGES  # noqa: E402
 from smdecl.savedmodel.auditing import RULES, Rule  # noqa: E402
+from tests.benchmarks import documents  # noqa: E402
 
 Schema = dict[str, Any]
 
 _CONFIG = "schemas/config.schema.json"
+_BENCHMARKS = "<!-- {} benchmarks -->"
 _LEVELS = ["error", "warn", "off", False]
 _HEAD = "# yaml-language-server: $schema=../../schemas/files/{}.schema.json\n# {}\n"
 _BY_SIGNATURES = "error if no signature is declared, else warn"
@@ -59,11 +62,26 @@ def texts() -> dict[str, str]:
         "docs/weights.md": _between(
             "docs/weights.md", "<!-- {} formats -->", _formats_of_docs()
         ),
+        "README.md": _between(
+            "README.md", _BENCHMARKS, documents.readme(_benchmarks())
+        ),
+        "docs/performance.md": _between(
+            "docs/performance.md",
+            _BENCHMARKS,
+            documents.performance(_benchmarks()),
+        ),
         **{
             f"conf/weights/{row.name}.yaml": _option_of_format(row)
             for row in FORMATS.values()
         },
     }
+
+
+def _benchmarks() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        _read("docs/benchmarks/benchmarks.json")
+    )
+    return document
 
 
 def _config_schema() -> Schema:

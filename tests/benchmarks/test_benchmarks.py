@@ -21,7 +21,7 @@ def result():
     runs = tuple(Run(seconds, 9.0, 2**20, STAGES) for seconds in (11.0, 10.0, 9.0))
     own = Measured("smdecl", runs, Memory(2**30, 2**31))
     plain = Measured("plain script", (Run(8.0, 7.0, 2**20),), Memory(2**30, 2**30))
-    return Result("net", "Net", (own, plain))
+    return Result("resnet50", "Net", (own, plain))
 
 
 @pytest.mark.parametrize(
