@@ -56,20 +56,13 @@ def texts() -> dict[str, str]:
         "docs/audit.md": _between(
             "docs/audit.md", "<!-- {} audit rules -->", _rules_of_docs()
         ),
-        "docs/performance.md": _between(
-            "docs/performance.md", "<!-- {} stages -->", _stages_of_docs()
-        ),
         "docs/weights.md": _between(
             "docs/weights.md", "<!-- {} formats -->", _formats_of_docs()
         ),
         "README.md": _between(
             "README.md", _BENCHMARKS, documents.readme(_benchmarks())
         ),
-        "docs/performance.md": _between(
-            "docs/performance.md",
-            _BENCHMARKS,
-            documents.performance(_benchmarks()),
-        ),
+        "docs/performance.md": _performance(),
         **{
             f"conf/weights/{row.name}.yaml": _option_of_format(row)
             for row in FORMATS.values()
@@ -187,10 +180,22 @@ def _formats_of_docs() -> Iterator[str]:
     yield ""
 
 
+def _performance() -> str:
+    name = "docs/performance.md"
+    text = _replaced(
+        _read(name), _BENCHMARKS, documents.performance(_benchmarks())
+    )
+    return _replaced(text, "<!-- {} stages -->", _stages_of_docs())
+
+
 def _between(name: str, marker: str, lines: Iterator[str]) -> str:
     """Returns the text of a file with `lines` between its two markers."""
+    return _replaced(_read(name), marker, lines)
+
+
+def _replaced(text: str, marker: str, lines: Iterator[str]) -> str:
     begin, end = marker.format("generated:"), marker.format("end of")
-    before, rest = _read(name).split(f"{begin}\n")
+    before, rest = text.split(f"{begin}\n")
     _, after = rest.split(f"{end}\n")
     return "\n".join([f"{before}{begin}", *lines, f"{end}\n"]) + after
 
