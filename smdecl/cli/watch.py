@@ -170,7 +170,7 @@ class _Loop:
 
 
 def _saved(file: Path) -> tuple[int, ...]:
-    """Returns what is different for each save of a file; nothing if there is no file."""
+    """Returns the identity of a file, which each save changes; empty if the file does not exist."""
     try:
         found = file.stat()
     except OSError:

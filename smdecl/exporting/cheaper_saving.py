@@ -14,7 +14,6 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.checkpoint import util as checkpoint_util
@@ -24,10 +23,7 @@ from tensorflow.python.saved_model import save as saving
 from tensorflow.python.util import object_identity, tf_stack
 
 from smdecl.exporting import keras_patches, repeated_ops
-from smdecl.exporting.types import PythonValue, Tensor, Trackable
-
-_Function: TypeAlias = Callable[..., Any]
-"""A function of TensorFlow, which has no type information."""
+from smdecl.exporting.types import Function, PythonValue, Tensor, Trackable
 
 
 @contextlib.contextmanager
@@ -66,7 +62,7 @@ class _Patch:
     owner: type | ModuleType
     name: str
     parameters: tuple[str, ...]
-    replacement: Callable[[_Function], _Function]
+    replacement: Callable[[Function], Function]
     unless: str | None = None
 
     def fits(self) -> bool:
@@ -77,7 +73,7 @@ class _Patch:
         return tuple(inspect.signature(own).parameters) == self.parameters
 
 
-def _equal(own: _Function) -> _Function:
+def _equal(own: Function) -> Function:
     """Compares tensors by identity where TensorFlow does: in a graph that is not a function's.
 
     TensorFlow enters and leaves the graph to find that out, for each comparison. It searches lists
@@ -93,7 +89,7 @@ def _equal(own: _Function) -> _Function:
     return equal
 
 
-def _same_stack(own: _Function) -> _Function:
+def _same_stack(own: Function) -> Function:
     """Gives every op one Python stack; only debug info and the text of errors have it."""
     stacks: list[PythonValue] = []
 
@@ -105,7 +101,7 @@ def _same_stack(own: _Function) -> _Function:
     return extract_stack
 
 
-def _listed_once(own: _Function) -> _Function:
+def _listed_once(own: Function) -> Function:
     """Walks the object graph once; TensorFlow walks a graph view, which is frozen, six times."""
     listed: dict[PythonValue, tuple[tuple[Trackable, ...], PythonValue]] = {}
 
@@ -122,7 +118,7 @@ def _listed_once(own: _Function) -> _Function:
 _SLOT_NAMES = "get_slot_names"
 
 
-def _without_slots(own: _Function) -> _Function:
+def _without_slots(own: Function) -> Function:
     """Looks for optimizers by their classes; TensorFlow lists all attributes of every object."""
     by_class: dict[type, bool | None] = {}
 

@@ -7,18 +7,14 @@ more than their inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.framework import op_callbacks, ops
 
-from smdecl.exporting.types import PythonValue
-
-_Function: TypeAlias = Callable[..., Any]
-"""A function of TensorFlow, which has no type information."""
+from smdecl.exporting.types import Function, PythonValue
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class _Template:
     structure: PythonValue
 
 
-def from_templates(own: _Function) -> _Function:
+def from_templates(own: Function) -> Function:
     """Returns an `_apply_op_helper` that calls TensorFlow's own once for each kind of op."""
     templates: dict[Hashable, _Template | None] = {}
     is_recording = False

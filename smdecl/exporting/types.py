@@ -70,6 +70,9 @@ GenericFunction: TypeAlias = Any
 ConcreteFunction: TypeAlias = Any
 """A function traced for one set of specs, as `get_concrete_function` returns it."""
 
+Function: TypeAlias = Callable[..., Any]
+"""A function of TensorFlow's or Keras's own Python code."""
+
 Graph: TypeAlias = Any
 """A `tf.Graph`."""
 

@@ -156,7 +156,7 @@ def _python() -> Iterator[Path]:
     for name in preloaded.later():
         file = getattr(sys.modules.get(name), "__file__", None)
         is_top_level = "." not in name
-        # A relative name is no place: it would be looked for in the current directory.
+        # A relative name would be resolved in the current directory, which others may control.
         if file is None or not is_top_level or not file.startswith(os.sep):
             continue
         if not file.startswith(known):

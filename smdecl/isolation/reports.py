@@ -1,7 +1,6 @@
-"""What a child tells its caller while its function runs, and what the caller answers.
+"""Messages between a child and its caller while the function of the child runs.
 
-Both sides of the pipe treat it as bytes. A child may run any code, so the caller ignores
-whatever is not a report.
+A child may run any code. So reports are JSON, and the caller ignores invalid ones.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Listener:
 
 @dataclass
 class _Caller:
-    """The pipes of this process to and from its caller; None if it is no child."""
+    """The pipes to and from the caller; None in a process that is not a child."""
 
     sender: Connection | None = None
     receiver: Connection | None = None
@@ -84,7 +83,7 @@ def connect(sender: Connection, receiver: Connection) -> None:
 def report(
     stage: str, done: int | None = None, total: int | None = None
 ) -> None:
-    """Tells the caller how far this process is; does nothing if it is no child."""
+    """Sends the caller a report of the progress; does nothing outside of a child."""
     _send(Report(stage, done, total))
 
 
@@ -95,7 +94,7 @@ def ask(stage: str) -> str:
 
 
 def listen() -> str:
-    """Waits for a message of the caller and returns it; empty if this process is no child.
+    """Waits for a message of the caller and returns it; empty outside of a child.
 
     Raises:
         EOFError: If the caller has ended.

@@ -1,4 +1,4 @@
-"""Tells the outcomes of a sweep: each failure at once, and the releases in order."""
+"""Prints the outcomes of a sweep: each failure at once, and the releases in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from smdecl.pipeline.variants import Tell, Variant
 
 
 class Telling:
-    """Tells the outcomes of variants that run in threads.
+    """Prints the outcomes of variants that run in threads.
 
     Args:
         pending: The variants, in order.
@@ -19,30 +19,30 @@ class Telling:
     def __init__(self, pending: Sequence[Future[Variant]], tell: Tell) -> None:
         self._pending = list(pending)
         self._tell = tell
-        self._told: dict[Future[Variant], Variant] = {}
+        self._printed: dict[Future[Variant], Variant] = {}
 
     def outcomes(self) -> Iterator[Variant]:
-        """Waits for all variants, and yields them in order when they are told."""
+        """Waits for all variants, and yields each in order after it is printed."""
         waiting = set(self._pending)
         while self._pending:
             _, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in self._pending:
                 if future not in waiting and _has_failed(future):
-                    self._tell_once(future)
+                    self._print_once(future)
             while self._pending and self._pending[0] not in waiting:
-                yield self._tell_once(self._pending[0])
+                yield self._print_once(self._pending[0])
                 del self._pending[0]
 
     def rest(self) -> Iterator[Variant]:
         """Yields the variants that had ended when an exception ended the others."""
         for future in self._pending:
             if not future.cancelled() and future.exception() is None:
-                yield self._tell_once(future)
+                yield self._print_once(future)
 
-    def _tell_once(self, future: Future[Variant]) -> Variant:
-        if future not in self._told:
-            self._told[future] = self._tell(future.result())
-        return self._told[future]
+    def _print_once(self, future: Future[Variant]) -> Variant:
+        if future not in self._printed:
+            self._printed[future] = self._tell(future.result())
+        return self._printed[future]
 
 
 def _has_failed(future: Future[Variant]) -> bool:

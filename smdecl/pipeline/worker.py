@@ -51,7 +51,7 @@ def verify(
 ) -> Replayed:
     """Loads the custom ops of a project, then a SavedModel, and runs its examples.
 
-    It runs them when the caller tells that they are in the directory.
+    It waits for a message of the caller before it runs them, because they may not exist yet.
 
     Args:
         directory: The directory of the SavedModel, with its examples.

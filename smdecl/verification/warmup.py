@@ -43,7 +43,7 @@ def write(
     ]
     _require_tf_examples(sendable, method_names)
     if not sendable:
-        message = "there are no examples to warm up with; give some under verify.examples"
+        message = "no example can be sent as a warmup request; add one under verify.examples"
         raise ConfigError(Problem(_KEY, message))
     path = directory / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 
-import pytest
 import smdecl
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
@@ -13,17 +11,6 @@ from in_toto_attestation.v1 import statement, statement_pb2
 from smdecl.release import manifest, provenance, signing
 
 from tests.conftest import tree
-from tests.release.signatures import keys_of, signed_release
-
-
-@pytest.fixture
-def keys(tmp_path_factory):
-    return keys_of(tmp_path_factory)
-
-
-@pytest.fixture
-def release(tmp_path_factory, tmp_path):
-    return shutil.copytree(signed_release(tmp_path_factory), tmp_path / "copy" / "7")
 
 
 def test_the_provenance_is_one_to_the_classes_of_in_toto(release):

@@ -7,11 +7,8 @@ import multiprocessing.resource_tracker
 import os
 import socket
 import subprocess
-import sys
-import tempfile
 import termios
 import threading
-import types
 from pathlib import Path
 
 import pytest
@@ -374,42 +371,3 @@ def test_a_link_that_the_model_leaves_is_neither_written_nor_read_through(projec
 
     assert outside.read_text() == "secret\n"
     assert not list((project.root / "exports").rglob("saved_model.pb"))
-
-
-def read_by_the_name_of_a_module(directory, name):
-    """Confines this process in a directory where a module's file, by its relative name, is a link."""
-    os.chdir(directory)
-    module = types.ModuleType("odd")
-    module.__file__ = name
-    sys.modules["odd"] = module
-    confine.confine(Confinement(), Path(tempfile.gettempdir()))
-    try:
-        return Path(name).read_text()
-    except PermissionError:
-        return ""
-
-
-@needs_landlock
-def test_a_relative_name_of_a_module_opens_nothing_in_the_current_directory(tmp_path):
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "here").mkdir()
-    (tmp_path / "here" / "<made>").symlink_to(tmp_path / "secret")
-
-    found = children.run(
-        read_by_the_name_of_a_module,
-        str(tmp_path / "here"),
-        "<made>",
-        failure=ModelError,
-        doing="testing",
-    )
-
-    assert found == ""
-
-
-def relative_files():
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    return [name for name, file in files.items() if file and not Path(file).is_absolute()]
-
-
-def test_all_modules_of_the_server_have_absolute_files():
-    assert children.run(relative_files, failure=ModelError, doing="testing") == []

@@ -3,12 +3,18 @@
 import os
 import subprocess
 import sys
+import tempfile
+import types
+from pathlib import Path
 
 import pytest
 import smdecl
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError, TrustError
+from smdecl.isolation import confine
+from smdecl.isolation.confine import Confinement
+from smdecl.pipeline.children import children
 
 from tests.conftest import ROOT
 
@@ -151,3 +157,42 @@ def test_a_home_directory_is_not_a_project(tmp_path, monkeypatch):
 
     (tmp_path / "pyproject.toml").write_text("")
     assert find_project(tmp_path).is_project
+
+
+def read_by_the_name_of_a_module(directory, name):
+    """Confines this process in a directory where a module's file, by its relative name, is a link."""
+    os.chdir(directory)
+    module = types.ModuleType("odd")
+    module.__file__ = name
+    sys.modules["odd"] = module
+    confine.confine(Confinement(), Path(tempfile.gettempdir()))
+    try:
+        return Path(name).read_text()
+    except PermissionError:
+        return ""
+
+
+@pytest.mark.skipif(confine.abi() == 0, reason="this kernel has no Landlock")
+def test_a_relative_name_of_a_module_opens_nothing_in_the_current_directory(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "<made>").symlink_to(tmp_path / "secret")
+
+    found = children.run(
+        read_by_the_name_of_a_module,
+        str(tmp_path / "here"),
+        "<made>",
+        failure=ModelError,
+        doing="testing",
+    )
+
+    assert found == ""
+
+
+def relative_files():
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return [name for name, file in files.items() if file and not Path(file).is_absolute()]
+
+
+def test_all_modules_of_the_server_have_absolute_files():
+    assert children.run(relative_files, failure=ModelError, doing="testing") == []

@@ -94,6 +94,6 @@ def test_a_warmup_without_examples_is_an_error(project):
         project.export("verify=load", "publish.warmup=true")
 
     assert str(error.value) == (
-        "override 'publish.warmup=true': publish.warmup: there are no examples to warm up with; give some"
+        "override 'publish.warmup=true': publish.warmup: no example can be sent as a warmup request; add one"
         " under verify.examples"
     )
