@@ -22,9 +22,8 @@ KeyPath = tuple[str | int, ...]
 # The prefix of the directories in which releases are made.
 STAGE = ".smdecl-"
 _LONGEST_OVERRIDE = 1000  # characters
-_SHORTEST_SECRET = (
-    4  # characters; a shorter value occurs in too many texts to be replaced
-)
+# Characters; a shorter value occurs in too many texts to be replaced.
+_SHORTEST_SECRET = 4
 _DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,

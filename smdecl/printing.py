@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-_LONGEST_LINE = (
-    20_000  # characters; a function with many arguments has thousands
-)
+# Characters; a function with many arguments has thousands.
+_LONGEST_LINE = 20_000
 _LONGEST_WORD = 500
 # Twice the length at which overrides are cut.
 _ENDLESS = re.compile(r"\S{2000,}")

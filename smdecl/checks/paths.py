@@ -13,9 +13,8 @@ from smdecl.names import MESSAGE_FILE
 from smdecl.printing import abbreviated
 
 _LONGEST_NAME = 255  # bytes, on every file system of Linux
-_LONGEST_PATH = (
-    4000  # bytes; Linux accepts 4096, and the export creates files below
-)
+# Bytes; Linux accepts 4096, and the export creates files below.
+_LONGEST_PATH = 4000
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*[^/].*")
 # Base paths are written into other files, which a shell or a different program may expand.
 _EXPANDED = "$`"

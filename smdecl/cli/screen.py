@@ -162,7 +162,7 @@ class Screen:
         return f"{_CLEAR_LINE}{above}".encode()
 
     def _write(self, data: bytes) -> None:
-        """Writes to the terminal. What a terminal that is gone cannot show is lost."""
+        """Writes to the terminal. If the terminal is closed, the data is lost."""
         while data:
             try:
                 data = data[os.write(self._terminal, data) :]

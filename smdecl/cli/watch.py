@@ -140,7 +140,7 @@ class _Loop:
         """Lists the directories again, and keeps what was changed by those that came or went."""
         known, watched = self._places, self._events.watched
         self._places = self._find(project, values)
-        # Only now: what cannot be watched fails this run, and must not end the wait after it.
+        # Stored only after the search succeeded, because `_wait` searches the stored places again.
         self._project, self._values = project, values
         self._changed.update(filterfalse(Path.is_dir, known.holders))
         for place in self._events.watched - watched:

@@ -20,9 +20,8 @@ MOST_BYTES = 1 << 22
 MOST_NODES = 20_000
 DEEPEST = 64
 TOO_DEEP = f"nested more than {DEEPEST} levels deep; expected fewer"
-_CHARACTERS_PER_NODE = (
-    8  # in a text with interpolations, which OmegaConf parses slowly
-)
+# For a text with interpolations, which OmegaConf parses slowly.
+_CHARACTERS_PER_NODE = 8
 
 
 MOST_DIGITS = 4300  # of an integer that Python reads and writes

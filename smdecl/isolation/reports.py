@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 _MARK = b"report "  # no pickle begins with it
 _LONGEST = 1000  # bytes
-_MOST = 2**63  # what no count reaches
+_MOST = 2**63  # counts are smaller
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from types import ModuleType
 from typing import Any
 
 _WRAPPERS = ("keras.wrappers", "keras._tf_keras.keras.wrappers")
-_TYPE_PREFIX = (
-    "_atypes."  # of the names of types in TensorFlow's generated modules
-)
+# The prefix of type names in TensorFlow's generated modules.
+_TYPE_PREFIX = "_atypes."
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ def require_reproducible(
     again_in = stage / "again"
     with disk_errors(stage):
         again_in.mkdir()
-    # Nobody hears of its stages, which are those of a different release.
+    # Without listeners, because its stages are not those of the release.
     with children.apart() as processes, progress.listening(()):
         again = make_release(
             config, composition, project, again_in, Clock(), processes

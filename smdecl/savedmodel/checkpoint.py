@@ -31,9 +31,8 @@ from smdecl.savedmodel.protos import dtype_name, tensor_bundle_pb2
 from smdecl.savedmodel.varint import read_varint
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-_CHECKSUM = (
-    4  # bytes of the checksum between the lengths of strings and the strings
-)
+# Bytes of the checksum between the lengths of strings and the strings.
+_CHECKSUM = 4
 _LARGEST_INDEX = 1 << 26  # bytes; a variable takes about a hundred of them
 _LARGEST_OBJECT_GRAPH = 1 << 28  # bytes
 # Bytes to read at a time; a multiple of the size of every dtype.

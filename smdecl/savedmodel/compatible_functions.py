@@ -34,9 +34,8 @@ _DTYPES = {
     str: ("string",),
 }
 _INT32 = 2**31
-_DIGEST = (
-    " sha256 "  # in the text of a tensor with several values, or a long one
-)
+# It is in the text of a tensor with several values, or with a long one.
+_DIGEST = " sha256 "
 
 
 def changes(

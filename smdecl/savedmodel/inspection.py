@@ -40,9 +40,8 @@ SERVE = "serve"
 _LARGEST = (1 << 31) - 1  # bytes of a message, the limit of protobuf
 _LARGEST_TEXT = 1 << 25  # bytes; parsing a million of them takes a second
 _MOST_GRAPHS = 10_000  # an empty one takes two bytes; TensorFlow writes a few
-_ASSETS = (
-    "saved_model_assets"  # the collection in which TensorFlow 1 keeps them
-)
+# The collection in which TensorFlow 1 keeps assets.
+_ASSETS = "saved_model_assets"
 
 
 def read(directory: Path) -> SavedModel:

@@ -11,9 +11,8 @@ from smdecl.savedmodel.varint import read_varint
 _MOST_PER_BYTE = 32  # an element of 3 bytes expands to at most 64
 _LITERAL = 0
 _OFFSET_SIZES = {1: 1, 2: 2, 3: 4}  # kind of copy to the bytes of its offset
-_LONGEST_INLINE = (
-    60  # a longer literal has its length in the bytes that follow
-)
+# A longer literal has its length in the bytes that follow.
+_LONGEST_INLINE = 60
 
 
 def decompress(data: bytes) -> bytes:

@@ -24,9 +24,8 @@ Place: TypeAlias = tuple[str, str]
 
 _NUMBER = re.compile(r"_(\d{1,18})$")
 _PREFIXES = ("__inference_", "__forward_")
-_RETURN = (
-    "return"  # the name, and the op, of a node for what a function returns
-)
+# The name, and the op, of a node for what a function returns.
+_RETURN = "return"
 # Output shapes follow from the op and its inputs.
 _DERIVED = "_output_shapes"
 # The name of a gradient ends with a number of the process that made it.
