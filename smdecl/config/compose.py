@@ -228,8 +228,7 @@ def _resolve(
     Raises:
         ConfigError: With these and all further problems.
     """
-    _remove_weights(config, locator.overrides)
-    _complete_weights(config)
+    complete(config, locator.overrides)
     resolved = resolve.resolve(config)
     # Hydra removes the key from the config of a sweep's job.
     with_hydra: Any = (
@@ -252,6 +251,12 @@ def _resolve(
     if found:
         raise composition.masked(ConfigError(found))
     return composition
+
+
+def complete(config: DictConfig, overrides: Sequence[str]) -> None:
+    """Does in a composed config what Hydra leaves undone: deletions of groups, nested defaults."""
+    _remove_weights(config, overrides)
+    _complete_weights(config)
 
 
 def _remove_weights(config: DictConfig, overrides: Sequence[str]) -> None:

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -61,7 +63,8 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
     if not arguments.shell_completion:
         refuse_settings([arguments.overrides], arguments.config_name, project)
     try:
-        run([*_flags(arguments), *arguments.overrides], lambda _: None)
+        with _shown_as_exported(arguments.overrides):
+            run([*_flags(arguments), *arguments.overrides], lambda _: None)
     except (HydraException, OmegaConfBaseException, *_UNCHECKED) as error:
         # smdecl explains the same error better, and finds the others too. If it finds none, Hydra's
         # own message has to do.
@@ -74,6 +77,24 @@ def show(arguments: argparse.Namespace, project: Project) -> int:
             raise
         raise ConfigError(str(error)) from error
     return 0
+
+
+@contextmanager
+def _shown_as_exported(overrides: Sequence[str]) -> Iterator[None]:
+    """Makes Hydra show the config that an export would have."""
+    application: Any = Hydra
+    own = application.compose_config
+
+    def compose_config(self: Hydra, *args: Any, **options: Any) -> DictConfig:
+        config: DictConfig = own(self, *args, **options)
+        compose.complete(config, overrides)
+        return config
+
+    application.compose_config = compose_config
+    try:
+        yield
+    finally:
+        application.compose_config = own
 
 
 def _flags(arguments: argparse.Namespace) -> list[str]:

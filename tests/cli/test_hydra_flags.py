@@ -4,6 +4,7 @@ import os
 
 import pytest
 import smdecl
+import yaml
 
 from tests.conftest import run_cli, spawn_cli
 
@@ -28,6 +29,18 @@ def test_hydras_flags_print_what_they_print_in_hydra(tmp_path, arguments, found)
     assert found in done.stdout
     assert (done.stderr, done.returncode) == ("", 0)
     assert os.listdir(tmp_path) == []
+
+
+def test_the_config_is_shown_as_an_export_has_it(project):
+    # The release file sets below `weights` what `~weights` has to remove too.
+    release = "# @package _global_\nweights: {format: keras, path: net.keras}\n"
+    project.write("conf/release/r.yaml", release)
+    arguments = ["--config-dir", "conf", "release=r"]
+
+    for overrides in ([], ["~weights"]):
+        shown = project.run("--cfg", "job", *arguments, *overrides).stdout
+        composed = project.compose("release=r", *overrides)
+        assert yaml.safe_load(shown)["weights"] == composed.values["weights"]
 
 
 def test_hydras_own_help_is_shown(tmp_path):
