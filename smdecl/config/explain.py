@@ -77,8 +77,7 @@ def _unparsable(error: Exception, override: str) -> Problem:
     origin = Origin(override=override)
     if not isinstance(error, OverrideParseException):
         return file_errors.integer_too_long(origin)
-    message = f"invalid override: {hydra_messages.parse_error(error)}"
-    return Problem((), message, origin)
+    return Problem((), hydra_messages.parse_error(error), origin)
 
 
 def _explain_override(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 
+from hydra.errors import OverrideParseException
+
 _EXPECTED = (
     "expected key=value without spaces around =; quote a value that contains"
     " $ { } [ ] ( ) , : = or spaces, such as 'key=\"a value\"'"
 )
+# Outside of quotes; a quoted value may have commas anywhere.
+_EMPTY_VALUE = re.compile(r"""^[^'"]*(?:[=,\[({]\s*,|,\s*[\])}]|,\s*$)""")
+_NO_VALUE = "expected a value before and after each comma"
 _BOILERPLATE = ("Error parsing override", "See https", "LexerNoViableAlt")
 
 
@@ -17,8 +22,15 @@ def text(error: Exception) -> str:
     return " ".join(message.split()).partition(" full_key:")[0]
 
 
-def parse_error(error: Exception) -> str:
+def parse_error(error: OverrideParseException) -> str:
+    """Returns what is wrong with an override that Hydra cannot parse."""
+    return f"invalid override: {_reason(error)}"
+
+
+def _reason(error: OverrideParseException) -> str:
     """Returns what Hydra's parser reports, without the override and the pointer into it."""
+    if _EMPTY_VALUE.match(str(error.override)):
+        return _NO_VALUE
     for line in str(error).splitlines():
         if re.search(r"\w", line) and not line.startswith(_BOILERPLATE):
             reason = line.strip().partition(" expecting {")[0]

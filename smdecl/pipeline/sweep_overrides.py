@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl.config import explain, search_path
+from smdecl.config import explain, hydra_messages, search_path
 from smdecl.errors import ConfigError, Origin, Problem
 
 _MOST_VARIANTS = 10_000
@@ -39,9 +39,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             parser = OverridesParser.create(config_loader=loader)
             parsed = parser.parse_overrides(list(overrides))
         except OverrideParseException as error:
-            origin = Origin(override=str(error.override))
-            message = f"invalid override: {error.override!r}"
-            raise ConfigError(Problem((), message, origin)) from error
+            raise ConfigError(_invalid(parser, overrides)) from error
         except ValueError as error:
             raise ConfigError(explain.unparsable(overrides)) from error
         own = _without_hydra(parsed)
@@ -51,6 +49,20 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         except HydraException as error:
             raise ConfigError(str(error)) from error
     return [_as_written(variant, own) for variant in made]
+
+
+def _invalid(
+    parser: OverridesParser, overrides: Sequence[str]
+) -> list[Problem]:
+    """Returns a problem for each override that Hydra cannot parse."""
+    problems = []
+    for override in overrides:
+        try:
+            parser.parse_overrides([override])
+        except OverrideParseException as error:
+            message = hydra_messages.parse_error(error)
+            problems.append(Problem((), message, Origin(override=override)))
+    return problems
 
 
 def _as_written(variant: Sequence[str], own: Sequence[Override]) -> list[str]:

@@ -16,6 +16,7 @@ from smdecl.errors import ConfigError, UsageError
 from smdecl.savedmodel.auditing import RULES
 
 DIGEST = "0" * 64
+COMMA = "expected a value before and after each comma"
 SYNTAX = (
     "expected key=value without spaces around =; quote a value that contains"
     " $ { } [ ] ( ) , : = or spaces, such as 'key=\"a value\"'"
@@ -120,6 +121,9 @@ REFUSED = [
         ["model: has several values; add -m to run a sweep over them"],
     ),
     (["x={"], [f"invalid override: no viable alternative at input '{{'; {SYNTAX}"]),
+    (["seed=1,"], [f"invalid override: {COMMA}"]),
+    (["+x=[1,,2]"], [f"invalid override: {COMMA}"]),
+    (["+x=[',]"], [f"invalid override: {SYNTAX}"]),
     (["seed = 1"], [f"invalid override: {SYNTAX}"]),
     (
         ["relese=mine"],

@@ -1,5 +1,7 @@
 """The overrides of each variant of a sweep."""
 
+import pytest
+from smdecl.errors import ConfigError
 from smdecl.pipeline import sweep_overrides
 
 
@@ -9,3 +11,13 @@ def test_a_deletion_stays_as_it_was_written(project):
     found = sweep_overrides.expand(overrides)
 
     assert found == [[*overrides[:3], "seed=0"], [*overrides[:3], "seed=1"]]
+
+
+def test_every_override_that_cannot_be_parsed_is_explained(project):
+    with pytest.raises(ConfigError) as caught:
+        sweep_overrides.expand(["seed=1,", "model=adder", "model=,scaler"])
+
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"override {override!r}: invalid override: expected a value before and after each comma"
+        for override in ("seed=1,", "model=,scaler")
+    ]
