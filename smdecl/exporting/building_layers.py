@@ -32,7 +32,7 @@ def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
             continue
         try:
             _trace_once(obj, method, signature)
-        except Exception as error:
+        except user_code.FAILURES as error:
             path = ("signatures", key)
             doing = f"calling {signature.method}"
             raise user_code.failure(path, doing, error) from error

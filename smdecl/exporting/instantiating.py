@@ -37,6 +37,9 @@ def instantiate(node: ConfigNode, path: KeyPath) -> PythonValue:
         if target == LOAD_KERAS:
             raise unloadable.failure(place, failed, cause) from cause
         raise user_code.failure(place, f"building {target}", cause) from cause
+    except user_code.FAILURES as error:  # Hydra wraps no exit
+        doing = f"building {node['_target_']}"
+        raise user_code.failure(path, doing, error) from error
 
 
 def _failed_node(

@@ -84,9 +84,8 @@ def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
         return reader(*args)
     except SmdeclError:
         raise
-    except (
-        Exception
-    ) as error:  # TensorFlow, Keras and h5py raise many types for broken files
+    # TensorFlow, Keras and h5py raise many types for broken files.
+    except user_code.FAILURES as error:
         frames = traceback.extract_tb(error.__traceback__)
         if any(user_code.is_users(frame.filename) for frame in frames):
             raise user_code.failure(

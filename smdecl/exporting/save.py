@@ -67,9 +67,7 @@ def save(
             )
     except PublishError:
         raise
-    except (
-        Exception
-    ) as error:  # user code, TensorFlow and the file system raise many types
+    except user_code.FAILURES as error:
         problems = untracked.untracked(built.obj, traced)
         if problems:
             raise ModelError(problems) from error

@@ -90,7 +90,9 @@ def _is_package(found: PythonValue) -> bool:
 def _has(found: PythonValue, name: str, path: KeyPath) -> bool:
     try:
         return hasattr(found, name)
-    except Exception as error:  # from a module's `__getattr__` or a property
+    except (
+        user_code.FAILURES
+    ) as error:  # from a module's `__getattr__` or a property
         raise user_code.failure(path, f"looking up {name!r}", error) from error
 
 
@@ -110,7 +112,7 @@ def _import(name: str, path: KeyPath) -> ModuleType:
         raise user_code.failure(path, f"importing {name!r}", error) from error
     except UsageError:  # a script that calls smdecl on import
         raise
-    except Exception as error:
+    except user_code.FAILURES as error:
         raise user_code.failure(path, f"importing {name!r}", error) from error
 
 

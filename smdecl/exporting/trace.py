@@ -162,7 +162,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
             )
     except (ConfigError, ContractError):
         raise
-    except Exception as error:
+    except user_code.FAILURES as error:
         raise _failure(obj, path, signature, error) from error
     _require_kept_names((*path, "inputs"), traced)
     return traced
@@ -185,7 +185,7 @@ def _with_inputs(
 
 
 def _failure(
-    obj: Trackable, path: KeyPath, signature: Signature, error: Exception
+    obj: Trackable, path: KeyPath, signature: Signature, error: BaseException
 ) -> ModelError:
     """Returns the error for a trace in which the model's code failed."""
     if _IN_SAVE in str(error):

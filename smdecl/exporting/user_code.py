@@ -6,12 +6,18 @@ import os
 import re
 import sysconfig
 import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from smdecl.config import project_modules
 from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
+
+FAILURES = (Exception, SystemExit, KeyboardInterrupt)
+"""What the user's code may raise: it may also call `sys.exit`, or end like Ctrl-C."""
 
 _INSTALLED = [
     sysconfig.get_path(name)
@@ -86,7 +92,7 @@ def _plain(text: str) -> str:
 
 def traceback_text(error: BaseException) -> str:
     """Returns the traceback of an error with the frames of the user's own files only."""
-    frames = _users_frames(traceback.extract_tb(error.__traceback__))
+    frames = _users_frames(_frames_of(error))
     message = _plain(
         "".join(traceback.format_exception_only(type(error), error))
     )
@@ -99,8 +105,31 @@ def traceback_text(error: BaseException) -> str:
     )
 
 
+def _frames_of(error: BaseException) -> list[traceback.FrameSummary]:
+    """Returns the frames of an error, those in copies made by AutoGraph as the user's lines.
+
+    AutoGraph itself puts these lines into the text of an Exception, but not of a SystemExit.
+    """
+    frames = []
+    origins: dict[tuple[str, int], Any] = {}
+    summaries = traceback.extract_tb(error.__traceback__)
+    walked = traceback.walk_tb(error.__traceback__)
+    for (frame, line), summary in zip(walked, summaries, strict=True):
+        # A frame of AutoGraph that calls a copy; the copy knows its origin.
+        copy = frame.f_locals.get("converted_f")
+        origins.update(getattr(copy, "ag_source_map", {}))
+        origin = origins.get((frame.f_code.co_filename, line))
+        if origin is None:
+            frames.append(summary)
+        else:
+            file, own_line = origin.loc.filename, origin.loc.lineno
+            name = origin.function_name
+            frames.append(traceback.FrameSummary(file, own_line, name))
+    return frames
+
+
 def _users_frames(
-    frames: traceback.StackSummary,
+    frames: Iterable[traceback.FrameSummary],
 ) -> list[traceback.FrameSummary]:
     return [frame for frame in frames if is_users(frame.filename)]
 
@@ -127,6 +156,19 @@ def source_line(frames: traceback.StackSummary) -> str | None:
     if not own:
         return None
     return f"{os.path.relpath(own[-1].filename)}:{own[-1].lineno}"
+
+
+@contextmanager
+def exits_reported() -> Iterator[None]:
+    """Reports that the user's code exits; otherwise the process would end without a word.
+
+    Raises:
+        ModelError: If it exits.
+    """
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise failure(("model",), "running its code", error) from error
 
 
 def failure(path: KeyPath, doing: str, error: BaseException) -> ModelError:

@@ -26,9 +26,11 @@ def plan(
         config: The config to build.
         project: The project whose code the config may name.
     """
+    from smdecl.exporting import user_code
     from smdecl.pipeline import stages
 
-    return stages.plan(config, project)
+    with user_code.exits_reported():
+        return stages.plan(config, project)
 
 
 def make(
@@ -38,9 +40,11 @@ def make(
     providers: Mapping[str, str],
 ) -> Made:
     """Runs `stages.make`."""
+    from smdecl.exporting import user_code
     from smdecl.pipeline import stages
 
-    return stages.make(config, project, directory, providers)
+    with user_code.exits_reported():
+        return stages.make(config, project, directory, providers)
 
 
 def verify(

@@ -124,7 +124,7 @@ def _run(
     tf.config.run_functions_eagerly(True)
     try:
         outputs = traced.call(tensors)
-    except Exception as error:  # the user's code raises any type
+    except user_code.FAILURES as error:
         key = str(path[2])
         leaked = leaks.failure(
             None, ("signatures", key), "calling it on an example", error
@@ -141,7 +141,7 @@ def _run(
 
 
 def _failure_text(
-    key: str, inputs: Mapping[str, Array], error: Exception
+    key: str, inputs: Mapping[str, Array], error: BaseException
 ) -> str:
     return (
         f"the object in memory fails on this example, {_forms(inputs)}:"

@@ -62,7 +62,7 @@ def _differences(
     tf.config.run_functions_eagerly(True)
     try:
         outputs = signature.run(method, tensors)
-    except Exception as error:  # the model's code raises any type
+    except user_code.FAILURES as error:
         yield f"the model fails: {user_code.summary(error)}"
         return
     finally:
