@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,7 +20,7 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
-from smdecl.exporting.types import PythonValue
+from smdecl.exporting.types import ConcreteFunction, PythonValue
 
 
 def save(
@@ -45,12 +46,8 @@ def save(
         PublishError: If the directory cannot be written to.
     """
     untracked.require_initialized(built.obj)
-    signatures = {key: one.function for key, one in traced.items()}
-    method_names = {
-        key: one.signature.method_name for key, one in traced.items()
-    }
     save_options = options.save_options(built.obj, values)
-    try:
+    with _errors_of_saving(built, traced):
         used = expose.used_resources(traced)
         with (
             keras_patches.saved_as_documented(used),
@@ -61,10 +58,27 @@ def save(
             tf.saved_model.save(
                 built.obj,
                 str(directory),
-                # None lets TensorFlow search for a signature; an empty mapping would save none.
-                signatures=signatures or None,
+                signatures=_functions(traced),
                 options=save_options,
             )
+    method_names = {
+        key: one.signature.method_name for key, one in traced.items()
+    }
+    canonical.settle(directory, method_names)
+
+
+@contextlib.contextmanager
+def _errors_of_saving(
+    built: Built, traced: Mapping[str, Traced]
+) -> Iterator[None]:
+    """Turns what user code and TensorFlow raise within the block into a ModelError.
+
+    Raises:
+        ModelError: With every untracked resource that a signature uses; if there is none, with what
+            was raised.
+    """
+    try:
+        yield
     except PublishError:
         raise
     except user_code.FAILURES as error:
@@ -72,4 +86,13 @@ def save(
         if problems:
             raise ModelError(problems) from error
         raise user_code.failure(("model",), "saving", error) from error
-    canonical.settle(directory, method_names)
+
+
+def _functions(
+    traced: Mapping[str, Traced],
+) -> dict[str, ConcreteFunction] | None:
+    """Returns the functions of the signatures, by their keys.
+
+    None lets TensorFlow search for a signature; an empty mapping would save none.
+    """
+    return {key: one.function for key, one in traced.items()} or None

@@ -79,22 +79,59 @@ def prepare(
     Raises:
         ConfigError: If a variant would write elsewhere.
     """
-    settings = hydra_app.refuse_settings(
-        [[*overrides, *hydra] for overrides in swept],
-        request.config_name,
-        project,
-    )
-    sweeper: Mapping[str, object] = {}
-    for found in settings:
-        sweeper = sweeper or found.get("sweeper", {})
-    shared = [*hydra]
+    sweeper = _sweeper_settings(swept, hydra, request, project)
     is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
+    shared = [*hydra]
     if not is_basic and not places.names(sweep_places.SUBDIR):
         # A sweeper plugin adds variants whose directories were not checked.
         shared.append(
             sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
         )
-    pinned: dict[int, list[str]] = {}
+    pinned, unfit = _compose_all(swept, directory, shared, request, places)
+    if not is_basic and pinned:
+        # Its variants get the checked subdirectory of the first one.
+        _, output = next(iter(pinned.values()))
+        shared.append(output)
+    return Plan(swept, directory, shared, request, sweeper, pinned, unfit)
+
+
+def _sweeper_settings(
+    swept: Sequence[Sequence[str]],
+    hydra: Sequence[str],
+    request: Request,
+    project: Project,
+) -> Mapping[str, object]:
+    """Returns the settings of the sweeper, from the first variant that has them.
+
+    Raises:
+        ConfigError: If the settings of a variant would run code.
+    """
+    settings = hydra_app.refuse_settings(
+        [[*overrides, *hydra] for overrides in swept],
+        request.config_name,
+        project,
+    )
+    sweepers = (found.get("sweeper") for found in settings)
+    return next(filter(None, sweepers), {})
+
+
+def _compose_all(
+    swept: Sequence[Sequence[str]],
+    directory: Path,
+    shared: Sequence[str],
+    request: Request,
+    places: Places,
+) -> tuple[dict[int, Sequence[str]], dict[int, ConfigError]]:
+    """Composes every variant.
+
+    Returns:
+        Number to the overrides of the directories of each variant that can be composed, and number
+        to the error of each other one.
+
+    Raises:
+        ConfigError: If a variant would write outside the places.
+    """
+    pinned: dict[int, Sequence[str]] = {}
     unfit: dict[int, ConfigError] = {}
     cache: dict[str, Any] = defaultdict(dict)
     for number, overrides in enumerate(swept):
@@ -110,11 +147,7 @@ def prepare(
             unfit[number] = error
         else:
             pinned[number] = _pin(composition, directory, places)
-    if not is_basic and pinned:
-        # Its variants get the checked subdirectory of the first one.
-        _, output = next(iter(pinned.values()))
-        shared.append(output)
-    return Plan(swept, directory, shared, request, sweeper, pinned, unfit)
+    return pinned, unfit
 
 
 def _pin(
@@ -168,9 +201,8 @@ def launch(
         _require_results(swept, directory, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, _first_line(error))) from error
-    except (
-        Exception
-    ) as error:  # launchers raise their own errors about jobs and queues
+    except Exception as error:
+        # Launchers raise their own errors about jobs and queues.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         message = f"the launcher failed before the variant was done: {reason}"
         _require_results(swept, directory, message)
