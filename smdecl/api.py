@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition
@@ -232,7 +232,7 @@ def sweep(
     config_dir: StrPath | Sequence[StrPath] | None = None,
     config_name: str = _PRIMARY,
     trust_packages: Sequence[str] = (),
-    jobs: int | None = None,
+    jobs: int | Literal["auto"] | None = "auto",
 ) -> tuple[Variant, ...]:
     """Exports every variant of a sweep, several at a time; a failure does not stop the others.
 
@@ -243,8 +243,8 @@ def sweep(
         config_dir: One or more directories of your own configs; the first wins.
         config_name: The primary config.
         trust_packages: More packages whose code the config may name.
-        jobs: The number of variants that run at the same time; by default as many as there are
-            cores and memory for.
+        jobs: The number of variants that run at the same time. `"auto"`, the default, runs as many
+            as there are cores and memory for; None means the same.
 
     Returns:
         The outcome of each variant in order: overrides, exit code, errors, and the path and digest
@@ -257,15 +257,15 @@ def sweep(
     """
     given = _strings("overrides", overrides)
     directories = _directories(config_dir)
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
-        raise UsageError(
-            f"jobs: expected an integer of at least 1, got {jobs!r}"
-        )
+    limit = None if jobs == "auto" else jobs
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        expected = "expected an integer of at least 1, or 'auto'"
+        raise UsageError(f"jobs: {expected}, got {jobs!r}")
     _start("sweep")
     from smdecl.pipeline import sweep as sweeping
     from smdecl.pipeline import variants
 
-    request = variants.Request(given, directories, config_name, jobs)
+    request = variants.Request(given, directories, config_name, limit)
     _, results = sweeping.sweep(request, _project(trust_packages))
     return tuple(results)
 

@@ -88,7 +88,7 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
         (lambda: smdecl.sweep("model=adder,scaler"), "overrides: expected a list of strings"),
         (
             lambda: smdecl.sweep(["model=adder,scaler"], jobs=0),
-            "jobs: expected an integer of at least 1, got 0",
+            "jobs: expected an integer of at least 1, or 'auto', got 0",
         ),
         (
             lambda: smdecl.verify("exports", allow_ops="ReadFile"),
@@ -119,7 +119,7 @@ def test_of_several_config_directories_the_first_wins(project):
 
 
 def test_a_sweep_returns_the_outcome_of_each_variant_and_prints_nothing(project, capfd):
-    found = smdecl.sweep(["model=adder,scaler,addr"], jobs=2)
+    found = smdecl.sweep(["model=adder,scaler,addr"], jobs="auto")
 
     assert [variant.overrides for variant in found] == [
         ("model=adder",),

@@ -101,10 +101,10 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--watch runs one export, check or plan again after each change; -m runs a sweep"
         )
-    is_number = isinstance(arguments.jobs, int)
-    if (is_number and arguments.jobs < 1) or (
-        arguments.jobs is not None and not arguments.multirun
-    ):
+    jobs = arguments.jobs
+    is_too_small = isinstance(jobs, int) and jobs < 1
+    is_misplaced = jobs is not None and not arguments.multirun
+    if is_too_small or is_misplaced:
         raise UsageError(
             "--jobs is the number of variants of a sweep that run at the same time;"
             " expected at least 1, or auto, together with -m"
