@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import urllib.parse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -44,6 +45,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
             raise ConfigError(explain.unparsable(overrides)) from error
         own = _without_hydra(parsed)
         _require_bounded(own)
+        _require_distinct(own)
         try:
             made = BasicSweeper.split_arguments(own, None)[0]
         except HydraException as error:
@@ -158,6 +160,23 @@ def _require_bounded(own: Sequence[Override]) -> None:
         )
         message = f"the sweep has {shown} variants; expected at most {_MOST_VARIANTS}"
         raise _refusal([widest], message)
+
+
+def _require_distinct(own: Sequence[Override]) -> None:
+    """Raises if an override repeats a value, whose variants would share a name and a directory."""
+    problems: list[Problem] = []
+    for override in own:
+        if not override.is_discrete_sweep():
+            continue
+        counts = Counter(override.sweep_string_iterator())
+        repeated = [value for value, count in counts.items() if count > 1]
+        if repeated:
+            message = (
+                f"repeats {', '.join(repeated)}; expected each value once"
+            )
+            problems += _refusal([override], message).problems
+    if problems:
+        raise ConfigError(problems)
 
 
 def _refusal(overrides: Sequence[Override], message: str) -> ConfigError:

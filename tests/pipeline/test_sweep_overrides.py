@@ -21,3 +21,15 @@ def test_every_override_that_cannot_be_parsed_is_explained(project):
         f"override {override!r}: invalid override: expected a value before and after each comma"
         for override in ("seed=1,", "model=,scaler")
     ]
+
+
+def test_a_value_that_an_override_repeats_is_refused(project):
+    overrides = ["model.factor=1,2, 1", "name=choice([a,b],[a, b])", "seed=1,01"]
+
+    with pytest.raises(ConfigError) as refusal:
+        sweep_overrides.expand(overrides)
+
+    assert [str(problem) for problem in refusal.value.problems] == [
+        "override 'model.factor=1,2, 1': repeats 1; expected each value once",
+        "override 'name=choice([a,b],[a, b])': repeats [a,b]; expected each value once",
+    ]
