@@ -38,6 +38,7 @@ _RECORDS = {
     "description": "What `smdecl inspect --format json` prints.",
     "diff": "What `smdecl diff --format json` prints.",
     "run_record": "A line of the file that `publish.run_record` names.",
+    "sweep": "An entry of the list in `sweep.json`, which every sweep writes.",
 }
 
 

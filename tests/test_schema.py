@@ -25,6 +25,7 @@ NAMES = (
     "run_record",
     "saved_model",
     "signatures",
+    "sweep",
     "verification",
 )
 

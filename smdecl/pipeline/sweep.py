@@ -7,7 +7,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from smdecl.pipeline import (
     launch,
     sweep_overrides,
     sweep_places,
+    sweep_summary,
     variants,
 )
 from smdecl.pipeline.children import children
@@ -36,7 +37,6 @@ from smdecl.pipeline.variants import Make, Note, Request, Tell, Variant
 from smdecl.progress import Run
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
-SUMMARY = "sweep.json"
 _Run: TypeAlias = Callable[[list[Variant]], None]
 
 
@@ -64,26 +64,29 @@ def sweep(
     """
     search_path.use(request.config_dir)
     with sharing.sharing(Shared()):
-        directory, run = _prepare(request, project, tell, note)
-    # First, because a sweep whose outcome cannot be recorded must export nothing.
-    variants.write(directory / SUMMARY, [])
+        directory, swept, run = _prepare(request, project, tell, note)
     results: list[Variant] = []
+    # First, because a sweep whose outcome cannot be recorded must export nothing.
+    sweep_summary.write(directory, swept, results)
     try:
         run(results)
-    finally:  # after an interrupt too, with the variants that were done by then
-        records = [asdict(variant) for variant in results]
-        variants.write(directory / SUMMARY, records)
+    except BaseException:  # such as an interrupt
+        sweep_summary.write(directory, swept, results)
+        summary = directory / sweep_summary.NAME
+        note(f"ended before all variants were done; {summary} lists them")
+        raise
+    sweep_summary.write(directory, swept, results)
     return directory, results
 
 
 def _prepare(
     request: Request, project: Project, tell: Tell, note: Note
-) -> tuple[Path, _Run]:
+) -> tuple[Path, list[list[str]], _Run]:
     """Composes every variant.
 
     Returns:
-        The directory of the records, and a function that runs the variants and appends their
-        outcomes to a list.
+        The directory of the records, the overrides of each variant, and a function that runs the
+        variants and appends their outcomes to a list.
 
     Raises:
         ConfigError: If the overrides make no sweep.
@@ -94,9 +97,11 @@ def _prepare(
     if _is_plain(settings):
         in_threads = _Sweep(directory, hydra, request, project, tell, note)
         prepared = in_threads.prepare(swept, places)
-        return directory, functools.partial(in_threads.run, swept, prepared)
+        run = functools.partial(in_threads.run, swept, prepared)
+        return directory, swept, run
     plan = launch.prepare(swept, directory, hydra, request, project, places)
-    return directory, functools.partial(launch.launch, plan, project, tell)
+    run = functools.partial(launch.launch, plan, project, tell)
+    return directory, swept, run
 
 
 def _place(

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from smdecl import schema
 from smdecl.isolation import memory
 
 from tests.conftest import ROOT, tree
@@ -18,7 +19,10 @@ from tests.waiting import processes_with, wait_for
 
 def sweep_record(root):
     (path,) = root.glob("sweeps/*/*/sweep.json")
-    return json.loads(path.read_text())
+    variants = json.loads(path.read_text())
+    for variant in variants:
+        schema.require("sweep", variant)
+    return variants
 
 
 def test_every_variant_is_exported_into_a_directory_named_for_it(project, monkeypatch):
@@ -77,6 +81,9 @@ def test_a_failing_variant_does_not_stop_the_others_and_the_highest_exit_code_wi
 
     record = sweep_record(project.root)
     assert [variant["exit_code"] for variant in record] == [0, 2, 2, 2, 0, 2]
+    assert [variant["state"] == "published" for variant in record] == [
+        code == 0 for code in (0, 2, 2, 2, 0, 2)
+    ]
     assert len(done.stdout.splitlines()) == 2
     assert (
         "unknown method 'ad' of Net; expected one of add (did you mean 'add'?)"
@@ -189,11 +196,19 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
     published = [
         f"exports/scaler/+model.number={done}/1" for done in (1, 2)
     ]  # the other waited for its turn to be printed
-    assert (process.returncode, stdout.splitlines(), stderr) == (-number, published, "")
+    assert (process.returncode, stdout.splitlines()) == (-number, published)
+    (summary,) = waiting.root.glob("sweeps/*/*/sweep.json")
+    place = summary.relative_to(waiting.root)
+    assert stderr == f"smdecl: ended before all variants were done; {place} lists them\n"
     assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
-    assert [(variant["path"], variant["exit_code"]) for variant in sweep_record(waiting.root)] == [
-        (path, 0) for path in published
+    outcomes = [
+        (variant["state"], variant["path"], variant["exit_code"])
+        for variant in sweep_record(waiting.root)
     ]
+    assert outcomes == [
+        ("published", published[0], 0), ("unfinished", None, None),
+        ("published", published[1], 0), ("unfinished", None, None),
+    ]  # fmt: skip
     assert len(list(waiting.root.glob("sweeps/*/*/*/result.json"))) == 2
     wait_for(lambda: processes_with(marker) == [])
     scratch.rmdir()  # it is empty
