@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,11 +14,33 @@ from rich.text import Text
 
 from smdecl.cli import report
 from smdecl.errors import SmdeclError
-from smdecl.pipeline.sweep import SUMMARY, CheckedVariant
+from smdecl.pipeline import sweep_summary
+from smdecl.pipeline.sweep import CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
 
-_NARROWEST = 120  # columns
+_MOST_COLUMNS = 1_000_000  # a row has two lines, of 20,000 characters each
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the table has about a variant.
+
+    Attributes:
+        name: Its overrides.
+        exit_code: Its exit code.
+        seconds: How long it took.
+        release: The path of its release, or its first error.
+    """
+
+    name: str
+    exit_code: str
+    seconds: str
+    release: str
+
+    @property
+    def style(self) -> str:
+        return "" if self.exit_code == "0" else "red"
 
 
 def _label(overrides: Iterable[str], common: Collection[str]) -> str:
@@ -43,9 +67,8 @@ def tell(variant: Variant, common: Collection[str]) -> Variant:
         return variant
     try:
         report.result_of(variant.path, variant.warnings, name)
-    except (
-        SmdeclError
-    ) as error:  # standard output is gone; the other variants go on
+    except SmdeclError as error:
+        # Standard output is gone; the other variants go on.
         report.error(error, name)
         return failed(variant, error)
     return variant
@@ -68,27 +91,49 @@ def tell_checked(
 def print_table(
     results: Sequence[Variant], directory: Path, common: Collection[str]
 ) -> None:
-    """Prints a line for each variant to standard error."""
+    """Prints the outcome of each variant to standard error, as wide as its terminal."""
+    rows = [_row(variant, common) for variant in results]
     console = Console(stderr=True)
-    console.width = max(console.width, _NARROWEST)
+    table = _table(rows)
+    unlimited = console.options.update(max_width=_MOST_COLUMNS)
+    needed = console.measure(table, options=unlimited).maximum
+    if not sys.stderr.isatty():
+        console.width = needed
+    elif needed > console.width:
+        table = _narrow_table(rows)
     # As Text: overrides and errors contain brackets, which would be markup in a plain string.
-    title = Text(f"{directory}/{SUMMARY}")
-    table = Table(
-        "variant",
-        "exit",
-        "seconds",
-        "release",
-        title=title,
-        title_justify="left",
-    )
-    for variant in results:
-        table.add_row(
-            Text(as_line(_label(variant.overrides, common))),
-            str(variant.exit_code),
-            f"{variant.seconds:.1f}",
-            Text(as_line(variant.path or variant.errors[0])),
-            style="" if variant.exit_code == 0 else "red",
-        )
+    place = Text(f"{directory / sweep_summary.NAME}")
     # A table that cannot be written to standard error does not fail the sweep.
     with contextlib.suppress(OSError):
+        console.print(place, soft_wrap=True)
         console.print(table)
+
+
+def _row(variant: Variant, common: Collection[str]) -> _Row:
+    return _Row(
+        as_line(_label(variant.overrides, common)),
+        str(variant.exit_code),
+        f"{variant.seconds:.1f}",
+        as_line(variant.path or variant.errors[0]),
+    )
+
+
+def _table(rows: Iterable[_Row]) -> Table:
+    """Returns a table with a line for each variant."""
+    table = Table("variant", "exit", "seconds", "release")
+    for row in rows:
+        name, release = Text(row.name), Text(row.release)
+        table.add_row(
+            name, row.exit_code, row.seconds, release, style=row.style
+        )
+    return table
+
+
+def _narrow_table(rows: Iterable[_Row]) -> Table:
+    """Returns a table with the name and the release of each variant below each other."""
+    table = Table("exit", "seconds", box=None, pad_edge=False)
+    table.add_column("variant and release", overflow="fold")
+    for row in rows:
+        text = Text("\n".join(filter(None, [row.name, row.release])))
+        table.add_row(row.exit_code, row.seconds, text, style=row.style)
+    return table
