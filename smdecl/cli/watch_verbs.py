@@ -52,6 +52,7 @@ class _Exports:
         self._options: tuple[str, Publish] | None = None
         self._next_options: tuple[str, Publish] | None = None
         self._changes: DiffRecord | None = None
+        self._is_repeated = False
 
     def run(self, config: Composition, trust: Sequence[str]) -> Release:
         from smdecl.config.project import find_project
@@ -64,8 +65,8 @@ class _Exports:
         self._published, self._options = release, self._next_options
         return release
 
-    def tell(self, before: Release | None, now: Release) -> None:
-        if before is not None and _is_same(before, now):
+    def tell(self, _before: Release | None, now: Release) -> None:
+        if self._is_repeated:
             report.result(f"unchanged: {now.path}\n")
             return
         report.result_of(str(now.path), [])
@@ -81,19 +82,17 @@ class _Exports:
         options = (config.export_dir, config.publish)
         last = self._published
         self._next_options, self._changes = options, None
+        self._is_repeated = False
         if last is None:
             return None
         is_there = isinstance(last.path, str) or last.path.is_dir()
         is_same = last.digest == made.digest and self._options == options
-        if is_there and is_same:
+        self._is_repeated = is_there and is_same
+        if self._is_repeated:
             return last
         if isinstance(last.path, Path):
             self._changes = _changes(last.path, made.directory)
         return None
-
-
-def _is_same(before: Release, now: Release) -> bool:
-    return (before.path, before.digest) == (now.path, now.digest)
 
 
 def _changes(before: Path, now: Path) -> DiffRecord | None:

@@ -148,20 +148,25 @@ def test_export_publishes_a_version_only_if_its_bytes_changed(project, watch):
     assert sorted(os.listdir("exports/mine")) == ["1", "2"]
 
 
-def test_export_publishes_to_a_changed_destination_once_it_is_repaired(project):
+def test_export_publishes_where_its_release_is_missing_and_says_so(project, capsys):
     verb = watch_verbs.of("export")
     arguments = ("model=adder", "signatures=scalar_float", "publish.compatible=true")
 
     def export(directory):
-        return str(verb.run(project.compose(*arguments, f"export_dir={directory}"), ()).path)
+        release = verb.run(project.compose(*arguments, f"export_dir={directory}"), ())
+        capsys.readouterr()
+        verb.tell(release, release)
+        return capsys.readouterr().out.splitlines()[0]
 
     assert export("a") == "a/1"
     broken = project.write("b/1/saved_model.pb", "nothing of TensorFlow's")
     with pytest.raises(SmdeclError):
         export("b")
     shutil.rmtree(broken.parent)
+    assert export("b") == "b/1"
+    shutil.rmtree("b/1")
 
-    assert [export("b"), export("b")] == ["b/1", "b/1"]
+    assert [export("b"), export("b")] == ["b/1", "unchanged: b/1"]
 
 
 def test_the_missing_package_is_named(project, monkeypatch):
