@@ -25,11 +25,11 @@ class ConfigVerb(Generic[Result]):
 
     Attributes:
         run: Returns the result of a composition, given more packages to trust.
-        tell: Prints a result, given the last one; the whole of it if that is None.
+        show: Prints a result, given the last one; the whole of it if that is None.
     """
 
     run: Callable[[Composition, Sequence[str]], Result]
-    tell: Callable[[Result | None, Result], None]
+    show: Callable[[Result | None, Result], None]
 
 
 def compose(arguments: argparse.Namespace) -> Composition:
@@ -49,7 +49,7 @@ def _export(config: Composition, trust: Sequence[str]) -> Release:
     return api.export(config, trust_packages=trust)
 
 
-def _tell_release(_before: Release | None, now: Release) -> None:
+def _show_release(_before: Release | None, now: Release) -> None:
     report.release(now)
 
 
@@ -59,7 +59,7 @@ def _check(config: Composition, trust: Sequence[str]) -> Checked:
     return api.check(config, trust_packages=trust)
 
 
-def _tell_checked(_before: Checked | None, now: Checked) -> None:
+def _show_checked(_before: Checked | None, now: Checked) -> None:
     report.warn(map(str, now.warnings))
 
 
@@ -69,7 +69,7 @@ def _plan(config: Composition, trust: Sequence[str]) -> Plan:
     return api.plan(config, trust_packages=trust)
 
 
-def _tell_plan(_before: Plan | None, now: Plan) -> None:
+def _show_plan(_before: Plan | None, now: Plan) -> None:
     from smdecl.cli import rendering
 
     report.warn(map(str, now.warnings))
@@ -77,7 +77,7 @@ def _tell_plan(_before: Plan | None, now: Plan) -> None:
 
 
 CONFIG_VERBS: dict[str, ConfigVerb[Any]] = {
-    "export": ConfigVerb(_export, _tell_release),
-    "check": ConfigVerb(_check, _tell_checked),
-    "plan": ConfigVerb(_plan, _tell_plan),
+    "export": ConfigVerb(_export, _show_release),
+    "check": ConfigVerb(_check, _show_checked),
+    "plan": ConfigVerb(_plan, _show_plan),
 }

@@ -48,7 +48,7 @@ def _label(overrides: Iterable[str], common: Collection[str]) -> str:
     return " ".join(each for each in overrides if each not in common)
 
 
-def tell(variant: Variant, common: Collection[str]) -> Variant:
+def announce(variant: Variant, common: Collection[str]) -> Variant:
     """Prints the path of a variant's release, or its errors.
 
     Args:
@@ -74,7 +74,7 @@ def tell(variant: Variant, common: Collection[str]) -> Variant:
     return variant
 
 
-def tell_checked(
+def print_checked(
     checked: Iterable[CheckedVariant], common: Collection[str]
 ) -> int:
     """Prints the errors of each variant, and returns the highest exit code."""

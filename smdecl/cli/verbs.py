@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     verb = CONFIG_VERBS[arguments.verb]
     with display.shown(arguments.verbose):
         result = verb.run(compose(arguments), arguments.trust)
-    verb.tell(None, result)
+    verb.show(None, result)
     return 0
 
 
@@ -136,14 +136,14 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     if arguments.verb == "check":
         with display.shown(arguments.verbose):
             checked = sweep.check(request, project)
-            return sweep_table.tell_checked(checked, common)
+            return sweep_table.print_checked(checked, common)
     with display.shown(arguments.verbose) as cleared:
 
-        def tell(variant: Variant) -> Variant:
+        def announce(variant: Variant) -> Variant:
             with cleared():
-                return sweep_table.tell(variant, common)
+                return sweep_table.announce(variant, common)
 
-        directory, results = sweep.sweep(request, project, tell, _note)
+        directory, results = sweep.sweep(request, project, announce, _note)
     sweep_table.print_table(results, directory, common)
     return max((variant.exit_code for variant in results), default=0)
 

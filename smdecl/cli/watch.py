@@ -57,7 +57,7 @@ class _Loop:
         self._project = _project(self._here, arguments.trust)
         self._values: dict[str, Any] = {}
         self._last: Outcome[Any] = Outcome(False, None, None, ())
-        self._told: Any = None
+        self._shown: Any = None
         self._events = Events()
         self._places = self._find(self._project, self._values)
         self._changed: set[Path] = set()
@@ -68,15 +68,15 @@ class _Loop:
         self._run_once()
         report.note(["waiting for changes; Ctrl-C ends"])
         while True:
-            self._tell_files(self._wait())
+            self._note_changed(self._wait())
             self._run_once()
 
     def _run_once(self) -> None:
         before, now = self._last, self._attempt()
         watch_reports.problems(before, now)
         if now.error is None:
-            self._verb.tell(self._told, now.result)
-            self._told = now.result
+            self._verb.show(self._shown, now.result)
+            self._shown = now.result
         self._last = now
 
     def _attempt(self) -> Outcome[Any]:
@@ -160,7 +160,7 @@ class _Loop:
             except FileNotFoundError:
                 continue  # one was removed meanwhile
 
-    def _tell_files(self, changed: Collection[Path]) -> None:
+    def _note_changed(self, changed: Collection[Path]) -> None:
         names = [os.path.relpath(path, self._here) for path in changed]
         shown = ", ".join(names[:_SHOWN])
         more = len(names) - _SHOWN

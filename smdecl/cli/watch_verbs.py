@@ -25,15 +25,15 @@ def of(verb: str) -> ConfigVerb[Any]:
     """Returns a verb by its name."""
     if verb == "export":
         exports = _Exports()
-        return ConfigVerb(exports.run, exports.tell)
-    return ConfigVerb(CONFIG_VERBS[verb].run, _TELL[verb])
+        return ConfigVerb(exports.run, exports.show)
+    return ConfigVerb(CONFIG_VERBS[verb].run, _SHOW[verb])
 
 
-def _tell_checked(_before: Checked | None, _now: Checked) -> None:
+def _show_checked(_before: Checked | None, _now: Checked) -> None:
     report.result("ok\n")
 
 
-def _tell_plan(before: Plan | None, now: Plan) -> None:
+def _show_plan(before: Plan | None, now: Plan) -> None:
     from smdecl.cli import rendering
 
     text = rendering.plan(now)
@@ -65,7 +65,7 @@ class _Exports:
         self._published, self._options = release, self._next_options
         return release
 
-    def tell(self, _before: Release | None, now: Release) -> None:
+    def show(self, _before: Release | None, now: Release) -> None:
         if self._is_repeated:
             report.result(f"unchanged: {now.path}\n")
             return
@@ -115,7 +115,7 @@ def _is_implied(change: Change) -> bool:
     return change.part == "files" and not is_asset
 
 
-_TELL: dict[str, Callable[[Any, Any], None]] = {
-    "check": _tell_checked,
-    "plan": _tell_plan,
+_SHOW: dict[str, Callable[[Any, Any], None]] = {
+    "check": _show_checked,
+    "plan": _show_plan,
 }

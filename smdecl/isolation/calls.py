@@ -11,7 +11,7 @@ from typing import Any
 from smdecl.errors import Problem, SmdeclError
 from smdecl.isolation import reports, results
 from smdecl.isolation.child import Task
-from smdecl.isolation.reports import Answer, Listener
+from smdecl.isolation.reports import Answer, ReportHandler
 from smdecl.isolation.results import ResultError
 
 _LARGEST_RESULT = 1 << 30  # bytes
@@ -25,13 +25,13 @@ class Call:
         task: What the child runs.
         failure: The error to raise if the child ends without a result.
         doing: What the child does, for the text of that error.
-        listener: What to do with the reports of the child.
+        handler: What to do with the reports of the child.
     """
 
     task: Task
     failure: type[SmdeclError]
     doing: str
-    listener: Listener
+    handler: ReportHandler
 
     def failed(self, message: str) -> SmdeclError:
         """Returns the error of a child that ended without a result."""
@@ -76,7 +76,7 @@ def receive(
     if receiver not in ready and not receiver.poll():
         raise EndedError(has_begun=False)
     _next(receiver, has_begun=False)  # says that the function begins
-    data = _result(receiver, go, call.listener)
+    data = _result(receiver, go, call.handler)
     try:
         expected = results.returned_by(call.task.function)
         return results.read(data, expected, modules)
@@ -86,9 +86,11 @@ def receive(
         )
 
 
-def _result(receiver: Connection, go: Connection, listener: Listener) -> bytes:
+def _result(
+    receiver: Connection, go: Connection, handler: ReportHandler
+) -> bytes:
     """Returns the pickled result of a child, after all its reports."""
-    answers = dict(listener.answers or {})
+    answers = dict(handler.answers or {})
     while True:
         data = _next(receiver, has_begun=True)
         if not reports.is_report(data):
@@ -96,12 +98,12 @@ def _result(receiver: Connection, go: Connection, listener: Listener) -> bytes:
         report = reports.read(data)
         if report is None:
             continue
-        if listener.reported is not None:
-            listener.reported(report)
+        if handler.reported is not None:
+            handler.reported(report)
         if report.asks:
             # Once each: the child may ask as often as it likes.
             answer = answers.pop(report.stage, Answer)()
-            tell(go, answer.text)
+            send(go, answer.text)
             answer.afterwards()
 
 
@@ -113,7 +115,7 @@ def _next(receiver: Connection, has_begun: bool) -> bytes:
         raise EndedError(has_begun) from error
 
 
-def tell(go: Connection, message: str) -> None:
+def send(go: Connection, message: str) -> None:
     """Sends a message to a child; does nothing if the child has ended."""
     with suppress(BrokenPipeError):
         go.send_bytes(message.encode())

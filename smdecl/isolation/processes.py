@@ -27,7 +27,7 @@ from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
 from smdecl.isolation.groups import Group
-from smdecl.isolation.reports import Listener
+from smdecl.isolation.reports import ReportHandler
 from smdecl.isolation.server import Child, Server, ensure_tracker
 
 Result = TypeVar("Result")
@@ -43,11 +43,11 @@ class Running(Generic[Result]):
 
     Attributes:
         result: Waits for the result and returns it; see `Processes.run`.
-        tell: Sends a message, which the function gets by `reports.listen`.
+        send: Sends a message, which the function gets by `reports.listen`.
     """
 
     result: Callable[[], Result]
-    tell: Callable[[str], None]
+    send: Callable[[str], None]
 
 
 class Processes:
@@ -142,7 +142,7 @@ class Processes:
         failure: type[SmdeclError],
         doing: str,
         confinement: Confinement | None = None,
-        listener: Listener | None = None,
+        handler: ReportHandler | None = None,
     ) -> Result:
         """Runs `function(*args)` in a pristine process and returns its result.
 
@@ -154,7 +154,7 @@ class Processes:
             doing: What the process does, for the text of that error.
             confinement: What the kernel lets the process touch, if it can confine; None for all
                 that this process may.
-            listener: What to do with the reports of the function, in this thread.
+            handler: What to do with the reports of the function, in this thread.
 
         Raises:
             SmdeclError: What the function raises, or `failure`.
@@ -167,7 +167,7 @@ class Processes:
             failure=failure,
             doing=doing,
             confinement=confinement,
-            listener=listener,
+            handler=handler,
         ) as running:
             return running.result()
 
@@ -180,7 +180,7 @@ class Processes:
         failure: type[SmdeclError],
         doing: str,
         confinement: Confinement | None = None,
-        listener: Listener | None = None,
+        handler: ReportHandler | None = None,
     ) -> Iterator[Running[Result]]:
         """Starts `function(*args)`, and yields it as it runs; see `run`.
 
@@ -192,7 +192,7 @@ class Processes:
         task = Task(
             function, args, _environment(confinement, place), confinement
         )
-        call = Call(task, failure, doing, listener or Listener())
+        call = Call(task, failure, doing, handler or ReportHandler())
         try:
             with self._started(call) as running:
                 yield running
@@ -224,10 +224,10 @@ class Processes:
                     raise received
                 return received
 
-            def tell(message: str) -> None:
-                calls.tell(go, message)
+            def send(message: str) -> None:
+                calls.send(go, message)
 
-            yield Running(result, tell)
+            yield Running(result, send)
         finally:
             # A child that has not begun ends by itself if this end of its pipe is closed.
             for connection in (sender, waiter, stderr, receiver, go):

@@ -50,7 +50,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Listener:
+class ReportHandler:
     """What a caller does with the reports of a child.
 
     Attributes:

@@ -19,7 +19,7 @@ from smdecl.errors import (
     SmdeclError,
     disk_errors,
 )
-from smdecl.isolation.reports import Listener
+from smdecl.isolation.reports import ReportHandler
 from smdecl.pipeline import (
     export_warnings,
     guarantees,
@@ -89,7 +89,7 @@ def plan(composition: Composition, project: Project) -> Plan:
             failure=ModelError,
             doing="building and tracing",
             confinement=making.confinement(config, project),
-            listener=Listener(clock.starting()),
+            handler=ReportHandler(clock.starting()),
         )
         clock.add(seconds)
         making.require_schemas(planned)

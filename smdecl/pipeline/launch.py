@@ -29,7 +29,7 @@ from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
 from smdecl.pipeline import export, sweep_overrides, sweep_places, variants
 from smdecl.pipeline.sweep_places import Places
-from smdecl.pipeline.variants import Request, Tell, Variant
+from smdecl.pipeline.variants import Announce, Request, Variant
 
 _LAUNCHER = ("hydra", "launcher")
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
@@ -175,14 +175,14 @@ def _pin(
 
 
 def launch(
-    plan: Plan, project: Project, tell: Tell, results: list[Variant]
+    plan: Plan, project: Project, announce: Announce, results: list[Variant]
 ) -> None:
     """Runs every variant, and then prints the outcomes in order.
 
     Args:
         plan: The variants.
         project: The project whose code the config may name.
-        tell: Prints the outcome of a variant.
+        announce: Prints the outcome of a variant.
         results: Gets the variants that are done, even if the launcher fails or is interrupted.
 
     Raises:
@@ -208,7 +208,7 @@ def launch(
         _require_results(swept, directory, message)
     finally:
         for variant in variants.read(directory):
-            results.append(tell(variant))
+            results.append(announce(variant))
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation import memory
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Running
-from smdecl.isolation.reports import Listener, Report
+from smdecl.isolation.reports import Report, ReportHandler
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.records import Replayed
@@ -118,7 +118,7 @@ class Loaders:
         if not self._running:
             self._begin(directory, children.idle_cores())
         for running in self._running:
-            running.tell("the examples are there")
+            running.send("the examples are there")
         return _joined(self._running, self._options)
 
     def _begin(self, directory: Path, cores: int) -> None:
@@ -134,7 +134,7 @@ class Loaders:
                 failure=VerificationError,
                 doing=f"loading and running the export with {_named(loaders)}",
                 confinement=confinement,
-                listener=Listener(self._counting(loaders)),
+                handler=ReportHandler(self._counting(loaders)),
             )
             self._running.append(self._processes.enter_context(process))
 

@@ -16,7 +16,7 @@ from smdecl.errors import ContractError, ModelError, Problem, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
-from smdecl.isolation.reports import Answer, Listener
+from smdecl.isolation.reports import Answer, ReportHandler
 from smdecl.names import EXTRA
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
@@ -182,7 +182,7 @@ def _make(
         failure=ModelError,
         doing="building and saving",
         confinement=confinement(config, project, saving.into),
-        listener=Listener(clock.starting(), {SAVED: saving.answer}),
+        handler=ReportHandler(clock.starting(), {SAVED: saving.answer}),
     )
     clock.add(made.usage.seconds)
     require_schemas(made.plan)

@@ -28,12 +28,12 @@ from smdecl.pipeline import (
     sweep_summary,
     variants,
 )
+from smdecl.pipeline.announcing import Announcing
 from smdecl.pipeline.children import children
 from smdecl.pipeline.export import Release
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
-from smdecl.pipeline.telling import Telling
-from smdecl.pipeline.variants import Make, Note, Request, Tell, Variant
+from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
 from smdecl.progress import Run
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
@@ -43,7 +43,7 @@ _Run: TypeAlias = Callable[[list[Variant]], None]
 def sweep(
     request: Request,
     project: Project,
-    tell: Tell = variants.keep,
+    announce: Announce = variants.keep,
     note: Note = variants.ignore,
 ) -> tuple[Path, list[Variant]]:
     """Runs every variant, and writes the records of the sweep.
@@ -51,7 +51,7 @@ def sweep(
     Args:
         request: The sweep to run.
         project: The project whose code the config may name.
-        tell: Prints the outcome of a variant: each failure at once, the releases in order. By
+        announce: Prints the outcome of a variant: each failure at once, the releases in order. By
             default nothing is printed.
         note: Prints a remark about the whole sweep; by default nothing is printed.
 
@@ -64,7 +64,7 @@ def sweep(
     """
     search_path.use(request.config_dir)
     with sharing.sharing(Shared()):
-        directory, swept, run = _prepare(request, project, tell, note)
+        directory, swept, run = _prepare(request, project, announce, note)
     results: list[Variant] = []
     # First, because a sweep whose outcome cannot be recorded must export nothing.
     sweep_summary.write(directory, swept, results)
@@ -80,7 +80,7 @@ def sweep(
 
 
 def _prepare(
-    request: Request, project: Project, tell: Tell, note: Note
+    request: Request, project: Project, announce: Announce, note: Note
 ) -> tuple[Path, list[list[str]], _Run]:
     """Composes every variant.
 
@@ -95,12 +95,12 @@ def _prepare(
     places = Places(project, request.overrides)
     directory, hydra, settings = _place(swept, request, project, places)
     if _is_plain(settings):
-        in_threads = _Sweep(directory, hydra, request, project, tell, note)
+        in_threads = _Sweep(directory, hydra, request, project, announce, note)
         prepared = in_threads.prepare(swept, places)
         run = functools.partial(in_threads.run, swept, prepared)
         return directory, swept, run
     plan = launch.prepare(swept, directory, hydra, request, project, places)
-    run = functools.partial(launch.launch, plan, project, tell)
+    run = functools.partial(launch.launch, plan, project, announce)
     return directory, swept, run
 
 
@@ -214,7 +214,7 @@ class _Sweep:
         hydra: The overrides of Hydra's own settings.
         request: The sweep to run.
         project: The project whose code the config may name.
-        tell: Prints the outcome of a variant.
+        announce: Prints the outcome of a variant.
         note: Prints a remark about the sweep.
         cache: What the compositions of all variants share.
     """
@@ -223,7 +223,7 @@ class _Sweep:
     hydra: Sequence[str]
     request: Request
     project: Project
-    tell: Tell
+    announce: Announce
     note: Note
     cache: dict[str, Any] = field(default_factory=_new_cache)
 
@@ -268,15 +268,15 @@ class _Sweep:
                 context.run, _run, export_one, make, group, jobs
             )
             pending.append(future)
-        telling = Telling(pending, self.tell)
+        announcing = Announcing(pending, self.announce)
         try:
-            for variant in telling.outcomes():
+            for variant in announcing.outcomes():
                 results.append(variant)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.abandon(group)
             pool.shutdown()
-            results.extend(telling.rest())
+            results.extend(announcing.rest())
             raise
         finally:
             pool.shutdown()

@@ -68,7 +68,7 @@ class Variant:
     traceback: str = ""
 
 
-Tell: TypeAlias = Callable[[Variant], Variant]
+Announce: TypeAlias = Callable[[Variant], Variant]
 """Prints the outcome of a variant, and returns it as it is after that."""
 
 

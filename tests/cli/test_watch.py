@@ -155,7 +155,7 @@ def test_export_publishes_where_its_release_is_missing_and_says_so(project, caps
     def export(directory):
         release = verb.run(project.compose(*arguments, f"export_dir={directory}"), ())
         capsys.readouterr()
-        verb.tell(release, release)
+        verb.show(release, release)
         return capsys.readouterr().out.splitlines()[0]
 
     assert export("a") == "a/1"

@@ -5,7 +5,7 @@ import json
 import pytest
 from smdecl.errors import ModelError, VerificationError
 from smdecl.isolation import reports
-from smdecl.isolation.reports import Answer, Listener, Report
+from smdecl.isolation.reports import Answer, Report, ReportHandler
 from smdecl.pipeline.children import children
 
 OPTIONS = {"failure": VerificationError, "doing": "testing"}
@@ -20,7 +20,7 @@ def count_to(total):
 def test_reports_arrive_in_order_before_the_result():
     seen = []
 
-    result = children.run(count_to, 3, **OPTIONS, listener=Listener(seen.append))
+    result = children.run(count_to, 3, **OPTIONS, handler=ReportHandler(seen.append))
 
     assert result == 3
     assert seen == [Report("counting", number, 3) for number in (1, 2, 3)]
@@ -33,9 +33,9 @@ def ask_twice():
 def test_a_question_is_answered_once():
     done = []
     answer = Answer("here", lambda: done.append("afterwards"))
-    listener = Listener(answers={"where": lambda: answer})
+    handler = ReportHandler(answers={"where": lambda: answer})
 
-    assert children.run(ask_twice, **OPTIONS, listener=listener) == ["here", "", ""]
+    assert children.run(ask_twice, **OPTIONS, handler=handler) == ["here", "", ""]
     assert done == ["afterwards"]
 
 
@@ -50,7 +50,7 @@ def listen():
 
 def test_a_child_listens():
     with children.running(listen, **OPTIONS) as running:
-        running.tell("go on")
+        running.send("go on")
 
         assert running.result() == "go on"
 
@@ -65,7 +65,7 @@ def test_an_error_of_an_answer_reaches_the_caller(error):
         raise error
 
     with pytest.raises(type(error)) as raised:
-        children.run(wait_for_an_answer, **OPTIONS, listener=Listener(answers={"where": fail}))
+        children.run(wait_for_an_answer, **OPTIONS, handler=ReportHandler(answers={"where": fail}))
 
     assert raised.value is error
 
@@ -101,7 +101,7 @@ def send_forged_reports():
 def test_what_is_no_report_is_ignored():
     seen = []
 
-    result = children.run(send_forged_reports, **OPTIONS, listener=Listener(seen.append))
+    result = children.run(send_forged_reports, **OPTIONS, handler=ReportHandler(seen.append))
 
     assert result == "result"
     assert seen == []

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from smdecl.pipeline.variants import Tell, Variant
+from smdecl.pipeline.variants import Announce, Variant
 
 
-class Telling:
+class Announcing:
     """Prints the outcomes of variants that run in threads.
 
     Args:
         pending: The variants, in order.
-        tell: Prints an outcome.
+        announce: Prints an outcome.
     """
 
-    def __init__(self, pending: Sequence[Future[Variant]], tell: Tell) -> None:
+    def __init__(
+        self, pending: Sequence[Future[Variant]], announce: Announce
+    ) -> None:
         self._pending = list(pending)
-        self._tell = tell
+        self._announce = announce
         self._printed: dict[Future[Variant], Variant] = {}
 
     def outcomes(self) -> Iterator[Variant]:
@@ -41,7 +43,7 @@ class Telling:
 
     def _print_once(self, future: Future[Variant]) -> Variant:
         if future not in self._printed:
-            self._printed[future] = self._tell(future.result())
+            self._printed[future] = self._announce(future.result())
         return self._printed[future]
 
 
