@@ -29,7 +29,7 @@ from smdecl.config import (
     search_path,
 )
 from smdecl.config.hydra_scope import scope
-from smdecl.config.hydra_settings import plain_settings
+from smdecl.config.hydra_settings import plain_settings, provide_settings
 from smdecl.config.locate import Locator
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
@@ -77,7 +77,7 @@ def compose(
             raise ConfigError(problems) from attempt.failures[-1].error
         if job is not None:
             _add_job_settings(attempt.config, job)
-        HydraConfig.instance().set_config(attempt.config)
+        provide_settings(attempt.config)
         locator = _locator(config_name, attempt.overrides)
         found = _resolve(attempt.config, locator, problems)
     return _timed(found, started)
@@ -99,7 +99,7 @@ def compose_mapping(values: Mapping[str, object]) -> Composition:
     with search_path.session():
         config = hydra_compose(PRIMARY, return_hydra_config=True)
         mappings.lay(given, config)
-        HydraConfig.instance().set_config(config)
+        provide_settings(config)
         locator = Locator(PRIMARY, (), (), frozenset(given))
         found = _resolve(config, locator, [])
     return _timed(found, started)
@@ -150,7 +150,7 @@ def hydra_settings(
         if attempt.config is None:
             return {}
         # An interpolation may refer to it.
-        HydraConfig.instance().set_config(attempt.config)
+        provide_settings(attempt.config)
         return plain_settings(attempt.config)
 
 

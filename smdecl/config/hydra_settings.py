@@ -1,15 +1,29 @@
-"""Reads Hydra's own settings from a composed config."""
+"""Hydra's own settings in a composed config."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from smdecl.config import nodes
 from smdecl.config.interrupting import interrupts_first
 
 _INSTANTIATED = ("launcher", "sweeper")
+
+
+def provide_settings(config: DictConfig) -> None:
+    """Makes the settings in a config those that interpolations such as `${hydra:job.num}` read.
+
+    Hydra's own `HydraConfig.set_config` copies them, which takes longer than most compositions.
+    """
+    OmegaConf.set_readonly(config.hydra, True)
+    settings = DictConfig({})
+    settings.__dict__["_content"]["hydra"] = config.hydra
+    instance: Any = HydraConfig.instance()
+    instance.cfg = settings
 
 
 def plain_settings(config: DictConfig) -> dict[str, Any]:
@@ -17,8 +31,7 @@ def plain_settings(config: DictConfig) -> dict[str, Any]:
 
     The launcher and the sweeper are resolved as Hydra instantiates them; the rest is unresolved.
     """
-    values: Any = OmegaConf.to_container(config.hydra, resolve=False)
-    settings: dict[str, Any] = values
+    settings: dict[str, Any] = nodes.plain(config.hydra)
     for part in _INSTANTIATED:
         unresolved = settings.get(part)
         if isinstance(unresolved, dict):

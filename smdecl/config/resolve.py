@@ -15,13 +15,14 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl.config import bounded_interpolations, bounded_yaml
+from smdecl.config import bounded_interpolations, bounded_yaml, nodes
 from smdecl.config.bounded_interpolations import Budget
 from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import KeyPath, Problem, dotted
 
 _NOT_GIVEN = object()
 _MISSING = "???"
+_INTERPOLATION = "${"
 _variables_read: ContextVar[dict[str, str] | None] = ContextVar(
     "_variables_read", default=None
 )
@@ -81,7 +82,7 @@ def resolve(config: DictConfig) -> Resolution:
     OmegaConf itself would raise at the first broken interpolation. Runs in a scope of
     `hydra_scope`, where `oc.env` is `oc_env`.
     """
-    unresolved: Any = OmegaConf.to_container(config, resolve=False)
+    unresolved = nodes.plain(config)
     values: dict[str, Any] = {}
     recorded: dict[str, Any] = {}
     with bounded_interpolations.shared_budget() as budget:
@@ -134,10 +135,21 @@ class _Resolver:
             return _UNRESOLVED
         if len(path) > bounded_yaml.DEEPEST:
             return self._failed(path[:3], bounded_yaml.TOO_DEEP)
+        if _is_literal(unresolved):
+            return _Resolved(unresolved, unresolved)
         if unresolved == _MISSING:
             return self._failed(
                 path, f"missing value; write {dotted(path)}=..."
             )
+        return self._resolve_node(node, key, unresolved, path)
+
+    def _resolve_node(
+        self,
+        node: DictConfig | ListConfig,
+        key: Any,
+        unresolved: Any,
+        path: KeyPath,
+    ) -> _Resolved:
         try:
             with self._noting_reads(path) as read, interrupts_first():
                 value = node[key]
@@ -192,6 +204,13 @@ class _Resolver:
             values[key] = item.value
             recorded_values[key] = item.recorded
         return _Resolved(values, recorded_values)
+
+
+def _is_literal(unresolved: object) -> bool:
+    """Returns whether a value is a scalar that OmegaConf returns as it is."""
+    if isinstance(unresolved, str):
+        return unresolved != _MISSING and _INTERPOLATION not in unresolved
+    return not isinstance(unresolved, (dict, list))
 
 
 def interpolation_error(error: OmegaConfBaseException) -> str:

@@ -8,7 +8,6 @@ applies all other overrides to a copy, so each config is the same as without sha
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +28,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+
+from smdecl.config import nodes
 
 Value = TypeVar("Value")
 
@@ -57,11 +58,25 @@ class Shared:
         files: The content of each file as it was read first.
         chosen: The configs of each combination of choices.
         searched: The primary configs that add nothing to the search path.
+        overrides: Each override by its text, unless it calls a function such as `shuffle`.
     """
 
     files: dict[Hashable, Any] = field(default_factory=dict)
     chosen: dict[Hashable, _Chosen] = field(default_factory=dict)
     searched: set[Hashable] = field(default_factory=set)
+    overrides: dict[str, Override] = field(default_factory=dict)
+
+    def parsed(self, texts: list[str]) -> list[Override]:
+        """Parses overrides, each text once."""
+        known = self.overrides
+        new = [text for text in texts if text not in known]
+        parsed = {}
+        for override in OverridesParser.create().parse_overrides(new):
+            parsed[str(override.input_line)] = override
+        for text, override in parsed.items():
+            if "(" not in text:
+                known[text] = override
+        return [parsed.get(text) or known[text] for text in texts]
 
 
 _shared: ContextVar[Shared | None] = ContextVar("_shared", default=None)
@@ -128,7 +143,7 @@ class _Loader(ConfigLoaderImpl):
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = self._own.parsed(overrides)
         repository = _Repository(self.config_search_path, self._own)
         key = (config_name, repository.identity())
         has_own_path = any(
@@ -162,7 +177,7 @@ class _Loader(ConfigLoaderImpl):
                     chosen.config = super()._compose_config_from_defaults_list(
                         defaults, repo
                     )
-                return copy.deepcopy(chosen.config)
+                return nodes.copied(chosen.config)
         return super()._compose_config_from_defaults_list(defaults, repo)
 
 
