@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from smdecl.cli import text_width
 from smdecl.printing import as_line
 from smdecl.progress import COUNTS_BYTES, Listener, Run, Step
 
@@ -85,7 +86,7 @@ class Board(Listener):
                 *found[: most - 1],
                 f"... and {len(found) - most + 1} more",
             ]
-        return [_cut(text, columns - 1) for text in found[:most]]
+        return [text_width.cut(text, columns - 1) for text in found[:most]]
 
     def _texts(self) -> Iterator[str]:
         now = self.clock()
@@ -135,13 +136,3 @@ def _bytes(done: int, total: int) -> str:
     return (
         f"{done / size:.{digits}f} of {total / size:.{digits}f} {_UNITS[unit]}"
     )
-
-
-def _cut(text: str, columns: int) -> str:
-    """Returns a text that is at most this wide; some characters are two columns wide."""
-    # Imported once something is drawn: most commands end before.
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= columns:
-        return text
-    return set_cell_size(text, max(0, columns - 3)) + "..."[: max(0, columns)]

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+from smdecl.cli import text_width
+from smdecl.printing import printable
 
 _STDERR = 2
 _INTERVAL = 0.125  # seconds between two drawings
@@ -25,6 +29,7 @@ _LONGEST = 1 << 20  # bytes of a line that has not ended
 _COLUMNS, _ROWS = 80, 24  # of a terminal that does not tell
 _CLEAR_LINE = "\r\x1b[2K"
 _LINE_ABOVE = "\x1b[1A"
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class Screen:
@@ -105,7 +110,8 @@ class Screen:
             with self._lock:
                 self._pass_on()
                 self._erase()
-                self._write(self._rest)
+                if self._rest:  # what follows is on a line of its own
+                    self._write(self._rest + b"\n")
 
     def _pass_on(self) -> None:
         """Writes the lines that were printed."""
@@ -137,12 +143,20 @@ class Screen:
         except OSError:  # the terminal is gone
             return
         size = columns or _COLUMNS, rows or _ROWS
-        lines = self._lines(*size) if self._is_in_front() else []
+        lines = self._drawing(*size) if self._is_in_front() else []
         if lines or self._shown:
             text = "\r\n".join(lines)
             data = text.encode(self._encoding, errors="backslashreplace")
             self._write(self._erasing() + data)
             self._shown = len(lines)
+
+    def _drawing(self, columns: int, rows: int) -> list[str]:
+        """Returns the lines to show, below the line that has not ended if there is one."""
+        unfinished = as_seen(self._rest)
+        if not unfinished:
+            return self._lines(columns, rows)
+        shown = text_width.cut(unfinished, columns - 1)
+        return [shown, *self._lines(columns, max(1, rows - 1))]
 
     def _is_in_front(self) -> bool:
         """Returns whether this is not a background job of a shell, which has the terminal."""
@@ -170,3 +184,11 @@ class Screen:
                 select.select([], [self._terminal], [])
             except OSError:
                 return
+
+
+def as_seen(line: bytes) -> str:
+    """Returns a line that has not ended as a terminal shows it, such as a progress bar."""
+    # A terminal begins the line again at each \r.
+    _, _, last = line.rstrip(b"\r").rpartition(b"\r")
+    text = _CONTROL_SEQUENCE.sub("", last.decode(errors="replace"))
+    return printable(text.replace("\b", "").expandtabs())

@@ -5,11 +5,12 @@ import signal
 import subprocess
 
 import pytest
+from smdecl.cli import screen
 
 from tests.cli.terminals import Terminal
 from tests.conftest import ROOT
 
-# Shows two lines until a line is typed. Meanwhile other processes print.
+# Shows two lines until lines are typed. Meanwhile other processes print.
 SCRIPT = """
 import subprocess, sys
 from smdecl.cli.screen import Screen
@@ -18,6 +19,7 @@ screen = Screen(lambda columns, rows: ["first", "second"])
 try:
     sys.stdin.readline()
     subprocess.run(["sh", "-c", "echo from a process >&2; printf unfinished >&2"])
+    sys.stdin.readline()
     with screen.cleared():
         print("error", file=sys.stderr)
         print("result", flush=True)
@@ -49,9 +51,10 @@ def start(terminal, tmp_path, then="pass"):
 @pytest.mark.parametrize(
     ("then", "code", "last"),
     [
-        ("pass", 0, "end"),
-        ("raise SystemExit(3)", 3, None),
-        ("subprocess.run(['sh', '-c', f'yes | head -n 100000 >&2'])", 0, "end"),
+        ("pass", 0, ["end"]),
+        ("subprocess.run(['sh', '-c', 'printf rest >&2'])", 0, ["rest", "end"]),
+        ("raise SystemExit(3)", 3, []),
+        ("subprocess.run(['sh', '-c', f'yes | head -n 100000 >&2'])", 0, ["end"]),
     ],
 )
 def test_what_is_printed_is_above_the_lines_and_they_are_removed(
@@ -60,12 +63,28 @@ def test_what_is_printed_is_above_the_lines_and_they_are_removed(
     process = start(terminal, tmp_path, then)
     terminal.await_text("second")
     terminal.type(b"\n")
+    terminal.await_text("unfinished")  # although the line has not ended
+    terminal.type(b"\n")
     terminal.await_text("unfinished line")
     terminal.type(b"\n")
     assert process.wait(timeout=300) == code
 
     seen = [line for line in terminal.seen() if line not in ("y", "")]
-    assert seen == [line for line in [*PRINTED, last] if line]
+    assert seen == [line for line in [*PRINTED, *last] if line]
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        (b"loading", "loading"),
+        (b"\r 10%|#   |\r 20%|##  |", " 20%|##  |"),
+        (b" 1/3\r", " 1/3"),
+        (b"\b\b\b\r\x1b[1m2/3\x1b[0m\t\x1b[32m==\x1b[0m \x07", "2/3     == \\x07"),
+        ("half of ü".encode()[:-1], "half of \ufffd"),
+    ],
+)
+def test_a_line_that_has_not_ended_is_shown_as_it_looks(line, seen):
+    assert screen.as_seen(line) == seen
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT])
