@@ -15,7 +15,7 @@ STAGES = {
     "compose": "composes the config",
     "check": "checks the config",
     "inputs": "hashes the files that the config names",
-    "start": "waits for the process that builds, which begins with the import of TensorFlow",
+    "start": "waits for a process to build or load in, which begins by importing TensorFlow",
     "build": "builds the object and restores its weights",
     "trace": "traces the signatures",
     "save": "saves the SavedModel",

@@ -75,6 +75,27 @@ class Clock:
 
         return reported
 
+    @contextmanager
+    def stage_of_child(self, name: str) -> Iterator[Callable[[], None]]:
+        """Measures the stage `start` and, from the call of what it yields on, another stage."""
+        stage = "start"
+        progress.reached(stage)
+        since = time.perf_counter()
+
+        def begin() -> None:
+            nonlocal stage, since
+            if stage == name:
+                return
+            now = time.perf_counter()
+            self._end(stage, now - since)
+            stage, since = name, now
+            progress.reached(stage)
+
+        try:
+            yield begin
+        finally:
+            self._end(stage, time.perf_counter() - since)
+
     def _end(self, name: str, seconds: float) -> None:
         self.seconds[name] = seconds
         progress.took(name, seconds)

@@ -47,11 +47,16 @@ class Replay:
     peak: Peak
 
 
+def _ignore() -> None:
+    """Does nothing."""
+
+
 def run(
     directory: Path,
     signatures: Mapping[str, Signature],
     options: Verify,
     project: Project,
+    begun: Callable[[], None],
 ) -> Replay:
     """Loads a SavedModel with every loader in the options, and runs its examples.
 
@@ -60,18 +65,22 @@ def run(
         signatures: The signatures as they are declared.
         options: The loaders to run, and the tolerances.
         project: The project whose custom ops are loaded first.
+        begun: Called when a loader has begun, and again when it reports.
 
     Raises:
         VerificationError: With every example that fails or differs, and every process that dies.
         SmdeclError: If a process raises a different error, such as one of the custom ops.
     """
-    with loading(signatures, options, project) as loaders:
+    with loading(signatures, options, project, begun) as loaders:
         return loaders.finish(directory)
 
 
 @contextmanager
 def loading(
-    signatures: Mapping[str, Signature], options: Verify, project: Project
+    signatures: Mapping[str, Signature],
+    options: Verify,
+    project: Project,
+    begun: Callable[[], None] = _ignore,
 ) -> Iterator[Loaders]:
     """Yields loaders that have not begun; leaving the block kills those that run.
 
@@ -79,9 +88,10 @@ def loading(
         signatures: The signatures as they are declared.
         options: The loaders to run, and the tolerances.
         project: The project whose custom ops are loaded first.
+        begun: Called when a loader has begun, and again when it reports.
     """
     with ExitStack() as processes:
-        yield Loaders(signatures, options, project, processes)
+        yield Loaders(signatures, options, project, begun, processes)
 
 
 class Loaders:
@@ -92,11 +102,13 @@ class Loaders:
         signatures: Mapping[str, Signature],
         options: Verify,
         project: Project,
+        begun: Callable[[], None],
         processes: ExitStack,
     ) -> None:
         self._signatures = signatures
         self._options = options
         self._project = project
+        self._begun = begun
         self._processes = processes
         self._running: list[Running[Replayed]] = []
         self._done: dict[int, int] = {}
@@ -143,6 +155,7 @@ class Loaders:
         number = len(self._running)
 
         def reported(report: Report) -> None:
+            self._begun()
             if report.done is None or report.total is None:
                 return
             self._done[number] = report.done

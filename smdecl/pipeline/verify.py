@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ def verify(
         signing.verify(directory, key)  # before any of it is loaded
     else:
         _refuse_outside_ops(directory, allow_ops)
-    with clock.stage("verify"):
+    with clock.stage_of_child("verify") as begin:
         replay = _replay(
-            directory, released, project or find_project(Path.cwd())
+            directory, released, project or find_project(Path.cwd()), begin
         )
     clock.finish(replay.peak)
     return released, replay.report
@@ -85,8 +85,13 @@ def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
         raise VerificationError(problems)
 
 
-def _replay(directory: Path, released: Manifest, project: Project) -> Replay:
-    """Runs the examples of a release with its loaders."""
+def _replay(
+    directory: Path,
+    released: Manifest,
+    project: Project,
+    begin: Callable[[], None],
+) -> Replay:
+    """Runs the examples of a release with its loaders; calls `begin` when a loader has begun."""
     values = {
         key: manifest.settings(released, key)
         for key in ("signatures", "verify")
@@ -102,7 +107,9 @@ def _replay(directory: Path, released: Manifest, project: Project) -> Replay:
         signatures[key] = parse_signature(value)
     options = parse_verify(values["verify"])
     try:
-        return loader_processes.run(directory, signatures, options, project)
+        return loader_processes.run(
+            directory, signatures, options, project, begin
+        )
     except VerificationError as error:
         differing = list(custom_ops.differing(recorded, project))
         problems = [*error.problems, *_in_manifest(directory, differing)]

@@ -65,6 +65,7 @@ def verify(
     """
     from smdecl.verification import verify as verification
 
+    reports.report("verify")
     custom_ops.load(project)
     report = verification.verify(
         directory, signatures, options, reports.listen

@@ -5,6 +5,7 @@ import threading
 import pytest
 from smdecl import progress
 from smdecl.isolation.reports import Report
+from smdecl.pipeline import verify
 from smdecl.pipeline.clock import Clock
 from smdecl.progress import Listener, Peak, Step
 
@@ -62,6 +63,25 @@ def test_an_export_reports_each_stage_in_order_and_counts_examples_and_bytes(pro
     assert Step("publish", 1, 2) not in recorder.steps
     (peak,) = recorder.peaks
     assert 50 * 2**20 < peak.memory == release.peak_memory < 2**63
+
+
+def test_a_verification_has_the_stages_of_its_process_too(project, recorder):
+    release = project.export("model=scaler")
+    recorder.steps.clear()
+    recorder.stages.clear()
+
+    verify.verify(release.path)
+
+    seen = list(dict.fromkeys(step.stage for step in recorder.steps))
+    assert seen == list(recorder.stages) == ["hash", "start", "verify"]
+    assert recorder.steps[-1] == Step("verify", 6, 6)
+
+
+def test_a_stage_of_a_child_that_never_begins_is_not_measured(recorder):
+    with pytest.raises(ZeroDivisionError), Clock().stage_of_child("verify"):
+        _ = 1 / 0
+
+    assert list(recorder.stages) == ["start"]
 
 
 def test_start_ends_with_the_first_report_of_a_child(recorder):
