@@ -34,6 +34,7 @@ from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.records import Plan
 from smdecl.progress import Peak
 from smdecl.release import (
+    early_sync,
     manifest,
     models_config,
     publish_local,
@@ -41,6 +42,7 @@ from smdecl.release import (
     run_record,
     signing,
 )
+from smdecl.release.early_sync import EarlySync
 from smdecl.release.publisher import Published, Publisher
 from smdecl.savedmodel.records import SignatureRecord
 from smdecl.verification.records import VerificationRecord
@@ -125,9 +127,9 @@ def export(
             _require_own_files(config.publish)
             publisher = _publisher(config, subdirectory)
             publisher.refuse_early()
-        with publisher.stage() as stage:
+        with publisher.stage() as stage, early_sync.syncing() as syncing:
             unpublished, replay = _verified(
-                config, composition, project, stage, clock
+                config, composition, project, stage, clock, syncing
             )
             warnings = _located(
                 _warnings(config, unpublished, replay.report), composition
@@ -136,7 +138,9 @@ def export(
             if earlier is not None:
                 clock.finish()
                 return replace(earlier, warnings=warnings)
-            published = _publish(unpublished, config, publisher, stage, clock)
+            published = _publish(
+                unpublished, config, publisher, stage, clock, syncing
+            )
         _add_to_models_config(config, published, publisher, subdirectory)
         peak = _peak(unpublished, replay)
         clock.finish(peak)
@@ -157,8 +161,9 @@ def _verified(
     project: Project,
     stage: Path,
     clock: Clock,
+    syncing: EarlySync,
 ) -> tuple[Unpublished, Replay]:
-    """Makes a release and verifies it.
+    """Makes a release and verifies it, and begins to write it to disk.
 
     Its loaders may begin while it is made; then `verify` has the rest of their seconds.
     """
@@ -172,7 +177,7 @@ def _verified(
             project,
             stage,
             clock,
-            begin=loaders.begin_early,
+            begin=(syncing.begin, loaders.begin_early),
         )
         with _with_warnings(config, unpublished, composition):
             with clock.stage("verify"):
@@ -198,6 +203,7 @@ def _publish(
     publisher: Publisher,
     stage: Path,
     clock: Clock,
+    syncing: EarlySync,
 ) -> Published:
     """Publishes a verified release, as `publish` asks for it."""
     if config.publish.compatible:
@@ -208,6 +214,8 @@ def _publish(
         with clock.stage("sign"):
             _sign(unpublished, Path(config.publish.sign), stage)
     with clock.stage("publish"):
+        with disk_errors(stage):
+            syncing.finish()
         return publisher.publish(
             unpublished.directory, unpublished.seal.require
         )

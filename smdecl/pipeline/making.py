@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def make_release(
     stage: Path,
     clock: Clock,
     processes: Processes = children,
-    begin: Callable[[Path], None] | None = None,
+    begin: Sequence[Callable[[Path], None]] = (),
 ) -> Unpublished:
     """Makes a release with its manifest in a directory below the stage; does not verify it.
 
@@ -67,8 +67,8 @@ def make_release(
         stage: An empty directory.
         clock: Measures the stages.
         processes: The processes to build and save in.
-        begin: Called with the directory when the model is saved in it, while its examples are
-            still computed.
+        begin: Each is called with the directory when the model is saved in it, while its examples
+            are still computed.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
     with clock.stage("inputs"):
@@ -101,14 +101,14 @@ class _Saving:
 
     Attributes:
         stage: The directory around it.
-        begin: Called when the model is saved; see `make_release`.
+        begin: Each is called when the model is saved; see `make_release`.
         into: Where the model is saved.
         moved: Where it is afterwards.
         saved: The identities of its files at that time; None before.
     """
 
     stage: Path
-    begin: Callable[[Path], None] | None
+    begin: Sequence[Callable[[Path], None]]
     into: Path = field(init=False)
     moved: Path = field(init=False)
     saved: Identities | None = None
@@ -131,8 +131,8 @@ class _Saving:
         self.saved = seals.identities(self.moved)
 
     def _begin(self) -> None:
-        if self.begin is not None:
-            self.begin(self.moved)
+        for begin in self.begin:
+            begin(self.moved)
 
     def finished(self) -> Path:
         """Returns the directory of the release, after the process that made it has ended.
