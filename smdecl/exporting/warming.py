@@ -10,21 +10,36 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import inspect
+import itertools
 import linecache
 import sys
 import types
 from collections import defaultdict
-from collections.abc import Mapping, MappingView, MutableMapping
+from collections.abc import Mapping, MappingView, MutableMapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
+from omegaconf.base import Node
 from tensorflow.python.autograph.pyct import inspect_utils, loader
 from tensorflow.python.data.ops.dataset_ops import DatasetV2
+from tensorflow.python.distribute.values import DistributedVariable
+from tensorflow.python.eager.polymorphic_function.concrete_function import (
+    ConcreteFunction,
+)
+from tensorflow.python.eager.polymorphic_function.polymorphic_function import (
+    Function as PolymorphicFunction,
+)
 from tensorflow.python.framework import kernels, op_def_registry
 from tensorflow.python.framework.composite_tensor import CompositeTensor
-from tensorflow.python.framework.ops import EagerTensor
+from tensorflow.python.framework.extension_type import ExtensionTypeSpec
+from tensorflow.python.framework.ops import EagerTensor, SymbolicTensor
 from tensorflow.python.framework.type_spec import TypeSpec
+from tensorflow.python.ops.resource_variable_ops import (
+    BaseResourceVariable,
+    ResourceVariable,
+)
 from tensorflow.python.saved_model import signature_serialization
+from tensorflow.python.types import core
 from tensorflow.python.types.trace import TraceType
 
 from smdecl.isolation import preloaded
@@ -34,15 +49,32 @@ _REGISTER = "_ZN10tensorflow13XlaOpRegistry26RegisterCompilationKernelsEv"
 # An absolute path, in a directory that confined processes may read anyway.
 _PLACE = str(Path(__file__).with_name("<autograph of the server>"))
 
-_COMPARED: dict[type, tuple[type, ...]] = {
-    MappingView: (list,),
-    Mapping: (EagerTensor, tf.Tensor, types.GeneratorType),
-    MutableMapping: (EagerTensor, tf.Tensor, types.GeneratorType),
-    CompositeTensor: (EagerTensor, list, set),
-    DatasetV2: (EagerTensor, list),
-    TypeSpec: (list,),
-    TraceType: (dict, type(None)),
-}
+# TensorFlow asks for each of the types in an export whether it is one of these.
+_BASES = (
+    BaseResourceVariable,
+    CompositeTensor,
+    ConcreteFunction,
+    DatasetV2,
+    DistributedVariable,
+    ExtensionTypeSpec,
+    Mapping,
+    MappingView,
+    MutableMapping,
+    Node,
+    PolymorphicFunction,
+    Sequence,
+    TraceType,
+    TypeSpec,
+    tf.Variable,
+)
+_KINDS = (
+    *(bool, bytes, dict, float, frozenset, int, list, set, str, tuple),
+    *(types.GeneratorType, types.MethodType, type(None)),
+    *(EagerTensor, SymbolicTensor, tf.Tensor, ResourceVariable),
+    *(tf.DType, tf.TensorShape, tf.TensorSpec, tf.name_scope),
+    *(ConcreteFunction, PolymorphicFunction, inspect.FullArgSpec),
+    *(core.Tensor, core.TensorProtocol),
+)
 
 
 def warm() -> None:
@@ -84,9 +116,8 @@ def _load_source(source: str, _delete_on_exit: bool) -> tuple[object, str]:
 
 def _compare_types() -> None:
     """Compares types as TensorFlow does in each export; Python caches the results."""
-    for base, kinds in _COMPARED.items():
-        for kind in kinds:
-            issubclass(kind, base)
+    for base, kind in itertools.product(_BASES, _KINDS):
+        issubclass(kind, base)
 
 
 def _find_lines_quickly() -> None:
