@@ -31,7 +31,10 @@ def _lines(directory: Path, found: DescriptionRecord) -> Iterator[str]:
         yield f"damaged: {message}"
     yield from _callable_lines(found)
     for stored in found.stored:
-        yield f"variable {stored.name}: {_stored(stored)}, {decimal(stored.size)}"
+        facts = [_stored(stored), decimal(stored.size)]
+        if stored.path != stored.name:
+            facts.append(f"stored as {stored.path}")
+        yield f"variable {stored.name}: {', '.join(facts)}"
     yield from _graph_lines(found, found.files)
     for graph in found.other_graphs:
         yield f"graph {_tags(graph)}: saved by TensorFlow {graph.tensorflow or '?'}"

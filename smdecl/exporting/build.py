@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -17,7 +17,6 @@ from smdecl.exporting import (
     keras_models,
     matching,
     methods,
-    objects,
     restore,
     seeding,
     targets,
@@ -27,8 +26,7 @@ from smdecl.exporting.importable import make_importable
 from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.parameters import argument_names, find_method
 from smdecl.exporting.records import ObjectRecord
-from smdecl.exporting.tensors import is_variable, variable_record
-from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
+from smdecl.exporting.types import Model, PythonValue, Trackable
 
 _TARGET = ("model", "_target_")
 _FUNCTIONS = (
@@ -142,9 +140,7 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
     kind = type(obj)
     return ObjectRecord(
         class_name=f"{kind.__module__}.{kind.__qualname__}",
-        variables=tuple(
-            variable_record(variable) for variable in _variables(obj)
-        ),
+        variables=(),
         methods={
             name: argument_names(method)
             for name, method in sorted(methods.of(obj).items())
@@ -152,21 +148,3 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
         restored=restored.matched,
         not_restored=restored.unmatched,
     )
-
-
-def _variables(obj: Trackable) -> Iterator[Variable]:
-    """Yields the variables of an object, first those that it lists itself."""
-    listed = getattr(obj, "variables", None)
-    if not isinstance(listed, (list, tuple)):
-        listed = ()
-    seen = set()
-    for item in listed:
-        if is_variable(item):
-            seen.add(id(item))
-            yield item
-    if keras_models.is_model(obj):
-        return
-    # A `tf.Module` does not list the variables of the Keras 3 layers that it holds.
-    for item in objects.tracked(obj):
-        if is_variable(item) and id(item) not in seen:
-            yield item

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.checkpoint import trackable_view
@@ -23,6 +24,9 @@ from smdecl.exporting.types import PythonValue, Trackable
 from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
+
+TrackablePath: TypeAlias = tuple[Any, ...]
+"""The references that lead from the root to an object; each has a `name`."""
 
 # The names that Keras's own export offers: `loaded.serve(x)` and `loaded(x)`.
 _KERAS_NAMES = ("serve", "__call__")
@@ -150,7 +154,7 @@ def exposed(
                 keras_patches.attribute_set(
                     trackable_view.TrackableView,
                     "_descendants_with_paths",
-                    _descendants_with_paths,
+                    descendants_with_paths,
                 )
             )
         yield
@@ -201,9 +205,9 @@ def used_resources(traced: Mapping[str, Traced]) -> set[int]:
     return used
 
 
-def _descendants_with_paths(
+def descendants_with_paths(
     self: trackable_view.TrackableView,
-) -> tuple[list[Trackable], Mapping[Trackable, object]]:
+) -> tuple[list[Trackable], Mapping[Trackable, TrackablePath]]:
     """Lists the objects below a root as TensorFlow does, but visits the variable lists last.
 
     A checkpoint names a variable by the first path that leads to it. That path must go through its

@@ -13,7 +13,7 @@ class ObjectRecord:
 
     Attributes:
         class_name: Its class, with the module.
-        variables: The variables that it tracks.
+        variables: The variables that an export saves; none before its signatures are traced.
         methods: Callable method to the names of its arguments.
         restored: Names of the variables that weights were restored into.
         not_restored: Names of the variables that the weights had no value for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from smdecl.checks import outside_values
@@ -21,6 +22,7 @@ from smdecl.exporting import (
     methods,
     save,
     saved_options,
+    saved_variables,
     source_lines,
     trace,
     untracked,
@@ -32,7 +34,7 @@ from smdecl.isolation.preloaded import Snapshot
 from smdecl.pipeline import clock, packages
 from smdecl.pipeline.records import SAVED, Made, Plan, Usage
 from smdecl.savedmodel import auditing, inspection
-from smdecl.savedmodel.records import SavedModelRecord
+from smdecl.savedmodel.records import SavedModelRecord, VariableRecord
 from smdecl.verification import examples, reference, stored_examples, warmup
 
 
@@ -47,7 +49,8 @@ def plan(
         traced = _trace(config, built)
         functions = expose.resolve(built, traced, config.functions)
     untracked.require_initialized(built.obj)
-    planned = _planned(config, built, traced, functions)
+    variables = saved_variables.records(built, traced, functions)
+    planned = _planned(config, built, traced, functions, variables)
     return planned, stages.end()
 
 
@@ -82,7 +85,7 @@ def make(
     stages.begin("examples")
     _write_examples(config, built, traced, directory)
     stages.begin("sources")
-    planned = _planned(config, built, traced, functions)
+    planned = _planned(config, built, traced, functions, saved.variables)
     modules, imported = _imported_since(loaded_before, project)
     environment = packages.environment(project, imported)
     records = custom_ops.records(project)
@@ -106,10 +109,12 @@ def _planned(
     built: Built,
     traced: Mapping[str, Traced],
     functions: dict[str, str],
+    variables: tuple[VariableRecord, ...],
 ) -> Plan:
     records = {key: signature.record for key, signature in traced.items()}
     warnings = tuple(methods.casts(built.obj, config.signatures))
-    return Plan(built.record, records, config.signatures, functions, warnings)
+    obj = replace(built.record, variables=variables)
+    return Plan(obj, records, config.signatures, functions, warnings)
 
 
 def _inspect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,7 +10,12 @@ from smdecl import files
 from smdecl.errors import ContractError
 from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
-from smdecl.savedmodel import base_path, checkpoint, inspection
+from smdecl.savedmodel import (
+    base_path,
+    checkpoint,
+    inspection,
+    variable_names,
+)
 from smdecl.savedmodel.description_records import (
     DescriptionRecord,
     GraphRecord,
@@ -49,7 +54,7 @@ def describe(directory: Path) -> DescriptionRecord:
     return DescriptionRecord(
         **{field.name: getattr(first, field.name) for field in fields(first)},
         other_graphs=tuple(_graph(directory, graph) for graph in others),
-        stored=tuple(_stored(tensor) for tensor in tensors),
+        stored=tuple(_stored(serving, tensors)),
         files=dict(_files(directory)),
         release=None,
         damage=tuple(damage),
@@ -115,8 +120,20 @@ def _op(
     return None
 
 
-def _stored(tensor: checkpoint.Tensor) -> StoredRecord:
-    return StoredRecord(tensor.name, tensor.dtype, tensor.shape, tensor.size)
+def _stored(
+    graph: MetaGraphDef, tensors: Sequence[checkpoint.Tensor]
+) -> Iterator[StoredRecord]:
+    names = variable_names.of_tensors(
+        graph.object_graph_def, [tensor.name for tensor in tensors]
+    )
+    for tensor in tensors:
+        yield StoredRecord(
+            names[tensor.name],
+            tensor.name,
+            tensor.dtype,
+            tensor.shape,
+            tensor.size,
+        )
 
 
 def _files(directory: Path) -> Iterator[tuple[str, int]]:

@@ -12,13 +12,15 @@ class StoredRecord:
     """A tensor in the checkpoint of a SavedModel.
 
     Attributes:
-        name: The path from the saved object, such as `layers/0/kernel`.
+        name: The name of the variable in plans and comparisons too, such as `hidden/kernel`.
+        path: The path from the saved object, such as `layers/0/kernel`.
         dtype: The canonical name.
         shape: The sizes.
         size: The number of bytes.
     """
 
     name: str
+    path: str
     dtype: str
     shape: tuple[int, ...]
     size: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -15,22 +15,48 @@ from smdecl.tensor_texts import tensor_text
 
 
 def changes(
-    before: Sequence[Tensor], after: Sequence[Tensor]
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor]
 ) -> Iterator[Change]:
     """Yields the variables of two checkpoints that differ; every checksum is verified.
+
+    Variables are compared by their names. Those whose names only one side has are compared by their
+    keys in the checkpoints, because Keras numbers layers and models in the order they are made.
+
+    Args:
+        before: The tensors of the first checkpoint by the names to show.
+        after: Those of the second checkpoint.
 
     Raises:
         ContractError: With every variable that cannot be read or differs from its checksum.
     """
-    old = {tensor.name: tensor for tensor in before}
-    new = {tensor.name: tensor for tensor in after}
     problems: list[Problem] = []
-    for name in sorted({*old, *new}):
-        change = _change(name, old.get(name), new.get(name), problems)
+    for name, old, new in _paired(before, after):
+        change = _change(name, old, new, problems)
         if change is not None:
             yield change
     if problems:
         raise ContractError(list(dict.fromkeys(problems)))
+
+
+def _paired(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> list[tuple[str, Tensor | None, Tensor | None]]:
+    """Returns each variable with its name and its tensors on both sides, sorted by name."""
+    pairs: dict[str, tuple[Tensor | None, Tensor | None]] = {}
+    removed: dict[str, str] = {}
+    for name, old in before.items():
+        pairs[name] = (old, after.get(name))
+        if name not in after:
+            removed[old.name] = name
+    for name, new in after.items():
+        if name in before:
+            continue
+        old_name = removed.get(new.name)
+        old_tensor = None if old_name is None else before[old_name]
+        if old_name is not None:
+            del pairs[old_name]
+        pairs[name] = (old_tensor, new)
+    return [(name, *pairs[name]) for name in sorted(pairs)]
 
 
 def _change(

@@ -15,6 +15,7 @@ from smdecl.savedmodel import (
     diff_graph,
     diff_variables,
     inspection,
+    variable_names,
 )
 from smdecl.savedmodel.checkpoint import Tensor
 from smdecl.savedmodel.protos import MetaGraphDef, SavedModel
@@ -63,8 +64,7 @@ def changes(
     old = inspection.read(before)
     new = inspection.read(after)
     graphs = list(_graphs(before, old, after, new))
-    old_tensors, new_tensors = _checkpoints(before, old, after, new)
-    variables = diff_variables.changes(old_tensors, new_tensors)
+    variables = diff_variables.changes(*_checkpoints(before, old, after, new))
     return [*graphs, *variables, *_files(before, after, ignored)]
 
 
@@ -94,18 +94,29 @@ def record(
 
 def _checkpoints(
     before: Path, old: SavedModel, after: Path, new: SavedModel
-) -> list[list[Tensor]]:
-    """Returns the tensors in both checkpoints, or raises with all problems of either."""
-    found: list[list[Tensor]] = []
+) -> list[dict[str, Tensor]]:
+    """Returns the tensors in both checkpoints by name, or raises with all problems of either."""
+    found: list[dict[str, Tensor]] = []
     problems: list[Problem] = []
     for directory, message in ((before, old), (after, new)):
         try:
-            found.append(inspection.tensors(directory, message))
+            tensors = inspection.tensors(directory, message)
         except ContractError as error:
             problems += error.problems
+        else:
+            found.append(_by_name(message, tensors))
     if problems:
         raise ContractError(list(dict.fromkeys(problems)))
     return found
+
+
+def _by_name(
+    message: SavedModel, tensors: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    objects = inspection.serving_graph(message).object_graph_def
+    keys = [tensor.name for tensor in tensors]
+    names = variable_names.of_tensors(objects, keys)
+    return {names[tensor.name]: tensor for tensor in tensors}
 
 
 def _graphs(

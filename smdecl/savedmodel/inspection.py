@@ -13,9 +13,8 @@ from google.protobuf.message import DecodeError
 from smdecl import files
 from smdecl.errors import ContractError
 from smdecl.names import CHECKPOINT_PREFIX, PREDICT, RESERVED_KEYS
-from smdecl.savedmodel import base_path, checkpoint
+from smdecl.savedmodel import base_path, checkpoint, variable_names
 from smdecl.savedmodel.functions import saved_functions
-from smdecl.savedmodel.object_graph import named_objects
 from smdecl.savedmodel.protos import (
     AssetFileDef,
     MetaGraphDef,
@@ -193,13 +192,10 @@ def all_nodes(graph: MetaGraphDef) -> Iterator[tuple[str, NodeDef]]:
 
 
 def _variables(graph: MetaGraphDef) -> Iterator[VariableRecord]:
-    seen = set[int]()
-    for name, index in named_objects(graph.object_graph_def):
-        node = graph.object_graph_def.nodes[index]
-        if node.WhichOneof("kind") == "variable" and index not in seen:
-            seen.add(index)
-            dtype = dtype_name(node.variable.dtype)
-            yield VariableRecord(name, dtype, shape(node.variable.shape))
+    for variable in variable_names.of_graph(graph.object_graph_def):
+        saved = variable.saved
+        dtype = dtype_name(saved.dtype)
+        yield VariableRecord(variable.name, dtype, shape(saved.shape))
 
 
 def _signature(signature: SignatureDef) -> SignatureRecord:

@@ -70,6 +70,7 @@ SavedConcreteFunction: TypeAlias = saved_object_graph_pb2.SavedConcreteFunction
 SavedModel: TypeAlias = saved_model_pb2.SavedModel
 SavedObject: TypeAlias = saved_object_graph_pb2.SavedObject
 SavedObjectGraph: TypeAlias = saved_object_graph_pb2.SavedObjectGraph
+SavedVariable: TypeAlias = saved_object_graph_pb2.SavedVariable
 SignatureDef: TypeAlias = meta_graph_pb2.SignatureDef
 StructuredValue: TypeAlias = struct_pb2.StructuredValue
 TensorInfo: TypeAlias = meta_graph_pb2.TensorInfo

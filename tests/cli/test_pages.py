@@ -67,7 +67,9 @@ def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
 def test_json_has_the_sizes_in_bytes(saved):
     found = json.loads(pages.to_json(saved, description.describe(saved)))
 
-    assert found["stored"] == [{"name": "kernel", "dtype": "float32", "shape": [2, 2], "size": 16}]
+    assert found["stored"] == [
+        {"name": "kernel", "path": "kernel", "dtype": "float32", "shape": [2, 2], "size": 16}
+    ]
     assert found["files"]["saved_model.pb"] == (saved / "saved_model.pb").stat().st_size
     assert found["release"] is None
     assert schema.problems("description", found) == []

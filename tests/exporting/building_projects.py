@@ -7,7 +7,7 @@ import tensorflow as tf
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
-from smdecl.exporting import build
+from smdecl.pipeline import stages
 from smdecl.pipeline.children import children
 
 NET = """
@@ -123,7 +123,8 @@ def described(project, *overrides):
 
 
 def _record(config, project):
-    return build.build(config, project).record
+    planned, _ = stages.plan(config, project)
+    return planned.obj
 
 
 def problems(project, *overrides, kind=ConfigError):

@@ -109,14 +109,10 @@ def test_a_keras_model_is_loaded_as_from_keras_own_export(project):
     }
     assert {function.signature.name for function in graph.graph_def.library.function} <= called
     described = description.describe(release.path)
-    assert [stored.name for stored in described.stored] == [
-        "_operations/1/_kernel",
-        "_operations/1/bias",
-    ]
-    assert [variable.name for variable in described.saved_model.variables] == [
-        "_operations.1._kernel",
-        "_operations.1.bias",
-    ]
+    assert {stored.name: stored.path for stored in described.stored} == {
+        "out/kernel": "_operations/1/_kernel",
+        "out/bias": "_operations/1/bias",
+    }
 
 
 MODULE = """

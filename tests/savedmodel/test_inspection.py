@@ -47,8 +47,8 @@ def test_a_saved_model_is_read_from_its_bytes(saved):
     assert saved.tags == ("serve",)
     assert saved.signatures == {"one": CALL, "two": CALL}
     assert set(saved.variables) == {
-        VariableRecord("kernel", "float32", (2, 3)),
-        VariableRecord("layers.0.bias", "float16", (3,)),
+        VariableRecord("k", "float32", (2, 3)),
+        VariableRecord("layers/0/bias", "float16", (3,)),
     }
     (call,) = saved.functions.pop("call").traces
     assert (call.inputs, call.outputs) == (CALL.inputs, CALL.outputs)
@@ -71,7 +71,7 @@ def test_a_function_has_all_its_names_and_a_variable_its_first(tmp_path):
     found = inspected(module, tmp_path / "m")
 
     assert list(found.functions) == ["part.f", "part.g", "same.f", "same.g"]
-    assert [variable.name for variable in found.variables] == ["part.v"]
+    assert [variable.name for variable in found.variables] == ["part/v"]
 
 
 def test_the_number_of_names_is_bounded(tmp_path):
