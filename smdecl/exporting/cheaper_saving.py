@@ -10,10 +10,8 @@ Together they save a third of the CPU time of saving EfficientNetB0 or 2,000 var
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 
 import tensorflow as tf
 from tensorflow.python.checkpoint import util as checkpoint_util
@@ -22,7 +20,8 @@ from tensorflow.python.framework import op_def_library, ops
 from tensorflow.python.saved_model import save as saving
 from tensorflow.python.util import object_identity, tf_stack
 
-from smdecl.exporting import keras_patches, repeated_ops
+from smdecl.exporting import repeated_ops
+from smdecl.exporting.patches import Patch
 from smdecl.exporting.types import Function, PythonValue, Tensor, Trackable
 
 
@@ -36,41 +35,20 @@ def cheaper(options: Mapping[str, PythonValue]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for patch in _PATCHES:
             is_needed = patch.unless is not None and options[patch.unless]
-            if is_needed or not patch.fits():
-                continue
-            own = getattr(patch.owner, patch.name)
-            stack.enter_context(
-                keras_patches.attribute_set(
-                    patch.owner, patch.name, patch.replacement(own)
-                )
-            )
+            if not is_needed and patch.fits():
+                stack.enter_context(patch.applied())
         yield
 
 
 @dataclass(frozen=True)
-class _Patch:
+class _Patch(Patch):
     """Replaces one function.
 
     Attributes:
-        owner: The class or module that has the function.
-        name: Its name there.
-        parameters: The names of its parameters.
-        replacement: From the function to its replacement.
         unless: The save option whose result depends on the work that is avoided.
     """
 
-    owner: type | ModuleType
-    name: str
-    parameters: tuple[str, ...]
-    replacement: Callable[[Function], Function]
     unless: str | None = None
-
-    def fits(self) -> bool:
-        """Returns whether this release of TensorFlow has the function as it is expected."""
-        own = getattr(self.owner, self.name, None)
-        if own is None:
-            return False
-        return tuple(inspect.signature(own).parameters) == self.parameters
 
 
 def _equal(own: Function) -> Function:

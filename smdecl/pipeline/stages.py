@@ -18,6 +18,7 @@ from smdecl.exporting import (
     expose,
     importable,
     imports,
+    keras_memory,
     keras_patches,
     methods,
     save,
@@ -143,7 +144,7 @@ def _write_examples(
     directory: Path,
 ) -> None:
     """Runs the examples on the object, and stores their inputs and outputs in the release."""
-    with keras_patches.inference():
+    with keras_patches.inference(), keras_memory.freeing():
         cases = examples.make(traced, config.verify, config.seed)
         if config.weights is not None and built.reference is not None:
             path = config.weights.path
