@@ -23,6 +23,7 @@ from smdecl.cli import (
 )
 from smdecl.cli.config_verbs import compose
 from smdecl.cli.watch_events import Events
+from smdecl.cli.watch_pace import Pace
 from smdecl.cli.watch_places import Places
 from smdecl.cli.watch_reports import Outcome
 from smdecl.config.project import Project, find_project, project_root
@@ -59,6 +60,10 @@ class _Loop:
         self._last: Outcome[Any] = Outcome(False, None, None, ())
         self._shown: Any = None
         self._events = Events()
+        self._listings = Pace()
+        self._is_outdated = (
+            False  # directories have come or gone since they were listed
+        )
         self._places = self._find(self._project, self._values)
         self._changed: set[Path] = set()
         self._saved: dict[Path, tuple[int, ...]] = {}
@@ -111,19 +116,22 @@ class _Loop:
         """Waits until files change that a run reads; returns them."""
         while not self._changed:
             known = self._places
-            paths = set(filterfalse(known.writes, self._events.wait()))
-            directories = {
-                path
-                for path in paths
-                if path in known.directories or path.is_dir()
-            }
+            left = self._listings.left() if self._is_outdated else None
+            paths = set(filterfalse(known.writes, self._events.wait(left)))
+            directories = set(filter(self._is_directory, paths))
+            if any(map(known.leads, directories)):
+                self._is_outdated = True
             files = filter(known.reads, paths - directories)
             self._changed.update(filter(self._is_new, files))
-            if directories:
+            if self._is_outdated and self._listings.left() == 0:
                 self._list(self._project, self._values)
         changed = sorted(self._changed)
         self._changed.clear()
         return changed
+
+    def _is_directory(self, path: Path) -> bool:
+        """Returns whether a path is, or was, that of a directory."""
+        return path in self._places.directories or path.is_dir()
 
     def _is_new(self, file: Path) -> bool:
         """Returns whether a file has changed since its last event; some are reported twice."""
@@ -139,7 +147,8 @@ class _Loop:
     def _list(self, project: Project, values: dict[str, Any]) -> None:
         """Lists the directories again, and keeps what was changed by those that came or went."""
         known, watched = self._places, self._events.watched
-        self._places = self._find(project, values)
+        with self._listings.measured():
+            self._places = self._find(project, values)
         # Stored only after the search succeeded, because `_wait` searches the stored places again.
         self._project, self._values = project, values
         self._changed.update(filterfalse(Path.is_dir, known.holders))
@@ -149,16 +158,12 @@ class _Loop:
 
     def _find(self, project: Project, values: dict[str, Any]) -> Places:
         """Watches what a config reads, and returns it."""
-        while True:
-            places = watch_places.find(
-                self._here, project, self._config_dirs, values
-            )
-            try:
-                # Directories may have appeared while they were listed, so list them again.
-                if not self._events.watch(places.directories):
-                    return places
-            except FileNotFoundError:
-                continue  # one was removed meanwhile
+        places = watch_places.find(
+            self._here, project, self._config_dirs, values
+        )
+        # What appeared in a directory before it was watched is found when it is listed again.
+        self._is_outdated = self._events.watch(places.directories)
+        return places
 
     def _note_changed(self, changed: Collection[Path]) -> None:
         names = [os.path.relpath(path, self._here) for path in changed]

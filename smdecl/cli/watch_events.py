@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from smdecl.cli.watch_trees import Place
 from smdecl.errors import UsageError
@@ -40,19 +40,30 @@ class Events:
     def watch(self, directories: Collection[Path]) -> bool:
         """Watches these directories instead of the earlier ones, without missing a change in both.
 
+        Leaves out those that do not exist.
+
         Returns:
-            Whether they differ from the earlier ones.
+            Whether something may have been missed: directories are watched that were not until now,
+            or do not exist.
 
         Raises:
-            FileNotFoundError: If one of them does not exist.
             UsageError: If the system cannot watch that many.
         """
-        wanted = frozenset(map(Place.of, directories))
-        if wanted == self.watched:
-            return False
+        while True:
+            wanted = frozenset(filter(None, map(Place.find, directories)))
+            if wanted == self.watched:
+                return len(wanted) < len(set(directories))
+            try:
+                self._start(wanted)
+            except FileNotFoundError:
+                continue  # one was removed meanwhile
+            return True
+
+    def _start(self, wanted: frozenset[Place]) -> None:
         stop = _Stop()
+        directories = sorted(place.path for place in wanted)
         thread = threading.Thread(
-            target=self._listen, args=(sorted(directories), stop), daemon=True
+            target=self._listen, args=(directories, stop), daemon=True
         )
         thread.start()
         stop.asked.wait()
@@ -65,17 +76,22 @@ class Events:
             ) from stop.error
         self.close()
         self.watched, self._stop = wanted, stop
-        return True
 
-    def wait(self) -> set[Path]:
+    def wait(self, seconds: float | None = None) -> set[Path]:
         """Waits for changes; returns the paths of everything that has changed since the last call.
+
+        Args:
+            seconds: The longest wait, after which nothing may have changed; None for no limit.
 
         Raises:
             UsageError: If the system stopped watching.
         """
         changed: set[Path] = set()
         while not changed or not self._found.empty():
-            found = self._found.get()
+            try:
+                found = self._found.get(timeout=seconds)
+            except Empty:
+                break
             if isinstance(found, Exception):
                 raise UsageError(f"cannot watch files: {found}") from found
             changed |= found

@@ -40,6 +40,7 @@ class Places:
         trees: The configs and modules.
         named: Single files, in existing directories.
         prefixes: The prefixes of the files of checkpoints.
+        leading: The paths that lead to trees, single files and checkpoints, with and without links.
         outputs: What the run writes.
     """
 
@@ -48,11 +49,18 @@ class Places:
     trees: tuple[Tree, ...]
     named: frozenset[Path]
     prefixes: frozenset[Path]
+    leading: frozenset[Path]
     outputs: tuple[Output, ...]
 
     def writes(self, path: Path) -> bool:
         """Returns whether a path belongs to what the run writes."""
         return any(output.has(path) for output in self.outputs)
+
+    def leads(self, path: Path) -> bool:
+        """Returns whether a directory with this path may have files that the run reads."""
+        return path in self.leading or any(
+            tree.covers(path) for tree in self.trees
+        )
 
     def reads(self, path: Path) -> bool:
         """Returns whether the run reads a file with this path."""
@@ -88,7 +96,9 @@ def find(
     texts = [*_texts(values), *libraries, *_pyprojects(here, project)]
     named = {*walk.linked, *modules, *_spelled(here, texts)}
     parents = {path.parent for path in (*named, *prefixes)}
-    above = {tree.root.parent for tree in walk.trees}
+    tree_roots = {tree.root for tree in walk.trees}
+    above = {root.parent for root in tree_roots}
+    written = _absolute(here, [*config_dirs, *_checkpoints(values), *texts])
     directories = walk.directories.union(map(_nearest, parents | above))
     return Places(
         directories,
@@ -96,8 +106,18 @@ def find(
         walk.trees,
         frozenset(named),
         prefixes,
+        _leading([*named, *prefixes, *tree_roots, *written]),
         outputs,
     )
+
+
+def _leading(paths: Iterable[Path]) -> frozenset[Path]:
+    """Returns these paths, and all above them."""
+    found: set[Path] = set()
+    for path in paths:
+        found.add(path)
+        found.update(path.parents)
+    return frozenset(found)
 
 
 def _config_trees(
@@ -191,13 +211,17 @@ def _texts(values: Mapping[str, Any]) -> Iterator[str]:
         yield str(Path(prefix, MESSAGE_FILE))
 
 
+def _absolute(here: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Yields the absolute path of each text that may be one."""
+    for name in names:
+        if _may_be_path(name):
+            yield here / os.path.normpath(name)
+
+
 def _spelled(here: Path, names: Iterable[str]) -> Iterator[Path]:
     """Yields the absolute path of each file, as its directory has it and as links lead to it."""
     real: dict[Path, Path] = {}
-    for name in names:
-        if not _may_be_path(name):
-            continue
-        path = here / os.path.normpath(name)
+    for path in _absolute(here, names):
         if path.parent not in real:
             real[path.parent] = Path(os.path.realpath(path.parent))
         found = real[path.parent] / path.name

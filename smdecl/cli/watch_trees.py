@@ -24,13 +24,12 @@ class Place:
     inode: int
 
     @classmethod
-    def of(cls, path: Path) -> Place:
-        """Returns the directory that has a path now.
-
-        Raises:
-            FileNotFoundError: If there is none.
-        """
-        found = path.stat()
+    def find(cls, path: Path) -> Place | None:
+        """Returns the directory that has a path now; None if there is none."""
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
         return cls(path, found.st_dev, found.st_ino)
 
 

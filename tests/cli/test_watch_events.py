@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("watchfiles")
 
 from smdecl.cli.watch_events import Events
+from smdecl.cli.watch_pace import Pace
 from smdecl.errors import UsageError
 
 from tests.waiting import wait_for
@@ -51,6 +52,15 @@ def test_a_directory_with_the_path_of_a_removed_one_is_watched(events, tmp_path)
     wait_for(lambda: directory / "a.yaml" in events.seen, 60)
 
 
+def test_a_missing_directory_is_left_out_and_reported(events, tmp_path):
+    missing = tmp_path / "missing"
+
+    assert events.watch({tmp_path, missing})
+    assert events.watch({tmp_path, missing})
+    assert not events.watch({tmp_path})
+    assert events.wait(0) == set()
+
+
 def test_too_many_directories_are_reported(tmp_path, monkeypatch):
     def refuse(*_paths, **_options):
         raise OSError("OS file watch limit reached")
@@ -59,3 +69,19 @@ def test_too_many_directories_are_reported(tmp_path, monkeypatch):
 
     with pytest.raises(UsageError, match=r"cannot watch 1 directories: .*fs.inotify"):
         Events().watch({tmp_path})
+
+
+def test_work_takes_a_tenth_of_the_time_and_waits_a_few_seconds_at_most():
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+
+    def work(seconds):
+        with pace.measured():
+            now[0] += seconds
+        return pace.left()
+
+    assert pace.left() == 0
+    assert work(0.25) == 2.5
+    now[0] += 2.5
+    assert pace.left() == 0
+    assert work(60) == 5.0

@@ -1,5 +1,6 @@
 """Which files a run with `--watch` reads."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_only_directories_in_which_a_change_matters_are_watched(found, project):
         ".", "conf", "conf/model", "elsewhere", "src", "src/mynet", "data", "ckpt", "exports",
         "exports/net",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["conf", "conf/new", "src/mynet/new", "data", "ckpt", "elsewhere/new", ".", "latest"]
+)
+def test_a_directory_may_have_what_a_run_reads(found, project, name):
+    Path("latest").symlink_to("ckpt")
+    config = {**CONFIG, "weights": {"path": "latest/model-5"}}
+
+    assert find(project.root, config).leads(project.root / name)
+
+
+@pytest.mark.parametrize("name", ["conf/.new", "src/__pycache__", "../new", "../new/conf"])
+def test_a_directory_elsewhere_cannot_have_it(found, project, name):
+    assert not found.leads(Path(os.path.normpath(project.root / name)))
 
 
 def test_a_directory_that_is_not_there_is_awaited_above(project):
