@@ -27,7 +27,7 @@ from smdecl.errors import (
     dotted,
 )
 from smdecl.names import WARMUP_FILE
-from smdecl.pipeline import export, making, packages
+from smdecl.pipeline import causes, export, making, packages
 from smdecl.pipeline.clock import Clock
 from smdecl.release import comparison, diff_manifest, manifest
 from smdecl.release.manifest_types import Manifest
@@ -140,7 +140,8 @@ def _make_again(
             clock.finish()
             return released["digest"], changes
         problems = [
-            Problem((), f"{directory}: {change}") for change in changes
+            Problem((), f"{directory}: {line}")
+            for line in causes.lines(changes)
         ]
         raise VerificationError(problems)
 
