@@ -96,7 +96,8 @@ class _Loop:
                 composition = compose(self._arguments)
                 is_composed = True
                 # Watches the files that the config names before they are read.
-                self._follow(project, composition.values)
+                values = {**composition.values, "hydra": composition.hydra}
+                self._follow(project, values)
                 result = self._verb.run(composition, self._arguments.trust)
         except SmdeclError as error:
             return Outcome(is_composed, None, error, error.warnings)

@@ -23,7 +23,7 @@ from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
 _MODULES = tuple(importlib.machinery.all_suffixes())
 _CONFIGS = (".yaml",)
-# Where Hydra and smdecl write the configs of their runs.
+# Where Hydra and smdecl write the configs of their runs by default.
 _RECORDS = ("outputs", "multirun", "sweeps")
 # What follows the prefix in the names of the files of a checkpoint.
 _OF_CHECKPOINT = re.compile(r"\.index|\.data-\d+-of-\d+")
@@ -83,11 +83,12 @@ def find(
         here: The directory that it runs in.
         project: The project.
         config_dirs: The directories of the user's own configs.
-        values: The composed config; empty if it could not be composed.
+        values: The composed config with Hydra's settings; empty if it could not be composed.
     """
     config_roots = [Path(os.path.realpath(name)) for name in config_dirs]
     outputs = tuple(_outputs(here, config_roots, values))
-    roots = list(_config_trees(here, config_roots, outputs))
+    records = _records(here, config_roots, values)
+    roots = list(_config_trees(here, config_roots, [*records, *outputs]))
     packages, modules = _modules(project)
     roots += [Tree(package, _MODULES, outputs) for package in packages]
     walk = watch_trees.walk(roots)
@@ -123,8 +124,7 @@ def _leading(paths: Iterable[Path]) -> frozenset[Path]:
 def _config_trees(
     here: Path, roots: Sequence[Path], outputs: Sequence[Output]
 ) -> Iterator[Tree]:
-    records = [Output(here / name) for name in _RECORDS]
-    left_out = (*records, *outputs)
+    left_out = tuple(outputs)
     places = link_places(roots, here)
     for root in roots:
         yield Tree(root, _CONFIGS, left_out, link_places=places)
@@ -174,10 +174,28 @@ def _outputs(
     settings = publish if isinstance(publish, dict) else {}
     is_release = settings.get("version", "next") is None
     for path in _spelled(here, [base]):
-        is_ours = any(
-            own.is_relative_to(path) for own in (here, *config_roots)
-        )
+        is_ours = _has_any(path, [here, *config_roots])
         yield Output(path, is_whole=is_release and not is_ours)
+
+
+def _records(
+    here: Path, config_roots: Sequence[Path], values: Mapping[str, Any]
+) -> Iterator[Output]:
+    """Yields where Hydra and sweeps write the configs of their runs."""
+    names = [*_RECORDS]
+    for part in ("run", "sweep"):
+        directory = values.get("hydra", {}).get(part, {}).get("dir")
+        if isinstance(directory, str):
+            before, interpolation, _ = directory.partition("${")
+            names.append(os.path.dirname(before) if interpolation else before)  # noqa: PTH120
+    for path in _spelled(here, names):
+        if not _has_any(path, [here, *config_roots]):
+            yield Output(path)
+
+
+def _has_any(directory: Path, paths: Iterable[Path]) -> bool:
+    """Returns whether a directory is, or has below it, one of these paths."""
+    return any(path.is_relative_to(directory) for path in paths)
 
 
 def _checkpoints(values: Mapping[str, Any]) -> Iterator[str]:
@@ -192,7 +210,7 @@ def _checkpoints(values: Mapping[str, Any]) -> Iterator[str]:
 def _texts(values: Mapping[str, Any]) -> Iterator[str]:
     """Yields each string in a config that may name a file, except those that an export writes."""
     publish = values.get("publish")
-    read: dict[str, Any] = {**values, "export_dir": None}
+    read: dict[str, Any] = {**values, "export_dir": None, "hydra": None}
     if isinstance(publish, dict):
         read["publish"] = {"sign": publish.get("sign")}
     pins = values.get("sha256")

@@ -51,7 +51,10 @@ class Output:
             return False
         if self.is_whole:
             return True
-        first = "".join(path.relative_to(self.root).parts[:1])
+        parts = path.relative_to(self.root).parts
+        if parts and "=" in parts[0]:  # the directory of a variant of a sweep
+            parts = parts[1:]
+        first = "".join(parts[:1])
         return first.startswith(STAGE) or version_of(first) is not None
 
 

@@ -112,10 +112,23 @@ def test_the_base_path_may_hold_what_a_run_reads(project, version):
 
     for name in ("conf/export.yaml", "conf/model/net.yaml", "conf/w", "conf/net.py"):
         assert found.reads(project.root / name)
-    for name in ("conf/1/assets/a.yaml", "conf/7/a.py", "conf/.smdecl-host-5-ab/made/a.yaml"):
+    for name in (
+        "conf/1/assets/a.yaml",
+        "conf/7/a.py",
+        "conf/.smdecl-host-5-ab/made/a.yaml",
+        "conf/seed=1/1/a.yaml",
+    ):
         assert found.writes(project.root / name)
         assert not found.reads(project.root / name)
     assert written == []
+
+
+@pytest.mark.parametrize("place", ["conf/runs", "conf/runs/${now:%Y}", "conf/runs/a-${now:%Y}/b"])
+def test_what_hydra_and_sweeps_write_is_not_read(project, place):
+    found = find(project.root, {"hydra": {"run": {"dir": "."}, "sweep": {"dir": place}}})
+
+    assert not found.reads(project.root / "conf/runs/a-2026/b/multirun.yaml")
+    assert found.reads(project.root / "conf/model/net.yaml")
 
 
 def test_a_base_path_that_is_the_release_is_not_read(project):
