@@ -4,38 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
 
+from smdecl.cli import config_arguments
+from smdecl.cli.usage import USAGES, Parser
 from smdecl.errors import ContractError, UsageError, nearest
-
-AUTO = "auto"  # as many variants at a time as there are cores and memory for
-_PRIMARY = "export"
-_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises its errors."""
-
-    def error(self, message: str) -> NoReturn:
-        hint = f"see {self.prog} --help{self._guess(message)}"
-        raise UsageError(f"{self.prog}: {message}; {hint}")
-
-    def _guess(self, message: str) -> str:
-        before, _, unknown = message.partition("unrecognized arguments: ")
-        if before or not unknown:
-            return ""
-        word = unknown.split(maxsplit=1)[0].lstrip("-")
-        # Without dashes, which would make all flags look alike.
-        flags = {}
-        for flag in self._option_string_actions:
-            if flag.startswith("--"):
-                flags[flag.lstrip("-")] = flag
-        near = get_close_matches(word.partition("=")[0], flags, n=1)
-        if near:
-            return f" (did you mean {flags[near[0]]!r}?)"
-        return f"; an override has no dashes: {word}" if "=" in word else ""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -45,41 +18,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UsageError: If the command line is invalid.
         ContractError: If it is invalid and has `diff --exit-code`.
     """
-    if argv and argv[0] in VERBS:
-        verb, *rest = argv
-    else:
-        verb, rest = "export", list(argv)
+    is_named = bool(argv) and argv[0] in VERBS
+    verb = argv[0] if is_named else "export"
+    rest = list(argv[1:] if is_named else argv)
     if verb in _OF_VERB and "--watch" in rest:
         raise UsageError(
             f"--watch goes with export, check and plan, not with {verb}"
         )
-    arguments = _OF_VERB.get(verb, _of_config)(verb, rest)
+    if verb in _OF_VERB:
+        arguments = _OF_VERB[verb](verb, rest)
+    else:
+        arguments = _of_config(verb, rest)
+        if is_named and arguments.help:
+            config_arguments.parser_of(verb).exit_with_help()
     arguments.verb = verb
     return arguments
 
 
 def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog="smdecl" if verb == "export" else f"smdecl {verb}",
-        add_help=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--help", "-h", action="store_true")
-    parser.add_argument("--version", action="store_true")
-    parser.add_argument("--verbose", action="store_true")
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--watch", action="store_true")
-    parser.add_argument("--jobs", "-j", type=_jobs, metavar="N")
-    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--resolve", action="store_true")
-    parser.add_argument("--package", "-p")
-    parser.add_argument("--info", "-i", nargs="?", const="all", choices=_INFO)
-    parser.add_argument("--shell-completion", "-sc", action="store_true")
-    parser.add_argument("--hydra-help", action="store_true")
-    _add_config(parser)
-    _add_trust(parser)
-    arguments = parser.parse_intermixed_args(rest)
+    arguments = config_arguments.parser_of(verb).parse_intermixed_args(rest)
     _require_fitting_flags(verb, arguments)
     if not arguments.shell_completion:
         _require_overrides(arguments.overrides)
@@ -111,21 +68,8 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
         )
 
 
-def _jobs(text: str) -> int | str:
-    if text == AUTO:
-        return text
-    try:
-        return int(text)
-    except ValueError as error:
-        message = f"expected an integer or {AUTO}, got {text!r}"
-        raise argparse.ArgumentTypeError(message) from error
-
-
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_release(
-        verb,
-        "Compares every file of a release with its manifest, and runs its examples.",
-    )
+    parser = _on_release(verb)
     parser.add_argument(
         "--key",
         type=Path,
@@ -143,10 +87,7 @@ def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _on_release(
-        verb,
-        "Makes a release again and compares the bytes: exits with 0 or 4.",
-    )
+    parser = _on_release(verb)
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -155,13 +96,13 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--environment",
         action="store_true",
-        help="compare only the environments",
+        help="compares only the environments",
     )
-    _add_config(parser)
-    _add_trust(parser)
+    config_arguments.add_config(parser)
+    config_arguments.add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     _require_overrides(arguments.overrides)
-    has_other_name = arguments.config_name != _PRIMARY
+    has_other_name = arguments.config_name != config_arguments.PRIMARY
     arguments.composes = bool(
         arguments.overrides or arguments.config_dir or has_other_name
     )
@@ -173,18 +114,21 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog=f"smdecl {verb}",
-        allow_abbrev=False,
-        description="Compares a SavedModel with an earlier one, as its callers see it and inside.",
+    parser = Parser.of(verb)
+    parser.add_argument(
+        "before", type=_local, help="the SavedModel that callers know"
     )
-    parser.add_argument("before", type=_local)
-    parser.add_argument("after", type=_local)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("after", type=_local, help="its successor")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        help="how to print the changes; by default, as text",
+    )
     parser.add_argument(
         "--exit-code",
         action="store_true",
-        help="0 same, 1 additive, 2 breaking, 4 not comparable",
+        help="exits with 0 (same), 1 (additive), 2 (breaking) or 4 (not comparable)",
     )
     try:
         return parser.parse_intermixed_args(rest)
@@ -198,11 +142,7 @@ def _of_diff(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog=f"smdecl {verb}",
-        allow_abbrev=False,
-        description="Starts a project that uses smdecl.",
-    )
+    parser = Parser.of(verb)
     parser.add_argument(
         "directory",
         type=_local,
@@ -217,32 +157,25 @@ def _of_init(verb: str, rest: Sequence[str]) -> argparse.Namespace:
 
 
 def _of_inspect(verb: str, rest: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog=f"smdecl {verb}",
-        allow_abbrev=False,
-        description="Describes any SavedModel.",
-    )
+    parser = Parser.of(verb)
     parser.add_argument(
         "directory", type=_local, help="a SavedModel, such as exports/adder/1"
     )
     parser.add_argument(
-        "--format", choices=("text", "json", "html"), default="text"
+        "--format",
+        choices=("text", "json", "html"),
+        default="text",
+        help="how to print it: as text (default), JSON, or a page",
     )
     return parser.parse_intermixed_args(rest)
 
 
-def _on_release(verb: str, description: str) -> _Parser:
-    parser = _Parser(
-        prog=f"smdecl {verb}", allow_abbrev=False, description=description
-    )
+def _on_release(verb: str) -> Parser:
+    parser = Parser.of(verb)
     parser.add_argument(
         "directory", type=_local, help="a release, such as exports/adder/1"
     )
-    parser.add_argument(
-        "--verbose",
-        action="store_true",
-        help="prints each stage with its seconds",
-    )
+    config_arguments.add_verbose(parser)
     return parser
 
 
@@ -252,29 +185,6 @@ def _local(text: str) -> Path:
             f"{text!r} is a URL; expected a local directory that it was fetched to"
         )
     return Path(text)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config-name", "-cn", default=_PRIMARY, help="the primary config"
-    )
-    parser.add_argument(
-        "--config-dir",
-        "-cd",
-        action="append",
-        default=[],
-        help="a directory of your own configs",
-    )
-
-
-def _add_trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="a package whose code the config may name",
-    )
 
 
 def _require_overrides(overrides: Sequence[str]) -> None:
@@ -317,4 +227,4 @@ _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {
     "diff": _of_diff,
     "init": _of_init,
 }
-VERBS = ("export", "check", "plan", *_OF_VERB)
+VERBS = tuple(USAGES)

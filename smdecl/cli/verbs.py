@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from smdecl import __version__
 from smdecl.cli import display, report
-from smdecl.cli.arguments import AUTO, VERBS
+from smdecl.cli.arguments import VERBS
+from smdecl.cli.config_arguments import AUTO
 from smdecl.cli.config_verbs import CONFIG_VERBS, compose
 from smdecl.errors import ContractError, Problem, UsageError
 from smdecl.pipeline.children import children

@@ -1,0 +1,144 @@
+"""The arguments of the verbs that compose a config."""
+
+from __future__ import annotations
+
+import argparse
+
+from smdecl.cli.usage import Parser
+
+AUTO = "auto"  # as many variants at a time as there are cores and memory for
+PRIMARY = "export"
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+def parser_of(verb: str) -> Parser:
+    """Returns the parser of a verb that composes a config."""
+    parser = Parser.of_config(verb)
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="overrides of the config, such as model=adder, seed=1, +model.x=2 or ~weights",
+    )
+    add_config(parser)
+    add_trust(parser)
+    _add_runs(parser, verb)
+    add_verbose(parser)
+    _add_flags_of_hydra(parser)
+    return parser
+
+
+def _add_runs(parser: Parser, verb: str) -> None:
+    """Adds the options that run a verb more than once."""
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="runs again when a file that it reads changes",
+    )
+    # They are parsed for every verb, so that the error can say what they are for.
+    of_sweeps = {
+        "multirun": "runs each combination of comma-separated values",
+        "jobs": "how many variants of -m run at the same time; by default, auto",
+    }
+    if verb == "plan":
+        of_sweeps = dict.fromkeys(of_sweeps, argparse.SUPPRESS)
+    parser.add_argument(
+        "--multirun", "-m", action="store_true", help=of_sweeps["multirun"]
+    )
+    parser.add_argument(
+        "--jobs", "-j", type=_jobs, metavar="N", help=of_sweeps["jobs"]
+    )
+
+
+def _jobs(text: str) -> int | str:
+    if text == AUTO:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        message = f"expected an integer or {AUTO}, got {text!r}"
+        raise argparse.ArgumentTypeError(message) from error
+
+
+def _add_flags_of_hydra(parser: Parser) -> None:
+    """Adds the options that print something instead of a run."""
+    group = parser.add_argument_group("instead of a run")
+    group.add_argument(
+        "--help", "-h", action="store_true", help="prints this help"
+    )
+    group.add_argument(
+        "--version",
+        action="store_true",
+        help="prints the version; with --verbose, also how models are confined",
+    )
+    group.add_argument(
+        "--cfg",
+        "-c",
+        choices=("job", "hydra", "all"),
+        help="prints the composed config, or Hydra's own",
+    )
+    group.add_argument(
+        "--resolve",
+        action="store_true",
+        help="resolves the interpolations in what --cfg prints",
+    )
+    group.add_argument(
+        "--package", "-p", metavar="KEY", help="the part that --cfg prints"
+    )
+    group.add_argument(
+        "--info",
+        "-i",
+        nargs="?",
+        const="all",
+        choices=_INFO,
+        metavar="WHAT",
+        help=f"prints how Hydra composes the config: {', '.join(_INFO)}",
+    )
+    group.add_argument(
+        "--shell-completion",
+        "-sc",
+        action="store_true",
+        help="installs completion: install=bash, zsh or fish",
+    )
+    group.add_argument(
+        "--hydra-help", action="store_true", help="prints Hydra's own help"
+    )
+
+
+def add_config(parser: Parser) -> None:
+    """Adds the options that say which configs to compose."""
+    parser.add_argument(
+        "--config-name",
+        "-cn",
+        default=PRIMARY,
+        metavar="NAME",
+        help=f"the primary config; by default, {PRIMARY}",
+    )
+    parser.add_argument(
+        "--config-dir",
+        "-cd",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a directory of your own configs, which take precedence; repeatable",
+    )
+
+
+def add_trust(parser: Parser) -> None:
+    """Adds the option that trusts a package."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="an installed package whose code the config may name; repeatable",
+    )
+
+
+def add_verbose(parser: Parser) -> None:
+    """Adds the option that prints the stages."""
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="prints each stage with its seconds, and the peak memory",
+    )
