@@ -12,12 +12,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
-
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from smdecl.errors import KeyPath, Problem, dotted, nearest
 from smdecl.printing import abbreviated, quoted
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 Schema: TypeAlias = Mapping[str, Any]
 

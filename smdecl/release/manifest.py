@@ -112,6 +112,15 @@ def write(
     return cast("Manifest", json.loads(text))
 
 
+def is_written(directory: Path, manifest: Manifest) -> bool:
+    """Returns whether the manifest in a directory has exactly the text of this one."""
+    try:
+        data = files.read_regular(directory / FILE, _LARGEST)
+    except OSError:
+        return False
+    return data == manifest_text.text_of(manifest).encode()
+
+
 def _listed_files(directory: Path) -> dict[str, Path]:
     """Returns name and path of the files that the manifest lists, in listing order."""
     found = {name for name, entry in files.walk(directory) if entry.is_file()}
