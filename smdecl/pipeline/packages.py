@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ ALWAYS = (
     "hydra-core",
     "omegaconf",
 )
+_METADATA = (".dist-info", ".egg-info", ".egg")
 
 
 def environment(project: Project, imported: Iterable[str]) -> dict[str, str]:
@@ -41,14 +43,14 @@ def environment(project: Project, imported: Iterable[str]) -> dict[str, str]:
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Returns the versions of those packages that are installed here; `python` is one too."""
+    known = {"python": platform.python_version()}
+    if _finds_the_same():
+        known |= noted.versions
     found = {}
     for name in names:
-        if name == "python":
-            found[name] = platform.python_version()
-            continue
         # A trusted name may be a module that belongs to no package.
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = _version(name)
+            found[name] = known.get(name) or metadata.version(name)
     return found
 
 
@@ -58,12 +60,12 @@ def note_versions() -> None:
     Its forks do not read them again, because metadata is long. Other processes do, because a
     package may be upgraded while they run.
     """
-    _noted.path = tuple(sys.path)
-    _noted.versions = versions(ALWAYS)
+    noted.path = tuple(sys.path)
+    noted.versions = versions(ALWAYS)
 
 
 @dataclass
-class _Noted:
+class Noted:
     """The versions that the server has noted.
 
     Attributes:
@@ -75,10 +77,27 @@ class _Noted:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-_noted = _Noted()
+noted = Noted()
 
 
-def _version(name: str) -> str:
-    if name in _noted.versions and _noted.path == tuple(sys.path):
-        return _noted.versions[name]
-    return metadata.version(name)
+def _finds_the_same() -> bool:
+    """Returns whether the search path has packages only where the server found them.
+
+    A fork may search the project's directory too.
+    """
+    known = set(noted.path)
+    places = [
+        place for place in sys.path if place in known or _may_have_any(place)
+    ]
+    return tuple(places) == noted.path
+
+
+def _may_have_any(place: str) -> bool:
+    """Returns whether there may be metadata of packages in a place on the search path."""
+    try:
+        names = os.listdir(place or ".")  # noqa: PTH208 - as importlib.metadata does
+    except FileNotFoundError:
+        return False
+    except OSError:  # an archive
+        return True
+    return any(name.lower().endswith(_METADATA) for name in names)
