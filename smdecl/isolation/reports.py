@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 _MARK = b"report "  # no pickle begins with it
@@ -106,7 +106,7 @@ def listen() -> str:
 
 def _send(message: Report) -> None:
     if _caller.sender is not None:
-        text = json.dumps(asdict(message))
+        text = json.dumps(vars(message))
         _caller.sender.send_bytes(_MARK + text.encode())
 
 

@@ -68,9 +68,9 @@ class Server(forkserver.ForkServer):
             OSError: If its socket cannot be created.
         """
         with self._starting:
-            ensure_tracker()
             if self.is_running():
                 return
+            ensure_tracker()
             self._forget()
             with socket.socket(socket.AF_UNIX) as listener:
                 address = arbitrary_address("AF_UNIX")

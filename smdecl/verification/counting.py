@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from smdecl.isolation import reports
 
 # The caller may wait for something else first, and a pipe that is full stops this process.
 _MOST_REPORTS = 100
+# Each report wakes the caller up, and nobody sees more of them than that.
+_SECONDS_BETWEEN = 0.05
 
 
 class Counter:
-    """Counts examples, and reports them at most a hundred times.
+    """Counts examples, and reports them at most a hundred times, and the last one.
 
     Args:
         stage: The stage that runs them.
@@ -21,6 +25,7 @@ class Counter:
         self._total = total
         self._done = 0
         self._reported = 0
+        self._time = time.monotonic()
 
     def expect(self, more: int) -> None:
         """Adds examples to the total."""
@@ -29,7 +34,14 @@ class Counter:
     def count(self) -> None:
         """Counts an example that has run."""
         self._done += 1
-        part = self._done * _MOST_REPORTS // max(1, self._total)
-        if part > self._reported:
-            self._reported = part
+        if self._done == self._total or self._is_due():
             reports.report(self._stage, self._done, self._total)
+
+    def _is_due(self) -> bool:
+        part = self._done * _MOST_REPORTS // max(1, self._total)
+        now = time.monotonic()
+        if part <= self._reported or now - self._time < _SECONDS_BETWEEN:
+            return False
+        self._reported = part
+        self._time = now
+        return True
