@@ -35,12 +35,14 @@ class Task:
         args: Its arguments.
         environment: The environment variables to set; the server may have been started with others.
         confinement: What the kernel lets the function touch; None for all that this process may.
+        starts_processes: Whether the function may start processes.
     """
 
     function: Callable[..., object]
     args: tuple[object, ...]
     environment: dict[str, str]
     confinement: Confinement | None
+    starts_processes: bool
 
 
 def run(
@@ -63,10 +65,14 @@ def run(
     except EOFError:
         # The caller was interrupted while it started this process.
         os._exit(0)
-    kept = descendants.fork_keeper()
-    if kept != 0:
-        sender.close()  # the caller waits for the end of file, which is the kept process's
-        descendants.keep(kept)
+    if task.starts_processes:
+        kept = descendants.fork_keeper()
+        if kept != 0:
+            sender.close()  # the caller waits for the end of file, which is the kept process's
+            descendants.keep(kept)
+    else:
+        _close_pipes_to_others()  # the server runs while anyone holds one, and this ends with it
+        descendants.end_with_parent()
     _set_surroundings(task, stderr)
     # Before any thread is started: a thread that runs already would not be confined.
     is_confined = _confine(task.confinement)

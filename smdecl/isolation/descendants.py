@@ -4,6 +4,8 @@
 hands such an orphan to the nearest ancestor that asked for it (PR_SET_CHILD_SUBREAPER);
 here that is the keeper, which kills it.
 
+A function that starts no processes needs no keeper, which saves a fork.
+
 Code with the user's rights can still ask a different program for a process, such as a
 container engine or cron. Such processes have no ancestor here.
 """
@@ -50,11 +52,16 @@ def fork_keeper() -> int:
             os.setpgid(kept, kept)
         return kept
     os.setpgid(0, 0)
-    _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != keeper:  # the keeper ended before the previous line
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
+
+
+def end_with_parent() -> None:
+    """Has the kernel kill this process when the process that forked it ends."""
+    _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def keep(kept: int) -> NoReturn:

@@ -143,6 +143,7 @@ class Processes:
         doing: str,
         confinement: Confinement | None = None,
         handler: ReportHandler | None = None,
+        starts_processes: bool = True,
     ) -> Result:
         """Runs `function(*args)` in a pristine process and returns its result.
 
@@ -155,6 +156,7 @@ class Processes:
             confinement: What the kernel lets the process touch, if it can confine; None for all
                 that this process may.
             handler: What to do with the reports of the function, in this thread.
+            starts_processes: Whether the function may start processes, which end with it.
 
         Raises:
             SmdeclError: What the function raises, or `failure`.
@@ -168,6 +170,7 @@ class Processes:
             doing=doing,
             confinement=confinement,
             handler=handler,
+            starts_processes=starts_processes,
         ) as running:
             return running.result()
 
@@ -181,6 +184,7 @@ class Processes:
         doing: str,
         confinement: Confinement | None = None,
         handler: ReportHandler | None = None,
+        starts_processes: bool = True,
     ) -> Iterator[Running[Result]]:
         """Starts `function(*args)`, and yields it as it runs; see `run`.
 
@@ -189,9 +193,8 @@ class Processes:
         self.start()
         # The child has no chance to remove its temporary files.
         place = scratch.make()
-        task = Task(
-            function, args, _environment(confinement, place), confinement
-        )
+        variables = _environment(confinement, place)
+        task = Task(function, args, variables, confinement, starts_processes)
         call = Call(task, failure, doing, handler or ReportHandler())
         try:
             with self._started(call) as running:
@@ -339,7 +342,7 @@ def _no_interrupts() -> Iterator[None]:
 def _kill(process: Child) -> None:
     """Kills a child and all processes that the model's code started in it.
 
-    The child is a keeper, which kills its descendants and ends after them.
+    If there can be such processes, the child is a keeper, which kills them and ends after them.
     """
     if process.pid is not None:
         process.terminate()

@@ -147,6 +147,8 @@ class Loaders:
                 doing=f"loading and running the export with {_named(loaders)}",
                 confinement=confinement,
                 handler=ReportHandler(self._counting(loaders)),
+                # TensorFlow starts none, but the code of a custom op can.
+                starts_processes=bool(places),
             )
             self._running.append(self._processes.enter_context(process))
 

@@ -22,8 +22,8 @@ from tests.conftest import ROOT, server_pid
 from tests.waiting import is_gone, wait_for
 
 
-def run(function, *args):
-    return children.run(function, *args, failure=VerificationError, doing="testing")
+def run(function, *args, **options):
+    return children.run(function, *args, failure=VerificationError, doing="testing", **options)
 
 
 def name_of_a_layer():
@@ -209,6 +209,21 @@ def sleep_beside_a_child(path):
     time.sleep(3600)
 
 
+def sleep_alone(path):
+    Path(path).write_text(f"{os.getpid()} ")
+    time.sleep(3600)
+
+
+def test_a_function_that_starts_no_processes_needs_no_keeper():
+    runs = [run(os.getppid, starts_processes=starts) for starts in (False, False, True)]
+    first, second, keeper = runs
+
+    assert first == second != keeper
+
+
+@pytest.mark.parametrize(
+    ("function", "starts_processes"), [(sleep_beside_a_child, True), (sleep_alone, False)]
+)
 @pytest.mark.parametrize(
     "number",
     [
@@ -219,15 +234,23 @@ def sleep_beside_a_child(path):
         ),
     ],
 )
-def test_no_process_outlives_its_caller(tmp_path, interruptible, number):
+def test_no_process_outlives_its_caller(
+    tmp_path, interruptible, number, function, starts_processes
+):
     script = tmp_path / "script.py"
     pids = tmp_path / "pids"
     script.write_text(
         textwrap.dedent(f"""
         from smdecl.pipeline.children import children
         from smdecl.errors import ModelError
-        from tests.isolation.test_processes import sleep_beside_a_child
-        children.run(sleep_beside_a_child, {str(pids)!r}, failure=ModelError, doing="sleeping")
+        from tests.isolation.test_processes import {function.__name__} as sleep
+        children.run(
+            sleep,
+            {str(pids)!r},
+            failure=ModelError,
+            doing="sleeping",
+            starts_processes={starts_processes},
+        )
         """)
     )
     process = interruptible(
@@ -240,7 +263,7 @@ def test_no_process_outlives_its_caller(tmp_path, interruptible, number):
     process.communicate(timeout=300)
 
     started = pids.read_text().split()
-    assert len(started) == 2
+    assert len(started) == 1 + starts_processes
     wait_for(lambda: all(map(is_gone, started)))
 
 
