@@ -87,9 +87,8 @@ def _check_file(
     elif suffix in (*npy_header.SUFFIXES, tfrecord.SUFFIX):
         try:
             yield from _check_content(path, Path(name), key, spec)
-        except (
-            Exception
-        ) as error:  # zipfile raises many types for broken archives
+        except Exception as error:
+            # zipfile raises many types for broken archives.
             message = (
                 f"{name!r} is not a {suffix} file, or is truncated: {error}"
             )
@@ -139,18 +138,13 @@ def _wrong_key(file: Path, key: str | None, known: list[str]) -> str:
 def _compare(path: KeyPath, header: npy_header.Header, spec: Spec) -> Problems:
     found = _KINDS.get(header.kind)  # None: the build reports whether it fits
     is_empty = 0 in header.shape
-    if (
-        found
-        and not is_empty
-        and found not in inline_values.accepted(spec.dtype)
-    ):
+    is_accepted = found in inline_values.accepted(spec.dtype)
+    if found and not is_empty and not is_accepted:
         yield Problem(path, f"expected {spec.dtype}, got {found}")
-    if spec.shape is not None and not inline_values.fits(
-        spec.shape, header.shape
-    ):
-        yield Problem(
-            path, inline_values.wrong_shape(header.shape, spec.shape)
-        )
+    expected = spec.shape
+    if expected is None or inline_values.fits(expected, header.shape):
+        return
+    yield Problem(path, inline_values.wrong_shape(header.shape, expected))
 
 
 def lost_zeros(examples: settings.Examples) -> Problems:

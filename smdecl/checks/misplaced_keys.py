@@ -49,14 +49,12 @@ def _repeated_groups(
     """Yields the groups that their own option file repeats, with the key paths that this breaks."""
     for group in schema.load("config")["x-groups"]:
         value = values.get(group)
-        if not isinstance(value, dict) or not isinstance(
-            value.get(group), dict
-        ):
+        repeated = value.get(group) if isinstance(value, dict) else None
+        if not isinstance(repeated, dict):
             continue
         # A valid config can have both: a model with an argument named model, for example.
-        if _is_broken((group, group), broken) or _is_broken(
-            (group, "_target_"), broken
-        ):
+        paths = ((group, group), (group, "_target_"))
+        if any(_is_broken(path, broken) for path in paths):
             expected = (
                 f"expected the keys of {group} without it: the folder sets it"
             )

@@ -60,11 +60,9 @@ def real(path: str | Path) -> Path:
 
 def is_below(file: str, directory: object) -> bool:
     """Returns True if a file is below a local directory."""
-    if (
-        not isinstance(directory, str)
-        or refuse_path(directory)
-        or refuse_path(file)
-    ):
+    if not isinstance(directory, str):
+        return False
+    if refuse_path(directory) or refuse_path(file):
         return False
     return real(file).is_relative_to(real(directory))
 

@@ -133,9 +133,8 @@ class _Call:
 
     def _too_many(self) -> Iterator[Problem]:
         most = len(self.positional)
-        if self.count > most and not self._accepts(
-            inspect.Parameter.VAR_POSITIONAL
-        ):
+        has_limit = not self._accepts(inspect.Parameter.VAR_POSITIONAL)
+        if self.count > most and has_limit:
             message = (
                 f"{self.name} accepts at most {most} positional arguments"
             )

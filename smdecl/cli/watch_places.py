@@ -58,9 +58,9 @@ class Places:
 
     def leads(self, path: Path) -> bool:
         """Returns whether a directory with this path may have files that the run reads."""
-        return path in self.leading or any(
-            tree.covers(path) for tree in self.trees
-        )
+        if path in self.leading:
+            return True
+        return any(tree.covers(path) for tree in self.trees)
 
     def reads(self, path: Path) -> bool:
         """Returns whether the run reads a file with this path."""

@@ -105,9 +105,9 @@ def attempt(config_name: str, overrides: Sequence[str]) -> Attempt:
                     config_name, remaining, return_hydra_config=True
                 )
         except _REFUSALS as error:
-            override = culprit.find(error, remaining) or deletions.failed(
-                config_name, remaining, error
-            )
+            override = culprit.find(error, remaining)
+            if override is None:
+                override = deletions.failed(config_name, remaining, error)
             failures.append(Failure(error, override))
             if override is None:
                 return Attempt(config_name, None, remaining, failures)

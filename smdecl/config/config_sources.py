@@ -194,9 +194,8 @@ class ImportlibResourcesConfigSource(
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider=provider, path=path)
-        if self.path != "hydra.conf" and not self.path.startswith(
-            "hydra_plugins."
-        ):
+        is_hydras = self.path.startswith("hydra_plugins.")
+        if self.path != "hydra.conf" and not is_hydras:
             message = (
                 f"'hydra.searchpath' names the package {self.path!r},"
                 " which Hydra would import; expected none"

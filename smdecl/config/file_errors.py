@@ -52,11 +52,8 @@ def integer_too_long(origin: Origin | None) -> Problem:
 
 def _unreadable(error: Exception) -> Problem | None:
     """Returns the problem with a file that cannot be read as YAML with interpolations."""
-    if (
-        isinstance(error, yaml.MarkedYAMLError)
-        and error.problem_mark is not None
-    ):
-        mark = error.problem_mark
+    mark = getattr(error, "problem_mark", None)
+    if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
         origin = Origin(search_path.shown(Path(mark.name)), mark.line + 1)
         is_yaml = isinstance(error, bounded_yaml.UnfitError)
         reason = str(error.problem)

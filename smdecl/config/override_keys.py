@@ -160,10 +160,8 @@ def merged(
     if faults and not can_replace:
         return Problem(faults[0].path, faults[0].message, origin)
     replaced = _replacing(path, added)
-    is_other_target = value.get("_target_") not in (
-        None,
-        present.get("_target_"),
-    )
+    same = (None, present.get("_target_"))
+    is_other_target = value.get("_target_") not in same
     if faults or (is_other_target and can_replace):
         message = (
             f"key {key!r} is not set, and Hydra merges the mapping into the existing one;"

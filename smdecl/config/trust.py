@@ -21,6 +21,7 @@ from smdecl.config.project import Project
 from smdecl.config.types import NamedFile, Refusal, Values
 from smdecl.errors import KeyPath
 
+_CONFIG_LIBRARIES = ("hydra", "omegaconf")
 # Methods of a layer, a model and a table: they compute, and do nothing else.
 _FORWARD = ("__call__", "call", "lookup")
 _DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
@@ -185,10 +186,7 @@ def _refuse_name(name: str, project: Project) -> str | None:
         reason = frameworks.refuse_name(name)
     elif package in project.trusted:
         reason = None
-    elif package in sys.stdlib_module_names or package in (
-        "hydra",
-        "omegaconf",
-    ):
+    elif package in sys.stdlib_module_names or package in _CONFIG_LIBRARIES:
         reason = f"{name!r} is not defined in the project {project.root}"
     else:
         return project_modules.refuse_module(name, project)

@@ -45,9 +45,8 @@ def load(project: Project) -> dict[str, str]:
     for index, name in enumerate(project.custom_ops):
         try:
             _load(name, project)
-        except (
-            Exception
-        ) as error:  # packages and TensorFlow's loader raise many types
+        except Exception as error:
+            # Packages and TensorFlow's loader raise many types.
             where = f"{project.file}: tool.smdecl.custom_ops[{index}]"
             reason = user_code.summary(error)
             problems.append(

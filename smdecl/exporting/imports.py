@@ -135,15 +135,10 @@ def imported(files: Iterable[Path]) -> set[str]:
         for node in _statements(_parse(file)):
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
-            elif (
-                isinstance(node, ast.ImportFrom)
-                and node.module
-                and not node.level
-            ):
-                names.add(node.module)
-                names.update(
-                    f"{node.module}.{alias.name}" for alias in node.names
-                )
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                module = str(node.module)  # only a relative import has none
+                names.add(module)
+                names.update(f"{module}.{alias.name}" for alias in node.names)
     return {name for name in names if name in sys.modules}
 
 

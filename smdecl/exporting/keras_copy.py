@@ -95,9 +95,8 @@ def _set_vocabulary(
         arguments.append(idf_weights)
     try:
         lookup.set_vocabulary(*arguments)
-    except (
-        Exception
-    ) as error:  # it has more than max_tokens, or a different dtype
+    except Exception as error:
+        # It has more than max_tokens, or a different dtype.
         name = f"{layer.name}/vocabulary"
         return f"cannot restore {name}: {user_code.summary(error)}"
     return None

@@ -102,9 +102,8 @@ def restore_before_build(obj: Trackable, weights: Weights) -> None:
         for match in keras_copy.copy_table(other, layer):
             if match.problem is not None and match.name in lacking:
                 problems.append(Problem(PATH, match.problem))
-        if (
-            not other.built
-        ):  # so Keras, too, loads its assets before it is built
+        if not other.built:
+            # Keras, too, loads the assets of such a layer before it is built.
             keras_hooks.copy_assets(other, layer, weights.path)
     if problems:
         raise ConfigError(problems)

@@ -81,14 +81,14 @@ def _finalizes(layer: Layer) -> bool:
 
 def has_own_variable_hooks(layer: Layer) -> bool:
     """Returns whether the class of a layer overrides how Keras saves or loads its variables."""
-    return _is_custom(layer, "load_own_variables") or _is_custom(
-        layer, "save_own_variables"
-    )
+    hooks = ("load_own_variables", "save_own_variables")
+    return any(_is_custom(layer, hook) for hook in hooks)
 
 
 def has_own_asset_hooks(layer: Layer) -> bool:
     """Returns whether the class of a layer overrides how Keras saves or loads its assets."""
-    return _is_custom(layer, "save_assets") or _is_custom(layer, "load_assets")
+    hooks = ("save_assets", "load_assets")
+    return any(_is_custom(layer, hook) for hook in hooks)
 
 
 def _is_custom(layer: Layer, hook: str) -> bool:

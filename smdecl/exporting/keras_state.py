@@ -147,10 +147,8 @@ def lacking(layers: Sequence[Layer]) -> Iterator[Match]:
         if vocabulary_of(layer) is None:
             yield _lacking(layer, "vocabulary")
     for layer in layers:
-        if (
-            keras_models.is_a(layer, "Discretization")
-            and bins_of(layer) is None
-        ):
+        has_bins = keras_models.is_a(layer, "Discretization")
+        if has_bins and bins_of(layer) is None:
             yield _lacking(layer, "bin_boundaries")
 
 

@@ -52,9 +52,8 @@ def load_state(obj: Model, path: str) -> Iterator[Match]:
     for layer, found in keras_copy.paired(layers, others):
         config = {} if found is None else found.config
         vocabulary = config.get("vocabulary")
-        if keras_state.lookup_of(layer) is not None and isinstance(
-            vocabulary, list
-        ):
+        has_lookup = keras_state.lookup_of(layer) is not None
+        if has_lookup and isinstance(vocabulary, list):
             tokens = keras_state.tokens_of(layer, vocabulary)
             yield from keras_copy.copy_vocabulary(layer, tokens, None)
         for part in ("mean", "variance", "bin_boundaries"):
@@ -117,9 +116,8 @@ def _walk_assets(obj: Model, path: str) -> None:
 
     assets = saving_lib._ASSETS_DIRNAME
     with zipfile.ZipFile(path) as archive:
-        if not any(
-            name.startswith(f"{assets}/") for name in archive.namelist()
-        ):
+        names = archive.namelist()
+        if not any(name.startswith(f"{assets}/") for name in names):
             return
         store = saving_lib.DiskIOStore(assets, archive=archive, mode="r")
         try:

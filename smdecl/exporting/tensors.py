@@ -30,7 +30,6 @@ def is_variable(found: object) -> bool:
 def variable_record(variable: Variable) -> VariableRecord:
     """Returns the record of a variable."""
     tensor = tensor_record(variable.dtype, variable.shape)
-    name = getattr(variable, "path", None) or str(variable.name).removesuffix(
-        ":0"
-    )
+    path = getattr(variable, "path", None)
+    name = path or str(variable.name).removesuffix(":0")
     return VariableRecord(name, tensor.dtype, tensor.shape)

@@ -34,6 +34,7 @@ Result = TypeVar("Result")
 
 # `multiprocessing` keeps one set of children for the whole program, and every start reads it.
 _children = threading.Lock()
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 _PATIENCE = 0.5  # seconds; a start holds the lock for a hundredth of that
 
 
@@ -244,10 +245,7 @@ class Processes:
                 process.start()
         except (EOFError, OSError) as error:
             groups.require_wanted()
-            if isinstance(error, OSError) and error.errno in (
-                errno.EMFILE,
-                errno.ENFILE,
-            ):
+            if isinstance(error, OSError) and error.errno in _TOO_MANY_FILES:
                 raise
             self._server.kill()
             # Until its end it counts as running, and the next start would fail as well.

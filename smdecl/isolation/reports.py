@@ -128,10 +128,11 @@ def read(data: bytes) -> Report | None:
 
 
 def _is_valid(message: Report) -> bool:
-    is_typed = isinstance(message.stage, str) and isinstance(
-        message.asks, bool
-    )
-    return is_typed and _is_valid_count(message.done, message.total)
+    if not isinstance(message.stage, str):
+        return False
+    if not isinstance(message.asks, bool):
+        return False
+    return _is_valid_count(message.done, message.total)
 
 
 def _is_valid_count(done: object, total: object) -> bool:

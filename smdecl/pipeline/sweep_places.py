@@ -93,9 +93,9 @@ class Places:
                 self._require(OUTPUT_SUBDIR, parent, output / name)
 
     def _require(self, key: KeyPath, parent: Path, path: Path) -> None:
-        reason = paths.refuse_path(str(path)) or self._refuse(
-            key, parent, path
-        )
+        reason = paths.refuse_path(str(path))
+        if reason is None:
+            reason = self._refuse(key, parent, path)
         if reason is not None:
             raise ConfigError(Problem(key, reason))
 

@@ -27,9 +27,8 @@ def diff(before: Path, after: Path) -> DiffRecord:
 
 def _manifest_changes(before: Path, after: Path) -> Iterator[Change]:
     """Yields nothing unless both SavedModels are releases."""
-    if not all(
-        (directory / manifest.FILE).is_file() for directory in (before, after)
-    ):
+    manifests = [directory / manifest.FILE for directory in (before, after)]
+    if not all(file.is_file() for file in manifests):
         return
     old, new = manifest.read(before), manifest.read(after)
     yield from diff_manifest.changes(_completed(old), _completed(new))

@@ -193,14 +193,17 @@ def _parse(text: str) -> Manifest:
     """
     manifest = json.loads(text)
     _require_shallow(manifest)
-    is_as_written = (
-        isinstance(manifest, dict) and manifest_text.text_of(manifest) == text
-    )
-    if not is_as_written or manifest_text.checksum(manifest) != manifest.get(
-        "checksum"
-    ):
+    if not _is_as_written(manifest, text):
         raise ValueError("its checksum differs")
     return cast("Manifest", manifest)
+
+
+def _is_as_written(manifest: object, text: str) -> bool:
+    if not isinstance(manifest, dict):
+        return False
+    if manifest_text.text_of(manifest) != text:
+        return False
+    return manifest_text.checksum(manifest) == manifest.get("checksum")
 
 
 def _require_shallow(value: object) -> None:

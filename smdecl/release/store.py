@@ -39,10 +39,8 @@ class Store:
         try:
             self.files.info(place)
         except OSError as error:
-            if (
-                isinstance(error, FileNotFoundError)
-                or error.errno == errno.ENOENT
-            ):
+            is_missing = isinstance(error, FileNotFoundError)
+            if is_missing or error.errno == errno.ENOENT:
                 return False
             raise
         return True

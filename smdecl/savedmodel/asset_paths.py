@@ -114,10 +114,9 @@ class AssetPaths:
 
     def _is_asset_object(self, index: int) -> bool:
         nodes = self._graph.object_graph_def.nodes
-        if (
-            not 0 <= index < len(nodes)
-            or nodes[index].WhichOneof("kind") != "asset"
-        ):
+        if not 0 <= index < len(nodes):
+            return False
+        if nodes[index].WhichOneof("kind") != "asset":
             return False
         file: int = nodes[index].asset.asset_file_def_index
         return 0 <= file < len(self._is_inside) and self._is_inside[file]
@@ -141,10 +140,8 @@ class AssetPaths:
 
 def _is_inside(filename: str) -> bool:
     """True if the name of an asset is that of a file in `assets/`."""
-    return filename == PurePosixPath(filename).name and filename not in (
-        "",
-        "..",
-    )
+    is_name = filename == PurePosixPath(filename).name
+    return is_name and filename not in ("", "..")
 
 
 def _is_call(node: NodeDef, function: str) -> bool:

@@ -134,9 +134,8 @@ def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
         ContractError: With every file of the checkpoint that is missing, truncated or malformed.
     """
     prefix = directory / CHECKPOINT_PREFIX
-    if not checkpoint.exists(prefix) and not any(
-        map(_restores, message.meta_graphs)
-    ):
+    is_restored = any(map(_restores, message.meta_graphs))
+    if not is_restored and not checkpoint.exists(prefix):
         return []
     return checkpoint.read(prefix)
 

@@ -22,11 +22,9 @@ def find_custom(subject: Subject) -> Iterator[Finding]:
     """Yields the first node of each op that is not TensorFlow's own."""
     known = _functions(subject)
     for function, node in subject.nodes():
-        if (
-            node.op in known
-            or op_sets.has(node.op)
-            or node.op.startswith(_HIDDEN_OPS)
-        ):
+        if node.op in known or node.op.startswith(_HIDDEN_OPS):
+            continue
+        if op_sets.has(node.op):
             continue
         known.add(node.op)
         provider = subject.providers.get(node.op)

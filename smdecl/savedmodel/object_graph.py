@@ -96,11 +96,8 @@ class _Walk:
             if child in self._seen:
                 self._looked_at += is_again
                 is_circle = child in entry.path
-                if (
-                    self._aliases >= most
-                    or is_circle
-                    or child not in self._leading
-                ):
+                is_enough = self._aliases >= most
+                if is_enough or is_circle or child not in self._leading:
                     continue
                 self._aliases += 1
             self._seen.add(child)

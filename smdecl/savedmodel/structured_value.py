@@ -122,10 +122,8 @@ def composite_spec(spec: TypeSpecProto) -> TensorRecord | None:
         return None
     kind = _COMPOSITE[spec.type_spec_class]
     detail = None
-    if kind == "ragged" and kinds[2:4] == [
-        "int64_value",
-        "tensor_dtype_value",
-    ]:
+    is_partitioned = kinds[2:4] == ["int64_value", "tensor_dtype_value"]
+    if kind == "ragged" and is_partitioned:
         splits = dtype_name(state[3].tensor_dtype_value)
         detail = f"ragged rank {state[2].int64_value}, row splits {splits}"
     return TensorRecord(

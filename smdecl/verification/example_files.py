@@ -92,9 +92,8 @@ def _read_file(
     except json.JSONDecodeError as error:
         message = f"{name!r} is not valid JSON: {error}"
         raise ConfigError(Problem((*path, "file"), message)) from error
-    except (
-        Exception
-    ) as error:  # NumPy and TensorFlow raise many types for broken files
+    except Exception as error:
+        # NumPy and TensorFlow raise many types for broken files.
         message = f"cannot read {name!r}: {user_code.summary(error)}"
         raise ConfigError(Problem((*path, "file"), message)) from error
 

@@ -118,9 +118,8 @@ def read(directory: Path) -> list[Example]:
             arrays = _Arrays(archive, path.stat().st_size)
             index = arrays.index()
             return [_read_example(arrays, **entry) for entry in index]
-    except (
-        Exception
-    ) as error:  # zipfile and NumPy raise many types for broken files
+    except Exception as error:
+        # zipfile and NumPy raise many types for broken files.
         message = f"cannot read {path}: {user_code.summary(error)}"
         raise VerificationError(message) from error
 
