@@ -70,11 +70,11 @@ def build(config: ExportConfig, project: Project) -> Built:
         obj = instantiate(config.model, ("model",))
         _require_trackable(obj, config.model["_target_"])
         _require_trusted_methods(obj, config.signatures, project)
-        restore.restore_before_build(obj, config.weights)
+        loaded = restore.restore_before_build(obj, config.weights)
         build_layers(obj, config.signatures)
         _require_eager()
         methods.require(obj, config.signatures)
-        restored = restore.restore(obj, config.weights)
+        restored = restore.restore(obj, config.weights, loaded)
     return Built(obj, _describe(obj, restored), restored.reference)
 
 

@@ -18,7 +18,7 @@ _SHOWN = 3  # values in a message
 
 
 def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
-    """Copies the state of a layer that is not in its variables to a similar layer.
+    """Copies the state of a layer that is in neither variables nor assets to a similar layer.
 
     Yields:
         A match for each state that was copied, or could not be.
@@ -29,7 +29,6 @@ def copy(source: Layer, layer: Layer, path: str) -> Iterator[Match]:
         keras_hooks.copy_own_variables(source, layer, path)
     else:
         keras_hooks.finalize_layer(layer, path)
-    keras_hooks.copy_assets(source, layer, path)
     for part in ("input_mean", "input_variance"):
         yield from compare(layer, part, getattr(source, part, None))
 

@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import FunctionType
 
 from smdecl.checks.weights_formats import FORMATS
@@ -36,6 +37,19 @@ _NOT_BUILT = "Model .* had a build config, but the model cannot be built"
 _SEED_NUMBER = re.compile(r"\bseed_generator_\d+/")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """The model in a file, loaded by Keras.
+
+    Attributes:
+        model: The model.
+        with_assets: Identities of the object's layers that have its assets already.
+    """
+
+    model: Model
+    with_assets: frozenset[int] = frozenset()
+
+
 def restore_weights(obj: Trackable, weights: Weights) -> Outcome:
     """Restores a .weights.h5 into a Keras model by `Model.load_weights`.
 
@@ -61,13 +75,20 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
         matches += legacy_keras_files.load_state(obj, weights.path)
         matches += _finish(obj, weights.path)
         return Outcome(matches)
-    source = _load_source(obj, weights.path)
+    return restore_loaded(
+        obj, weights, Loaded(_load_source(obj, weights.path))
+    )
+
+
+def restore_loaded(obj: Model, weights: Weights, loaded: Loaded) -> Outcome:
+    """Restores the state of the model that was loaded from a file into a model of Keras 3."""
+    source = loaded.model
     is_whole = not _has_unbuilt(source, obj)
     if is_whole:
         matches = list(_copy_variables(source, obj))
     else:
         matches = list(keras_weights.load(obj, weights.path))
-    matches += _copy_state(source, obj, weights.path)
+    matches += _copy_state(loaded, obj, weights.path)
     names = {match.name for match in matches}
     for match in keras_state.lacking(keras_state.layers_of(obj)):
         if match.name not in names:
@@ -77,25 +98,30 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
     return Outcome(matches, source if is_equivalent else None)
 
 
-def restore_before_build(obj: Trackable, weights: Weights) -> None:
+def restore_before_build(obj: Trackable, weights: Weights) -> Loaded | None:
     """Restores what the layers of an unbuilt model need for its first call, such as vocabularies.
+
+    Returns:
+        The model in the file, for `restore_loaded`, so that the hooks of its layers run once; None
+        if it was not needed.
 
     Raises:
         ConfigError: If that is in the file, but does not fit.
         ModelError: If the model's own code fails on it.
     """
     if not keras_models.is_model(obj) or obj.built:
-        return
+        return None
     layers = keras_state.layers_of(obj)
     lacking = {match.name for match in keras_state.lacking(layers)}
     if not lacking and not any(map(keras_hooks.has_own_asset_hooks, layers)):
-        return
+        return None
     if keras_models.is_legacy(obj):
         # The full restore reports problems; idf weights it can restore only after the build.
         list(legacy_keras_files.load_state(obj, weights.path))
-        return
+        return None
     source = _load_source(obj, weights.path)
     problems = []
+    with_assets = []
     for layer, other in keras_copy.pairs(obj, source):
         if other is None:
             continue
@@ -105,8 +131,10 @@ def restore_before_build(obj: Trackable, weights: Weights) -> None:
         if not other.built:
             # Keras, too, loads the assets of such a layer before it is built.
             keras_hooks.copy_assets(other, layer, weights.path)
+            with_assets.append(id(layer))
     if problems:
         raise ConfigError(problems)
+    return Loaded(source, frozenset(with_assets))
 
 
 def _require_keras(obj: Trackable, weights: Weights) -> None:
@@ -265,11 +293,14 @@ def _shapes(variables: Sequence[Variable]) -> list[tuple[int, ...]]:
     return [tuple(variable.shape) for variable in variables]
 
 
-def _copy_state(source: Model, obj: Model, path: str) -> Iterator[Match]:
+def _copy_state(loaded: Loaded, obj: Model, path: str) -> Iterator[Match]:
     """Copies state beside variables between layers whose variables have the same shapes."""
-    for layer, other in keras_copy.pairs(obj, source):
+    for layer, other in keras_copy.pairs(obj, loaded.model):
         if other is None:
             continue
         own_shapes = _shapes(keras_weights.own_variables(layer))
-        if own_shapes == _shapes(keras_weights.own_variables(other)):
-            yield from keras_copy.copy(other, layer, path)
+        if own_shapes != _shapes(keras_weights.own_variables(other)):
+            continue
+        yield from keras_copy.copy(other, layer, path)
+        if id(layer) not in loaded.with_assets:
+            keras_hooks.copy_assets(other, layer, path)

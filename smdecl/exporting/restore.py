@@ -8,6 +8,7 @@ from smdecl.checks.weights_formats import RESTORING_LESS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import checkpoints, keras_files, keras_models
+from smdecl.exporting.keras_files import Loaded
 from smdecl.exporting.matching import PATH, Match, Outcome, Restored
 from smdecl.exporting.types import Trackable
 
@@ -15,8 +16,15 @@ _WHOLE_MODEL = "keras"
 _SEED = "/seed_generator_state"
 
 
-def restore(obj: Trackable, weights: Weights | None) -> Restored:
+def restore(
+    obj: Trackable, weights: Weights | None, loaded: Loaded | None = None
+) -> Restored:
     """Restores `weights` into `obj`.
+
+    Args:
+        obj: The object.
+        weights: What to restore; None for nothing.
+        loaded: What `restore_before_build` returned.
 
     Raises:
         ConfigError: If `expect: full` is not met, with every variable that did not match; if the
@@ -28,7 +36,10 @@ def restore(obj: Trackable, weights: Weights | None) -> Restored:
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
         message = f"{type(obj).__name__} {_UNBUILT}"
         raise ConfigError(Problem(("model", "_target_"), message))
-    outcome = RESTORERS[weights.format](obj, weights)
+    if loaded is None:
+        outcome = RESTORERS[weights.format](obj, weights)
+    else:
+        outcome = keras_files.restore_loaded(obj, weights, loaded)
     record = outcome.record
     problems = [
         match for match in outcome.matches if match.problem is not None
@@ -42,15 +53,21 @@ def restore(obj: Trackable, weights: Weights | None) -> Restored:
     return record
 
 
-def restore_before_build(obj: Trackable, weights: Weights | None) -> None:
+def restore_before_build(
+    obj: Trackable, weights: Weights | None
+) -> Loaded | None:
     """Restores what an unbuilt model needs for its first call from a whole-model file.
+
+    Returns:
+        What it loaded, for `restore`; None for nothing.
 
     Raises:
         ConfigError: If that does not fit the model, or the file cannot be read.
         ModelError: If the model's own code fails on it.
     """
-    if weights is not None and weights.format == _WHOLE_MODEL:
-        keras_files.restore_before_build(obj, weights)
+    if weights is None or weights.format != _WHOLE_MODEL:
+        return None
+    return keras_files.restore_before_build(obj, weights)
 
 
 def _has_matches(record: Restored) -> bool:

@@ -317,10 +317,10 @@ def outcome(name, make, sample, fmt, expected):
     fresh = make(False)
     try:
         weights = Weights(fmt, PATHS[fmt].format(name))
-        restore.restore_before_build(fresh, weights)
+        loaded = restore.restore_before_build(fresh, weights)
         if not fresh.built:
             traced(fresh, sample)
-        restore.restore(fresh, weights)
+        restore.restore(fresh, weights, loaded)
         untracked.require_initialized(fresh)
     except SmdeclError as error:
         return f"refused: {error}"

@@ -195,3 +195,70 @@ def make(vocabulary):
     (problem,) = error.value.problems
     assert problem.key == "signatures.serving_default.inputs.text.dtype"
     assert problem.message == "expected string, the dtype of the Input 'text', got int64"
+
+
+ASSETS = """
+import pathlib
+
+import keras
+
+
+@keras.saving.register_keras_serializable()
+class Words(keras.layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.words = []
+
+    def save_assets(self, directory):
+        print("saves")
+        pathlib.Path(directory, "words.txt").write_text("\\n".join(self.words))
+
+    def load_assets(self, directory):
+        print("loads")
+        self.words += pathlib.Path(directory, "words.txt").read_text().split()
+
+    def call(self, x):
+        return x * len(self.words)
+
+
+@keras.saving.register_keras_serializable()
+class Net(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.words = Words(name="words")
+        self.out = keras.layers.Dense(1, kernel_initializer="ones", name="out")
+
+    def call(self, x, factor):  # Keras cannot call it to build it
+        return self.out(self.words(x * factor))
+"""
+
+
+def test_the_hooks_of_assets_run_once_for_a_model_that_keras_cannot_build(project):
+    project.write("assets.py", ASSETS)
+    run_script(
+        "import assets, tensorflow as tf\n"
+        "net = assets.Net(name='net')\n"
+        "net.words.words = ['a', 'b']\n"
+        "net(tf.ones([1, 2]), tf.ones([]))\n"
+        "net.save('net.keras')\n"
+    )
+    spec = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
+
+    done = project.run(
+        "model._target_=assets.Net",
+        "signatures=none",
+        f"+signatures.serving_default.inputs={spec}",
+        "weights=keras",
+        "weights.path=net.keras",
+        "name=net",
+    )
+
+    assert done.stdout == "exports/net/1\n", done.stderr
+    # Keras loads them into the model of the file, and smdecl copies them.
+    assert [line for line in done.stderr.split() if line in ("saves", "loads")] == [
+        "loads",
+        "saves",
+        "loads",
+    ]
+    loaded = tf.saved_model.load(str(project.root / "exports/net/1"))
+    assert loaded.serve(tf.ones([1, 2]), tf.constant(3.0)).numpy().tolist() == [[12.0]]
