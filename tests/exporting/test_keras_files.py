@@ -228,8 +228,8 @@ class Net(keras.Model):
         self.words = Words(name="words")
         self.out = keras.layers.Dense(1, kernel_initializer="ones", name="out")
 
-    def call(self, x, factor):  # Keras cannot call it to build it
-        return self.out(self.words(x * factor))
+    def call(self, x, y):  # Keras cannot call it to build it
+        return self.out(self.words(x * y))
 """
 
 
@@ -242,7 +242,7 @@ def test_the_hooks_of_assets_run_once_for_a_model_that_keras_cannot_build(projec
         "net(tf.ones([1, 2]), tf.ones([]))\n"
         "net.save('net.keras')\n"
     )
-    spec = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
+    spec = "{x: {shape: [batch, 2], dtype: float32}, y: {shape: [], dtype: float32}}"
 
     done = project.run(
         "model._target_=assets.Net",
