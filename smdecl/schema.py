@@ -1,8 +1,4 @@
-"""Validates records against the JSON Schemas (2020-12) under `schemas/`.
-
-Almost all records are valid. `schema_verdicts` decides that, and jsonschema is imported for the
-others only.
-"""
+"""Validates records against the JSON Schemas (2020-12) under `schemas/`."""
 
 from __future__ import annotations
 
@@ -10,15 +6,14 @@ import copy
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
-from smdecl import resources, schema_verdicts, schema_wording
+import jsonschema
+from jsonschema.exceptions import ValidationError
+
+from smdecl import resources, schema_wording
 from smdecl.errors import InternalError, KeyPath, Problem
-from smdecl.schema_verdicts import UncoveredError, Verdict
 from smdecl.schema_wording import Violation
-
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -35,29 +30,18 @@ def _is_integer(_checker: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-@functools.cache
-def validator(name: str) -> Any:
-    """Returns the jsonschema validator for the schema `name`."""
-    import jsonschema
-
-    own = jsonschema.Draft202012Validator
-    # JSON has a single number type, so JSON Schema accepts 1.0 as an integer. TensorFlow does not.
-    types = own.TYPE_CHECKER.redefine("integer", _is_integer)
-    extended: Any = jsonschema.validators.extend(own, type_checker=types)  # type: ignore[no-untyped-call]
-    return extended(load(name))
+# JSON has a single number type, so JSON Schema accepts 1.0 as an integer. TensorFlow does not.
+_Validator: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", _is_integer
+    ),
+)
 
 
 @functools.cache
-def _verdict(name: str) -> Verdict:
-    return schema_verdicts.of(load(name))
-
-
-def _surely_fits(name: str, value: object) -> bool:
-    """Returns True if `value` conforms to the schema `name`; False if jsonschema has to decide."""
-    try:
-        return _verdict(name)(value)
-    except (UncoveredError, RecursionError):
-        return False
+def _validator(name: str) -> Any:
+    return _Validator(load(name))
 
 
 def violations(name: str, value: object) -> Iterator[Violation]:
@@ -66,7 +50,7 @@ def violations(name: str, value: object) -> Iterator[Violation]:
     A violation of `oneOf` or `anyOf` is replaced by the violations of its alternatives, except
     those that expect null: an alternative here is either null or the only real form.
     """
-    for error in _leaves(validator(name).iter_errors(value)):
+    for error in _leaves(_validator(name).iter_errors(value)):
         yield Violation.of(error)
 
 
@@ -89,8 +73,6 @@ def _expects_null(error: ValidationError) -> bool:
 
 def problems(name: str, value: object) -> list[Problem]:
     """Returns a Problem for each violation of the schema `name` in `value`, sorted by key."""
-    if _surely_fits(name, value):
-        return []
     root = load(name)
     found: dict[Problem, None] = {}
     for violation in violations(name, value):
@@ -102,7 +84,7 @@ def problems(name: str, value: object) -> list[Problem]:
 
 def fits(name: str, value: object) -> bool:
     """Returns True if `value` conforms to the schema `name`; cheaper than `problems`."""
-    return _surely_fits(name, value) or bool(validator(name).is_valid(value))
+    return bool(_validator(name).is_valid(value))
 
 
 def require(name: str, value: object) -> None:

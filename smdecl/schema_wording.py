@@ -12,13 +12,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
+
+from jsonschema.exceptions import ValidationError
 
 from smdecl.errors import KeyPath, Problem, dotted, nearest
 from smdecl.printing import abbreviated, quoted
-
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
 
 Schema: TypeAlias = Mapping[str, Any]
 

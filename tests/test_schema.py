@@ -1,20 +1,17 @@
 """The JSON Schemas are valid, complete and consistent with the defaults."""
 
-import contextlib
 import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Iterator
 
 import jsonschema
 import pytest
 import smdecl
 import yaml
-from smdecl import resources, schema, schema_verdicts
+from smdecl import resources, schema
 from smdecl.errors import InternalError
 from smdecl.exporting import options
-from smdecl.schema_verdicts import UncoveredError
 
 from tests.conftest import ROOT
 
@@ -119,65 +116,3 @@ def test_the_primary_config_has_a_value_for_every_key_of_every_group():
         assert set(primary[group]) == set(config["properties"][group]["properties"]), (
             "add it to conf/export.yaml"
         )
-
-
-_ODD = (None, True, False, 0, 1, 1.0, -1, 1.5, float("nan"), "", "a", "?", [], ["a", "a"], [1], {})
-
-
-def _sample(part: object, root: dict[str, object]) -> object:
-    """Returns a value with all properties of a part of a schema; most of them conform."""
-    if not isinstance(part, dict):
-        return "any"
-    for keyword in ("oneOf", "anyOf"):
-        part = part.get(keyword, [part])[-1]
-    if "$ref" in part:
-        return _sample(root["$defs"][part["$ref"].rpartition("/")[2]], root)
-    kinds = part.get("type", "string")
-    kind = kinds if isinstance(kinds, str) else kinds[-1]
-    if kind == "object":
-        properties = part.get("properties", {"x": part.get("additionalProperties")})
-        return {name: _sample(item, root) for name, item in properties.items()}
-    if kind == "array":
-        return [_sample(part.get("items"), root)] * part.get("minItems", 1)
-    text = part.get("enum", ["a" * 64])[0]
-    return {"string": text, "boolean": True, "null": None}.get(kind, part.get("minimum", 1))
-
-
-def _changed(value: object) -> Iterator[object]:
-    """Yields a value with each of its parts replaced, removed or added."""
-    yield from _ODD
-    if isinstance(value, dict):
-        yield {**value, "unknown": 1}
-        yield {**value, 1: 1}
-        for key, item in value.items():
-            yield {name: other for name, other in value.items() if name != key}
-            yield from ({**value, key: other} for other in _changed(item))
-    elif isinstance(value, list):
-        yield [*value, *value]
-        for other in _changed(value[0]) if value else ():
-            yield [other, *value[1:]]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_quick_verdict_is_that_of_jsonschema(name):
-    verdict, judge = schema_verdicts.of(schema.load(name)), schema.validator(name)
-    sample = _sample(schema.load(name), schema.load(name))
-    values = [sample, *_changed(sample)]
-    if name == "config":
-        values = [smdecl.compose().values, *_changed(smdecl.compose().values), *values]
-    differing = []
-    for value in values:
-        with contextlib.suppress(UncoveredError):
-            if verdict(value) != judge.is_valid(value):
-                differing.append(value)
-
-    assert differing == []
-    assert len(values) > 50
-
-
-def test_the_quick_verdict_leaves_types_that_json_lacks_to_jsonschema():
-    values = {**smdecl.compose().values, "name": str.__new__(type("Text", (str,), {}), "a")}
-
-    with pytest.raises(UncoveredError):
-        schema_verdicts.of(schema.load("config"))(values)
-    assert schema.fits("config", values)
