@@ -24,26 +24,29 @@ def shown(is_verbose: bool) -> Iterator[Cleared]:
     Args:
         is_verbose: Whether each stage is printed.
     """
-    # Imported late: most commands need neither of them.
-    listeners: list[Listener] = []
-    if is_verbose:
-        from smdecl.cli.verbose import Stages
-
-        listeners.append(Stages())
     if not _is_terminal():
-        with progress.listening(listeners):
+        with progress.listening(_stages(is_verbose, nullcontext)):
             yield nullcontext
         return
+    # Imported late: most commands do not need them.
     from smdecl.cli.board import Board
     from smdecl.cli.screen import Screen
 
     board = Board()
     screen = Screen(board.lines)
+    stages = _stages(is_verbose, screen.cleared)
     try:
-        with progress.listening([*listeners, board]):
+        with progress.listening([*stages, board]):
             yield screen.cleared
     finally:
         screen.close()
+
+
+def _stages(is_verbose: bool, cleared: Cleared) -> Iterator[Listener]:
+    if is_verbose:
+        from smdecl.cli.verbose import Stages
+
+        yield Stages(cleared)
 
 
 def _is_terminal() -> bool:

@@ -88,6 +88,7 @@ class Screen:
         with self._lock, terminal, contextlib.redirect_stderr(terminal):
             self._pass_on()
             self._erase()
+            self._end_line()
             yield
 
     def _run(self) -> None:
@@ -110,8 +111,7 @@ class Screen:
             with self._lock:
                 self._pass_on()
                 self._erase()
-                if self._rest:  # what follows is on a line of its own
-                    self._write(self._rest + b"\n")
+                self._end_line()
 
     def _pass_on(self) -> None:
         """Writes the lines that were printed."""
@@ -126,6 +126,12 @@ class Screen:
             if end:
                 self._erase()
                 self._write(text + end)
+
+    def _end_line(self) -> None:
+        """Writes a line that has not ended, so that what follows is on the next one."""
+        if self._rest:
+            self._write(self._rest + b"\n")
+            self._rest = b""
 
     def _read(self) -> bytes:
         try:

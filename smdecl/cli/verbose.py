@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from smdecl.cli import report
 from smdecl.cli.board import shared
@@ -12,9 +13,16 @@ _MEBIBYTE = 1 << 20
 
 
 class Stages(Listener):
-    """Prints each stage with its seconds, as the record of a run has them."""
+    """Prints each stage with its seconds, as the record of a run has them.
 
-    def __init__(self) -> None:
+    Args:
+        cleared: Returns a context to print in.
+    """
+
+    def __init__(
+        self, cleared: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._cleared = cleared
         self._shared: set[str] = set()
 
     def planned(self, swept: Sequence[Sequence[str]]) -> None:
@@ -35,4 +43,5 @@ class Stages(Listener):
 
     def _print(self, run: Run, text: str) -> None:
         own = [name for name in run.overrides if name not in self._shared]
-        report.note([text], " ".join(own))
+        with self._cleared():
+            report.note([text], " ".join(own))

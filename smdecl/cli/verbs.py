@@ -144,13 +144,13 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
             with cleared():
                 return sweep_table.announce(variant, common)
 
-        directory, results = sweep.sweep(request, project, announce, _note)
+        def note(remark: str) -> None:
+            with cleared():
+                report.note([remark])
+
+        directory, results = sweep.sweep(request, project, announce, note)
     sweep_table.print_table(results, directory, common)
     return max((variant.exit_code for variant in results), default=0)
-
-
-def _note(remark: str) -> None:
-    report.note([remark])
 
 
 def _version(arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ import pathlib, sys, time
 from smdecl.models import Scaler
 
 def make(number=1):
-    print("made", number, file=sys.stderr)
+    print("made", number, end=" ", file=sys.stderr)
     pathlib.Path(f"made-{number}").touch()
     assert number != 2, "no luck"
     end = time.monotonic() + 300
