@@ -35,6 +35,15 @@ _SETTINGS = (
     "precomposeunicode",
     "symlinks",
 )
+# Prints headers, such as the commit, and a line for each change of a tracked file.
+_STATUS = (
+    "status",
+    "--porcelain=v2",
+    "--branch",
+    "--no-ahead-behind",
+    "--untracked-files=no",
+)
+_NO_COMMIT = "(initial)"
 _SUBMODULE = "160000 "  # the file mode of a submodule in the index
 # Prevents programs that the repository's config would start. Without optional locks, git
 # does not rewrite its index, which would run a hook.
@@ -157,18 +166,27 @@ def _top_of_repository(root: Path) -> Path | None:
 def _state(
     git: _Git, modules: Collection[str], *options: str
 ) -> SourceEntry | None:
-    commit = git.run("rev-parse", "HEAD")
-    if commit is None:
-        return None
     # Releases are often written into the project, so of the untracked files only modules
     # count.
-    changed = git.run(
-        "status", "--porcelain", "--untracked-files=no", *options
-    )
+    tracked = git.run(*_STATUS, *options)
+    if tracked is None:  # also if only the index cannot be read
+        commit = git.run("rev-parse", "HEAD")
+        return None if commit is None else {"commit": commit, "clean": False}
+    headers = {}
+    changes = []
+    for line in tracked.splitlines():
+        if line.startswith("# "):
+            name, _, value = line[2:].partition(" ")
+            headers[name] = value
+        else:
+            changes.append(line)
+    commit = headers.get("branch.oid", _NO_COMMIT)
+    if commit == _NO_COMMIT:
+        return None
     untracked = (
         git.run("ls-files", "--others", "--", *modules) if modules else ""
     )
-    return {"commit": commit, "clean": changed == "" and untracked == ""}
+    return {"commit": commit, "clean": not changes and untracked == ""}
 
 
 def _state_of_data(
