@@ -14,6 +14,8 @@ from smdecl.isolation.child import Task
 from smdecl.isolation.reports import Answer, ReportHandler
 from smdecl.isolation.results import ResultError
 
+# The answers fit into the smallest pipe, so sending one never waits for the child to read.
+_MOST_QUESTIONS = 100
 _LARGEST_RESULT = 1 << 30  # bytes
 
 
@@ -76,8 +78,8 @@ def receive(
     if receiver not in ready and not receiver.poll():
         raise EndedError(has_begun=False)
     _next(receiver, has_begun=False)  # says that the function begins
-    data = _result(receiver, go, call.handler)
     try:
+        data = _result(receiver, go, call.handler)
         expected = results.returned_by(call.task.function)
         return results.read(data, expected, modules)
     except ResultError as error:
@@ -89,8 +91,14 @@ def receive(
 def _result(
     receiver: Connection, go: Connection, handler: ReportHandler
 ) -> bytes:
-    """Returns the pickled result of a child, after all its reports."""
+    """Returns the pickled result of a child, after all its reports.
+
+    Raises:
+        ResultError: If the child asks too much.
+        EndedError: If it ended without a result.
+    """
     answers = dict(handler.answers or {})
+    asked = 0
     while True:
         data = _next(receiver, has_begun=True)
         if not reports.is_report(data):
@@ -101,7 +109,12 @@ def _result(
         if handler.reported is not None:
             handler.reported(report)
         if report.asks:
-            # Once each: the child may ask as often as it likes.
+            asked += 1
+            if asked > _MOST_QUESTIONS:
+                raise ResultError(
+                    f"it asked more than {_MOST_QUESTIONS} questions"
+                )
+            # Once each: the child may ask again.
             answer = answers.pop(report.stage, Answer)()
             send(go, answer.text)
             answer.afterwards()

@@ -44,6 +44,18 @@ def test_a_question_without_a_listener_has_an_empty_answer():
     assert ask_twice() == ["", "", ""]
 
 
+def ask_without_end():
+    question = json.dumps({"stage": "where", "asks": True}).encode()
+    while True:
+        reports._caller.sender.send_bytes(b"report " + question)
+
+
+def test_a_child_that_reads_no_answers_does_not_block_its_caller():
+    # The answers would fill the pipe to the child, and nobody would read the pipe from it.
+    with pytest.raises(VerificationError, match="asked more than 100 questions"):
+        children.run(ask_without_end, **OPTIONS)
+
+
 def listen():
     return reports.listen()
 
