@@ -270,6 +270,7 @@ def _with_warnings(
 def _warnings(
     config: ExportConfig, unpublished: Unpublished, report: VerificationRecord
 ) -> Iterator[Problem]:
+    yield from unpublished.warnings
     yield from export_warnings.of_making(config, unpublished.made)
     yield from export_warnings.of_verifying(unpublished.made, report)
 

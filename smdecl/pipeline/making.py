@@ -23,7 +23,8 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.records import SAVED, Made, Plan
 from smdecl.printing import printable
-from smdecl.release import manifest, seals
+from smdecl.release import git, manifest, seals
+from smdecl.release.manifest_types import SourceEntry
 from smdecl.release.seals import Identities, Seal
 from smdecl.savedmodel.plain import plain
 
@@ -36,11 +37,13 @@ class Unpublished:
         directory: The directory of the SavedModel.
         made: What was saved in it.
         seal: Shows whether the directory has changed since.
+        warnings: What could not be found out about it.
     """
 
     directory: Path
     made: Made
     seal: Seal
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -78,19 +81,35 @@ def make_release(
     inputs.require_unchanged()
     with clock.stage("seal"), disk_errors(stage):
         directory = saving.finished()
+        source, warnings = _source(project, made)
         sources = manifest.Sources(
-            inputs.digests, made.modules, made.environment, made.custom_ops
+            inputs.digests,
+            made.modules,
+            made.environment,
+            made.custom_ops,
+            source,
         )
         before = seals.snapshot(directory)
         with progress.counting(files.sizes(directory)):
             written = manifest.write(
-                directory,
-                recorded,
-                made.saved.signatures,
-                sources,
-                project.root,
+                directory, recorded, made.saved.signatures, sources
             )
-    return Unpublished(directory, made, Seal(directory, written, before))
+    seal = Seal(directory, written, before)
+    return Unpublished(directory, made, seal, warnings)
+
+
+def _source(
+    project: Project, made: Made
+) -> tuple[SourceEntry | None, tuple[Problem, ...]]:
+    """Returns the commit of a project, and a warning if git takes too long to tell it."""
+    try:
+        return git.source(project.root, made.modules), ()
+    except git.TooSlowError:
+        message = (
+            f"git did not answer within {git.MOST_SECONDS:g} seconds, so the manifest has no"
+            f" source commit; expected git status in {str(project.root)!r} to end earlier"
+        )
+        return None, (Problem((), message),)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from smdecl import scratch
 from smdecl.release.manifest_types import SourceEntry
 
 MOST_SECONDS = 30.0
-"""How long git may take to answer; after that the source counts as unknown."""
+"""How long each call of git may take."""
 
 # Settings that say how the work tree stores files.
 _SETTINGS = (
@@ -64,7 +64,7 @@ _AS_DATA = {
 }
 
 
-class _TooSlowError(Exception):
+class TooSlowError(Exception):
     """Git did not answer in time."""
 
 
@@ -86,7 +86,7 @@ class _Git:
         """Returns what git prints; None if it fails.
 
         Raises:
-            _TooSlowError: If git takes longer than `MOST_SECONDS`.
+            TooSlowError: If git takes longer than `MOST_SECONDS`.
         """
         command = ["git", "-C", str(self.directory), *_NO_PROGRAMS]
         for setting in self.settings:
@@ -108,7 +108,7 @@ class _Git:
                 timeout=MOST_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise _TooSlowError from error
+            raise TooSlowError from error
         except (OSError, ValueError, subprocess.CalledProcessError):
             return None  # git, the repository or its first commit is missing
         return done.stdout.strip()
@@ -135,16 +135,12 @@ def source(root: Path, modules: Collection[str]) -> SourceEntry | None:
         modules: Paths of the modules that ran, relative to `root`.
 
     Returns:
-        None if the project is in no repository, if the repository's owner is neither this
-        user nor the project's owner, or if git does not answer in time.
+        None if the project is in no repository, or if the repository's owner is neither this
+        user nor the project's owner.
+
+    Raises:
+        TooSlowError: If a call of git takes longer than `MOST_SECONDS`.
     """
-    try:
-        return _source(root, modules)
-    except _TooSlowError:
-        return None
-
-
-def _source(root: Path, modules: Collection[str]) -> SourceEntry | None:
     top = _top_of_repository(root)
     if top is None:
         return None

@@ -16,13 +16,12 @@ from smdecl import files, schema
 from smdecl.errors import VerificationError
 from smdecl.names import MESSAGE_FILE, OWN_FILES
 from smdecl.release import (
-    git,
     manifest_text,
     manifest_versions,
     provenance,
     signing,
 )
-from smdecl.release.manifest_types import FileEntry, Manifest
+from smdecl.release.manifest_types import FileEntry, Manifest, SourceEntry
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import CustomOpsRecord, SignatureRecord
@@ -49,12 +48,14 @@ class Sources:
         modules: Path of an imported module of the project to its sha256.
         environment: Package to its version.
         custom_ops: What registers ops beyond TensorFlow's.
+        source: The commit of the project; None if it is unknown.
     """
 
     inputs: Mapping[str, str]
     modules: Mapping[str, str]
     environment: Mapping[str, str]
     custom_ops: Sequence[CustomOpsRecord] = ()
+    source: SourceEntry | None = None
 
 
 def write(
@@ -62,7 +63,6 @@ def write(
     recorded: Mapping[str, Any],
     signatures: Mapping[str, SignatureRecord],
     sources: Sources,
-    project_root: Path,
 ) -> Manifest:
     """Writes the manifest of a release, and returns it as `read` would.
 
@@ -77,7 +77,6 @@ def write(
         recorded: The resolved config, in which values from the environment are unresolved.
         signatures: The signatures, as saved.
         sources: What the release is made from.
-        project_root: Directory whose commit is the source commit.
 
     Raises:
         OSError: If a part of the directory cannot be read, or a file is sparse.
@@ -99,7 +98,7 @@ def write(
         # The process that imported the modules reports theirs; smdecl computes the inputs' own.
         "inputs": {**sources.modules, **sources.inputs},
         "environment": dict(sources.environment),
-        "source": git.source(project_root, sources.modules),
+        "source": sources.source,
     }
     if sources.custom_ops:
         manifest["custom_ops"] = plain(sources.custom_ops)

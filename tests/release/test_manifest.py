@@ -64,13 +64,13 @@ def test_the_docs_give_the_commands_that_compute_the_digest():
 @pytest.mark.parametrize(
     "name", [None, "a b.txt", "a\\b.txt", "a\nb.txt", "a\rb.txt", "gr\u00fc\u00df.txt", "'\".txt"]
 )
-def test_sha256sum_computes_the_digest(release, tmp_path, name):
+def test_sha256sum_computes_the_digest(release, name):
     if name is not None:
         signatures = inspection.load(release)[1].signatures
         (release / "assets" / name).write_text("")
         config = manifest.read(release)["config"]
         (release / manifest.FILE).unlink()
-        manifest.write(release, config, signatures, manifest.Sources({}, {}, {}), tmp_path)
+        manifest.write(release, config, signatures, manifest.Sources({}, {}, {}))
     for made_of_it in (provenance.FILE, signing.FILE):
         (release / made_of_it).write_text("")
     find, digest = recipe()
@@ -83,13 +83,13 @@ def test_sha256sum_computes_the_digest(release, tmp_path, name):
     assert done.stdout.split()[0] == manifest.read(release)["digest"]
 
 
-def test_a_module_cannot_replace_the_digest_of_an_input(release, tmp_path):
+def test_a_module_cannot_replace_the_digest_of_an_input(release):
     config = manifest.read(release)["config"]
     (release / manifest.FILE).unlink()
     inputs, modules = {"net.h5": "a" * 64}, {"net.h5": "b" * 64, "net.py": "c" * 64}
 
     sources = manifest.Sources(inputs, modules, {})
-    written = manifest.write(release, config, {}, sources, tmp_path)
+    written = manifest.write(release, config, {}, sources)
 
     assert written["inputs"] == {"net.h5": "a" * 64, "net.py": "c" * 64}
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from smdecl.release import git
+from smdecl.release import git, manifest
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root gives a checkout to another user"
@@ -247,7 +247,7 @@ def test_a_project_outside_of_git_has_no_source(project):
 
 
 @pytest.mark.parametrize("owner", [pytest.param("a different user", marks=needs_root), "this user"])
-def test_a_repository_that_blocks_git_has_no_known_source(repository, monkeypatch, owner):
+def test_a_repository_that_blocks_git_is_given_up(repository, monkeypatch, owner):
     pipe = repository / "pipe"
     os.mkfifo(pipe)
     run(repository, ["config", "include.path", str(pipe)])
@@ -255,4 +255,18 @@ def test_a_repository_that_blocks_git_has_no_known_source(repository, monkeypatc
         give(repository)
     monkeypatch.setattr(git, "MOST_SECONDS", 0.5)
 
-    assert git.source(repository, ["net.py"]) is None
+    with pytest.raises(git.TooSlowError):
+        git.source(repository, ["net.py"])
+
+
+def test_an_export_warns_that_git_did_not_tell_the_commit(project, monkeypatch):
+    run(project.root, ["init", "-q"])
+    os.mkfifo(project.root / "pipe")
+    run(project.root, ["config", "include.path", str(project.root / "pipe")])
+    monkeypatch.setattr(git, "MOST_SECONDS", 0.5)
+
+    release = project.export("model=adder")
+
+    (warning,) = release.warnings
+    assert warning.message.startswith("git did not answer within 0.5 seconds")
+    assert manifest.read(release.path)["source"] is None
