@@ -20,7 +20,7 @@ from tests.watching import Watch, save
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.M)
 NAMED = re.compile(r"`([\w/]+\.(?:py|yaml))`[^`]*$")
-EDIT = re.compile(r"[Cc]hange `(.+)` to\s`(.+)` in\s`(.+)`:$")
+EDIT = re.compile(r"[Cc]hange\s`(.+)` to\s`(.+)` in\s`(.+)`:$")
 SHELL = re.compile(r"[|&;<>$`#]")
 # What TensorFlow's native code says on import, whatever its log level, in scripts that are not smdecl's.
 NOISE = re.compile(r"WARNING: All log messages before absl|[IEW]0000 00:00:")
