@@ -51,9 +51,12 @@ gc.disable()
 with _silent_stderr(), cheaper_imports.cheaper():
     loading = threading.Thread(target=_load_library)
     loading.start()
-    import hydra.utils  # noqa: F401
+    import encodings.cp437  # noqa: F401 - for zipfile
 
-    from smdecl.pipeline import making  # noqa: F401
+    import hydra.utils  # noqa: F401
+    import omegaconf._impl  # noqa: F401
+
+    from smdecl.isolation import child, server  # noqa: F401
     from smdecl.savedmodel import auditing, inspection  # noqa: F401
 
     loading.join()
@@ -62,7 +65,6 @@ with _silent_stderr(), cheaper_imports.cheaper():
     from smdecl.exporting import imports
     from smdecl.isolation import confine, preloaded
     from smdecl.pipeline import (
-        loader_processes,  # noqa: F401
         packages,
         stages,  # noqa: F401
         worker,  # noqa: F401
