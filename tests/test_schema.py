@@ -88,6 +88,16 @@ def test_an_invalid_record_made_by_smdecl_is_an_internal_error():
         schema.require("verification", {"examples": {}, "failures": []})
 
 
+def test_a_record_that_was_valid_may_become_invalid():
+    record = {"loaders": ["python"], "examples": {"a": 1}, "failures": []}
+    schema.require("verification", record)
+    schema.require("verification", record)
+
+    for examples in ({"a": True}, {"a": 1.0}, {"a": "1"}):
+        with pytest.raises(InternalError):
+            schema.require("verification", {**record, "examples": examples})
+
+
 def test_a_composed_config_fits_its_schema_as_json():
     assert schema.problems("config", json.loads(json.dumps(smdecl.compose().values))) == []
 
