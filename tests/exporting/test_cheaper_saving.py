@@ -9,9 +9,10 @@ from smdecl.errors import ModelError
 from smdecl.exporting import canonical
 from smdecl.exporting.cheaper_saving import cheaper
 from smdecl.pipeline.children import children
+from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.checkpoint import util as checkpoint_util
-from tensorflow.python.framework import op_def_library
+from tensorflow.python.framework import op_def_library, ops
 
 from tests.pipeline import zoo
 
@@ -140,16 +141,21 @@ def test_the_object_graph_is_walked_once(tmp_path, monkeypatch):
     assert (own, made) == (6, 2)
 
 
-def test_the_attributes_of_equal_ops_are_derived_once(monkeypatch):
-    derived = []
+@pytest.fixture
+def derived(monkeypatch):
+    """Returns the types of ops whose attributes TensorFlow has derived."""
+    types = []
     own = op_def_library._apply_op_helper
 
     def counted(op_type_name, name=None, **keywords):
-        derived.append(op_type_name)
+        types.append(op_type_name)
         return own(op_type_name, name, **keywords)
 
     monkeypatch.setattr(op_def_library, "_apply_op_helper", counted)
+    return types
 
+
+def test_the_attributes_of_equal_ops_are_derived_once(derived):
     def traced():
         derived.clear()
         variables = [tf.Variable(float(number)) for number in range(3)]
@@ -163,6 +169,115 @@ def test_the_attributes_of_equal_ops_are_derived_once(monkeypatch):
 
     assert (own_counts, counts) == ([3, 3], [1, 1])
     assert graph == own_graph
+
+
+def test_the_attributes_of_variables_are_derived_once_for_each_shape(derived):
+    def added():
+        derived.clear()
+        with tf.Graph().as_default() as graph:
+            for number in range(3):
+                for shape in ([2], []):
+                    name = f"v{number}"
+                    tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=shape, shared_name=name)
+        return graph.as_graph_def(), len(derived)
+
+    own_graph, own_count = added()
+    with cheaper(OPTIONS):
+        graph, count = added()
+
+    assert (own_count, count) == (6, 2)
+    assert graph == own_graph
+
+
+def surroundings(graph, op):
+    """Yields contexts that change what TensorFlow adds to a graph."""
+    yield ops.colocate_with(op)
+    yield graph.control_dependencies([op])
+    yield graph.device("CPU:0")
+    yield graph.device(lambda each: f"CPU:{len(each.inputs)}")
+    yield graph.name_scope("outer")
+    yield graph.container("box")
+    yield graph._attr_scope({"_a": AttrValue(s=b"a")})
+    yield graph._kernel_label_map({"Neg": "label"})
+    yield graph.gradient_override_map({"Neg": "Other"})
+    yield graph._override_gradient_function({"Neg": min})
+    yield graph._original_op(op)
+
+
+def test_ops_are_created_alike_whatever_surrounds_them(monkeypatch):
+    created = []
+    own = ops.Operation.from_node_def
+
+    def counted(node_def, *rest, **keywords):
+        created.append(node_def.name)
+        return own(node_def, *rest, **keywords)
+
+    monkeypatch.setattr(ops.Operation, "from_node_def", counted)
+
+    def added():
+        created.clear()
+        with tf.Graph().as_default() as graph:
+            x = tf.compat.v1.placeholder(tf.float32, [2], name="x")
+            made = []
+            for around in surroundings(graph, x.op):
+                tf.add_n([x, x])
+                with around:
+                    made.append(tf.raw_ops.Neg(x=tf.concat([x, x], 0)).op)
+                    tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+            with pytest.raises(ValueError) as error:
+                tf.raw_ops.MatMul(a=x, b=x)
+        attributes = [(op._gradient_function, op._original_op is x.op) for op in made]
+        return graph.as_graph_def(), attributes, str(error.value), len(created)
+
+    *own_result, own_count = added()
+    with cheaper(OPTIONS):
+        *result, count = added()
+
+    assert result == own_result
+    assert count < own_count / 2
+
+
+def test_only_ops_that_use_resources_are_asked_whether_they_write_them(monkeypatch):
+    asked = []
+    own = ops.Operation.get_attr
+    monkeypatch.setattr(
+        ops.Operation, "get_attr", lambda self, name: asked.append(self.type) or own(self, name)
+    )
+    variable = tf.Variable(1.0)
+
+    def traced():
+        asked.clear()
+        function = tf.function(lambda x: variable.assign(-x) * 2.0)
+        graph = function.get_concrete_function(tf.TensorSpec([], tf.float32)).graph
+        return graph.as_graph_def(), set(asked)
+
+    own_graph, own_asked = traced()
+    with cheaper(OPTIONS):
+        graph, types = traced()
+
+    assert {"Neg", "Mul", "AssignVariableOp"} <= own_asked
+    assert types.isdisjoint({"Neg", "Mul"}) and "AssignVariableOp" in types
+    assert graph == own_graph
+
+
+def test_what_is_outside_of_functions_stays_known():
+    def outside():
+        known = [ops.executing_eagerly_outside_functions()]
+        note = tf.function(lambda: known.append(ops.executing_eagerly_outside_functions()))
+        note.get_concrete_function()
+        with tf.Graph().as_default():
+            note()
+            known.append(ops.executing_eagerly_outside_functions())
+            with ops.init_scope():
+                known.append(ops.executing_eagerly_outside_functions())
+        return known
+
+    own = outside()
+    with cheaper(OPTIONS):
+        made = outside()
+
+    assert made == own
+    assert set(own) == {True, False}
 
 
 def test_ops_that_only_look_equal_stay_different():
