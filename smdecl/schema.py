@@ -67,9 +67,8 @@ def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
 
 
 def _expects_null(error: ValidationError) -> bool:
-    return error.validator == "type" and "null" in cast(
-        Any, error.validator_value
-    )
+    expected = cast(Any, error.validator_value)
+    return error.validator == "type" and "null" in expected
 
 
 def problems(name: str, value: object) -> list[Problem]:
@@ -167,8 +166,7 @@ def wrong_containers(name: str, value: object) -> list[Problem]:
     root = load(name)
     found: list[Problem] = []
     for violation in violations(name, value):
-        if violation.keyword == "type" and isinstance(
-            violation.instance, (list, dict)
-        ):
+        is_nested = isinstance(violation.instance, (list, dict))
+        if violation.keyword == "type" and is_nested:
             found += schema_wording.problems(violation, root)
     return found

@@ -130,9 +130,8 @@ def _missing_keys(
 ) -> Iterator[Problem]:
     for key in violation.limit:
         # jsonschema reports each missing key separately; the message names the key.
-        if key in violation.instance or not violation.message.startswith(
-            repr(key)
-        ):
+        is_named = violation.message.startswith(repr(key))
+        if key in violation.instance or not is_named:
             continue
         known = violation.schema.get("properties", {})
         unknown = [
@@ -145,9 +144,8 @@ def _missing_keys(
 
 
 def _wrong_type(violation: Violation, root: Schema) -> str:
-    expected = violation.schema.get("x-expected") or _type_names(
-        violation.limit
-    )
+    expected = violation.schema.get("x-expected")
+    expected = expected or _type_names(violation.limit)
     message = f"expected {expected}, got {_described(violation.instance)}"
     path = violation.path
     is_option = len(path) == 1 and path[0] in root.get("x-groups", ())

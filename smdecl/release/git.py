@@ -198,10 +198,12 @@ def _state_of_data(
         if found is None:
             return None
         index = git.run("ls-files", "--stage", "-z", "--full-name", ":/")
-    is_clean = index is not None and all(
-        _is_clean_submodule(top, name) for name in _submodules(index)
-    )
+    is_clean = index is not None and _has_clean_submodules(top, index)
     return {"commit": found["commit"], "clean": found["clean"] and is_clean}
+
+
+def _has_clean_submodules(top: Path, index: str) -> bool:
+    return all(_is_clean_submodule(top, name) for name in _submodules(index))
 
 
 def _submodules(index: str) -> Iterator[str]:
