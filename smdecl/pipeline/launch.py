@@ -82,8 +82,10 @@ def prepare(
     sweeper = _sweeper_settings(swept, hydra, request, project)
     is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
     shared = [*hydra]
-    if not is_basic and not places.names(sweep_places.SUBDIR):
-        # A sweeper plugin adds variants whose directories were not checked.
+    # A sweeper plugin adds variants whose directories were not checked.
+    if not is_basic and places.names(sweep_places.SUBDIR):
+        places.require_distinct()
+    elif not is_basic:
         shared.append(
             sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
         )
@@ -147,6 +149,8 @@ def _compose_all(
             unfit[number] = error
         else:
             pinned[number] = _pin(composition, directory, places)
+            output = Path(composition.hydra["runtime"]["output_dir"])
+            places.take(output, overrides)
     return pinned, unfit
 
 

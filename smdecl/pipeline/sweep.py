@@ -169,6 +169,8 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
                 with sharing.sharing(work):
                     composition = _compose([*overrides, *hydra], request, job)
                 places.require_variant(directory, composition.hydra)
+                output = Path(composition.hydra["runtime"]["output_dir"])
+                places.take(output, overrides)
                 warnings = checking.check(composition, project).warnings
                 found = CheckedVariant(tuple(overrides), warnings)
             except SmdeclError as error:
@@ -239,6 +241,7 @@ class _Sweep:
         for number, overrides in enumerate(swept):
             directory, make = self._prepare(number, overrides)
             places.require_subdir(self.directory, directory)
+            places.take(directory, overrides)
             prepared.append((directory, make))
         return prepared
 

@@ -8,6 +8,7 @@ settings for names can add `..` to any path.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ OUTPUT_SUBDIR = ("hydra", "output_subdir")
 _DEFAULT = "sweeps"  # contains the default directory of each sweep
 _SAVED = ("config.yaml", "hydra.yaml", "overrides.yaml")
 _INTERPOLATION = "${"
+# What differs between any two variants.
+_DISTINCT = re.compile(r"\$\{hydra[.:]job\.(num|id|override_dirname)\}")
 
 
 class Places:
@@ -33,7 +36,11 @@ class Places:
     def __init__(self, project: Project, overrides: Sequence[str]) -> None:
         """Reads the overrides of the command line, which may name further directories."""
         self._project = project
-        self._named = _named(overrides)
+        self._texts = _named(overrides)
+        self._named = {
+            key: _literal(text) for key, text in self._texts.items()
+        }
+        self._taken: dict[Path, str] = {}
         self._allowed = [*project.writes]
         if project.is_project:
             self._allowed.append(project.root)
@@ -53,6 +60,35 @@ class Places:
         self._require(DIR, Path(), directory)
         # What the command line names may contain the variants too.
         self._allowed.append(paths.real(directory))
+
+    def take(self, variant: Path, overrides: Sequence[str]) -> None:
+        """Reserves the directory of a variant's record for it.
+
+        Raises:
+            ConfigError: If a different variant has it.
+        """
+        own = " ".join(overrides)
+        other = self._taken.setdefault(paths.real(variant), own)
+        if other != own:
+            message = (
+                f"the variants {other} and {own} would share the directory {str(variant)!r};"
+                " expected a name for each, such as ${hydra.job.num}"
+            )
+            raise ConfigError(Problem(SUBDIR, message))
+
+    def require_distinct(self) -> None:
+        """Raises unless variants that a sweeper adds get directories of their own.
+
+        Raises:
+            ConfigError: If the override of the directory is the same for several variants.
+        """
+        text = self._texts[SUBDIR]
+        if not _DISTINCT.search(text):
+            message = (
+                f"the sweeper decides which variants there are, and they would share {text!r};"
+                " expected ${hydra.job.num} in it"
+            )
+            raise ConfigError(Problem(SUBDIR, message))
 
     def require_subdir(self, directory: Path, variant: Path) -> None:
         """Raises unless a variant may have its record in a directory.
@@ -135,7 +171,7 @@ def _normal(path: Path) -> Path:
 
 
 def _named(overrides: Sequence[str]) -> dict[KeyPath, str]:
-    """Returns the directory that each override of a place names."""
+    """Returns the text of each override of a place."""
     found: dict[KeyPath, str] = {}
     for parsed in OverridesParser.create().parse_overrides(list(overrides)):
         if parsed.is_delete() or parsed.is_sweep_override():
@@ -143,7 +179,7 @@ def _named(overrides: Sequence[str]) -> dict[KeyPath, str]:
         path = tuple(parsed.key_or_group.split("."))
         for key, text in _texts(path, parsed.value()):
             if key in (DIR, SUBDIR, OUTPUT_SUBDIR):
-                found[key] = _literal(text)
+                found[key] = text
     return found
 
 

@@ -1,0 +1,36 @@
+"""Each variant of a sweep has a directory for its record."""
+
+import pytest
+from smdecl.config.project import find_project
+from smdecl.errors import ConfigError
+from smdecl.pipeline.sweep_places import Places
+
+
+@pytest.mark.parametrize("verb", [[], ["check"]])
+def test_variants_that_would_share_a_directory_are_refused(project, verb):
+    done = project.run(*verb, "-m", "seed=1,2", "hydra.sweep.subdir=same")
+
+    assert done.returncode == 2
+    assert "hydra.sweep.subdir: the variants seed=1 and seed=2 would share the directory" in (
+        done.stderr
+    )
+    assert not (project.root / "exports").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_distinct"),
+    [
+        ("run_${hydra.job.num}", True),
+        ("'${hydra:job.override_dirname}'", True),
+        ("same", False),
+        ("'${seed}'", False),
+    ],
+)
+def test_a_sweeper_that_adds_variants_needs_a_directory_for_each(project, text, is_distinct):
+    places = Places(find_project(project.root), [f"hydra.sweep.subdir={text}"])
+
+    if is_distinct:
+        places.require_distinct()
+    else:
+        with pytest.raises(ConfigError, match=r"expected \$\{hydra.job.num\} in it"):
+            places.require_distinct()
