@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import smdecl
+from smdecl import scratch
 from smdecl.cli import main
 from smdecl.errors import ModelError
 from smdecl.pipeline.children import children
@@ -32,8 +33,31 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_configure():
+TEMPORARY = pytest.StashKey[Path]()
+
+
+def pytest_configure(config):
     gc.disable()  # imports make much to search and almost no garbage
+    if not hasattr(config, "workerinput"):  # the processes of a run inherit the directory
+        config.stash[TEMPORARY] = use_temporary_directory()
+
+
+def use_temporary_directory() -> Path:
+    """Makes a directory for the temporary files of a test run, and returns it.
+
+    Killed processes cannot remove theirs, and worker processes end without doing so. Its path is
+    short, because sockets in it need short paths. The directories of pytest stay where they are.
+    """
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    place = Path(tempfile.mkdtemp(prefix="t-"))
+    os.environ["TMPDIR"] = str(place)
+    tempfile.tempdir = None  # computed again, from the new environment
+    return place
+
+
+def pytest_unconfigure(config):
+    if TEMPORARY in config.stash:
+        scratch.remove(config.stash[TEMPORARY])
 
 
 def pytest_collection_finish():
