@@ -13,6 +13,7 @@ from smdecl.config.settings import ExportConfig
 from smdecl.errors import disk_errors
 from smdecl.exporting import (
     build,
+    cheaper_saving,
     contract,
     custom_ops,
     expose,
@@ -100,9 +101,10 @@ def _build(config: ExportConfig, project: Project) -> Built:
 
 
 def _trace(config: ExportConfig, built: Built) -> dict[str, Traced]:
-    return trace.trace(
-        built, config.signatures, config.devices, config.options
-    )
+    with cheaper_saving.cheaper_ops(config.options):
+        return trace.trace(
+            built, config.signatures, config.devices, config.options
+        )
 
 
 def _planned(

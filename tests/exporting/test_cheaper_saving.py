@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from smdecl.errors import ModelError
 from smdecl.exporting import canonical
-from smdecl.exporting.cheaper_saving import cheaper
+from smdecl.exporting.cheaper_saving import cheaper, cheaper_ops
 from smdecl.pipeline.children import children
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.python.checkpoint import trackable_view
@@ -86,7 +86,8 @@ def objects(vocabulary):
 def save_all(vocabulary, directory, is_cheaper, options) -> None:
     tf.keras.utils.set_random_seed(0)
     for number, (obj, spec) in enumerate(objects(vocabulary)):
-        function = tf.function(getattr(obj, "ask", obj)).get_concrete_function(spec)
+        with cheaper_ops(options) if is_cheaper else contextlib.nullcontext():
+            function = tf.function(getattr(obj, "ask", obj)).get_concrete_function(spec)
         place = directory / str(number)
         with cheaper(options) if is_cheaper else contextlib.nullcontext():
             save_options = tf.saved_model.SaveOptions(**options)
