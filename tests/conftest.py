@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -33,17 +34,14 @@ def pytest_addoption(parser):
     )
 
 
-TEMPORARY = pytest.StashKey[Path]()
-
-
 def pytest_configure(config):
     gc.disable()  # imports make much to search and almost no garbage
     if not hasattr(config, "workerinput"):  # the processes of a run inherit the directory
-        config.stash[TEMPORARY] = use_temporary_directory()
+        use_temporary_directory()
 
 
-def use_temporary_directory() -> Path:
-    """Makes a directory for the temporary files of a test run, and returns it.
+def use_temporary_directory() -> None:
+    """Makes a directory for the temporary files of a test run, which is removed at its end.
 
     Killed processes cannot remove theirs, and worker processes end without doing so. Its path is
     short, because sockets in it need short paths. The directories of pytest stay where they are.
@@ -52,12 +50,8 @@ def use_temporary_directory() -> Path:
     place = Path(tempfile.mkdtemp(prefix="t-"))
     os.environ["TMPDIR"] = str(place)
     tempfile.tempdir = None  # computed again, from the new environment
-    return place
-
-
-def pytest_unconfigure(config):
-    if TEMPORARY in config.stash:
-        scratch.remove(config.stash[TEMPORARY])
+    # After multiprocessing has removed its own directory there, with the priority -100.
+    Finalize(None, scratch.remove, args=(place,), exitpriority=-200)
 
 
 def pytest_collection_finish():
