@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import tensorflow as tf
@@ -13,6 +13,7 @@ from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.exporting import keras_models, record_kinds, structures
 from smdecl.exporting.parameters import (
     Parameter,
+    calls_layer,
     graph_of,
     input_graph,
     is_function,
@@ -163,7 +164,28 @@ def arguments(
     names = [parameter.name for parameter in own]
     if _is_call_of_layer(method) and "training" in names:
         given.setdefault("training", False)
+    if _is_reordered(method, own, given):
+        own = [_positional(parameter) for parameter in own]
     return _by_position(own, given)
+
+
+def _is_reordered(
+    method: Method, own: Sequence[Parameter], given: Mapping[str, PythonValue]
+) -> bool:
+    """Returns whether TensorFlow would put the arguments of a layer into a different order.
+
+    It sorts keywords that it does not know, and the `__call__` of a layer accepts any.
+    """
+    if is_function(method) or not calls_layer(method):
+        return False
+    names = [parameter.name for parameter in own if parameter.name in given]
+    return names != sorted(names)
+
+
+def _positional(parameter: Parameter) -> Parameter:
+    if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return parameter
+    return replace(parameter, kind=inspect.Parameter.POSITIONAL_ONLY)
 
 
 def _packed(

@@ -47,8 +47,14 @@ def trace_named(
 def name_arguments(
     concrete: ConcreteFunction, names: Sequence[str]
 ) -> ConcreteFunction:
-    """Makes a concrete function callable by position, and by `names`, after it is loaded."""
+    """Makes a concrete function callable by position, and by `names`, after it is loaded.
+
+    If its trace has the same names in a different order, it stays callable by name only.
+    """
     count = _count_inputs(concrete)
+    own = list(concrete._arg_keywords)
+    if own != list(names) and sorted(own) == sorted(names):
+        return concrete
     if count == len(names):
         concrete._arg_keywords = list(names)
         concrete._num_positional_args = count

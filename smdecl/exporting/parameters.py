@@ -66,6 +66,12 @@ def _owner(method: Method) -> Layer | None:
     return method if keras_models.is_layer(method) else None
 
 
+def calls_layer(method: Method) -> bool:
+    """Returns whether a method is the `__call__` of a Keras layer, which accepts any arguments."""
+    owner = _owner(method)
+    return owner is not None and keras_models.is_layer(owner)
+
+
 def python_function(method: Method) -> Callable[..., PythonValue]:
     """Returns the Python function that has the signature and annotations of a method."""
     function: Callable[..., PythonValue]
@@ -75,10 +81,10 @@ def python_function(method: Method) -> Callable[..., PythonValue]:
 
 def _call_of(method: Method) -> Method:
     """Returns a layer's own `call` instead of its `__call__`, whose signature accepts anything."""
-    owner = _owner(method)
-    if owner is not None and keras_models.is_layer(owner):
-        return owner.call
-    return method
+    if not calls_layer(method):
+        return method
+    owner: Layer = _owner(method)
+    return owner.call
 
 
 def argument_names(method: Method) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from smdecl.checks import signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
-from smdecl.exporting import expose
+from smdecl.exporting import concrete_functions, expose
 from smdecl.release import description
 from smdecl.savedmodel import inspection
 
@@ -169,3 +169,45 @@ def test_functions_are_called_by_position_and_by_name_and_return_what_the_method
         loaded.twice(np.array(["text"]))
     again = project.run("reproduce", str(release.path))
     assert "the same bytes" in again.stdout, again.stderr
+
+
+TWO = """
+import keras
+
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = keras.layers.Dense(1, kernel_initializer="ones")
+
+    def call(self, x, mask=None, factor=None):
+        return self.out(x - factor)
+"""
+
+
+def test_arguments_of_a_keras_model_keep_their_order(project):
+    # TensorFlow sorts keywords, so factor would come before x.
+    project.write("two.py", TWO)
+    inputs = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
+    release = project.export(
+        "model._target_=two.Net",
+        "signatures=none",
+        f"+signatures.serving_default.inputs={inputs}",
+        "name=net",
+    )
+
+    loaded = tf.saved_model.load(str(release.path))
+    x, factor = tf.constant([[5.0, 5.0]]), tf.constant(1.0)
+    assert loaded.serve(x, factor).numpy() == loaded(x, factor).numpy() == [[8]]
+    assert loaded.serve(x=x, factor=factor).numpy() == [[8]]
+
+
+def test_a_trace_with_its_inputs_in_a_different_order_is_called_by_name():
+    spec = tf.TensorSpec([], tf.float32)
+    function = tf.function(lambda **named: named["b"] - named["a"])
+    concrete = function.get_concrete_function(b=spec, a=spec)
+
+    named = concrete_functions.name_arguments(concrete, ["b", "a"])
+
+    assert list(concrete_functions.input_records(named)) == ["a", "b"]
+    assert named(b=tf.constant(3.0), a=tf.constant(1.0)).numpy() == 2
