@@ -233,6 +233,7 @@ class Net(keras.Model):
 """
 
 
+@pytest.mark.slow
 def test_the_hooks_of_assets_run_once_for_a_model_that_keras_cannot_build(project):
     project.write("assets.py", ASSETS)
     run_script(

@@ -259,6 +259,7 @@ def test_a_repository_that_blocks_git_is_given_up(repository, monkeypatch, owner
         git.source(repository, ["net.py"])
 
 
+@pytest.mark.slow
 def test_an_export_warns_that_git_did_not_tell_the_commit(project, monkeypatch):
     run(project.root, ["init", "-q"])
     os.mkfifo(project.root / "pipe")
