@@ -74,7 +74,10 @@ class Processes:
             UsageError: If smdecl started this process, or no server can be started.
         """
         _require_outside()
-        ensure_tracker()  # before interrupts are blocked, because it unblocks them
+        # Not for each child, because it wakes the tracker up.
+        if not self._server.is_running():
+            # Before interrupts are blocked, because it unblocks them.
+            ensure_tracker()
         with _children, _no_interrupts():
             groups.require_wanted()
             _require_scratch()
