@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import tensorflow as tf
 
-from smdecl.config.settings import Nest, Spec
+from smdecl.config.settings import Nest, Spec, Value
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.exporting import keras_models, record_kinds, structures
 from smdecl.exporting.parameters import (
@@ -164,28 +164,47 @@ def arguments(
     names = [parameter.name for parameter in own]
     if _is_call_of_layer(method) and "training" in names:
         given.setdefault("training", False)
-    if _is_reordered(method, own, given):
-        own = [_positional(parameter) for parameter in own]
+    if not is_function(method) and calls_layer(method):
+        own = _in_place(own, inputs)
     return _by_position(own, given)
 
 
-def _is_reordered(
-    method: Method, own: Sequence[Parameter], given: Mapping[str, PythonValue]
-) -> bool:
-    """Returns whether TensorFlow would put the arguments of a layer into a different order.
+def _in_place(
+    own: list[Parameter], inputs: Mapping[str, Nest]
+) -> list[Parameter]:
+    """Makes tensors positional that TensorFlow would put into a different order.
 
-    It sorts keywords that it does not know, and the `__call__` of a layer accepts any.
+    The `__call__` of a Keras layer accepts any keywords, which TensorFlow sorts. By position, Keras
+    accepts only tensors and None.
     """
-    if is_function(method) or not calls_layer(method):
-        return False
-    names = [parameter.name for parameter in own if parameter.name in given]
-    return names != sorted(names)
+    places = [
+        index
+        for index, parameter in enumerate(own)
+        if _is_tensor(parameter, inputs)
+    ]
+    names = [own[index].name for index in places]
+    if names == sorted(names):
+        return own
+    count = places[-1] + 1
+    can_be_positional = all(
+        parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        and (_is_tensor(parameter, inputs) or _is_omitted(parameter, inputs))
+        for parameter in own[:count]
+    )
+    if not can_be_positional:
+        return own
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    first = [replace(parameter, kind=kind) for parameter in own[:count]]
+    return [*first, *own[count:]]
 
 
-def _positional(parameter: Parameter) -> Parameter:
-    if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
-        return parameter
-    return replace(parameter, kind=inspect.Parameter.POSITIONAL_ONLY)
+def _is_tensor(parameter: Parameter, inputs: Mapping[str, Nest]) -> bool:
+    nest = inputs.get(parameter.name)
+    return nest is not None and not isinstance(nest, Value)
+
+
+def _is_omitted(parameter: Parameter, inputs: Mapping[str, Nest]) -> bool:
+    return parameter.name not in inputs and parameter.default is None
 
 
 def _packed(

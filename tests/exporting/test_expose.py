@@ -202,6 +202,24 @@ def test_arguments_of_a_keras_model_keep_their_order(project):
     assert loaded.serve(x=x, factor=factor).numpy() == [[8]]
 
 
+@pytest.mark.slow
+def test_arguments_that_keras_takes_by_keyword_only_stay_keywords(project):
+    project.write("two.py", TWO.replace("mask=None", "scale=1.0"))
+    inputs = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
+    release = project.export(
+        "model._target_=two.Net",
+        "signatures=none",
+        f"+signatures.serving_default.inputs={inputs}",
+        "name=net",
+    )
+
+    loaded = tf.saved_model.load(str(release.path))
+    x, factor = tf.constant([[5.0, 5.0]]), tf.constant(1.0)
+    assert loaded.serve(x=x, factor=factor).numpy() == [[8]]
+    with pytest.raises(TypeError):
+        loaded.serve(x, factor)
+
+
 def test_a_trace_with_its_inputs_in_a_different_order_is_called_by_name():
     spec = tf.TensorSpec([], tf.float32)
     function = tf.function(lambda **named: named["b"] - named["a"])
