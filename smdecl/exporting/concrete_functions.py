@@ -49,11 +49,12 @@ def name_arguments(
 ) -> ConcreteFunction:
     """Makes a concrete function callable by position, and by `names`, after it is loaded.
 
-    If its trace has the same names in a different order, it stays callable by name only.
+    If its trace has the same names in a different order, it becomes callable by name only.
     """
     count = _count_inputs(concrete)
     own = list(concrete._arg_keywords)
     if own != list(names) and sorted(own) == sorted(names):
+        concrete._num_positional_args = 0
         return concrete
     if count == len(names):
         concrete._arg_keywords = list(names)
