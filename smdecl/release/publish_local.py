@@ -138,7 +138,9 @@ class LocalPublisher:
         Errors are ignored: a server may have loaded the release already, and a caller that
         gets an error would publish it twice.
         """
-        renaming.sync_parents(Path(published.path))
+        for parent in Path(published.path).parents:  # any of them may be new
+            with contextlib.suppress(OSError):
+                renaming.sync_entry(parent)
         keep, version = self.options.keep, published.version
         if keep is not None and version is not None:
             with contextlib.suppress(OSError):

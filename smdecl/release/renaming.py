@@ -101,36 +101,6 @@ def sync(directory: Path) -> None:
         sync_entry(Path(parent))
 
 
-def sync_parents(path: Path) -> None:
-    """Writes the entries that lead to a path, which was just moved there, to disk.
-
-    Any of its parents may be new. Those that have not changed since they were last written here
-    are skipped, except the directory that it was moved into. Errors are ignored.
-    """
-    with contextlib.suppress(OSError):
-        sync_entry(path.parent)
-    for parent in path.parent.parents:
-        with contextlib.suppress(OSError):
-            _sync_changed(parent, path.lstat())
-
-
-def _sync_changed(directory: Path, newest: os.stat_result) -> None:
-    status = directory.stat()
-    key = (status.st_dev, status.st_ino)
-    if _synced.get(key) == status.st_ctime_ns:
-        return
-    sync_entry(directory)
-    # Later changes get at least the ctime of the newest path. Those before it may have the ctime
-    # that the directory has already, if they are in the same tick of the file system's clock.
-    is_old = status.st_ctime_ns < newest.st_ctime_ns
-    if is_old and status.st_dev == newest.st_dev:
-        _synced[key] = status.st_ctime_ns
-
-
-# The device and the inode of a directory to its ctime when it was written to disk.
-_synced: dict[tuple[int, int], int] = {}
-
-
 def _raise(error: OSError) -> None:
     raise error
 

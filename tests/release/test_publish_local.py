@@ -18,7 +18,6 @@ from smdecl.savedmodel import base_path
 
 from tests.conftest import ROOT, tree
 from tests.release.local_releases import NEXT, release
-from tests.waiting import wait_for
 
 
 def test_versions_count_up_from_one(tmp_path):
@@ -337,27 +336,3 @@ def test_replace_does_not_swap_a_base_path(tmp_path):
     with pytest.raises(PublishError, match="is not a SavedModel"):
         release(base, Publish(version=None, replace=True))
     assert (base / "1" / "saved_model.pb").is_file()
-
-
-def test_parents_are_synced_unless_nothing_has_changed_in_them(tmp_path, monkeypatch):
-    base = tmp_path / "outer" / "base"
-    fsync = os.fsync
-    synced = set()
-
-    def synced_by_a_release() -> set[Path]:
-        synced.clear()
-        release(base)
-        return set(synced)
-
-    def note(descriptor: int) -> None:
-        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-
-    assert synced_by_a_release() >= {base, base.parent}
-    # The clock of the file system has ticked by then.
-    wait_for(lambda: base.parent not in synced_by_a_release())
-    assert base in synced
-    (base.parent / "more").mkdir()
-    assert base.parent in synced_by_a_release()
