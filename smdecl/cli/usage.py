@@ -129,7 +129,11 @@ class Parser(argparse.ArgumentParser):
             UsageError: Always.
         """
         hint = f"see {self.prog} --help{self._guess(message)}"
-        raise UsageError(f"{self.prog}: {message}; {hint}")
+        verb = self.prog.removeprefix("smdecl").strip()
+        where = (
+            f"{verb}: " if verb else ""
+        )  # the report of an error begins with smdecl
+        raise UsageError(f"{where}{message}; {hint}")
 
     def _guess(self, message: str) -> str:
         before, _, unknown = message.partition("unrecognized arguments: ")

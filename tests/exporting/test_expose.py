@@ -185,9 +185,9 @@ class Net(keras.Model):
 """
 
 
-def test_arguments_of_a_keras_model_keep_their_order(project):
-    # TensorFlow sorts keywords, so factor would come before x.
-    project.write("two.py", TWO)
+def exported_net(project, source):
+    """Exports a model with the inputs x and factor, and loads it."""
+    project.write("two.py", source)
     inputs = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
     release = project.export(
         "model._target_=two.Net",
@@ -195,8 +195,12 @@ def test_arguments_of_a_keras_model_keep_their_order(project):
         f"+signatures.serving_default.inputs={inputs}",
         "name=net",
     )
+    return tf.saved_model.load(str(release.path))
 
-    loaded = tf.saved_model.load(str(release.path))
+
+def test_arguments_of_a_keras_model_keep_their_order(project):
+    # TensorFlow sorts keywords, so factor would come before x.
+    loaded = exported_net(project, TWO)
     x, factor = tf.constant([[5.0, 5.0]]), tf.constant(1.0)
     assert loaded.serve(x, factor).numpy() == loaded(x, factor).numpy() == [[8]]
     assert loaded.serve(x=x, factor=factor).numpy() == [[8]]
@@ -204,16 +208,7 @@ def test_arguments_of_a_keras_model_keep_their_order(project):
 
 @pytest.mark.slow
 def test_arguments_that_keras_takes_by_keyword_only_stay_keywords(project):
-    project.write("two.py", TWO.replace("mask=None", "scale=1.0"))
-    inputs = "{x: {shape: [batch, 2], dtype: float32}, factor: {shape: [], dtype: float32}}"
-    release = project.export(
-        "model._target_=two.Net",
-        "signatures=none",
-        f"+signatures.serving_default.inputs={inputs}",
-        "name=net",
-    )
-
-    loaded = tf.saved_model.load(str(release.path))
+    loaded = exported_net(project, TWO.replace("mask=None", "scale=1.0"))
     x, factor = tf.constant([[5.0, 5.0]]), tf.constant(1.0)
     assert loaded.serve(x=x, factor=factor).numpy() == [[8]]
     with pytest.raises(TypeError):
