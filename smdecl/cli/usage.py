@@ -129,10 +129,8 @@ class Parser(argparse.ArgumentParser):
             UsageError: Always.
         """
         hint = f"see {self.prog} --help{self._guess(message)}"
-        verb = self.prog.removeprefix("smdecl").strip()
-        where = (
-            f"{verb}: " if verb else ""
-        )  # the report of an error begins with smdecl
+        # The report of an error begins with the name of the program.
+        where = "" if self.prog == "smdecl" else f"{self.prog}: "
         raise UsageError(f"{where}{message}; {hint}")
 
     def _guess(self, message: str) -> str:
