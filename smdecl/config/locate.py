@@ -19,6 +19,8 @@ from hydra.types import RunMode
 from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
+_TARGET = "_target_"
+
 
 class Place(NamedTuple):
     """A key path that a file or an override sets."""
@@ -50,9 +52,13 @@ class Locator:
 
         The last file or override that sets a key wins. An override of a key below `path` wins over
         the file with the rest of it; an override of a whole list wins over a file with its items.
+        If several overrides set arguments of a target, any of them may be to blame for its failure:
+        the origin is that of the target itself.
         """
         if self.given.intersection(path[:1]):
             return None
+        if self._index.has_several_arguments(path):
+            path = (*path, _TARGET)
         best: Place | None = None
         for place in self._index.candidates(path):
             if _is_better(place, best, path):
@@ -115,6 +121,13 @@ class _Index:
                 for length in range(len(place.path)):
                     below[place.path[:length]].append(number)
         return cls(places, own, below)
+
+    def has_several_arguments(self, path: KeyPath) -> bool:
+        """Returns whether several overrides set something below the node of a target."""
+        if (*path, _TARGET) not in self.own:
+            return False
+        numbers = self.below.get(path, ())
+        return len({self.places[number].origin for number in numbers}) > 1
 
     def candidates(self, path: KeyPath) -> list[Place]:
         """Returns the places that may be the origin of a key path, in their order."""

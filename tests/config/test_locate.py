@@ -38,6 +38,23 @@ def test_every_value_is_located_at_its_line_or_override(project, path, origin):
         assert str(found) == origin
 
 
+@pytest.mark.parametrize(
+    ("overrides", "origin"),
+    [
+        (["model.dtype=flaot32"], "override 'model.dtype=flaot32'"),
+        (["model.dtype=flaot32", "model.factor=2"], "conf/model/mine.yaml:1"),
+        (["model._target_=mynet.My", "model.factor=2"], "override 'model._target_=mynet.My'"),
+        (["model={dtype: flaot32, factor: 2}"], "override 'model={dtype: flaot32, factor: 2}'"),
+    ],
+)
+def test_a_failing_target_is_not_blamed_on_one_of_several_overrides(project, overrides, origin):
+    project.write("conf/model/mine.yaml", "_target_: mynet.Mine\ndtype: float32\nfactor: 1\n")
+
+    composition = project.compose("model=mine", *overrides)
+
+    assert str(composition.locate(("model",))) == origin
+
+
 def test_an_item_of_a_list_in_an_override_is_located_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf" / "signatures").mkdir(parents=True)
