@@ -17,9 +17,13 @@ from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
 # The first bytes of an HDF5 file.
 HDF5 = b"\x89HDF\r\n\x1a\n"
-# The hint of a problem with weights that have no value for a variable.
+# The hints of an error about weights that do not fit the model.
 RESTORING_LESS = (
     "; ++weights.expect=partial restores what matches and warns about the rest"
+)
+OTHER_ARGUMENTS = (
+    "; the arguments of the model (model.*) may differ"
+    " from those that the weights were saved with"
 )
 
 

@@ -147,4 +147,5 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
         },
         restored=restored.matched,
         not_restored=restored.unmatched,
+        reasons=restored.reasons,
     )

@@ -19,8 +19,10 @@ from smdecl.exporting.checkpoint_graph import (
 )
 from smdecl.exporting.matching import (
     PATH,
+    Cause,
     Match,
     Outcome,
+    absent,
     name_of,
     no_value,
     other_shape,
@@ -81,25 +83,21 @@ def _restore_fitting(contents: Contents, values: Sequence[Value]) -> None:
 def _matches(values: Sequence[Value]) -> list[Match]:
     """Returns the match of each value: those that fit, then missing ones, then misfits."""
     matched = [Match(value.name) for value in values if value.fits]
-    missing = [
-        Match(value.name, _missing(value))
-        for value in values
-        if not value.keys
-    ]
+    missing = [_missing(value) for value in values if not value.keys]
     misfits = [
-        Match(
-            value.name, other_shape(value.name, value.item, value.shape or ())
-        )
+        other_shape(value.name, value.item, value.shape or ())
         for value in values
         if value.is_misfit
     ]
     return [*matched, *missing, *misfits]
 
 
-def _missing(value: Value) -> str:
+def _missing(value: Value) -> Match:
     if is_variable(value.item):
-        return no_value(value.name, value.item)
-    return f"has no value for {value.name}, a {type(value.item).__name__}"
+        return absent(value.name, value.item)
+    kind = type(value.item).__name__
+    message = f"has no value for {value.name}, a {kind}"
+    return Match(value.name, message, Cause.ABSENT)
 
 
 def _untracked(obj: Trackable, values: Sequence[Value]) -> Iterator[Match]:

@@ -72,7 +72,7 @@ def copy_vocabulary(
             f"{_differs(name, own, vocabulary)}; expected the same, or a model that is built"
             " without one"
         )
-        yield Match(name, message, is_needed=True)
+        yield Match(name, message)
         return
     problem = None
     if own is None or idf_weights is not None:
@@ -129,7 +129,7 @@ def compare(
         difference = _differs(
             name, np.ravel(own).tolist(), np.ravel(value).tolist()
         )
-        yield Match(name, f"{difference}; expected the same", is_needed=True)
+        yield Match(name, f"{difference}; expected the same")
 
 
 def _differs(name: str, own: Sequence[object], found: Sequence[object]) -> str:

@@ -24,10 +24,11 @@ from smdecl.exporting import (
 )
 from smdecl.exporting.matching import (
     PATH,
+    Cause,
     Match,
     Outcome,
+    absent,
     name_of,
-    no_value,
     other_shape,
 )
 from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
@@ -241,9 +242,9 @@ def _copy_variables(source: Model, obj: Model) -> Iterator[Match]:
     for variable, value in pairs:
         name = name_of(variable)
         if value is None:
-            yield Match(name, no_value(name, variable))
+            yield absent(name, variable)
         elif tuple(value.shape) != tuple(variable.shape):
-            yield Match(name, other_shape(name, variable, value.shape))
+            yield other_shape(name, variable, value.shape)
         else:
             variable.assign(value)
             yield Match(name)
@@ -251,7 +252,8 @@ def _copy_variables(source: Model, obj: Model) -> Iterator[Match]:
     for value in values:
         if id(value) not in used:
             form = f"{name_of(value)} {shape_text(value.shape)}"
-            yield Match(None, f"{form} is not in the model")
+            message = f"{form} is not in the model"
+            yield Match(None, message, Cause.ABSENT)
 
 
 def _pairs(

@@ -154,9 +154,7 @@ def lacking(layers: Sequence[Layer]) -> Iterator[Match]:
 
 def _lacking(layer: Layer, part: str) -> Match:
     name = f"{layer.name}/{part}"
-    return Match(
-        name, f"has no value for {name}: {_LACKING[part]}", is_needed=True
-    )
+    return Match(name, f"has no value for {name}: {_LACKING[part]}")
 
 
 def kept_vocabularies(layers: Sequence[Layer]) -> Iterator[Match]:

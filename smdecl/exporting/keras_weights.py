@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from smdecl.exporting import keras_patches, keras_state, matching
 from smdecl.exporting.keras_patches import ShapesInFile
-from smdecl.exporting.matching import Match, name_of, no_value, other_shape
+from smdecl.exporting.matching import (
+    Cause,
+    Match,
+    absent,
+    name_of,
+    other_shape,
+)
 from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import Layer, Model, Shape, Variable
 from smdecl.tensor_texts import shape_text
@@ -34,7 +40,7 @@ def load(obj: Model, path: str) -> Iterator[Match]:
         obj.built = True
     skipped, shapes = _load(obj, path)
     reasons = _reasons(skipped)
-    problems: dict[int, str] = {}
+    problems: dict[int, Match] = {}
     for layer in obj._flatten_layers():
         text = repr(layer)
         is_skipped = any(text in warning for warning in skipped)
@@ -44,14 +50,14 @@ def load(obj: Model, path: str) -> Iterator[Match]:
         elif is_skipped:
             variables = own_variables(layer)
             in_file = _in_file(shapes, layer, len(variables))
-            messages = _problems(variables, in_file, reasons.get(text))
-            problems.update(zip(map(id, variables), messages, strict=True))
+            found = _problems(variables, in_file, reasons.get(text))
+            problems.update(zip(map(id, variables), found, strict=True))
     if not problems:
-        yield from (
-            Match(None, " ".join(warning.split())) for warning in skipped
-        )
+        for warning in skipped:
+            yield Match(None, " ".join(warning.split()), Cause.ABSENT)
     for variable in _variables(obj):
-        yield Match(name_of(variable), problems.get(id(variable)))
+        problem = problems.get(id(variable))
+        yield problem or Match(name_of(variable))
 
 
 def _load(obj: Model, path: str) -> tuple[list[str], ShapesInFile]:
@@ -120,8 +126,8 @@ def _problems(
     variables: Sequence[Variable],
     in_file: Sequence[Shape | None] | None,
     reason: str | None,
-) -> Iterator[str]:
-    """Yields why each variable of a skipped layer has no value.
+) -> Iterator[Match]:
+    """Yields a match for each variable of a skipped layer, with why it has no value.
 
     Args:
         variables: The variables of the layer.
@@ -139,10 +145,11 @@ def _problems(
     for variable, shape, fit in zip(variables, shapes, fits, strict=True):
         name = name_of(variable)
         if shape is None:
-            yield f"{no_value(name, variable)}{why}"
+            yield absent(name, variable, why)
         elif fit:
             form = f"{name} {shape_text(variable.shape)}"
-            yield f"does not restore {form}{why or ': Keras skips its whole layer'}"
+            reason = why or ": Keras skips its whole layer"
+            yield Match(name, f"does not restore {form}{reason}")
         else:
             yield other_shape(name, variable, shape)
 

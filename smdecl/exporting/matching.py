@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from smdecl.errors import ConfigError, Problem, SmdeclError
@@ -24,13 +25,23 @@ class Restored:
     Attributes:
         matched: Names of the variables and other states of layers that got a value.
         unmatched: Names of those that did not.
+        reasons: Why not, for each of these that the weights should have a value for.
         reference: The model in the file, loaded by its framework; None if the file has only
             weights.
     """
 
     matched: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
     reference: Model | None = None
+
+
+class Cause(enum.Enum):
+    """Why weights do not fit a model."""
+
+    ABSENT = "the model or the weights do not have it"
+    SHAPE = "the weights have it in a different shape"
+    OTHER = "its problem says why, and what to do"
 
 
 @dataclass(frozen=True)
@@ -40,14 +51,13 @@ class Match:
     Attributes:
         name: Such as `hidden/kernel` or `words/vocabulary`; None for what only the weights have.
         problem: Why it was not restored; None if it was.
-        is_needed: Whether a partial restore does not help, because nothing works without the value
-            or because the config contradicts it.
+        cause: The kind of the problem.
         is_kept: Whether it keeps its initial value because the format holds none: a warning.
     """
 
     name: str | None
     problem: str | None = None
-    is_needed: bool = False
+    cause: Cause = Cause.OTHER
     is_kept: bool = False
 
 
@@ -63,6 +73,7 @@ class Outcome:
         """The names that matched and those that did not."""
         matched: list[str] = []
         unmatched: list[str] = []
+        reasons: dict[str, str] = {}
         for match in self.matches:
             if match.name is None:
                 continue
@@ -70,7 +81,11 @@ class Outcome:
                 matched.append(match.name)
             else:
                 unmatched.append(match.name)
-        return Restored(tuple(matched), tuple(unmatched), self.reference)
+            if match.problem is not None:
+                reasons[match.name] = match.problem
+        return Restored(
+            tuple(matched), tuple(unmatched), reasons, self.reference
+        )
 
 
 def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
@@ -105,7 +120,13 @@ def no_value(name: str, variable: Variable) -> str:
     return f"has no value for {name} {shape_text(variable.shape)}"
 
 
-def other_shape(name: str, variable: Variable, shape: Sequence[Dim]) -> str:
-    """Returns the problem of weights with a value of a different shape."""
+def absent(name: str, variable: Variable, why: str = "") -> Match:
+    """Returns the match of a variable that weights have no value for."""
+    return Match(name, f"{no_value(name, variable)}{why}", Cause.ABSENT)
+
+
+def other_shape(name: str, variable: Variable, shape: Sequence[Dim]) -> Match:
+    """Returns the match of a variable that weights have a value of a different shape for."""
     own, found = shape_text(variable.shape), shape_text(shape)
-    return f"{name} is {own} in the model and {found} in the weights"
+    message = f"{name} is {own} in the model and {found} in the weights"
+    return Match(name, message, Cause.SHAPE)

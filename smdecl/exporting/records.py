@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from smdecl.savedmodel.records import VariableRecord
 
@@ -16,7 +16,8 @@ class ObjectRecord:
         variables: The variables that an export saves; none before its signatures are traced.
         methods: Callable method to the names of its arguments.
         restored: Names of the variables that weights were restored into.
-        not_restored: Names of the variables that the weights had no value for.
+        not_restored: Names of the variables that weights were not restored into.
+        reasons: Why not, for each of these that the weights should have a value for.
     """
 
     class_name: str
@@ -24,3 +25,4 @@ class ObjectRecord:
     methods: dict[str, tuple[str, ...]]
     restored: tuple[str, ...] = ()
     not_restored: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from smdecl.checks.weights_formats import RESTORING_LESS
+from smdecl.checks.weights_formats import OTHER_ARGUMENTS, RESTORING_LESS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import checkpoints, keras_files, keras_models
 from smdecl.exporting.keras_files import Loaded
-from smdecl.exporting.matching import PATH, Match, Outcome, Restored
+from smdecl.exporting.matching import (
+    PATH,
+    Cause,
+    Match,
+    Outcome,
+    Restored,
+)
 from smdecl.exporting.types import Trackable
 
 _WHOLE_MODEL = "keras"
@@ -49,7 +55,7 @@ def restore(
         message = f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
         problems = [Match(None, message)]
     if problems and (weights.expect == "full" or not has_matches):
-        raise ConfigError(_with_hints(problems, has_matches))
+        raise ConfigError(_with_hint(problems, has_matches))
     return record
 
 
@@ -78,13 +84,26 @@ def _has_matches(record: Restored) -> bool:
     return any(not name.endswith(_SEED) for name in record.matched)
 
 
-def _with_hints(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
+def _with_hint(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
+    """Returns the problems; the hint is the same for all, so only the first has it."""
+    hint = _hint(matches, has_matches)
     problems = []
     for match in matches:
-        can_be_partial = has_matches and not match.is_needed
-        hint = RESTORING_LESS if can_be_partial else ""
         problems.append(Problem(PATH, f"{match.problem}{hint}"))
+        hint = ""
     return problems
+
+
+def _hint(matches: Sequence[Match], has_matches: bool) -> str:
+    causes = {match.cause for match in matches}
+    absent = [match for match in matches if match.cause is Cause.ABSENT]
+    has_renamed = len({match.name is None for match in absent}) > 1
+    if Cause.SHAPE in causes or has_renamed:
+        # To restore less would release a model of which most values are random.
+        return OTHER_ARGUMENTS
+    if has_matches and causes == {Cause.ABSENT}:
+        return RESTORING_LESS
+    return ""
 
 
 _UNBUILT = (

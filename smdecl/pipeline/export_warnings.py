@@ -31,7 +31,11 @@ def of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
         if level(config, finding) == "warn":
             yield Problem(("audit", finding.rule), str(finding))
     for name in made.plan.obj.not_restored:
-        message = f"has no value for {name}, which keeps its initial value"
+        reason = made.plan.obj.reasons.get(name)
+        if reason is None:
+            message = f"has no value for {name}, which keeps its initial value"
+        else:
+            message = f"{reason}; it keeps its initial value"
         yield Problem(("weights", "path"), message)
     yield from made.plan.warnings
     yield from signature_rules.misspelt_default(made.saved.signatures)

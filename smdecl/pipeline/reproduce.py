@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import files, progress, schema, scratch
 from smdecl.checks import check
-from smdecl.checks.weights_formats import RESTORING_LESS
+from smdecl.checks.weights_formats import OTHER_ARGUMENTS, RESTORING_LESS
 from smdecl.config import resolve, trust
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project
@@ -99,8 +99,9 @@ def _changed(
 
 
 def _without_hint(problem: Problem) -> Problem:
-    """Returns a problem without the hint to restore less: the manifest decides what to restore."""
+    """Returns a problem without a hint at the config, because the manifest has the config."""
     message = problem.message.removesuffix(RESTORING_LESS)
+    message = message.removesuffix(OTHER_ARGUMENTS)
     return replace(problem, message=message)
 
 

@@ -11,6 +11,10 @@ from smdecl.release import manifest
 from tests.conftest import run_script
 from tests.weights_projects import output, overrides, problems, restored, write_ready
 
+ARGUMENTS = (
+    "; the arguments of the model (model.*) may differ from those that the weights were saved with"
+)
+
 
 @pytest.fixture
 def ready(project, tmp_path_factory):
@@ -42,7 +46,8 @@ def test_a_variable_of_a_different_shape_is_reported_with_both_shapes(ready):
     assert problems(ready, "mynet.Net", "checkpoint", "wide") == [
         (
             "weights.path",
-            "w is [3, 2] in the model and [3, 5] in the weights; ++weights.expect=partial restores what matches and warns about the rest",
+            "w is [3, 2] in the model and [3, 5] in the weights; the arguments of the model (model.*) may differ from those that the"
+            " weights were saved with",
         )
     ]
 
@@ -83,10 +88,9 @@ def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_
 ):
     found = problems(ready, "mykeras.functional", fmt, path)
 
-    hint = "; ++weights.expect=partial restores what matches and warns about the rest"
     assert sorted(found) == [
-        ("weights.path", f"out/bias is [2] in the model and [5] in the weights{hint}"),
-        ("weights.path", f"out/kernel is [4, 2] in the model and [4, 5] in the weights{hint}"),
+        ("weights.path", "out/bias is [2] in the model and [5] in the weights"),
+        ("weights.path", f"out/kernel is [4, 2] in the model and [4, 5] in the weights{ARGUMENTS}"),
     ]
     names, missing = restored(ready, "mykeras.functional", fmt, path, expect="partial")
     assert missing == ["out/bias", "out/kernel"]
@@ -96,13 +100,20 @@ def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_
         *overrides("mykeras.functional", fmt, path, expect="partial", fill="0.25"), "audit=off"
     )
     assert output(release, "inputs") == [[4.25, 4.25]]
+    assert sorted(str(warning) for warning in release.warnings if "out/" in str(warning)) == [
+        f"override 'weights.path={path}': weights.path: {shapes}; it keeps its initial value"
+        for shapes in (
+            "out/bias is [2] in the model and [5] in the weights",
+            "out/kernel is [4, 2] in the model and [4, 5] in the weights",
+        )
+    ]
 
 
 @pytest.mark.parametrize(
     ("fmt", "path"), [("keras_weights", "model_{}.weights.h5"), ("keras", "model_{}.keras")]
 )
 @pytest.mark.parametrize("expect", ["full", "partial"])
-def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
+def test_if_no_layer_fits_the_shapes_are_reported_with_one_hint_at_the_arguments(
     ready, fmt, path, expect
 ):
     # The seed state of Dropout does match, which is not enough to release the model.
@@ -114,12 +125,12 @@ def test_if_no_layer_fits_the_shapes_are_reported_without_a_hint_at_partial(
     ]
 
     assert messages == [
-        f"{name} is {own} in the model and {found} in the weights"
-        for name, own, found in [
-            ("hidden/kernel", [3, 4], [3, 6]),
-            ("hidden/bias", [4], [6]),
-            ("out/kernel", [4, 2], [6, 5]),
-            ("out/bias", [2], [5]),
+        f"{name} is {own} in the model and {found} in the weights{hint}"
+        for name, own, found, hint in [
+            ("hidden/kernel", [3, 4], [3, 6], ARGUMENTS),
+            ("hidden/bias", [4], [6], ""),
+            ("out/kernel", [4, 2], [6, 5], ""),
+            ("out/bias", [2], [5], ""),
         ]
     ]
 
@@ -133,7 +144,7 @@ def test_variables_that_keras_skips_with_their_layer_are_reported(ready):
     ]
 
     assert messages == [
-        "hidden/kernel is [3, 4] in the model and [3, 3] in the weights",
+        f"hidden/kernel is [3, 4] in the model and [3, 3] in the weights{ARGUMENTS}",
         "hidden/bias is [4] in the model and [3] in the weights",
         "out/kernel is [4, 2] in the model and [3, 2] in the weights",
         "does not restore out/bias [2]: Keras skips its whole layer",
@@ -143,8 +154,9 @@ def test_variables_that_keras_skips_with_their_layer_are_reported(ready):
 def test_a_keras_file_with_an_extra_layer_does_not_shift_weights(ready):
     # hidden, middle and out of the file; by position alone, middle's bias would go to a different layer.
     found = problems(ready, "mykeras.functional", "keras", "model_middle.keras")
-    assert [message.partition(";")[0] for _, message in found] == [
-        "middle/kernel [4, 4] is not in the model",
+    assert [message for _, message in found] == [
+        "middle/kernel [4, 4] is not in the model; ++weights.expect=partial restores what matches and warns"
+        " about the rest",
         "middle/bias [4] is not in the model",
     ]
 
