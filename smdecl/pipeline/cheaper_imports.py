@@ -1,7 +1,7 @@
 """Makes the import of TensorFlow and Keras cheaper, in the process that does nothing else.
 
-- Some modules are imported when one of their names is used: Keras's wrappers for scikit-learn,
-  which import scikit-learn and much of SciPy (0.45 s of CPU time), and requests (0.04 s).
+- Keras's wrappers for scikit-learn are imported when one of them is used. They import scikit-learn
+  and much of SciPy, which takes 0.45 s of CPU time.
 - TensorFlow names the same types as the constraints of 1,500 type variables, and `typing` compiles
   each name again, which takes 0.18 s.
 """
@@ -17,11 +17,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
-_IMPORTED_LATER = (
-    "keras.wrappers",
-    "keras._tf_keras.keras.wrappers",
-    "requests",
-)
+_WRAPPERS = ("keras.wrappers", "keras._tf_keras.keras.wrappers")
 # The prefix of type names in TensorFlow's generated modules.
 _TYPE_PREFIX = "_atypes."
 
@@ -29,12 +25,12 @@ _TYPE_PREFIX = "_atypes."
 @contextlib.contextmanager
 def cheaper() -> Iterator[None]:
     """Makes imports cheaper while the context is active."""
-    with _imported_later(), _names_checked_once():
+    with _lazy_wrappers(), _names_checked_once():
         yield
 
 
 @contextlib.contextmanager
-def _imported_later() -> Iterator[None]:
+def _lazy_wrappers() -> Iterator[None]:
     finder = _Finder()
     sys.meta_path.insert(0, finder)
     try:
@@ -76,7 +72,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _IMPORTED_LATER:
+        if fullname not in _WRAPPERS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -94,8 +90,6 @@ class _Loader(importlib.abc.Loader):
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        # The import of a submodule reads it first, and has to run the code of its package before.
-        vars(module).pop("__path__", None)
         module.__class__ = _Unloaded
 
 
@@ -104,8 +98,7 @@ class _Unloaded(ModuleType):
     # `inspect.getmodule` reads of every module.
     def __getattr__(self, name: str) -> object:
         # `from keras.wrappers import *` reads `__all__` first.
-        is_used = name in ("__all__", "__path__")
-        if name.startswith("__") and not is_used:
+        if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
         self._load()
         return getattr(self, name)
@@ -116,9 +109,5 @@ class _Unloaded(ModuleType):
 
     def _load(self) -> None:
         self.__class__ = ModuleType  # type: ignore[assignment]
-        spec = self.__spec__
-        if spec is None or spec.loader is None:
-            return
-        if spec.submodule_search_locations is not None:
-            self.__path__ = spec.submodule_search_locations
-        spec.loader.exec_module(self)
+        if self.__spec__ is not None and self.__spec__.loader is not None:
+            self.__spec__.loader.exec_module(self)

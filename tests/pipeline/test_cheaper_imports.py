@@ -62,22 +62,6 @@ def test_the_wrappers_are_imported_when_their_names_are_listed(names):
     assert "SKLearnClassifier" in found
 
 
-def submodule_of_requests() -> list[bool]:
-    """Returns whether its package is imported at first, and whether it works after an import."""
-    before = "urllib3" in sys.modules
-    from requests.utils import requote_uri  # noqa: I001 - first, so that it imports the package
-
-    import requests
-
-    return [before, requote_uri("a b") == "a%20b", callable(requests.get)]
-
-
-def test_a_package_is_imported_before_its_submodules():
-    found = children.run(submodule_of_requests, failure=ModelError, doing="importing")
-
-    assert found == [False, True, True]
-
-
 def constraints() -> tuple[int, int, bool]:
     """Returns how many constraints the type variables of TensorFlow have, and how many differ."""
     from tensorflow.python.ops import gen_array_ops, gen_math_ops
