@@ -71,8 +71,9 @@ def run(
             sender.close()  # the caller waits for the end of file, which is the kept process's
             descendants.keep(kept)
     else:
-        _close_pipes_to_others()  # the server runs while anyone holds one, and this ends with it
-        descendants.end_with_parent()
+        descendants.do_without_keeper()
+        # The server runs while anyone holds a pipe to it, and this process ends with the server.
+        _close_pipes_to_others()
     _set_surroundings(task, stderr)
     # Before any thread is started: a thread that runs already would not be confined.
     is_confined = _confine(task.confinement)

@@ -52,16 +52,19 @@ def fork_keeper() -> int:
             os.setpgid(kept, kept)
         return kept
     os.setpgid(0, 0)
-    end_with_parent()
+    _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != keeper:  # the keeper ended before the previous line
         os._exit(1)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return 0
 
 
-def end_with_parent() -> None:
-    """Has the kernel kill this process when the process that forked it ends."""
+def do_without_keeper() -> None:
+    """Has this process end with the process that forked it, and by the signals of `keep`."""
     _prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    for number in _END:  # they may be ignored or blocked, which is inherited
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _END)
 
 
 def keep(kept: int) -> NoReturn:

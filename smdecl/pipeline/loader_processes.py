@@ -134,7 +134,7 @@ class Loaders:
         return _joined(self._running, self._options)
 
     def _begin(self, directory: Path, cores: int) -> None:
-        places = custom_ops.places(self._project)
+        places = tuple(custom_ops.places(self._project))
         confinement = Confinement((directory, *places))
         for loaders in _divided(self._options.loaders, cores):
             process = children.running(

@@ -221,6 +221,27 @@ def test_a_function_that_starts_no_processes_needs_no_keeper():
     assert first == second != keeper
 
 
+def test_a_process_without_a_keeper_ends_although_its_caller_ignores_sigterm(tmp_path):
+    pid = tmp_path / "pid"
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with (
+            children.apart() as processes,
+            processes.running(
+                sleep_alone,
+                str(pid),
+                failure=VerificationError,
+                doing="sleeping",
+                starts_processes=False,
+            ),
+        ):
+            wait_for(lambda: pid.exists() and " " in pid.read_text())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert is_gone(pid.read_text().strip())
+
+
 @pytest.mark.parametrize(
     ("function", "starts_processes"), [(sleep_beside_a_child, True), (sleep_alone, False)]
 )

@@ -4,6 +4,8 @@ import os
 
 import pytest
 from smdecl.errors import VerificationError
+from smdecl.pipeline import worker
+from smdecl.pipeline.children import children
 
 # A custom ops module, which every process that loads the export imports.
 ABORTS = """
@@ -35,6 +37,24 @@ def test_a_loader_that_dies_does_not_hide_the_result_of_the_other(messages, monk
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
     assert messages() == [DIED.format("python loader"), DIFFERS]
+
+
+@pytest.mark.parametrize("custom_ops", ["[]", '["mine"]'])
+def test_only_loaders_with_custom_ops_can_start_processes(project, monkeypatch, custom_ops):
+    project.write("pyproject.toml", f"[tool.smdecl]\ncustom_ops = {custom_ops}\n")
+    project.write("mine.py", "import tensorflow\n")
+    running = children.running
+    started = []
+
+    def noting(function, *arguments, **keywords):
+        if function is worker.verify:
+            started.append(keywords["starts_processes"])
+        return running(function, *arguments, **keywords)
+
+    monkeypatch.setattr(children, "running", noting)
+    project.export("model=adder")
+
+    assert set(started) == {custom_ops != "[]"}
 
 
 def test_one_process_runs_all_loaders_if_no_core_is_idle(messages, monkeypatch):
