@@ -61,9 +61,8 @@ class _Loop:
         self._shown: Any = None
         self._events = Events()
         self._listings = Pace()
-        self._is_outdated = (
-            False  # directories have come or gone since they were listed
-        )
+        # Whether directories have come or gone since they were listed.
+        self._is_outdated = False
         self._places = self._find(self._project, self._values)
         self._changed: set[Path] = set()
         self._saved: dict[Path, tuple[int, ...]] = {}

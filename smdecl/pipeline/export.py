@@ -127,7 +127,10 @@ def export(
             _require_own_files(config.publish)
             publisher = _publisher(config, subdirectory)
             publisher.refuse_early()
-        with publisher.stage() as stage, early_sync.syncing() as syncing:
+        with (
+            publisher.stage() as stage,
+            early_sync.syncing(publisher.base) as syncing,
+        ):
             unpublished, replay = _verified(
                 config, composition, project, stage, clock, syncing
             )

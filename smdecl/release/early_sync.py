@@ -17,10 +17,10 @@ from pathlib import Path
 
 from smdecl import files
 
-_LARGE = 1 << 24  # bytes; a disk writes a smaller file in an instant
-_STEP = (
-    1 << 26
-)  # bytes to write at a time, because a write cannot be interrupted
+# In bytes. A disk writes a smaller file in an instant.
+_LARGE = 1 << 24
+# In bytes, to write at a time, because a write cannot be interrupted.
+_STEP = 1 << 26
 # Flags of sync_file_range(2): wait for earlier writes, write, and wait for that.
 _WRITE_AND_WAIT = 1 | 2 | 4
 # The kernel, the file system or a sandbox does not support the call.
@@ -28,9 +28,14 @@ _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM)
 
 
 @contextmanager
-def syncing() -> Iterator[EarlySync]:
-    """Yields an early sync that has not begun; leaving the block stops it."""
-    early = EarlySync()
+def syncing(base: Path | str) -> Iterator[EarlySync]:
+    """Yields an early sync that has not begun; leaving the block stops it.
+
+    Args:
+        base: Where the release is published. A store gets the files by an upload, so for a URL
+            nothing is synced.
+    """
+    early = EarlySync(isinstance(base, Path))
     try:
         yield early
     finally:
@@ -40,17 +45,19 @@ def syncing() -> Iterator[EarlySync]:
 class EarlySync:
     """Writes the large files of one directory to disk, in a thread. Use `syncing`."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_wanted: bool) -> None:
+        self._is_wanted = is_wanted
         self._thread: threading.Thread | None = None
         self._is_stopped = threading.Event()
         self._error: OSError | None = None
 
     def begin(self, directory: Path) -> None:
         """Begins with the files that a directory has now."""
+        if not self._is_wanted:
+            return
         large: list[tuple[Path, int]] = []
-        with contextlib.suppress(
-            OSError
-        ):  # whoever hashes the files reports it
+        # Whoever hashes the files reports the error.
+        with contextlib.suppress(OSError):
             large += _large(directory)
         if large:
             self._thread = threading.Thread(target=self._run, args=(large,))

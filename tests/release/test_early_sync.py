@@ -49,7 +49,7 @@ def test_large_files_are_on_disk_at_the_end(large):
     if not unwritten(large) or unwritten(probe):
         pytest.skip("the file system does not write later")
 
-    with early_sync.syncing() as early:
+    with early_sync.syncing(large.parent.parent) as early:
         early.begin(large.parent.parent)
         early.finish()
 
@@ -63,12 +63,20 @@ def fail(path, *_):
 def test_an_error_of_the_disk_is_raised_at_the_end(large, monkeypatch):
     monkeypatch.setattr(early_sync, "write_range", fail)
 
-    with early_sync.syncing() as early:
+    with early_sync.syncing(large.parent.parent) as early:
         early.begin(large.parent.parent)
         with pytest.raises(OSError, match="Input/output error") as error:
             early.finish()
 
     assert error.value.filename == str(large)
+
+
+def test_nothing_waits_for_the_disk_before_an_upload(large, monkeypatch):
+    monkeypatch.setattr(early_sync, "write_range", fail)
+
+    with early_sync.syncing("memory://bucket/models") as early:
+        early.begin(large.parent.parent)
+        early.finish()
 
 
 def test_a_disk_that_fails_before_publishing_is_a_publish_error(project, monkeypatch):
