@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+import keras
 import tensorflow as tf
 
-from smdecl.config.settings import Nest, Spec, Value
+from smdecl.config.settings import Nest, Spec
 from smdecl.errors import KeyPath, Problem, nearest
 from smdecl.exporting import keras_models, record_kinds, structures
 from smdecl.exporting.parameters import (
@@ -27,6 +28,7 @@ _BY_POSITION = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.VAR_POSITIONAL,
 )
+_TENSOR_SPECS = (tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec)
 
 
 def problems(
@@ -165,22 +167,22 @@ def arguments(
     if _is_call_of_layer(method) and "training" in names:
         given.setdefault("training", False)
     if not is_function(method) and calls_layer(method):
-        own = _in_place(own, inputs)
+        own = _in_place(own, given)
     return _by_position(own, given)
 
 
 def _in_place(
-    own: list[Parameter], inputs: Mapping[str, Nest]
+    own: list[Parameter], given: Mapping[str, PythonValue]
 ) -> list[Parameter]:
     """Makes tensors positional that TensorFlow would put into a different order.
 
     The `__call__` of a Keras layer accepts any keywords, which TensorFlow sorts. By position, Keras
-    accepts only tensors and None.
+    accepts only tensors and None, also inside of lists and mappings.
     """
     places = [
         index
         for index, parameter in enumerate(own)
-        if _is_tensor(parameter, inputs)
+        if _has_only_tensors(given.get(parameter.name))
     ]
     names = [own[index].name for index in places]
     if names == sorted(names):
@@ -188,8 +190,8 @@ def _in_place(
     count = places[-1] + 1
     can_be_positional = all(
         parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        and (_is_tensor(parameter, inputs) or _is_omitted(parameter, inputs))
-        for parameter in own[:count]
+        and (index in places or _is_none(parameter, given))
+        for index, parameter in enumerate(own[:count])
     )
     if not can_be_positional:
         return own
@@ -198,13 +200,22 @@ def _in_place(
     return [*first, *own[count:]]
 
 
-def _is_tensor(parameter: Parameter, inputs: Mapping[str, Nest]) -> bool:
-    nest = inputs.get(parameter.name)
-    return nest is not None and not isinstance(nest, Value)
+def _has_only_tensors(value: PythonValue) -> bool:
+    """Returns whether Keras finds tensors, or their specs, and None in an argument, but no record.
+
+    For Keras, a dataclass, an attrs class or an ExtensionType is one value.
+    """
+    if value is None:
+        return False
+    leaves = [leaf for leaf in keras.tree.flatten(value) if leaf is not None]
+    return all(
+        tf.is_tensor(leaf) or isinstance(leaf, _TENSOR_SPECS)
+        for leaf in leaves
+    )
 
 
-def _is_omitted(parameter: Parameter, inputs: Mapping[str, Nest]) -> bool:
-    return parameter.name not in inputs and parameter.default is None
+def _is_none(parameter: Parameter, given: Mapping[str, PythonValue]) -> bool:
+    return given.get(parameter.name, parameter.default) is None
 
 
 def _packed(

@@ -24,20 +24,22 @@ def find(built: Built) -> dict[str, Signature]:
         name: find_method(built.obj, name) for name in built.record.methods
     }
     with_specs = []
-    traced = []
-    has_functions = False
+    functions = []
     for name, method in methods.items():
         if getattr(method, "input_signature", None) is not None:
             with_specs.append(name)
         if is_function(method):
-            has_functions = True
-            if len(traces(method)) == 1:
-                traced.append(name)
+            functions.append(name)
     if len(with_specs) == 1:
         return _default(with_specs[0])
-    if not with_specs and len(traced) == 1:
-        return _default(traced[0])
-    if has_functions or not keras_models.is_model(built.obj):
+    if not with_specs:
+        # To list the traces of a function with specs would trace it, which its code may fail.
+        traced = [
+            name for name in functions if len(traces(methods[name])) == 1
+        ]
+        if len(traced) == 1:
+            return _default(traced[0])
+    if functions or not keras_models.is_model(built.obj):
         return {}
     if graph_of(built.obj) is None:
         message = (

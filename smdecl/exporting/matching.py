@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -101,7 +100,7 @@ def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
         raise
     # TensorFlow, Keras and h5py raise many types for broken files.
     except user_code.FAILURES as error:
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = user_code.extracted(error)
         if any(user_code.is_users(frame.filename) for frame in frames):
             raise user_code.failure(
                 PATH, f"restoring {path!r}", error

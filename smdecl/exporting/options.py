@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, KeyPath, Problem
+from smdecl.exporting import user_code
 from smdecl.exporting.concrete_functions import traces
 from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.parameters import find_method, is_function
 from smdecl.exporting.types import (
+    ConcreteFunction,
     ConfigNode,
+    GenericFunction,
     Method,
     PythonValue,
     SaveOptions,
@@ -132,7 +135,7 @@ def _alias_problems(
                 key,
                 f"expected the path of a tf.function of {kind}, got {path!r}",
             )
-        elif not traces(function):
+        elif not _traces(key, path, function):
             yield Problem(
                 key,
                 f"expected a traced tf.function, but {path!r} has no trace",
@@ -140,6 +143,20 @@ def _alias_problems(
         elif first != alias:
             message = f"{path!r} has the alias {first!r} already, and TensorFlow keeps only one"
             yield Problem(key, message)
+
+
+def _traces(
+    key: KeyPath, path: str, function: GenericFunction
+) -> list[ConcreteFunction]:
+    """Returns the traces of a function.
+
+    Raises:
+        ModelError: If it has an `input_signature`, with which TensorFlow traces it here, and fails.
+    """
+    try:
+        return traces(function)
+    except user_code.FAILURES as error:
+        raise user_code.failure(key, f"tracing {path}", error) from error
 
 
 def _sharding_callback(node: ConfigNode) -> PythonValue:

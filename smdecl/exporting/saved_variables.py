@@ -14,7 +14,7 @@ from smdecl.exporting.build import Built
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.traced import Traced
 from smdecl.exporting.types import PythonValue, Trackable, Variable
-from smdecl.savedmodel import variable_names
+from smdecl.savedmodel import object_keys, variable_names
 from smdecl.savedmodel.records import VariableRecord
 
 
@@ -58,16 +58,17 @@ def records(
         ),
     ):
         _, paths = expose.descendants_with_paths(_View(built.obj))
-    found = {}
+    keys = []
+    found = []
     for item, path in paths.items():
         if is_variable(item):
-            local_names = [reference.name for reference in path]
-            found[variable_names.path_of(local_names)] = item
-    own_names = [_saved_name(item) for item in found.values()]
-    names = variable_names.names(list(found), own_names)
+            keys.append(object_keys.key_of(step.name for step in path))
+            found.append(item)
+    own_names = [_saved_name(item) for item in found]
+    names = variable_names.names(keys, own_names)
     return tuple(
         replace(variable_record(item), name=name)
-        for name, item in zip(names, found.values(), strict=True)
+        for name, item in zip(names, found, strict=True)
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-
 from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.errors import ConfigError, KeyPath, Problem, SmdeclError
 from smdecl.exporting import keras_errors, user_code
@@ -23,7 +21,7 @@ def failure(
         node: The target and its arguments.
         error: What Keras raised, or code of the project that Keras called, such as a layer.
     """
-    for frame in traceback.extract_tb(error.__traceback__):
+    for frame in user_code.extracted(error):
         is_loader = frame.filename == _LOADER
         if not is_loader and user_code.is_users(frame.filename):
             return user_code.failure(path, f"building {LOAD_KERAS}", error)

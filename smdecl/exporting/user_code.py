@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -105,6 +106,11 @@ def traceback_text(error: BaseException) -> str:
     )
 
 
+def extracted(error: BaseException) -> traceback.StackSummary:
+    """Returns all frames of an error, even if the model's code sets `sys.tracebacklimit`."""
+    return traceback.extract_tb(error.__traceback__, limit=sys.maxsize)
+
+
 def _frames_of(error: BaseException) -> list[traceback.FrameSummary]:
     """Returns the frames of an error, those in copies made by AutoGraph as the user's lines.
 
@@ -112,7 +118,7 @@ def _frames_of(error: BaseException) -> list[traceback.FrameSummary]:
     """
     frames = []
     origins: dict[tuple[str, int], Any] = {}
-    summaries = traceback.extract_tb(error.__traceback__)
+    summaries = extracted(error)
     walked = traceback.walk_tb(error.__traceback__)
     for (frame, line), summary in zip(walked, summaries, strict=True):
         # A frame of AutoGraph that calls a copy; the copy knows its origin.

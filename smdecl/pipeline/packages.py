@@ -24,7 +24,8 @@ ALWAYS = (
     "hydra-core",
     "omegaconf",
 )
-_METADATA = (".dist-info", ".egg-info", ".egg")
+# An egg on the search path has its metadata in a directory that is named EGG-INFO.
+_METADATA = (".dist-info", "egg-info", ".egg")
 
 
 def environment(project: Project, imported: Iterable[str]) -> dict[str, str]:

@@ -36,13 +36,9 @@ _SETTINGS = (
     "symlinks",
 )
 # Prints headers, such as the commit, and a line for each change of a tracked file.
-_STATUS = (
-    "status",
-    "--porcelain=v2",
-    "--branch",
-    "--no-ahead-behind",
-    "--untracked-files=no",
-)
+_STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+# Skips a header whose computation may take long. Git has the option since version 2.17.
+_FASTER = "--no-ahead-behind"
 _NO_COMMIT = "(initial)"
 _SUBMODULE = "160000 "  # the file mode of a submodule in the index
 # Prevents programs that the repository's config would start. Without optional locks, git
@@ -164,7 +160,9 @@ def _state(
 ) -> SourceEntry | None:
     # Releases are often written into the project, so of the untracked files only modules
     # count.
-    tracked = git.run(*_STATUS, *options)
+    tracked = git.run(*_STATUS, _FASTER, *options)
+    if tracked is None:
+        tracked = git.run(*_STATUS, *options)
     if tracked is None:  # also if only the index cannot be read
         commit = git.run("rev-parse", "HEAD")
         return None if commit is None else {"commit": commit, "clean": False}

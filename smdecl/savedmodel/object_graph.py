@@ -1,4 +1,4 @@
-"""Walks the object graph of a SavedModel: all that the saved object leads to, by dotted path."""
+"""Walks the object graph of a SavedModel: all that the saved object leads to, by path."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from smdecl.budgets import Budget
+from smdecl.savedmodel import object_keys
 from smdecl.savedmodel.protos import SavedObject, SavedObjectGraph
 
 # The lists of all variables of a Keras model; `tf.saved_model.load` restores them.
@@ -19,7 +20,7 @@ VARIABLE_LISTS = (
 _MOST_ALIASES = 1000  # names of nodes that already have one
 _DEEPEST_ALIAS = 32  # nodes below the root
 _MOST_LOOKED_AT = 100_000  # children of nodes that already have a name
-_MOST_NAMES = 1 << 26  # characters of all dotted paths
+_MOST_NAMES = 1 << 26  # characters of all keys
 _FUNCTIONS = ("function", "bare_concrete_function")
 # The functions by which TensorFlow restores tables and other resources; no caller uses them.
 _OF_RESOURCES = ("_create_resource", "_initialize", "_destroy_resource")
@@ -42,13 +43,24 @@ def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
         ValueError: If the names together are longer than those of any honest file.
         IndexError: If a child does not exist.
     """
-    return _Walk(object_graph).named()
+    for key, node in keyed_objects(object_graph):
+        yield ".".join(object_keys.local_names(key)), node
+
+
+def keyed_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
+    """Yields the nodes like `named_objects`, but by key, which is unique.
+
+    Raises:
+        ValueError: If the keys together are longer than those of any honest file.
+        IndexError: If a child does not exist.
+    """
+    return _Walk(object_graph).keyed()
 
 
 class _Entry(NamedTuple):
-    """A node by one of its names, with the nodes on the way from the root."""
+    """A node by one of its keys, with the nodes on the way from the root."""
 
-    name: str
+    key: str
     node: int
     path: tuple[int, ...]
 
@@ -59,7 +71,7 @@ class _Walk:
     def __init__(self, object_graph: SavedObjectGraph) -> None:
         self._nodes = object_graph.nodes
         self._leading = _leading(object_graph)
-        self._names = Budget(
+        self._keys = Budget(
             _MOST_NAMES, "characters in the names of its objects"
         )
         self._seen = {0}
@@ -70,13 +82,13 @@ class _Walk:
         # A variable has a better name by its layer than by its place in a list of all variables.
         self._later: deque[_Entry] = deque()
 
-    def named(self) -> Iterator[tuple[str, int]]:
-        """Yields the nodes by name."""
+    def keyed(self) -> Iterator[tuple[str, int]]:
+        """Yields the nodes by key."""
         if self._nodes:
             self._pending.append(_Entry("", 0, (0,)))
         while self._pending or self._later:
             entry = (self._pending or self._later).popleft()
-            yield entry.name, entry.node
+            yield entry.key, entry.node
             self._expand(entry)
 
     def _expand(self, entry: _Entry) -> None:
@@ -101,12 +113,14 @@ class _Walk:
                     continue
                 self._aliases += 1
             self._seen.add(child)
-            name = f"{entry.name}.{local_name}" if entry.name else local_name
-            self._names.spend(len(name))
+            key = object_keys.escaped(local_name)
+            if entry.key:
+                key = f"{entry.key}/{key}"
+            self._keys.spend(len(key))
             path = (*entry.path, child)[: _DEEPEST_ALIAS + 1]
             is_list = is_root and local_name in VARIABLE_LISTS
             queue = self._later if is_list else self._pending
-            queue.append(_Entry(name, child, path))
+            queue.append(_Entry(key, child, path))
 
 
 def _children(

@@ -1,17 +1,19 @@
 """Names variables the same way in plans, descriptions and comparisons.
 
 A variable has two names: its path from the saved object, such as `_operations/3/_kernel`, and the
-name that it was created with, such as `hidden/kernel`. The path is unique. The other one is what
-people know of a Keras model, but TensorFlow neither requires it nor makes it unique.
+name that it was created with, such as `hidden/kernel`. The path is unique, except for local names
+with `.` or `/` in them; then the key is shown. The other name is what people know of a Keras model,
+but TensorFlow neither requires it nor makes it unique.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from smdecl.savedmodel.object_graph import named_objects
+from smdecl.savedmodel import object_keys
+from smdecl.savedmodel.object_graph import keyed_objects
 from smdecl.savedmodel.protos import SavedObjectGraph, SavedVariable
 
 # What TensorFlow calls a variable without a name, and the state of a random generator.
@@ -32,19 +34,15 @@ class Variable(NamedTuple):
     saved: SavedVariable
 
 
-def path_of(local_names: Iterable[str]) -> str:
-    """Returns the path of a variable from the local names of the objects that lead to it."""
-    return "/".join(local_names).replace(".", "/")
-
-
-def names(paths: Sequence[str], own_names: Sequence[str]) -> list[str]:
+def names(keys: Sequence[str], own_names: Sequence[str]) -> list[str]:
     """Returns the name to show for each variable of an object.
 
     Args:
-        paths: The path of each variable.
+        keys: The key of each variable.
         own_names: The name that each variable was created with. It is shown if it distinguishes
             the variable from all others, otherwise the path is shown.
     """
+    paths = _paths(keys)
     own = [name.removesuffix(":0") for name in own_names]
     counts = Counter(own)
     taken = {*paths, *_UNNAMED}
@@ -55,19 +53,29 @@ def names(paths: Sequence[str], own_names: Sequence[str]) -> list[str]:
     return shown
 
 
+def _paths(keys: Sequence[str]) -> list[str]:
+    """Returns the path of each key, or the key itself if several keys have the same path."""
+    paths = [object_keys.path_of(key) for key in keys]
+    counts = Counter(paths)
+    return [
+        path if counts[path] == 1 else key
+        for key, path in zip(keys, paths, strict=True)
+    ]
+
+
 def of_graph(graph: SavedObjectGraph) -> list[Variable]:
     """Returns the variables of an object graph, those nearest to the root first.
 
     Raises:
         ValueError, IndexError: If the graph is malformed.
     """
-    paths: dict[int, str] = {}
-    for path, index in named_objects(graph):
+    keys: dict[int, str] = {}
+    for key, index in keyed_objects(graph):
         if _is_variable(graph, index):
-            paths.setdefault(index, path_of([path]))
-    saved = [graph.nodes[index].variable for index in paths]
-    shown = names(list(paths.values()), [str(each.name) for each in saved])
-    return list(map(Variable, shown, paths, saved))
+            keys.setdefault(index, key)
+    saved = [graph.nodes[index].variable for index in keys]
+    shown = names(list(keys.values()), [str(each.name) for each in saved])
+    return list(map(Variable, shown, keys, saved))
 
 
 def of_tensors(
@@ -101,10 +109,10 @@ class _Finder:
     def node(self, key: str) -> int:
         """Returns the index of the node that a key leads to; -1 if there is none."""
         index = 0
-        for part in key.split("/"):
+        for name in object_keys.local_names(key):
             if index not in self._children:
                 self._children[index] = self._children_of(index)
-            index = self._children[index].get(_unescaped(part), -1)
+            index = self._children[index].get(name, -1)
             if index < 0:
                 break
         return index
@@ -119,8 +127,3 @@ class _Finder:
 def _is_variable(graph: SavedObjectGraph, index: int) -> bool:
     kind: str | None = graph.nodes[index].WhichOneof("kind")
     return kind == "variable"
-
-
-def _unescaped(part: str) -> str:
-    """Returns a local name from a part of a key in a checkpoint."""
-    return part.replace(".S", "/").replace("..", ".")

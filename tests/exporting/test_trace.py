@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import smdecl
 from smdecl.errors import ConfigError, ContractError, ModelError, VerificationError
 
 from tests.exporting.traced_projects import X, export, write_net
@@ -184,3 +185,17 @@ def test_a_method_that_returns_nothing_is_refused(net, method):
     assert [f"{problem.key}: {problem.message}" for problem in error.value.problems] == [
         "signatures.s: the method returns nothing; expected a tensor, or a flat list or mapping of tensors"
     ]
+
+
+def test_a_function_that_fails_with_its_own_specs_is_a_failure_of_the_model(project):
+    project.write(
+        "mynet.py",
+        "import tensorflow as tf\n"
+        "class Net(tf.Module):\n"
+        "    @tf.function(input_signature=[tf.TensorSpec([3], tf.float32)])\n"
+        "    def own(self, x): return x @ x\n",
+    )
+    config = project.compose("model._target_=mynet.Net", "signatures=none")
+
+    with pytest.raises(ModelError, match=r"signatures\.serving_default: tracing own .* failed: "):
+        smdecl.plan(config)

@@ -1,5 +1,7 @@
 """The summary of an error is the line with its reason."""
 
+import sys
+
 import pytest
 import tensorflow as tf
 from smdecl.exporting import user_code
@@ -42,3 +44,16 @@ def test_the_summary_of_a_graph_error_names_the_reason_and_the_node(loaded):
 )
 def test_the_line_with_the_reason_is_the_summary(text, summary):
     assert user_code.summary(ValueError(text)) == summary
+
+
+def test_a_traceback_has_all_frames_whatever_limit_the_model_sets(monkeypatch):
+    def fail():
+        monkeypatch.setattr(sys, "tracebacklimit", 0, raising=False)
+        raise ValueError("wrong size")
+
+    with pytest.raises(ValueError, match="wrong size") as error:
+        fail()
+
+    text = user_code.failure(("model",), "building Net", error.value).traceback_text
+    assert f'File "{__file__}", line ' in text
+    assert "in fail" in text

@@ -41,11 +41,19 @@ def test_a_fork_that_searches_the_project_too_reads_no_metadata_again(noted, tmp
     assert noted == []
 
 
-def test_packages_in_the_project_are_found_first(noted, tmp_path, monkeypatch):
-    own = tmp_path / "numpy-0.1.dist-info"
-    own.mkdir()
-    (own / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
-    monkeypatch.syspath_prepend(tmp_path)
+@pytest.mark.parametrize(
+    ("place", "file"),
+    [
+        ("numpy-0.1.dist-info", "METADATA"),
+        ("numpy-0.1.egg-info", "PKG-INFO"),
+        ("numpy-0.1-py3.egg/EGG-INFO", "PKG-INFO"),
+    ],
+)
+def test_packages_in_the_project_are_found_first(noted, tmp_path, monkeypatch, place, file):
+    own = tmp_path / place
+    own.mkdir(parents=True)
+    (own / file).write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
+    monkeypatch.syspath_prepend(own.parent)
 
     assert packages.versions(["numpy"]) == {"numpy": "0.1"}
 

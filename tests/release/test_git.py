@@ -1,5 +1,7 @@
 """The source commit of a release, and whether it contains the code that ran."""
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -63,3 +65,18 @@ def test_a_repository_whose_index_is_broken_is_not_clean(repository):
     (repository / ".git" / "index").write_text("broken")
 
     assert git.source(repository, []) == {"commit": commit, "clean": False}
+
+
+def test_a_git_that_lacks_an_option_finds_the_same(repository, tmp_path, monkeypatch):
+    commit = _commit(repository)
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *--no-ahead-behind*) exit 129;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent), prepend=os.pathsep)
+
+    assert git.source(repository, ["model.py"]) == {"commit": commit, "clean": True}

@@ -6,7 +6,7 @@ from smdecl.savedmodel import diffing, inspection, variable_names
 
 
 @pytest.mark.parametrize(
-    ("paths", "own_names", "expected"),
+    ("keys", "own_names", "expected"),
     [
         # As in a Keras model.
         (["_layers/0/_kernel", "_layers/0/bias"], ["h/kernel", "h/bias"], ["h/kernel", "h/bias"]),
@@ -19,10 +19,13 @@ from smdecl.savedmodel import diffing, inspection, variable_names
         # A name that several variables have, or that is the path of a different one.
         (["a/w", "b/w", "c"], ["w", "w", "c"], ["a/w", "b/w", "c"]),
         (["a", "b"], ["b", ""], ["a", "b"]),
+        # With a dot or a slash in a local name, several variables may have the same path.
+        (["d/a..b", "d/a.Sb", "d/a/b"], ["", "", ""], ["d/a..b", "d/a.Sb", "d/a/b"]),
+        (["d/a..b", "d/c.Sd"], ["", ""], ["d/a/b", "d/c/d"]),
     ],
 )
-def test_a_variable_is_shown_by_its_own_name_if_that_distinguishes_it(paths, own_names, expected):
-    assert variable_names.names(paths, own_names) == expected
+def test_a_variable_is_shown_by_its_own_name_if_that_distinguishes_it(keys, own_names, expected):
+    assert variable_names.names(keys, own_names) == expected
 
 
 class Net(tf.Module):
