@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from smdecl.budgets import Budget
-from smdecl.savedmodel import structured_value
-from smdecl.savedmodel.object_graph import is_function, named_objects
+from smdecl.savedmodel import object_keys, structured_value
+from smdecl.savedmodel.object_graph import is_function, keyed_objects
 from smdecl.savedmodel.protos import (
     FunctionSpec,
     MetaGraphDef,
@@ -47,13 +47,13 @@ def saved_functions(
     known: dict[int, FunctionRecord] = {}
     traces = _Traces(graph.object_graph_def.concrete_functions)
     listed = Budget(_MOST_TRACES, "traces of its functions")
-    for name, index in named_objects(graph.object_graph_def):
+    for key, index in keyed_objects(graph.object_graph_def):
         if not is_function(objects[index]):
             continue
         if index not in known:
             known[index] = _function(objects[index], traces)
         listed.spend(len(known[index].traces))
-        yield name, known[index]
+        yield ".".join(object_keys.local_names(key)), known[index]
 
 
 class _Traces:

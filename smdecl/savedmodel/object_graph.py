@@ -1,4 +1,4 @@
-"""Walks the object graph of a SavedModel: all that the saved object leads to, by path."""
+"""Walks the object graph of a SavedModel: all that the saved object leads to, by key."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ VARIABLE_LISTS = (
     "non_trainable_variables",
 )
 
-_MOST_ALIASES = 1000  # names of nodes that already have one
+_MOST_ALIASES = 1000  # keys of nodes that already have one
 _DEEPEST_ALIAS = 32  # nodes below the root
-_MOST_LOOKED_AT = 100_000  # children of nodes that already have a name
-_MOST_NAMES = 1 << 26  # characters of all keys
+_MOST_LOOKED_AT = 100_000  # children of nodes that already have a key
+_MOST_KEYS = 1 << 26  # characters of all keys
 _FUNCTIONS = ("function", "bare_concrete_function")
 # The functions by which TensorFlow restores tables and other resources; no caller uses them.
 _OF_RESOURCES = ("_create_resource", "_initialize", "_destroy_resource")
@@ -31,24 +31,13 @@ def is_function(node: SavedObject) -> bool:
     return node.WhichOneof("kind") in _FUNCTIONS
 
 
-def named_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
-    """Yields the nodes of the object graph by dotted path, those nearest to the root first.
-
-    Each node is yielded with its first name. A node that is a function, or leads to one, is yielded
-    with its other names too, except for those that lead in a circle. The number of names may be
-    exponential in the number of nodes, so at most 1000 other names are followed, none of them from
-    more than 32 nodes below the root.
-
-    Raises:
-        ValueError: If the names together are longer than those of any honest file.
-        IndexError: If a child does not exist.
-    """
-    for key, node in keyed_objects(object_graph):
-        yield ".".join(object_keys.local_names(key)), node
-
-
 def keyed_objects(object_graph: SavedObjectGraph) -> Iterator[tuple[str, int]]:
-    """Yields the nodes like `named_objects`, but by key, which is unique.
+    """Yields the nodes of the object graph by key, those nearest to the root first.
+
+    Each node is yielded with its first key. A node that is a function, or leads to one, is yielded
+    with its other keys too, except for those that lead in a circle. The number of keys may be
+    exponential in the number of nodes, so at most 1000 other keys are followed, none of them from
+    more than 32 nodes below the root.
 
     Raises:
         ValueError: If the keys together are longer than those of any honest file.
@@ -72,7 +61,7 @@ class _Walk:
         self._nodes = object_graph.nodes
         self._leading = _leading(object_graph)
         self._keys = Budget(
-            _MOST_NAMES, "characters in the names of its objects"
+            _MOST_KEYS, "characters in the names of its objects"
         )
         self._seen = {0}
         self._expanded = set[int]()
@@ -92,14 +81,14 @@ class _Walk:
             self._expand(entry)
 
     def _expand(self, entry: _Entry) -> None:
-        """Names the children of a node."""
+        """Gives keys to the children of a node."""
         most = _MOST_ALIASES if len(entry.path) <= _DEEPEST_ALIAS else 0
         is_again = entry.node in self._expanded
         is_exhausted = (
             self._aliases >= most or self._looked_at >= _MOST_LOOKED_AT
         )
         if is_again and is_exhausted:
-            return  # all of its children have a name
+            return  # all of its children have a key
         self._expanded.add(entry.node)
         is_root = entry.node == 0
         for local_name, child in _children(
