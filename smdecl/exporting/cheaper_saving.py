@@ -4,13 +4,20 @@ Each patch is a row of `_OPS` or `_SAVING` and lasts as long as the context. It 
 whose result is known, and otherwise calls TensorFlow's own function. A function that has other
 parameters in this release of TensorFlow is left as it is.
 
+A patch applies to the thread that entered the context, unless it keeps nothing between calls.
+Other threads, such as those in which a model builds parts of one graph, use TensorFlow's own
+function.
+
 Together they save half of the CPU time of saving 2,000 variables.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -25,7 +32,7 @@ from tensorflow.python.saved_model import save as saving
 from tensorflow.python.training.saving import saveable_object_util
 from tensorflow.python.util import object_identity, tf_stack
 
-from smdecl.exporting import direct_ops, repeated_ops
+from smdecl.exporting import direct_ops, keras_patches, repeated_ops
 from smdecl.exporting.patches import Patch
 from smdecl.exporting.types import (
     Function,
@@ -78,15 +85,38 @@ class _Patch(Patch):
         unless: The save option whose result depends on the work that is avoided.
         release: The release of TensorFlow whose steps the replacement follows; None if it leaves
             them to TensorFlow.
+        is_pure: Whether the replacement keeps nothing between calls, so any thread may use it.
     """
 
     unless: str | None = None
     release: str | None = None
+    is_pure: bool = False
 
     def fits(self) -> bool:
         """Returns whether the installed release has the function as it is expected."""
         installed = ".".join(tf.__version__.split(".")[:2])
         return self.release in (None, installed) and super().fits()
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Replaces the function while the context is active."""
+        if self.is_pure:
+            return super().applied()
+        own = getattr(self.owner, self.name)
+        replacement = _in_this_thread(own, self.replacement(own))
+        return keras_patches.attribute_set(self.owner, self.name, replacement)
+
+
+def _in_this_thread(own: Function, replacement: Function) -> Function:
+    """Returns a function that calls the replacement in this thread, and `own` in any other."""
+    here = threading.get_ident()
+
+    @functools.wraps(own)
+    def chosen(*arguments: object, **keywords: object) -> PythonValue:
+        is_here = threading.get_ident() == here
+        function = replacement if is_here else own
+        return function(*arguments, **keywords)
+
+    return chosen
 
 
 def _equal(own: Function) -> Function:
@@ -248,17 +278,25 @@ _OPS = (
         (),
         _outside_functions,
         release="2.21",
+        is_pure=True,
     ),
     _Patch(
         auto_control_deps_utils,
         "get_read_write_resource_inputs",
         ("op",),
         _resources_of,
+        is_pure=True,
     ),
 )
 _SAVING = (
-    _Patch(tf.Tensor, "__eq__", ("self", "other"), _equal),
-    _Patch(saveable_object_util, "_convert_to_string", ("x",), _texts),
+    _Patch(tf.Tensor, "__eq__", ("self", "other"), _equal, is_pure=True),
+    _Patch(
+        saveable_object_util,
+        "_convert_to_string",
+        ("x",),
+        _texts,
+        is_pure=True,
+    ),
     _Patch(
         tf_stack,
         "extract_stack",

@@ -7,6 +7,7 @@ more than their inputs and their names.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,10 @@ class _Template:
 
 
 def from_templates(own: Function) -> Function:
-    """Returns an `_apply_op_helper` that calls TensorFlow's own once for each kind of op."""
+    """Returns an `_apply_op_helper` that calls TensorFlow's own once for each kind of op.
+
+    It is for one thread only.
+    """
     templates: dict[Hashable, _Template | None] = {}
     is_recording = False
 
@@ -160,10 +164,11 @@ def _added(
 
 
 class _Recording:
-    """Records the last op of each type that a graph creates."""
+    """Records the last op of each type that a graph creates in this thread."""
 
     def __init__(self, graph: PythonValue) -> None:
         self._graph = graph
+        self._thread = threading.get_ident()
         self._created: dict[str, tuple[int, dict[str, PythonValue]]] = {}
 
     def __enter__(self) -> _Recording:
@@ -175,8 +180,9 @@ class _Recording:
             *rest: PythonValue,
             **given: PythonValue,
         ) -> PythonValue:
+            is_here = threading.get_ident() == self._thread
             # Others than `_apply_op_helper` pass the rest by position.
-            if not rest:
+            if is_here and not rest:
                 self._created[op_type] = (len(inputs), given)
             return create(op_type, inputs, *rest, **given)
 
