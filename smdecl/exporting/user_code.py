@@ -35,6 +35,13 @@ _FRAME = re.compile(
 )
 _CODE = re.compile(r"\(\d+\) [A-Z_]+: +")
 
+# A frame in the text of an error: AutoGraph adds the line of code, TensorFlow an empty line.
+_FRAME_LINES = re.compile(
+    r'^(?P<indent> *)File "(?P<file>[^"\n]+)", line \d+, in [^\n]*\n'
+    r"(?:(?:(?P=indent) +[^\n]*\n)+|\n)?",
+    re.MULTILINE,
+)
+
 # Colours, and the function that TensorFlow wraps around an op it runs eagerly.
 _NOISE = re.compile(r"\x1b\[\d*m|\{\{function_node __wrapped__\w+[^}]*\}\} ?")
 
@@ -88,7 +95,17 @@ def _of_graph(lines: list[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return _NOISE.sub("", text)
+    """Returns the text of an error without noise, and without frames of smdecl.
+
+    An op that is traced passes through smdecl, so AutoGraph and TensorFlow list its frames.
+    """
+    return _FRAME_LINES.sub(_unless_smdecl, _NOISE.sub("", text))
+
+
+def _unless_smdecl(lines: re.Match[str]) -> str:
+    file = lines["file"]
+    is_ours = Path(file).is_relative_to(PACKAGE) and not is_users(file)
+    return "" if is_ours else lines[0]
 
 
 def traceback_text(error: BaseException) -> str:

@@ -1,10 +1,12 @@
 """The summary of an error is the line with its reason."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from smdecl.exporting import user_code
+from smdecl.exporting.cheaper_saving import cheaper_ops
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,32 @@ def test_a_traceback_has_all_frames_whatever_limit_the_model_sets(monkeypatch):
     text = user_code.failure(("model",), "building Net", error.value).traceback_text
     assert f'File "{__file__}", line ' in text
     assert "in fail" in text
+
+
+def unequal(x):
+    tf.add(x, x)
+    return tf.ones([2, 3]) @ tf.ones([2, 3])
+
+
+def unshapeable(x):
+    return tf.reshape(tf.range(tf.size(tf.concat([x, x], 0))), [7, 7])
+
+
+@pytest.mark.parametrize("function", [unequal, unshapeable])
+def test_an_error_shows_no_frames_of_smdecl(function):
+    with pytest.raises(Exception) as error:
+        with cheaper_ops({"save_debug_info": False}):
+            traced = tf.function(function).get_concrete_function(tf.TensorSpec([None]))
+        traced(tf.constant([1.0]))
+
+    package = str(Path(user_code.__file__).parent)
+    assert package in str(error.value)  # otherwise this test shows nothing
+    text = user_code.traceback_text(error.value)
+    assert package not in text
+    assert f"in {function.__name__}" in text
+
+
+def test_a_frame_of_another_file_stays_in_the_text_of_an_error():
+    text = 'no good:\n  File "net.py", line 3, in call\n    1 / 0\n\nat all'
+
+    assert user_code.traceback_text(ValueError(text)) == f"ValueError: {text}\n"
