@@ -19,7 +19,13 @@ from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.tensor_texts import tensor_text
-from smdecl.verification import c_api, counting, load, stored_examples
+from smdecl.verification import (
+    c_api,
+    counting,
+    half_precision,
+    load,
+    stored_examples,
+)
 from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
@@ -40,6 +46,8 @@ _TOLERANCES = {
     "float8_e4m3fn": (0.25, 0.1),
     "float8_e5m2": (0.5, 0.2),
 }
+
+_WIDE = ("float64", "complex128", "float32", "complex64")
 
 
 def verify(
@@ -75,7 +83,7 @@ def verify(
                 cases = stored_examples.read(directory)
                 counter.expect(len(cases) * len(loaders))
             for failure in _failures(
-                name, loaded, cases, signatures, options, counter
+                name, loaded, cases, signatures, options, counter, graph
             ):
                 message = failure.message.replace(f"{place}", f"{directory}")
                 failures.append(replace(failure, message=message))
@@ -107,6 +115,7 @@ def _failures(
     signatures: Mapping[str, Signature],
     options: Verify,
     counter: counting.Counter,
+    graph: MetaGraphDef,
 ) -> Iterator[Failure]:
     if isinstance(loaded, str):
         yield Failure(loader, None, None, loaded)
@@ -121,7 +130,7 @@ def _failures(
             yield Failure(loader, key, number, message)
             continue
         for message in _differences(
-            case, outputs, signatures.get(key), options
+            case, outputs, signatures.get(key), options, graph
         ):
             yield Failure(loader, key, number, message)
 
@@ -152,6 +161,7 @@ def _differences(
     outputs: Mapping[str, Array],
     signature: Signature | None,
     options: Verify,
+    graph: MetaGraphDef,
 ) -> Iterator[str]:
     if set(outputs) != set(case.outputs):
         found = ", ".join(sorted(outputs))
@@ -160,15 +170,45 @@ def _differences(
         return
     for name, expected_value in case.outputs.items():
         rtol, atol = options.tolerance(case.signature, name)
-        message = difference(expected_value, outputs[name], rtol, atol)
-        if message is not None:
-            yield f"{name}{message}"
+        value = outputs[name]
+        message = difference(expected_value, value, rtol, atol)
+        if message is None:
+            continue
+        hint = ""
+        if rtol is None and atol is None:
+            hint = _half_hint(case, name, value, graph)
+        yield f"{name}{message}{hint}"
     if signature is not None and signature.inputs is not None:
         shapes = {
             **_shapes("input", case.inputs),
             **_shapes("output", outputs),
         }
         yield from contract.disagreeing_dims(_declared(signature), shapes)
+
+
+def _half_hint(
+    case: Example, name: str, value: Array, graph: MetaGraphDef
+) -> str:
+    """Returns the hint at an output of a 16-bit computation that differs from the expected one."""
+    expected = case.outputs[name]
+    is_same_form = (value.shape, value.dtype) == (
+        expected.shape,
+        expected.dtype,
+    )
+    if not is_same_form or tf.as_dtype(value.dtype).name not in _WIDE:
+        return ""
+    dtype = half_precision.dtype_of(graph, case.signature)
+    if dtype is None:
+        return ""
+    rtol, atol = _TOLERANCES[dtype]
+    hint = (
+        f"; {case.signature} computes in {dtype},"
+        f" whose tolerance is {{rtol: {rtol:g}, atol: {atol:g}}}"
+    )
+    # A greater difference may be more than rounding.
+    if difference(expected, value, rtol, atol) is None:
+        hint += f": set verify.tolerances.{case.signature}.{name} to it"
+    return hint
 
 
 def _declared(signature: Signature) -> dict[str, Spec]:

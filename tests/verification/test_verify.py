@@ -73,6 +73,52 @@ def test_each_loader_reports_the_example_that_differs(tmp_path):
     assert model.messages(rtol=0.5) == []
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected", "hint"),
+    [
+        (tf.float32, 2.002, ""),
+        (
+            tf.float16,
+            2.002,
+            "{rtol: 0.01, atol: 0.001}: set verify.tolerances.serving_default.y to it",
+        ),
+        (
+            tf.bfloat16,
+            2.002,
+            "{rtol: 0.05, atol: 0.01}: set verify.tolerances.serving_default.y to it",
+        ),
+        (tf.float16, 2.5, "{rtol: 0.01, atol: 0.001}"),
+    ],
+)
+def test_a_difference_that_16_bits_explain_has_a_hint_at_its_tolerance(
+    tmp_path, dtype, expected, hint
+):
+    def call(x):
+        return {"y": tf.cast(tf.cast(x, dtype) * 2, tf.float32)}
+
+    case = ({"x": floats(1)}, {"y": floats(expected)})
+    model = Model(tmp_path, call, VECTOR, [case])
+
+    message = f"y[0] is 2.0, expected {expected} within rtol 0.0001, atol 1e-05"
+    if hint:
+        message += f"; serving_default computes in {dtype.name}, whose tolerance is {hint}"
+    assert model.messages("python") == [("python", 0, message)]
+    # A tolerance of the config is what the user wants.
+    (_, _, own) = model.messages("python", rtol=1e-6)[0]
+    assert own.endswith("within rtol 1e-06, atol 1e-05")
+
+
+def test_casting_weights_of_16_bits_is_no_computation_in_16_bits(tmp_path):
+    weight = tf.Variable(tf.cast(2.0, tf.float16))
+    case = ({"x": floats(1)}, {"y": floats(2.002)})
+
+    model = Model(
+        tmp_path, lambda x: {"y": x * tf.cast(weight, tf.float32)}, VECTOR, [case], weight=weight
+    )
+
+    assert "16" not in model.messages("python")[0][2]
+
+
 def test_unexpected_output_names_are_reported(tmp_path):
     model = Model(
         tmp_path,
