@@ -45,6 +45,13 @@ def _find_parsed(
         return next(
             (override for override in parsed if _is_unfit(override)), None
         )
+    index = hydra_messages.invalid_index(error)
+    refused = hydra_messages.refused_override(error)
+    for override in parsed:
+        if index is not None and index in override.key_or_group.split("."):
+            return override
+        if override.input_line == refused:
+            return override
     return _named_in(str(error), parsed)
 
 

@@ -20,6 +20,7 @@ from smdecl.config import (
     deletions,
     file_errors,
     hydra_messages,
+    merging,
     missing_options,
     override_keys,
     search_path,
@@ -94,6 +95,10 @@ def _explain_override(
     unknown_key = _unknown_key(override, path, config)
     if unknown_key is not None:
         return Problem(path, unknown_key, origin)
+    if merging.is_refused(str(error.__cause__ or error)):
+        misfit = merging.override_problem(override, path, config)
+        if misfit is not None:
+            return misfit
     missing = re.match(
         r"Key '([^']*)' is not in struct", str(error.__cause__ or error)
     )
@@ -119,6 +124,9 @@ def _invalid_choice(error: Exception, override: Override) -> str | None:
         return f"invalid option null; write '~{key}' to choose none"
     if override.is_sweep_override():
         return "has several values; add -m to run a sweep over them"
+    index = hydra_messages.invalid_index(error)
+    if index is not None:
+        return f"expected the index of an item in a list, got {index!r}"
     if hydra_messages.group_chosen_twice(str(error)):
         written = repr(line.lstrip("+"))
         return f"already has an option; to choose a different one, write {written}"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 from hydra.errors import MissingConfigException
 
-from smdecl import schema
 from smdecl.config import (
     bounded_yaml,
     config_lines,
     config_sources,
     hydra_messages,
     locate,
+    merging,
     missing_options,
     search_path,
 )
@@ -33,12 +34,14 @@ def explain(error: Exception) -> Problem:
     if unreadable is not None:
         return unreadable
     message = hydra_messages.text(error)
-    named = re.match(r"(?:Invalid defaults list in|In) '([^']+)'", str(error))
+    named = re.match(
+        r"(?:Invalid defaults list in|In) '?([^':]+)'?", str(error)
+    )
     if named is None:
         return _defaults_problem(message, None)
     config_path = named.group(1)
     file = search_path.find(config_path)
-    if file is not None and "Cannot merge" in message:
+    if file is not None and merging.is_refused(message):
         misplaced = _misplaced_list(file, config_path)
         if misplaced is not None:
             return misplaced
@@ -96,12 +99,22 @@ def _misplaced_list(file: Path, config_path: str) -> Problem | None:
         )
     lines = dict(locate.lines(file, package))
     if package:
-        for part in reversed(package.split(".")):
-            value = {part: value}
-    for problem in schema.wrong_containers("config", value):
+        value = merging.nested(value, tuple(package.split(".")))
+    for problem in merging.problems(value, _options(value)):
         if problem.path in lines:
             return problem.at(lines[problem.path])
     return None
+
+
+def _options(value: object) -> Iterator[object]:
+    """Yields the options of each group that a value sets keys of."""
+    groups = list(value) if isinstance(value, dict) else []
+    for group in groups:
+        for option in search_path.group_options(str(group)):
+            file = search_path.find(f"{group}/{option}")
+            if file is not None:
+                text = file.read_text(encoding="utf-8")
+                yield merging.nested(yaml.safe_load(text), (group,))
 
 
 def _defaults_problem(message: str, file: Path | None) -> Problem:
@@ -121,12 +134,23 @@ def _defaults_problem(message: str, file: Path | None) -> Problem:
     unknown = re.search(r"Could not override '([\w/]+)'\. No match", message)
     if unknown is not None:
         return _unknown_group(unknown.group(1), file)
-    twice = hydra_messages.group_chosen_twice(message)
-    if twice:
-        return _chosen_twice(twice)
+    misplaced = _misplaced_entry(message, file)
+    if misplaced is not None:
+        return misplaced
     if "defaults must be a list" in message:
         return Problem((), message, _line(file, r"^defaults\s*:"))
     return Problem((), message, config_lines.whole(file))
+
+
+def _misplaced_entry(message: str, file: Path | None) -> Problem | None:
+    """Returns the problem with an entry that lacks `override`, or is before one that has it."""
+    twice = hydra_messages.group_chosen_twice(message)
+    if twice:
+        return _chosen_twice(twice, message)
+    early = re.search(r"is defined before '(\S+): (\S+)'", message)
+    if early is None:
+        return None
+    return _after_overrides(early.group(1), early.group(2), file)
 
 
 def _missing_package_line(package: str, file: Path | None) -> Problem:
@@ -144,14 +168,56 @@ def _unknown_group(group: str, file: Path | None) -> Problem:
     return Problem((group,), f"unknown group {group!r}; {expected}", origin)
 
 
-def _chosen_twice(group: str) -> Problem:
-    message = (
+def _chosen_twice(group: str, message: str) -> Problem:
+    written = re.search(r"'override \S+: (\S+)'", message)
+    option = written.group(1) if written else ""
+    misspelt = _misspelt_override(group, option, None)
+    if misspelt is not None:
+        return misspelt
+    hint = (
         "already has an option; to choose a different one,"
         f" write '- override /{group}: ...'"
     )
-    choices = list(config_lines.matching(rf"^\s*-\s*/{re.escape(group)}\s*:"))
-    # Hydra does not report which of them it refused.
+    entry = rf"^\s*-\s*/{re.escape(group)}\s*:.*{re.escape(option)}"
+    choices = list(config_lines.matching(entry))
+    # Hydra does not report the file of the one that it refused.
     origin = choices[0] if len(choices) == 1 else None
+    return Problem((group,), hint, origin)
+
+
+def _misspelt_override(
+    group: str, option: str, file: Path | None
+) -> Problem | None:
+    """Returns the problem with an entry such as `overide /model: x`, which Hydra reads as new.
+
+    Args:
+        group: The group of the entry.
+        option: The option; empty if it is not known.
+        file: The file of the entry; None if it is not known.
+    """
+    word = r"(?!override\b|optional\b)\w+"
+    pattern = (
+        rf"^\s*-\s*{word}\s+/?{re.escape(group)}\s*:.*{re.escape(option)}"
+    )
+    if file is None:
+        origin = config_lines.first(pattern)
+    else:
+        origin = next(config_lines.in_file(file, pattern), None)
+    if origin is None:
+        return None
+    message = f"unknown word before /{group}; write '- override /{group}: ...'"
+    return Problem((group,), message, origin)
+
+
+def _after_overrides(group: str, option: str, file: Path | None) -> Problem:
+    misspelt = _misspelt_override(group, option, file)
+    if misspelt is not None:
+        return misspelt
+    origin = _line(file, rf"^\s*-\s*/?{re.escape(group)}\s*:")
+    message = (
+        "comes after an entry with 'override';"
+        f" write '- override /{group}: {option}', or move a new group before these"
+    )
     return Problem((group,), message, origin)
 
 

@@ -49,6 +49,20 @@ def group_chosen_twice(message: str) -> str | None:
     return found.group(1) or found.group(2)
 
 
+def refused_override(error: Exception) -> str | None:
+    """Returns the override that cannot be merged into the config, if an error is about one."""
+    found = re.match(r"Error merging override (.+)", str(error), re.DOTALL)
+    return found and found.group(1)
+
+
+def invalid_index(error: Exception) -> str | None:
+    """Returns the key that Hydra took for the index of a list, if an error is about one."""
+    if not isinstance(error, ValueError):
+        return None
+    found = re.match(r"invalid literal for int\(\) .*: '(.*)'$", str(error))
+    return found and found.group(1)
+
+
 def is_unchecked(error: Exception) -> bool:
     """Returns whether Hydra used a value without checking it; the message names no origin then."""
     if isinstance(error, (TypeError, AttributeError, KeyError)):

@@ -103,6 +103,27 @@ MODELS = "adder, concat, dense, scaler, typed_adder, typed_concat"
 # Overrides, and the errors without "override 'OVERRIDE': ".
 REFUSED = [
     (
+        ["signatures.serving_default.inputs=[a]", "+model.sizes=[1]", "model={sizes: {a: 1}}"],
+        [
+            'signatures.serving_default.inputs: expected a mapping or null, got ["a"]',
+            'model.sizes: expected a list, as in the config that it changes, got {"a": 1}',
+        ],
+    ),
+    (
+        ["signatures.serving_default.inputs.x.shape={a: 1}"],
+        [
+            "signatures.serving_default.inputs.x.shape: expected a list in brackets (such as"
+            ' [batch, 3]) or null, got {"a": 1}'
+        ],
+    ),
+    (
+        ["++signatures.serving_default.inputs.x.shape.a=1"],
+        [
+            "signatures.serving_default.inputs.x.shape.a: expected the index of an item in a list,"
+            " got 'a'"
+        ],
+    ),
+    (
         ["model=addr"],
         [
             f"model: unknown option 'addr' for model; expected one of {MODELS} (did you mean 'adder'?)"
