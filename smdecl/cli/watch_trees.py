@@ -25,10 +25,10 @@ class Place:
 
     @classmethod
     def find(cls, path: Path) -> Place | None:
-        """Returns the directory that has a path now; None if there is none."""
+        """Returns the directory that has a path now; None if none can be reached."""
         try:
             found = path.stat()
-        except FileNotFoundError:
+        except OSError:  # a file may have replaced a directory above it
             return None
         return cls(path, found.st_dev, found.st_ino)
 

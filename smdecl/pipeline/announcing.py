@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from smdecl.pipeline.variants import Announce, Variant
@@ -14,20 +14,28 @@ class Announcing:
     Args:
         pending: The variants, in order.
         announce: Prints an outcome.
+        record: Gets the outcomes as soon as they are known, before they are printed.
     """
 
     def __init__(
-        self, pending: Sequence[Future[Variant]], announce: Announce
+        self,
+        pending: Sequence[Future[Variant]],
+        announce: Announce,
+        record: Callable[[Sequence[Variant]], None],
     ) -> None:
         self._pending = list(pending)
         self._announce = announce
+        self._record = record
         self._printed: dict[Future[Variant], Variant] = {}
 
     def outcomes(self) -> Iterator[Variant]:
         """Waits for all variants, and yields each in order after it is printed."""
         waiting = set(self._pending)
         while self._pending:
-            _, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            self._record(
+                [each.result() for each in ended if each.exception() is None]
+            )
             for future in self._pending:
                 if future not in waiting and _has_failed(future):
                     self._print_once(future)

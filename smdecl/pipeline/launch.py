@@ -29,7 +29,8 @@ from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
 from smdecl.pipeline import export, sweep_overrides, sweep_places, variants
 from smdecl.pipeline.sweep_places import Places
-from smdecl.pipeline.variants import Announce, Request, Variant
+from smdecl.pipeline.sweep_summary import Summary
+from smdecl.pipeline.variants import Announce, Request
 
 _LAUNCHER = ("hydra", "launcher")
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
@@ -179,7 +180,7 @@ def _pin(
 
 
 def launch(
-    plan: Plan, project: Project, announce: Announce, results: list[Variant]
+    plan: Plan, project: Project, announce: Announce, summary: Summary
 ) -> None:
     """Runs every variant, and then prints the outcomes in order.
 
@@ -187,7 +188,7 @@ def launch(
         plan: The variants.
         project: The project whose code the config may name.
         announce: Prints the outcome of a variant.
-        results: Gets the variants that are done, even if the launcher fails or is interrupted.
+        summary: Gets the variants that are done, even if the launcher fails or is interrupted.
 
     Raises:
         ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
@@ -212,7 +213,7 @@ def launch(
         _require_results(swept, directory, message)
     finally:
         for variant in variants.read(directory):
-            results.append(announce(variant))
+            summary.add(announce(variant))
 
 
 def _first_line(error: Exception) -> str:

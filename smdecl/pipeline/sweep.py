@@ -25,7 +25,6 @@ from smdecl.pipeline import (
     launch,
     sweep_overrides,
     sweep_places,
-    sweep_summary,
     variants,
 )
 from smdecl.pipeline.announcing import Announcing
@@ -33,11 +32,12 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.export import Release
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
 from smdecl.progress import Run
 
 _HYDRAS_OWN = "hydra._internal.core_plugins."
-_Run: TypeAlias = Callable[[list[Variant]], None]
+_Run: TypeAlias = Callable[[Summary], None]
 
 
 def sweep(
@@ -65,18 +65,20 @@ def sweep(
     search_path.use(request.config_dir)
     with sharing.sharing(Shared()):
         directory, swept, run = _prepare(request, project, announce, note)
-    results: list[Variant] = []
+    summary = Summary(directory, swept)
     # First, because a sweep whose outcome cannot be recorded must export nothing.
-    sweep_summary.write(directory, swept, results)
+    summary.write()
     try:
-        run(results)
+        run(summary)
     except BaseException:  # such as an interrupt
-        sweep_summary.write(directory, swept, results)
-        summary = directory / sweep_summary.NAME
-        note(f"ended before all variants were done; {summary} lists them")
+        summary.write()
+        note(
+            "ended before all variants were done:"
+            f" {summary.counts()}; {summary.file} lists them"
+        )
         raise
-    sweep_summary.write(directory, swept, results)
-    return directory, results
+    summary.write()
+    return directory, summary.outcomes
 
 
 def _prepare(
@@ -86,7 +88,7 @@ def _prepare(
 
     Returns:
         The directory of the records, the overrides of each variant, and a function that runs the
-        variants and appends their outcomes to a list.
+        variants and adds their outcomes to the summary.
 
     Raises:
         ConfigError: If the overrides make no sweep.
@@ -249,12 +251,12 @@ class _Sweep:
         self,
         swept: Sequence[Sequence[str]],
         prepared: Sequence[tuple[Path, Make]],
-        results: list[Variant],
+        summary: Summary,
     ) -> None:
-        """Exports every variant and appends the outcomes to `results` in order.
+        """Exports every variant, and adds each outcome to the summary.
 
-        An exception such as an interrupt ends all variants. `results` then also has those that were
-        published by then.
+        An exception such as an interrupt ends all variants. The summary then also has those that
+        were published by then.
         """
         progress.planned(swept)
         group = groups.Group()
@@ -271,15 +273,16 @@ class _Sweep:
                 context.run, _run, export_one, make, group, jobs
             )
             pending.append(future)
-        announcing = Announcing(pending, self.announce)
+        announcing = Announcing(pending, self.announce, summary.record)
         try:
             for variant in announcing.outcomes():
-                results.append(variant)
+                summary.add(variant)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             children.abandon(group)
             pool.shutdown()
-            results.extend(announcing.rest())
+            for variant in announcing.rest():
+                summary.add(variant)
             raise
         finally:
             pool.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import urllib.parse
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -15,12 +15,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
     Override,
+    ParsedElementType,
+    QuotedString,
     RangeSweep,
+    Transformer,
     ValueType,
 )
 from hydra.errors import HydraException, OverrideParseException
 
-from smdecl.config import explain, hydra_messages, search_path
+from smdecl.config import explain, file_errors, hydra_messages, search_path
 from smdecl.errors import ConfigError, Origin, Problem
 
 _MOST_VARIANTS = 10_000
@@ -64,6 +67,9 @@ def _invalid(
         except OverrideParseException as error:
             message = hydra_messages.parse_error(error)
             problems.append(Problem((), message, Origin(override=override)))
+        except ValueError:
+            origin = Origin(override=override)
+            problems.append(file_errors.integer_too_long(origin))
     return problems
 
 
@@ -168,8 +174,10 @@ def _require_distinct(own: Sequence[Override]) -> None:
     for override in own:
         if not override.is_discrete_sweep():
             continue
-        counts = Counter(override.sweep_string_iterator())
-        repeated = [value for value, count in counts.items() if count > 1]
+        written: dict[str, list[str]] = defaultdict(list)
+        for element in override.sweep_iterator():
+            written[_value(element)].append(Transformer.str(element))
+        repeated = [texts[0] for texts in written.values() if texts[1:]]
         if repeated:
             message = (
                 f"repeats {', '.join(repeated)}; expected each value once"
@@ -177,6 +185,20 @@ def _require_distinct(own: Sequence[Override]) -> None:
             problems += _refusal([override], message).problems
     if problems:
         raise ConfigError(problems)
+
+
+def _value(element: ParsedElementType) -> str:
+    """Returns the same text for all that Hydra reads as one value, with or without quotes."""
+    if isinstance(element, QuotedString):
+        return repr(element.text)
+    if isinstance(element, list):
+        return f"[{','.join(map(_value, element))}]"
+    if isinstance(element, dict):
+        items = [
+            f"{_value(key)}:{_value(value)}" for key, value in element.items()
+        ]
+        return f"{{{','.join(items)}}}"
+    return repr(element)
 
 
 def _refusal(overrides: Sequence[Override], message: str) -> ConfigError:

@@ -26,8 +26,8 @@ OUTPUT_SUBDIR = ("hydra", "output_subdir")
 _DEFAULT = "sweeps"  # contains the default directory of each sweep
 _SAVED = ("config.yaml", "hydra.yaml", "overrides.yaml")
 _INTERPOLATION = "${"
-# What differs between any two variants.
-_DISTINCT = re.compile(r"\$\{hydra[.:]job\.(num|id|override_dirname)\}")
+# What differs between any two variants. Their names may not: exclude_keys can leave any key out.
+_DISTINCT = re.compile(r"\$\{hydra[.:]job\.(num|id)\}")
 
 
 class Places:

@@ -1,11 +1,15 @@
-"""`sweep.json`: every variant of a sweep with its outcome, also if the sweep was ended before."""
+"""`sweep.json`: every variant of a sweep with its outcome, also while the sweep runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from smdecl.errors import PublishError
 from smdecl.pipeline import variants
 from smdecl.pipeline.variants import Variant
 
@@ -22,35 +26,70 @@ _NO_OUTCOME: Mapping[str, object] = {
 }
 
 
-def write(
-    directory: Path,
-    swept: Sequence[Sequence[str]],
-    results: Sequence[Variant],
-) -> None:
-    """Writes the outcomes of a sweep; variants without one are unfinished.
+class Summary:
+    """The outcomes of a sweep, and the file that lists them; variants without one are unfinished.
 
     Args:
         directory: The directory of the records of the sweep.
         swept: The overrides of each variant.
-        results: The outcomes until now.
 
-    Raises:
-        PublishError: If it cannot be written.
+    Attributes:
+        file: The file.
     """
-    entries = {}
-    for number, overrides in enumerate(swept):
-        entries[number] = _unfinished(number, overrides)
-    for variant in results:
-        entries[variant.number] = _ended(variant)
-    numbers = sorted(entries)
-    records = [entries[number] for number in numbers]
-    variants.write(directory / NAME, records)
+
+    def __init__(
+        self, directory: Path, swept: Sequence[Sequence[str]]
+    ) -> None:
+        self.file = directory / NAME
+        self._ended: dict[int, Variant] = {}
+        # As JSON, because the file is written again after each outcome.
+        self._entries: dict[int, str] = {}
+        for number, overrides in enumerate(swept):
+            entry = {"number": number, "overrides": list(overrides)}
+            self._entries[number] = _as_json({**entry, **_NO_OUTCOME})
+
+    @property
+    def outcomes(self) -> list[Variant]:
+        """The variants that have ended, in order."""
+        return [self._ended[number] for number in sorted(self._ended)]
+
+    def add(self, variant: Variant) -> None:
+        """Adds an outcome, or replaces it; does not write the file."""
+        entry = {**asdict(variant), "state": _state(variant)}
+        self._ended[variant.number] = variant
+        self._entries[variant.number] = _as_json(entry)
+
+    def record(self, ended: Iterable[Variant]) -> None:
+        """Adds outcomes and writes the file; the last `write` shows whether that fails."""
+        for variant in ended:
+            self.add(variant)
+        with contextlib.suppress(PublishError):
+            self.write()
+
+    def write(self) -> None:
+        """Writes the file.
+
+        Raises:
+            PublishError: If it cannot be written.
+        """
+        entries = [self._entries[number] for number in sorted(self._entries)]
+        listed = ",\n".join(entries)
+        variants.write_text(self.file, f"[\n{listed}\n]\n")
+
+    def counts(self) -> str:
+        """Returns how many variants are published, have failed and are unfinished."""
+        states = [_state(variant) for variant in self._ended.values()]
+        published = states.count("published")
+        failed = states.count("failed")
+        unfinished = len(self._entries) - len(states)
+        return (
+            f"{published} published, {failed} failed, {unfinished} unfinished"
+        )
 
 
-def _unfinished(number: int, overrides: Sequence[str]) -> Mapping[str, object]:
-    return {"number": number, "overrides": list(overrides), **_NO_OUTCOME}
+def _as_json(entry: Mapping[str, object]) -> str:
+    return textwrap.indent(json.dumps(entry, indent=2), "  ")
 
 
-def _ended(variant: Variant) -> Mapping[str, object]:
-    state = "published" if variant.exit_code == 0 else "failed"
-    return {**asdict(variant), "state": state}
+def _state(variant: Variant) -> str:
+    return "published" if variant.exit_code == 0 else "failed"

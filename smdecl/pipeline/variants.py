@@ -163,9 +163,18 @@ def write(path: Path, value: object) -> None:
     Raises:
         PublishError: If it cannot be written.
     """
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a record of a sweep that is JSON already.
+
+    Raises:
+        PublishError: If it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, json.dumps(value, indent=2) + "\n")
+        _replace(path, text)
     except OSError as error:
         reason = f"cannot write {str(path)!r}: {error.strerror}"
         message = f"{reason}; expected a directory that can be written"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from smdecl.cli import watch_places
+from smdecl.cli.watch_trees import Place
 from smdecl.config.project import Project
 
 CONFIG = {
@@ -163,3 +164,9 @@ def test_a_link_to_a_directory_elsewhere_adds_no_modules(project, tmp_path):
     Path("data").symlink_to(tmp_path / "elsewhere")
 
     assert tmp_path / "elsewhere" not in find(project.root, {}).directories
+
+
+def test_a_directory_below_a_file_is_not_there(project):
+    project.write("conf", "a file now")
+
+    assert Place.find(project.root / "conf/model") is None

@@ -13,7 +13,7 @@ def variant(number, exit_code=0):
 
 def test_a_failure_is_announced_before_the_variants_that_still_run():
     futures = [Future() for _ in range(4)]
-    announced = []
+    announced, recorded = [], []
     both = threading.Event()
 
     def announce(one):
@@ -21,6 +21,10 @@ def test_a_failure_is_announced_before_the_variants_that_still_run():
         if one.number == 3:
             both.set()
         return one
+
+    def record(ended):
+        assert not {one.number for one in ended} & {*announced}
+        recorded.extend(one.number for one in ended)
 
     def end():
         futures[2].set_result(variant(2))
@@ -31,11 +35,14 @@ def test_a_failure_is_announced_before_the_variants_that_still_run():
 
     thread = threading.Thread(target=end)
     thread.start()
-    results = [one.number for one in Announcing(futures, announce).outcomes()]
+    announcing = Announcing(futures, announce, record)
+    results = [one.number for one in announcing.outcomes()]
     thread.join()
 
     assert results == [0, 1, 2, 3]
     assert announced == [1, 3, 0, 2]
+    assert sorted(recorded) == [0, 1, 2, 3]
+    assert recorded[-1] == 0  # the third was recorded while it waited for its turn to be printed
 
 
 def test_what_had_ended_is_announced_after_an_interrupt():
@@ -48,7 +55,7 @@ def test_what_had_ended_is_announced_after_an_interrupt():
 
     futures[0].set_result(variant(0))
     futures[2].set_result(variant(2, exit_code=3))
-    announcing = Announcing(futures, announce)
+    announcing = Announcing(futures, announce, lambda _: None)
     next(announcing.outcomes())
     futures[1].cancel()
 

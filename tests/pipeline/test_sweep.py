@@ -183,6 +183,7 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
     waiting, interruptible, number
 ):
     marker = f"SMDECL_TEST_{os.getpid()}_{number}"
+    states = ["published", "unfinished", "published", "unfinished"]
     scratch = Path(tempfile.mkdtemp())  # contains a socket, whose path has to be short
     process = interruptible(
         [sys.executable, "-m", "smdecl", "-m", "-j", "2", *MODEL, "+model.number=1,3,2,3.0"],
@@ -190,6 +191,8 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for(lambda: Path("built-3.0").exists())
+    # Whatever ends the process now, the file has what is published.
+    wait_for(lambda: [one["state"] for one in sweep_record(waiting.root)] == states)
     os.killpg(process.pid, number)  # as a terminal does
     stdout, stderr = process.communicate(timeout=300)
 
@@ -199,7 +202,8 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
     assert (process.returncode, stdout.splitlines()) == (-number, published)
     (summary,) = waiting.root.glob("sweeps/*/*/sweep.json")
     place = summary.relative_to(waiting.root)
-    assert stderr == f"smdecl: ended before all variants were done; {place} lists them\n"
+    counts = "2 published, 0 failed, 2 unfinished"
+    assert stderr == f"smdecl: ended before all variants were done: {counts}; {place} lists them\n"
     assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
     outcomes = [
         (variant["state"], variant["path"], variant["exit_code"])
