@@ -171,54 +171,47 @@ def _unknown_group(group: str, file: Path | None) -> Problem:
 def _chosen_twice(group: str, message: str) -> Problem:
     written = re.search(r"'override \S+: (\S+)'", message)
     option = written.group(1) if written else ""
-    misspelt = _misspelt_override(group, option, None)
-    if misspelt is not None:
-        return misspelt
-    hint = (
-        "already has an option; to choose a different one,"
-        f" write '- override /{group}: ...'"
-    )
-    entry = rf"^\s*-\s*/{re.escape(group)}\s*:.*{re.escape(option)}"
-    choices = list(config_lines.matching(entry))
+    entries = list(config_lines.matching(_entry(group, option)))
+    misspelt = list(config_lines.matching(_misspelt_entry(group, option)))
     # Hydra does not report the file of the one that it refused.
-    origin = choices[0] if len(choices) == 1 else None
-    return Problem((group,), hint, origin)
-
-
-def _misspelt_override(
-    group: str, option: str, file: Path | None
-) -> Problem | None:
-    """Returns the problem with an entry such as `overide /model: x`, which Hydra reads as new.
-
-    Args:
-        group: The group of the entry.
-        option: The option; empty if it is not known.
-        file: The file of the entry; None if it is not known.
-    """
-    word = r"(?!override\b|optional\b)\w+"
-    pattern = (
-        rf"^\s*-\s*{word}\s+/?{re.escape(group)}\s*:.*{re.escape(option)}"
-    )
-    if file is None:
-        origin = config_lines.first(pattern)
-    else:
-        origin = next(config_lines.in_file(file, pattern), None)
-    if origin is None:
-        return None
-    message = f"unknown word before /{group}; write '- override /{group}: ...'"
-    return Problem((group,), message, origin)
+    if misspelt and not entries:
+        return Problem((group,), _misspelt(group), misspelt[0])
+    is_certain = len(entries) == 1 and not misspelt
+    origin = entries[0] if is_certain else None
+    return Problem((group,), _already_chosen(group), origin)
 
 
 def _after_overrides(group: str, option: str, file: Path | None) -> Problem:
-    misspelt = _misspelt_override(group, option, file)
+    misspelt = None
+    if file is not None:
+        pattern = _misspelt_entry(group, option)
+        misspelt = next(config_lines.in_file(file, pattern), None)
     if misspelt is not None:
-        return misspelt
-    origin = _line(file, rf"^\s*-\s*/?{re.escape(group)}\s*:")
+        return Problem((group,), _misspelt(group), misspelt)
     message = (
         "comes after an entry with 'override';"
         f" write '- override /{group}: {option}', or move a new group before these"
     )
-    return Problem((group,), message, origin)
+    return Problem((group,), message, _line(file, _entry(group, option)))
+
+
+def _entry(group: str, option: str) -> str:
+    """Returns the pattern of an entry that adds an option; an empty option matches any."""
+    return rf"^\s*-\s*/{re.escape(group)}\s*:.*{re.escape(option)}"
+
+
+def _misspelt_entry(group: str, option: str) -> str:
+    """Returns the pattern of an entry such as `overide /model: x`, which Hydra reads as new."""
+    word = r"(?!override\b|optional\b)\w+"
+    return rf"^\s*-\s*{word}\s+/?{re.escape(group)}\s*:.*{re.escape(option)}"
+
+
+def _already_chosen(group: str) -> str:
+    return f"already has an option; to choose a different one, write '- override /{group}: ...'"
+
+
+def _misspelt(group: str) -> str:
+    return f"unknown word before /{group}; write '- override /{group}: ...'"
 
 
 def _line(file: Path | None, pattern: str) -> Origin | None:
