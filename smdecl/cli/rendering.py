@@ -48,11 +48,14 @@ def plan(planned: Plan) -> str:
 
 def verified(found: Verified) -> str:
     """Returns a line about a release that passed verification."""
-    facts = [f"{len(found.files)} files unchanged"]
+    facts = [f"{_counted(len(found.files), 'file')} unchanged"]
     examples = sum(found.examples.values())
     if examples:
         loaders = ", ".join(found.loaders)
-        facts.append(f"{examples} examples with the loaders {loaders}")
+        noun = "loader" if len(found.loaders) == 1 else "loaders"
+        facts.append(
+            f"{_counted(examples, 'example')} with the {noun} {loaders}"
+        )
     else:
         facts.append("no example to run")
     if found.key is not None:
@@ -60,6 +63,10 @@ def verified(found: Verified) -> str:
     elif found.is_signed:
         facts.append("the signature not checked (--key PUBLIC.pem checks it)")
     return f"{found.path}: {', '.join(facts)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def diff_text(found: DiffRecord) -> str:

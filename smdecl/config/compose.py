@@ -241,6 +241,7 @@ def _resolve(
         tuple(resolved.environment.reads),
         resolved.environment.values,
         plain_settings(with_hydra),
+        hint=locator.hint,
     )
     dropped = pins.dropped(config, locator)
     found = [*problems, *dropped, *resolved.problems]

@@ -10,16 +10,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from hydra._internal.defaults_list import DefaultsList
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
+from smdecl import resources
 from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
 _TARGET = "_target_"
+_UNSELECTED = (
+    "; no signatures are selected, so the default scalar_float is used:"
+    " write signatures=none or signatures=..."
+)
 
 
 class Place(NamedTuple):
@@ -65,6 +71,32 @@ class Locator:
                 best = place
         return None if best is None else best.origin
 
+    def hint(self, path: KeyPath) -> str:
+        """Returns the hint of a problem with the default signatures if nobody selected any."""
+        if path[:1] != ("signatures",) or "signatures" in self.given:
+            return ""
+        origin = self(path)
+        if origin is None or origin.override is not None:
+            return ""
+        return _UNSELECTED if self._has_default_signatures else ""
+
+    @functools.cached_property
+    def _has_default_signatures(self) -> bool:
+        """Whether the signatures are those that the built-in primary config selects."""
+        search_path.use(self.directories)
+        parser = OverridesParser.create()
+        parsed = parser.parse_overrides(list(self.overrides))
+        with search_path.session():
+            primary = search_path.find(self.config_name)
+            conf = resources.conf_dir()
+            if primary is None or not primary.is_relative_to(conf):
+                return False
+            choices = [
+                override for override in parsed if _chooses_option(override)
+            ]
+            selected = self._defaults(choices).overrides.override_choices
+        return "signatures" not in selected
+
     @functools.cached_property
     def _index(self) -> _Index:
         return _Index.of(self._places)
@@ -86,15 +118,19 @@ class Locator:
         return places
 
     def _file_places(self, choices: Sequence[Override]) -> Iterator[Place]:
-        loader = GlobalHydra.instance().config_loader()
-        written = [str(override.input_line) for override in choices]
-        defaults = loader.compute_defaults_list(
-            self.config_name, written, RunMode.RUN
-        )
-        for default in defaults.defaults:
+        for default in self._defaults(choices).defaults:
             file = search_path.find(default.config_path)
             if file is not None:
                 yield from lines(file, default.package or "")
+
+    def _defaults(self, choices: Sequence[Override]) -> DefaultsList:
+        """Returns all configs that are merged, given the overrides that choose options."""
+        loader = GlobalHydra.instance().config_loader()
+        written = [str(override.input_line) for override in choices]
+        found: DefaultsList = loader.compute_defaults_list(
+            self.config_name, written, RunMode.RUN
+        )
+        return found
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from smdecl.errors import KeyPath, Origin, SmdeclError
+from smdecl.errors import (
+    ConfigError,
+    ContractError,
+    KeyPath,
+    Origin,
+    SmdeclError,
+)
 from smdecl.names import PREDICT
 from smdecl.tensor_texts import Dim, tensor_text
 
@@ -203,6 +209,7 @@ class Composition:
         values: The resolved config: plain dicts, lists and scalars.
         recorded: The same with reads of the environment left unresolved; may be written to disk.
         locate: Returns the line or the override that the value at a key path came from.
+        hint: Returns the hint of a problem at a key path; empty for none. An error has it once.
         reads: Key path and name of each environment variable that was read.
         secrets: Name to value of these variables.
         hydra: Hydra's own settings, unresolved.
@@ -216,12 +223,20 @@ class Composition:
     secrets: Mapping[str, str] = field(default_factory=dict)
     hydra: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
+    hint: Callable[[KeyPath], str] = lambda _: ""
 
     def masked(self, error: SmdeclError) -> SmdeclError:
         """Returns an error with the origins of its problems and without secrets."""
         located = []
+        # A signature that does not fit the model is an error of one of these classes.
+        is_hinted = not isinstance(error, (ConfigError, ContractError))
         for problem in error.problems:
-            located.append(problem.at(self.locate(problem.path)))
+            hint = ""
+            if not is_hinted and problem.origin is None:
+                hint = self.hint(problem.path)
+                is_hinted = bool(hint)
+            hinted = replace(problem, message=f"{problem.message}{hint}")
+            located.append(hinted.at(self.locate(problem.path)))
         return error.masked(located, self.secrets)
 
 

@@ -159,7 +159,7 @@ def refuse_object(found: object, target: str, project: Project) -> str | None:
 
 
 def refuse_method(method: object, project: Project) -> str | None:
-    """Returns why a signature may not call a method; None if it may.
+    """Returns what is wrong with a method of a signature; None if a signature may call it.
 
     Every object has methods that are not meant to be served: those of Keras and TensorFlow write
     files, and an attribute that is a module leads to everything else. What counts is where the
@@ -168,13 +168,14 @@ def refuse_method(method: object, project: Project) -> str | None:
     module, qualname = _definition(_function_of(method))
     name = f"{module}.{qualname}"
     if _package(module) not in frameworks.FRAMEWORKS:
-        return _refuse_name(name, project)
+        reason = _refuse_name(name, project)
+        return reason and f"leads to {name}: {reason}"
     if name.rpartition(".")[2] in _FORWARD:
         return None
-    expected = (
-        f"a method of the project, or a framework's {', '.join(_FORWARD)}"
+    return (
+        f"leads to {name}, which a signature may not call;"
+        " omit 'method' or use __call__, or name a method of the project"
     )
-    return f"a signature may not call {name}; expected {expected}"
 
 
 def _refuse_name(name: str, project: Project) -> str | None:

@@ -121,7 +121,7 @@ def _require_trusted_methods(
             continue
         reason = trust.refuse_method(method, project)
         if reason is not None:
-            message = f"{signature.method!r} leads to {reason}"
+            message = f"{signature.method!r} {reason}"
             problems.append(Problem(("signatures", key, "method"), message))
     if problems:
         raise TrustError(problems)

@@ -15,6 +15,7 @@ from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.exporting.records import ObjectRecord
+from smdecl.pipeline.outcomes import Verified
 from smdecl.pipeline.records import Plan
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord
 
@@ -69,6 +70,19 @@ def test_plan_prints_what_would_be_saved_and_writes_nothing(project):
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert sorted(os.listdir(project.root)) == ["pyproject.toml"]
+
+
+@pytest.mark.parametrize(
+    ("files", "examples", "facts"),
+    [
+        (("a",), {"s": 1}, "1 file unchanged, 1 example with the loader cpp"),
+        (("a", "b"), {"s": 1, "t": 1}, "2 files unchanged, 2 examples with the loader cpp"),
+    ],
+)
+def test_what_verify_counts_is_in_the_singular_or_plural(files, examples, facts):
+    found = Verified(Path("r"), "0", files, ("cpp",), examples, is_signed=False, key=None)
+
+    assert rendering.verified(found) == f"r: {facts}"
 
 
 def test_plan_prints_the_declared_names_of_dims():

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import smdecl
+from smdecl.errors import ConfigError, ModelError, Problem
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,41 @@ def test_a_failing_target_is_not_blamed_on_one_of_several_overrides(project, ove
     composition = project.compose("model=mine", *overrides)
 
     assert str(composition.locate(("model",))) == origin
+
+
+METHOD = ("signatures", "serving_default", "method")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "kind", "is_hinted"),
+    [
+        (["model=dense"], METHOD, ConfigError, True),
+        (["model=dense"], ("model",), ConfigError, False),
+        (["model=dense"], METHOD, ModelError, False),
+        (["signatures=scalar_float"], METHOD, ConfigError, False),
+        (["release=selects"], METHOD, ConfigError, False),
+        (["signatures.serving_default.method=ad"], METHOD, ConfigError, False),
+    ],
+)
+def test_an_error_about_signatures_that_nobody_selected_says_so_once(
+    project, overrides, path, kind, is_hinted
+):
+    project.write(
+        "conf/release/selects.yaml",
+        "# @package _global_\ndefaults:\n  - override /signatures: scalar_float\n",
+    )
+    composition = project.compose(*overrides)
+
+    error = composition.masked(kind([Problem(path, "a"), Problem(path, "b")]))
+
+    hint = (
+        "; no signatures are selected, so the default scalar_float is used: write signatures=none"
+        " or signatures=..."
+    )
+    first = f"a{hint}" if is_hinted else "a"
+    assert [problem.message for problem in error.problems] == [first, "b"]
+    # What is located already is not changed again.
+    assert composition.masked(error).problems == error.problems
 
 
 def test_an_item_of_a_list_in_an_override_is_located_there(tmp_path, monkeypatch):

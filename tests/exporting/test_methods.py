@@ -1,6 +1,10 @@
 """Comparing declared inputs with the methods of an object."""
 
+from pathlib import Path
+
 import pytest
+from smdecl.config import trust
+from smdecl.config.project import find_project
 from smdecl.config.settings import Signature, Spec
 from smdecl.exporting import methods
 from smdecl.models import Adder, dense
@@ -22,6 +26,16 @@ def test_inputs_that_keras_casts_are_reported_with_both_dtypes(dtype):
 def test_equal_dtypes_and_methods_without_keras_inputs_are_accepted():
     assert casts(dense(), "__call__", x="float32") == []
     assert casts(Adder(), "add", x="float64") == []
+
+
+def test_a_method_of_keras_is_refused_with_the_method_to_use():
+    project = find_project(Path.cwd())
+
+    assert trust.refuse_method(dense().__call__, project) is None
+    assert trust.refuse_method(dense().predict, project) == (
+        "leads to keras.src.backend.tensorflow.trainer.TensorFlowTrainer.predict, which a signature"
+        " may not call; omit 'method' or use __call__, or name a method of the project"
+    )
 
 
 def test_a_plan_and_an_export_warn_of_a_cast(project):
