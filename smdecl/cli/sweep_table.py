@@ -12,13 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smdecl.cli import report
+from smdecl.cli import report, text_width
 from smdecl.errors import SmdeclError
 from smdecl.pipeline import sweep_summary
 from smdecl.pipeline.sweep import CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
 
+_MOST_OF_ERROR = (
+    60  # columns; outside a terminal, where the whole error is printed above
+)
 _MOST_COLUMNS = 1_000_000  # a row has two lines, of 20,000 characters each
 
 
@@ -30,7 +33,7 @@ class _Row:
         name: Its overrides.
         exit_code: Its exit code.
         seconds: How long it took.
-        release: The path of its release, or its first error.
+        release: The path of its release, or its errors.
     """
 
     name: str
@@ -92,12 +95,14 @@ def print_table(
     results: Sequence[Variant], directory: Path, common: Collection[str]
 ) -> None:
     """Prints the outcome of each variant to standard error, as wide as its terminal."""
-    rows = [_row(variant, common) for variant in results]
+    is_terminal = sys.stderr.isatty()
+    most = _MOST_COLUMNS if is_terminal else _MOST_OF_ERROR
+    rows = [_row(variant, common, most) for variant in results]
     console = Console(stderr=True)
     table = _table(rows)
     unlimited = console.options.update(max_width=_MOST_COLUMNS)
     needed = console.measure(table, options=unlimited).maximum
-    if not sys.stderr.isatty():
+    if not is_terminal:
         console.width = needed
     elif needed > console.width:
         table = _narrow_table(rows)
@@ -109,13 +114,20 @@ def print_table(
         console.print(table)
 
 
-def _row(variant: Variant, common: Collection[str]) -> _Row:
+def _row(variant: Variant, common: Collection[str], most: int) -> _Row:
     return _Row(
         as_line(_label(variant.overrides, common)),
         str(variant.exit_code),
         f"{variant.seconds:.1f}",
-        as_line(variant.path or variant.errors[0]),
+        as_line(variant.path or _errors(variant, most)),
     )
+
+
+def _errors(variant: Variant, most: int) -> str:
+    """Returns the first error of a variant, at most this wide, and how many more it has."""
+    first, *others = variant.errors
+    more = f" and {len(others)} more" if others else ""
+    return text_width.cut(as_line(first), most) + more
 
 
 def _table(rows: Iterable[_Row]) -> Table:

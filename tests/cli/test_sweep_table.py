@@ -14,15 +14,17 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 NAMES = ("units=4", "units=word")
 PATH = "exports/net/units=4,activation=relu/1"
 ERROR = "override 'units=word': model: building mynet.Net failed: [/INST] has no units"
+LONG = "model.kernel_initializer_of_the_first_layer: expected one of " + "a, " * 60
 RESULTS = [
     Variant(0, (NAMES[0], "seed=3"), 0, PATH, "", (), 2.34),
     Variant(1, (NAMES[1], "seed=3"), 3, None, None, (ERROR,), 112.3),
 ]
+FAILED = Variant(2, ("units=5", "seed=3"), 2, None, None, (f"{LONG}\nb", "c", "d"), 0.1)
 FILE = "sweeps/2026-11-27/02-20-48-015875/sweep.json"
 
 
-def print_table():
-    sweep_table.print_table(RESULTS, Path(FILE).parent, {"seed=3"})
+def print_table(*more):
+    sweep_table.print_table([*RESULTS, *more], Path(FILE).parent, {"seed=3"})
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 100])
@@ -42,12 +44,18 @@ def test_it_fits_into_a_terminal_and_nothing_is_cut(columns, monkeypatch):
         assert "".join(text.split()) in words
 
 
-def test_a_line_has_all_of_a_variant_where_no_terminal_limits_it(capsys, monkeypatch):
+def test_a_line_has_all_of_a_variant_but_long_errors_where_there_is_no_terminal(
+    capsys, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "40")
 
-    print_table()
+    print_table(FAILED)
 
     place, *lines = capsys.readouterr().err.splitlines()
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
     assert place == FILE
-    assert rows == [[NAMES[0], "0", "2.3", PATH], [NAMES[1], "3", "112.3", ERROR]]
+    assert rows == [
+        [NAMES[0], "0", "2.3", PATH],
+        [NAMES[1], "3", "112.3", f"{ERROR[:57]}..."],
+        ["units=5", "2", "0.1", f"{LONG[:57]}... and 2 more"],
+    ]

@@ -33,7 +33,7 @@ def test_a_failure_is_announced_before_the_variants_that_still_run():
         both.wait()  # although the first variant has not ended
         futures[0].set_result(variant(0))
 
-    thread = threading.Thread(target=end)
+    thread = threading.Thread(target=end, daemon=True)
     thread.start()
     announcing = Announcing(futures, announce, record)
     results = [one.number for one in announcing.outcomes()]
