@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from smdecl import schema
 from smdecl.checks import (
+    demo_model,
     digest_rules,
     example_file_rules,
     misplaced_keys,
@@ -83,7 +84,10 @@ def located_warnings(
     """Returns the warnings about a config, each with its file and line or override."""
     return [
         problem.at(composition.locate(problem.path))
-        for problem in warnings(checked)
+        for problem in (
+            *demo_model.warnings(composition),
+            *warnings(checked),
+        )
     ]
 
 

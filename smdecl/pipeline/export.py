@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from smdecl.checks import check
+from smdecl.checks import check, demo_model
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig, Publish
 from smdecl.errors import (
@@ -96,9 +96,8 @@ def plan(composition: Composition, project: Project) -> Plan:
         clock.add(seconds)
         making.require_schemas(planned)
         clock.finish()
-        return replace(
-            planned, warnings=_located(planned.warnings, composition)
-        )
+        warnings = [*demo_model.warnings(composition), *planned.warnings]
+        return replace(planned, warnings=_located(warnings, composition))
 
 
 def export(
@@ -134,8 +133,9 @@ def export(
             unpublished, replay = _verified(
                 config, composition, project, stage, clock, syncing
             )
+            found = _warnings(config, unpublished, replay.report)
             warnings = _located(
-                _warnings(config, unpublished, replay.report), composition
+                [*demo_model.warnings(composition), *found], composition
             )
             earlier = review(unpublished, config)
             if earlier is not None:
