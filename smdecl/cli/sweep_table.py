@@ -19,9 +19,8 @@ from smdecl.pipeline.sweep import CheckedVariant
 from smdecl.pipeline.variants import Variant, failed
 from smdecl.printing import as_line
 
-_MOST_OF_ERROR = (
-    60  # columns; outside a terminal, where the whole error is printed above
-)
+# Columns, outside a terminal; the whole error is printed above the table.
+_MOST_OF_ERROR = 80
 _MOST_COLUMNS = 1_000_000  # a row has two lines, of 20,000 characters each
 
 

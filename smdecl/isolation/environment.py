@@ -9,7 +9,10 @@ too, because confined processes are forked from it and can read its environment 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Collection, Mapping
+
+from smdecl.errors import PublishError
 
 INSIDE = "SMDECL_INSIDE"  # set in every child and its descendants
 # The same in every child, whatever the environment of the caller.
@@ -61,3 +64,18 @@ def _is_plain(name: str) -> bool:
     """Returns whether a variable is configuration and does not look like a secret."""
     is_known = name in _NAMES or name.startswith(_PREFIXES)
     return is_known and _SECRET.search(name) is None
+
+
+def require_scratch() -> None:
+    """Raises unless TMPDIR, or the default, is a directory that can be written.
+
+    Raises:
+        PublishError: If no temporary file can be written.
+    """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        message = f"cannot write a temporary file: {error}"
+        raise PublishError(
+            f"{message}; expected a TMPDIR with room"
+        ) from error

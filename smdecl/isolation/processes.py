@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from smdecl import scratch
-from smdecl.errors import Problem, PublishError, SmdeclError, UsageError
+from smdecl.errors import Problem, SmdeclError, UsageError
 from smdecl.isolation import calls, child, environment, exit_status, groups
 from smdecl.isolation.calls import Call, EndedError
 from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
 from smdecl.isolation.groups import Group
+from smdecl.isolation.lines import standard_error
 from smdecl.isolation.reports import ReportHandler
 from smdecl.isolation.server import Child, Server, ensure_tracker
 
@@ -80,7 +81,7 @@ class Processes:
             ensure_tracker()
         with _children, _no_interrupts():
             groups.require_wanted()
-            _require_scratch()
+            environment.require_scratch()
             try:
                 self._server.ensure_running()
             except OSError as error:
@@ -201,18 +202,20 @@ class Processes:
         task = Task(function, args, variables, confinement, starts_processes)
         call = Call(task, failure, doing, handler or ReportHandler())
         try:
-            with self._started(call) as running:
+            with (
+                standard_error() as stderr,
+                self._started(call, stderr) as running,
+            ):
                 yield running
         finally:
             scratch.remove(place)
 
     @contextmanager
-    def _started(self, call: Call) -> Iterator[Running[Any]]:
+    def _started(
+        self, call: Call, stderr: Connection
+    ) -> Iterator[Running[Any]]:
         receiver, sender = Pipe(duplex=False)
         waiter, go = Pipe(duplex=False)
-        # `multiprocessing` passes a file descriptor to a child as a connection. The server cannot
-        # pass its own, which may differ from this process's by now.
-        stderr = Connection(os.dup(2), readable=False)
         process = Child(
             self._server, child.run, (sender, waiter, stderr, call.task)
         )
@@ -317,16 +320,6 @@ def _require_outside() -> None:
             " script that defines the model too, put the call below"
             ' `if __name__ == "__main__":`'
         )
-
-
-def _require_scratch() -> None:
-    try:
-        tempfile.gettempdir()
-    except OSError as error:
-        message = f"cannot write a temporary file: {error}"
-        raise PublishError(
-            f"{message}; expected a TMPDIR with room"
-        ) from error
 
 
 @contextmanager

@@ -29,7 +29,9 @@ def test_the_warning_names_the_options_that_exist(config_dir, flag):
     )
 
 
-@pytest.mark.parametrize("override", ["model=mine", "model=adder", "model._target_=smdecl.models.Adder"])
+@pytest.mark.parametrize(
+    "override", ["model=mine", "model=adder", "model._target_=smdecl.models.Adder"]
+)
 @pytest.mark.usefixtures("wine")
 def test_a_selected_model_gives_no_warning(override):
     assert warnings([override]) == []

@@ -56,6 +56,6 @@ def test_a_line_has_all_of_a_variant_but_long_errors_where_there_is_no_terminal(
     assert place == FILE
     assert rows == [
         [NAMES[0], "0", "2.3", PATH],
-        [NAMES[1], "3", "112.3", f"{ERROR[:57]}..."],
-        ["units=5", "2", "0.1", f"{LONG[:57]}... and 2 more"],
+        [NAMES[1], "3", "112.3", ERROR],
+        ["units=5", "2", "0.1", f"{LONG[:77]}... and 2 more"],
     ]

@@ -1,0 +1,33 @@
+"""Processes that print at the same time do not share a line."""
+
+import os
+import tempfile
+
+from smdecl.isolation.lines import whole_lines
+
+from tests.conftest import redirected
+
+
+def test_each_line_is_whole_and_the_last_one_ends():
+    with tempfile.TemporaryFile() as file:
+        with redirected(2, file.fileno(), "strict"), whole_lines() as one, whole_lines() as other:
+            os.write(one, b"first ")
+            os.write(other, b"second\npartial")
+            os.write(one, b"line\n" + b"x" * 200_000)
+            os.close(one)
+            os.close(other)
+        file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+
+    assert sorted(lines) == sorted(
+        [b"first line\n", b"second\n", b"partial\n", b"x" * 200_000 + b"\n"]
+    )
+
+
+def test_a_process_that_holds_the_descriptor_longer_is_not_awaited():
+    with tempfile.TemporaryFile() as file:
+        with redirected(2, file.fileno(), "strict"), whole_lines() as into:
+            os.write(into, b"partial")
+        os.close(into)
+        file.seek(0)
+        assert file.read() == b"partial\n"
