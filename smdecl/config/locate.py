@@ -22,6 +22,7 @@ from smdecl.config import search_path
 from smdecl.errors import KeyPath, Origin
 
 _TARGET = "_target_"
+_DEFAULT_SIGNATURES = "signatures/scalar_float.yaml"
 _UNSELECTED = (
     "; no signatures are selected, so the default scalar_float is used:"
     " write signatures=none or signatures=..."
@@ -76,7 +77,8 @@ class Locator:
         if path[:1] != ("signatures",) or "signatures" in self.given:
             return ""
         origin = self(path)
-        if origin is None or origin.override is not None:
+        default = search_path.shown(resources.conf_dir() / _DEFAULT_SIGNATURES)
+        if origin is None or origin.file != default:
             return ""
         return _UNSELECTED if self._has_default_signatures else ""
 

@@ -67,6 +67,7 @@ METHOD = ("signatures", "serving_default", "method")
         (["model=dense"], METHOD, ModelError, False),
         (["signatures=scalar_float"], METHOD, ConfigError, False),
         (["release=selects"], METHOD, ConfigError, False),
+        (["release=changes"], METHOD, ConfigError, False),
         (["signatures.serving_default.method=ad"], METHOD, ConfigError, False),
     ],
 )
@@ -76,6 +77,10 @@ def test_an_error_about_signatures_that_nobody_selected_says_so_once(
     project.write(
         "conf/release/selects.yaml",
         "# @package _global_\ndefaults:\n  - override /signatures: scalar_float\n",
+    )
+    project.write(
+        "conf/release/changes.yaml",
+        "# @package _global_\nsignatures: {serving_default: {method: ad}}\n",
     )
     composition = project.compose(*overrides)
 
