@@ -57,9 +57,8 @@ def _options(directories: Sequence[Path]) -> list[str]:
     for group in _SELECTS:
         files: set[str] = set()
         for directory in directories:
-            files.update(
-                file.stem for file in directory.glob(f"{group}/*.yaml")
-            )
+            for file in directory.glob(f"{group}/*.yaml"):
+                files.add(file.stem)
         found += [f"{group}={name}" for name in sorted(files)]
     return found
 

@@ -73,7 +73,7 @@ class Locator:
         return None if best is None else best.origin
 
     def hint(self, path: KeyPath) -> str:
-        """Returns the hint of a problem with the default signatures if nobody selected any."""
+        """Returns a hint for a problem in the default signatures; empty if they were selected."""
         if path[:1] != ("signatures",) or "signatures" in self.given:
             return ""
         origin = self(path)

@@ -15,7 +15,8 @@ from smdecl.isolation import groups
 _STDERR = 2
 _BLOCK = 1 << 16  # bytes
 _LONGEST = 1 << 20  # bytes of a line that has not ended
-_PATIENCE = 5.0  # seconds for the last lines; nobody may read standard error
+# In seconds: standard error may be a pipe that nobody reads.
+_PATIENCE = 5.0
 
 _writing = threading.Lock()  # a pipe takes a long line in pieces
 

@@ -8,7 +8,7 @@ from smdecl.isolation import reports
 
 # The caller may wait for something else first, and a pipe that is full stops this process.
 _MOST_REPORTS = 100
-# Each report wakes the caller up, and nobody sees more of them than that.
+# A report wakes the caller up, and a person cannot follow more than 20 a second.
 _SECONDS_BETWEEN = 0.05
 
 

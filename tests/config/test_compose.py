@@ -326,39 +326,6 @@ def test_how_to_add_a_key_is_reported_if_the_schema_accepts_it(override, message
         smdecl.compose([works])
 
 
-@pytest.mark.parametrize(
-    ("entries", "expected"),
-    [
-        (
-            "  - overide /model: dense\n",
-            "conf/release/r.yaml:3: model: unknown word before /model; write '- override /model: ...'",
-        ),
-        (
-            "  - override /signatures: none\n  - overide /model: dense\n",
-            "conf/release/r.yaml:4: model: unknown word before /model; write '- override /model: ...'",
-        ),
-        (
-            "  - override /signatures: none\n  - /model: dense\n",
-            "conf/release/r.yaml:4: model: comes after an entry with 'override'; write '- override"
-            " /model: dense', or move a new group before these",
-        ),
-        (
-            "  - override /model: dense\nmodel: {units: {a: 1}}\n",
-            "conf/release/r.yaml:4: model.units: expected a list, as in the config that it changes,"
-            ' got {"a": 1}',
-        ),
-    ],
-)
-def test_what_hydra_cannot_merge_is_located_in_its_file(project, entries, expected):
-    project.write("conf/model/dense.yaml", "_target_: mynet.Net\nunits: [1, 2]\n")
-    project.write("conf/release/r.yaml", f"# @package _global_\ndefaults:\n{entries}")
-
-    with pytest.raises(ConfigError) as error:
-        project.compose("release=r")
-
-    assert str(error.value) == expected
-
-
 def test_an_option_in_a_file_that_hydra_does_not_read_is_reported(project):
     project.write("conf/model/mine.yaml", "_target_: mynet.Net\n")
     project.write("conf/model/other.yml", "_target_: mynet.Net\n")

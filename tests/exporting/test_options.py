@@ -5,8 +5,8 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.errors import ConfigError, ModelError
-from smdecl.exporting import options, save
+from smdecl.errors import ConfigError
+from smdecl.exporting import save
 from smdecl.savedmodel import inspection
 from smdecl.verification import load
 from smdecl.verification.c_api import LoaderError
@@ -223,15 +223,6 @@ def test_every_alias_that_would_name_nothing_is_reported(net):
         "options.function_aliases.plus": "'add' has the alias 'sum' already, and TensorFlow keeps only one",
         "options.function_aliases.no": "expected the path of a tf.function of Net, got 'nothing'",
     }
-
-
-def test_an_alias_of_a_function_that_fails_is_a_failure_of_the_model():
-    module = tf.Module()
-    specs = [tf.TensorSpec([3], tf.float32)]
-    module.wrong = tf.function(lambda x: x @ x, input_signature=specs)
-
-    with pytest.raises(ModelError, match=r"options\.function_aliases\.a: tracing wrong failed: "):
-        options.save_options(module, {"function_aliases": {"a": "wrong"}})
 
 
 def test_assertions_are_stripped_from_functions_branches_and_loops(net):

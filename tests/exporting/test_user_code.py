@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from smdecl.exporting import user_code
+from smdecl.errors import ModelError
+from smdecl.exporting import options, user_code
 from smdecl.exporting.cheaper_saving import cheaper_ops
 
 
@@ -88,3 +89,12 @@ def test_a_frame_of_another_file_stays_in_the_text_of_an_error():
     text = 'no good:\n  File "net.py", line 3, in call\n    1 / 0\n\nat all'
 
     assert user_code.traceback_text(ValueError(text)) == f"ValueError: {text}\n"
+
+
+def test_an_alias_of_a_function_that_fails_is_a_failure_of_the_model():
+    module = tf.Module()
+    specs = [tf.TensorSpec([3], tf.float32)]
+    module.wrong = tf.function(lambda x: x @ x, input_signature=specs)
+
+    with pytest.raises(ModelError, match=r"options\.function_aliases\.a: tracing wrong failed: "):
+        options.save_options(module, {"function_aliases": {"a": "wrong"}})
