@@ -188,13 +188,12 @@ def _in_place(
     if names == sorted(names):
         return own
     count = places[-1] + 1
-    can_be_positional = all(
-        parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        and (index in places or _is_none(parameter, given))
-        for index, parameter in enumerate(own[:count])
-    )
-    if not can_be_positional:
-        return own
+    for index, parameter in enumerate(own[:count]):
+        if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            return own
+        is_accepted = index in places or _is_none(parameter, given)
+        if not is_accepted:
+            return own
     kind = inspect.Parameter.POSITIONAL_ONLY
     first = [replace(parameter, kind=kind) for parameter in own[:count]]
     return [*first, *own[count:]]
