@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from smdecl.cli import report, watch_reports
 from smdecl.cli.config_verbs import CONFIG_VERBS, ConfigVerb
-from smdecl.config.settings import Composition, ExportConfig, Publish
+from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import SmdeclError
 from smdecl.names import ASSETS
 from smdecl.pipeline.outcomes import Checked
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.making import Unpublished
     from smdecl.pipeline.records import Plan
+    from smdecl.release.publisher import Published, Publisher
 
 
 def of(verb: str) -> ConfigVerb[Any]:
@@ -45,12 +46,10 @@ def _show_plan(before: Plan | None, now: Plan) -> None:
 
 
 class _Exports:
-    """Exports a config again and again. Publishes only if the bytes, or where they go, changed."""
+    """Exports a config again and again. Publishes only what differs from what is published."""
 
     def __init__(self) -> None:
         self._published: Release | None = None
-        self._options: tuple[str, Publish] | None = None
-        self._next_options: tuple[str, Publish] | None = None
         self._changes: DiffRecord | None = None
         self._is_repeated = False
 
@@ -61,9 +60,8 @@ class _Exports:
 
         children.start()
         project = find_project(Path.cwd(), trust)
-        release = export.export(config, project, review=self._review)
-        self._published, self._options = release, self._next_options
-        return release
+        self._published = export.export(config, project, review=self._review)
+        return self._published
 
     def show(self, _before: Release | None, now: Release) -> None:
         if self._is_repeated:
@@ -76,23 +74,17 @@ class _Exports:
             report.result(rendering.diff_text(self._changes))
 
     def _review(
-        self, made: Unpublished, config: ExportConfig
-    ) -> Release | None:
-        """Returns the last release if publishing would only repeat it."""
-        options = (config.export_dir, config.publish)
-        last = self._published
-        self._next_options, self._changes = options, None
-        self._is_repeated = False
-        if last is None:
-            return None
-        is_there = isinstance(last.path, str) or last.path.is_dir()
-        is_same = last.digest == made.digest and self._options == options
-        self._is_repeated = is_there and is_same
-        if self._is_repeated:
-            return last
-        if isinstance(last.path, Path):
+        self, made: Unpublished, config: ExportConfig, publisher: Publisher
+    ) -> Published | None:
+        """Returns the published release if publishing would only repeat it."""
+        from smdecl.pipeline import repeats
+
+        last, self._changes = self._published, None
+        same = repeats.published(made, config, publisher)
+        self._is_repeated = same is not None
+        if last is not None and isinstance(last.path, Path) and not same:
             self._changes = _changes(last.path, made.directory)
-        return None
+        return same
 
 
 def _changes(before: Path, now: Path) -> DiffRecord | None:

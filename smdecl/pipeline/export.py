@@ -41,6 +41,7 @@ from smdecl.release import (
     publish_remote,
     run_record,
     signing,
+    store,
 )
 from smdecl.release.early_sync import EarlySync
 from smdecl.release.publisher import Published, Publisher
@@ -70,11 +71,15 @@ class Release:
     peak_memory: int
 
 
-Review: TypeAlias = Callable[[Unpublished, ExportConfig], Release | None]
+Review: TypeAlias = Callable[
+    [Unpublished, ExportConfig, Publisher], Published | None
+]
 """Returns the published release that a verified one equals; None to publish it."""
 
 
-def publish_always(_made: Unpublished, _config: ExportConfig) -> None:
+def publish_always(
+    _made: Unpublished, _config: ExportConfig, _publisher: Publisher
+) -> None:
     """A review that compares the release with none."""
 
 
@@ -112,7 +117,7 @@ def export(
         composition: The config, from `compose.compose`.
         project: The project whose code the config may name.
         subdirectory: A directory below the config's export_dir; a sweep has one for each variant.
-        review: Sees the verified release, and may return the earlier one that it equals.
+        review: Sees the verified release, and may return the published one that it equals.
 
     Raises:
         SmdeclError: Its class tells which stage failed. Nothing is left behind, except if a
@@ -137,17 +142,17 @@ def export(
             warnings = _located(
                 [*demo_model.warnings(composition), *found], composition
             )
-            earlier = review(unpublished, config)
-            if earlier is not None:
-                clock.finish()
-                return replace(earlier, warnings=warnings)
-            published = _publish(
+            earlier = review(unpublished, config, publisher)
+            published = earlier or _publish(
                 unpublished, config, publisher, stage, clock, syncing
             )
         _add_to_models_config(config, published, publisher, subdirectory)
         peak = _peak(unpublished, replay)
         clock.finish(peak)
-        _add_run_record(config, published, unpublished, clock.seconds, peak)
+        if earlier is None:
+            _add_run_record(
+                config, published, unpublished, clock.seconds, peak
+            )
         return Release(
             published.path,
             published.version,
@@ -242,7 +247,7 @@ def _located(
 
 
 def _publisher(config: ExportConfig, subdirectory: str) -> Publisher:
-    if publish_remote.is_remote(config.export_dir):
+    if store.is_remote(config.export_dir):
         url = publish_remote.below(config.export_dir, subdirectory)
         return publish_remote.RemotePublisher(url, config.publish)
     base = Path(config.export_dir, subdirectory)

@@ -101,6 +101,16 @@ class LocalPublisher:
                 )
         return None if found is None else Newest(str(found), found)
 
+    def current(self) -> Published | None:
+        """Returns the release that the next one follows or replaces; None if there is none."""
+        version = self.options.version
+        with disk_errors(self.base):
+            if version != "next":
+                path = _existing(self.base, version)
+                return None if path is None else Published(path, version)
+            newest = max(complete(self.base), default=None)
+        return None if newest is None else Published(newest[1], newest[0])
+
     def publish(
         self,
         directory: Path,

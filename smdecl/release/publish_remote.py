@@ -19,14 +19,6 @@ from smdecl.release.upload import TakenError, Upload
 _RETRIES = 10  # if others take the next version first
 
 
-def is_remote(export_dir: str) -> bool:
-    """Returns whether a base path is a URL, such as gs://bucket/models.
-
-    `check` rejects local paths that look like one.
-    """
-    return "://" in export_dir
-
-
 def below(export_dir: str, subdirectory: str) -> str:
     """Returns the URL of a subdirectory; that of the base path if `subdirectory` is empty."""
     base = export_dir.rstrip("/")
@@ -85,14 +77,30 @@ class RemotePublisher:
             return None
         store = open_store(self.base)
         with store_errors(self.base):
-            for version in sorted(store.versions(), reverse=True):
-                source = f"{store.base}/{version}/{MESSAGE_FILE}"
-                if store.exists(source):
-                    directory = stage / str(version)
-                    directory.mkdir()
-                    store.files.get_file(source, str(directory / MESSAGE_FILE))
-                    return Newest(f"{self.base}/{version}", directory)
-        return None
+            version = _highest(store)
+            if version is None:
+                return None
+            source = f"{store.base}/{version}/{MESSAGE_FILE}"
+            directory = stage / str(version)
+            directory.mkdir()
+            store.files.get_file(source, str(directory / MESSAGE_FILE))
+        return Newest(f"{self.base}/{version}", directory)
+
+    def current(self) -> Published | None:
+        """Returns the release that the next one follows; it replaces none.
+
+        Raises:
+            PublishError: If the store refuses.
+        """
+        if self.options.version != "next":
+            return None
+        store = open_store(self.base)
+        with store_errors(self.base):
+            version = _highest(store)
+        if version is None:
+            return None
+        url = store.files.unstrip_protocol(f"{store.base}/{version}")
+        return Published(url, version)
 
     def publish(
         self,
@@ -133,6 +141,14 @@ class RemotePublisher:
             upload.withdraw()
             raise
         return Published(store.files.unstrip_protocol(target), version)
+
+
+def _highest(store: Store) -> int | None:
+    """Returns the highest version that contains a SavedModel; None if there is none."""
+    for version in sorted(store.versions(), reverse=True):
+        if store.exists(f"{store.base}/{version}/{MESSAGE_FILE}"):
+            return version
+    return None
 
 
 def find_target(store: Store, options: Publish) -> tuple[str, int | None]:

@@ -64,6 +64,13 @@ class Publisher(Protocol):
             PublishError: If the base path cannot be read.
         """
 
+    def current(self) -> Published | None:
+        """Returns the release that the next one follows or replaces; None if there is none.
+
+        Raises:
+            PublishError: If the base path cannot be read.
+        """
+
     def publish(
         self, directory: Path, require_unchanged: Callable[[], None]
     ) -> Published:

@@ -55,6 +55,20 @@ def is_signed(directory: Path) -> bool:
     return (directory / FILE).is_file()
 
 
+def names_key(directory: Path, key: Path) -> bool:
+    """Returns whether a release has a signature that names a private key; does not verify it.
+
+    Raises:
+        ConfigError: If the key cannot be used.
+    """
+    sign_key.require_key(key)
+    try:
+        claim = _read(directory / FILE)
+    except VerificationError:
+        return False
+    return claim.hint == _hint(sign_key.private_key(key).public_key())
+
+
 def verify(directory: Path, key: Path) -> None:
     """Checks that a key has signed exactly the files that a release contains.
 

@@ -169,6 +169,24 @@ def test_export_publishes_where_its_release_is_missing_and_says_so(project, caps
     assert [export("b"), export("b")] == ["b/1", "unchanged: b/1"]
 
 
+@pytest.mark.parametrize("options", [(), ("publish.version=1", "publish.replace=true")])
+def test_a_new_start_publishes_only_what_differs_from_the_newest_release(project, capsys, options):
+    released = project.export("model=scaler", *options[:1])
+
+    def start(*overrides):
+        verb = watch_verbs.of("export")
+        release = verb.run(project.compose("model=scaler", *options, *overrides), ())
+        capsys.readouterr()
+        verb.show(None, release)
+        return capsys.readouterr().out
+
+    before = released.path.stat().st_ino
+    assert start("publish.models_config=m.config") == "unchanged: exports/scaler/1\n"
+    assert released.path.stat().st_ino == before
+    assert "exports/scaler" in Path("m.config").read_text()
+    assert start("model.factor=5") == f"exports/scaler/{1 if options else 2}\n"
+
+
 def test_the_missing_package_is_named(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "watchfiles", None)
 
