@@ -119,7 +119,7 @@ class Contents:
             node: The node with its values; None if the checkpoint has none.
         """
         if is_variable(item):
-            return self._variable(name, item, node)
+            return self.variable(name, item, node)
         factories = saveable_object_util.saveable_objects_from_trackable(item)
         if not factories:
             return None
@@ -131,14 +131,18 @@ class Contents:
             return Value(name, item)
         return Value(name, item, tuple(keys), saveables=saveables)
 
-    def _variable(
-        self, place: str, item: Trackable, node: int | None
-    ) -> Value:
+    def variable(self, place: str, item: Trackable, node: int | None) -> Value:
+        """Returns a variable with its value; see `value`."""
         name = getattr(item, "path", None) or place or str(item.name)
         key = next(iter(self._attributes(node).values()), None)
         if key is None or key not in self._shapes:
             return Value(name, item)
         return Value(name, item, (key,), tuple(self._shapes[key]))
+
+    def saved_name(self, node: int) -> str:
+        """Returns the name that a variable had when it was saved; empty for any other object."""
+        names = [each.full_name for each in self._nodes[node].attributes]
+        return str(names[0]) if names else ""
 
     def _attributes(self, node: int | None) -> dict[str, str]:
         """Returns the keys of a node's values by attribute."""

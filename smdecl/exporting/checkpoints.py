@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, nearest
-from smdecl.exporting import keras_hooks, keras_state, matching
+from smdecl.exporting import (
+    keras_archives,
+    keras_hooks,
+    keras_models,
+    keras_state,
+    matching,
+)
 from smdecl.exporting.checkpoint_graph import (
     ROOT_NODE,
     Contents,
@@ -28,7 +34,7 @@ from smdecl.exporting.matching import (
     other_shape,
 )
 from smdecl.exporting.tensors import is_variable
-from smdecl.exporting.types import Trackable
+from smdecl.exporting.types import Model, Trackable
 from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
@@ -46,6 +52,8 @@ def restore(obj: Trackable, weights: Weights) -> Outcome:
     root = _root(objects, contents, weights.root)
     node = ROOT_NODE if root is None else contents.children()[root]
     values = objects.values(contents, node)
+    if _is_archive(obj, contents, weights, values):
+        return Outcome([*_from_archive(obj, contents, values)])
     fits = not any(value.is_misfit for value in values)
     if fits:
         _restore_all(obj, root, contents.prefix)
@@ -56,6 +64,32 @@ def restore(obj: Trackable, weights: Weights) -> Outcome:
         matches += keras_hooks.finalize(obj, contents.prefix)
     matches += _states_without_variables(obj, contents.prefix)
     return Outcome(matches)
+
+
+def _is_archive(
+    obj: Trackable,
+    contents: Contents,
+    weights: Weights,
+    values: Sequence[Value],
+) -> bool:
+    """Returns whether the checkpoint has the variables of a Keras model, but not its layers."""
+    if weights.root is not None or not keras_models.is_model(obj):
+        return False
+    has_layers = any(value.keys for value in values)
+    return not has_layers and keras_archives.is_archive(contents)
+
+
+def _from_archive(
+    obj: Model, contents: Contents, values: Sequence[Value]
+) -> Iterator[Match]:
+    restored = keras_archives.restore(obj, contents)
+    yield from (Match(name_of(variable)) for variable in restored)
+    known = keras_archives.training_state(obj) | set(map(id, restored))
+    yield from _matches(
+        [each for each in values if id(each.item) not in known]
+    )
+    yield from keras_hooks.finalize(obj, contents.prefix)
+    yield from _states_without_variables(obj, contents.prefix)
 
 
 def _prefix(weights: Weights) -> str:

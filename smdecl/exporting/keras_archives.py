@@ -1,0 +1,241 @@
+"""Restores the variables in a SavedModel of Keras's `Model.export` or `ExportArchive`.
+
+Such a SavedModel has no layers, only a list of variables in the order of `Model.variables`. Each
+has the name that TensorFlow gave it, which need not be unique. Variables are restored if their
+order, names and shapes all agree, and the layers of the model show that no two can be exchanged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from smdecl.errors import ConfigError, Problem
+from smdecl.exporting import keras_graphs, keras_models, matching, objects
+from smdecl.exporting.checkpoint_graph import Contents, Value
+from smdecl.exporting.matching import PATH, name_of
+from smdecl.exporting.tensors import is_variable
+from smdecl.exporting.types import Layer, Model, Variable
+from smdecl.savedmodel.object_graph import VARIABLE_LISTS
+from smdecl.tensor_texts import Dim, shape_text
+
+_LIST = VARIABLE_LISTS[0]
+_SEED = "/seed_generator_state"
+_NUMBER = re.compile(r"_(\d+)(?=/|$)")
+_INSTEAD = (
+    "Model.export saves no layers, so a value could go to a wrong variable; expected weights of"
+    " format keras, from model.save('model.keras')"
+)
+
+
+class _Kind(NamedTuple):
+    """What variables have in common that only their order or their layers tell apart.
+
+    Attributes:
+        name: The name without the numbers that Keras gives to layers.
+        shape: The shape.
+    """
+
+    name: str
+    shape: str
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A variable of the model, and what the list in the SavedModel has at its position.
+
+    Attributes:
+        variable: The variable.
+        value: Its value in the SavedModel.
+        saved_name: The name of the variable in the SavedModel.
+    """
+
+    variable: Variable
+    value: Value
+    saved_name: str
+
+    @property
+    def own_name(self) -> str:
+        """The name that TensorFlow gave to the variable of the model."""
+        variable = self.variable
+        if not isinstance(variable, tf.Variable):
+            variable = (
+                variable.value
+            )  # one of Keras 3 holds that of TensorFlow
+        return str(variable.name).removesuffix(":0")
+
+    @property
+    def kind(self) -> _Kind:
+        """The kind of the variable in the model."""
+        return _kind(self.own_name, self.variable.shape)
+
+    @property
+    def saved_kind(self) -> _Kind:
+        """The kind of the variable in the SavedModel."""
+        return _kind(self.saved_name, self.value.shape or ())
+
+
+def is_archive(contents: Contents) -> bool:
+    """Returns whether the root of a checkpoint has the lists that `Model.export` saves.
+
+    So does an export of a Keras model by smdecl, beside the model's layers.
+    """
+    return contents.children().keys() >= set(VARIABLE_LISTS)
+
+
+def restore(model: Model, contents: Contents) -> list[Variable]:
+    """Restores the variables of a Keras model, and returns them.
+
+    Raises:
+        ConfigError: If one of them could get the value of a different one.
+    """
+    variables = list(filter(is_variable, model.variables))
+    nodes = contents.children(contents.children()[_LIST])
+    listed = [nodes[name] for name in sorted(nodes, key=int)]
+    saved = [node for node in listed if contents.saved_name(node)]
+    _require(_counts_differ(model, variables, saved))
+    pairs = []
+    for variable, node in zip(variables, saved, strict=True):
+        value = contents.variable("", variable, node)
+        pairs.append(_Pair(variable, value, contents.saved_name(node)))
+    _require(_variables_differ(pairs))
+    _require(_orders_differ(pairs))
+    kinds = {
+        id(pair.variable): pair.kind
+        for pair in pairs
+        # Their order is that of the layers too. Training does not change what they mean.
+        if not pair.own_name.endswith(_SEED)
+    }
+    _require(_exchangeable(model, kinds))
+    for pair in pairs:
+        matching.read(contents.prefix, contents.assign, pair.value)
+    return variables
+
+
+def training_state(model: Model) -> set[int]:
+    """Returns the identities of the variables that only training uses; an archive has none."""
+    found = {id(each) for each in getattr(model, "metrics_variables", ())}
+    for item in objects.tracked(model):
+        if keras_models.is_optimizer(item):
+            found.update(map(id, objects.tracked(item)))
+    return found - {id(each) for each in model.variables}
+
+
+def _require(reasons: Iterator[str]) -> None:
+    """Refuses a SavedModel for reasons.
+
+    Raises:
+        ConfigError: If there are any.
+    """
+    hint = f"; {_INSTEAD}"
+    problems = []
+    for reason in reasons:
+        problems.append(Problem(PATH, f"lists {reason}{hint}"))
+        hint = ""
+    if problems:
+        raise ConfigError(problems)
+
+
+def _counts_differ(
+    model: Model, variables: Sequence[Variable], saved: Sequence[int]
+) -> Iterator[str]:
+    if len(variables) != len(saved):
+        own = f"{type(model).__name__} has {len(variables)}"
+        yield f"{len(saved)} variables, {own}"
+
+
+def _variables_differ(pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Yields each variable that has a different name or shape in the SavedModel."""
+    for pair in pairs:
+        if pair.kind != pair.saved_kind:
+            saved = f"{pair.saved_name} {pair.saved_kind.shape}"
+            name = pair.own_name
+            own = f"{name_of(pair.variable)} {pair.kind.shape}"
+            named = "" if own.startswith(name) else f", created as {name}"
+            yield f"{saved} where the model has {own}{named}"
+
+
+def _orders_differ(pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Yields where layers are numbered in a different order in the SavedModel.
+
+    Keras numbers layers as the code creates them, so the code differs.
+    """
+    groups = defaultdict[_Kind, list[_Pair]](list)
+    for pair in pairs:
+        groups[pair.kind].append(pair)
+    for group in groups.values():
+        own = [_numbers(pair.own_name) for pair in group]
+        saved = [_numbers(pair.saved_name) for pair in group]
+        if _ranks(own) != _ranks(saved):
+            saved_names = ", ".join(pair.saved_name for pair in group)
+            own_names = ", ".join(name_of(pair.variable) for pair in group)
+            yield f"{saved_names} in this order where the model has {own_names}"
+
+
+def _ranks(numbers: Sequence[tuple[int, ...]]) -> list[int]:
+    order = sorted(set(numbers))
+    return [order.index(each) for each in numbers]
+
+
+def _exchangeable(model: Model, kinds: Mapping[int, _Kind]) -> Iterator[str]:
+    """Yields the variables that only the order of attributes in the model's code tells apart.
+
+    The order of the layers in a functional or sequential model is that of its graph.
+    """
+    found: dict[_Kind, list[str]] = {}
+    for layer in model._flatten_layers():
+        for kind, variables in _alike(layer, kinds).items():
+            found.setdefault(kind, [name_of(each) for each in variables])
+    for kind, names in found.items():
+        yield (
+            f"several variables {kind.name} {kind.shape}, which may be any of"
+            f" {', '.join(names)}"
+        )
+
+
+def _alike(
+    layer: Layer, kinds: Mapping[int, _Kind]
+) -> dict[_Kind, list[Variable]]:
+    """Returns the variables of one kind that are in different parts of a layer."""
+    parts = defaultdict[_Kind, dict[int, Variable]](dict)
+    seen: set[int] = set()
+    for part in _parts(layer):
+        for variable in part:
+            key = id(variable)
+            if key not in seen and key in kinds:
+                parts[kinds[key]].setdefault(id(part), variable)
+            seen.add(key)
+    return {
+        kind: list(found.values())
+        for kind, found in parts.items()
+        if len(found) > 1
+    }
+
+
+def _parts(layer: Layer) -> list[list[Variable]]:
+    """Returns the variables of a layer in parts, whose order is not certain."""
+    has_graph = keras_graphs.graph_of(layer) is not None
+    ordered = list(layer.layers) if has_graph else []
+    parts = [[each for inner in ordered for each in inner.variables]]
+    for inner in layer._flatten_layers(recursive=False, include_self=False):
+        parts.append(list(inner.variables))
+    parts += [[variable] for variable in layer.variables]
+    return parts
+
+
+def _kind(name: str, shape: Sequence[Dim]) -> _Kind:
+    return _Kind(_NUMBER.sub("", name), shape_text(shape))
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    """Returns the number in each part of a name; 0 where it has none."""
+    found = []
+    for part in name.split("/"):
+        match = _NUMBER.search(part)
+        found.append(0 if match is None else int(match[1]))
+    return tuple(found)

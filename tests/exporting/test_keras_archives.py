@@ -1,0 +1,191 @@
+"""The SavedModels of Keras's own `Model.export` restore the right variables, or are refused."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from smdecl.config.settings import Weights
+from smdecl.errors import ConfigError
+from smdecl.exporting import restore
+
+L = keras.layers
+ROWS = tf.random.stateless_normal([3, 4], (1, 2))
+
+
+def functional(first="left", second="right", package=keras):
+    """Layers of equal shape: side by side, shared, in a model inside, and without a name."""
+    layers = package.layers
+    inner = inputs = package.Input((4,))
+    for _ in range(2):
+        inner = layers.Dense(4, activation="tanh")(inner)
+    inner = package.Model(inputs, inner)
+    shared = layers.Dense(4)
+    x = inputs = package.Input((4,))
+    sides = [layers.Dense(4, name=name)(x) for name in (first, second)]
+    x = layers.Subtract()([shared(sides[0]), shared(sides[1])])
+    x = layers.BatchNormalization()(x)
+    x = layers.Dropout(0.5)(inner(x))
+    x = layers.Dropout(0.5)(layers.Dense(4)(x))
+    return package.Model(inputs, layers.Dense(4)(x))
+
+
+def swapped():
+    """The same, except that the code creates two layers in a different order."""
+    second, first = L.Dense(4), L.Dense(4)
+    x = keras.Input((4,))
+    return keras.Model(x, second(first(x)))
+
+
+def in_order():
+    first, second = L.Dense(4), L.Dense(4)
+    x = keras.Input((4,))
+    return keras.Model(x, second(first(x)))
+
+
+class Net(keras.Model):
+    """A subclass; TensorFlow names its kernels alike, whatever the layers are called."""
+
+    def __init__(self, *widths):
+        super().__init__()
+        self.dense = [L.Dense(width) for width in widths]
+        self.drops = [L.Dropout(0.5) for _ in widths]
+        self.norm = L.BatchNormalization()
+
+    def call(self, x):
+        for dense, drop in zip(self.dense, self.drops, strict=True):
+            x = drop(dense(x))
+        return self.norm(x)
+
+
+class Averaged(Net):
+    """Has a variable that Keras does not know."""
+
+    def __init__(self, *widths):
+        super().__init__(*widths)
+        self.average = tf.Variable(tf.zeros([4]))
+
+    def call(self, x):
+        return super().call(x) + self.average
+
+
+def trained(model):
+    """Returns a compiled model with a different number in every weight."""
+    compiled(model)
+    random = np.random.default_rng(1)
+    for variable in model.weights:
+        variable.assign(random.uniform(0.1, 1.0, variable.shape))
+    return model
+
+
+def compiled(model):
+    """Returns a model with the variables of an optimizer and of metrics, which no export has."""
+    model.compile("adam", "mse", metrics=["mae"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def called(model):
+    model(ROWS)
+    return model
+
+
+def restored(model, path, **options):
+    return restore.restore(model, Weights("saved_model", str(path), **options))
+
+
+def problems(model, path, **options):
+    before = [np.asarray(each) for each in model.weights]
+    with pytest.raises(ConfigError) as error:
+        restored(model, path, **options)
+    for value, variable in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(value, np.asarray(variable))
+    return [problem.message for problem in error.value.problems]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A directory with the exports of the models by name, and these models."""
+    directory = tmp_path_factory.mktemp("served")
+    models = {
+        "functional": functional(),
+        "in_order": in_order(),
+        "narrowing": called(Net(3, 2)),
+        "equal": called(Net(4, 4)),
+    }
+    for name, model in models.items():
+        trained(model).export(directory / name, verbose=False)
+    return directory, models
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("functional", functional), ("narrowing", lambda: called(Net(3, 2)))],
+)
+def test_what_keras_exported_is_restored(served, name, make):
+    directory, models = served
+    model = compiled(make())  # Keras numbers its layers differently than those of the exported model
+
+    record = restored(model, directory / name)
+
+    assert len(record.matched) == len(model.variables)
+    assert record.unmatched == ()
+    np.testing.assert_array_equal(model(ROWS), models[name](ROWS))
+    for own, other in zip(model.variables, models[name].variables, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+@pytest.mark.slow
+def test_what_legacy_keras_exported_is_restored(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    source, model = (functional(package=tf_keras) for _ in range(2))
+    trained(source).export(tmp_path / "served")
+
+    assert restored(model, tmp_path / "served").unmatched == ()
+    np.testing.assert_array_equal(model(ROWS), source(ROWS))
+
+
+def test_layers_of_equal_shape_with_exchanged_names_are_refused(served):
+    directory, _ = served
+
+    first, *_ = problems(functional("right", "left"), directory / "functional")
+
+    assert first == (
+        "lists left/kernel [4, 4] where the model has right/kernel [4, 4];"
+        " Model.export saves no layers, so a value could go to a wrong variable;"
+        " expected weights of format keras, from model.save('model.keras')"
+    )
+
+
+def test_layers_that_are_created_in_a_different_order_are_refused(served):
+    directory, _ = served
+
+    kernels, biases = problems(swapped(), directory / "in_order")
+
+    assert "kernel in this order where the model has dense" in kernels
+    assert "bias in this order where the model has dense" in biases
+
+
+@pytest.mark.parametrize("expect", ["full", "partial"])
+def test_a_subclass_with_layers_of_equal_shape_is_refused(served, expect):
+    directory, _ = served
+
+    kernels, biases = problems(called(Net(4, 4)), directory / "equal", expect=expect)
+
+    assert kernels.startswith("lists several variables net/kernel [4, 4], which may be any of net")
+    assert biases.startswith("lists several variables net/bias [4], which may be any of net")
+
+
+def test_a_different_number_of_variables_is_refused(served):
+    directory, _ = served
+
+    (message,) = problems(called(Net(3)), directory / "narrowing")
+
+    assert message.startswith("lists 10 variables, Net has 7; Model.export saves no layers")
+
+
+def test_a_variable_outside_of_the_list_is_missing(served):
+    directory, _ = served
+    model = called(Averaged(3, 4))
+    model.export(directory / "averaged", verbose=False)
+
+    assert restored(model, directory / "averaged", expect="partial").unmatched == ("average",)
