@@ -123,7 +123,9 @@ def served(tmp_path_factory):
 )
 def test_what_keras_exported_is_restored(served, name, make):
     directory, models = served
-    model = compiled(make())  # Keras numbers its layers differently than those of the exported model
+    model = compiled(
+        make()
+    )  # Keras numbers its layers differently than those of the exported model
 
     record = restored(model, directory / name)
 
