@@ -85,11 +85,33 @@ def _cuts(form: str, text: str) -> Iterator[str]:
             yield cut
 
 
+def closest(
+    word: object, known: Iterable[object], cutoff: float = 0.6
+) -> str | None:
+    """Returns the one of `known` that is most similar to `word`; None if none is similar.
+
+    Args:
+        word: What was written.
+        known: What can be meant.
+        cutoff: The least similarity, between 0 and 1. Upper and lower case are the same.
+    """
+    names: dict[str, str] = {}
+    for name in map(str, known):
+        names.setdefault(name.casefold(), name)
+    matches = difflib.get_close_matches(
+        str(word).casefold(), names, n=1, cutoff=cutoff
+    )
+    return names[matches[0]] if matches else None
+
+
+def did_you_mean(name: str | None) -> str:
+    """Returns the hint `" (did you mean 'float32'?)"`; an empty string if there is no name."""
+    return "" if name is None else f" (did you mean {name!r}?)"
+
+
 def nearest(word: object, known: Iterable[object]) -> str:
     """Returns `" (did you mean 'float32'?)"` if `word` is close to one of `known`, else `""`."""
-    names = [str(name) for name in known]
-    matches = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
+    return did_you_mean(closest(word, known))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from smdecl import schema
 from smdecl.checks import (
     demo_model,
     digest_rules,
+    example_dims,
     example_file_rules,
     misplaced_keys,
     missing_defaults,
@@ -107,6 +108,7 @@ def _check_rules(
         yield from publish_rules.check_places(composition, project)
     if ("verify",) not in invalid:
         yield from example_file_rules.check(values, project)
+        yield from example_dims.check(values, project)
 
 
 def _check_signatures(values: Values, broken: Sequence[Problem]) -> Problems:

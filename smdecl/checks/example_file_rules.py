@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from smdecl import files
-from smdecl.checks import inline_values, npy_header, tfrecord, verify_rules
+from smdecl.checks import declared, inline_values, npy_header, tfrecord
 from smdecl.checks.types import Problems, Specs
 from smdecl.config import settings, trust
 from smdecl.config.project import Project
@@ -25,28 +26,39 @@ _KINDS = {
     "S": "text",
     "U": "text",
 }
+_JSON = ".json"
+_LARGEST_JSON = 1 << 20  # bytes; the build parses larger files
+_READ = (*npy_header.SUFFIXES, tfrecord.SUFFIX, _JSON)
 _KEEP_ZEROS = "{file: of.tfrecord}, {b64: TEXT}, and lists of these and of files of single values"
 
 
 def check(values: Values, project: Project) -> Problems:
-    """Yields files and base64 texts that cannot be read or do not fit the spec of their input."""
-    inputs = verify_rules.known_inputs(values)
+    """Yields files and base64 texts that cannot be read or do not fit their declared spec."""
+    specs = {
+        "inputs": declared.inputs(values),
+        "outputs": declared.outputs(values),
+    }
     for path, content in settings.example_contents(
         values["verify"]["examples"]
     ):
-        spec = _spec_of(path, inputs)
+        spec = _spec_of(path, specs)
         if "b64" in content:
             yield from _check_base64(path, content["b64"], spec)
         else:
             yield from _check_file(path, content, spec, project)
 
 
-def _spec_of(path: KeyPath, inputs: Mapping[str, Specs]) -> Spec | None:
-    """Returns the spec of an item at a key path in the examples; None if it is unknown."""
+def _spec_of(
+    path: KeyPath, specs: Mapping[str, Mapping[str, Specs]]
+) -> Spec | None:
+    """Returns the spec of an item at a key path in the examples; None if it is unknown.
+
+    Args:
+        path: The key path.
+        specs: The declared specs of `inputs` and of `outputs`, by signature key and name.
+    """
     _, _, key, _, part, name, *indices = path
-    if part != "inputs":
-        return None
-    spec = inputs.get(str(key), {}).get(str(name))
+    spec = specs[str(part)].get(str(key), {}).get(str(name))
     if spec is None or not inline_values.is_dtype(spec.dtype):
         return None  # the schema reports the dtype
     if not indices:
@@ -84,7 +96,7 @@ def _check_file(
             f"unexpected key {key!r} for {name!r}; only .npz files have keys"
         )
         yield Problem((*path, "key"), message)
-    elif suffix in (*npy_header.SUFFIXES, tfrecord.SUFFIX):
+    elif suffix in _READ:
         try:
             yield from _check_content(path, Path(name), key, spec)
         except Exception as error:
@@ -102,8 +114,43 @@ def _check_content(
 ) -> Problems:
     if file.suffix == tfrecord.SUFFIX:
         tfrecord.require(file)
+    elif file.suffix == _JSON:
+        yield from _check_json(path, file, spec)
     else:
         yield from _check_array(path, file, key, spec)
+
+
+def _check_json(path: KeyPath, file: Path, spec: Spec | None) -> Problems:
+    if file.stat().st_size > _LARGEST_JSON:
+        return
+    text = files.read_regular(file, _LARGEST_JSON).decode()
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"{str(file)!r} is not valid JSON: {error}"
+        yield Problem((*path, "file"), message)
+        return
+    if spec is None:
+        return
+    reason = inline_values.wrong_kind(value, spec)
+    reason = reason or inline_values.wrong_sizes(value, spec)
+    if reason is not None:
+        yield Problem(path, f"{str(file)!r}: {reason}")
+
+
+def sizes(content: Values, project: Project) -> tuple[int, ...] | None:
+    """Returns the shape of the array in a file of the project; None if it is unknown."""
+    file = Path(content.get("file", ""))
+    if file.suffix not in npy_header.SUFFIXES:
+        return None
+    if trust.refuse_file(str(file), project) is not None:
+        return None
+    try:
+        key = _only_key(file, content.get("key"))
+        return npy_header.header(file, key).shape
+    except Exception:
+        # `check` reports it. zipfile raises many types for broken archives.
+        return None
 
 
 def _check_array(

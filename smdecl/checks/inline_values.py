@@ -37,16 +37,24 @@ def wrong_sizes(value: object, spec: Spec) -> str | None:
 
     Values with files or base64 in them, and the rows of ragged tensors, are compared elsewhere.
     """
-    has_files = any(isinstance(leaf, dict) for leaf in _leaves(value))
-    if has_files or spec.kind == "ragged":
+    if _has_files(value) or spec.kind == "ragged":
         return None
-    sizes = _shape(value)
-    if sizes is None:
+    found = _shape(value)
+    if found is None:
         reason = "got lists of different lengths or depths"
         return f"cannot be converted to {spec.dtype}: {reason}"
-    if spec.shape is not None and not fits(spec.shape, sizes):
-        return wrong_shape(sizes, spec.shape)
+    if spec.shape is not None and not fits(spec.shape, found):
+        return wrong_shape(found, spec.shape)
     return None
+
+
+def sizes(value: object) -> tuple[int, ...] | None:
+    """Returns the shape of a value without files in it; None if no array has it."""
+    return None if _has_files(value) else _shape(value)
+
+
+def _has_files(value: object) -> bool:
+    return any(isinstance(leaf, dict) for leaf in _leaves(value))
 
 
 @functools.cache

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 import tensorflow as tf
 
+from smdecl.checks import example_rules
+from smdecl.config import named_dims
 from smdecl.config.settings import Spec, Verify, parts
-from smdecl.errors import ConfigError, KeyPath, Problem, nearest
-from smdecl.exporting import contract
+from smdecl.errors import ConfigError, KeyPath, Problem
 from smdecl.savedmodel.array_distances import Array
 from smdecl.verification import example_values
 
@@ -36,33 +37,20 @@ def check_names(
     """
     tolerances = verify.tolerances.get(key, {})
     ranges = verify.ranges.get(key, {})
-    problems = [
-        *_unknown(
-            ("verify", "tolerances", key), "output", tolerances, outputs
-        ),
-        *_unknown(("verify", "ranges", key), "input", ranges, specs),
-    ]
+    problems = []
+    for part, kind, names, known in (
+        ("tolerances", "output", tolerances, outputs),
+        ("ranges", "input", ranges, specs),
+    ):
+        for name in names:
+            if name not in known:
+                message = example_rules.unknown(kind, name, known)
+                problems.append(Problem(("verify", part, key, name), message))
     if problems:
         raise ConfigError(problems)
     for name, limits in ranges.items():
         spec = Spec((2,), specs[name].dtype)
         example_values.to_array(("verify", "ranges", key, name), limits, spec)
-
-
-def _unknown(
-    path: KeyPath,
-    kind: str,
-    names: Collection[str],
-    known: Collection[str],
-) -> Iterator[Problem]:
-    for name in names:
-        if name not in known:
-            expected = (
-                f"expected one of {', '.join(known)}{nearest(name, known)}"
-            )
-            yield Problem(
-                (*path, name), f"unknown {kind} {name!r}; {expected}"
-            )
 
 
 def inputs(
@@ -84,12 +72,7 @@ def inputs(
     path = (*path, "inputs")
     values = example["inputs"]
     # `check` does not know the names if the inputs are the function's own.
-    problems = [
-        Problem((*path, name), "is missing: an example needs every input")
-        for name in specs
-        if name not in values
-    ]
-    problems += _unknown(path, "input", values, specs)
+    problems = list(example_rules.check_names(path, values, "input", specs))
     if problems:
         raise ConfigError(problems)
     arrays: dict[str, Array] = {}
@@ -101,7 +84,7 @@ def inputs(
         )
         declared |= parts(name, spec)
     shapes = {name: array.shape for name, array in arrays.items()}
-    disagreeing = list(contract.disagreeing_dims(declared, shapes))
+    disagreeing = list(named_dims.disagreeing(declared, shapes))
     if disagreeing:
         raise ConfigError([Problem(path, message) for message in disagreeing])
     return arrays
@@ -125,8 +108,9 @@ def outputs(
     path = (*path, "outputs")
     expected: dict[str, Array] = {}
     for name, value in example.get("outputs", {}).items():
-        for problem in _unknown(path, "output", [name], computed):
-            raise ConfigError(problem)
+        if name not in computed:
+            message = example_rules.unknown("output", name, computed)
+            raise ConfigError(Problem((*path, name), message))
         dtype = tf.as_dtype(computed[name].dtype).name
         spec = Spec(computed[name].shape, dtype)
         expected[name] = example_values.to_array((*path, name), value, spec)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from smdecl.config import named_dims
 from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
-from smdecl.exporting import contract, user_code
+from smdecl.exporting import user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
@@ -183,7 +184,7 @@ def _differences(
             **_shapes("input", case.inputs),
             **_shapes("output", outputs),
         }
-        yield from contract.disagreeing_dims(_declared(signature), shapes)
+        yield from named_dims.disagreeing(_declared(signature), shapes)
 
 
 def _half_hint(

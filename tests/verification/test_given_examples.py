@@ -226,8 +226,8 @@ def test_given_names_are_compared_with_those_of_the_function():
         make(function, None, [{"inputs": {"y": 1}}])
 
     assert [str(problem) for problem in error.value.problems] == [
-        "verify.examples.serving_default[0].inputs.x: is missing: an example needs every input",
         "verify.examples.serving_default[0].inputs.y: unknown input 'y'; expected one of x",
+        "verify.examples.serving_default[0].inputs.x: is missing: an example needs every input",
     ]
     assert make(function, None, [{"inputs": {"x": 2}}])[0].outputs == {"output_0": 2}
 
