@@ -65,6 +65,7 @@ def check(config: Config, *, trust_packages: Sequence[str] = ()) -> Checked:
 
     Raises:
         errors.ConfigError: With every problem.
+        errors.PublishError: If the config is valid, but its version exists or cannot be written.
     """
     from smdecl.pipeline import checking
 

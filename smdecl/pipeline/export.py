@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from smdecl.checks import check, demo_model
 from smdecl.config.project import Project
-from smdecl.config.settings import Composition, ExportConfig, Publish
+from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import (
     ModelError,
     Problem,
@@ -21,6 +21,7 @@ from smdecl.errors import (
 )
 from smdecl.isolation.reports import ReportHandler
 from smdecl.pipeline import (
+    destinations,
     export_warnings,
     guarantees,
     loader_processes,
@@ -37,11 +38,8 @@ from smdecl.release import (
     early_sync,
     manifest,
     models_config,
-    publish_local,
-    publish_remote,
     run_record,
     signing,
-    store,
 )
 from smdecl.release.early_sync import EarlySync
 from smdecl.release.publisher import Published, Publisher
@@ -128,9 +126,8 @@ def export(
         clock = Clock(composition.seconds)
         with clock.stage("check"):
             config = check.check(composition, project)
-            _require_own_files(config.publish)
-            publisher = _publisher(config, subdirectory)
-            publisher.refuse_early()
+            publisher = destinations.publisher(config, subdirectory)
+            destinations.refuse_early(config, publisher)
         with (
             publisher.stage() as stage,
             early_sync.syncing(publisher.base) as syncing,
@@ -244,22 +241,6 @@ def _located(
     return tuple(
         problem.at(composition.locate(problem.path)) for problem in problems
     )
-
-
-def _publisher(config: ExportConfig, subdirectory: str) -> Publisher:
-    if store.is_remote(config.export_dir):
-        url = publish_remote.below(config.export_dir, subdirectory)
-        return publish_remote.RemotePublisher(url, config.publish)
-    base = Path(config.export_dir, subdirectory)
-    return publish_local.LocalPublisher(base, config.publish)
-
-
-def _require_own_files(options: Publish) -> None:
-    """Refuses to add to a file that smdecl did not write, before anything is built."""
-    if options.models_config is not None:
-        models_config.require_valid(Path(options.models_config))
-    if options.run_record is not None:
-        run_record.require_ours(Path(options.run_record))
 
 
 @contextmanager

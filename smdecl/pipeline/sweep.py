@@ -173,8 +173,9 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
                 places.require_variant(directory, composition.hydra)
                 output = Path(composition.hydra["runtime"]["output_dir"])
                 places.take(output, overrides)
-                warnings = checking.check(composition, project).warnings
-                found = CheckedVariant(tuple(overrides), warnings)
+                name = _subdirectory(composition)
+                checked = checking.check(composition, project, name)
+                found = CheckedVariant(tuple(overrides), checked.warnings)
             except SmdeclError as error:
                 found = CheckedVariant(tuple(overrides), error=error)
             progress.ended(has_failed=found.error is not None)
@@ -190,6 +191,12 @@ def _compose(
         config_name=request.config_name,
         job=job,
     )
+
+
+def _subdirectory(composition: Composition) -> str:
+    """Returns the directory of a variant below its export_dir."""
+    name = composition.hydra["job"]["override_dirname"]
+    return sweep_overrides.subdirectory(name)
 
 
 def _new_cache() -> dict[str, Any]:
@@ -301,14 +308,11 @@ class _Sweep:
         except Exception as error:  # a bug must not end the other variants
             bug = variants.bug(error)
             return self.directory / str(number), variants.failing(bug)
-        settings = composition.hydra
-        name = sweep_overrides.subdirectory(
-            settings["job"]["override_dirname"]
-        )
+        name = _subdirectory(composition)
         make = functools.partial(
             export.export, composition, self.project, name
         )
-        return Path(settings["runtime"]["output_dir"]), make
+        return Path(composition.hydra["runtime"]["output_dir"]), make
 
 
 def _run(

@@ -7,6 +7,7 @@ name that no server reads as a version, and renamed without replacing anything.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -55,11 +56,12 @@ class LocalPublisher:
 
         Raises:
             ConfigError: If the base path would be the SavedModel, and cannot be swapped.
-            PublishError: If the version exists and `publish.replace` is false, or no version
-                follows the highest.
+            PublishError: If the version exists and `publish.replace` is false, no version follows
+                the highest, or the base path cannot be written.
         """
         version = self.options.version
         with disk_errors(self.base):
+            _require_writable(self._parent)
             if version is None:
                 _require_swappable(self.base)
             if version == "next":
@@ -82,13 +84,16 @@ class LocalPublisher:
         Raises:
             PublishError: If the directory cannot be created.
         """
-        parent = (
-            self.base if self.options.version is not None else self.base.parent
-        )
         with contextlib.ExitStack() as stack:
             with disk_errors(self.base):
-                directory = stack.enter_context(staging.stage(parent))
+                directory = stack.enter_context(staging.stage(self._parent))
             yield directory
+
+    @property
+    def _parent(self) -> Path:
+        """The directory that will have the stage, and then the release."""
+        has_version = self.options.version is not None
+        return self.base if has_version else self.base.parent
 
     def newest(self, _stage: Path) -> Newest | None:
         """Returns the highest version, or the SavedModel to be replaced; None if absent."""
@@ -155,6 +160,22 @@ class LocalPublisher:
         if keep is not None and version is not None:
             with contextlib.suppress(OSError):
                 _retire(self.base, version, keep)
+
+
+def _require_writable(directory: Path) -> None:
+    """Raises if a directory cannot be written, or cannot be made; writes nothing.
+
+    Raises:
+        OSError: With the reason.
+    """
+    for path in (directory, *directory.parents):
+        if path.exists():
+            break
+    if os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+        return
+    is_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+    reason = errno.EROFS if is_read_only else errno.EACCES
+    raise OSError(reason, os.strerror(reason), str(path))
 
 
 def _require_swappable(export_dir: Path) -> None:

@@ -204,14 +204,15 @@ def read_only(tmp_path):
 @pytest.mark.parametrize("version", ["next", None])
 @pytest.mark.parametrize("base", ["base", "base/below"])
 def test_a_directory_without_permission_is_reported_as_given(read_only, base, version):
-    publish = Publish(version=version, replace=False)
-    with pytest.raises(PublishError) as error, LocalPublisher(read_only / base, publish).stage():
+    publisher = LocalPublisher(read_only / base, Publish(version=version, replace=False))
+    with pytest.raises(PublishError) as error, publisher.stage():
         raise AssertionError("unreachable")
+    with pytest.raises(PublishError) as early:
+        publisher.refuse_early()
 
-    assert (error.value.exit_code, f"{error.value}") == (
-        5,
-        f"export_dir: {refused(read_only / base, 'Permission denied')}",
-    )
+    expected = f"export_dir: {refused(read_only / base, 'Permission denied')}"
+    assert error.value.exit_code == early.value.exit_code == 5
+    assert [str(error.value), str(early.value)] == [expected, expected]
 
 
 @pytest.mark.parametrize("stage", ["", f"/{errors.STAGE}host-1", f"/{errors.STAGE}host-1/made"])

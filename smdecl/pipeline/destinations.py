@@ -1,0 +1,61 @@
+"""Where an export publishes to, and whether it can, as far as that is known before a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smdecl.config.settings import ExportConfig, Publish
+from smdecl.release import publish_local, store
+from smdecl.release.publisher import Publisher
+
+
+def publisher(config: ExportConfig, subdirectory: str = "") -> Publisher:
+    """Returns what publishes an export.
+
+    Args:
+        config: The export.
+        subdirectory: A directory below its export_dir; a sweep has one for each variant.
+    """
+    if store.is_remote(config.export_dir):
+        # Not at the top: `check` needs none of it, and must start quickly.
+        from smdecl.release import publish_remote
+
+        url = publish_remote.below(config.export_dir, subdirectory)
+        return publish_remote.RemotePublisher(url, config.publish)
+    base = Path(config.export_dir, subdirectory)
+    return publish_local.LocalPublisher(base, config.publish)
+
+
+def refuse_early(config: ExportConfig, publisher: Publisher) -> None:
+    """Raises if an export cannot be published.
+
+    Raises:
+        ConfigError: If the config asks for something that its base path cannot do.
+        PublishError: If the version exists, the base path cannot be written, or smdecl did not
+            write a file beside the release.
+    """
+    _require_own_files(config.publish)
+    publisher.refuse_early()
+
+
+def refuse_local(config: ExportConfig, subdirectory: str = "") -> None:
+    """Does what `refuse_early` does, but without asking a remote store.
+
+    Raises:
+        ConfigError, PublishError: As `refuse_early` does.
+    """
+    _require_own_files(config.publish)
+    if not store.is_remote(config.export_dir):
+        publisher(config, subdirectory).refuse_early()
+
+
+def _require_own_files(options: Publish) -> None:
+    """Refuses to add to a file that smdecl did not write, before anything is built."""
+    if options.models_config is not None:
+        from smdecl.release import models_config
+
+        models_config.require_valid(Path(options.models_config))
+    if options.run_record is not None:
+        from smdecl.release import run_record
+
+        run_record.require_ours(Path(options.run_record))

@@ -1,0 +1,46 @@
+"""`check` refuses what an export would refuse right before the build."""
+
+import pytest
+import smdecl
+from smdecl.errors import PublishError
+
+
+def test_check_refuses_a_version_that_exists(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    project.write("exports/adder/1/saved_model.pb", "")
+
+    with pytest.raises(PublishError) as error:
+        smdecl.check(project.compose("publish.version=1"))
+
+    assert str(error.value) == (
+        "override 'publish.version=1': publish.version: version 1 exists: 'exports/adder/1';"
+        " expected a different version, next, or publish.replace=true"
+    )
+    for fitting in (["publish.version=1", "publish.replace=true"], ["publish.version=2"], []):
+        smdecl.check(project.compose(*fitting))
+
+
+def test_check_of_a_sweep_looks_for_the_version_of_each_variant(project):
+    project.write("exports/adder/publish.version=2/2/saved_model.pb", "")
+
+    checked = project.run("check", "-m", "publish.version=1,2")
+
+    assert checked.returncode == 5
+    [line] = checked.stderr.splitlines()[-1:]
+    assert "version 2 exists: 'exports/adder/publish.version=2/2'" in line
+
+
+def test_check_refuses_files_that_an_export_must_not_add_to(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+    project.write("runs.jsonl", "not a record\n")
+
+    with pytest.raises(PublishError) as error:
+        smdecl.check(project.compose("publish.run_record=runs.jsonl"))
+
+    assert "publish.run_record: " in str(error.value)
+
+
+def test_check_does_not_contact_a_remote_store(project, monkeypatch):
+    monkeypatch.chdir(project.root)
+
+    smdecl.check(project.compose("export_dir=nosuchstore://bucket/models", "publish.version=1"))
