@@ -18,7 +18,13 @@ from tensorflow.python.trackable import trackable_utils
 from tensorflow.python.training.saving import saveable_object_util
 
 from smdecl.errors import ConfigError, Problem
-from smdecl.exporting import keras_models, keras_state, matching, objects
+from smdecl.exporting import (
+    keras_models,
+    keras_state,
+    matching,
+    objects,
+    variable_paths,
+)
 from smdecl.exporting.matching import PATH
 from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import Trackable
@@ -114,7 +120,7 @@ class Contents:
         """Returns an object with its values; None if it saves none itself.
 
         Args:
-            name: The dotted place of the object.
+            name: Its name.
             item: The object.
             node: The node with its values; None if the checkpoint has none.
         """
@@ -231,6 +237,7 @@ class TrackedObjects:
         self._obj = obj
         self._view = tf.train.TrackableView(obj)
         self._known: dict[int, dict[str, Trackable]] = {}
+        self._names = variable_paths.names(obj)
 
     def _children(self, item: Trackable) -> dict[str, Trackable]:
         if id(item) not in self._known:
@@ -258,7 +265,8 @@ class TrackedObjects:
             if (id(item), True) in seen or (id(item), is_present) in seen:
                 continue
             seen.add((id(item), is_present))
-            value = contents.value(name, item, place)
+            shown = self._names.get(id(item), name)
+            value = contents.value(shown, item, place)
             known = found.get(id(item))
             if value is not None and (known is None or not known.keys):
                 found[id(item)] = value

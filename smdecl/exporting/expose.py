@@ -5,18 +5,15 @@ A function is the trace of its signature; it is not traced or saved again.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.trackable import base
-from tensorflow.python.util import object_identity
 
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
-from smdecl.exporting import keras_models, keras_patches
+from smdecl.exporting import keras_models, keras_patches, variable_paths
 from smdecl.exporting.build import Built
 from smdecl.exporting.parameters import is_function
 from smdecl.exporting.traced import Traced
@@ -24,9 +21,6 @@ from smdecl.exporting.types import PythonValue, Trackable
 from smdecl.names import DEFAULT_KEY
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.savedmodel.records import SavedModelRecord
-
-TrackablePath: TypeAlias = tuple[Any, ...]
-"""The references that lead from the root to an object; each has a `name`."""
 
 # The names that Keras's own export offers: `loaded.serve(x)` and `loaded(x)`.
 _KERAS_NAMES = ("serve", "__call__")
@@ -154,7 +148,7 @@ def exposed(
                 keras_patches.attribute_set(
                     trackable_view.TrackableView,
                     "_descendants_with_paths",
-                    descendants_with_paths,
+                    variable_paths.descendants_with_paths,
                 )
             )
         yield
@@ -203,35 +197,6 @@ def used_resources(traced: Mapping[str, Traced]) -> set[int]:
             id(resource) for resource in signature.function.captured_inputs
         )
     return used
-
-
-def descendants_with_paths(
-    self: trackable_view.TrackableView,
-) -> tuple[list[Trackable], Mapping[Trackable, TrackablePath]]:
-    """Lists the objects below a root as TensorFlow does, but visits the variable lists last.
-
-    A checkpoint names a variable by the first path that leads to it. That path must go through its
-    layer, not through a list.
-    """
-    listed: list[Trackable] = []
-    paths = object_identity.ObjectIdentityDictionary()
-    paths[self.root] = ()
-    pending = collections.deque([self.root])
-    lists = collections.deque[Trackable]()
-    while pending or lists:
-        current = (pending or lists).popleft()
-        listed.append(current)
-        for name, child in self.children(current).items():
-            if child in paths:
-                continue
-            paths[child] = (
-                *paths[current],
-                base.TrackableReference(name, child),
-            )
-            is_list = current is self.root and name in VARIABLE_LISTS
-            queue = lists if is_list else pending
-            queue.append(child)
-    return listed, paths
 
 
 def require(functions: Mapping[str, str], saved: SavedModelRecord) -> None:

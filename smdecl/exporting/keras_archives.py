@@ -101,7 +101,7 @@ def restore(model: Model, contents: Contents) -> list[Variable]:
     _require(_counts_differ(model, variables, saved))
     pairs = []
     for variable, node in zip(variables, saved, strict=True):
-        value = contents.variable("", variable, node)
+        value = contents.variable(name_of(variable), variable, node)
         pairs.append(_Pair(variable, value, contents.saved_name(node)))
     _require(_variables_differ(pairs))
     _require(_orders_differ(pairs))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from smdecl.errors import ModelError, Problem
-from smdecl.exporting import keras_state, user_code
+from smdecl.exporting import keras_state, user_code, variable_paths
 from smdecl.exporting.objects import handle_of, reachable, tracked, variable_of
 from smdecl.exporting.tensors import is_variable, variable_record
 from smdecl.exporting.traced import Traced
@@ -34,7 +34,7 @@ def require_initialized(obj: Trackable) -> None:
     problems = [Problem(_MODEL, f"{name} {_NO_STATE}") for name in lacking]
     for item in everything:
         if isinstance(item, tf.Variable) and not _has_value(item):
-            name = variable_record(item).name
+            name = variable_paths.names(obj).get(id(item), item.name)
             message = f"the variable {name} has no value yet; expected the model to initialize it"
             problems.append(Problem(_MODEL, message))
         is_table = isinstance(item, tf.lookup.StaticHashTable)

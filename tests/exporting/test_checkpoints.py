@@ -1,11 +1,15 @@
 """Objects get their values from the right part of a TensorFlow checkpoint."""
 
+import types
+from pathlib import Path
+
 import keras
 import pytest
 import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import restore
+from smdecl.exporting import restore, save
+from smdecl.savedmodel import inspection
 
 
 class Net(tf.Module):
@@ -170,3 +174,46 @@ def test_an_object_that_is_the_root_is_not_searched_below_it(prefix):
     restored(fresh, prefix)
 
     assert fresh.b.numpy() == 2
+
+
+class Deep(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = [tf.Module(), tf.Module()]
+        for part in self.parts:
+            part.w = tf.Variable(0.0, name="w")
+        self.kernel = tf.Variable(0.0, name="scale")
+
+
+class Subclass(keras.Model):
+    """Keras creates both kernels under the name `subclass/kernel`."""
+
+    def __init__(self):
+        super().__init__(name="subclass")
+        self.first = keras.layers.Dense(2, name="one", use_bias=False)
+        self.second = keras.layers.Dense(2, name="two", use_bias=False)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (Deep, ["parts/0/w", "parts/1/w", "scale"]),
+        (Subclass, ["subclass/one/kernel", "subclass/two/kernel"]),
+    ],
+)
+def test_errors_and_saved_models_have_the_same_names_of_variables(prefix, make, names):
+    obj = make()
+    if isinstance(obj, keras.Model):
+        obj(tf.ones([1, 2]))
+    tf.train.Checkpoint(tf.Module()).write(prefix)
+    directory = Path(prefix).with_name("saved")
+    directory.mkdir()
+
+    save.save(types.SimpleNamespace(obj=obj), {}, {}, {"save_debug_info": False}, directory)
+
+    found = [text.split()[4] for _, text in refusals(obj, prefix)]
+    assert sorted(found) == names
+    assert sorted(each.name for each in inspection.load(directory)[1].variables) == names

@@ -21,12 +21,8 @@ def functional():
 class Subclass(keras.Model):
     def __init__(self):
         super().__init__()
-        self.blocks = [keras.layers.Dense(3, name="one"), keras.layers.Dense(3, name="two")]
+        self.blocks = [keras.layers.Dense(3, name="one"), keras.layers.Dense(3)]
         self.noise = keras.layers.GaussianNoise(0.5)
-
-    def build(self, shape):
-        for block in self.blocks:
-            block.build((None, 3))
 
     def call(self, x):
         for block in self.blocks:
@@ -81,7 +77,7 @@ CASES = [
         "mine.Subclass",
         {
             "seed_generator/seed_generator_state",
-            *(f"subclass/{layer}/{name}" for layer in ("one", "two") for name in DENSE),
+            *(f"subclass/{layer}/{name}" for layer in ("one", "dense") for name in DENSE),
         },
     ),
     # Both layers have a variable w, so the paths tell them apart.
