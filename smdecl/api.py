@@ -234,6 +234,7 @@ def sweep(
     config_name: str = _PRIMARY,
     trust_packages: Sequence[str] = (),
     jobs: int | Literal["auto"] | None = "auto",
+    resume: StrPath | None = None,
 ) -> tuple[Variant, ...]:
     """Exports every variant of a sweep, several at a time; a failure does not stop the others.
 
@@ -246,10 +247,10 @@ def sweep(
         trust_packages: More packages whose code the config may name.
         jobs: The number of variants that run at the same time. `"auto"`, the default, runs as many
             as there are cores and memory for; None means the same.
+        resume: The `sweep.json` of an earlier run, whose published variants are skipped.
 
     Returns:
-        The outcome of each variant in order: overrides, exit code, errors, and the path and digest
-        of its release.
+        The outcome of each variant in order, with the path and digest of its release.
 
     Raises:
         errors.UsageError: If an argument is invalid, or as in `export`.
@@ -266,7 +267,8 @@ def sweep(
     from smdecl.pipeline import sweep as sweeping
     from smdecl.pipeline import variants
 
-    request = variants.Request(given, directories, config_name, limit)
+    earlier = None if resume is None else Path(resume)
+    request = variants.Request(given, directories, config_name, limit, earlier)
     _, results = sweeping.sweep(request, _project(trust_packages))
     return tuple(results)
 

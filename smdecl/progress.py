@@ -138,6 +138,13 @@ def variant(run: Run) -> Iterator[None]:
         _context.reset(token)
 
 
+def shared(swept: Sequence[Sequence[str]]) -> set[str]:
+    """Returns the overrides that all of several variants share."""
+    if len(swept) < 2:  # noqa: PLR2004 - a single variant shares none
+        return set()
+    return set.intersection(*map(set, swept))
+
+
 def has_listeners() -> bool:
     """Returns whether there are listeners, so that what only they need is worth its cost."""
     return bool(_context.get().listeners)

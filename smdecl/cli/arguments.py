@@ -66,6 +66,11 @@ def _require_fitting_flags(verb: str, arguments: argparse.Namespace) -> None:
             "--jobs is the number of variants of a sweep that run at the same time;"
             " expected at least 1, or auto, together with -m"
         )
+    is_sweep = verb == "export" and arguments.multirun
+    if arguments.resume is not None and not is_sweep:
+        raise UsageError(
+            "--resume goes on with a sweep of exports; expected -m and the same overrides"
+        )
 
 
 def _of_verify(verb: str, rest: Sequence[str]) -> argparse.Namespace:

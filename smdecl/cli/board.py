@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from smdecl import progress
 from smdecl.cli import text_width
 from smdecl.printing import as_line
 from smdecl.progress import COUNTS_BYTES, Listener, Run, Step
@@ -97,17 +98,10 @@ class Board(Listener):
         left = len(self._swept) - self._done - self._failed
         counts = f"{self._done} done, {self._failed} failed, {left} left"
         yield f"smdecl: {counts}"
-        hidden = shared(self._swept)
+        hidden = progress.shared(self._swept)
         for _, row in sorted(self._rows.items()):
             own = [name for name in row.overrides if name not in hidden]
             yield as_line(f"  {_text(row, now)}: {' '.join(own)}")
-
-
-def shared(swept: Sequence[Sequence[str]]) -> set[str]:
-    """Returns the overrides that all of several variants share."""
-    if len(swept) < 2:  # noqa: PLR2004 - a single variant shares none
-        return set()
-    return set.intersection(*map(set, swept))
 
 
 def _text(row: _Row, now: float) -> str:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from smdecl.cli.usage import Parser
 
 AUTO = "auto"  # as many variants at a time as there are cores and memory for
 PRIMARY = "export"
+# What Hydra does not know, with the number of words that follow each.
+_OWN_FLAGS = {
+    "--jobs": 1,
+    "-j": 1,
+    "--resume": 1,
+    "--trust": 1,
+    "--verbose": 0,
+    "--watch": 0,
+}
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -39,6 +50,7 @@ def _add_runs(parser: Parser, verb: str) -> None:
     of_sweeps = {
         "multirun": "runs each combination of comma-separated values",
         "jobs": "how many variants of -m run at the same time; by default, auto",
+        "resume": "skips the variants of -m that an earlier run of the sweep has published",
     }
     if verb == "plan":
         of_sweeps = dict.fromkeys(of_sweeps, argparse.SUPPRESS)
@@ -47,6 +59,12 @@ def _add_runs(parser: Parser, verb: str) -> None:
     )
     parser.add_argument(
         "--jobs", "-j", type=_jobs, metavar="N", help=of_sweeps["jobs"]
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="SWEEP_JSON",
+        help=of_sweeps["resume"],
     )
 
 
@@ -103,6 +121,23 @@ def _add_flags_of_hydra(parser: Parser) -> None:
     group.add_argument(
         "--hydra-help", action="store_true", help="prints Hydra's own help"
     )
+
+
+def without_own(words: Sequence[str]) -> list[str]:
+    """Returns the words of a command line without options that Hydra does not know.
+
+    Args:
+        words: The words. The last one may be incomplete, and is kept.
+    """
+    kept: list[str] = []
+    *left, last = words
+    while left:
+        flag, _, value = left[0].partition("=")
+        following = 0 if value else _OWN_FLAGS.get(flag, 0)
+        if flag not in _OWN_FLAGS:
+            kept.append(left[0])
+        left = left[1 + following :]
+    return [*kept, last]
 
 
 def add_config(parser: Parser) -> None:

@@ -68,7 +68,9 @@ def announce(variant: Variant, common: Collection[str]) -> Variant:
         )
         return variant
     try:
-        report.result_of(variant.path, variant.warnings, name)
+        # The earlier run has printed the warnings of a skipped variant.
+        warnings = () if variant.skipped else variant.warnings
+        report.result_of(variant.path, warnings, name)
     except SmdeclError as error:
         # Standard output is gone; the other variants go on.
         report.error(error, name)
@@ -117,7 +119,7 @@ def _row(variant: Variant, common: Collection[str], most: int) -> _Row:
     return _Row(
         as_line(_label(variant.overrides, common)),
         str(variant.exit_code),
-        f"{variant.seconds:.1f}",
+        "skipped" if variant.skipped else f"{variant.seconds:.1f}",
         as_line(variant.path or _errors(variant, most)),
     )
 

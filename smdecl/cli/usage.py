@@ -36,6 +36,7 @@ USAGES = {
             "export model=adder signatures=scalar_float",
             "--config-dir conf release=net    # export is the default verb",
             "--config-dir conf -m release=net seed=1,2    # a sweep",
+            "--config-dir conf -m release=net seed=1,2 --resume sweeps/.../sweep.json",
         ),
     ),
     "check": Usage(

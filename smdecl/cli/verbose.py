@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+from smdecl import progress
 from smdecl.cli import report
-from smdecl.cli.board import shared
 from smdecl.progress import Listener, Peak, Run
 
 _MEBIBYTE = 1 << 20
@@ -27,7 +27,7 @@ class Stages(Listener):
 
     def planned(self, swept: Sequence[Sequence[str]]) -> None:
         """Keeps what the variants share, which is not part of their names."""
-        self._shared = shared(swept)
+        self._shared = progress.shared(swept)
 
     def took(self, run: Run, stage: str, seconds: float) -> None:
         """Prints a stage."""

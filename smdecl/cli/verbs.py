@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl import __version__
-from smdecl.cli import display, report
+from smdecl.cli import config_arguments, display, report
 from smdecl.cli.arguments import VERBS
-from smdecl.cli.config_arguments import AUTO
 from smdecl.cli.config_verbs import CONFIG_VERBS, compose
 from smdecl.errors import ContractError, Problem, UsageError
 from smdecl.pipeline.children import children
@@ -113,6 +112,7 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
     if not words:
         return
     kept = words[1:] if words[0] in VERBS else words
+    kept = config_arguments.without_own(kept)
     for flag in ("--config-dir", "-cd"):
         while flag in kept[:-2]:
             index = kept.index(flag)
@@ -122,7 +122,8 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
 
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
-    from smdecl.cli import board, sweep_table
+    from smdecl import progress
+    from smdecl.cli import sweep_table
     from smdecl.config import search_path
     from smdecl.pipeline import sweep, sweep_overrides, variants
 
@@ -130,10 +131,11 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
         arguments.overrides,
         arguments.config_dir,
         arguments.config_name,
-        None if arguments.jobs == AUTO else arguments.jobs,
+        None if arguments.jobs == config_arguments.AUTO else arguments.jobs,
+        arguments.resume,
     )
     search_path.use(arguments.config_dir)
-    common = board.shared(sweep_overrides.expand(arguments.overrides))
+    common = progress.shared(sweep_overrides.expand(arguments.overrides))
     if arguments.verb == "check":
         with display.shown(arguments.verbose):
             checked = sweep.check(request, project)

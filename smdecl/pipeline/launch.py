@@ -27,10 +27,17 @@ from smdecl.config import compose, hydra_app, search_path
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
-from smdecl.pipeline import export, sweep_overrides, sweep_places, variants
+from smdecl.pipeline import (
+    export,
+    sweep_overrides,
+    sweep_places,
+    sweep_resume,
+    variants,
+)
+from smdecl.pipeline.export import Review
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_summary import Summary
-from smdecl.pipeline.variants import Announce, Request
+from smdecl.pipeline.variants import Announce, Request, Variant
 
 _LAUNCHER = ("hydra", "launcher")
 _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
@@ -48,6 +55,8 @@ class Plan:
         sweeper: The settings of the sweeper; empty if no variant can be composed.
         pinned: The overrides of each variant that set the directories it writes to.
         unfit: The error of each variant that cannot be composed.
+        configs: The digest of the config of each variant; None if it cannot be composed. Empty if
+            the sweeper decides which variants there are.
     """
 
     swept: Sequence[Sequence[str]]
@@ -57,6 +66,7 @@ class Plan:
     sweeper: Mapping[str, object]
     pinned: Mapping[int, Sequence[str]]
     unfit: Mapping[int, ConfigError]
+    configs: Sequence[str | None]
 
 
 def prepare(
@@ -78,10 +88,13 @@ def prepare(
         places: Where the sweep may write.
 
     Raises:
-        ConfigError: If a variant would write elsewhere.
+        ConfigError: If a variant would write elsewhere, or the sweep cannot be resumed.
     """
     sweeper = _sweeper_settings(swept, hydra, request, project)
     is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
+    if sweeper and not is_basic and request.resume is not None:
+        message = "decides which variants there are, so no earlier run can be resumed"
+        raise ConfigError(Problem(("hydra", "sweeper"), message))
     shared = [*hydra]
     # A sweeper plugin adds variants whose directories were not checked.
     if not is_basic and places.names(sweep_places.SUBDIR):
@@ -90,12 +103,16 @@ def prepare(
         shared.append(
             sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
         )
-    pinned, unfit = _compose_all(swept, directory, shared, request, places)
+    composed = _compose_all(swept, directory, shared, request, places)
+    pinned, unfit, configs = composed
     if not is_basic and pinned:
         # Its variants get the checked subdirectory of the first one.
         _, output = next(iter(pinned.values()))
         shared.append(output)
-    return Plan(swept, directory, shared, request, sweeper, pinned, unfit)
+        configs = []
+    return Plan(
+        swept, directory, shared, request, sweeper, pinned, unfit, configs
+    )
 
 
 def _sweeper_settings(
@@ -124,18 +141,19 @@ def _compose_all(
     shared: Sequence[str],
     request: Request,
     places: Places,
-) -> tuple[dict[int, Sequence[str]], dict[int, ConfigError]]:
+) -> tuple[dict[int, Sequence[str]], dict[int, ConfigError], list[str | None]]:
     """Composes every variant.
 
     Returns:
-        Number to the overrides of the directories of each variant that can be composed, and number
-        to the error of each other one.
+        Number to the overrides of the directories of each variant that can be composed, number to
+        the error of each other one, and the digest of each config.
 
     Raises:
         ConfigError: If a variant would write outside the places.
     """
     pinned: dict[int, Sequence[str]] = {}
     unfit: dict[int, ConfigError] = {}
+    configs: list[str | None] = []
     cache: dict[str, Any] = defaultdict(dict)
     for number, overrides in enumerate(swept):
         places.require_subdir(directory, directory / str(number))
@@ -148,11 +166,13 @@ def _compose_all(
             )
         except ConfigError as error:
             unfit[number] = error
+            configs.append(None)
         else:
+            configs.append(sweep_resume.config_digest(composition))
             pinned[number] = _pin(composition, directory, places)
             output = Path(composition.hydra["runtime"]["output_dir"])
             places.take(output, overrides)
-    return pinned, unfit
+    return pinned, unfit, configs
 
 
 def _pin(
@@ -180,7 +200,11 @@ def _pin(
 
 
 def launch(
-    plan: Plan, project: Project, announce: Announce, summary: Summary
+    plan: Plan,
+    project: Project,
+    announce: Announce,
+    skipped: Mapping[int, Variant],
+    summary: Summary,
 ) -> None:
     """Runs every variant, and then prints the outcomes in order.
 
@@ -188,31 +212,36 @@ def launch(
         plan: The variants.
         project: The project whose code the config may name.
         announce: Prints the outcome of a variant.
+        skipped: The outcomes of the variants that are not run.
         summary: Gets the variants that are done, even if the launcher fails or is interrupted.
 
     Raises:
         ConfigError: If Hydra cannot instantiate the launcher or the sweeper.
     """
     swept, directory = plan.swept, plan.directory
+    variants.forget(directory)
     for number, refusal in plan.unfit.items():
         _record_failure(number, swept[number], directory, refusal)
-    job = Job(project, Path.cwd(), tuple(sys.path), frozenset(plan.unfit))
+    done = frozenset({*plan.unfit, *skipped})
+    review = sweep_resume.review_of(plan.request)
+    job = Job(project, Path.cwd(), tuple(sys.path), done, review)
     try:
         # A launcher may print what its workers print.
         with contextlib.redirect_stdout(sys.stderr):
-            if plan.pinned:
+            if not done.issuperset(plan.pinned):
                 progress.reached("launch")
                 _launch(plan, job)
-        _require_results(swept, directory, "its job ended without a result")
+        _require_results(plan, skipped, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, _first_line(error))) from error
     except Exception as error:
         # Launchers raise their own errors about jobs and queues.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         message = f"the launcher failed before the variant was done: {reason}"
-        _require_results(swept, directory, message)
+        _require_results(plan, skipped, message)
     finally:
-        for variant in variants.read(directory):
+        ended = [*variants.read(directory), *skipped.values()]
+        for variant in sorted(ended, key=lambda each: each.number):
             summary.add(announce(variant))
 
 
@@ -235,14 +264,14 @@ def _overrides(plan: Plan) -> list[list[str]]:
 
 
 def _require_results(
-    swept: Sequence[Sequence[str]], directory: Path, reason: str
+    plan: Plan, skipped: Mapping[int, Variant], reason: str
 ) -> None:
-    """Records a failure for each variant without a record."""
+    """Records a failure for each variant without an outcome."""
     error = ConfigError(Problem(_LAUNCHER, reason))
-    done = {variant.number for variant in variants.read(directory)}
-    for number, overrides in enumerate(swept):
-        if number not in done:
-            _record_failure(number, overrides, directory, error)
+    done = {variant.number for variant in variants.read(plan.directory)}
+    for number, overrides in enumerate(plan.swept):
+        if number not in done and number not in skipped:
+            _record_failure(number, overrides, plan.directory, error)
 
 
 def _record_failure(
@@ -291,13 +320,15 @@ class Job:
         project: The project whose code the config may name.
         directory: The working directory of the sweep.
         path: The import path of the sweep.
-        skipped: Numbers of the variants that have a record already.
+        skipped: Numbers of the variants that have an outcome already.
+        review: Reviews each release before it is published.
     """
 
     project: Project
     directory: Path
     path: tuple[str, ...]
     skipped: frozenset[int]
+    review: Review
 
     def __call__(self, config: DictConfig) -> None:
         """Exports the variant of `config`, and writes its record."""
@@ -310,7 +341,8 @@ class Job:
         name = sweep_overrides.subdirectory(hydra.job.override_dirname)
 
         def make() -> export.Release:
-            return export.export(compose.from_job(config), self.project, name)
+            composition = compose.from_job(config)
+            return export.export(composition, self.project, name, self.review)
 
         overrides = list(hydra.overrides.task)
         variants.export(

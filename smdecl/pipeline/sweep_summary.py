@@ -23,6 +23,7 @@ _NO_OUTCOME: Mapping[str, object] = {
     "seconds": None,
     "warnings": [],
     "traceback": "",
+    "skipped": False,
 }
 
 
@@ -32,21 +33,26 @@ class Summary:
     Args:
         directory: The directory of the records of the sweep.
         swept: The overrides of each variant.
+        configs: The digest of the config of each variant; None if it is unknown.
 
     Attributes:
         file: The file.
     """
 
     def __init__(
-        self, directory: Path, swept: Sequence[Sequence[str]]
+        self,
+        directory: Path,
+        swept: Sequence[Sequence[str]],
+        configs: Sequence[str | None],
     ) -> None:
         self.file = directory / NAME
+        self._configs = configs
         self._ended: dict[int, Variant] = {}
         # As JSON, because the file is written again after each outcome.
         self._entries: dict[int, str] = {}
         for number, overrides in enumerate(swept):
             entry = {"number": number, "overrides": list(overrides)}
-            self._entries[number] = _as_json({**entry, **_NO_OUTCOME})
+            self._set({**entry, **_NO_OUTCOME}, number)
 
     @property
     def outcomes(self) -> list[Variant]:
@@ -57,7 +63,15 @@ class Summary:
         """Adds an outcome, or replaces it; does not write the file."""
         entry = {**asdict(variant), "state": _state(variant)}
         self._ended[variant.number] = variant
-        self._entries[variant.number] = _as_json(entry)
+        self._set(entry, variant.number)
+
+    def _set(self, entry: Mapping[str, object], number: int) -> None:
+        complete = {**entry, "config": self._config(number)}
+        self._entries[number] = _as_json(complete)
+
+    def _config(self, number: int) -> str | None:
+        """Returns the digest of a config; None for a variant that a sweeper has added."""
+        return self._configs[number] if number < len(self._configs) else None
 
     def record(self, ended: Iterable[Variant]) -> None:
         """Adds outcomes and writes the file; the last `write` shows whether that fails."""

@@ -6,10 +6,10 @@ import json
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from smdecl import progress
 from smdecl.errors import InternalError, Problem, PublishError, SmdeclError
@@ -33,12 +33,15 @@ class Request:
         config_name: The primary config.
         jobs: The number of variants that run at the same time; None for as many as
             there are cores and memory for.
+        resume: The `sweep.json` of an earlier run, whose published variants are skipped; None to
+            run all variants.
     """
 
     overrides: Sequence[str]
     config_dir: Sequence[str | Path]
     config_name: str
     jobs: int | None = None
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Variant:
         seconds: The wall time.
         warnings: Its warnings, as the command line prints them.
         traceback: The part of the traceback in the user's own code, if that code failed.
+        skipped: Whether an earlier run of the sweep, which was resumed, has published it.
     """
 
     number: int
@@ -66,6 +70,7 @@ class Variant:
     seconds: float
     warnings: tuple[str, ...] = ()
     traceback: str = ""
+    skipped: bool = False
 
 
 Announce: TypeAlias = Callable[[Variant], Variant]
@@ -199,13 +204,19 @@ def read(directory: Path) -> list[Variant]:
     """Returns the recorded variants of a sweep in order."""
     found = []
     for path in directory.rglob(_RESULT):
-        found.append(_parse(path.read_text(encoding="utf-8")))
+        found.append(of_record(json.loads(path.read_text(encoding="utf-8"))))
     return sorted(found, key=lambda variant: variant.number)
 
 
-def _parse(text: str) -> Variant:
-    values = json.loads(text)
-    for key, value in values.items():
-        if isinstance(value, list):
-            values[key] = tuple(value)
+def forget(directory: Path) -> None:
+    """Removes the records of variants that an earlier sweep left in its directory."""
+    for path in directory.rglob(_RESULT):
+        path.unlink(missing_ok=True)
+
+
+def of_record(record: Mapping[str, Any]) -> Variant:
+    """Returns a variant from its record, as it was read from JSON."""
+    values: dict[str, Any] = {}
+    for key, value in record.items():
+        values[key] = tuple(value) if isinstance(value, list) else value
     return Variant(**values)

@@ -80,6 +80,8 @@ def test_a_flag_of_hydras_with_a_bad_config_is_exit_code_2(tmp_path, override, e
             ],
         ),
         ("smdecl plan -cd conf model=m", ["model=mine"]),
+        ("smdecl -m --jobs 2 --verbose --resume=a/sweep.json -j auto model=ad", ["model=adder"]),
+        ("smdecl -m --resume a/sw", []),
     ],
 )
 def test_completion_knows_groups_and_options(project, line, completions):

@@ -179,3 +179,28 @@ def test_a_launchers_settings_cannot_make_a_target(project, launcher, setting):
     assert (done.returncode, done.stdout) == (2, "")
     assert not (project.root / "exports").exists()
     assert "hydra.launcher.folder" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_sweep_by_a_launcher_can_be_resumed(project, launcher):
+    arguments = ["--trust", "hydra_plugins", *launcher[:-1], "hydra.sweep.dir=sweeps/0"]
+    first = spawn_with_plugins(project, *arguments, "model=adder,addr")
+    assert (first.returncode, first.stdout) == (2, "exports/adder/model=adder/1\n")
+
+    resume = ["--resume", "sweeps/0/sweep.json"]
+    again = spawn_with_plugins(project, *arguments, "model=adder,addr,scaler", *resume)
+
+    assert (again.returncode, again.stdout.splitlines()) == (
+        2,
+        ["exports/adder/model=adder/1", "exports/scaler/model=scaler/1"],
+    )
+    assert "1 of 3 variants are published already and skipped; runs 1 failed, 1 new" in again.stderr
+    record = json.loads((project.root / "sweeps/0/sweep.json").read_text())
+    assert [variant["skipped"] for variant in record] == [True, False, False]
+    assert [variant["state"] for variant in record] == ["published", "failed", "published"]
+
+    # What an earlier run left in the directory counts for none.
+    dead = LAUNCHER.replace("runs = [", "raise RuntimeError; [")
+    project.write("plugins/hydra_plugins/mine.py", dead)
+    last = spawn_with_plugins(project, *arguments, "model=adder,scaler")
+    assert (last.returncode, last.stdout) == (2, "")

@@ -203,7 +203,9 @@ def test_an_interrupted_sweep_leaves_what_was_published_before_and_no_process(
     (summary,) = waiting.root.glob("sweeps/*/*/sweep.json")
     place = summary.relative_to(waiting.root)
     counts = "2 published, 0 failed, 2 unfinished"
-    assert stderr == f"smdecl: ended before all variants were done: {counts}; {place} lists them\n"
+    assert stderr == (
+        f"smdecl: ended before all variants were done: {counts}; to run the others, add --resume {place}\n"
+    )
     assert sorted(map(str, Path("exports/scaler").glob("*/*"))) == published
     outcomes = [
         (variant["state"], variant["path"], variant["exit_code"])

@@ -1,0 +1,150 @@
+"""Resumes a sweep: finds the variants that an earlier run has published, which need not run again.
+
+A variant need not run if its config is that of the earlier run, and its release is still there. The
+code and the files that a config names are not compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from smdecl import files, progress, schema
+from smdecl.config.settings import Composition
+from smdecl.errors import UsageError
+from smdecl.pipeline import export, repeats, variants
+from smdecl.pipeline.export import Review
+from smdecl.pipeline.variants import Request, Variant
+from smdecl.release import presence
+
+_LARGEST = 1 << 28  # bytes
+_EXPECTED = "expected the sweep.json of an earlier run"
+_PUBLISHED = "published"
+_NEW = "new"
+_CHANGED = "changed"
+
+Earlier: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Any]]
+"""The overrides of each variant of an earlier run, with its entry in `sweep.json`."""
+
+
+def config_digest(composition: Composition) -> str:
+    """Returns a digest of a config, without values from the environment, which may be secrets."""
+    text = json.dumps(composition.recorded, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def review_of(request: Request) -> Review:
+    """Returns how a sweep reviews its releases.
+
+    A sweep that was killed may have published a variant and not recorded it. So a resumed one
+    publishes no release that only repeats the newest one.
+    """
+    if request.resume is None:
+        return export.publish_always
+    return repeats.published
+
+
+def _read(path: Path) -> Earlier:
+    """Returns the variants in a `sweep.json`.
+
+    Raises:
+        UsageError: If the file cannot be read, or is not such a record.
+    """
+    try:
+        text = files.read_regular(path, _LARGEST).decode()
+        entries = json.loads(text)
+    except OSError as error:
+        raise _unusable(path, str(error.strerror)) from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, "invalid JSON") from error
+    is_record = isinstance(entries, list) and all(
+        schema.fits("sweep", entry) for entry in entries
+    )
+    if not is_record:
+        reason = "not the record of a sweep of this version of smdecl"
+        raise _unusable(path, reason)
+    return {tuple(entry["overrides"]): entry for entry in entries}
+
+
+def _unusable(path: Path, reason: str) -> UsageError:
+    return UsageError(f"cannot resume {str(path)!r}: {reason}; {_EXPECTED}")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What remains of a sweep after an earlier run.
+
+    Attributes:
+        skipped: Number to outcome of each variant that need not run.
+        remarks: What to tell the user about them and the others.
+    """
+
+    skipped: Mapping[int, Variant]
+    remarks: Sequence[str]
+
+
+def resume(
+    path: Path | None,
+    swept: Sequence[Sequence[str]],
+    configs: Sequence[str | None],
+) -> Resumed:
+    """Decides which variants need not run.
+
+    Args:
+        path: The `sweep.json` of the earlier run; None if there was none.
+        swept: The overrides of each variant.
+        configs: The digest of the config of each variant; None if it cannot be composed.
+
+    Raises:
+        UsageError: If the file cannot be read, or is not such a record.
+    """
+    if path is None:
+        return Resumed({}, ())
+    earlier = _read(path)
+    skipped: dict[int, Variant] = {}
+    remarks: list[str] = []
+    left: Counter[str] = Counter()
+    common = progress.shared(swept)
+    for number, overrides in enumerate(swept):
+        entry = earlier.get(tuple(overrides))
+        state = _NEW if entry is None else entry["state"]
+        if entry is None or state != _PUBLISHED:
+            left[state] += 1
+            continue
+        change = _change(entry, configs[number])
+        if change is None:
+            skipped[number] = _skipped(entry, number)
+            continue
+        left[_CHANGED] += 1
+        own = [each for each in overrides if each not in common]
+        remarks.append(f"{' '.join(own)} runs again: {change}")
+    remarks.append(_counts(len(skipped), left))
+    return Resumed(skipped, remarks)
+
+
+def _counts(skipped: int, left: Counter[str]) -> str:
+    total = skipped + left.total()
+    text = f"{skipped} of {total} variants are published already and skipped"
+    if not left:
+        return text
+    counts = [f"{count} {state}" for state, count in left.items()]
+    return f"{text}; runs {', '.join(counts)}"
+
+
+def _change(entry: Mapping[str, Any], config: str | None) -> str | None:
+    """Returns what has changed about a published variant; None if nothing has."""
+    if entry["config"] is None or entry["config"] != config:
+        return "its config has changed"
+    place = presence.at(entry["path"])
+    return presence.refuse(place, entry["digest"])
+
+
+def _skipped(entry: Mapping[str, Any], number: int) -> Variant:
+    names = Variant.__dataclass_fields__
+    values = {name: entry[name] for name in names}
+    return replace(variants.of_record(values), number=number, skipped=True)

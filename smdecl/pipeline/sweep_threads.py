@@ -1,0 +1,203 @@
+"""Runs the variants of a sweep in threads of this process, each export in its own processes."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from smdecl import progress
+from smdecl.config import compose
+from smdecl.config.project import Project
+from smdecl.config.settings import Composition
+from smdecl.errors import ConfigError
+from smdecl.isolation import groups
+from smdecl.isolation.groups import Group
+from smdecl.pipeline import export, sweep_overrides, sweep_resume, variants
+from smdecl.pipeline.announcing import Announcing
+from smdecl.pipeline.children import children
+from smdecl.pipeline.export import Release
+from smdecl.pipeline.sweep_jobs import Jobs
+from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweep_summary import Summary
+from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
+
+
+def compose_one(
+    overrides: Sequence[str], request: Request, job: compose.Job
+) -> Composition:
+    """Composes a variant.
+
+    Raises:
+        ConfigError: With every override and interpolation that Hydra refuses.
+    """
+    return compose.compose(
+        overrides,
+        directories=request.config_dir,
+        config_name=request.config_name,
+        job=job,
+    )
+
+
+def subdirectory(composition: Composition) -> str:
+    """Returns the directory of a variant below its export_dir."""
+    name = composition.hydra["job"]["override_dirname"]
+    return sweep_overrides.subdirectory(name)
+
+
+def new_cache() -> dict[str, Any]:
+    """Returns an empty cache for `compose.Job`: what all variants of one sweep share."""
+    return defaultdict(dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A variant that is ready to run.
+
+    Attributes:
+        directory: The directory of its record.
+        make: Makes its release.
+        config: The digest of its config; None if it cannot be composed.
+    """
+
+    directory: Path
+    make: Make
+    config: str | None = None
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A sweep in threads of this process.
+
+    Attributes:
+        directory: The directory of the records.
+        hydra: The overrides of Hydra's own settings.
+        request: The sweep to run.
+        project: The project whose code the config may name.
+        announce: Prints the outcome of a variant.
+        note: Prints a remark about the sweep.
+        cache: What the compositions of all variants share.
+    """
+
+    directory: Path
+    hydra: Sequence[str]
+    request: Request
+    project: Project
+    announce: Announce
+    note: Note
+    cache: dict[str, Any] = field(default_factory=new_cache)
+
+    def prepare(
+        self, swept: Sequence[Sequence[str]], places: Places
+    ) -> list[Prepared]:
+        """Composes every variant, in this thread, because Hydra composes one config at a time.
+
+        Raises:
+            ConfigError: If a record would be outside the places where the sweep may write.
+        """
+        prepared = []
+        for number, overrides in enumerate(swept):
+            ready = self._prepare(number, overrides)
+            places.require_subdir(self.directory, ready.directory)
+            places.take(ready.directory, overrides)
+            prepared.append(ready)
+        return prepared
+
+    def run(
+        self,
+        swept: Sequence[Sequence[str]],
+        prepared: Sequence[Prepared],
+        skipped: Mapping[int, Variant],
+        summary: Summary,
+    ) -> None:
+        """Exports every variant, and adds each outcome to the summary.
+
+        An exception such as an interrupt ends all variants. The summary then also has those that
+        were published by then.
+
+        Args:
+            swept: The overrides of each variant.
+            prepared: The variants.
+            skipped: The outcomes of those that are not exported.
+            summary: Gets the outcomes.
+        """
+        left = [each for n, each in enumerate(swept) if n not in skipped]
+        progress.planned(left)
+        group = groups.Group()
+        jobs = Jobs(len(left), self.request.jobs, group, self.note)
+        pool = ThreadPoolExecutor(jobs.most)
+        pending: list[Future[Variant]] = []
+        for number, overrides in enumerate(swept):
+            if number in skipped:
+                pending.append(_ended(skipped[number]))
+                continue
+            ready = prepared[number]
+            export_one = functools.partial(
+                variants.export, number, overrides, ready.directory
+            )
+            context = contextvars.copy_context()
+            future = pool.submit(
+                context.run, _run, export_one, ready.make, group, jobs
+            )
+            pending.append(future)
+        announcing = Announcing(pending, self.announce, summary.record)
+        try:
+            for variant in announcing.outcomes():
+                summary.add(variant)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.abandon(group)
+            pool.shutdown()
+            for variant in announcing.rest():
+                summary.add(variant)
+            raise
+        finally:
+            pool.shutdown()
+
+    def _prepare(self, number: int, overrides: Sequence[str]) -> Prepared:
+        """Composes a variant."""
+        unfit = self.directory / str(number)
+        job = compose.Job(number, self.cache)
+        try:
+            composition = compose_one(
+                [*overrides, *self.hydra], self.request, job
+            )
+        except ConfigError as error:
+            return Prepared(unfit, variants.failing(error))
+        except Exception as error:  # a bug must not end the other variants
+            return Prepared(unfit, variants.failing(variants.bug(error)))
+        name = subdirectory(composition)
+        review = sweep_resume.review_of(self.request)
+        make = functools.partial(
+            export.export, composition, self.project, name, review
+        )
+        directory = Path(composition.hydra["runtime"]["output_dir"])
+        digest = sweep_resume.config_digest(composition)
+        return Prepared(directory, make, digest)
+
+
+def _ended(variant: Variant) -> Future[Variant]:
+    """Returns the future of a variant that has ended."""
+    future: Future[Variant] = Future()
+    future.set_result(variant)
+    return future
+
+
+def _run(
+    export_one: Callable[[Make], Variant], make: Make, group: Group, jobs: Jobs
+) -> Variant:
+    """Waits for the turn of a variant, and exports it."""
+
+    def measured() -> Release:
+        release = make()
+        jobs.measured(release.peak_memory)
+        return release
+
+    groups.join(group)
+    with jobs.turn(), groups.working():
+        return export_one(measured)

@@ -1,0 +1,194 @@
+"""A resumed sweep runs only what an earlier run has not published."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from smdecl.pipeline import sweep_resume
+from smdecl.pipeline.sweep_summary import Summary
+from smdecl.pipeline.variants import Variant
+
+from tests.conftest import ROOT
+from tests.waiting import wait_for
+
+MODEL = """
+from smdecl.models import Scaler
+
+def make(factor):
+    print("made", factor)
+    return Scaler(factor=factor)
+"""
+SWEEP = ["--config-dir", "conf", "-m", "model=mine", "model.factor=1,word,3"]
+
+
+@pytest.fixture
+def ready(project):
+    project.write("mynet.py", MODEL)
+    project.write("conf/model/mine.yaml", "_target_: mynet.make\nfactor: 1\n")
+    return project
+
+
+def newest(root):
+    return max(root.glob("sweeps/*/*/sweep.json"))
+
+
+def entries(file):
+    return json.loads(file.read_text())
+
+
+def published():
+    return sorted(map(str, Path("exports").glob("*/*/*")))
+
+
+def made(done):
+    return [line for line in done.stderr.splitlines() if line.startswith("made")]
+
+
+def test_only_what_is_not_published_as_it_was_runs(ready):
+    first = ready.run(*SWEEP)
+    paths = [f"exports/mine/model.factor={factor}/1" for factor in (1, 3)]
+    assert first.stdout.splitlines() == paths
+
+    # As after a mistake in the code, which no config shows.
+    ready.write("mynet.py", MODEL.replace("factor=factor", "factor=len(str(factor))"))
+    record = newest(ready.root)
+    again = ready.run(*SWEEP, "--resume", str(record))
+
+    paths.insert(1, "exports/mine/model.factor=word/1")
+    assert (again.returncode, again.stdout.splitlines()) == (0, paths)
+    assert made(again) == ["made word"]
+    skips = "smdecl: 2 of 3 variants are published already and skipped; runs 1 failed"
+    assert again.stderr.splitlines()[0] == skips
+    assert [line.split()[5] for line in again.stderr.splitlines() if line[:1] == "│"][::2] == [
+        "skipped", "skipped",
+    ]  # fmt: skip
+    before, now = entries(record), entries(newest(ready.root))
+    assert [entry["skipped"] for entry in now] == [True, False, True]
+    assert now[0] == {**before[0], "skipped": True}
+    assert [entry["state"] for entry in now] == ["published"] * 3
+
+    shutil.rmtree(paths[0])
+    Path(paths[2], "fingerprint.pb").unlink()
+    # A directory for all runs: what an earlier one left in it counts for none.
+    more = [*SWEEP[:-1], "model.factor=1,word,3,5", "hydra.sweep.dir=sweeps/0"]
+    third = ready.run(*more, "--resume", str(newest(ready.root)))
+
+    assert third.stderr.splitlines()[:3] == [
+        f"smdecl: model.factor=1 runs again: {paths[0]}: no such release",
+        f"smdecl: model.factor=3 runs again: {paths[2]}/fingerprint.pb: no such file",
+        "smdecl: 1 of 4 variants are published already and skipped; runs 2 changed, 1 new",
+    ]
+    assert third.stdout.splitlines() == [
+        *paths[:2], "exports/mine/model.factor=3/2", "exports/mine/model.factor=5/1",
+    ]  # fmt: skip
+
+
+def test_a_variant_whose_config_has_changed_runs_again(tmp_path):
+    swept = [["model=mine", f"seed={seed}"] for seed in range(4)]
+    summary = Summary(tmp_path, swept, [f"{seed:064}" for seed in range(4)])
+    for number in range(3):
+        path = str(tmp_path / str(number))
+        variant = Variant(number, tuple(swept[number]), 0, path, "d" * 64, (), 1.0)
+        summary.add(variant)
+    summary.write()
+
+    # In a different order, and one cannot be composed anymore.
+    configs = ["f" * 64, f"{1:064}", None, f"{3:064}", "e" * 64]
+    later = [*swept, ["model=mine", "seed=4"]]
+    found = sweep_resume.resume(summary.file, later[::-1], configs[::-1])
+
+    assert found.skipped == {}
+    assert found.remarks == [
+        "seed=2 runs again: its config has changed",
+        f"seed=1 runs again: {tmp_path / '1'}: no such release",
+        "seed=0 runs again: its config has changed",
+        "0 of 5 variants are published already and skipped; runs 1 new, 1 unfinished, 3 changed",
+    ]
+
+
+KILLED = """
+import pathlib, time
+from smdecl.models import Scaler
+
+def make(factor):
+    pathlib.Path(f"built-{factor}").touch()
+    while factor == 2 and not pathlib.Path("resumed").exists():
+        time.sleep(0.02)
+    return Scaler(factor=factor)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_goes_on_and_publishes_nothing_twice(ready, interruptible):
+    ready.write("mynet.py", KILLED)
+    arguments = [*SWEEP[:-1], "model.factor=1,2,3"]
+    process = interruptible(
+        [sys.executable, "-m", "smdecl", *arguments, "-j", "1"],
+        cwd=ready.root, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(Path("built-2").exists)
+    record = newest(ready.root)
+    wait_for(lambda: entries(record)[0]["state"] == "published")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert [entry["state"] for entry in entries(record)] == [
+        "published", "unfinished", "unfinished",
+    ]  # fmt: skip
+
+    Path("resumed").touch()
+    paths = [f"exports/mine/model.factor={factor}/1" for factor in (1, 2, 3)]
+    resumed = ready.run(*arguments, "--resume", str(record))
+    assert (resumed.returncode, resumed.stdout.splitlines()) == (0, paths)
+    assert "1 of 3 variants are published already and skipped; runs 2 unfinished" in resumed.stderr
+    # As if it was killed after it had published, and before it recorded that.
+    unrecorded = ready.run(*arguments, "--resume", str(record))
+    assert unrecorded.stdout.splitlines() == paths
+    assert published() == paths
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("{", "invalid JSON"),
+        ("{}", "not the record of a sweep of this version of smdecl"),
+        ('[{"overrides": []}]', "not the record of a sweep of this version of smdecl"),
+    ],
+)
+def test_what_is_not_the_record_of_a_sweep_is_refused(project, text, reason):
+    if text is not None:
+        project.write("x.json", text)
+
+    done = project.run("-m", "model=adder,scaler", "--resume", "x.json")
+
+    expected = "expected the sweep.json of an earlier run"
+    assert done.stderr == f"smdecl: error: cannot resume 'x.json': {reason}; {expected}\n"
+    assert done.returncode == 2
+    assert not (project.root / "sweeps").exists()
+
+
+@pytest.mark.parametrize("arguments", [["seed=1"], ["check", "-m", "seed=1,2"]])
+def test_only_a_sweep_of_exports_can_be_resumed(project, arguments):
+    done = project.run(*arguments, "--resume", "x.json")
+
+    expected = "--resume goes on with a sweep of exports; expected -m and the same overrides"
+    assert (done.returncode, done.stderr) == (2, f"smdecl: error: {expected}\n")
+
+
+def test_the_digest_of_a_config_has_no_values_of_the_environment(project, monkeypatch):
+    project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["WORD"]\n')
+    found = set()
+    for word in ("one", "two"):
+        monkeypatch.setenv("WORD", word)
+        composition = project.compose("export_dir='out/${oc.env:WORD}'")
+        found.add(sweep_resume.config_digest(composition))
+    other = sweep_resume.config_digest(project.compose("export_dir=out"))
+
+    assert len(found) == 1
+    assert other not in found
