@@ -11,6 +11,7 @@ from smdecl.exporting import keras_hooks, keras_models, user_code
 from smdecl.exporting.arguments import arguments, problems, type_spec
 from smdecl.exporting.parameters import find_method
 from smdecl.exporting.types import GenericFunction, Method, Trackable
+from smdecl.isolation import reports
 
 
 def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
@@ -30,11 +31,12 @@ def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
         method = find_method(obj, signature.method)
         if method is None or not _accepts(method, signature):
             continue
+        path = ("signatures", key)
+        doing = f"calling {signature.method}"
+        reports.running(path, doing)
         try:
             _trace_once(obj, method, signature)
         except user_code.FAILURES as error:
-            path = ("signatures", key)
-            doing = f"calling {signature.method}"
             raise user_code.failure(path, doing, error) from error
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 import hydra.utils
+from hydra._internal.instantiate import _instantiate2
 from hydra.errors import InstantiationException
 
 from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.errors import KeyPath
-from smdecl.exporting import unloadable, user_code
-from smdecl.exporting.types import ConfigNode, PythonValue
+from smdecl.exporting import keras_patches, unloadable, user_code
+from smdecl.exporting.types import ConfigNode, PythonValue, Target
+from smdecl.isolation import reports
 
 _FULL_KEY = re.compile(r"full_key: (\S+)\s*$")
 _KEY_PARTS = re.compile(r"[^.\[\]]+")
@@ -28,8 +32,9 @@ def instantiate(node: ConfigNode, path: KeyPath) -> PythonValue:
         ConfigError: If the target is `load_keras` and the file cannot be loaded.
     """
     try:
-        # TensorFlow and Keras accept plain lists and dicts only, no OmegaConf containers.
-        return hydra.utils.instantiate({"_convert_": "all", **node})
+        with _calls_reported(node, path):
+            # TensorFlow and Keras accept plain lists and dicts only, no OmegaConf containers.
+            return hydra.utils.instantiate({"_convert_": "all", **node})
     except InstantiationException as error:
         cause = error.__cause__ or error
         place, failed = _failed_node(node, path, str(error))
@@ -40,6 +45,26 @@ def instantiate(node: ConfigNode, path: KeyPath) -> PythonValue:
     except user_code.FAILURES as error:  # Hydra wraps no exit
         doing = f"building {node['_target_']}"
         raise user_code.failure(path, doing, error) from error
+
+
+@contextlib.contextmanager
+def _calls_reported(node: ConfigNode, path: KeyPath) -> Iterator[None]:
+    """Reports each target right before Hydra calls it, the innermost first."""
+    own_call = _instantiate2._call_target
+
+    def call(
+        target: Target,
+        partial: bool,
+        args: tuple[PythonValue, ...],
+        keywords: dict[str, PythonValue],
+        full_key: str,
+    ) -> PythonValue:
+        place, called = _node_at(node, path, full_key)
+        reports.running(place, f"building {called['_target_']}")
+        return own_call(target, partial, args, keywords, full_key)
+
+    with keras_patches.attribute_set(_instantiate2, "_call_target", call):
+        yield
 
 
 def _failed_node(
@@ -53,7 +78,14 @@ def _failed_node(
         message: Hydra's message, which ends with the key of the failed node below `node`.
     """
     full_key = _FULL_KEY.search(message)
-    parts = _KEY_PARTS.findall(full_key.group(1)) if full_key else []
+    return _node_at(node, path, full_key.group(1) if full_key else "")
+
+
+def _node_at(
+    node: ConfigNode, path: KeyPath, full_key: str
+) -> tuple[KeyPath, ConfigNode]:
+    """Returns the key and the innermost node with a target that Hydra's key leads to."""
+    parts = _KEY_PARTS.findall(full_key)
     place = path
     found: PythonValue = node
     failed = node

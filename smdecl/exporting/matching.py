@@ -11,6 +11,7 @@ from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import variable_record
 from smdecl.exporting.types import Model, Variable
+from smdecl.isolation import reports
 from smdecl.tensor_texts import Dim, shape_text
 
 PATH = ("weights", "path")
@@ -94,6 +95,7 @@ def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
         ModelError: If the model's own code fails on them.
         ConfigError: If they cannot be read.
     """
+    reports.running(PATH, f"restoring {path!r}")
     try:
         return reader(*args)
     except SmdeclError:

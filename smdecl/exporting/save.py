@@ -21,6 +21,7 @@ from smdecl.exporting import (
 from smdecl.exporting.build import Built
 from smdecl.exporting.traced import Traced
 from smdecl.exporting.types import ConcreteFunction, PythonValue
+from smdecl.isolation import reports
 
 
 def save(
@@ -46,6 +47,7 @@ def save(
         PublishError: If the directory cannot be written to.
     """
     untracked.require_initialized(built.obj)
+    reports.running(("model",), "saving")
     save_options = options.save_options(built.obj, values)
     with _errors_of_saving(built, traced):
         used = expose.used_resources(traced)

@@ -20,6 +20,7 @@ from smdecl.errors import (
 )
 from smdecl.exporting import user_code
 from smdecl.exporting.types import PythonValue, Target
+from smdecl.isolation import reports
 
 
 def require(config: ExportConfig, project: Project) -> None:
@@ -101,6 +102,7 @@ class _NoModuleError(ConfigError):
 
 
 def _import(name: str, path: KeyPath) -> ModuleType:
+    reports.running(path, f"importing {name!r}")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

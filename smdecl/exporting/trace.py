@@ -39,6 +39,7 @@ from smdecl.exporting.parameters import (
 )
 from smdecl.exporting.traced import Traced
 from smdecl.exporting.types import Method, Trackable
+from smdecl.isolation import reports
 from smdecl.savedmodel.records import SignatureRecord
 
 # TensorFlow warns of names such as `my-input`, but keeps them as what a client sends.
@@ -153,6 +154,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
     signature = _with_inputs(signature, method, graph)
     layer_names = () if graph is None else graph.output_names
     outputs = Outputs(path, signature, layer_names)
+    reports.running(path, _tracing(signature))
     try:
         if signature.inputs is None:
             traced = trace_own(method, signature, outputs)
@@ -166,6 +168,10 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
         raise _failure(obj, path, signature, error) from error
     _require_kept_names((*path, "inputs"), traced)
     return traced
+
+
+def _tracing(signature: Signature) -> str:
+    return f"tracing {signature.method} with the declared inputs"
 
 
 def _with_inputs(
@@ -196,7 +202,7 @@ def _failure(
         return ModelError(
             Problem(path, message), user_code.traceback_text(error)
         )
-    doing = f"tracing {signature.method} with the declared inputs"
+    doing = _tracing(signature)
     leaked = leaks.failure(obj, path, doing, error)
     if leaked is not None:
         return leaked

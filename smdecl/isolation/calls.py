@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from smdecl.errors import Problem, SmdeclError
+from smdecl.errors import KeyPath, Problem, SmdeclError
 from smdecl.isolation import reports, results
 from smdecl.isolation.child import Task
-from smdecl.isolation.reports import Answer, ReportHandler
+from smdecl.isolation.reports import Answer, Report, ReportHandler
 from smdecl.isolation.results import ResultError
+from smdecl.printing import printable
 
 # The answers fit into the smallest pipe, so sending one never waits for the child to read.
 _MOST_QUESTIONS = 100
@@ -35,21 +36,54 @@ class Call:
     doing: str
     handler: ReportHandler
 
-    def failed(self, message: str) -> SmdeclError:
+    def failed(self, message: str, key: KeyPath = ()) -> SmdeclError:
         """Returns the error of a child that ended without a result."""
-        return self.failure(Problem((), message))
+        return self.failure(Problem(key, message))
+
+
+@dataclass
+class Activity:
+    """What a child did last, by its reports.
+
+    Attributes:
+        stage: Its stage; empty before its first report.
+        doing: What code of the user it ran; empty if that is not known.
+        key: The config key that led to that code.
+        peak: The most memory that it used, in bytes; 0 if that is not known.
+    """
+
+    stage: str = ""
+    doing: str = ""
+    key: KeyPath = ()
+    peak: int = 0
+
+    def hear(self, report: Report) -> None:
+        """Takes over what a report tells."""
+        if report.doing:
+            self.doing = report.doing
+            self.key = report.key
+        elif report.stage != self.stage and not report.asks:
+            self.stage = report.stage
+            self.doing = ""
+            self.key = ()
+
+    def __str__(self) -> str:
+        """Returns when the child ended, to follow how it ended."""
+        doing = f" while {printable(self.doing)}" if self.doing else ""
+        stage = f" (stage {printable(self.stage)})" if self.stage else ""
+        return f"{doing}{stage}"
 
 
 class EndedError(Exception):
     """A child ended before it had sent its result.
 
     Attributes:
-        has_begun: Whether its function had begun.
+        activity: What it did last; None if its function had not begun.
     """
 
-    def __init__(self, has_begun: bool) -> None:
+    def __init__(self, activity: Activity | None) -> None:
         super().__init__()
-        self.has_begun = has_begun
+        self.activity = activity
 
 
 def receive(
@@ -76,8 +110,8 @@ def receive(
     """
     ready = wait([receiver, sentinel])
     if receiver not in ready and not receiver.poll():
-        raise EndedError(has_begun=False)
-    _next(receiver, has_begun=False)  # says that the function begins
+        raise EndedError(None)
+    _next(receiver, None)  # says that the function begins
     try:
         data = _result(receiver, go, call.handler)
         expected = results.returned_by(call.task.function)
@@ -99,13 +133,18 @@ def _result(
     """
     answers = dict(handler.answers or {})
     asked = 0
+    activity = Activity()
     while True:
-        data = _next(receiver, has_begun=True)
+        data = _next(receiver, activity)
         if not reports.is_report(data):
             return data
         report = reports.read(data)
         if report is None:
             continue
+        if report.stage == reports.PEAK:
+            activity.peak = report.done or 0
+            continue
+        activity.hear(report)
         if handler.reported is not None:
             handler.reported(report)
         if report.asks:
@@ -120,12 +159,12 @@ def _result(
             answer.afterwards()
 
 
-def _next(receiver: Connection, has_begun: bool) -> bytes:
+def _next(receiver: Connection, activity: Activity | None) -> bytes:
     try:
         return receiver.recv_bytes(_LARGEST_RESULT)
     except (EOFError, OSError) as error:
         # The process ended before it had sent all.
-        raise EndedError(has_begun) from error
+        raise EndedError(activity) from error
 
 
 def send(go: Connection, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -68,8 +69,9 @@ def run(
     if task.starts_processes:
         kept = descendants.fork_keeper()
         if kept != 0:
-            sender.close()  # the caller waits for the end of file, which is the kept process's
-            descendants.keep(kept)
+            # The caller waits for the end of file, which is that of this process too.
+            killed = functools.partial(reports.report_peak, sender)
+            descendants.keep(kept, killed)
     else:
         descendants.do_without_keeper()
         # The server runs while anyone holds a pipe to it, and this process ends with the server.

@@ -18,7 +18,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,7 @@ from smdecl.isolation import kernel
 # Operations of prctl(2): PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER.
 _DIE_WITH_PARENT = 1
 _ADOPT_ORPHANS = 36
+_KIBIBYTE = 1024
 _END = (signal.SIGTERM, signal.SIGHUP)
 _AWAITED = {*_END, signal.SIGCHLD}
 
@@ -67,7 +68,7 @@ def do_without_keeper() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _END)
 
 
-def keep(kept: int) -> NoReturn:
+def keep(kept: int, killed: Callable[[int], None]) -> NoReturn:
     """Waits for a process, kills what it leaves behind, and ends with the same status.
 
     The kept process is killed if this process gets SIGTERM or SIGHUP, or if the process that
@@ -75,11 +76,14 @@ def keep(kept: int) -> NoReturn:
 
     Args:
         kept: The process id that `fork_keeper` returned.
+        killed: Called with the peak memory of the process, in bytes, if SIGKILL ends it.
     """
     threading.Thread(target=_end_with_client, daemon=True).start()
-    status = _await(kept)
-    _kill_descendants()
+    status, peak = _await(kept)
     code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL:
+        killed(peak)
+    _kill_descendants()
     if code < 0:
         # The kept process has dumped core already.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -87,16 +91,16 @@ def keep(kept: int) -> NoReturn:
     os._exit(code)
 
 
-def _await(kept: int) -> int:
-    """Returns the exit status of the kept process."""
+def _await(kept: int) -> tuple[int, int]:
+    """Returns the exit status of the kept process, and its peak memory in bytes."""
     while True:
         number = signal.sigwait(_AWAITED)
         if number in _END:
             # The id is valid: the process is not reaped yet.
             os.killpg(kept, signal.SIGKILL)
-        reaped, status = os.waitpid(kept, os.WNOHANG)
+        reaped, status, usage = os.wait4(kept, os.WNOHANG)
         if reaped:
-            return status
+            return status, usage.ru_maxrss * _KIBIBYTE
 
 
 def _end_with_client() -> None:

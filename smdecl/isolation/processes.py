@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 from smdecl import scratch
 from smdecl.errors import Problem, SmdeclError, UsageError
 from smdecl.isolation import calls, child, environment, exit_status, groups
-from smdecl.isolation.calls import Call, EndedError
+from smdecl.isolation.calls import Activity, Call, EndedError
 from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
@@ -273,7 +273,7 @@ class Processes:
                 receiver, go, process.sentinel, call, self._results
             )
         except EndedError as error:
-            has_begun = error.has_begun
+            activity = error.activity
         groups.require_wanted()
         with _children:
             process.join()
@@ -282,9 +282,13 @@ class Processes:
                 f"the process that was {call.doing} was ended from outside,"
                 " with the server it came from"
             )
-        was = "was" if has_begun else "was to begin"
-        ending = exit_status.describe(process.exitcode or 0)
-        return call.failed(f"the process that {was} {call.doing} {ending}")
+        was = "was to begin" if activity is None else "was"
+        activity = activity or Activity()
+        ending = exit_status.describe(
+            process.exitcode or 0, str(activity), activity.peak
+        )
+        message = f"the process that {was} {call.doing} {ending}"
+        return call.failed(message, activity.key)
 
     def _end(self, process: Child) -> None:
         if process.pid is None:  # it was never started

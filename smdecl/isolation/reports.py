@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from smdecl.errors import KeyPath
+
 _MARK = b"report "  # no pickle begins with it
 _LONGEST = 1000  # bytes
+_LONGEST_DOING = 300  # characters
 _MOST = 2**63  # counts are smaller
+PEAK = "peak"
+"""The stage of a report of the memory of a child that was killed."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,17 @@ class Report:
         done: How many of `total` are done; None if it does not count.
         total: How many there are; None if it does not count.
         asks: Whether the child waits for an answer.
+        doing: What code of the user the child runs now, such as `building net.Net`; empty if the
+            report does not tell.
+        key: The config key that led to that code.
     """
 
     stage: str
     done: int | None = None
     total: int | None = None
     asks: bool = False
+    doing: str = ""
+    key: KeyPath = ()
 
 
 def _nothing() -> None:
@@ -87,6 +98,18 @@ def report(
     _send(Report(stage, done, total))
 
 
+def running(key: KeyPath, doing: str) -> None:
+    """Tells the caller what code of the user runs next, in case that it ends the process."""
+    _send(Report("", doing=doing[:_LONGEST_DOING], key=key))
+
+
+def report_peak(sender: Connection, memory: int) -> None:
+    """Sends the caller the peak memory of a child that was killed, in bytes."""
+    # The caller may wait no more.
+    with suppress(OSError):
+        _send_to(sender, Report(PEAK, memory, memory))
+
+
 def ask(stage: str) -> str:
     """Tells the caller that a stage is reached, and returns its answer; empty if it has none."""
     _send(Report(stage, asks=True))
@@ -106,8 +129,11 @@ def listen() -> str:
 
 def _send(message: Report) -> None:
     if _caller.sender is not None:
-        text = json.dumps(vars(message))
-        _caller.sender.send_bytes(_MARK + text.encode())
+        _send_to(_caller.sender, message)
+
+
+def _send_to(sender: Connection, message: Report) -> None:
+    sender.send_bytes(_MARK + json.dumps(vars(message)).encode())
 
 
 def is_report(data: bytes) -> bool:
@@ -121,8 +147,9 @@ def read(data: bytes) -> Report | None:
         return None
     try:
         found = json.loads(data.removeprefix(_MARK))
+        found["key"] = tuple(found.get("key", ()))
         message = Report(**found)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return message if _is_valid(message) else None
 
@@ -131,6 +158,10 @@ def _is_valid(message: Report) -> bool:
     if not isinstance(message.stage, str):
         return False
     if not isinstance(message.asks, bool):
+        return False
+    if not isinstance(message.doing, str):
+        return False
+    if not all(type(part) in (str, int) for part in message.key):
         return False
     return _is_valid_count(message.done, message.total)
 

@@ -92,7 +92,7 @@ def plan(composition: Composition, project: Project) -> Plan:
             config,
             project,
             failure=ModelError,
-            doing="building and tracing",
+            doing=f"building and tracing {config.model['_target_']}",
             confinement=making.confinement(config, project),
             handler=ReportHandler(clock.starting()),
         )

@@ -199,7 +199,7 @@ def _make(
         saving.into,
         providers,
         failure=ModelError,
-        doing="building and saving",
+        doing=f"building and saving {config.model['_target_']}",
         confinement=confinement(config, project, saving.into),
         handler=ReportHandler(clock.starting(), {SAVED: saving.answer}),
     )

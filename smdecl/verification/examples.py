@@ -11,6 +11,7 @@ from smdecl.config.settings import Spec, Verify, input_names
 from smdecl.errors import KeyPath, Problem, VerificationError
 from smdecl.exporting import leaks, user_code
 from smdecl.exporting.traced import Traced
+from smdecl.isolation import reports
 from smdecl.savedmodel.array_distances import Array
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import generated_examples, given_examples
@@ -120,6 +121,8 @@ def _run(
         ModelError: If the object uses a tensor of a trace.
         VerificationError: If the object fails on the inputs.
     """
+    doing = f"calling the object in memory on this example, {_forms(inputs)}"
+    reports.running(path, doing)
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     tf.config.run_functions_eagerly(True)
     try:

@@ -100,6 +100,10 @@ FORGED = [
     json.dumps({"stage": "save", "done": 1, "total": 2**63}).encode(),
     json.dumps({"stage": "save", "asks": 1}).encode(),
     json.dumps({"stage": "save", "more": 1}).encode(),
+    json.dumps({"stage": "save", "doing": 1}).encode(),
+    json.dumps({"stage": "save", "key": 1}).encode(),
+    json.dumps({"stage": "save", "key": [[]]}).encode(),
+    json.dumps({"stage": "save", "key": [True]}).encode(),
     json.dumps({"stage": "x" * 1000}).encode(),
 ]
 

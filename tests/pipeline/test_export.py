@@ -167,18 +167,78 @@ def test_a_failing_example_is_reported_with_its_line_after_the_warnings(project,
     )
 
 
-def test_a_killed_process_is_an_error_of_its_stage(project):
-    project.write(
-        "mynet.py",
-        "import os, signal\nclass Net:\n    def __init__(self):\n        os.kill(os.getpid(), 9)\n",
-    )
+ENDING = """
+import ctypes
+import os
+
+import tensorflow as tf
+
+
+class Part:
+    def __init__(self, where):
+        if where == "part":
+            os._exit(7)
+
+
+class Net(tf.Module):
+    def __init__(self, where, part=None):
+        super().__init__()
+        self.where = where
+        if where == "built":
+            os.kill(os.getpid(), 9)
+
+    @tf.function
+    def add(self, x):
+        if self.where == "traced":
+            ctypes.string_at(0)
+        if self.where == "called" and tf.executing_eagerly():
+            os.abort()
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            "built",
+            r".*: model: .* was killed by SIGKILL while building ending.Net \(stage build\);"
+            r" the system does that when memory runs out; it had used up to 0\.\d\d GB",
+        ),
+        (
+            "traced",
+            ".*: signatures.serving_default: .* was killed by SIGSEGV while tracing add with the"
+            r" declared inputs \(stage trace\), by an invalid access to memory in native code",
+        ),
+        (
+            "called",
+            r".*verify.examples.serving_default\[0\]: .* was killed by SIGABRT while calling the"
+            r" object in memory on this example, x float32 \[\] \(stage examples\); .*",
+        ),
+        pytest.param(
+            "part",
+            ".*: model.part: .* exited with status 7 while building ending.Part"
+            r" \(stage build\) without a result; does the model's own code call os._exit\?",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "imported",
+            ".*: model._target_: .* exited with status 0 while importing 'ending'"
+            r" \(stage build\) without a result; .*",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_code_that_ends_its_process_is_named_with_its_key_and_stage(project, where, message):
+    ends = "import os\nos._exit(0)\n" if where == "imported" else ""
+    project.write("ending.py", ends + ENDING)
+    part = f"+model.part={{_target_: ending.Part, where: {where}}}"
 
     with pytest.raises(ModelError) as error:
-        project.export("model._target_=mynet.Net")
+        project.export("model._target_=ending.Net", f"+model.where={where}", part)
 
-    assert str(error.value) == (
-        "the process that was building and saving was killed by SIGKILL; the system does that when memory runs out"
-    )
+    assert re.fullmatch(message, str(error.value))
+    assert "the process that was building and saving ending.Net" in str(error.value)
     assert not (project.root / "exports").exists()
 
 
