@@ -12,6 +12,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import sys
+import threading
 import typing
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -100,14 +101,29 @@ class _Unloaded(ModuleType):
         # `from keras.wrappers import *` reads `__all__` first.
         if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
-        self._load()
-        return getattr(self, name)
+        _load(self)
+        return ModuleType.__getattribute__(self, name)
 
     def __dir__(self) -> list[str]:
-        self._load()
-        return dir(self)
+        _load(self)
+        return list(ModuleType.__dir__(self))
 
-    def _load(self) -> None:
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        if self.__spec__ is not None and self.__spec__.loader is not None:
-            self.__spec__.loader.exec_module(self)
+
+# Threads of a model may use the names at the same time. The module's own code, which runs in the
+# thread that holds the lock, may use them too.
+_lock = threading.RLock()
+_begun: set[str] = set()
+
+
+def _load(module: ModuleType) -> None:
+    """Runs the code of a module, unless it has been run or this thread runs it now."""
+    with _lock:
+        if type(module) is not _Unloaded or module.__name__ in _begun:
+            return
+        _begun.add(module.__name__)
+        try:
+            if module.__spec__ is not None and module.__spec__.loader:
+                module.__spec__.loader.exec_module(module)
+            module.__class__ = ModuleType  # type: ignore[assignment]
+        finally:
+            _begun.remove(module.__name__)

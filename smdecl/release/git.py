@@ -7,14 +7,15 @@ filters such as git-lfs decide whether a file has changed.
 A repository of a different user is read as data: git gets a repository directory without
 that config, which points to the original objects and index. It runs no program that the
 repository names, and the commit is the same for every reader. Git still reads that config
-to find the objects and the index, and any file in it may be a pipe, so every call has a
-time limit.
+to find the objects and the index, and any file in it may be a pipe, so git has a time limit
+for all its answers together.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from smdecl import scratch
 from smdecl.release.manifest_types import SourceEntry
 
 MOST_SECONDS = 30.0
-"""How long each call of git may take."""
+"""How long all calls of git for one project may take."""
 
 # Settings that say how the work tree stores files.
 _SETTINGS = (
@@ -70,11 +71,13 @@ class _Git:
 
     Attributes:
         directory: Working directory.
+        deadline: When git must have answered, on the clock of `time.monotonic`.
         settings: Config settings, each as `name=value`.
         environment: Environment variables to set.
     """
 
     directory: Path
+    deadline: float
     settings: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -82,8 +85,11 @@ class _Git:
         """Returns what git prints; None if it fails.
 
         Raises:
-            TooSlowError: If git takes longer than `MOST_SECONDS`.
+            TooSlowError: If git does not answer before the deadline.
         """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TooSlowError
         command = ["git", "-C", str(self.directory), *_NO_PROGRAMS]
         for setting in self.settings:
             command += ["-c", setting]
@@ -101,7 +107,7 @@ class _Git:
                 text=True,
                 check=True,
                 stdin=subprocess.DEVNULL,
-                timeout=MOST_SECONDS,
+                timeout=left,
             )
         except subprocess.TimeoutExpired as error:
             raise TooSlowError from error
@@ -135,16 +141,17 @@ def source(root: Path, modules: Collection[str]) -> SourceEntry | None:
         user nor the project's owner.
 
     Raises:
-        TooSlowError: If a call of git takes longer than `MOST_SECONDS`.
+        TooSlowError: If git takes longer than `MOST_SECONDS`.
     """
+    deadline = time.monotonic() + MOST_SECONDS
     top = _top_of_repository(root)
     if top is None:
         return None
     owners = {top.stat().st_uid, (top / ".git").lstat().st_uid}
     if owners == {os.geteuid()}:
-        return _state(_Git(root), modules)
+        return _state(_Git(root, deadline), modules)
     if owners == {root.stat().st_uid}:
-        return _state_of_data(root, top, modules)
+        return _state_of_data(root, top, modules, deadline)
     return None
 
 
@@ -184,11 +191,11 @@ def _state(
 
 
 def _state_of_data(
-    root: Path, top: Path, modules: Collection[str]
+    root: Path, top: Path, modules: Collection[str], deadline: float
 ) -> SourceEntry | None:
     """Returns the state of a repository that is read as data, submodules included."""
     with scratch.directory() as place:
-        git = _as_data(root, top, place)
+        git = _as_data(root, top, place, deadline)
         if git is None:
             return None
         # Git would enter submodules to look for changes, and read their config.
@@ -196,12 +203,12 @@ def _state_of_data(
         if found is None:
             return None
         index = git.run("ls-files", "--stage", "-z", "--full-name", ":/")
-    is_clean = index is not None and _has_clean_submodules(top, index)
-    return {"commit": found["commit"], "clean": found["clean"] and is_clean}
-
-
-def _has_clean_submodules(top: Path, index: str) -> bool:
-    return all(_is_clean_submodule(top, name) for name in _submodules(index))
+    if not found["clean"] or index is None:
+        return {"commit": found["commit"], "clean": False}
+    are_clean = (
+        _is_clean_submodule(top, name, deadline) for name in _submodules(index)
+    )
+    return {"commit": found["commit"], "clean": all(are_clean)}
 
 
 def _submodules(index: str) -> Iterator[str]:
@@ -211,14 +218,14 @@ def _submodules(index: str) -> Iterator[str]:
             yield entry.partition("\t")[2]
 
 
-def _is_clean_submodule(top: Path, name: str) -> bool:
+def _is_clean_submodule(top: Path, name: str, deadline: float) -> bool:
     place = top / name
     if not os.path.lexists(place / ".git"):  # not checked out
         return True
     expected = Path(os.path.realpath(top), name)
     if os.path.realpath(place) != str(expected):  # a link could form a loop
         return False
-    state = _state_of_data(place, place, ())
+    state = _state_of_data(place, place, (), deadline)
     return state is not None and state["clean"]
 
 
@@ -231,18 +238,22 @@ class _Layout(NamedTuple):
     objects: str
 
 
-def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
+def _as_data(
+    root: Path, top: Path, place: Path, deadline: float
+) -> _Git | None:
     """Makes a repository directory through which a repository is read as data.
 
     Args:
         root: Directory of the project.
         top: Top directory of the repository.
         place: An empty directory for the new repository directory.
+        deadline: When git must have answered.
 
     Returns:
         None if the repository has no commit.
     """
-    original = _Git(root, (f"safe.directory={top}",))  # runs only look-ups
+    # It runs only look-ups.
+    original = _Git(root, deadline, (f"safe.directory={top}",))
     layout = _layout(original)
     if layout is None:
         return None
@@ -263,6 +274,7 @@ def _as_data(root: Path, top: Path, place: Path) -> _Git | None:
     }
     return _Git(
         root,
+        deadline,
         tuple(_settings(found)),
         {**_AS_DATA, **places},
     )

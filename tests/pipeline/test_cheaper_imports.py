@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import threading
 import typing
 
 import pytest
@@ -60,6 +61,34 @@ def test_the_wrappers_are_imported_when_their_names_are_listed(names):
     found = children.run(names, failure=ModelError, doing="importing")
 
     assert "SKLearnClassifier" in found
+
+
+def names_by_threads() -> list[str]:
+    """Returns what each of several threads gets that use a wrapper at the same time."""
+    import keras
+
+    found: list[str] = []
+    barrier = threading.Barrier(8)
+
+    def use():
+        barrier.wait()
+        found.append(getattr(keras.wrappers, "SKLearnClassifier", None).__name__)
+
+    threads = [threading.Thread(target=use) for _ in range(barrier.parties)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
+)
+def test_threads_can_use_a_wrapper_at_the_same_time():
+    found = children.run(names_by_threads, failure=ModelError, doing="importing")
+
+    assert found == ["SKLearnClassifier"] * 8
 
 
 def constraints() -> tuple[int, int, bool]:

@@ -1,9 +1,11 @@
 """The source commit of a release, and whether it contains the code that ran."""
 
+import itertools
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from smdecl.release import git
@@ -65,6 +67,25 @@ def test_a_repository_whose_index_is_broken_is_not_clean(repository):
     (repository / ".git" / "index").write_text("broken")
 
     assert git.source(repository, []) == {"commit": commit, "clean": False}
+
+
+def test_all_calls_of_git_share_one_time_limit(repository, monkeypatch):
+    _commit(repository)
+    (repository / "model.py").write_text("factor = 2\n")
+    seconds = itertools.count(0.0, 0.4 * git.MOST_SECONDS)
+    limits = []
+    run = subprocess.run
+    monkeypatch.setattr(git, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(
+        git.subprocess, "run", lambda *a, **k: (limits.append(k["timeout"]), run(*a, **k))[1]
+    )
+
+    git.source(repository, ["model.py"])
+    assert limits == pytest.approx([0.6 * git.MOST_SECONDS, 0.2 * git.MOST_SECONDS])
+
+    (repository / ".git" / "index").write_text("broken")  # so that git is asked three times
+    with pytest.raises(git.TooSlowError):
+        git.source(repository, ["model.py"])
 
 
 def test_a_git_that_lacks_an_option_finds_the_same(repository, tmp_path, monkeypatch):
