@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,12 +13,10 @@ from typing import Any
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import progress
@@ -28,13 +25,12 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
 from smdecl.pipeline import (
-    export,
-    sweep_overrides,
+    launch_records,
     sweep_places,
     sweep_resume,
     variants,
 )
-from smdecl.pipeline.export import Review
+from smdecl.pipeline.launch_job import Job
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Request, Variant
@@ -227,7 +223,10 @@ def launch(
     job = Job(project, Path.cwd(), tuple(sys.path), done, review)
     try:
         # A launcher may print what its workers print.
-        with contextlib.redirect_stdout(sys.stderr):
+        with (
+            contextlib.redirect_stdout(sys.stderr),
+            launch_records.recording(directory, summary),
+        ):
             if not done.issuperset(plan.pinned):
                 progress.reached("launch")
                 _launch(plan, job)
@@ -310,41 +309,3 @@ def _launcher(hydra: Sequence[str], request: Request, job: Job) -> Launcher:
     return Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=job, config=config
     )
-
-
-@dataclass(frozen=True)
-class Job:
-    """The task that a launcher runs for each variant, possibly in a different process.
-
-    Attributes:
-        project: The project whose code the config may name.
-        directory: The working directory of the sweep.
-        path: The import path of the sweep.
-        skipped: Numbers of the variants that have an outcome already.
-        review: Reviews each release before it is published.
-    """
-
-    project: Project
-    directory: Path
-    path: tuple[str, ...]
-    skipped: frozenset[int]
-    review: Review
-
-    def __call__(self, config: DictConfig) -> None:
-        """Exports the variant of `config`, and writes its record."""
-        hydra = HydraConfig.get()
-        number = int(hydra.job.num)
-        if number in self.skipped:
-            return
-        os.chdir(self.directory)
-        sys.path[:] = dict.fromkeys([*self.path, *sys.path])
-        name = sweep_overrides.subdirectory(hydra.job.override_dirname)
-
-        def make() -> export.Release:
-            composition = compose.from_job(config)
-            return export.export(composition, self.project, name, self.review)
-
-        overrides = list(hydra.overrides.task)
-        variants.export(
-            number, overrides, Path(hydra.runtime.output_dir), make
-        )

@@ -6,7 +6,7 @@ import json
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -202,15 +202,23 @@ def _replace(path: Path, text: str) -> None:
 
 def read(directory: Path) -> list[Variant]:
     """Returns the recorded variants of a sweep in order."""
-    found = []
-    for path in directory.rglob(_RESULT):
-        found.append(of_record(json.loads(path.read_text(encoding="utf-8"))))
+    found = map(load, records(directory))
     return sorted(found, key=lambda variant: variant.number)
+
+
+def records(directory: Path) -> Iterator[Path]:
+    """Yields the files of the recorded variants of a sweep."""
+    return directory.rglob(_RESULT)
+
+
+def load(path: Path) -> Variant:
+    """Returns the variant that a file records."""
+    return of_record(json.loads(path.read_text(encoding="utf-8")))
 
 
 def forget(directory: Path) -> None:
     """Removes the records of variants that an earlier sweep left in its directory."""
-    for path in directory.rglob(_RESULT):
+    for path in records(directory):
         path.unlink(missing_ok=True)
 
 

@@ -204,3 +204,27 @@ def test_a_sweep_by_a_launcher_can_be_resumed(project, launcher):
     project.write("plugins/hydra_plugins/mine.py", dead)
     last = spawn_with_plugins(project, *arguments, "model=adder,scaler")
     assert (last.returncode, last.stdout) == (2, "")
+
+
+AWAITING = """
+import json, pathlib, time
+from smdecl.models import Scaler
+
+def make(number):
+    record, end = pathlib.Path("sweeps/0/sweep.json"), time.monotonic() + 300
+    while [one["state"] for one in json.loads(record.read_text())][:number] != ["published"] * number:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return Scaler(number)
+"""
+
+
+@pytest.mark.slow
+def test_the_record_has_each_outcome_before_the_next_job_of_a_launcher_ends(project):
+    project.write("mynet.py", AWAITING)
+    project.write("conf/model/mine.yaml", "_target_: mynet.make\nnumber: 0\n")
+    sweep = ["--config-dir", "conf", "-m", "model=mine", "model.number=0,1"]
+
+    done = project.spawn(*sweep, "hydra.output_subdir=.h", "hydra.sweep.dir=sweeps/0")
+
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
