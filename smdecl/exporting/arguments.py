@@ -92,6 +92,12 @@ def _unfit_records(
                 " remove @tf.function, because smdecl adds it"
             )
             yield Problem((*path, argument), message)
+        if is_function(method):
+            for record in structures.records(nest, kind):
+                reason = record_kinds.refuse_unnamed(record)
+                if reason is not None:
+                    message = f"{name} is a tf.function with {reason}"
+                    yield Problem((*path, argument), message)
 
 
 def _has_opaque(nest: Nest, kind: record_kinds.Kind | None) -> bool:

@@ -50,6 +50,19 @@ def is_opaque(kind: object) -> bool:
     return dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
 
 
+def refuse_unnamed(kind: type) -> str | None:
+    """Returns why TensorFlow cannot save an ExtensionType by name; None if it can."""
+    if not issubclass(kind, tf.experimental.ExtensionType):
+        return None
+    if "__name__" in vars(kind):
+        return None
+    own = f"{kind.__module__}.{kind.__name__}"
+    return (
+        f"the ExtensionType {own}, which TensorFlow cannot save without a name;"
+        f' add __name__ = "{own}" to the class'
+    )
+
+
 def fields(record: type) -> dict[str, bool]:
     """Returns the fields that the constructor of a record accepts, and whether each is required."""
     parameters = inspect.signature(record).parameters.values()

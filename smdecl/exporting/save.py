@@ -15,6 +15,7 @@ from smdecl.exporting import (
     expose,
     keras_patches,
     options,
+    unnamed_types,
     untracked,
     user_code,
 )
@@ -87,6 +88,9 @@ def _errors_of_saving(
         problems = untracked.untracked(built.obj, traced)
         if problems:
             raise ModelError(problems) from error
+        unnamed = unnamed_types.failure(error)
+        if unnamed is not None:
+            raise unnamed from error
         raise user_code.failure(("model",), "saving", error) from error
 
 

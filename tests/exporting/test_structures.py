@@ -138,6 +138,11 @@ class Ext(tf.experimental.ExtensionType):
     start: tf.Tensor
     stop: tf.Tensor
 
+class Named(tf.experimental.ExtensionType):
+    __name__ = "recordnet.Named"
+    start: tf.Tensor
+    stop: tf.Tensor
+
 SPECS = [tf.TensorSpec([None], tf.float32, name=name) for name in ("low", "high")]
 
 def widened(span, slack):
@@ -156,6 +161,12 @@ class Net(tf.Module):
     def ext(self, x: Ext): return widened(x, self.slack)
     @tf.function(input_signature=[Span(*SPECS)])
     def own(self, x): return widened(x, self.slack)
+    @tf.function
+    def named(self, x: Named): return widened(x, self.slack)
+    @tf.function
+    def unnamed(self, x: Ext): return x.start
+    @tf.function
+    def inside(self, x): return self.unnamed(Ext(x, x))
     @tf.function
     def closed(self, x: Data): return x.start
     @tf.function
@@ -179,7 +190,7 @@ def export(project):
 
 
 def test_records_of_every_kind_are_exported_by_their_fields(export):
-    names = ["span", "function", "attrs", "data", "ext"]
+    names = ["span", "function", "attrs", "data", "ext", "named"]
     declared = [f"+signatures.{name}={{method: {name}, inputs: {{x: {FIELDS}}}}}" for name in names]
     declared += [
         "+signatures.own={method: own}",
@@ -195,6 +206,17 @@ def test_records_of_every_kind_are_exported_by_their_fields(export):
             "start": [3],
             "stop": [9],
         }, key
+
+
+def test_an_extension_type_that_a_tf_function_cannot_save_without_a_name_is_refused(export):
+    reason = (
+        "a tf.function with the ExtensionType recordnet.Ext, which TensorFlow cannot save without a"
+        ' name; add __name__ = "recordnet.Ext" to the class'
+    )
+    with pytest.raises(ConfigError, match=rf"signatures\.s\.inputs\.x: Net.unnamed is {reason}$"):
+        export(f"+signatures.s={{method: unnamed, inputs: {{x: {FIELDS}}}}}")
+    with pytest.raises(ModelError, match=f"model: saving unnamed failed: it is {reason}$"):
+        export("+signatures.s={method: inside, inputs: {x: {shape: [n], dtype: float32}}}")
 
 
 def test_a_dataclass_as_argument_of_a_tf_function_and_an_unnamed_field_are_refused(export):
