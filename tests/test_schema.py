@@ -26,6 +26,7 @@ NAMES = (
     "saved_model",
     "signatures",
     "sweep",
+    "variables",
     "verification",
 )
 

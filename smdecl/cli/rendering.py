@@ -17,7 +17,7 @@ from smdecl.tensor_texts import tensor_text
 def plan(planned: Plan) -> str:
     """Returns a line for the object, each variable and each signature that would be saved."""
     lines = [planned.obj.class_name]
-    for variable in planned.obj.variables:
+    for variable in planned.variables:
         lines.append(
             f"  variable {variable.name}: {tensor_text(variable.dtype, variable.shape)}"
         )

@@ -140,7 +140,6 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
     kind = type(obj)
     return ObjectRecord(
         class_name=f"{kind.__module__}.{kind.__qualname__}",
-        variables=(),
         methods={
             name: argument_names(method)
             for name, method in sorted(methods.of(obj).items())

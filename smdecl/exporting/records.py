@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from smdecl.savedmodel.records import VariableRecord
-
 
 @dataclass(frozen=True)
 class ObjectRecord:
@@ -13,7 +11,6 @@ class ObjectRecord:
 
     Attributes:
         class_name: Its class, with the module.
-        variables: The variables that an export saves; none before its signatures are traced.
         methods: Callable method to the names of its arguments.
         restored: Names of the variables that weights were restored into.
         not_restored: Names of the variables that weights were not restored into.
@@ -21,7 +18,6 @@ class ObjectRecord:
     """
 
     class_name: str
-    variables: tuple[VariableRecord, ...]
     methods: dict[str, tuple[str, ...]]
     restored: tuple[str, ...] = ()
     not_restored: tuple[str, ...] = ()

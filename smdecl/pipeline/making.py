@@ -222,6 +222,7 @@ def _require_audit(config: ExportConfig, made: Made) -> None:
 def require_schemas(planned: Plan) -> None:
     """Checks the records of a plan against their schemas."""
     schema.require("object", plain(planned.obj))
+    schema.require("variables", plain(planned.variables))
     schema.require("signatures", plain(planned.signatures))
 
 

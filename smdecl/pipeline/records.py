@@ -11,6 +11,7 @@ from smdecl.savedmodel.records import (
     CustomOpsRecord,
     SavedModelRecord,
     SignatureRecord,
+    VariableRecord,
 )
 from smdecl.verification.records import VerificationRecord
 
@@ -23,6 +24,7 @@ class Plan:
 
     Attributes:
         obj: The object.
+        variables: The variables that an export saves (schema: variables).
         signatures: The signatures as they were traced.
         declared: The signatures as they are declared, with the names of their dims.
         functions: Each name that `tf.saved_model.load` would give, with the key of its signature.
@@ -30,6 +32,7 @@ class Plan:
     """
 
     obj: ObjectRecord
+    variables: tuple[VariableRecord, ...]
     signatures: dict[str, SignatureRecord]
     declared: dict[str, Signature]
     functions: dict[str, str] = field(default_factory=dict)

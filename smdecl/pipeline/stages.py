@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from smdecl.checks import outside_values
@@ -116,8 +115,14 @@ def _planned(
 ) -> Plan:
     records = {key: signature.record for key, signature in traced.items()}
     warnings = tuple(methods.casts(built.obj, config.signatures))
-    obj = replace(built.record, variables=variables)
-    return Plan(obj, records, config.signatures, functions, warnings)
+    return Plan(
+        built.record,
+        variables,
+        records,
+        config.signatures,
+        functions,
+        warnings,
+    )
 
 
 def _inspect(

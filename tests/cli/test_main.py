@@ -94,7 +94,7 @@ def test_plan_prints_the_declared_names_of_dims():
     shapes = {"x": (None, None, 3), "r": (None, None), "r_1": (None,), "o": None}
     found = {name: TensorRecord("float32", shape) for name, shape in shapes.items()}
     traced = SignatureRecord(found, {"y": found["x"], "undeclared": found["x"]})
-    plan = Plan(ObjectRecord("Net", (), {}), {"key": traced, "own": traced}, {"key": declared})
+    plan = Plan(ObjectRecord("Net", {}), (), {"key": traced, "own": traced}, {"key": declared})
 
     assert rendering.plan(plan).splitlines()[1:8] == [
         "signature key",

@@ -116,15 +116,20 @@ def conf(project, text):
 
 
 def described(project, *overrides):
-    """Returns the description of what a config builds, in a process of its own as an export does it."""
+    """Returns the record of the object that a config builds, as an export builds it."""
+    return planned(project, *overrides).obj
+
+
+def planned(project, *overrides):
+    """Returns the plan of a config, made in a separate process as an export does it."""
     here = find_project(project.root)
     config = check.check(project.compose("verify=load", *overrides), here)
-    return children.run(_record, config, here, failure=ModelError, doing="building")
+    return children.run(_planned, config, here, failure=ModelError, doing="building")
 
 
-def _record(config, project):
+def _planned(config, project):
     planned, _ = stages.plan(config, project)
-    return planned.obj
+    return planned
 
 
 def problems(project, *overrides, kind=ConfigError):

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from smdecl.errors import ModelError
 
-from tests.exporting.building_projects import ROWS, conf, described, problems, served, write_net
+from tests.exporting.building_projects import (
+    ROWS,
+    conf,
+    described,
+    planned,
+    problems,
+    served,
+    write_net,
+)
 
 
 @pytest.fixture
@@ -39,9 +47,9 @@ def test_a_keras_model_is_built_of_nested_targets(net):
 
 
 def test_a_keras_model_without_variables_is_built_by_the_declared_specs(net):
-    record = described(net, "model._target_=mykeras.Net", ROWS)
+    plan = planned(net, "model._target_=mykeras.Net", ROWS)
 
-    assert [(variable.name, variable.shape) for variable in record.variables] == [
+    assert [(variable.name, variable.shape) for variable in plan.variables] == [
         ("net/hidden/kernel", (3, 4)),
         ("net/hidden/bias", (4,)),
         ("net/out/kernel", (4, 2)),
@@ -58,9 +66,9 @@ def test_its_batch_stays_dynamic(net):
 
 
 def test_a_keras_model_is_built_by_the_spec_of_its_own_function(net):
-    record = described(net, "model._target_=mykeras.WithItsOwnSpec", "signatures=own")
+    plan = planned(net, "model._target_=mykeras.WithItsOwnSpec", "signatures=own")
 
-    assert len(record.variables) == 4
+    assert len(plan.variables) == 4
 
 
 def test_a_keras_model_that_fails_when_called_is_reported_by_its_signature(net):
@@ -90,38 +98,38 @@ def test_an_unknown_input_of_a_keras_model_is_reported_with_the_known_ones(net):
 def test_a_module_is_described_by_its_variables_and_its_own_methods(net):
     conf(net, "{_target_: mynet.Net, units: 1}")
 
-    record = described(net, "model=mine")
+    plan = planned(net, "model=mine")
 
-    assert record.class_name == "mynet.Net"
-    assert [(variable.name, variable.dtype, variable.shape) for variable in record.variables] == [
+    assert plan.obj.class_name == "mynet.Net"
+    assert [(variable.name, variable.dtype, variable.shape) for variable in plan.variables] == [
         ("w", "float32", ())
     ]
-    assert record.methods == {"add": ("x",)}
-    assert (record.restored, record.not_restored) == ((), ())
+    assert plan.obj.methods == {"add": ("x",)}
+    assert (plan.obj.restored, plan.obj.not_restored) == ((), ())
 
 
 def test_a_module_is_described_with_the_variables_of_the_keras_layers_that_it_holds(net):
-    record = described(net, "model._target_=mykeras.InAModule", ROWS)
+    plan = planned(net, "model._target_=mykeras.InAModule", ROWS)
 
-    assert sorted(variable.shape for variable in record.variables) == [(2,), (3, 2)]
+    assert sorted(variable.shape for variable in plan.variables) == [(2,), (3, 2)]
 
 
 def test_a_keras_model_is_described_by_how_it_is_called(net):
-    record = described(net, "model._target_=mykeras.WithItsOwnSpec", ROWS)
+    plan = planned(net, "model._target_=mykeras.WithItsOwnSpec", ROWS)
 
-    assert record.methods == {"__call__": ("x",), "call": ("x",), "serve": ("x",)}
+    assert plan.obj.methods == {"__call__": ("x",), "call": ("x",), "serve": ("x",)}
 
 
 def test_a_checkpoint_is_described(net):
     conf(net, "{_target_: tensorflow.train.Checkpoint, net: {_target_: mynet.Net, units: 1}}")
 
-    record = described(net, "model=mine", "signatures.serving_default.method=net.add")
+    plan = planned(net, "model=mine", "signatures.serving_default.method=net.add")
     release = net.export(
         "model=mine", "signatures.serving_default.method=net.add", "name=checkpoint"
     )
 
-    assert record.class_name == "tensorflow.python.checkpoint.checkpoint.Checkpoint"
-    assert [variable.name for variable in record.variables] == ["w"]
+    assert plan.obj.class_name == "tensorflow.python.checkpoint.checkpoint.Checkpoint"
+    assert [variable.name for variable in plan.variables] == ["w"]
     assert served(release, x=2.0) == {"output_0": 3.0}
 
 
@@ -149,9 +157,9 @@ def test_a_saved_model_that_a_factory_loads_is_described_and_exported_anew(net):
     )
     conf(net, f"{{_target_: again.load, path: {first.path}}}")
 
-    record = described(net, "model=mine")
+    plan = planned(net, "model=mine")
     second = net.export("model=mine")
 
-    assert record.methods == {"add": ("x",)}
-    assert [variable.name for variable in record.variables] == ["factor"]
+    assert plan.obj.methods == {"add": ("x",)}
+    assert [variable.name for variable in plan.variables] == ["factor"]
     assert served(second, x=2.0) == {"output_0": 8.0}

@@ -105,7 +105,7 @@ def test_plan_and_inspect_show_the_same_variables(project, target, expected):
     project.write("conf/signatures/rows.yaml", spec)
     config = project.compose(f"model._target_={target}", "signatures=rows", "audit=off")
 
-    planned = smdecl.plan(config).obj.variables
+    planned = smdecl.plan(config).variables
     found = smdecl.inspect(smdecl.export(config).path)
 
     stored = {(each.name, each.dtype, each.shape) for each in found.stored}

@@ -21,12 +21,13 @@ from smdecl.savedmodel.records import (
 )
 from smdecl.verification.records import VerificationRecord
 
-OBJECT = ObjectRecord("net.Net", (VariableRecord("v", "float32", (1, None)),), {"call": ("x",)})
+OBJECT = ObjectRecord("net.Net", {"call": ("x",)})
+VARIABLES = (VariableRecord("v", "float32", (1, None)),)
 DECLARED = Signature(
     "call", {"x": ({"a": Spec((None, "n"), "float32")}, Value([1, 2.5, {"b": None}]))}, None
 )
 X = TensorRecord("float32", None)
-PLAN = Plan(OBJECT, {"s": SignatureRecord({"x": X}, {})}, {"s": DECLARED}, {"f": "s"})
+PLAN = Plan(OBJECT, VARIABLES, {"s": SignatureRecord({"x": X}, {})}, {"s": DECLARED}, {"f": "s"})
 
 
 def read(data, expected):
@@ -73,10 +74,8 @@ FORGED = {
         r"result.signatures\['s'\]: expected SignatureRecord, got ObjectRecord",
     ),
     "a boolean in the place of a size": (
-        changed(
-            PLAN, obj=changed(OBJECT, variables=(changed(OBJECT.variables[0], shape=(True,)),))
-        ),
-        r"result.obj.variables\[0\].shape\[0\]: expected int \| None, got bool",
+        changed(PLAN, variables=(changed(VARIABLES[0], shape=(True,)),)),
+        r"result.variables\[0\].shape\[0\]: expected int \| None, got bool",
     ),
     "a list in the place of a tuple": (
         changed(PLAN, obj=changed(OBJECT, restored=["v"])),
