@@ -1,22 +1,22 @@
 """Turns violations of a JSON Schema into Problems, in the words of a config file.
 
-Three keywords of the schemas are for these texts alone:
+Four keywords of the schemas are for these texts alone:
 
 - `x-expected` replaces what the schema would say of itself after "expected".
 - `title` names a value that has no key, or whose key does not name it.
 - `x-also` maps words that users write for an enum value to that value, for its hint.
+- `x-more` says where a long list of values is, if there is no hint.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from jsonschema.exceptions import ValidationError
 
-from smdecl.errors import KeyPath, Problem, dotted, nearest
+from smdecl.errors import KeyPath, Problem, closest, dotted, nearest
 from smdecl.printing import abbreviated, quoted
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -137,8 +137,8 @@ def _missing_keys(
         unknown = [
             str(other) for other in violation.instance if other not in known
         ]
-        similar = difflib.get_close_matches(key, unknown, n=1, cutoff=0.75)
-        hint = f" (found {similar[0]!r} instead)" if similar else ""
+        similar = closest(key, unknown, cutoff=0.75)
+        hint = "" if similar is None else f" (found {similar!r} instead)"
         expected = _expected(known.get(key, {}), root)
         yield Problem((*path, key), f"is missing; expected {expected}{hint}")
 
@@ -166,8 +166,12 @@ def _invalid(violation: Violation) -> str:
     expected = violation.schema.get("x-expected") or _one_of(choices)
     meant = value
     if isinstance(value, str):
-        meant = violation.schema.get("x-also", {}).get(value, value)
+        also = violation.schema.get("x-also", {})
+        meant = also.get(value.lower(), value)
     hint = nearest(meant, [choice for choice in choices if choice is not None])
+    more = violation.schema.get("x-more")
+    if more is not None and not hint:
+        hint = f"; {more}"
     return f"{got}; expected {expected}{hint}"
 
 

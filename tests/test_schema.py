@@ -127,3 +127,31 @@ def test_the_primary_config_has_a_value_for_every_key_of_every_group():
         assert set(primary[group]) == set(config["properties"][group]["properties"]), (
             "add it to conf/export.yaml"
         )
+
+
+@pytest.mark.parametrize(
+    ("word", "dtype"),
+    [
+        *(("fp32", "float32"), ("float", "float32"), ("f32", "float32"), ("Float", "float32")),
+        *(("tf.float32", "float32"), ("double", "float64"), ("half", "float16")),
+        *(("bf16", "bfloat16"), ("int", "int32"), ("long", "int64"), ("i64", "int64")),
+        *(("boolean", "bool"), ("bytes", "string"), ("Str", "string")),
+    ],
+)
+def test_a_word_for_a_dtype_gets_a_hint_and_not_a_list_of_all_dtypes(word, dtype):
+    assert dtype_problem(word) == (
+        f"invalid dtype {word!r}; expected a dtype of TensorFlow, such as float32, int64, bool or"
+        f" string (did you mean {dtype!r}?)"
+    )
+
+
+def test_a_dtype_that_resembles_none_gets_the_place_of_the_list():
+    assert dtype_problem("dtype").endswith("or string; docs/reference/config.md lists all")
+    assert (ROOT / "docs/reference/config.md").is_file()
+
+
+def dtype_problem(word):
+    spec = {"shape": [], "dtype": word}
+    config = {"signatures": {"s": {"inputs": {"x": spec}}}}
+    found = schema.problems("config", config)
+    return next(problem.message for problem in found if problem.path[-1] == "dtype")

@@ -22,6 +22,7 @@ from smdecl.checks import (
     plain_values,
     publish_rules,
     signature_rules,
+    target_names,
     trust_rules,
     verify_rules,
     weights_rules,
@@ -102,6 +103,8 @@ def _check_rules(
         if (key,) not in invalid:
             yield from rule(values)
     yield from _check_signatures(values, broken)
+    if not {("model",), ("devices",)} & invalid:
+        yield from target_names.check(values, project)
     if ("sha256",) not in invalid:
         yield from digest_rules.check(values, project)
     if ("publish",) not in invalid:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from smdecl.checks import kept_names, serving_apis
+from smdecl.checks import kept_names, named_dim_rules, serving_apis
 from smdecl.checks.types import Problems
 from smdecl.config import settings
 from smdecl.config.settings import Signature, Spec
-from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.errors import KeyPath, Problem, closest, nearest
 from smdecl.names import DEFAULT_KEY, RESERVED_KEYS
 
 # Attributes that tf.saved_model.save and tf.saved_model.load set on the object.
@@ -25,11 +24,11 @@ _RESERVED_ATTRIBUTES = (
 
 def misspelt_default(keys: Iterable[str]) -> Problems:
     """Yields a signature key that is most likely a typo of the default key."""
-    matches = difflib.get_close_matches(DEFAULT_KEY, keys, n=1, cutoff=0.85)
+    similar = closest(DEFAULT_KEY, keys, cutoff=0.85)
     # serving_default_v2 is not a typo.
-    if matches and not matches[0].startswith(DEFAULT_KEY):
+    if similar is not None and not similar.startswith(DEFAULT_KEY):
         found = f"requests without a signature name need {DEFAULT_KEY!r}, which is missing"
-        yield Problem(("signatures", matches[0]), f"{found}; did you mean it?")
+        yield Problem(("signatures", similar), f"{found}; did you mean it?")
 
 
 def check_functions(
@@ -71,7 +70,7 @@ def check(path: KeyPath, signature: Signature) -> Problems:
         yield from _check_spec((*path, "outputs", name), spec)
     yield from _check_input_names((*path, "inputs"), signature)
     yield from _check_output_names((*path, "outputs"), signature)
-    yield from _check_output_dims(path, signature)
+    yield from named_dim_rules.check(path, signature)
     yield from _check_api(path, signature)
 
 
@@ -92,7 +91,7 @@ def _check_api(path: KeyPath, signature: Signature) -> Problems:
 
 
 def _check_spec(path: KeyPath, spec: Spec) -> Problems:
-    for index, dim in _named_dims(spec):
+    for index, dim in named_dim_rules.named(spec):
         if not dim.isidentifier() or keyword.iskeyword(dim):
             hint = "write null for an unknown size"
             if dim.isdigit():
@@ -156,33 +155,3 @@ def _check_output_names(path: KeyPath, signature: Signature) -> Problems:
             message = f"{taken[0]!r} is taken by another output; choose a different name"
             yield Problem(place, message)
         seen |= names
-
-
-def _check_output_dims(path: KeyPath, signature: Signature) -> Problems:
-    """Yields the named dims of outputs that no input has: there is nothing to compare them with."""
-    if signature.inputs is None:
-        return
-    known: set[str] = set()
-    for _, _, spec in settings.input_names(signature.inputs):
-        known.update(dim for _, dim in _named_dims(spec))
-    for name, spec in (signature.outputs or {}).items():
-        for index, dim in _named_dims(spec):
-            if dim not in known:
-                place = (*path, "outputs", name, "shape", index)
-                yield Problem(place, _unknown_dim(dim, known))
-
-
-def _named_dims(spec: Spec) -> Iterator[tuple[int, str]]:
-    """Yields the position and the name of each named dim."""
-    for index, dim in enumerate(spec.shape or ()):
-        if isinstance(dim, str):
-            yield index, dim
-
-
-def _unknown_dim(dim: str, known: Collection[str]) -> str:
-    expected = "expected no name: the inputs name no dims"
-    if known:
-        expected = (
-            f"expected one of {', '.join(sorted(known))}{nearest(dim, known)}"
-        )
-    return f"no input has a dim named {dim!r}; {expected}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smdecl import files
+from smdecl.checks import target_names
 from smdecl.checks.types import Problems
 from smdecl.config import frameworks, hydra_trust, trust
 from smdecl.config.project import Project
@@ -18,7 +19,7 @@ def check_targets(values: Values, project: Project) -> Problems:
     for path, target, node in trust.targets(dict(values)):
         reason = trust.refuse_target(target, project)
         if reason is not None:
-            yield Problem(path, reason)
+            yield Problem(path, f"{reason}{target_names.hint(target)}")
         elif _downloads_weights(target, node):
             hint = "set weights: null for this target, and restore them with weights=..."
             yield Problem(path, f"would download weights; {hint}")

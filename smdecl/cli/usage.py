@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import NoReturn
 
-from smdecl.errors import UsageError
+from smdecl.errors import UsageError, closest, did_you_mean
 
 _OVERVIEW = (
     "smdecl --help lists all verbs, the config groups and the whole config."
@@ -144,7 +143,7 @@ class Parser(argparse.ArgumentParser):
         for flag in self._option_string_actions:
             if flag.startswith("--"):
                 flags[flag.lstrip("-")] = flag
-        near = get_close_matches(word.partition("=")[0], flags, n=1)
-        if near:
-            return f" (did you mean {flags[near[0]]!r}?)"
+        near = closest(word.partition("=")[0], flags)
+        if near is not None:
+            return did_you_mean(flags[near])
         return f"; an override has no dashes: {word}" if "=" in word else ""

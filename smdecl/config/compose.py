@@ -23,6 +23,7 @@ from smdecl.config import (
     composing,
     config_sources,
     deletions,
+    interpolation_errors,
     mappings,
     pins,
     resolve,
@@ -198,7 +199,7 @@ def _sweep_setting(config: DictConfig, key: str) -> str:
     try:
         return str(config.hydra.sweep[key])
     except OmegaConfBaseException as error:
-        message = resolve.interpolation_error(error)
+        message = interpolation_errors.message(error)
         raise ConfigError(Problem(("hydra", "sweep", key), message)) from error
 
 
@@ -211,7 +212,7 @@ def _hydra_setting(config: DictConfig, key: str) -> object:
     try:
         return config.hydra[key]
     except OmegaConfBaseException as error:
-        message = resolve.interpolation_error(error)
+        message = interpolation_errors.message(error)
         raise ConfigError(Problem(("hydra", key), message)) from error
 
 

@@ -143,7 +143,7 @@ def _meant_module(package: str, project: Project) -> str:
                 return f"; {os.path.relpath(source)} exists: {install}"
     names = [path.stem for path in here.glob("*.py")]
     names += [path.parent.stem for path in here.glob("*/__init__.py")]
-    return nearest(package, sorted(names))
+    return nearest(package, [*sorted(names), *frameworks.FRAMEWORKS])
 
 
 def _is_within(spec: ModuleSpec, project: Project) -> bool:

@@ -15,7 +15,12 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from smdecl.config import bounded_interpolations, bounded_yaml, nodes
+from smdecl.config import (
+    bounded_interpolations,
+    bounded_yaml,
+    interpolation_errors,
+    nodes,
+)
 from smdecl.config.bounded_interpolations import Budget
 from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import KeyPath, Problem, dotted
@@ -86,7 +91,7 @@ def resolve(config: DictConfig) -> Resolution:
     values: dict[str, Any] = {}
     recorded: dict[str, Any] = {}
     with bounded_interpolations.shared_budget() as budget:
-        resolver = _Resolver([], Environment(), budget)
+        resolver = _Resolver(Environment(), budget)
         for key in config:
             if key != "hydra" and not budget.excess:
                 name = str(key)
@@ -94,7 +99,7 @@ def resolve(config: DictConfig) -> Resolution:
                 values[name] = item.value
                 recorded[name] = item.recorded
     return Resolution(
-        values, recorded, resolver.environment, resolver.problems
+        values, recorded, resolver.environment, resolver.all_problems()
     )
 
 
@@ -111,9 +116,30 @@ _UNRESOLVED = _Resolved(None, None)
 
 @dataclass(frozen=True)
 class _Resolver:
-    problems: list[Problem]
+    """Resolves values.
+
+    Attributes:
+        problems: What could not be resolved.
+        environment: What was read from the environment.
+        budget: What interpolations may still cost.
+        causes: The messages of these problems, without hints.
+        consequences: Values that could not be resolved because they refer to such a value.
+    """
+
     environment: Environment
     budget: Budget
+    problems: list[Problem] = field(default_factory=list)
+    causes: set[str] = field(default_factory=set)
+    consequences: list[Problem] = field(default_factory=list)
+
+    def all_problems(self) -> list[Problem]:
+        """Returns the problems, and the consequences of what is not one of them."""
+        others = [
+            problem
+            for problem in self.consequences
+            if problem.message not in self.causes
+        ]
+        return [*self.problems, *others]
 
     def resolve(
         self,
@@ -154,8 +180,7 @@ class _Resolver:
             with self._noting_reads(path) as read, interrupts_first():
                 value = node[key]
         except OmegaConfBaseException as error:
-            message = self.budget.excess or interpolation_error(error)
-            return self._failed(path, message)
+            return self._failed_with(error, unresolved, path)
         if not isinstance(value, (DictConfig, ListConfig)):
             return _Resolved(value, unresolved if read else value)
         if isinstance(unresolved, str):
@@ -166,6 +191,19 @@ class _Resolver:
         else:
             items = self._resolve_items(value, unresolved, path)
         return _Resolved(items.value, unresolved) if read else items
+
+    def _failed_with(
+        self, error: OmegaConfBaseException, unresolved: object, path: KeyPath
+    ) -> _Resolved:
+        if self.budget.excess:
+            return self._failed(path, self.budget.excess)
+        message = interpolation_errors.message(error)
+        if interpolation_errors.is_consequence(message, unresolved):
+            self.consequences.append(Problem(path, message))
+            return _UNRESOLVED
+        self.causes.add(message)
+        hint = interpolation_errors.hint(error, unresolved, path)
+        return self._failed(path, f"{message}{hint}")
 
     def _failed(self, path: KeyPath, message: str) -> _Resolved:
         self.problems.append(Problem(path, message))
@@ -211,15 +249,3 @@ def _is_literal(unresolved: object) -> bool:
     if isinstance(unresolved, str):
         return unresolved != _MISSING and _INTERPOLATION not in unresolved
     return not isinstance(unresolved, (dict, list))
-
-
-def interpolation_error(error: OmegaConfBaseException) -> str:
-    """Returns why OmegaConf could not resolve a value, without the details of its types."""
-    text = str(error).splitlines()[0]
-    text = text.removeprefix("KeyError raised while resolving interpolation: ")
-    text = text.strip('"')
-    if text.startswith("Unsupported interpolation type"):
-        name = f"oc.{text.rpartition(' ')[2]}"
-        if OmegaConf.has_resolver(name):
-            return f"{text} (did you mean {name!r}?)"
-    return text

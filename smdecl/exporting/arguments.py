@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from smdecl.config.settings import Nest, Spec
-from smdecl.errors import KeyPath, Problem, nearest
+from smdecl.errors import KeyPath, Problem, closest, did_you_mean
 from smdecl.exporting import keras_models, record_kinds, structures
 from smdecl.exporting.parameters import (
     Parameter,
@@ -43,38 +43,47 @@ def problems(
         inputs: The declared inputs by argument.
     """
     return [
-        *_unknown(path, name, method, inputs),
-        *_missing(path, name, method, inputs),
+        *_misnamed(path, name, method, inputs),
         *_unfit_records(path, name, method, inputs),
     ]
 
 
-def _unknown(
+def _misnamed(
     path: KeyPath, name: str, method: Method, inputs: Mapping[str, Nest]
 ) -> Iterator[Problem]:
+    """Yields the inputs that a method does not accept, and those that it lacks.
+
+    An input whose name is misspelt is one problem, not two.
+    """
     accepted = parameters(method, inputs)
-    if any(
+    accepts_any = any(
         parameter.kind is inspect.Parameter.VAR_KEYWORD
         for parameter in accepted
-    ):
-        return
-    known = [parameter.name for parameter in accepted]
+    )
+    named = [
+        parameter.name
+        for parameter in accepted
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    missing = [
+        parameter.name
+        for parameter in accepted
+        if parameter.is_required and parameter.name not in inputs
+    ]
     expected = (
-        f"expected one of {', '.join(known)}" if known else "expected none"
+        f"expected one of {', '.join(named)}" if named else "expected none"
     )
     for given in inputs:
-        if given not in known:
-            message = f"unknown argument {given!r} of {name}; {expected}"
-            yield Problem((*path, given), f"{message}{nearest(given, known)}")
-
-
-def _missing(
-    path: KeyPath, name: str, method: Method, inputs: Mapping[str, Nest]
-) -> Iterator[Problem]:
-    for parameter in parameters(method, inputs):
-        if parameter.is_required and parameter.name not in inputs:
-            message = f"missing required argument {parameter.name!r} of {name}"
-            yield Problem((*path, parameter.name), message)
+        meant = closest(given, missing)
+        if given in named or (accepts_any and meant is None):
+            continue
+        missing = [other for other in missing if other != meant]
+        hint = did_you_mean(meant or closest(given, named))
+        message = f"unknown argument {given!r} of {name}; {expected}{hint}"
+        yield Problem((*path, given), message)
+    for argument in missing:
+        message = f"missing required argument {argument!r} of {name}"
+        yield Problem((*path, argument), message)
 
 
 def _unfit_records(

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from smdecl.config.settings import Signature
-from smdecl.exporting import keras_hooks, keras_models, user_code
+from smdecl.exporting import (
+    input_shapes,
+    keras_hooks,
+    keras_models,
+    user_code,
+)
 from smdecl.exporting.arguments import arguments, problems, type_spec
 from smdecl.exporting.parameters import find_method
 from smdecl.exporting.types import GenericFunction, Method, Trackable
@@ -37,7 +42,9 @@ def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
         try:
             _trace_once(obj, method, signature)
         except user_code.FAILURES as error:
-            raise user_code.failure(path, doing, error) from error
+            raise input_shapes.failure(
+                path, signature.inputs, doing, error
+            ) from error
 
 
 def _trace_once(obj: Trackable, method: Method, signature: Signature) -> None:

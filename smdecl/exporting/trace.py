@@ -20,10 +20,12 @@ from smdecl.errors import (
     KeyPath,
     ModelError,
     Problem,
+    SmdeclError,
 )
 from smdecl.exporting import (
     contract,
     default_signature,
+    input_shapes,
     keras_graphs,
     leaks,
     user_code,
@@ -165,7 +167,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
     except (ConfigError, ContractError):
         raise
     except user_code.FAILURES as error:
-        raise _failure(obj, path, signature, error) from error
+        raise _failure(obj, method, path, signature, error) from error
     _require_kept_names((*path, "inputs"), traced)
     return traced
 
@@ -191,9 +193,17 @@ def _with_inputs(
 
 
 def _failure(
-    obj: Trackable, path: KeyPath, signature: Signature, error: BaseException
-) -> ModelError:
+    obj: Trackable,
+    method: Method,
+    path: KeyPath,
+    signature: Signature,
+    error: BaseException,
+) -> SmdeclError:
     """Returns the error for a trace in which the model's code failed."""
+    inputs = signature.inputs or {}
+    misfits = list(input_shapes.of_inputs((*path, "inputs"), method, inputs))
+    if misfits:
+        return ConfigError(misfits)
     if _IN_SAVE in str(error):
         message = (
             f"{signature.method} calls tf.saved_model.save in its body;"
@@ -206,7 +216,7 @@ def _failure(
     leaked = leaks.failure(obj, path, doing, error)
     if leaked is not None:
         return leaked
-    failure = user_code.failure(path, doing, error)
+    failure = input_shapes.failure(path, inputs, doing, error)
     if _PLAIN_NEST.search(user_code.summary(error)):
         message = f"{failure.problems[0].message}; {_ANNOTATE}"
         return ModelError(Problem(path, message), failure.traceback_text)

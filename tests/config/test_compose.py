@@ -218,6 +218,20 @@ REFUSED = [
         ],
     ),
     (["seed=${nothing}"], ["seed: Interpolation key 'nothing' not found"]),
+    # export_dir refers to the name, and cannot be resolved either.
+    (
+        ["name=x${publish.verion}"],
+        ["name: Interpolation key 'publish.verion' not found (did you mean 'publish.version'?)"],
+    ),
+    (
+        ["export_dir=exports/${nme}"],
+        ["export_dir: Interpolation key 'nme' not found (did you mean 'name'?)"],
+    ),
+    (["name=${modl}"], ["name: Interpolation key 'modl' not found (did you mean 'model'?)"]),
+    (
+        ["name=${oc.evn:HOME}"],
+        ["name: Unsupported interpolation type oc.evn (did you mean 'oc.env'?)"],
+    ),
     (
         ["weights=checkpoint", "seed=${oc.env:SMDECL_NOT_SET}"],
         [

@@ -7,7 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec
-from smdecl.exporting.arguments import arguments, type_spec
+from smdecl.exporting.arguments import arguments, problems, type_spec
 
 
 class Named(NamedTuple):
@@ -57,3 +57,26 @@ def test_keras_gets_tensors_out_of_order_by_position_and_anything_else_by_keywor
         positional, keywords = arguments(layer, inputs, on_spec)
         assert (len(positional), set(keywords)) == ((2, set()) if by_position else (0, {*inputs}))
     assert layer(*positional, **keywords).numpy().tolist() == [6, 6]
+
+
+def functional():
+    chem, site = keras.Input([13], name="chem"), keras.Input([2], name="site")
+    return keras.Model([chem, site], keras.layers.Concatenate()([chem, site]))
+
+
+def with_any_keywords(chem, site, **others):
+    return chem + site
+
+
+@pytest.mark.parametrize("method", [functional(), with_any_keywords])
+def test_a_misspelt_input_is_one_problem_even_if_any_keyword_is_accepted(method):
+    spec = Spec((None, 13), "float32")
+    found = problems(("inputs",), "f", method, {"chme": spec, "site": spec})
+
+    [problem] = found
+    assert problem.key == "inputs.chme"
+    assert problem.message.startswith("unknown argument 'chme' of f; expected one of chem, site")
+    assert problem.message.endswith("(did you mean 'chem'?)")
+    assert [one.message for one in problems(("inputs",), "f", method, {"site": spec})] == [
+        "missing required argument 'chem' of f"
+    ]

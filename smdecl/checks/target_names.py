@@ -1,0 +1,240 @@
+"""Finds the names in `_target_` that no module defines, by the source of the modules.
+
+Nothing is imported. Where the source does not tell, the build finds out.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import symtable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from smdecl.checks.types import Problems
+from smdecl.config import frameworks, project_modules, trust
+from smdecl.config.project import Project
+from smdecl.config.types import Values
+from smdecl.errors import Problem, closest, did_you_mean, nearest
+
+_LARGEST = 1 << 20  # bytes of a source file
+# With these, a module can define names that its source does not show.
+_DYNAMIC = ("eval", "exec", "globals", "locals", "setattr", "vars")
+# Where the source of an API is, if the directory of the package does not show it.
+_TENSORFLOW = "_api/v2"
+_KERAS_IN_TENSORFLOW = ("keras", "_tf_keras/keras")
+# Abbreviations that only an import statement can define.
+_ABBREVIATED = {"tf": "tensorflow"}
+# The namespaces of the names that users write without one.
+_NAMESPACES = ("layers", "models", "applications")
+
+
+@dataclass(frozen=True)
+class _Module:
+    """The source of a module.
+
+    Attributes:
+        name: Its dotted name.
+        file: Its file.
+        directory: The directory of its submodules; None if it is not a package.
+    """
+
+    name: str
+    file: Path
+    directory: Path | None = None
+
+    def submodule(self, part: str) -> _Module | None:
+        """Returns a submodule; None if there is none."""
+        if self.directory is None:
+            return None
+        name = f"{self.name}.{part}"
+        directory = self.directory / part
+        if (directory / "__init__.py").is_file():
+            return _Module(name, directory / "__init__.py", directory)
+        file = self.directory / f"{part}.py"
+        return _Module(name, file) if file.is_file() else None
+
+    def names(self) -> frozenset[str] | None:
+        """Returns the names that it defines, submodules included; None if they are unknown."""
+        own = _names(self.file)
+        if own is None or self.directory is None:
+            return own
+        return own | {
+            path.name.partition(".")[0] for path in self.directory.iterdir()
+        }
+
+
+@dataclass(frozen=True)
+class _Absent:
+    """A part of a target that is absent.
+
+    Attributes:
+        module: The module that lacks it.
+        name: The part.
+        rest: The parts after it.
+        known: What the module defines.
+    """
+
+    module: _Module
+    name: str
+    rest: tuple[str, ...]
+    known: tuple[str, ...]
+
+    def similar(self, is_allowed: Callable[[str], bool]) -> str | None:
+        """Returns the allowed target that is most similar to the absent one; None if none is."""
+        allowed = {}
+        for name in self.known:
+            target = ".".join([self.module.name, name, *self.rest])
+            if is_allowed(target):
+                allowed[name] = target
+        meant = closest(self.name, allowed)
+        return None if meant is None else allowed[meant]
+
+
+def check(values: Values, project: Project) -> Problems:
+    """Yields the targets of a config that may be imported, and name nothing."""
+    parts = {key: values.get(key) for key in ("model", "devices")}
+    for path, target, _ in trust.targets(parts):
+        if trust.refuse_target(target, project) is None:
+            reason = refuse(target)
+            if reason is not None:
+                yield Problem(path, reason)
+
+
+def refuse(target: str) -> str | None:
+    """Returns why a target names nothing; None if it names something, or may do so."""
+    absent = None if _is_own(target) else _find_absent(target)
+    if absent is None:
+        return None
+    hint = nearest(absent.name, absent.known)
+    return f"{absent.module.name!r} has no attribute {absent.name!r}{hint}"
+
+
+def _is_own(target: str) -> bool:
+    return target.partition(".")[0] == "smdecl"  # `own_models` checks these
+
+
+def hint(target: str) -> str:
+    """Returns the hint for a target that may not be named; empty if no allowed one is similar."""
+    package, _, rest = target.partition(".")
+    if package in _ABBREVIATED:
+        return did_you_mean(f"{_ABBREVIATED[package]}.{rest}")
+    absent = None
+    if frameworks.is_framework(target):
+        absent = _find_absent(target)
+    if absent is None:
+        return ""
+    similar = absent.similar(_is_allowed)
+    return did_you_mean(similar or _in_namespace(package, absent.name))
+
+
+def _is_allowed(target: str) -> bool:
+    return frameworks.refuse_name(target) is None
+
+
+def _in_namespace(package: str, name: str) -> str | None:
+    """Returns the constructor of a name that was written without its namespace; None if absent."""
+    for namespace in _NAMESPACES:
+        target = f"{package}.{namespace}.{name}"
+        if _is_allowed(target) and _find_absent(target) is None:
+            return target
+    return None
+
+
+def _find_absent(target: str) -> _Absent | None:
+    """Returns the first part of a target that is absent; None if none is, or it is unknown."""
+    package, *parts = target.split(".")
+    module = _top(package)
+    for index, part in enumerate(parts):
+        if module is None:
+            return None
+        below = _below(module, part)
+        if below is None:
+            known = module.names()
+            # The attributes of what a module defines are unknown.
+            if known is None or part in known:
+                return None
+            public = [name for name in known if not name.startswith("_")]
+            rest = tuple(parts[index + 1 :])
+            return _Absent(module, part, rest, tuple(sorted(public)))
+        module = below
+    return None
+
+
+def _top(package: str) -> _Module | None:
+    spec = project_modules.find_spec(package)
+    if spec is None or spec.origin is None or not spec.has_location:
+        return None
+    file = Path(spec.origin)
+    if file.suffix != ".py":
+        return None
+    directory = file.parent if spec.submodule_search_locations else None
+    return _Module(package, file, directory)
+
+
+def _below(module: _Module, part: str) -> _Module | None:
+    if module.name != "tensorflow":
+        return module.submodule(part)
+    if part == "keras":
+        package, directory = _KERAS_IN_TENSORFLOW
+        keras = _top(package)
+        if keras is None or keras.directory is None:
+            return None
+        place = keras.directory / directory
+        return _Module("tensorflow.keras", place / "__init__.py", place)
+    api = (module.directory or module.file.parent) / _TENSORFLOW
+    return _Module("tensorflow", api / "__init__.py", api).submodule(part)
+
+
+def _names(file: Path) -> frozenset[str] | None:
+    """Returns the names that a source file defines at its top level; None if they are unknown."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    if status.st_size > _LARGEST:
+        return None
+    return _names_of(file, (status.st_mtime_ns, status.st_size))
+
+
+@functools.cache
+def _names_of(file: Path, _state: object) -> frozenset[str] | None:
+    """Does the work of `_names`, once for each state of a file."""
+    try:
+        source = file.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        table = symtable.symtable(source, str(file), "exec")
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+    # A module that raises cannot be imported. The build shows why.
+    has_raise = any(isinstance(node, ast.Raise) for node in tree.body)
+    if has_raise or any(map(_is_dynamic, ast.walk(tree))):
+        return None
+    return frozenset(_assigned(table))
+
+
+def _is_dynamic(node: ast.AST) -> bool:
+    """Returns whether a module with this node can have names that its source does not show."""
+    match node:
+        case ast.ImportFrom(names=[ast.alias(name="*")]):
+            return True
+        case ast.FunctionDef(name="__getattr__"):
+            return True
+        case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
+            return True
+        case ast.Name(id=name):
+            return name in _DYNAMIC
+    return False
+
+
+def _assigned(table: symtable.SymbolTable) -> Iterator[str]:
+    """Yields the names of a module, those that its functions declare as global included."""
+    is_module = table.get_type() == "module"
+    for symbol in table.get_symbols():
+        is_global = is_module or symbol.is_declared_global()
+        is_set = symbol.is_assigned() or symbol.is_imported()
+        if is_global and is_set:
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _assigned(child)
