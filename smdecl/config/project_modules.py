@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from smdecl import installed
 from smdecl.config import frameworks
 from smdecl.config.project import Project
 from smdecl.errors import nearest
 
 _SUFFIXES = ("", *importlib.machinery.all_suffixes())
-_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def find_spec(package: str) -> ModuleSpec | None:
@@ -187,4 +187,4 @@ def _submodule_paths(path: Path) -> list[Path]:
 def _is_inside(place: Path, project: Project) -> bool:
     # A virtual environment is often inside the project, but what is installed there is not its own.
     place = Path(os.path.realpath(place))
-    return project.owns(place) and not _INSTALLED & set(place.parts)
+    return project.owns(place) and not installed.holds(place)

@@ -11,11 +11,10 @@ from collections.abc import Container, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+from smdecl import installed
 from smdecl.exporting.user_code import is_installed, is_users
 from smdecl.isolation import preloaded
 from smdecl.resources import PACKAGE
-
-_SITES = ("site-packages", "dist-packages")
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -68,9 +67,7 @@ def _users_files(names: Iterable[str]) -> Iterator[tuple[Path, Path]]:
 def _users_directory(directory: str) -> Path | None:
     """Returns the real path of a directory; None if it belongs to Python or to a package."""
     place = Path(_resolved(os.path.abspath(directory)))  # noqa: PTH100 - resolve() checks each part
-    # A virtual environment is often inside the project.
-    has_packages = not {*_SITES}.isdisjoint(place.parts)
-    return None if has_packages or is_installed(place) else place
+    return None if is_installed(place) else place
 
 
 @functools.cache
@@ -228,6 +225,6 @@ def _file(name: str) -> Path | None:
 def _site(path: Path) -> Path | None:
     """Returns the directory of installed packages that contains a file."""
     for place in path.parents:
-        if place.name in _SITES:
+        if installed.is_site(str(place)):
             return place
     return None

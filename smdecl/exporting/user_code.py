@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from smdecl import installed
 from smdecl.config import project_modules
 from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import keras_errors
@@ -170,7 +171,10 @@ def is_users(filename: str) -> bool:
 
 def is_installed(path: Path) -> bool:
     """Returns whether a path is below the directories of Python and of installed packages."""
-    return any(path.is_relative_to(place) for place in _INSTALLED)
+    if any(path.is_relative_to(place) for place in _INSTALLED):
+        return True
+    # A virtual environment is often inside the project.
+    return installed.holds(path)
 
 
 def source_line(frames: traceback.StackSummary) -> str | None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdecl import resources
+from smdecl import installed, resources
 from smdecl.isolation import landlock, preloaded, seccomp
 
 _SYSTEM = (
@@ -29,6 +29,8 @@ _SYSTEM = (
     "/proc/version",
 )  # fmt: skip
 _OF_PROCESS = Path("/proc/self")
+# CUDA names its threads here, and fails if it cannot.
+_THREADS = _OF_PROCESS / "task"
 _DEVICES = ("null", "nvidia")  # in /dev; written to as well
 
 
@@ -102,6 +104,7 @@ def confine(confinement: Confinement, scratch: Path) -> bool:
             ruleset.allow(device, landlock.USE_DEVICE)
         for directory in (*confinement.writes, scratch):
             ruleset.allow(directory, landlock.WRITE)
+        ruleset.allow(_THREADS, landlock.REPLACE)
         ruleset.enforce()
     seccomp.apply_filter()
     return True
@@ -147,10 +150,8 @@ _noted: set[Path] = set()
 
 def _python() -> Iterator[Path]:
     """Yields the places of Python, of installed packages and of packages already imported."""
-    places = {sys.prefix, sys.base_prefix, sys.exec_prefix}
-    for place in sys.path:
-        if place.endswith(("site-packages", "dist-packages")):
-            places.add(place)
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    places = {*prefixes, *installed.sites()}
     yield from map(Path, places)
     known = tuple(f"{place}{os.sep}" for place in places)
     for name in preloaded.later():

@@ -22,6 +22,10 @@ PINNED = {
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     "TF_DETERMINISTIC_OPS": "0",
+    # A GPU multiplies float32 matrices with 10 bits of precision otherwise.
+    "NVIDIA_TF32_OVERRIDE": "0",
+    # Autotuning chooses kernels by their speed, so the last bits differ between runs.
+    "TF_CUDNN_USE_AUTOTUNE": "0",
     "TF_FUNCTION_JIT_COMPILE_DEFAULT": "0",
     "KERAS_BACKEND": "tensorflow",
     "KERAS_NNX_ENABLED": "0",

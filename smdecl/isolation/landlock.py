@@ -35,6 +35,7 @@ IOCTL_DEVICE = 1 << 15
 
 READ = EXECUTE | READ_FILE | READ_DIRECTORY
 USE_DEVICE = READ_FILE | WRITE_FILE | IOCTL_DEVICE
+REPLACE = WRITE_FILE | _TRUNCATE  # the content of files that exist
 # All rights that the kernel knows, apart from making devices.
 WRITE = ((1 << 16) - 1) & ~(_MAKE_CHARACTER_DEVICE | _MAKE_BLOCK_DEVICE)
 _OF_REGULAR_FILES = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | IOCTL_DEVICE

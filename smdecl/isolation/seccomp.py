@@ -23,9 +23,10 @@ _LOAD = 0x20
 _IF_EQUAL = 0x15
 _IF_AT_LEAST = 0x35
 _RETURN = 0x06
-# Offsets in the description of a call. Of its second argument, ioctl reads the lower half.
+# Offsets in the description of a call. Of arguments, the kernel reads the lower half.
 _NUMBER = 0
 _ARCHITECTURE = 4
+_FIRST_ARGUMENT = 16
 _SECOND_ARGUMENT = 24
 _ALLOW: _Line = (_RETURN, 0, 0, 0x7FFF0000)
 _DENY: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EACCES)
@@ -38,19 +39,21 @@ class _Machine:
     Attributes:
         audit: The architecture's number in the kernel's audit.
         ioctl: The number of the system call ioctl.
+        socket: The number of the system call socket.
         denied: Numbers of the system calls to deny.
     """
 
     audit: int
     ioctl: int
+    socket: int
     denied: tuple[int, ...]
 
 
 # On every architecture: io_uring_setup, whose sockets no filter sees, and fchmodat2.
 _EVERYWHERE = (425, 452)
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, 16, (
-        41,  # socket
+    "x86_64": _Machine(0xC000003E, 16, 41, (
+        42,  # connect
         109, 112,  # setpgid, setsid: a process that left the group would outlive its end
         90, 91, 92, 93, 94, 260, 268,  # chmod, fchmod, chown, fchown, lchown, fchownat, fchmodat
         132, 235, 261, 280,  # utime, utimes, futimesat, utimensat
@@ -59,8 +62,8 @@ _MACHINES = {
         141, 248, 249, 250,  # setpriority, add_key, request_key, keyctl
         *_EVERYWHERE,
     )),
-    "aarch64": _Machine(0xC00000B7, 29, (
-        198, 154, 157, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, 194, 196, 190, 186, 140,
+    "aarch64": _Machine(0xC00000B7, 29, 198, (
+        203, 154, 157, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, 194, 196, 190, 186, 140,
         217, 218, 219, *_EVERYWHERE,
     )),
 }  # fmt: skip
@@ -70,6 +73,11 @@ _TYPE_INTO_TERMINAL = (
     0x5412,
     0x541C,
 )
+
+
+# CUDA listens on a socket of this kind, and fails if it cannot.
+_UNIX = 1
+_PACKETS = 0x80005  # SOCK_SEQPACKET, closed when another program starts
 
 
 class _Instruction(ctypes.Structure):
@@ -96,7 +104,8 @@ def is_available() -> bool:
 def apply_filter() -> None:
     """Makes the denied system calls fail with EACCES, in this thread and what it starts.
 
-    Pairs of connected sockets stay allowed. Does nothing on other architectures.
+    Pairs of connected sockets stay allowed, and so does listening on a local socket for packets.
+    Does nothing on other architectures.
 
     Raises:
         OSError: If the kernel refuses.
@@ -123,6 +132,15 @@ def _lines(machine: _Machine) -> list[_Line]:
     ]
     for number in machine.denied:
         lines += [(_IF_EQUAL, 0, 1, number), _DENY]
+    lines += [
+        (_IF_EQUAL, 0, 6, machine.socket),
+        (_LOAD, 0, 0, _FIRST_ARGUMENT),
+        (_IF_EQUAL, 0, 3, _UNIX),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_IF_EQUAL, 0, 1, _PACKETS),
+        _ALLOW,
+        _DENY,
+    ]
     lines += [(_IF_EQUAL, 1, 0, machine.ioctl), _ALLOW]
     lines.append((_LOAD, 0, 0, _SECOND_ARGUMENT))
     for request in _TYPE_INTO_TERMINAL:

@@ -7,6 +7,7 @@ import pytest
 from smdecl.config import trust
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError, TrustError
+from smdecl.release import manifest
 
 from tests.config.untrusted import NET, refused
 from tests.conftest import ROOT
@@ -100,6 +101,19 @@ def test_a_package_is_refused_unless_the_caller_trusts_it(project, installed):
         ).version
         == 1
     )
+
+
+def test_a_package_in_a_target_directory_is_installed(project, installed):
+    """As `pip install --target` leaves it."""
+    metadata = installed / "thirdparty-1.5.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.5\n")
+    (installed / "thirdparty" / "nets.py").write_text("from smdecl.models import Adder as Net\n")
+    project.write("pyproject.toml", '[tool.smdecl]\ntrust = ["thirdparty"]\nconfine = true\n')
+
+    release = project.export("model._target_=thirdparty.nets.Net", "name=net")
+
+    assert manifest.read(release.path)["environment"]["thirdparty"] == "1.5"
 
 
 def test_the_pyproject_may_trust_a_package(project, installed):

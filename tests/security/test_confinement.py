@@ -7,6 +7,7 @@ import multiprocessing.resource_tracker
 import os
 import socket
 import subprocess
+import tempfile
 import termios
 import threading
 from pathlib import Path
@@ -33,7 +34,7 @@ def run(function, *args, confinement):
     )
 
 
-def attempts(allowed, secret, parent, port):
+def attempts(allowed, secret, parent, port, local):
     """Tries what an attacker would try; returns what was refused, and by which error."""
     tried = {
         "read a file": lambda: Path(secret).read_text(),
@@ -49,6 +50,7 @@ def attempts(allowed, secret, parent, port):
         "connect by TCP": lambda: socket.create_connection(("127.0.0.1", port)),
         "send by UDP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
         "reach a socket in the file system": lambda: socket.socket(socket.AF_UNIX),
+        "reach one as a GPU's driver may make it": lambda: packets().connect(local),
         "end the parent": lambda: os.kill(parent, 15),
         "do it in a new thread": lambda: in_a_thread(lambda: Path(secret).read_text()),
         "do it in a new process": lambda: subprocess.run(
@@ -64,6 +66,24 @@ def attempts(allowed, secret, parent, port):
     can_read = Path(allowed).read_text()
     Path(os.environ["TMPDIR"], "scratch").write_text(can_read)
     return set(tried) - set(refused), can_read
+
+
+def packets():
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def use_a_gpu():
+    """Does what CUDA does when it starts, and fails without."""
+    with packets() as listening:
+        listening.bind("")
+        listening.listen()
+    Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_text("cuda-EvtHandlr")
+    return os.environ["NVIDIA_TF32_OVERRIDE"]
+
+
+@needs_landlock
+def test_a_confined_process_can_use_a_gpu(tmp_path):
+    assert run(use_a_gpu, confinement=Confinement()) == "0"
 
 
 def in_a_thread(function):
@@ -88,10 +108,16 @@ def test_a_confined_process_reads_writes_and_reaches_nothing_else(tmp_path):
     allowed.write_text("public")
     secret.parent.mkdir()
     secret.write_text("secret")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        tempfile.TemporaryDirectory() as short,
+        packets() as local,
+    ):
         port = server.getsockname()[1]
+        local.bind(f"{short}/local")
+        local.listen()
         got = run(
-            attempts, str(allowed), str(secret), os.getpid(), port,
+            attempts, str(allowed), str(secret), os.getpid(), port, f"{short}/local",
             confinement=Confinement(reads=(allowed,)),
         )  # fmt: skip
 
