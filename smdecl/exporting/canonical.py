@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tensorflow.core.framework import graph_debug_info_pb2
-from tensorflow.core.protobuf import fingerprint_pb2
+from tensorflow.core.protobuf import config_pb2, fingerprint_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
 from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
 from smdecl.resources import PACKAGE
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
+ConfigProto: TypeAlias = config_pb2.ConfigProto
+GPUOptions: TypeAlias = config_pb2.GPUOptions
 GraphDebugInfo: TypeAlias = graph_debug_info_pb2.GraphDebugInfo
 FingerprintDef: TypeAlias = fingerprint_pb2.FingerprintDef
 
@@ -26,6 +28,7 @@ _TABLES = (
     "MutableHashTableOfTensors",
     "MutableDenseHashTable",
 )
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _TABLE_OPS = {*_TABLES, *(f"{table}V2" for table in _TABLES)}
 
 
@@ -46,7 +49,8 @@ def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
     message = SavedModel.FromString(path.read_bytes())
     has_new_names = _set_method_names(message, method_names)
     has_tables = _number_tables(message)
-    if not has_new_names and not has_tables:
+    had_gpus = _forget_gpus(message)
+    if not has_new_names and not has_tables and not had_gpus:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
     # Fingerprinting can be switched off.
@@ -84,6 +88,34 @@ def _number_tables(message: SavedModel) -> bool:
             if name.s:
                 name.s = names.setdefault(name.s, b"table_%d" % len(names))
     return bool(names)
+
+
+def _forget_gpus(message: SavedModel) -> bool:
+    """Removes the GPUs of this machine from calls of functions; returns True if there were any.
+
+    TensorFlow writes how many it has and how it shares their memory. Nothing reads that later.
+    """
+    settled: dict[bytes, bytes] = {}
+    for meta_graph in message.meta_graphs:
+        for node in _nodes(meta_graph):
+            if node.op not in _CALLS or "config_proto" not in node.attr:
+                continue
+            config = node.attr["config_proto"]
+            if config.s not in settled:
+                settled[config.s] = _without_gpus(config.s)
+            if config.s != settled[config.s]:
+                config.s = settled[config.s]
+    return any(before != after for before, after in settled.items())
+
+
+def _without_gpus(config: bytes) -> bytes:
+    """Returns a serialized ConfigProto as it is on a machine without GPUs."""
+    proto = ConfigProto.FromString(config)
+    if not proto.device_count.get("GPU"):
+        return config
+    proto.device_count["GPU"] = 0
+    proto.gpu_options.CopyFrom(GPUOptions(experimental={}))
+    return proto.SerializeToString(deterministic=True)
 
 
 def _nodes(meta_graph: MetaGraphDef) -> Iterator[NodeDef]:

@@ -271,3 +271,39 @@ def test_a_loaded_release_of_any_kind_is_saved_again(releases, tmp_path, kind):
     )
 
     assert report.failures == ()
+
+
+ON_A_GPU = """
+from smdecl.models import Adder
+from tensorflow.python.eager import context
+
+config = context.Context.config
+
+
+def with_gpus(self):
+    found = config.fget(self)
+    found.device_count["GPU"] = 2
+    found.gpu_options.allow_growth = True
+    found.gpu_options.visible_device_list = "0,1"
+    return found
+
+
+def net(has_gpus):
+    if has_gpus:
+        context.Context.config = property(with_gpus)
+    return Adder()
+"""
+
+
+def test_the_gpus_of_a_machine_are_not_in_the_graph(project):
+    """They are faked, because the machine that runs the tests has none."""
+    project.write("mynet.py", ON_A_GPU)
+    project.write("conf/model/net.yaml", "_target_: mynet.net\nhas_gpus: false\n")
+
+    graphs = [
+        (project.export("model=net", f"model.has_gpus={has}").path / "saved_model.pb").read_bytes()
+        for has in ("false", "true")
+    ]
+
+    assert graphs[0] == graphs[1]
+    assert b"GPU" in graphs[0]
