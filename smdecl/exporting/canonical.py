@@ -115,7 +115,8 @@ def _without_gpus(config: bytes) -> bytes:
         return config
     proto.device_count["GPU"] = 0
     proto.gpu_options.CopyFrom(GPUOptions(experimental={}))
-    return proto.SerializeToString(deterministic=True)
+    settled: bytes = proto.SerializeToString(deterministic=True)
+    return settled
 
 
 def _nodes(meta_graph: MetaGraphDef) -> Iterator[NodeDef]:
