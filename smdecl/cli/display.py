@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeAlias
 
 from smdecl import progress
+from smdecl.isolation import lines
 from smdecl.progress import Listener
 
 _STDERR = 2
@@ -36,7 +37,7 @@ def shown(is_verbose: bool) -> Iterator[Cleared]:
     screen = Screen(board.lines)
     stages = _stages(is_verbose, screen.cleared)
     try:
-        with progress.listening([*stages, board]):
+        with progress.listening([*stages, board]), lines.showing_bars():
             yield screen.cleared
     finally:
         screen.close()

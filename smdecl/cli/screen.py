@@ -125,12 +125,12 @@ class Screen:
             self._rest = rest
             if end:
                 self._erase()
-                self._write(text + end)
+                self._write(_without_bars(text + end))
 
     def _end_line(self) -> None:
         """Writes a line that has not ended, so that what follows is on the next one."""
         if self._rest:
-            self._write(self._rest + b"\n")
+            self._write(_without_bars(self._rest) + b"\n")
             self._rest = b""
 
     def _read(self) -> bytes:
@@ -190,6 +190,19 @@ class Screen:
                 select.select([], [self._terminal], [])
             except OSError:
                 return
+
+
+def _without_bars(text: bytes) -> bytes:
+    """Returns lines without what they were before the last carriage return in each.
+
+    That is a progress bar. If it is longer, it would show behind the end of the line, which may be
+    that of a different process.
+    """
+    ended = []
+    for line in text.split(b"\n"):
+        shown = line.rstrip(b"\r")
+        ended.append(shown.rpartition(b"\r")[2] + line[len(shown) :])
+    return b"\n".join(ended)
 
 
 def as_seen(line: bytes) -> str:

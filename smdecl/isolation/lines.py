@@ -6,8 +6,9 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from multiprocessing.connection import Connection
 
 from smdecl.isolation import groups
@@ -19,6 +20,21 @@ _LONGEST = 1 << 20  # bytes of a line that has not ended
 _PATIENCE = 5.0
 
 _writing = threading.Lock()  # a pipe takes a long line in pieces
+_shows_bars: ContextVar[bool] = ContextVar("_shows_bars", default=False)
+
+
+@contextmanager
+def showing_bars() -> Iterator[None]:
+    """Passes on progress bars within the block, for a standard error that can show them.
+
+    A bar begins its line again at each carriage return, which therefore ends a line there.
+    Elsewhere, such as in a file, the whole line follows when it ends.
+    """
+    token = _shows_bars.set(True)
+    try:
+        yield
+    finally:
+        _shows_bars.reset(token)
 
 
 @contextmanager
@@ -47,7 +63,8 @@ def whole_lines() -> Iterator[int]:
     ended, end = os.pipe()
     os.set_blocking(printed, False)
     stderr = os.dup(_STDERR)
-    lines = _Lines(printed, ended, stderr)
+    find_end = _end_with_bars if _shows_bars.get() else _end
+    lines = _Lines(printed, ended, stderr, find_end)
     # A daemon, because it may never be able to write.
     thread = threading.Thread(
         target=lines.run, name="smdecl-lines", daemon=True
@@ -60,6 +77,17 @@ def whole_lines() -> Iterator[int]:
         thread.join(_PATIENCE)
 
 
+def _end(text: bytes) -> int:
+    """Returns the length of all lines that have ended."""
+    return text.rfind(b"\n") + 1
+
+
+def _end_with_bars(text: bytes) -> int:
+    """Returns the length of all lines that have ended, also by a carriage return."""
+    # One at the end may be half of a line end.
+    return max(_end(text), text.rfind(b"\r", 0, -1) + 1)
+
+
 class _Lines:
     """What one process prints.
 
@@ -67,9 +95,17 @@ class _Lines:
         printed: Where it can be read.
         ended: Reaches its end when the process has ended.
         stderr: Where to write it.
+        find_end: Returns the length of all lines that have ended.
     """
 
-    def __init__(self, printed: int, ended: int, stderr: int) -> None:
+    def __init__(
+        self,
+        printed: int,
+        ended: int,
+        stderr: int,
+        find_end: Callable[[bytes], int],
+    ) -> None:
+        self._find_end = find_end
         self._printed = printed
         self._ended = ended
         self._stderr = stderr
@@ -98,11 +134,12 @@ class _Lines:
             read = os.read(self._printed, _BLOCK)
         except BlockingIOError:
             return False
-        text, end, rest = (self._rest + read).rpartition(b"\n")
-        if len(rest) > _LONGEST:
-            text, end, rest = text + end, rest, b""
-        self._rest = rest
-        self._write(text + end)
+        text = self._rest + read
+        end = self._find_end(text)
+        if len(text) - end > _LONGEST:
+            end = len(text)
+        self._rest = text[end:]
+        self._write(text[:end])
         return bool(read)
 
     def _write(self, data: bytes) -> None:

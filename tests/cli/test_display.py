@@ -21,7 +21,7 @@ import pathlib, sys, time
 from smdecl.models import Scaler
 
 def make(number=1):
-    print("made", number, end=" ", file=sys.stderr)
+    print(f"\\r 10% of {number}\\rmade", number, end=" ", file=sys.stderr)
     pathlib.Path(f"made-{number}").touch()
     assert number != 2, "no luck"
     end = time.monotonic() + 300
@@ -70,7 +70,12 @@ def test_an_export_shows_its_stage_and_leaves_the_usual_output(net, terminal):
 
 def test_a_sweep_shows_a_line_for_each_variant_and_reports_a_failure_at_once(net):
     error = "+model.number=2: error: "
-    shown = ["smdecl: 0 done, 1 failed, 2 left", "s: +model.number=1", "s: +model.number=3"]
+    shown = [
+        "% of ",
+        "smdecl: 0 done, 1 failed, 2 left",
+        "s: +model.number=1",
+        "s: +model.number=3",
+    ]
     with Terminal(columns=200) as terminal:
         waiting = go_after(terminal, error, *shown)
         code = terminal.run_cli("-m", "-j", "3", *MODEL, "+model.number=1,2,3", cwd=net.root)

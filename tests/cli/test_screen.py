@@ -53,6 +53,7 @@ def start(terminal, tmp_path, then="pass"):
     [
         ("pass", 0, ["end"]),
         ("subprocess.run(['sh', '-c', 'printf rest >&2'])", 0, ["rest", "end"]),
+        ("subprocess.run(['printf', '100%%|####|\\rshort\\n'], stdout=2)", 0, ["short", "end"]),
         ("raise SystemExit(3)", 3, []),
         ("subprocess.run(['sh', '-c', f'yes | head -n 100000 >&2'])", 0, ["end"]),
     ],

@@ -3,9 +3,10 @@
 import os
 import tempfile
 
-from smdecl.isolation.lines import whole_lines
+from smdecl.isolation.lines import showing_bars, whole_lines
 
 from tests.conftest import redirected
+from tests.waiting import wait_for
 
 
 def test_each_line_is_whole_and_the_last_one_ends():
@@ -22,6 +23,26 @@ def test_each_line_is_whole_and_the_last_one_ends():
     assert sorted(lines) == sorted(
         [b"first line\n", b"second\n", b"partial\n", b"x" * 200_000 + b"\n"]
     )
+
+
+def test_a_progress_bar_is_passed_on_before_its_line_ends_where_it_can_be_shown():
+    with tempfile.TemporaryFile() as file, redirected(2, file.fileno(), "strict"):
+
+        def printed():
+            file.seek(0)
+            return file.read()
+
+        with showing_bars(), whole_lines() as one, whole_lines() as other:
+            os.write(one, b"\r 10%\r 20%\r")
+            wait_for(lambda: printed() == b"\r 10%\r")  # the rest may be part of a line end
+            os.write(other, b"second\r\n")
+            wait_for(lambda: printed() == b"\r 10%\rsecond\r\n")
+            os.close(one)
+            os.close(other)
+        with whole_lines() as one:
+            os.write(one, b"\r 10%\r 20%\r")
+            os.close(one)
+        assert printed() == b"\r 10%\rsecond\r\n 20%\r\n\r 10%\r 20%\r\n"
 
 
 def test_a_process_that_holds_the_descriptor_longer_is_not_awaited():
