@@ -80,7 +80,7 @@ class Board(Listener):
             rows: The rows of the terminal. The first one is left for what was printed before.
         """
         with self._lock:
-            found = list(self._texts())
+            found = list(self._texts(columns - 1))
         most = max(1, rows - 1)
         if len(found) > most:
             found = [
@@ -89,7 +89,7 @@ class Board(Listener):
             ]
         return [text_width.cut(text, columns - 1) for text in found[:most]]
 
-    def _texts(self) -> Iterator[str]:
+    def _texts(self, columns: int) -> Iterator[str]:
         now = self.clock()
         if not self._swept:
             for row in self._rows.values():
@@ -101,7 +101,9 @@ class Board(Listener):
         hidden = progress.shared(self._swept)
         for _, row in sorted(self._rows.items()):
             own = [name for name in row.overrides if name not in hidden]
-            yield as_line(f"  {_text(row, now)}: {' '.join(own)}")
+            text = f"  {_text(row, now)}: "
+            names = text_width.fit([*map(as_line, own)], columns - len(text))
+            yield f"{text}{names}"
 
 
 def _text(row: _Row, now: float) -> str:

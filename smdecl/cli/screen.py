@@ -129,9 +129,9 @@ class Screen:
 
     def _end_line(self) -> None:
         """Writes a line that has not ended, so that what follows is on the next one."""
-        if self._rest:
+        if as_seen(self._rest):
             self._write(_without_bars(self._rest) + b"\n")
-            self._rest = b""
+        self._rest = b""
 
     def _read(self) -> bytes:
         try:

@@ -73,10 +73,24 @@ def test_lines_fit_the_terminal(board):
 
     lines = board.lines(30, 5)
     assert lines[0] == "smdecl: 0 done, 0 failed, ..."
-    assert lines[1:3] == ["  build 0.0 s: name=日本日..."] * 2
+    assert lines[1:3] == ["  build 0.0 s: name=...日本"] * 2
     assert lines[3:] == ["... and 7 more"]
     assert [len(line) for line in board.lines(3, 1)] == [2]
     assert board.lines(1, 1) == [""]
+
+
+def test_long_overrides_are_cut_so_that_variants_differ(board):
+    swept = [(f"a={number}", "model.name=" + "x" * 90 + end) for number in (1, 22) for end in "yz"]
+    board.planned(swept)
+    for number, overrides in enumerate(swept):
+        board.reached(Run(number, overrides), Step("build"))
+
+    assert board.lines(40, 24)[1:] == [
+        "  build 0.0 s: a=1 model.nam...xxxxxxxy",
+        "  build 0.0 s: a=1 model.nam...xxxxxxxz",
+        "  build 0.0 s: a=22 model.na...xxxxxxxy",
+        "  build 0.0 s: a=22 model.na...xxxxxxxz",
+    ]
 
 
 def test_names_cannot_control_the_terminal(board):
