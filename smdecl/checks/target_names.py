@@ -126,17 +126,19 @@ def hint(target: str) -> str:
     if absent is None:
         return ""
     similar = absent.similar(_is_allowed)
-    return did_you_mean(similar or _in_namespace(package, absent.name))
+    return did_you_mean(
+        similar or _in_namespace(absent.module.name, absent.name)
+    )
 
 
 def _is_allowed(target: str) -> bool:
     return frameworks.refuse_name(target) is None
 
 
-def _in_namespace(package: str, name: str) -> str | None:
+def _in_namespace(module: str, name: str) -> str | None:
     """Returns the constructor of a name that was written without its namespace; None if absent."""
     for namespace in _NAMESPACES:
-        target = f"{package}.{namespace}.{name}"
+        target = f"{module}.{namespace}.{name}"
         if _is_allowed(target) and _find_absent(target) is None:
             return target
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -10,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from smdecl import files
-from smdecl.checks import outside_values, paths
+from smdecl.checks import outside_values, paths, weights_content
 from smdecl.checks.types import Problems
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
 from smdecl.config import trust
 from smdecl.config.types import Values
-from smdecl.errors import Problem
+from smdecl.errors import Problem, closest, did_you_mean
 
 _PATH = ("weights", "path")
 _MOST_ENTRIES = 1000
@@ -40,21 +39,37 @@ def check(values: Values) -> Problems:
     # Not Path.is_file(), which raises if the suffix makes the name too long.
     exists = os.path.isfile(file)  # noqa: PTH113
     has_suffix = path.endswith(row.suffix)
-    hint = "" if exists and has_suffix else _similar(path, row)
-    if not has_suffix:
-        expected = f"expected a name that ends in {row.suffix}{hint if exists else ''}"
-        yield Problem(
-            _PATH, f"{path!r} is not of the format {row.name}; {expected}"
-        )
-    if not exists:
-        expected = row.path.replace("`", "")
-        yield Problem(
-            _PATH, f"no such file: {file!r}; expected {expected}{hint}"
-        )
+    if not (exists and has_suffix):
+        yield Problem(_PATH, _wrong_path(path, file, row, exists))
         return
     names = [str(file) for file in row.files(Path(path))]
-    for reason in _refuse(Path(path), row.refuse, names, values):
+
+    def refuse(place: Path) -> str | None:
+        reason = row.refuse(place)
+        return reason and (weights_content.refuse(path, row) or reason)
+
+    for reason in _refuse(Path(path), refuse, names, values):
         yield Problem(_PATH, reason)
+
+
+def _wrong_path(path: str, file: str, row: WeightsFormat, exists: bool) -> str:
+    """Returns what is wrong with a path that has not the suffix of its format, or no file.
+
+    Args:
+        path: The path in the config.
+        file: The file that must exist.
+        row: The format in the config.
+        exists: Whether the file exists.
+    """
+    recognized = weights_content.refuse(path, row)
+    if recognized is not None:
+        return recognized
+    hint = _similar(path, row)
+    if exists:
+        expected = f"expected a name that ends in {row.suffix}{hint}"
+        return f"{path!r} is not of the format {row.name}; {expected}"
+    expected = row.path.replace("`", "")
+    return f"no such file: {file!r}; expected {expected}{hint}"
 
 
 def _unexpected_root(root: str, row: WeightsFormat) -> str:
@@ -125,7 +140,5 @@ def _similar(path: str, row: WeightsFormat) -> str:
             is_format = entry.name.endswith(row.suffix)
             if is_format and Path(f"{directory / name}{row.file}").is_file():
                 names.append(name)
-    matches = difflib.get_close_matches(Path(path).name, names, n=1)
-    return (
-        f" (did you mean {str(directory / matches[0])!r}?)" if matches else ""
-    )
+    meant = closest(Path(path).name, names)
+    return did_you_mean(None if meant is None else str(directory / meant))
