@@ -28,10 +28,12 @@ from smdecl.pipeline import (
     launch_records,
     sweep_places,
     sweep_resume,
+    sweep_threads,
     variants,
 )
 from smdecl.pipeline.launch_job import Job
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Request, Variant
 
@@ -51,7 +53,7 @@ class Plan:
         sweeper: The settings of the sweeper; empty if no variant can be composed.
         pinned: The overrides of each variant that set the directories it writes to.
         unfit: The error of each variant that cannot be composed.
-        configs: The digest of the config of each variant; None if it cannot be composed. Empty if
+        targets: What each variant exports, and where to; None if it cannot be composed. Empty if
             the sweeper decides which variants there are.
     """
 
@@ -62,7 +64,7 @@ class Plan:
     sweeper: Mapping[str, object]
     pinned: Mapping[int, Sequence[str]]
     unfit: Mapping[int, ConfigError]
-    configs: Sequence[str | None]
+    targets: Sequence[Target | None]
 
 
 def prepare(
@@ -89,8 +91,7 @@ def prepare(
     sweeper = _sweeper_settings(swept, hydra, request, project)
     is_basic = sweeper.get("_target_") == _BASIC_SWEEPER
     if sweeper and not is_basic and request.resume is not None:
-        message = "decides which variants there are, so no earlier run can be resumed"
-        raise ConfigError(Problem(("hydra", "sweeper"), message))
+        raise ConfigError(_not_resumable(sweeper["_target_"]))
     shared = [*hydra]
     # A sweeper plugin adds variants whose directories were not checked.
     if not is_basic and places.names(sweep_places.SUBDIR):
@@ -100,15 +101,21 @@ def prepare(
             sweep_places.override(sweep_places.SUBDIR, "${hydra.job.num}")
         )
     composed = _compose_all(swept, directory, shared, request, places)
-    pinned, unfit, configs = composed
+    pinned, unfit, targets = composed
     if not is_basic and pinned:
         # Its variants get the checked subdirectory of the first one.
         _, output = next(iter(pinned.values()))
         shared.append(output)
-        configs = []
+        targets = []
     return Plan(
-        swept, directory, shared, request, sweeper, pinned, unfit, configs
+        swept, directory, shared, request, sweeper, pinned, unfit, targets
     )
+
+
+def _not_resumable(sweeper: object) -> Problem:
+    reason = f"{sweeper!r} decides which variants there are"
+    expected = "to resume an earlier run, expected Hydra's own sweeper"
+    return Problem(("hydra", "sweeper"), f"{reason}; {expected}")
 
 
 def _sweeper_settings(
@@ -137,19 +144,21 @@ def _compose_all(
     shared: Sequence[str],
     request: Request,
     places: Places,
-) -> tuple[dict[int, Sequence[str]], dict[int, ConfigError], list[str | None]]:
+) -> tuple[
+    dict[int, Sequence[str]], dict[int, ConfigError], list[Target | None]
+]:
     """Composes every variant.
 
     Returns:
         Number to the overrides of the directories of each variant that can be composed, number to
-        the error of each other one, and the digest of each config.
+        the error of each other one, and the target of each.
 
     Raises:
         ConfigError: If a variant would write outside the places.
     """
     pinned: dict[int, Sequence[str]] = {}
     unfit: dict[int, ConfigError] = {}
-    configs: list[str | None] = []
+    targets: list[Target | None] = []
     cache: dict[str, Any] = defaultdict(dict)
     for number, overrides in enumerate(swept):
         places.require_subdir(directory, directory / str(number))
@@ -162,13 +171,14 @@ def _compose_all(
             )
         except ConfigError as error:
             unfit[number] = error
-            configs.append(None)
+            targets.append(None)
         else:
-            configs.append(sweep_resume.config_digest(composition))
+            name = sweep_threads.subdirectory(composition)
+            targets.append(Target.of(composition, name))
             pinned[number] = _pin(composition, directory, places)
             output = Path(composition.hydra["runtime"]["output_dir"])
             places.take(output, overrides)
-    return pinned, unfit, configs
+    return pinned, unfit, targets
 
 
 def _pin(

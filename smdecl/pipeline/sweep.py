@@ -23,6 +23,7 @@ from smdecl.pipeline import (
     variants,
 )
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.sweep_threads import Threads
 from smdecl.pipeline.variants import Announce, Note, Request, Variant
@@ -57,8 +58,11 @@ def sweep(
     search_path.use(request.config_dir)
     with sharing.sharing(Shared()):
         plan = _prepare(request, project, announce, note)
-    summary = Summary(plan.directory, plan.swept, plan.configs)
-    resumed = sweep_resume.resume(request.resume, plan.swept, plan.configs)
+    configs = [
+        None if target is None else target.config for target in plan.targets
+    ]
+    summary = Summary(plan.directory, plan.swept, configs)
+    resumed = sweep_resume.resume(request.resume, plan.swept, plan.targets)
     for variant in resumed.skipped.values():
         summary.add(variant)
     # First, because a sweep whose outcome cannot be recorded must export nothing.
@@ -85,14 +89,14 @@ class _Plan:
     Attributes:
         directory: The directory of the records.
         swept: The overrides of each variant.
-        configs: The digest of the config of each variant; None if it cannot be composed.
+        targets: What each variant exports, and where to; None if it cannot be composed.
         run: Runs the variants, except for those that are skipped, and adds the outcomes of all to
             the summary.
     """
 
     directory: Path
     swept: Sequence[Sequence[str]]
-    configs: Sequence[str | None]
+    targets: Sequence[Target | None]
     run: Callable[[Mapping[int, Variant], Summary], None]
 
 
@@ -110,12 +114,12 @@ def _prepare(
     if _is_plain(settings):
         threads = Threads(directory, hydra, request, project, announce, note)
         prepared = threads.prepare(swept, places)
-        configs = [each.config for each in prepared]
+        targets = [each.target for each in prepared]
         run = functools.partial(threads.run, swept, prepared)
-        return _Plan(directory, swept, configs, run)
+        return _Plan(directory, swept, targets, run)
     plan = launch.prepare(swept, directory, hydra, request, project, places)
     run_launched = functools.partial(launch.launch, plan, project, announce)
-    return _Plan(directory, swept, plan.configs, run_launched)
+    return _Plan(directory, swept, plan.targets, run_launched)
 
 
 def _place(

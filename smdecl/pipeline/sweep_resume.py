@@ -32,10 +32,31 @@ Earlier: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Any]]
 """The overrides of each variant of an earlier run, with its entry in `sweep.json`."""
 
 
-def config_digest(composition: Composition) -> str:
-    """Returns a digest of a config, without values from the environment, which may be secrets."""
-    text = json.dumps(composition.recorded, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True)
+class Target:
+    """What a variant exports, and where to.
+
+    Attributes:
+        config: The digest of its config.
+        base: The base path of its releases.
+    """
+
+    config: str
+    base: str
+
+    @classmethod
+    def of(cls, composition: Composition, subdirectory: str) -> Target:
+        """Returns the target of a variant.
+
+        Args:
+            composition: Its config.
+            subdirectory: Its directory below its export_dir.
+        """
+        # Without values from the environment, which may be secrets.
+        text = json.dumps(composition.recorded, default=repr)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        export_dir = str(composition.values.get("export_dir"))
+        return cls(digest, f"{export_dir}/{subdirectory}")
 
 
 def review_of(request: Request) -> Review:
@@ -91,14 +112,14 @@ class Resumed:
 def resume(
     path: Path | None,
     swept: Sequence[Sequence[str]],
-    configs: Sequence[str | None],
+    targets: Sequence[Target | None],
 ) -> Resumed:
     """Decides which variants need not run.
 
     Args:
         path: The `sweep.json` of the earlier run; None if there was none.
         swept: The overrides of each variant.
-        configs: The digest of the config of each variant; None if it cannot be composed.
+        targets: What each variant exports, and where to; None if it cannot be composed.
 
     Raises:
         UsageError: If the file cannot be read, or is not such a record.
@@ -116,7 +137,7 @@ def resume(
         if entry is None or state != _PUBLISHED:
             left[state] += 1
             continue
-        change = _change(entry, configs[number])
+        change = _change(entry, targets[number])
         if change is None:
             skipped[number] = _skipped(entry, number)
             continue
@@ -136,12 +157,27 @@ def _counts(skipped: int, left: Counter[str]) -> str:
     return f"{text}; runs {', '.join(counts)}"
 
 
-def _change(entry: Mapping[str, Any], config: str | None) -> str | None:
+def _change(entry: Mapping[str, Any], target: Target | None) -> str | None:
     """Returns what has changed about a published variant; None if nothing has."""
-    if entry["config"] is None or entry["config"] != config:
+    if target is None or entry["config"] != target.config:
         return "its config has changed"
-    place = presence.at(entry["path"])
-    return presence.refuse(place, entry["digest"])
+    path = entry["path"]
+    if not _is_in(path, target.base):
+        return f"{path}: not in {target.base}"
+    return presence.refuse(presence.at(path), entry["digest"])
+
+
+def _is_in(path: str, base: str) -> bool:
+    """Returns whether a release is in a base path: a version, or the base path itself."""
+    release, parent = map(_parts, (path, base))
+    return parent in (release, release[:-1])
+
+
+def _parts(path: str) -> list[str]:
+    """Returns the parts of a path or URL. A store may return a URL with more slashes."""
+    is_absolute = path.startswith("/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ["/", *parts] if is_absolute else parts
 
 
 def _skipped(entry: Mapping[str, Any], number: int) -> Variant:

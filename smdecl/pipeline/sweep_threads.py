@@ -24,6 +24,7 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.export import Release
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
 
@@ -62,12 +63,12 @@ class Prepared:
     Attributes:
         directory: The directory of its record.
         make: Makes its release.
-        config: The digest of its config; None if it cannot be composed.
+        target: What it exports, and where to; None if it cannot be composed.
     """
 
     directory: Path
     make: Make
-    config: str | None = None
+    target: Target | None = None
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ class Threads:
             export.export, composition, self.project, name, review
         )
         directory = Path(composition.hydra["runtime"]["output_dir"])
-        digest = sweep_resume.config_digest(composition)
-        return Prepared(directory, make, digest)
+        target = Target.of(composition, name)
+        return Prepared(directory, make, target)
 
 
 def _ended(variant: Variant) -> Future[Variant]:

@@ -228,3 +228,30 @@ def test_the_record_has_each_outcome_before_the_next_job_of_a_launcher_ends(proj
     done = project.spawn(*sweep, "hydra.output_subdir=.h", "hydra.sweep.dir=sweeps/0")
 
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+
+
+SWEEPER = """
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+
+class Mine(BasicSweeper):
+    pass
+
+node = {"_target_": "hydra_plugins.mine.Mine", "max_batch_size": None, "params": None}
+ConfigStore.instance().store(group="hydra/sweeper", name="mine", node=node)
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_variants_a_plugin_decides_cannot_be_resumed(project):
+    project.write("plugins/hydra_plugins/mine.py", SWEEPER)
+    project.write("sweep.json", "[]")
+    sweep = ["--trust", "hydra_plugins", "hydra/sweeper=mine", "-m", "seed=1,2"]
+
+    done = spawn_with_plugins(project, *sweep, "--resume", "sweep.json")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "smdecl: error: hydra.sweeper: 'hydra_plugins.mine.Mine' decides which variants there are;"
+        " to resume an earlier run, expected Hydra's own sweeper\n"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from smdecl.pipeline import sweep_resume
+from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Variant
 
@@ -100,7 +101,8 @@ def test_a_variant_whose_config_has_changed_runs_again(tmp_path):
     # In a different order, and one cannot be composed anymore.
     configs = ["f" * 64, f"{1:064}", None, f"{3:064}", "e" * 64]
     later = [*swept, ["model=mine", "seed=4"]]
-    found = sweep_resume.resume(summary.file, later[::-1], configs[::-1])
+    targets = [config and Target(config, f"{tmp_path}/") for config in configs]
+    found = sweep_resume.resume(summary.file, later[::-1], targets[::-1])
 
     assert found.skipped == {}
     assert found.remarks == [
@@ -183,12 +185,32 @@ def test_only_a_sweep_of_exports_can_be_resumed(project, arguments):
 
 def test_the_digest_of_a_config_has_no_values_of_the_environment(project, monkeypatch):
     project.write("pyproject.toml", '[tool.smdecl]\nenvironment = ["WORD"]\n')
-    found = set()
-    for word in ("one", "two"):
-        monkeypatch.setenv("WORD", word)
-        composition = project.compose("export_dir='out/${oc.env:WORD}'")
-        found.add(sweep_resume.config_digest(composition))
-    other = sweep_resume.config_digest(project.compose("export_dir=out"))
 
-    assert len(found) == 1
-    assert other not in found
+    def target(word):
+        monkeypatch.setenv("WORD", word)
+        return Target.of(project.compose("export_dir='out/${oc.env:WORD}'"), "seed=1")
+
+    other = Target.of(project.compose("export_dir=out"), "seed=1")
+    assert target("one").config == target("two").config != other.config
+    assert [target("two").base, other.base] == ["out/two/seed=1", "out/seed=1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "change"),
+    [
+        ("out/seed=1/1", "out/seed=1", "no such release"),
+        ("out/seed=1", "./out//seed=1/", "no such release"),
+        ("memory:///out/seed=1/1", "memory://out/seed=1", "no such release"),
+        ("out/seed=1/1", "/out/seed=1", "not in /out/seed=1"),
+        ("out/seed=1/1/1", "out/seed=1", "not in out/seed=1"),
+        ("/tmp/1", "out/seed=1", "not in out/seed=1"),
+    ],
+)
+def test_only_a_release_where_the_variant_is_published_counts(project, path, base, change):
+    summary = Summary(Path("sweep"), [["seed=1"]], ["c" * 64])
+    summary.add(Variant(0, ("seed=1",), 0, path, "d" * 64, (), 1.0))
+    summary.write()
+
+    found = sweep_resume.resume(summary.file, [["seed=1"]], [Target("c" * 64, base)])
+
+    assert found.remarks[0] == f"seed=1 runs again: {path}: {change}"
