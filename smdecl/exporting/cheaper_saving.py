@@ -25,6 +25,7 @@ from tensorflow.python.checkpoint import util as checkpoint_util
 from tensorflow.python.eager import context
 from tensorflow.python.framework import (
     auto_control_deps_utils,
+    func_graph,
     op_def_library,
     ops,
 )
@@ -32,7 +33,13 @@ from tensorflow.python.saved_model import save as saving
 from tensorflow.python.training.saving import saveable_object_util
 from tensorflow.python.util import object_identity, tf_stack
 
-from smdecl.exporting import direct_ops, keras_patches, repeated_ops
+from smdecl.exporting import (
+    direct_ops,
+    keras_patches,
+    own_frames,
+    repeated_ops,
+    shared_stacks,
+)
 from smdecl.exporting.patches import Patch
 from smdecl.exporting.types import (
     Function,
@@ -70,6 +77,7 @@ def _applied(
     patches: Iterable[_Patch], options: Mapping[str, PythonValue]
 ) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
+        stack.enter_context(own_frames.hidden())
         for patch in patches:
             is_needed = patch.unless is not None and options[patch.unless]
             if not is_needed and patch.fits():
@@ -171,18 +179,6 @@ def _texts(own: Function) -> Function:
         return x if type(x) is str else own(x)
 
     return convert_to_string
-
-
-def _same_stack(own: Function) -> Function:
-    """Gives every op one Python stack; only debug info and the text of errors have it."""
-    stacks: list[PythonValue] = []
-
-    def extract_stack(stacklevel: int = 1) -> PythonValue:
-        if not stacks:
-            stacks.append(own(stacklevel=stacklevel))
-        return stacks[0]
-
-    return extract_stack
 
 
 def _listed_once(own: Function) -> Function:
@@ -301,8 +297,30 @@ _SAVING = (
         tf_stack,
         "extract_stack",
         ("stacklevel",),
-        _same_stack,
+        shared_stacks.shared,
         unless="save_debug_info",
+        release="2.21",
+    ),
+    _Patch(
+        func_graph,
+        "func_graph_from_py_func",
+        (
+            "name",
+            "python_func",
+            "args",
+            "kwargs",
+            "signature",
+            "func_graph",
+            "add_control_dependencies",
+            "arg_names",
+            "op_return_value",
+            "collections",
+            "capture_by_value",
+            "create_placeholders",
+        ),
+        shared_stacks.traced_with_own,
+        unless="save_debug_info",
+        release="2.21",
     ),
     _Patch(
         saving._AugmentedGraphView,

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import pytest
@@ -58,6 +59,40 @@ class Optimized(tf.Module):
         return x * self.weight
 
 
+class Late(tf.Module):
+    """Traces functions while it is saved, and runs one of them if its limit is reached."""
+
+    def __init__(self, limit=9.0):
+        super().__init__()
+        self.limit = limit
+        self.traced = None
+
+    def _trackable_children(self, save_type="checkpoint", **keywords):
+        children = super()._trackable_children(save_type, **keywords)
+        if save_type != "savedmodel":
+            return children
+        if self.traced is None:
+            self.traced = {
+                function.__name__: tf.function(function, input_signature=[FLOATS])
+                for function in (self.doubled, self.limited)
+            }
+            limited = self.traced["limited"].get_concrete_function()
+            if self.limit < 1.0:
+                limited(tf.ones([1]))
+        return {**children, **self.traced}
+
+    def doubled(self, x):
+        return x + x
+
+    def limited(self, x):
+        total = tf.reduce_sum(x)
+        tf.debugging.Assert(total < self.limit, [total])  # fails
+        return total
+
+    def ask(self, x):
+        return x * 2.0
+
+
 def functional():
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(3, activation="silu")(inputs)
@@ -82,6 +117,7 @@ def objects(vocabulary):
     yield functional(), tf.TensorSpec([None, 4], tf.float32)
     yield Gradients(), FLOATS
     yield Optimized(), FLOATS
+    yield Late(), FLOATS
     yield mirrored(), tf.TensorSpec([3], tf.float32)
 
 
@@ -120,6 +156,16 @@ def test_every_byte_is_the_same(tmp_path, options):
 
     assert made.keys() == own.keys()
     assert [file for file in own if own[file] != made[file]] == []
+
+
+def test_an_error_of_a_function_that_is_traced_while_saving_names_its_line(tmp_path):
+    before, _, _ = Path(__file__).read_text().partition("  # fails\n")
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as error, cheaper(OPTIONS):
+        tf.saved_model.save(Late(limit=0.5), str(tmp_path / "late"))
+
+    line = before.count("\n") + 1
+    assert f'File "{__file__}", line {line}, in limited' in str(error.value)
 
 
 def test_the_object_graph_is_walked_once(tmp_path, monkeypatch):

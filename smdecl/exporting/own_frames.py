@@ -1,0 +1,46 @@
+"""Keeps the frames of smdecl out of the errors that TensorFlow raises in the user's code.
+
+The model's code may catch such an error and show it. The functions that replace TensorFlow's own
+have no meaning there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from tensorflow.python.util import tf_stack, traceback_utils
+
+from smdecl.exporting import keras_patches
+from smdecl.resources import PACKAGE
+
+_EXPORTING = str(PACKAGE / "exporting")
+_PREFIX = f"{keras_patches.__package__}."
+_EXCLUDED = "_EXCLUDED_PATHS"
+
+
+class _Filter(tf_stack.StackTraceFilter):  # type: ignore[misc]
+    """Leaves the modules of this package out of the stacks of ops, as a filter in C++."""
+
+    def get_filtered_filenames(self) -> frozenset[str]:
+        own = {
+            str(module.__file__)
+            for name, module in list(sys.modules.items())
+            if name.startswith(_PREFIX)
+        }
+        return frozenset(own | self.parent.get_filtered_filenames())
+
+
+@contextlib.contextmanager
+def hidden() -> Iterator[None]:
+    """Leaves the frames out, in this thread, of errors that are raised within the block."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_Filter())
+        excluded = getattr(traceback_utils, _EXCLUDED, None)
+        if excluded is not None:
+            paths = (*excluded, _EXPORTING)
+            stack.enter_context(
+                keras_patches.attribute_set(traceback_utils, _EXCLUDED, paths)
+            )
+        yield
