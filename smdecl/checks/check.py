@@ -35,18 +35,26 @@ from smdecl.config.types import Values
 from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
 
 Rule: TypeAlias = Callable[[Values], Problems]
+ProjectRule: TypeAlias = Callable[[Values, Project], Problems]
 
 # Each rule with the key that has to be valid by the schema before the rule can run.
 _RULES: Sequence[tuple[str, Rule]] = (
     ("devices", option_rules.check_devices),
     ("options", option_rules.check_options),
     ("audit", option_rules.check_consumer),
-    ("weights", weights_rules.check),
-    ("model", weights_rules.check_models),
     ("model", own_models.check),
     ("verify", verify_rules.check),
     ("publish", publish_rules.check),
     ("export_dir", publish_rules.check_export_dir),
+)
+# The same for rules about code and files of the project.
+_PROJECT_RULES: Sequence[tuple[str, ProjectRule]] = (
+    ("model", target_names.check),
+    ("weights", weights_rules.check),
+    ("model", weights_rules.check_models),
+    ("sha256", digest_rules.check),
+    ("verify", example_file_rules.check),
+    ("verify", example_dims.check),
 )
 
 
@@ -103,15 +111,11 @@ def _check_rules(
         if (key,) not in invalid:
             yield from rule(values)
     yield from _check_signatures(values, broken)
-    if not {("model",), ("devices",)} & invalid:
-        yield from target_names.check(values, project)
-    if ("sha256",) not in invalid:
-        yield from digest_rules.check(values, project)
+    for key, of_project in _PROJECT_RULES:
+        if (key,) not in invalid:
+            yield from of_project(values, project)
     if ("publish",) not in invalid:
         yield from publish_rules.check_places(composition, project)
-    if ("verify",) not in invalid:
-        yield from example_file_rules.check(values, project)
-        yield from example_dims.check(values, project)
 
 
 def _check_signatures(values: Values, broken: Sequence[Problem]) -> Problems:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from pathlib import Path
+
+import yaml
 
 from smdecl import files
 from smdecl.checks import paths
 from smdecl.checks.types import Problems
-from smdecl.config import trust
+from smdecl.config import relative_paths, trust
 from smdecl.config.project import Project
 from smdecl.config.types import Values
 from smdecl.errors import Problem
@@ -23,7 +27,7 @@ def check(values: Values, project: Project) -> Problems:
 
 def _refuse_digest(name: str, pinned: str, project: Project) -> str | None:
     if paths.refuse_path(name) or not Path(name).is_file():
-        return f"no such file: {name!r}"
+        return relative_paths.missing(name)
     try:
         digest = files.sha256(Path(name))
     except OSError as error:
@@ -31,6 +35,24 @@ def _refuse_digest(name: str, pinned: str, project: Project) -> str | None:
     if digest == pinned:
         return None
     message = f"content of {name!r} differs from its digest: expected {pinned}"
-    # A config must not learn the digest of a file outside the project.
-    is_ours = trust.refuse_file(name, project) is None
-    return f"{message}, got {digest}" if is_ours else message
+    if trust.refuse_file(name, project) is not None:
+        # A config must not learn the digest of a file outside the project.
+        return message
+    hint = f"if this content is meant, pin it with {_line(name, digest)}"
+    return f"{message}, got {digest}; {hint}"
+
+
+def missing(name: str, project: Project) -> str:
+    """Returns the message for a file without a digest, though other files have one."""
+    message = f"{name!r} has no digest in sha256, but other files have"
+    if trust.refuse_file(name, project) is None:
+        with suppress(OSError):  # it is reported elsewhere
+            digest = files.sha256(Path(name))
+            return f"{message}; add {_line(name, digest)}"
+    return f"{message}; add it"
+
+
+def _line(name: str, digest: str) -> str:
+    """Returns the line of a config that pins a file."""
+    line: str = yaml.safe_dump({name: digest}, width=sys.maxsize)
+    return line.strip()

@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from smdecl import files
-from smdecl.checks import outside_values, paths, weights_content
+from smdecl.checks import digest_rules, outside_values, paths, weights_content
 from smdecl.checks.types import Problems
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
-from smdecl.config import trust
+from smdecl.config import relative_paths, trust
+from smdecl.config.project import Project
 from smdecl.config.types import Values
 from smdecl.errors import Problem, closest, did_you_mean
 
@@ -20,7 +21,7 @@ _PATH = ("weights", "path")
 _MOST_ENTRIES = 1000
 
 
-def check(values: Values) -> Problems:
+def check(values: Values, project: Project) -> Problems:
     """Yields what is wrong with `weights` and its files."""
     weights = values["weights"]
     if weights is None:
@@ -48,7 +49,7 @@ def check(values: Values) -> Problems:
         reason = row.refuse(place)
         return reason and (weights_content.refuse(path, row) or reason)
 
-    for reason in _refuse(Path(path), refuse, names, values):
+    for reason in _refuse(Path(path), refuse, names, values, project):
         yield Problem(_PATH, reason)
 
 
@@ -69,6 +70,7 @@ def _wrong_path(path: str, file: str, row: WeightsFormat, exists: bool) -> str:
         expected = f"expected a name that ends in {row.suffix}{hint}"
         return f"{path!r} is not of the format {row.name}; {expected}"
     expected = row.path.replace("`", "")
+    hint = hint or relative_paths.hint(file)
     return f"no such file: {file!r}; expected {expected}{hint}"
 
 
@@ -79,7 +81,7 @@ def _unexpected_root(root: str, row: WeightsFormat) -> str:
     return f"expected null for the format {row.name}, got {root!r}: only {formats} have a root"
 
 
-def check_models(values: Values) -> Problems:
+def check_models(values: Values, project: Project) -> Problems:
     """Yields what is wrong with the files of whole models in `model`."""
     for key, name in trust.model_files({"model": values["model"]}):
         # Not Path.is_file(), which raises if the name is too long.
@@ -90,7 +92,9 @@ def check_models(values: Values) -> Problems:
                 key, f"expected a .keras file of Keras 3, got {name!r}"
             )
             continue
-        for reason in _refuse(Path(name), refuse_keras, [name], values):
+        for reason in _refuse(
+            Path(name), refuse_keras, [name], values, project
+        ):
             yield Problem(key, reason)
 
 
@@ -99,6 +103,7 @@ def _refuse(
     refuse: Callable[[Path], str | None],
     names: list[str],
     values: Values,
+    project: Project,
 ) -> Iterator[str]:
     """Yields what is wrong with files that exist.
 
@@ -107,6 +112,7 @@ def _refuse(
         refuse: Returns why the content at the path is wrong, or None.
         names: All files that are read.
         values: The config.
+        project: The project of the config.
     """
     holes = [files.refuse_holes(name) for name in names]
     sparse = [reason for reason in holes if reason is not None]
@@ -127,7 +133,7 @@ def _refuse(
         # Weights without a digest would make the pins of other files worthless.
         for name in names:
             if name not in pinned:
-                yield f"{name!r} has no digest in sha256, but other files have; add it"
+                yield digest_rules.missing(name, project)
 
 
 def _similar(path: str, row: WeightsFormat) -> str:

@@ -18,6 +18,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UsageError: If the command line is invalid.
         ContractError: If it is invalid and has `diff --exit-code`.
     """
+    argv = _without_words(argv)
     is_named = bool(argv) and argv[0] in VERBS
     verb = argv[0] if is_named else "export"
     rest = list(argv[1:] if is_named else argv)
@@ -33,6 +34,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             config_arguments.parser_of(verb).exit_with_help()
     arguments.verb = verb
     return arguments
+
+
+def _without_words(argv: Sequence[str]) -> Sequence[str]:
+    """Returns a command line with flags in place of the words `version` and `help`."""
+    match list(argv):
+        case ["version", *rest]:
+            return ["--version", *rest]
+        case ["help", *rest]:
+            return [*rest, "--help"]
+        case [verb, "help"] if verb in VERBS and verb not in _OF_VERB:
+            return [verb, "--help"]
+    return argv
 
 
 def _of_config(verb: str, rest: Sequence[str]) -> argparse.Namespace:
@@ -202,7 +215,7 @@ def _require_overrides(overrides: Sequence[str]) -> None:
         _refuse_spaces(overrides[:index], word, overrides[index + 1 :])
         hint = (
             f"verbs are {', '.join(VERBS)} and come first, overrides are key=value"
-            f"{nearest(word, VERBS)}"
+            f"{nearest(word, (*VERBS, *_WORDS))}"
         )
         raise UsageError(f"{word!r} is neither a verb nor an override; {hint}")
 
@@ -233,3 +246,4 @@ _OF_VERB: dict[str, Callable[[str, Sequence[str]], argparse.Namespace]] = {
     "init": _of_init,
 }
 VERBS = tuple(USAGES)
+_WORDS = ("help", "version")

@@ -8,7 +8,7 @@ import re
 from hydra.errors import MissingConfigException
 
 from smdecl import resources
-from smdecl.config import config_lines, search_path
+from smdecl.config import config_lines, relative_paths, search_path
 from smdecl.errors import KeyPath, Origin, Problem, nearest
 
 
@@ -75,6 +75,9 @@ def _unread_file(missing: str) -> str:
     # Not by pathlib, which raises if the name is longer than a file name may be.
     if os.path.isfile(f"conf/{missing}.yaml"):  # noqa: PTH113
         return f"; to read conf/{missing}.yaml, pass --config-dir conf"
+    below = relative_paths.run_below(f"conf/{missing}.yaml")
+    if below:
+        return f"{below} with --config-dir conf"
     for directory in search_path.directories():
         file = directory / f"{missing}.yml"
         if os.path.isfile(file):  # noqa: PTH113

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from smdecl import installed
-from smdecl.config import frameworks
+from smdecl.config import frameworks, relative_paths
 from smdecl.config.project import Project
 from smdecl.errors import nearest
 
@@ -141,6 +141,10 @@ def _meant_module(package: str, project: Project) -> str:
             if source.exists():
                 install = f"run pip install -e {os.path.relpath(root)}"
                 return f"; {os.path.relpath(source)} exists: {install}"
+    for file in _module_files(Path(), package):
+        below = relative_paths.run_below(str(file))
+        if below:
+            return below
     names = [path.stem for path in here.glob("*.py")]
     names += [path.parent.stem for path in here.glob("*/__init__.py")]
     return nearest(package, [*sorted(names), *frameworks.FRAMEWORKS])

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 
 from smdecl import resources
-from smdecl.config import sharing
+from smdecl.config import relative_paths, sharing
 from smdecl.config.config_sources import user_directories
 from smdecl.config.hydra_scope import scope
 from smdecl.errors import UsageError
@@ -29,11 +29,11 @@ def use(directories: Sequence[str | Path]) -> None:
     resolved = tuple(
         Path(os.path.realpath(directory)) for directory in directories
     )
-    for directory in resolved:
+    for given, directory in zip(directories, resolved, strict=True):
         if not os.path.isdir(directory):  # noqa: PTH112
-            raise UsageError(
-                f"--config-dir: no such directory: {str(directory)!r}"
-            )
+            below = relative_paths.run_below(str(given))
+            message = f"no such directory: {str(directory)!r}{below}"
+            raise UsageError(f"--config-dir: {message}")
     user_directories.set(resolved)
 
 

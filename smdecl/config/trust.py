@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from smdecl.config import frameworks, project_modules
+from smdecl.config import frameworks, project_modules, relative_paths
 from smdecl.config.project import Project
 from smdecl.config.types import NamedFile, Refusal, Values
 from smdecl.errors import KeyPath
@@ -103,7 +103,7 @@ def refuse_file(name: str, project: Project) -> str | None:
         hint = project_modules.needs_project(project)
         return f"{name!r} is outside the project {str(project.root)!r}{hint}"
     if not os.path.isfile(name):  # noqa: PTH113
-        return f"no such file: {name!r}"
+        return relative_paths.missing(name)
     return None
 
 

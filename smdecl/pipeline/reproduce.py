@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -73,7 +74,8 @@ def reproduce(
         found = dict.fromkeys([*changed, *error.problems])
         if not isinstance(error, ConfigError):
             raise error.masked(list(found), {}) from error
-        problems = [*found, *_elsewhere(directory, released, project)]
+        # First, because it is the cause of the others.
+        problems = [*_elsewhere(directory, released, project), *found]
         # The config of the manifest passed the checks once, so its surroundings have changed.
         if composition is None and not isinstance(error, TrustError):
             shown = [_without_hint(problem) for problem in problems]
@@ -155,8 +157,20 @@ def compare_environment(directory: Path) -> None:
     """
     released = manifest.read(directory)["environment"]
     # Packages that only today's code would import are unknown, because it does not run here.
-    changes = diff_manifest.environment(released, packages.versions(released))
-    problems = [Problem((), f"{directory}: {change}") for change in changes]
+    changes = list(
+        diff_manifest.environment(released, packages.versions(released))
+    )
+    problems = []
+    packages_then = []
+    for change in changes:
+        problems.append(Problem((), f"{directory}: {change}"))
+        name, version = change.where, released.get(change.where)
+        if version is not None and name != "python":
+            packages_then.append(shlex.quote(f"{name}=={version}"))
+    if packages_then:
+        command = f"pip install {' '.join(packages_then)}"
+        message = f"{directory}: the packages that it was made with: {command}"
+        problems.append(Problem((), message))
     if problems:
         raise VerificationError(problems)
 

@@ -214,7 +214,7 @@ def test_a_package_in_src_gives_a_hint_to_install_it(project, module, monkeypatc
         ("saved_model", "of/savd", [
             "no such file: 'of/savd/saved_model.pb'; expected the directory of a SavedModel (did you mean 'of/saved'?)",
         ]),
-        ("keras", "nowhere/net.keras", ["no such file: 'nowhere/net.keras'; expected a .keras file, loaded in safe mode (HDF5 for tf_keras)"]),
+        ("keras", "nowhere/net.keras", ["no such file: 'nowhere/net.keras'; expected a .keras file, loaded in safe mode (HDF5 for tf_keras); paths are relative to the current directory HERE"]),
     ],
 )  # fmt: skip
 def test_similar_weights_are_suggested_for_missing_ones(project, kind, path, expected):
@@ -229,7 +229,7 @@ def test_similar_weights_are_suggested_for_missing_ones(project, kind, path, exp
     where = f"override 'weights.path={path}': weights.path: "
 
     assert errors_of(project, f"weights={kind}", f"weights.path={path}") == [
-        f"{where}{line}" for line in expected
+        f"{where}{line}".replace("HERE", str(project.root)) for line in expected
     ]
 
 

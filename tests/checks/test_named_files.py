@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
+import yaml
 from smdecl.checks import check, named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
@@ -150,7 +151,7 @@ def test_a_file_that_differs_from_its_digest_is_refused_before_the_build(ready):
         ready.export(*TABLE_RELEASE)
 
     assert str(error.value) == (
-        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: content of 'vocabulary.txt' differs from its digest: expected {wanted}, got {found}"
+        f"conf/release/pinned.yaml:3: sha256.vocabulary.txt: content of 'vocabulary.txt' differs from its digest: expected {wanted}, got {found}; if this content is meant, pin it with vocabulary.txt: {found}"
     )
     assert not (ready.root / "built").exists()
     assert not (ready.root / "exports").exists()
@@ -173,14 +174,18 @@ def test_the_digest_of_a_file_is_shown_only_if_it_is_in_the_project(ready):
     assert [problem.message for problem in error.value.problems] == [
         f"content of '../model.keras' differs from its digest: expected {wanted}",
         f"content of '../secret.txt' differs from its digest: expected {wanted}",
-        f"content of 'model.keras' differs from its digest: expected {wanted}, got {found}",
+        f"content of 'model.keras' differs from its digest: expected {wanted}, got {found};"
+        f" if this content is meant, pin it with model.keras: {found}",
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing.txt", "no such file: 'nothing.txt'"),
+        (
+            "nothing.txt",
+            "no such file: 'nothing.txt'; paths are relative to the current directory HERE",
+        ),
         ("conf", "no such file: 'conf'"),
         ("pipe", "no such file: 'pipe'"),
         (
@@ -197,6 +202,7 @@ def test_a_file_that_cannot_be_hashed_is_refused(ready, name, message):
         check.check(ready.compose("release=pinned"), find_project(ready.root))
 
     (problem,) = error.value.problems
+    message = message.replace("HERE", str(ready.root))
     assert (problem.path, problem.message) == (("sha256", name), message)
 
 
@@ -265,9 +271,22 @@ def test_pins_must_cover_the_weights(ready):
         problem.message for problem in error.value.problems if problem.path == ("weights", "path")
     ]
     assert sorted(messages) == [
-        f"'checkpoints/one.{part}' has no digest in sha256, but other files have; add it"
-        for part in ("data-00000-of-00002", "data-00001-of-00002", "index")
+        f"'{name}' has no digest in sha256, but other files have; add {name}: {sha256(ready.root / name)}"
+        for name in map(
+            "checkpoints/one.{}".format, ("data-00000-of-00002", "data-00001-of-00002", "index")
+        )
     ]
+
+
+def test_the_line_that_pins_a_file_is_valid_yaml(ready):
+    name = "a: b #1.txt"
+    ready.write(name, "")
+    pin(ready, **{f"'{name}'": "a" * 64})
+    with pytest.raises(ConfigError) as error:
+        check.check(ready.compose("release=pinned"), find_project(ready.root))
+
+    line = error.value.problems[0].message.partition("pin it with ")[2]
+    assert yaml.safe_load(line) == {name: sha256(ready.root / name)}
 
 
 IMPORTING = """

@@ -44,3 +44,28 @@ def test_the_overview_says_of_each_verb_what_its_own_help_says():
     header = yaml.safe_load(file.read_text())["header"]
 
     assert [verb for verb, usage in USAGES.items() if f" {usage.about}\n" not in header] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (["version"], ["--version"]),
+        (["version", "--verbose"], ["--version", "--verbose"]),
+        (["help"], ["--help"]),
+        (["help", "check"], ["check", "--help"]),
+        (["help", "init"], ["init", "--help"]),
+        (["check", "help"], ["check", "--help"]),
+    ],
+)
+def test_version_and_help_are_words_too(tmp_path, words, flags):
+    done, expected = run_cli(*words, cwd=tmp_path), run_cli(*flags, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == expected.stdout
+
+
+def test_a_misspelt_word_gets_a_hint(tmp_path):
+    done = run_cli("verison", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.endswith("(did you mean 'version'?)\n")

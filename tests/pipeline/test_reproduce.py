@@ -181,6 +181,7 @@ def test_environment_compares_only_the_environments(net, release):
     assert done.stderr.splitlines() == [
         f"smdecl: error: {release}: environment numpy: changed from 1.0 to {numpy}",
         f"smdecl: error: {release}: environment own: was removed: 2",
+        f"smdecl: error: {release}: the packages that it was made with: pip install numpy==1.0 own==2",
     ]
 
 

@@ -37,9 +37,9 @@ def test_untrusted_code_in_a_manifest_does_not_run(net, release):
     assert (error.value.exit_code, [str(problem) for problem in error.value.problems]) == (
         2,
         [
+            f"{other}/release: {elsewhere(other)}",
             f"model._target_: 'mynet' is not defined in the project {other}; to trust it, pass --trust mynet or add it"
             " to trust under [tool.smdecl] in the project's pyproject.toml",
-            f"{other}/release: {elsewhere(other)}",
         ],
     )
 
@@ -62,8 +62,9 @@ def test_outside_of_its_project_a_release_is_refused_with_a_hint(net, tmp_path, 
         with pytest.raises(VerificationError) as error:
             reproduce.reproduce(net.root / path, find_project(tmp_path))
         assert [str(problem) for problem in error.value.problems] == [
-            "model._target_: no module 'mynet' in the current directory or on sys.path",
             f"{net.root / path}: {elsewhere(tmp_path, others)}",
+            "model._target_: no module 'mynet' in the current directory or on sys.path"
+            "; project/mynet.py exists: run smdecl in project",
         ]
 
 

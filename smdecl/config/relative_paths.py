@@ -1,0 +1,63 @@
+"""Says where a relative path was looked for, and in which directory below it exists."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from smdecl.errors import closest, did_you_mean
+
+_MOST_ENTRIES = 1000
+
+
+def missing(name: str) -> str:
+    """Returns the message for a file that does not exist, or is no regular file."""
+    if os.path.lexists(name):
+        return f"no such file: {name!r}"
+    similar = _similar(Path(name))
+    more = hint(name) if similar is None else did_you_mean(similar)
+    return f"no such file: {name!r}{more}"
+
+
+def _similar(path: Path) -> str | None:
+    """Returns the file in the same directory with the most similar name; None if none is."""
+    with suppress(OSError, ValueError):  # unreadable, or no name of a file
+        entries = itertools.islice(path.parent.iterdir(), _MOST_ENTRIES)
+        others = [entry.name for entry in entries if entry.name != path.name]
+        meant = closest(path.name, others, cutoff=0.75)
+        return None if meant is None else str(path.parent / meant)
+    return None
+
+
+def hint(name: str) -> str:
+    """Returns where a path that does not exist was looked for, and where it exists instead.
+
+    Empty for an absolute path.
+    """
+    if Path(name).is_absolute():
+        return ""
+    return f"; paths are relative to the current directory {Path.cwd()}{run_below(name)}"
+
+
+def run_below(name: str) -> str:
+    """Returns a hint to run smdecl in a directory below, if exactly one has a relative path."""
+    found = list(itertools.islice(_below(name), 2))
+    if len(found) != 1:
+        return ""
+    [directory] = found
+    return f"; {directory / name} exists: run smdecl in {directory}"
+
+
+def _below(name: str) -> Iterator[Path]:
+    """Yields the directories in the current one that have a relative path."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return
+    with suppress(OSError, ValueError):  # unreadable, or no name of a file
+        for entry in itertools.islice(Path().iterdir(), _MOST_ENTRIES):
+            # Not by pathlib, which raises if a name is longer than a file name may be.
+            is_below = os.path.exists(entry / name)  # noqa: PTH110
+            if is_below and not entry.name.startswith("."):
+                yield entry

@@ -1,0 +1,69 @@
+"""A path that does not exist is reported with the directory that it was looked for in."""
+
+import pytest
+from smdecl.config import relative_paths
+
+
+@pytest.fixture
+def parent(project, monkeypatch):
+    """The directory above a project."""
+    for name in (
+        "own/data/x.npy",
+        "own/conf/release/mine.yaml",
+        "own/mine.py",
+        "one/both",
+        "two/both",
+    ):
+        project.write(name, "")
+    project.write(
+        "own/conf/verify/mine.yaml",
+        "examples:\n  serving_default: [{inputs: {x: {file: data/x.npy}, y: 1}}]\n",
+    )
+    monkeypatch.chdir(project.root)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("data/x.npy", "; own/data/x.npy exists: run smdecl in own"),
+        ("data/y.npy", ""),
+        ("both", ""),
+        ("../mine.py", ""),
+        ("a" * 300, ""),
+    ],
+)
+def test_a_relative_path_is_looked_for_in_the_directories_below(parent, name, found):
+    here = f"; paths are relative to the current directory {parent.root}"
+
+    assert relative_paths.missing(name) == f"no such file: {name!r}{here}{found}"
+
+
+def test_an_absolute_path_is_just_missing():
+    assert relative_paths.missing("/nowhere/x.npy") == "no such file: '/nowhere/x.npy'"
+
+
+def test_a_similar_file_is_what_was_meant(parent, monkeypatch):
+    monkeypatch.chdir(parent.root / "own")
+
+    assert relative_paths.missing("data/xx.npy").endswith(
+        "'data/xx.npy' (did you mean 'data/x.npy'?)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--config-dir", "own/conf", "verify=mine"], "own/data/x.npy exists: run smdecl in own"),
+        (["--config-dir", "conf", "verify=mine"], "own/conf exists: run smdecl in own"),
+        (["release=mine"], "own/conf/release/mine.yaml exists: run smdecl in own with --config-dir conf"),
+        (["model._target_=mine.Net"], "own/mine.py exists: run smdecl in own"),
+        (["weights=keras", "weights.path=data/x.npy"], "own/data/x.npy exists: run smdecl in own"),
+        (["+sha256={data/x.npy: " + "0" * 64 + "}"], "own/data/x.npy exists: run smdecl in own"),
+    ],
+)  # fmt: skip
+def test_an_error_above_the_project_names_the_directory_to_run_in(parent, arguments, hint):
+    done = parent.run("check", *arguments)
+
+    assert done.returncode == 2
+    assert f"; {hint}\n" in done.stderr
