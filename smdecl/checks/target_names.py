@@ -154,8 +154,9 @@ def _find_absent(target: str) -> _Absent | None:
         below = _below(module, part)
         if below is None:
             known = module.names()
-            # The attributes of what a module defines are unknown.
-            if known is None or part in known:
+            # Python sets attributes such as __loader__. Those of what a module defines are unknown.
+            is_special = part.startswith("__")
+            if known is None or part in known or is_special:
                 return None
             public = [name for name in known if not name.startswith("_")]
             rest = tuple(parts[index + 1 :])

@@ -123,7 +123,7 @@ def test_a_shadowed_module_is_reported_by_its_name(project, name, kind):
 
 def test_a_module_that_breaks_its_own_project_is_reported_by_its_name(project):
     project.write("queue.py", "BATCH = 4")
-    project.write("mynet.py", "import queue\nBATCH = queue.BATCH\n")
+    project.write("mynet.py", "import queue\nNet = queue.BATCH\n")
     with pytest.raises(ModelError) as error:
         project.export("model._target_=mynet.Net")
 
