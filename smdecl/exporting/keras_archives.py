@@ -25,6 +25,8 @@ from smdecl.savedmodel.object_graph import VARIABLE_LISTS
 from smdecl.tensor_texts import Dim, shape_text
 
 _LIST = VARIABLE_LISTS[0]
+# The variables that functions use, in no certain order.
+_USED = "_all_variables"
 _SEED = "/seed_generator_state"
 _NUMBER = re.compile(r"_(\d+)(?=/|$)")
 _INSTEAD = (
@@ -81,11 +83,8 @@ class _Pair:
 
 
 def is_archive(contents: Contents) -> bool:
-    """Returns whether the root of a checkpoint has the lists that `Model.export` saves.
-
-    So does an export of a Keras model by smdecl, beside the model's layers.
-    """
-    return contents.children().keys() >= set(VARIABLE_LISTS)
+    """Returns whether the root of a checkpoint has the lists that `Model.export` saves."""
+    return contents.children().keys() >= {*VARIABLE_LISTS, _USED}
 
 
 def restore(model: Model, contents: Contents) -> list[Variable]:

@@ -68,6 +68,46 @@ class Averaged(Net):
         return super().call(x) + self.average
 
 
+class Block(L.Layer):
+    """A layer with two layers of equal shape, whose names TensorFlow does not save."""
+
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.first, self.second = L.Dense(4), L.Dense(4)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+def with_block():
+    x = keras.Input((4,))
+    return keras.Model(x, Block()(x))
+
+
+class Extended(keras.Model):
+    """A functional model that has more layers than its graph."""
+
+    def __init__(self):
+        x = keras.Input((4,))
+        super().__init__(x, L.Dense(4)(x))
+        self.first, self.second = L.Dense(4), L.Dense(4)
+
+    def call(self, x):
+        return self.second(self.first(super().call(x)))
+
+
+class Headed(keras.Model):
+    """A subclass around a functional model with layers of equal shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = in_order()
+        self.head = L.Dense(4)
+
+    def call(self, x):
+        return self.head(self.body(x))
+
+
 def trained(model):
     """Returns a compiled model with a different number in every weight."""
     compiled(model)
@@ -134,6 +174,29 @@ def test_what_keras_exported_is_restored(served, name, make):
     np.testing.assert_array_equal(model(ROWS), models[name](ROWS))
     for own, other in zip(model.variables, models[name].variables, strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (Headed, None),
+        (with_block, "lists several variables block/kernel [4, 4], which may be any of block"),
+        pytest.param(
+            Extended,
+            "lists several variables extended/dense/kernel [4, 4], which may be any of extended",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_only_a_graph_tells_the_order_of_layers_of_equal_shape(tmp_path, make, expected):
+    source, model = called(make()), called(make())
+    trained(source).export(tmp_path / "served", verbose=False)
+
+    if expected is None:
+        assert restored(model, tmp_path / "served").unmatched == ()
+        np.testing.assert_array_equal(model(ROWS), source(ROWS))
+    else:
+        assert problems(model, tmp_path / "served")[0].startswith(expected)
 
 
 @pytest.mark.slow
