@@ -169,7 +169,13 @@ def test_export_publishes_where_its_release_is_missing_and_says_so(project, caps
     assert [export("b"), export("b")] == ["b/1", "unchanged: b/1"]
 
 
-@pytest.mark.parametrize("options", [(), ("publish.version=1", "publish.replace=true")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        pytest.param(("publish.version=1", "publish.replace=true"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_new_start_publishes_only_what_differs_from_the_newest_release(project, capsys, options):
     released = project.export("model=scaler", *options[:1])
 
