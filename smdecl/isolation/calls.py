@@ -86,40 +86,53 @@ class EndedError(Exception):
         self.activity = activity
 
 
-def receive(
-    receiver: Connection,
-    go: Connection,
-    sentinel: int,
-    call: Call,
-    modules: Sequence[str],
-) -> Any:
-    """Waits for the outcome of a child, and passes on its reports until then.
+@dataclass
+class Conversation:
+    """What a caller and a child say to each other.
 
-    Args:
+    Attributes:
         receiver: What the child sends.
         go: What the child receives.
         sentinel: Is ready when the child ends.
         call: What the child runs.
         modules: Names of the modules whose records and errors may be in a result.
-
-    Returns:
-        The result, or an error.
-
-    Raises:
-        EndedError: If the child ended without a result.
+        has_begun: Whether the function of the child has begun, as far as the caller knows.
     """
-    ready = wait([receiver, sentinel])
-    if receiver not in ready and not receiver.poll():
-        raise EndedError(None)
-    _next(receiver, None)  # says that the function begins
-    try:
-        data = _result(receiver, go, call.handler)
-        expected = results.returned_by(call.task.function)
-        return results.read(data, expected, modules)
-    except ResultError as error:
-        return call.failed(
-            f"the process that was {call.doing} returned no result: {error}"
-        )
+
+    receiver: Connection
+    go: Connection
+    sentinel: int
+    call: Call
+    modules: Sequence[str]
+    has_begun: bool = False
+
+    def receive(self) -> Any:
+        """Waits for the next outcome of the child, and passes on its reports until then.
+
+        Returns:
+            The result, or an error.
+
+        Raises:
+            EndedError: If the child ended without a result.
+        """
+        if not self.has_begun:
+            self._await_begin()
+        call = self.call
+        try:
+            data = _result(self.receiver, self.go, call.handler)
+            expected = results.returned_by(call.task.function)
+            return results.read(data, expected, self.modules)
+        except ResultError as error:
+            return call.failed(
+                f"the process that was {call.doing} returned no result: {error}"
+            )
+
+    def _await_begin(self) -> None:
+        ready = wait([self.receiver, self.sentinel])
+        if self.receiver not in ready and not self.receiver.poll():
+            raise EndedError(None)
+        _next(self.receiver, None)  # says that the function begins
+        self.has_begun = True
 
 
 def _result(

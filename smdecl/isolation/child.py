@@ -12,10 +12,11 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, NoReturn
 
 from smdecl.errors import InternalError, SmdeclError
@@ -51,8 +52,10 @@ def run(
 ) -> NoReturn:
     """Runs a task in a child that was just forked, sends its outcome and ends the process.
 
+    A generator has an outcome for each value that it yields.
+
     Args:
-        sender: Gets None right before the function begins, and its pickled outcome afterwards.
+        sender: Gets None right before the function begins, and each pickled outcome afterwards.
         waiter: Sends a message when the child may begin; its end of file means never. Afterwards
             it sends what the function listens to.
         stderr: The standard error of the caller.
@@ -82,11 +85,13 @@ def run(
     # If the process ends from here on, the function is to blame.
     sender.send(None)
     reports.connect(sender, waiter)
-    outcome = _outcome(task)
     confinement = task.confinement if is_confined else None
-    if confinement is not None and isinstance(outcome, SmdeclError):
-        outcome = confinement_errors.explained(outcome, confinement)
-    _send(sender, outcome)
+    for outcome in _outcomes(task):
+        if confinement is not None and isinstance(outcome, SmdeclError):
+            explained = confinement_errors.explained(outcome, confinement)
+            _send(sender, explained)
+        else:
+            _send(sender, outcome)
     sender.close()
     sys.stderr.flush()
     sys.stdout.flush()
@@ -139,15 +144,19 @@ def _send(sender: Connection, outcome: object) -> None:
         sender.send(InternalError(f"cannot send a result: {error}"))
 
 
-def _outcome(task: Task) -> object:
-    """Returns what the function returns, or the error that it raises."""
+def _outcomes(task: Task) -> Iterator[object]:
+    """Yields what the function returns or yields, or the error that it raises."""
     try:
-        return task.function(*task.args)
+        returned = task.function(*task.args)
+        if isinstance(returned, GeneratorType):
+            yield from returned
+        else:
+            yield returned
     except SmdeclError as error:
-        return error
+        yield error
     except Exception as error:
         bug = InternalError(
             f"{type(error).__name__}: {error}", traceback.format_exc()
         )
         bug.__cause__ = error
-        return bug
+        yield bug

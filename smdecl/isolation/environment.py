@@ -8,9 +8,11 @@ too, because confined processes are forked from it and can read its environment 
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from smdecl.errors import PublishError
 
@@ -62,6 +64,22 @@ def reduced(
         for name, value in environment.items()
         if name in declared or _is_plain(name)
     }
+
+
+def of_child(
+    scratch: Path, declared: Collection[str] | None
+) -> dict[str, str]:
+    """Returns the variables of a child.
+
+    Args:
+        scratch: Its TMPDIR.
+        declared: Names of variables that a confined child gets in addition to those of `reduced`;
+            None if it is not confined and gets all.
+    """
+    known: Mapping[str, str] = os.environ
+    if declared is not None:
+        known = reduced(known, declared)
+    return {**known, **PINNED, "TMPDIR": str(scratch), INSIDE: "1"}
 
 
 def _is_plain(name: str) -> bool:

@@ -34,10 +34,11 @@ class Group:
     def busy(self) -> int:
         """Returns the number of cores that are needed, apart from what this thread does itself."""
         here = threading.get_ident()
-        own = [child for child in [*self.running] if child.thread == here]
-        of_others = len(self.running) - len(own)
+        threads = [child.thread for child in [*self.running]]
+        own = threads.count(here)
+        of_others = len(threads) - own - threads.count(None)
         others = len(self.at_work - {here})
-        return len(own) + max(of_others, others)
+        return own + max(of_others, others)
 
 
 _group: ContextVar[Group | None] = ContextVar("_group", default=None)

@@ -22,7 +22,12 @@ from typing import Any, Generic, TypeVar
 from smdecl import scratch
 from smdecl.errors import Problem, SmdeclError, UsageError
 from smdecl.isolation import calls, child, environment, exit_status, groups
-from smdecl.isolation.calls import Activity, Call, EndedError
+from smdecl.isolation.calls import (
+    Activity,
+    Call,
+    Conversation,
+    EndedError,
+)
 from smdecl.isolation.child import Task
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.environment import INSIDE, PINNED
@@ -44,12 +49,17 @@ class Running(Generic[Result]):
     """A process that runs a function.
 
     Attributes:
-        result: Waits for the result and returns it; see `Processes.run`.
+        result: Waits for the result and returns it; see `Processes.run`. A generator has several
+            results, one for each call.
         send: Sends a message, which the function gets by `reports.listen`.
+        rest: Tells that the process needs no core until `work`.
+        work: Tells that the process works for the calling thread from now on.
     """
 
     result: Callable[[], Result]
     send: Callable[[str], None]
+    rest: Callable[[], None]
+    work: Callable[[], None]
 
 
 class Processes:
@@ -198,7 +208,8 @@ class Processes:
         self.start()
         # The child has no chance to remove its temporary files.
         place = scratch.make()
-        variables = _environment(confinement, place)
+        declared = None if confinement is None else confinement.environment
+        variables = environment.of_child(place, declared)
         task = Task(function, args, variables, confinement, starts_processes)
         call = Call(task, failure, doing, handler or ReportHandler())
         try:
@@ -225,9 +236,12 @@ class Processes:
             for ours in (sender, waiter, stderr):
                 ours.close()
             go.send(None)
+            conversation = Conversation(
+                receiver, go, process.sentinel, call, self._results
+            )
 
             def result() -> Any:
-                received = self._receive(receiver, go, process, call)
+                received = self._receive(conversation, process)
                 if process.is_lost():
                     self._server.await_end()
                 if isinstance(received, SmdeclError):
@@ -237,7 +251,7 @@ class Processes:
             def send(message: str) -> None:
                 calls.send(go, message)
 
-            yield Running(result, send)
+            yield Running(result, send, process.rest, process.work)
         finally:
             # A child that has not begun ends by itself if this end of its pipe is closed.
             for connection in (sender, waiter, stderr, receiver, go):
@@ -264,14 +278,11 @@ class Processes:
             raise call.failure(Problem((), f"{message}; {hint}")) from error
         self._group().running.add(process)
 
-    def _receive(
-        self, receiver: Connection, go: Connection, process: Child, call: Call
-    ) -> Any:
+    def _receive(self, conversation: Conversation, process: Child) -> Any:
         """Waits for the outcome of a child; returns the result or an error."""
+        call = conversation.call
         try:
-            return calls.receive(
-                receiver, go, process.sentinel, call, self._results
-            )
+            return conversation.receive()
         except EndedError as error:
             activity = error.activity
         groups.require_wanted()
@@ -301,15 +312,6 @@ class Processes:
 
     def _group(self) -> Group:
         return groups.current() or self._ungrouped
-
-
-def _environment(
-    confinement: Confinement | None, place: Path
-) -> dict[str, str]:
-    known = dict(os.environ)
-    if confinement is not None:
-        known = environment.reduced(known, confinement.environment)
-    return {**known, **PINNED, "TMPDIR": str(place), INSIDE: "1"}
 
 
 def _require_outside() -> None:

@@ -18,7 +18,13 @@ import pickle
 import pickletools
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import is_dataclass
 from pathlib import PosixPath, PurePath, PurePosixPath
 from typing import Any, TypeAlias
@@ -53,8 +59,11 @@ class ResultError(Exception):
 
 
 def returned_by(function: Callable[..., object]) -> Annotation:
-    """Returns the annotation of a function's result; Any if there is none."""
-    return typing.get_type_hints(function).get("return", Any)
+    """Returns the annotation of a function's result, or of each one; Any if there is none."""
+    found = typing.get_type_hints(function).get("return", Any)
+    if typing.get_origin(found) is Iterator:
+        (found,) = typing.get_args(found)
+    return found
 
 
 def read(data: bytes, expected: Annotation, modules: Sequence[str]) -> Any:

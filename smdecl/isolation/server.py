@@ -198,7 +198,7 @@ class Child(process.BaseProcess):
         args: Arguments of `target`; connections among them are passed on.
 
     Attributes:
-        thread: The thread that makes it.
+        thread: The thread that it works for; None while it rests.
     """
 
     _start_method = None  # keeps the default start method in the child
@@ -210,8 +210,16 @@ class Child(process.BaseProcess):
         args: tuple[object, ...],
     ) -> None:
         super().__init__(target=target, args=args)
-        self.thread = threading.get_ident()
+        self.thread: int | None = threading.get_ident()
         self._server = server
+
+    def rest(self) -> None:
+        """Notes that the process needs no core."""
+        self.thread = None
+
+    def work(self) -> None:
+        """Notes that the process works for the calling thread."""
+        self.thread = threading.get_ident()
 
     def is_lost(self) -> bool:
         """Returns whether the server ended before this process, whose exit code is then unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.loader_processes import Replay
 from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.records import Plan
+from smdecl.pipeline.shared_loaders import SharedLoaders
 from smdecl.progress import Peak
 from smdecl.release import (
     early_sync,
@@ -108,6 +110,7 @@ def export(
     project: Project,
     subdirectory: str = "",
     review: Review = publish_always,
+    shared: SharedLoaders | None = None,
 ) -> Release:
     """Runs all stages and publishes the release.
 
@@ -116,6 +119,7 @@ def export(
         project: The project whose code the config may name.
         subdirectory: A directory below the config's export_dir; a sweep has one for each variant.
         review: Sees the verified release, and may return the published one that it equals.
+        shared: The processes that verify the variants of a sweep; None if each export has its own.
 
     Raises:
         SmdeclError: Its class tells which stage failed. Nothing is left behind, except if a
@@ -133,7 +137,7 @@ def export(
             early_sync.syncing(publisher.base) as syncing,
         ):
             unpublished, replay = _verified(
-                config, composition, project, stage, clock, syncing
+                config, composition, project, stage, clock, syncing, shared
             )
             found = _warnings(config, unpublished, replay.report)
             warnings = _located(
@@ -167,13 +171,17 @@ def _verified(
     stage: Path,
     clock: Clock,
     syncing: EarlySync,
+    shared: SharedLoaders | None,
 ) -> tuple[Unpublished, Replay]:
     """Makes a release and verifies it, and begins to write it to disk.
 
     Its loaders may begin while it is made; then `verify` has the rest of their seconds.
     """
+    share = None
+    if shared is not None:
+        share = functools.partial(shared.verify, Path(config.export_dir))
     loading = loader_processes.loading(
-        config.signatures, config.verify, project
+        config.signatures, config.verify, project, share=share
     )
     with loading as loaders:
         unpublished = making.make_release(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from smdecl import files, progress, schema
 from smdecl.config.project import Project
@@ -32,6 +33,9 @@ from smdecl.verification.records import Failure, VerificationRecord
 # A loader needs less than twice the bytes of the variables, and TensorFlow's own.
 _SIZES_EACH = 2
 _BYTES_EACH = 1 << 29
+_LARGEST_SHARED = (
+    1 << 24
+)  # bytes; loading more takes longer than starting a process
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ class Replay:
 
     report: VerificationRecord
     peak: Peak
+
+
+Share: TypeAlias = Callable[
+    [Path, Mapping[str, Signature], Verify], Replayed | None
+]
+"""Verifies a SavedModel in a process that others have used; None if it needs its own."""
 
 
 def _ignore() -> None:
@@ -81,6 +91,7 @@ def loading(
     options: Verify,
     project: Project,
     begun: Callable[[], None] = _ignore,
+    share: Share | None = None,
 ) -> Iterator[Loaders]:
     """Yields loaders that have not begun; leaving the block kills those that run.
 
@@ -89,9 +100,11 @@ def loading(
         options: The loaders to run, and the tolerances.
         project: The project whose custom ops are loaded first.
         begun: Called when a loader has begun, and again when it reports.
+        share: Verifies a SavedModel in a process that others have used, if it can; None if there
+            are none.
     """
     with ExitStack() as processes:
-        yield Loaders(signatures, options, project, begun, processes)
+        yield Loaders(signatures, options, project, begun, share, processes)
 
 
 class Loaders:
@@ -103,12 +116,14 @@ class Loaders:
         options: Verify,
         project: Project,
         begun: Callable[[], None],
+        share: Share | None,
         processes: ExitStack,
     ) -> None:
         self._signatures = signatures
         self._options = options
         self._project = project
         self._begun = begun
+        self._share = share
         self._processes = processes
         self._running: list[Running[Replayed]] = []
         self._done: dict[int, int] = {}
@@ -128,10 +143,23 @@ class Loaders:
     def finish(self, directory: Path) -> Replay:
         """Runs the examples of the SavedModel, and returns what is found; see `run`."""
         if not self._running:
+            replayed = self._shared(directory)
+            if replayed is not None:
+                return _replay([replayed])
             self._begin(directory, children.idle_cores())
         for running in self._running:
             running.send("the examples are there")
         return _joined(self._running, self._options)
+
+    def _shared(self, directory: Path) -> Replayed | None:
+        """Verifies in a process that other SavedModels share; None if that cannot be."""
+        is_alone = children.idle_cores() >= len(self._options.loaders)
+        if self._share is None or is_alone:
+            return None
+        has_custom_ops = any(True for _ in custom_ops.places(self._project))
+        if has_custom_ops or _size(directory) > _LARGEST_SHARED:
+            return None
+        return self._share(directory, self._signatures, self._options)
 
     def _begin(self, directory: Path, cores: int) -> None:
         places = tuple(custom_ops.places(self._project))
@@ -188,28 +216,36 @@ def _named(loaders: tuple[str, ...]) -> str:
 
 def _joined(processes: Iterable[Running[Replayed]], options: Verify) -> Replay:
     """Waits for all processes and joins their records."""
-    loaders: list[str] = []
-    failures: list[Failure] = []
-    examples: dict[str, int] = {}
+    found: list[Replayed] = []
     problems: list[Problem] = []
-    peaks: list[Peak] = []
     for running in processes:
         try:
             replayed = running.result()
         except VerificationError as error:
             problems += error.problems
             continue
+        found.append(replayed)
+    for replayed in found:
+        for failure in replayed.report.failures:
+            problems.append(_problem(failure, options))
+    if problems:
+        # Two loaders may find the same problem.
+        raise VerificationError(list(dict.fromkeys(problems)))
+    return _replay(found)
+
+
+def _replay(found: Iterable[Replayed]) -> Replay:
+    """Joins what processes found that all succeeded."""
+    loaders: list[str] = []
+    examples: dict[str, int] = {}
+    peaks: list[Peak] = []
+    for replayed in found:
         report = replayed.report
         process = f"verify ({', '.join(report.loaders)})"
         peaks.append(Peak(replayed.peak_memory, process))
         loaders += report.loaders
-        failures += report.failures
         examples = report.examples  # the same for every loader
-    problems += [_problem(failure, options) for failure in failures]
-    if problems:
-        # Two loaders may find the same problem.
-        raise VerificationError(list(dict.fromkeys(problems)))
-    joined = VerificationRecord(tuple(loaders), examples, tuple(failures))
+    joined = VerificationRecord(tuple(loaders), examples, ())
     schema.require("verification", plain(joined))
     return Replay(joined, max(peaks, key=lambda peak: peak.memory))
 

@@ -22,6 +22,7 @@ from smdecl.pipeline import export, sweep_overrides, sweep_resume, variants
 from smdecl.pipeline.announcing import Announcing
 from smdecl.pipeline.children import children
 from smdecl.pipeline.export import Release
+from smdecl.pipeline.shared_loaders import SharedLoaders
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_resume import Target
@@ -83,6 +84,7 @@ class Threads:
         announce: Prints the outcome of a variant.
         note: Prints a remark about the sweep.
         cache: What the compositions of all variants share.
+        loaders: The processes that verify the variants.
     """
 
     directory: Path
@@ -92,6 +94,7 @@ class Threads:
     announce: Announce
     note: Note
     cache: dict[str, Any] = field(default_factory=new_cache)
+    loaders: SharedLoaders = field(default_factory=SharedLoaders)
 
     def prepare(
         self, swept: Sequence[Sequence[str]], places: Places
@@ -159,6 +162,7 @@ class Threads:
             raise
         finally:
             pool.shutdown()
+            self.loaders.close()
 
     def _prepare(self, number: int, overrides: Sequence[str]) -> Prepared:
         """Composes a variant."""
@@ -175,7 +179,12 @@ class Threads:
         name = subdirectory(composition)
         review = sweep_resume.review_of(self.request)
         make = functools.partial(
-            export.export, composition, self.project, name, review
+            export.export,
+            composition,
+            self.project,
+            name,
+            review,
+            self.loaders,
         )
         directory = Path(composition.hydra["runtime"]["output_dir"])
         target = Target.of(composition, name)

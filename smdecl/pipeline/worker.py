@@ -6,7 +6,10 @@ its stages when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from smdecl.config.project import Project
@@ -71,3 +74,31 @@ def verify(
         directory, signatures, options, reports.listen
     )
     return Replayed(report, clock.peak_memory())
+
+
+def task(
+    directory: Path, signatures: Mapping[str, Signature], options: Verify
+) -> str:
+    """Returns the message that makes `verify_in_turn` verify a SavedModel."""
+    # Saved examples are run, and those of the config can be long.
+    options = replace(options, examples={})
+    pickled = pickle.dumps((directory, signatures, options))
+    return base64.b64encode(pickled).decode()
+
+
+def verify_in_turn() -> Iterator[Replayed | None]:
+    """Verifies a SavedModel for each message of the caller, which `task` makes.
+
+    Yields None for a SavedModel that needs a process of its own.
+    """
+    from smdecl.verification import separable
+    from smdecl.verification import verify as verification
+
+    while True:
+        message = base64.b64decode(reports.listen())
+        directory, signatures, options = pickle.loads(message)
+        if not separable.is_separable(directory):
+            yield None
+            continue
+        report = verification.verify(directory, signatures, options)
+        yield Replayed(report, clock.peak_memory())

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
 from smdecl.savedmodel.array_distances import Array
 
@@ -68,7 +69,7 @@ class Session:
         self._graph = self._api.TF_NewGraph()
         encoded = [tag.encode() for tag in tags]
         self._session = self._api.TF_LoadSessionFromSavedModel(
-            self._api.TF_NewSessionOptions(),
+            self._options(),
             None,  # run options
             str(directory).encode(),
             (ctypes.c_char_p * len(tags))(*encoded),
@@ -82,6 +83,11 @@ class Session:
             self, _close, self._api, self._session, self._status
         )
         closing.atexit = False  # the end of the process frees all memory
+
+    def _options(self) -> _Address:
+        options: _Address = self._api.TF_NewSessionOptions()
+        self._api.TF_SetConfig(options, _CONFIG, len(_CONFIG), self._status)
+        return options
 
     def run(
         self, feeds: Mapping[str, Array], fetches: Sequence[str]
@@ -216,6 +222,15 @@ def _close(api: ctypes.CDLL, session: _Address, status: _Address) -> None:
     api.TF_DeleteSession(session, status)
 
 
+# A server optimizes a graph twice. The second time takes as long, and finds next to nothing.
+_CONFIG = config_pb2.ConfigProto(
+    graph_options=config_pb2.GraphOptions(
+        rewrite_options=rewriter_config_pb2.RewriterConfig(
+            meta_optimizer_iterations=rewriter_config_pb2.RewriterConfig.ONE
+        )
+    )
+).SerializeToString()
+
 _POINTER = ctypes.c_void_p
 _TEXT = ctypes.c_char_p
 _INT = ctypes.c_int
@@ -229,6 +244,7 @@ _FUNCTIONS: dict[str, tuple[_CType, list[_CType]]] = {
     "TF_NewStatus": (_POINTER, []),
     "TF_NewGraph": (_POINTER, []),
     "TF_NewSessionOptions": (_POINTER, []),
+    "TF_SetConfig": (None, [_POINTER, _TEXT, _SIZE, _POINTER]),
     "TF_GetCode": (_INT, [_POINTER]),
     "TF_Message": (_TEXT, [_POINTER]),
     "TF_LoadSessionFromSavedModel": (

@@ -16,7 +16,6 @@ import tensorflow as tf
 from smdecl.config import named_dims
 from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
 from smdecl.exporting import user_code
-from smdecl.isolation import reports
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
 from smdecl.savedmodel.protos import MetaGraphDef
@@ -32,7 +31,6 @@ from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
 
-_LOADERS_KEY = ("verify", "loaders")
 _LOADERS: dict[str, load.Loader] = {
     "python": load.load_python,
     "cpp": load.load_cpp,
@@ -79,15 +77,12 @@ def verify(
             # The memory of one loader is freed before the next needs as much.
             loaded = None
             gc.collect()
-            reports.running(_LOADERS_KEY, f"the {name} loader loads it")
             loaded = _load(name, place, graph)
             if cases is None:
                 if await_examples is not None:
                     await_examples()
                 cases = stored_examples.read(directory)
                 counter.expect(len(cases) * len(loaders))
-            doing = f"the {name} loader runs the examples"
-            reports.running(_LOADERS_KEY, doing)
             for failure in _failures(
                 name, loaded, cases, signatures, options, counter, graph
             ):

@@ -11,7 +11,7 @@ HERE = threading.get_ident()
 OTHER, THIRD = HERE + 1, HERE + 2
 
 
-def child(thread: int) -> Child:
+def child(thread: int | None) -> Child:
     made = Child.__new__(Child)
     made.thread = thread
     return made
@@ -28,6 +28,7 @@ def child(thread: int) -> Child:
         ([HERE], [HERE, OTHER], 2),
         ([HERE, OTHER, OTHER], [HERE, OTHER], 3),
         ([OTHER, OTHER], [OTHER, THIRD], 2),
+        ([HERE, None, None], [HERE], 1),  # two rest
     ],
 )
 def test_a_thread_at_work_needs_a_core_between_its_processes(processes, at_work, busy):

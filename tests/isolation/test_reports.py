@@ -1,6 +1,7 @@
 """A child reports how far it is, asks and listens, and cannot make its caller believe more."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from smdecl.errors import ModelError, VerificationError
@@ -58,6 +59,21 @@ def test_a_child_that_reads_no_answers_does_not_block_its_caller():
 
 def listen():
     return reports.listen()
+
+
+def repeat() -> Iterator[str]:
+    while True:
+        yield reports.listen()
+
+
+def test_a_generator_answers_each_message_until_it_ends():
+    with children.running(repeat, **OPTIONS) as running:
+        answers = []
+        for message in ("one", "two"):
+            running.send(message)
+            answers.append(running.result())
+
+    assert answers == ["one", "two"]
 
 
 def test_a_child_listens():

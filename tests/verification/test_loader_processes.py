@@ -15,9 +15,8 @@ import tensorflow as tf
 tf.saved_model.load = lambda *args, **options: os.abort()
 """
 WRONG = "+verify.examples={serving_default: [{inputs: {x: 1.0}, outputs: {output_0: 5.0}}]}"
-DIED = "verify.loaders: the process that was loading and running the export with the {} was killed by SIGABRT"
-DIED += " while the python loader loads it (stage verify)"
-DIFFERS = "verify.examples.serving_default[0]: cpp loader: output_0 is 2.0, expected 5.0 within rtol 0.0001, atol 1e-05"
+DIED = "the process that was loading and running the export with the {} was killed by SIGABRT (stage verify)"
+DIFFERS = "cpp loader: output_0 is 2.0, expected 5.0 within rtol 0.0001, atol 1e-05"
 
 
 @pytest.fixture
@@ -29,10 +28,7 @@ def messages(project):
     def export():
         with pytest.raises(VerificationError) as error:
             project.export("model=adder", WRONG)
-        return [
-            f"{problem.key}: {problem.message.partition(';')[0]}"
-            for problem in error.value.problems
-        ]
+        return [problem.message.partition(";")[0] for problem in error.value.problems]
 
     return export
 

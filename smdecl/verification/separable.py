@@ -1,0 +1,39 @@
+"""Tells which SavedModels leave nothing behind in a process that has loaded and run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow.python.framework import op_def_registry
+
+from smdecl.savedmodel import inspection, outside_ops
+
+# Variables, and calls of functions. Each load makes variables of its own.
+_VARIABLES = frozenset({
+    "Assert", "AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp", "Case",
+    "DisableCopyOnRead", "If", "MergeV2Checkpoints", "ReadVariableOp", "ResourceGather",
+    "ResourceScatterAdd", "ResourceScatterUpdate", "RestoreV2", "SaveV2", "StatefulPartitionedCall",
+    "VarHandleOp", "VarIsInitializedOp", "While",
+})  # fmt: skip
+
+
+def is_separable(directory: Path) -> bool:
+    """Returns whether the ops of a SavedModel have no state but variables, and no side effect.
+
+    Loads of two such SavedModels in one process do not affect each other. Tables, for example, do:
+    those of the same name are one.
+    """
+    message = inspection.read(directory)
+    names = {
+        node.op
+        for graph in message.meta_graphs
+        for _, node in inspection.all_nodes(graph)
+    }
+    return not outside_ops.find(message) and all(map(_is_separable, names))
+
+
+def _is_separable(name: str) -> bool:
+    if name in _VARIABLES:
+        return True
+    definition = op_def_registry.get(name)
+    return definition is not None and not definition.is_stateful
