@@ -22,7 +22,6 @@ from smdecl.exporting.types import (
     Variable,
     WeightsStore,
 )
-from smdecl.savedmodel.protos import SavedObject
 
 _CallContext: TypeAlias = Any
 """What Keras knows of the call in progress; the class is private."""
@@ -75,9 +74,6 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
       (tensorflow/serving issue 2250). `tf.saved_model.load` does not notice.
     - The states of seed generators that signatures use are tracked. Keras hides them from
       TensorFlow, which then cannot save layers that draw random numbers.
-    - A variable is saved by its path, as in `dense/kernel` of a model `net`: `net/dense/kernel`.
-      TensorFlow's own name may lack the layer: that of a subclass is often `net/kernel` for every
-      layer.
     - No model is traced again for Keras's own default signature, which is not declared.
 
     Args:
@@ -97,14 +93,6 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
         object_map[variable] = object_map[variable.value]
         return resources
 
-    own_write = keras.Variable._write_object_proto
-
-    def write(
-        self: Variable, proto: SavedObject, options: SaveOptions
-    ) -> None:
-        own_write(self, proto, options)
-        proto.variable.name = self.path
-
     layer = keras.layers.Layer
     own_children = layer._trackable_children
 
@@ -123,7 +111,6 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
 
     with (
         attribute_set(keras.Variable, "_export_to_saved_model_graph", export),
-        attribute_set(keras.Variable, "_write_object_proto", write),
         attribute_set(layer, "_default_save_signature", None),
         attribute_set(layer, "_trackable_children", children),
     ):

@@ -6,12 +6,13 @@ import collections
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import keras
 from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.trackable import autotrackable, base
 from tensorflow.python.util import object_identity
 
 from smdecl.exporting import keras_models, keras_patches
-from smdecl.exporting.tensors import is_variable, variable_record
+from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import PythonValue, Trackable, Variable
 from smdecl.savedmodel import object_keys, variable_names
 from smdecl.savedmodel.object_graph import VARIABLE_LISTS
@@ -53,8 +54,14 @@ def named(obj: Trackable) -> list[tuple[str, Variable]]:
         if is_variable(item):
             keys.append(object_keys.key_of(step.name for step in path))
             found.append(item)
-    own_names = [variable_record(item).name for item in found]
+    own_names = [_saved_name(item) for item in found]
     return list(zip(variable_names.names(keys, own_names), found, strict=True))
+
+
+def _saved_name(variable: Variable) -> str:
+    """Returns the name that is saved of a variable; Keras may know it by a different one."""
+    is_keras = isinstance(variable, keras.Variable)
+    return str(variable.value.name if is_keras else variable.name)
 
 
 def names(obj: Trackable) -> dict[int, str]:

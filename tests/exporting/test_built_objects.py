@@ -50,10 +50,10 @@ def test_a_keras_model_without_variables_is_built_by_the_declared_specs(net):
     plan = planned(net, "model._target_=mykeras.Net", ROWS)
 
     assert [(variable.name, variable.shape) for variable in plan.variables] == [
-        ("net/hidden/kernel", (3, 4)),
-        ("net/hidden/bias", (4,)),
-        ("net/out/kernel", (4, 2)),
-        ("net/out/bias", (2,)),
+        ("hidden/_kernel", (3, 4)),
+        ("hidden/bias", (4,)),
+        ("out/_kernel", (4, 2)),
+        ("out/bias", (2,)),
     ]
 
 

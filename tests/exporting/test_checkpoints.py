@@ -201,7 +201,7 @@ class Subclass(keras.Model):
     ("make", "names"),
     [
         (Deep, ["parts/0/w", "parts/1/w", "scale"]),
-        (Subclass, ["subclass/one/kernel", "subclass/two/kernel"]),
+        (Subclass, ["first/_kernel", "second/_kernel"]),
     ],
 )
 def test_errors_and_saved_models_have_the_same_names_of_variables(prefix, make, names):

@@ -77,7 +77,7 @@ CASES = [
         "mine.Subclass",
         {
             "seed_generator/seed_generator_state",
-            *(f"subclass/{layer}/{name}" for layer in ("one", "dense") for name in DENSE),
+            *(f"blocks/{number}/{name}" for number in (0, 1) for name in ("_kernel", "bias")),
         },
     ),
     # Both layers have a variable w, so the paths tell them apart.
