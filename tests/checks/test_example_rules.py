@@ -4,24 +4,30 @@ import json
 
 import numpy as np
 import pytest
-from smdecl.checks import check
-from smdecl.config.project import find_project
-from smdecl.errors import ConfigError
+import yaml
 
-SIGNATURE = (
-    "{inputs: {x: {shape: [batch, 2], dtype: float32}, ids: {shape: [batch], dtype: int64}},"
-    " outputs: {own: {shape: [batch, 3], dtype: float32, name: probs}, n: {shape: [], dtype: int64}}}"
-)
+from tests.checks import changed_configs
+
+SIGNATURE = {
+    "inputs": {
+        "x": {"shape": ["batch", 2], "dtype": "float32"},
+        "ids": {"shape": ["batch"], "dtype": "int64"},
+    },
+    "outputs": {
+        "own": {"shape": ["batch", 3], "dtype": "float32", "name": "probs"},
+        "n": {"shape": [], "dtype": "int64"},
+    },
+}
 FITTING = "x: [[1, 2], [3, 4]], ids: [5, 6]"
 
 
-def refused(project, *overrides):
-    composition = project.compose("signatures=none", f"+signatures.s={SIGNATURE}", *overrides)
-    try:
-        check.check(composition, find_project(project.root))
-    except ConfigError as error:
-        return {problem.key: problem.message for problem in error.problems}
-    return {}
+def refused(project, signature=SIGNATURE, **verify):
+    """Returns the messages about a signature `s` by key."""
+    parts = {key: {"s": yaml.safe_load(text)} for key, text in verify.items()}
+    found = changed_configs.problems(
+        project.root, signatures={"s": {"method": "add", **signature}}, verify=parts
+    )
+    return {problem.key: problem.message for problem in found}
 
 
 def write_files(project):
@@ -54,9 +60,7 @@ def write_files(project):
 )  # fmt: skip
 def test_expected_outputs_are_compared_with_the_declared_outputs(project, outputs, place, message):
     write_files(project)
-    found = refused(
-        project, f"+verify.examples.s=[{{inputs: {{{FITTING}}}, outputs: {{{outputs}}}}}]"
-    )
+    found = refused(project, examples=f"[{{inputs: {{{FITTING}}}, outputs: {{{outputs}}}}}]")
 
     expected = {} if place is None else {f"verify.examples.s[0]{place}": message}
     assert expected.items() <= found.items()
@@ -64,31 +68,32 @@ def test_expected_outputs_are_compared_with_the_declared_outputs(project, output
 
 
 def test_the_inputs_of_an_example_agree_in_named_dims(project):
-    assert refused(project, "+verify.examples.s=[{inputs: {x: [[1, 2]], ids: [5, 6]}}]") == {
+    assert refused(project, examples="[{inputs: {x: [[1, 2]], ids: [5, 6]}}]") == {
         "verify.examples.s[0]": "dim 'batch' is 1 in input 'x' and 2 in input 'ids'"
     }
 
 
 def test_a_misspelt_input_is_one_problem(project):
-    assert refused(project, "+verify.examples.s=[{inputs: {x: [[1, 2]], idz: [5]}}]") == {
+    assert refused(project, examples="[{inputs: {x: [[1, 2]], idz: [5]}}]") == {
         "verify.examples.s[0].inputs.idz": "unknown input 'idz'; expected one of x, ids"
         " (did you mean 'ids'?)"
     }
 
 
 def test_a_tolerance_of_an_output_that_is_not_declared_is_refused(project):
-    assert refused(project, "+verify.tolerances.s={prob: {rtol: 0.1}, n: {atol: 1}}") == {
+    assert refused(project, tolerances="{prob: {rtol: 0.1}, n: {atol: 1}}") == {
         "verify.tolerances.s.prob": "unknown output 'prob'; expected one of probs, n (did you mean 'probs'?)"
     }
 
 
 def test_names_are_not_compared_if_no_outputs_are_declared(project):
-    signature = "{inputs: {x: {shape: [], dtype: float32}}}"
-    composition = project.compose(
-        "signatures=none",
-        f"+signatures.s={signature}",
-        "+verify.tolerances.s={y: {rtol: 0.1}}",
-        "+verify.examples.s=[{inputs: {x: 1}, outputs: {y: 1}}]",
-    )
+    given = {
+        "tolerances": "{y: {rtol: 0.1}}",
+        "examples": f"[{{inputs: {{{FITTING}}}, outputs: {{y: 1}}}}]",
+    }
 
-    check.check(composition, find_project(project.root))
+    assert refused(project, {"inputs": SIGNATURE["inputs"]}, **given) == {}
+    assert set(refused(project, SIGNATURE, **given)) == {
+        "verify.tolerances.s.y",
+        "verify.examples.s[0].outputs.y",
+    }

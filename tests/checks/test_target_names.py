@@ -3,24 +3,19 @@
 import importlib
 
 import pytest
-from smdecl.checks import check, target_names
+from smdecl.checks import target_names
 from smdecl.config import frameworks
-from smdecl.config.project import find_project
-from smdecl.errors import ConfigError
+
+from tests.checks import changed_configs
 
 
 def refused(project, target):
-    given = ["name=x", "signatures=none", "~model", f"+model={{_target_: {target}}}"]
-    try:
-        check.check(project.compose(*given), find_project(project.root))
-    except ConfigError as error:
-        return [problem.message for problem in error.problems]
-    return []
+    found = changed_configs.problems(project.root, model={"_target_": target})
+    return [problem.message for problem in found]
 
 
 @pytest.fixture
-def net(project, monkeypatch):
-    monkeypatch.chdir(project.root)
+def net(project):
     project.write(
         "ournet.py",
         "import os.path as path\nif path:\n    from json import loads as Loads\n"

@@ -9,9 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks import check
-from smdecl.config.project import find_project
-from smdecl.errors import ConfigError
+
+from tests.checks import changed_configs
 
 RESAVE = "load it with keras.models.load_model, and save it as a .keras file"
 
@@ -66,12 +65,9 @@ def weights(tmp_path_factory):
 )  # fmt: skip
 def test_an_error_says_what_the_path_leads_to(project, weights, fmt, path, message):
     place = f"{weights}/{path}"
-    composition = project.compose(f"weights={fmt}", f"weights.path={place}")
+    declared = {"format": fmt, "path": place, "expect": "full", "root": None}
+    [problem] = changed_configs.problems(project.root, weights=declared)
 
-    with pytest.raises(ConfigError) as error:
-        check.check(composition, find_project(project.root))
-
-    [problem] = error.value.problems
     assert problem.key == "weights.path"
     assert problem.message.replace(str(weights), "DIR") == f"'DIR/{path}' {message}"
 
@@ -87,6 +83,6 @@ def test_an_error_says_what_the_path_leads_to(project, weights, fmt, path, messa
     ],
 )
 def test_weights_of_the_declared_format_are_accepted(project, weights, fmt, path):
-    composition = project.compose(f"weights={fmt}", f"weights.path={weights}/{path}")
+    declared = {"format": fmt, "path": f"{weights}/{path}", "expect": "full", "root": None}
 
-    check.check(composition, find_project(project.root))
+    assert changed_configs.problems(project.root, weights=declared) == []

@@ -5,8 +5,7 @@ import smdecl
 from smdecl.errors import PublishError
 
 
-def test_check_refuses_a_version_that_exists(project, monkeypatch):
-    monkeypatch.chdir(project.root)
+def test_check_refuses_a_version_that_exists(project):
     project.write("exports/adder/1/saved_model.pb", "")
 
     with pytest.raises(PublishError) as error:
@@ -30,8 +29,7 @@ def test_check_of_a_sweep_looks_for_the_version_of_each_variant(project):
     assert "version 2 exists: 'exports/adder/publish.version=2/2'" in line
 
 
-def test_check_refuses_files_that_an_export_must_not_add_to(project, monkeypatch):
-    monkeypatch.chdir(project.root)
+def test_check_refuses_files_that_an_export_must_not_add_to(project):
     project.write("runs.jsonl", "not a record\n")
 
     with pytest.raises(PublishError) as error:
@@ -40,7 +38,6 @@ def test_check_refuses_files_that_an_export_must_not_add_to(project, monkeypatch
     assert "publish.run_record: " in str(error.value)
 
 
-def test_check_does_not_contact_a_remote_store(project, monkeypatch):
-    monkeypatch.chdir(project.root)
+def test_check_does_not_contact_a_remote_store(project):
 
     smdecl.check(project.compose("export_dir=nosuchstore://bucket/models", "publish.version=1"))

@@ -190,9 +190,10 @@ def refused(base, reason):
 
 
 @pytest.fixture
-def read_only(tmp_path):
-    """A directory that this process may not write to; root becomes a different user for it."""
+def read_only(tmp_path, monkeypatch):
+    """Enters a directory that this process may not write to; root becomes a different user for it."""
     user = os.geteuid()
+    monkeypatch.chdir(tmp_path)  # that user may not enter the directories above
     tmp_path.chmod(0o555)
     if user == 0:
         os.seteuid(65534)
@@ -204,15 +205,24 @@ def read_only(tmp_path):
 @pytest.mark.parametrize("version", ["next", None])
 @pytest.mark.parametrize("base", ["base", "base/below"])
 def test_a_directory_without_permission_is_reported_as_given(read_only, base, version):
-    publisher = LocalPublisher(read_only / base, Publish(version=version, replace=False))
-    with pytest.raises(PublishError) as error, publisher.stage():
+    publish = Publish(version=version, replace=False)
+    with pytest.raises(PublishError) as error, LocalPublisher(read_only / base, publish).stage():
         raise AssertionError("unreachable")
-    with pytest.raises(PublishError) as early:
-        publisher.refuse_early()
 
-    expected = f"export_dir: {refused(read_only / base, 'Permission denied')}"
-    assert error.value.exit_code == early.value.exit_code == 5
-    assert [str(error.value), str(early.value)] == [expected, expected]
+    assert (error.value.exit_code, f"{error.value}") == (
+        5,
+        f"export_dir: {refused(read_only / base, 'Permission denied')}",
+    )
+
+
+@pytest.mark.parametrize("version", ["next", 7, None])
+@pytest.mark.parametrize("base", ["base", "base/below"])
+@pytest.mark.usefixtures("read_only")
+def test_a_directory_without_permission_is_refused_early(base, version):
+    with pytest.raises(PublishError) as error:
+        LocalPublisher(Path(base), Publish(version=version, replace=False)).refuse_early()
+
+    assert str(error.value) == f"export_dir: {refused(base, 'Permission denied')}"
 
 
 @pytest.mark.parametrize("stage", ["", f"/{errors.STAGE}host-1", f"/{errors.STAGE}host-1/made"])
