@@ -214,15 +214,14 @@ def _names_of(file: Path, _state: object) -> frozenset[str] | None:
     has_raise = any(isinstance(node, ast.Raise) for node in tree.body)
     if has_raise or any(map(_is_dynamic, ast.walk(tree))):
         return None
-    return frozenset(_assigned(table))
+    found = frozenset(_assigned(table))
+    return None if "__getattr__" in found else found
 
 
 def _is_dynamic(node: ast.AST) -> bool:
     """Returns whether a module with this node can have names that its source does not show."""
     match node:
         case ast.ImportFrom(names=[ast.alias(name="*")]):
-            return True
-        case ast.FunctionDef(name="__getattr__"):
             return True
         case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
             return True

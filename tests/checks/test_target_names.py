@@ -60,6 +60,8 @@ def test_a_name_that_the_source_defines_is_accepted(net, target):
     [
         "from os.path import *\n",
         "def __getattr__(name):\n    return name\n",
+        "__getattr__, names = print, []\n",
+        "from json import loads as __getattr__\n",
         "globals()['Net'] = dict\n",
         "import sys\nsys.modules[__name__] = dict\n",
         "def f(:\n",
