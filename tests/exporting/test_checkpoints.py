@@ -185,29 +185,8 @@ class Deep(tf.Module):
         self.kernel = tf.Variable(0.0, name="scale")
 
 
-class Subclass(keras.Model):
-    """Keras creates both kernels under the name `subclass/kernel`."""
-
-    def __init__(self):
-        super().__init__(name="subclass")
-        self.first = keras.layers.Dense(2, name="one", use_bias=False)
-        self.second = keras.layers.Dense(2, name="two", use_bias=False)
-
-    def call(self, x):
-        return self.second(self.first(x))
-
-
-@pytest.mark.parametrize(
-    ("make", "names"),
-    [
-        (Deep, ["parts/0/w", "parts/1/w", "scale"]),
-        (Subclass, ["first/_kernel", "second/_kernel"]),
-    ],
-)
-def test_errors_and_saved_models_have_the_same_names_of_variables(prefix, make, names):
-    obj = make()
-    if isinstance(obj, keras.Model):
-        obj(tf.ones([1, 2]))
+def test_errors_and_saved_models_have_the_same_names_of_variables(prefix):
+    obj = Deep()
     tf.train.Checkpoint(tf.Module()).write(prefix)
     directory = Path(prefix).with_name("saved")
     directory.mkdir()
@@ -215,5 +194,5 @@ def test_errors_and_saved_models_have_the_same_names_of_variables(prefix, make, 
     save.save(types.SimpleNamespace(obj=obj), {}, {}, {"save_debug_info": False}, directory)
 
     found = [text.split()[4] for _, text in refusals(obj, prefix)]
-    assert sorted(found) == names
-    assert sorted(each.name for each in inspection.load(directory)[1].variables) == names
+    assert sorted(found) == ["parts/0/w", "parts/1/w", "scale"]
+    assert sorted(each.name for each in inspection.load(directory)[1].variables) == sorted(found)
