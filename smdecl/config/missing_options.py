@@ -75,7 +75,7 @@ def _unread_file(missing: str) -> str:
     # Not by pathlib, which raises if the name is longer than a file name may be.
     if os.path.isfile(f"conf/{missing}.yaml"):  # noqa: PTH113
         return f"; to read conf/{missing}.yaml, pass --config-dir conf"
-    below = relative_paths.run_below(f"conf/{missing}.yaml")
+    below = relative_paths.run_elsewhere(f"conf/{missing}.yaml")
     if below:
         return f"{below} with --config-dir conf"
     for directory in search_path.directories():

@@ -6,7 +6,8 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def refuse_module(name: str, project: Project) -> str | None:
     package, *parts = name.split(".")
     spec = find_spec(package)
     if spec is None:
-        message = (
-            f"no module {package!r} in the current directory or on sys.path"
-        )
-        return f"{message}{_meant_module(package, project)}"
+        return f"{_no_module(package)}{_meant_module(package, project)}"
+    absent = _absent_submodule(spec, parts)
+    if absent is not None:
+        return _refuse_directory(package, parts, absent)
     if not _is_within(spec, project):
         return _outside(package, project)
     outside = _outside_submodule(spec, parts, project)
@@ -52,6 +53,13 @@ def refuse_module(name: str, project: Project) -> str | None:
         return None
     submodule = ".".join([package, *parts[:outside]])
     return f"{submodule!r} is not defined in the project {project.root}"
+
+
+def is_absent(name: str) -> bool:
+    """Returns whether no module defines a name: none is found, or only directories without one."""
+    package, *parts = name.split(".")
+    spec = find_spec(package)
+    return spec is None or _absent_submodule(spec, parts) is not None
 
 
 def needs_project(project: Project) -> str:
@@ -141,13 +149,80 @@ def _meant_module(package: str, project: Project) -> str:
             if source.exists():
                 install = f"run pip install -e {os.path.relpath(root)}"
                 return f"; {os.path.relpath(source)} exists: {install}"
-    for file in _module_files(Path(), package):
-        below = relative_paths.run_below(str(file))
-        if below:
-            return below
+    elsewhere = _run_elsewhere(package)
+    if elsewhere:
+        return elsewhere
     names = [path.stem for path in here.glob("*.py")]
     names += [path.parent.stem for path in here.glob("*/__init__.py")]
     return nearest(package, [*sorted(names), *frameworks.FRAMEWORKS])
+
+
+def _run_elsewhere(package: str) -> str:
+    """Returns a hint to run smdecl in the directory of a module; empty if it is not found."""
+    for file in _module_files(Path(), package):
+        hint = relative_paths.run_elsewhere(str(file))
+        if hint:
+            return hint
+    return ""
+
+
+def _no_module(package: str) -> str:
+    return f"no module {package!r} in the current directory or on sys.path"
+
+
+@dataclass(frozen=True)
+class _Absent:
+    """A part of a target that directories without an `__init__.py` lack.
+
+    Attributes:
+        count: How many parts, after the first one, lead to these directories.
+        known: What the directories have.
+    """
+
+    count: int
+    known: tuple[str, ...]
+
+
+def _absent_submodule(spec: ModuleSpec, parts: list[str]) -> _Absent | None:
+    """Returns the part of a target that only directories lead to; None if a file defines it.
+
+    Python imports a directory without an `__init__.py` as a module. It defines nothing itself.
+    """
+    if spec.origin is not None:
+        return None
+    directories = [
+        Path(place) for place in spec.submodule_search_locations or ()
+    ]
+    for count, part in enumerate(parts):
+        found = []
+        for directory in directories:
+            found += _submodule_paths(directory / part)
+        if any(path.suffix for path in found):
+            return None
+        is_last = count == len(parts) - 1
+        if is_last or not found:
+            known = set(_submodules(directories)) - {part}
+            return _Absent(count, tuple(sorted(known)))
+        directories = found
+    return None
+
+
+def _submodules(directories: Iterable[Path]) -> Iterator[str]:
+    """Yields the names of what can be imported from directories without an `__init__.py`."""
+    for directory in filter(Path.is_dir, directories):
+        for path in directory.iterdir():
+            if path.is_dir() or path.name.endswith(_SUFFIXES[1:]):
+                yield path.name.partition(".")[0]
+
+
+def _refuse_directory(package: str, parts: list[str], absent: _Absent) -> str:
+    hint = "" if absent.count else _run_elsewhere(package)
+    if hint:
+        return f"{_no_module(package)}{hint}"
+    place = ".".join([package, *parts[: absent.count]])
+    part = parts[absent.count]
+    message = f"{place!r} has no attribute {part!r}"
+    return f"{message}{nearest(part, absent.known)}"
 
 
 def _is_within(spec: ModuleSpec, project: Project) -> bool:
@@ -185,7 +260,8 @@ def _submodule_paths(path: Path) -> list[Path]:
     candidates += [
         Path(f"{path / '__init__'}{suffix}") for suffix in _SUFFIXES
     ]
-    return [candidate for candidate in candidates if candidate.exists()]
+    # Not by pathlib, which raises if a name is longer than a file name may be.
+    return [path for path in candidates if os.path.exists(path)]  # noqa: PTH110
 
 
 def _is_inside(place: Path, project: Project) -> bool:

@@ -1,4 +1,4 @@
-"""Says where a relative path was looked for, and in which directory below it exists."""
+"""Says where a relative path was looked for, and in which directory below or above it exists."""
 
 from __future__ import annotations
 
@@ -39,13 +39,21 @@ def hint(name: str) -> str:
     """
     if Path(name).is_absolute():
         return ""
-    return f"; paths are relative to the current directory {Path.cwd()}{run_below(name)}"
+    here = f"; paths are relative to the current directory {Path.cwd()}"
+    return f"{here}{run_elsewhere(name)}"
 
 
-def run_below(name: str) -> str:
-    """Returns a hint to run smdecl in a directory below, if exactly one has a relative path."""
+def run_elsewhere(name: str) -> str:
+    """Returns a hint to run smdecl in the directory that has a relative path.
+
+    That is the only directory below, or else the nearest one above. Empty if there is none.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return ""
     found = list(itertools.islice(_below(name), 2))
     if len(found) != 1:
+        found = list(itertools.islice(_above(name), 1))
+    if not found:
         return ""
     [directory] = found
     return f"; {directory / name} exists: run smdecl in {directory}"
@@ -53,11 +61,17 @@ def run_below(name: str) -> str:
 
 def _below(name: str) -> Iterator[Path]:
     """Yields the directories in the current one that have a relative path."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        return
-    with suppress(OSError, ValueError):  # unreadable, or no name of a file
+    with suppress(OSError):  # unreadable
         for entry in itertools.islice(Path().iterdir(), _MOST_ENTRIES):
             # Not by pathlib, which raises if a name is longer than a file name may be.
             is_below = os.path.exists(entry / name)  # noqa: PTH110
             if is_below and not entry.name.startswith("."):
                 yield entry
+
+
+def _above(name: str) -> Iterator[Path]:
+    """Yields the directories above the current one that have a relative path, the nearest first."""
+    for count in range(1, len(Path.cwd().parts)):
+        directory = Path(*[".."] * count)
+        if os.path.exists(directory / name):  # noqa: PTH110
+            yield directory

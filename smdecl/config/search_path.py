@@ -31,7 +31,7 @@ def use(directories: Sequence[str | Path]) -> None:
     )
     for given, directory in zip(directories, resolved, strict=True):
         if not os.path.isdir(directory):  # noqa: PTH112
-            below = relative_paths.run_below(str(given))
+            below = relative_paths.run_elsewhere(str(given))
             message = f"no such directory: {str(directory)!r}{below}"
             raise UsageError(f"--config-dir: {message}")
     user_directories.set(resolved)

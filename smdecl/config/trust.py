@@ -134,7 +134,7 @@ def is_absent(target: str) -> bool:
     package = _package(target)
     if package == "__main__" or not _DOTTED_PATH.fullmatch(target):
         return False
-    return project_modules.find_spec(package) is None
+    return project_modules.is_absent(target)
 
 
 def refuse_object(found: object, target: str, project: Project) -> str | None:

@@ -184,6 +184,18 @@ def test_running_below_the_root_gives_a_hint_for_a_module_in_the_root(project, m
     ]
 
 
+def test_a_module_above_a_directory_of_no_project_gives_a_hint(project, monkeypatch):
+    project.write("net_above.py", "")
+    project.write("conf/model/net.yaml", "_target_: net_above.make\n")
+    (project.root / "pyproject.toml").unlink()
+    monkeypatch.chdir(project.root / "conf")
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path != str(project.root)])
+
+    hint = "; ../net_above.py exists: run smdecl in .."
+    expected = MISSING.format("'net_above'", hint).removeprefix("conf/")
+    assert errors_of(project, "model=net") == [expected]
+
+
 @pytest.mark.parametrize("module", ["shopmodels/__init__.py", "shopmodels/net.py", "shopmodels.py"])
 def test_a_package_in_src_gives_a_hint_to_install_it(project, module, monkeypatch):
     project.write(f"src/{module}", "")

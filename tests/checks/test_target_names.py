@@ -74,6 +74,25 @@ def test_a_module_whose_names_its_source_does_not_show_is_left_to_the_build(net,
     assert refused(net, "ourdyn.Net") == []
 
 
+@pytest.mark.parametrize(
+    ("target", "messages"),
+    [
+        ("ourspace.net.Net", []),
+        ("ourspace.deep.net.Net", []),
+        ("ourspace.ned.Net", ["'ourspace' has no attribute 'ned' (did you mean 'net'?)"]),
+        ("ourspace.Net", ["'ourspace' has no attribute 'Net' (did you mean 'net'?)"]),
+        ("ourspace.deep", ["'ourspace' has no attribute 'deep'"]),
+        ("ourspace.deep.ned.Net", ["'ourspace.deep' has no attribute 'ned' (did you mean 'net'?)"]),
+        ("ourspace." + "n" * 300, ["'ourspace' has no attribute '" + "n" * 300 + "'"]),
+    ],
+)
+def test_a_directory_without_init_defines_only_submodules(project, target, messages):
+    project.write("ourspace/net.py", "class Net:\n    pass\n")
+    project.write("ourspace/deep/net.py", "class Net:\n    pass\n")
+
+    assert refused(project, target) == messages
+
+
 def test_a_changed_module_is_read_again(net):
     assert refused(net, "ournet.Other") != []
     net.write("ournet.py", "class Other:\n    pass\n")

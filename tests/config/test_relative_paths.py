@@ -11,6 +11,7 @@ def parent(project, monkeypatch):
         "own/data/x.npy",
         "own/conf/release/mine.yaml",
         "own/mine.py",
+        "own/own.py",
         "one/both",
         "two/both",
     ):
@@ -39,6 +40,21 @@ def test_a_relative_path_is_looked_for_in_the_directories_below(parent, name, fo
     assert relative_paths.missing(name) == f"no such file: {name!r}{here}{found}"
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("one/both", "; ../../one/both exists: run smdecl in ../.."),
+        ("mine.py", "; ../mine.py exists: run smdecl in .."),
+        ("b" * 300, ""),
+    ],
+)
+def test_a_relative_path_is_looked_for_in_the_directories_above(parent, monkeypatch, name, found):
+    parent.write("mine.py", "")
+    monkeypatch.chdir(parent.root / "own/data")
+
+    assert relative_paths.missing(name).endswith(found)
+
+
 def test_an_absolute_path_is_just_missing():
     assert relative_paths.missing("/nowhere/x.npy") == "no such file: '/nowhere/x.npy'"
 
@@ -58,6 +74,7 @@ def test_a_similar_file_is_what_was_meant(parent, monkeypatch):
         (["--config-dir", "conf", "verify=mine"], "own/conf exists: run smdecl in own"),
         (["release=mine"], "own/conf/release/mine.yaml exists: run smdecl in own with --config-dir conf"),
         (["model._target_=mine.Net"], "own/mine.py exists: run smdecl in own"),
+        (["model._target_=own.Net"], "own/own.py exists: run smdecl in own"),
         (["weights=keras", "weights.path=data/x.npy"], "own/data/x.npy exists: run smdecl in own"),
         (["+sha256={data/x.npy: " + "0" * 64 + "}"], "own/data/x.npy exists: run smdecl in own"),
     ],
