@@ -23,6 +23,7 @@ from smdecl.config import (
     composing,
     config_sources,
     deletions,
+    idle_options,
     interpolation_errors,
     mappings,
     pins,
@@ -245,7 +246,8 @@ def _resolve(
         hint=locator.hint,
     )
     dropped = pins.dropped(config, locator)
-    found = [*problems, *dropped, *resolved.problems]
+    idle = idle_options.refused(config, locator)
+    found = [*problems, *dropped, *idle, *resolved.problems]
     known = {problem.path for problem in found}
     for problem in deletions.refused(config, locator.overrides):
         if problem.path not in known:

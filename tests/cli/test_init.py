@@ -6,14 +6,15 @@ import subprocess
 import sys
 
 import pytest
+import smdecl
 from smdecl.cli import init
 from smdecl.errors import PublishError
 
 from tests.conftest import ROOT, run_cli
 
 FILES = [
-    ".gitignore", ".smdecl/schemas", "README.md", "conf/model/net.yaml", "conf/release/net.yaml", "conf/signatures/net.yaml", "net.py",
-    "pyproject.toml",
+    ".gitignore", ".smdecl/schemas", "README.md", "conf/model/net.yaml", "conf/release/net.yaml", "conf/signatures/net.yaml", "conf/weights/net.yaml",
+    "net.py", "pyproject.toml",
 ]  # fmt: skip
 
 
@@ -33,6 +34,20 @@ def test_a_new_project_exports_at_once(tmp_path):
     assert names(project) == FILES
     exported = run_cli("--config-dir", "conf", "release=net", cwd=project)
     assert (exported.returncode, exported.stdout, exported.stderr) == (0, "exports/net/1\n", "")
+
+
+def test_overrides_replace_the_weights_that_a_new_release_selects(tmp_path):
+    init.init(tmp_path)
+    release = tmp_path / "conf/release/net.yaml"
+    release.write_text(release.read_text().replace("  # - override", "  - override"))
+
+    def weights(*overrides):
+        found = smdecl.compose(["release=net", *overrides], config_dir=tmp_path / "conf")
+        return found.values["weights"]
+
+    assert weights() == {"format": "keras_weights", "path": "net.weights.h5", "expect": "full"}
+    chosen = weights("weights=checkpoint", "weights.path=ckpt")
+    assert (chosen["format"], chosen["path"]) == ("checkpoint", "ckpt")
 
 
 def test_a_directory_may_have_other_files(tmp_path):
