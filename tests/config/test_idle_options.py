@@ -27,7 +27,9 @@ def test_an_option_of_which_a_file_replaces_every_key_is_refused(
         project.compose("release=r", *overrides)
 
     group, _, option = overrides[0].partition("=")
-    message = f"the option {option!r} has no effect, because conf/release/r.yaml:{expected}; to"
+    message = (
+        f"the option {option!r} has no effect, because conf/release/r.yaml:{expected}; override"
+    )
     [line] = [line for line in str(error.value).splitlines() if "no effect" in line]
     assert line.startswith(f"override '{overrides[0]}': {group}: {message}")
 
