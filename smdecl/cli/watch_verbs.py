@@ -52,6 +52,7 @@ class _Exports:
         self._published: Release | None = None
         self._changes: DiffRecord | None = None
         self._is_repeated = False
+        self._damage: str | None = None
 
     def run(self, config: Composition, trust: Sequence[str]) -> Release:
         from smdecl.config.project import find_project
@@ -64,6 +65,8 @@ class _Exports:
         return self._published
 
     def show(self, _before: Release | None, now: Release) -> None:
+        if self._damage is not None:
+            report.note([f"not as it was published: {self._damage}"])
         if self._is_repeated:
             report.result(f"unchanged: {now.path}\n")
             return
@@ -80,11 +83,31 @@ class _Exports:
         from smdecl.pipeline import repeats
 
         last, self._changes = self._published, None
+        self._damage = _damage(last, publisher)
         same = repeats.published(made, config, publisher)
         self._is_repeated = same is not None
         if last is not None and isinstance(last.path, Path) and not same:
             self._changes = _changes(last.path, made.directory)
         return same
+
+
+def _damage(last: Release | None, publisher: Publisher) -> str | None:
+    """Returns why the newest release is not as it was published; None if it is, or there is none.
+
+    Args:
+        last: The newest release; None if the loop has made none, so that an earlier one counts.
+        publisher: The publisher of the next one.
+    """
+    from smdecl.release import manifest, presence
+
+    if last is not None:
+        return presence.refuse(last.path, last.digest)
+    current = publisher.current()
+    if current is None or not isinstance(current.path, Path):
+        return None
+    # Without a manifest, it is the release of a different program.
+    is_own = (current.path / manifest.FILE).exists()
+    return presence.refuse(current.path) if is_own else None
 
 
 def _changes(before: Path, now: Path) -> DiffRecord | None:

@@ -17,19 +17,19 @@ from smdecl.release.manifest_types import Manifest
 from smdecl.release.store import Store, is_remote, open_store, store_errors
 
 
-def refuse(place: Path | str, digest: str) -> str | None:
+def refuse(place: Path | str, digest: str | None = None) -> str | None:
     """Returns why a place has no such release; None if it has.
 
     Args:
         place: The directory of the release, or its URL.
-        digest: The digest of the release.
+        digest: The digest of the release; None for any.
     """
     try:
         with _own_files(place) as directory:
             if not (directory / manifest.FILE).exists():
                 return f"{place}: no such release"
             found = manifest.read(directory)
-            if found["digest"] != digest:
+            if digest not in (None, found["digest"]):
                 return f"{place}: has the digest {found['digest']}"
             if isinstance(place, str):
                 return _refuse_remote(place, found)

@@ -156,7 +156,8 @@ def test_export_publishes_where_its_release_is_missing_and_says_so(project, caps
         release = verb.run(project.compose(*arguments, f"export_dir={directory}"), ())
         capsys.readouterr()
         verb.show(release, release)
-        return capsys.readouterr().out.splitlines()[0]
+        printed = capsys.readouterr()
+        return printed.err + printed.out.splitlines()[0]
 
     assert export("a") == "a/1"
     broken = project.write("b/1/saved_model.pb", "nothing of TensorFlow's")
@@ -166,7 +167,11 @@ def test_export_publishes_where_its_release_is_missing_and_says_so(project, caps
     assert export("b") == "b/1"
     shutil.rmtree("b/1")
 
-    assert [export("b"), export("b")] == ["b/1", "unchanged: b/1"]
+    lost = "smdecl: not as it was published: b/1: no such release\n"
+    assert [export("b"), export("b")] == [f"{lost}b/1", "unchanged: b/1"]
+    damaged = Path("b/1/fingerprint.pb")
+    damaged.write_bytes(b"")
+    assert export("b").startswith(f"smdecl: not as it was published: {damaged}: content differs")
 
 
 @pytest.mark.parametrize(
@@ -184,13 +189,19 @@ def test_a_new_start_publishes_only_what_differs_from_the_newest_release(project
         release = verb.run(project.compose("model=scaler", *options, *overrides), ())
         capsys.readouterr()
         verb.show(None, release)
-        return capsys.readouterr().out
+        return capsys.readouterr()
 
     before = released.path.stat().st_ino
-    assert start("publish.models_config=m.config") == "unchanged: exports/scaler/1\n"
+    again = start("publish.models_config=m.config")
+    assert (again.out, again.err) == ("unchanged: exports/scaler/1\n", "")
     assert released.path.stat().st_ino == before
     assert "exports/scaler" in Path("m.config").read_text()
-    assert start("model.factor=5") == f"exports/scaler/{1 if options else 2}\n"
+    (released.path / "fingerprint.pb").unlink()
+    later = start("model.factor=5")
+    assert later.out == f"exports/scaler/{1 if options else 2}\n"
+    assert later.err == (
+        "smdecl: not as it was published: exports/scaler/1/fingerprint.pb: no such file\n"
+    )
 
 
 def test_the_missing_package_is_named(project, monkeypatch):
