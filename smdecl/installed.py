@@ -25,12 +25,15 @@ def sites() -> list[str]:
 def is_site(place: str) -> bool:
     """Returns whether packages are installed in a directory.
 
-    `pip install --target` installs into directories of any name, together with metadata. A
-    directory with a pyproject.toml belongs to a project, even if packages are installed there.
+    `pip install --target` installs into directories of any name, together with metadata. The
+    current directory, and one with a pyproject.toml, belong to a project, even if packages are
+    installed there.
     """
     if Path(place).name in _NAMES:
         return True
-    return place in sys.path and _has_packages(place)
+    if place not in sys.path or os.path.realpath(place) == os.getcwd():  # noqa: PTH109 - as text
+        return False
+    return _has_packages(place)
 
 
 @functools.cache

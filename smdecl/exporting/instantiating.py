@@ -90,10 +90,11 @@ def _node_at(
     found: PythonValue = node
     failed = node
     for part in parts:
-        key = int(part) if isinstance(found, list) else part
         try:
+            key = int(part) if isinstance(found, list) else part
             found = found[key]
-        except (LookupError, TypeError):  # a key that itself contains a dot
+        # A key that itself contains a dot.
+        except (LookupError, TypeError, ValueError):
             break
         place = (*place, key)
         if isinstance(found, dict) and "_target_" in found:

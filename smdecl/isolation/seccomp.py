@@ -22,6 +22,7 @@ _FILTER_MODE = 2
 _LOAD = 0x20
 _IF_EQUAL = 0x15
 _IF_AT_LEAST = 0x35
+_AND = 0x54
 _RETURN = 0x06
 # Offsets in the description of a call. Of arguments, the kernel reads the lower half.
 _NUMBER = 0
@@ -40,19 +41,21 @@ class _Machine:
         audit: The architecture's number in the kernel's audit.
         ioctl: The number of the system call ioctl.
         socket: The number of the system call socket.
+        socketpair: The number of the system call socketpair.
         denied: Numbers of the system calls to deny.
     """
 
     audit: int
     ioctl: int
     socket: int
+    socketpair: int
     denied: tuple[int, ...]
 
 
 # On every architecture: io_uring_setup, whose sockets no filter sees, and fchmodat2.
 _EVERYWHERE = (425, 452)
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, 16, 41, (
+    "x86_64": _Machine(0xC000003E, 16, 41, 53, (
         42,  # connect
         109, 112,  # setpgid, setsid: a process that left the group would outlive its end
         90, 91, 92, 93, 94, 260, 268,  # chmod, fchmod, chown, fchown, lchown, fchownat, fchmodat
@@ -62,7 +65,7 @@ _MACHINES = {
         141, 248, 249, 250,  # setpriority, add_key, request_key, keyctl
         *_EVERYWHERE,
     )),
-    "aarch64": _Machine(0xC00000B7, 29, 198, (
+    "aarch64": _Machine(0xC00000B7, 29, 198, 199, (
         203, 154, 157, 52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, 194, 196, 190, 186, 140,
         217, 218, 219, *_EVERYWHERE,
     )),
@@ -78,6 +81,9 @@ _TYPE_INTO_TERMINAL = (
 # CUDA listens on a socket of this kind, and fails if it cannot.
 _UNIX = 1
 _PACKETS = 0x80005  # SOCK_SEQPACKET, closed when another program starts
+# A socket of datagrams reaches others without being connected to them.
+_KIND = 0xF
+_DATAGRAMS = 2
 
 
 class _Instruction(ctypes.Structure):
@@ -104,7 +110,8 @@ def is_available() -> bool:
 def apply_filter() -> None:
     """Makes the denied system calls fail with EACCES, in this thread and what it starts.
 
-    Pairs of connected sockets stay allowed, and so does listening on a local socket for packets.
+    Pairs of connected sockets stay allowed, except for datagrams, and so does listening on a local
+    socket for packets.
     Does nothing on other architectures.
 
     Raises:
@@ -140,6 +147,14 @@ def _lines(machine: _Machine) -> list[_Line]:
         (_IF_EQUAL, 0, 1, _PACKETS),
         _ALLOW,
         _DENY,
+    ]
+    lines += [
+        (_IF_EQUAL, 0, 5, machine.socketpair),
+        (_LOAD, 0, 0, _SECOND_ARGUMENT),
+        (_AND, 0, 0, _KIND),
+        (_IF_EQUAL, 0, 1, _DATAGRAMS),
+        _DENY,
+        _ALLOW,
     ]
     lines += [(_IF_EQUAL, 1, 0, machine.ioctl), _ALLOW]
     lines.append((_LOAD, 0, 0, _SECOND_ARGUMENT))

@@ -22,22 +22,36 @@ from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.records import Replayed
 
+_MOST_LOADS = 50  # of a process; each leaves some memory behind
 
-@dataclass(frozen=True)
+
+@dataclass
 class _Process:
-    """A process, which ends with the stack."""
+    """A process, which ends with the stack.
 
+    Attributes:
+        root: The directory that it may read.
+        running: The process.
+        stack: Ends it when closed.
+        loads: How many SavedModels it has loaded.
+    """
+
+    root: Path
     running: Running[Replayed | None]
     stack: ExitStack
+    loads: int = 0
 
 
 class SharedLoaders:
-    """The processes of one sweep; `close` ends them."""
+    """The processes of one sweep; `close` ends them.
+
+    There are never more of them than threads that verify.
+    """
 
     def __init__(self) -> None:
         self._changing = threading.Lock()
-        self._resting: dict[Path, list[_Process]] = {}
-        self._is_needed = True
+        self._resting: list[_Process] = []
+        self._is_open = True
 
     def verify(
         self,
@@ -57,11 +71,11 @@ class SharedLoaders:
         Returns:
             What the loaders found; None if the SavedModel needs a process of its own.
         """
-        if not directory.is_relative_to(root):
+        # A process that loads a SavedModel may not read the project.
+        holds_project = Path.cwd().is_relative_to(root.resolve())
+        if holds_project or not directory.is_relative_to(root):
             return None
         process = self._take(root)
-        if process is None:
-            return None
         try:
             process.running.send(worker.task(directory, signatures, options))
             replayed = process.running.result()
@@ -71,40 +85,40 @@ class SharedLoaders:
         except BaseException:
             process.stack.close()
             raise
-        if replayed is None:
-            self._is_needed = False  # the other variants are likely similar
-        if replayed is None or replayed.report.failures:
+        if replayed is not None and replayed.report.failures:
             process.stack.close()
             return None
-        self._give_back(root, process)
+        self._give_back(process)
         return replayed
 
     def close(self) -> None:
         """Ends the processes."""
         with self._changing:
-            self._is_needed = False
-            resting = [*self._resting.values()]
-            self._resting.clear()
-        for processes in resting:
-            for process in processes:
-                process.stack.close()
+            self._is_open = False
+            resting, self._resting = self._resting, []
+        for process in resting:
+            process.stack.close()
 
-    def _take(self, root: Path) -> _Process | None:
+    def _take(self, root: Path) -> _Process:
         with self._changing:
-            if not self._is_needed:
-                return None
-            resting = self._resting.get(root)
-            process = resting.pop() if resting else None
-        if process is None:
-            return _begin(root)
-        process.running.work()
-        return process
+            fitting = [each for each in self._resting if each.root == root]
+            taken = (fitting or self._resting)[-1:]
+            for process in taken:
+                self._resting.remove(process)
+        for process in taken:
+            if process.root == root:
+                process.running.work()
+                return process
+            # It makes room for one that may read the root.
+            process.stack.close()
+        return _begin(root)
 
-    def _give_back(self, root: Path, process: _Process) -> None:
+    def _give_back(self, process: _Process) -> None:
+        process.loads += 1
         process.running.rest()
         with self._changing:
-            if self._is_needed:
-                self._resting.setdefault(root, []).append(process)
+            if self._is_open and process.loads < _MOST_LOADS:
+                self._resting.append(process)
                 return
         process.stack.close()
 
@@ -120,4 +134,4 @@ def _begin(root: Path) -> _Process:
     )
     running = stack.enter_context(process)
     # It has as many results as the generator yields.
-    return _Process(cast("Running[Replayed | None]", running), stack)
+    return _Process(root, cast("Running[Replayed | None]", running), stack)

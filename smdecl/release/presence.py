@@ -1,7 +1,7 @@
 """Tells whether a release is still where it was published, and as it was published.
 
-Its manifest is read, and the sizes of its files are compared with it. No file is hashed: `verify`
-does that.
+Its manifest is read, and its files are compared with it: by their sizes, or if asked for by their
+digests. Those of a remote release are always compared by their sizes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from smdecl.release.manifest_types import Manifest
 from smdecl.release.store import Store, is_remote, open_store, store_errors
 
 
-def refuse(place: Path | str, digest: str | None = None) -> str | None:
+def refuse(
+    place: Path | str, digest: str | None = None, *, is_hashed: bool = False
+) -> str | None:
     """Returns why a place has no such release; None if it has.
 
     Args:
         place: The directory of the release, or its URL.
         digest: The digest of the release; None for any.
+        is_hashed: Whether to hash the files of a local release.
     """
+    compare = comparison.compare if is_hashed else comparison.compare_sizes
     try:
         with _own_files(place) as directory:
             if not (directory / manifest.FILE).exists():
@@ -33,7 +37,7 @@ def refuse(place: Path | str, digest: str | None = None) -> str | None:
                 return f"{place}: has the digest {found['digest']}"
             if isinstance(place, str):
                 return _refuse_remote(place, found)
-            problems = list(comparison.compare_sizes(directory, found))
+            problems = list(compare(directory, found))
     except SmdeclError as error:
         problems = list(error.problems)
     return str(problems[0]) if problems else None

@@ -68,8 +68,9 @@ class Session:
         self._status = self._api.TF_NewStatus()
         self._graph = self._api.TF_NewGraph()
         encoded = [tag.encode() for tag in tags]
+        options = self._options()
         self._session = self._api.TF_LoadSessionFromSavedModel(
-            self._options(),
+            options,
             None,  # run options
             str(directory).encode(),
             (ctypes.c_char_p * len(tags))(*encoded),
@@ -78,6 +79,7 @@ class Session:
             None,  # where to store the MetaGraphDef
             self._status,
         )
+        self._api.TF_DeleteSessionOptions(options)
         self._raise_for_status()
         closing = weakref.finalize(
             self, _close, self._api, self._session, self._status
@@ -87,6 +89,7 @@ class Session:
     def _options(self) -> _Address:
         options: _Address = self._api.TF_NewSessionOptions()
         self._api.TF_SetConfig(options, _CONFIG, len(_CONFIG), self._status)
+        self._raise_for_status()
         return options
 
     def run(
@@ -244,6 +247,7 @@ _FUNCTIONS: dict[str, tuple[_CType, list[_CType]]] = {
     "TF_NewStatus": (_POINTER, []),
     "TF_NewGraph": (_POINTER, []),
     "TF_NewSessionOptions": (_POINTER, []),
+    "TF_DeleteSessionOptions": (None, [_POINTER]),
     "TF_SetConfig": (None, [_POINTER, _TEXT, _SIZE, _POINTER]),
     "TF_GetCode": (_INT, [_POINTER]),
     "TF_Message": (_TEXT, [_POINTER]),

@@ -16,6 +16,8 @@ _VARIABLES = frozenset({
     "VarHandleOp", "VarIsInitializedOp", "While",
 })  # fmt: skip
 
+_SHARING = ("container", "shared_name")
+
 
 def is_separable(directory: Path) -> bool:
     """Returns whether the ops of a SavedModel have no state but variables, and no side effect.
@@ -36,4 +38,9 @@ def _is_separable(name: str) -> bool:
     if name in _VARIABLES:
         return True
     definition = op_def_registry.get(name)
-    return definition is not None and not definition.is_stateful
+    if definition is None or definition.is_stateful:
+        return False
+    attributes = {attribute.name for attribute in definition.attr}
+    # Ops of one name share something, even some that are not called stateful.
+    is_shared = not attributes.isdisjoint(_SHARING)
+    return not is_shared and not definition.is_distributed_communication

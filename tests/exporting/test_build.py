@@ -384,6 +384,20 @@ def test_lists_and_mappings_arrive_plain(net):
     assert described(net, "model=mine").class_name == "mynet.Net"
 
 
+def test_a_target_may_be_below_a_key_with_a_dot(net):
+    net.write(
+        "mynet.py",
+        "from smdecl.models import Adder\n"
+        "class Net(Adder):\n"
+        "    def __init__(self, parts):\n"
+        "        assert type(parts['a.b']) is Adder, parts\n",
+    )
+    inner = "{_target_: smdecl.models.Adder}"
+    conf(net, f"{{_target_: mynet.Net, parts: {{a: [1], a.b: {inner}}}}}")
+
+    assert described(net, "model=mine").class_name == "mynet.Net"
+
+
 def test_a_factory_builds_the_object(net):
     conf(net, "{_target_: mynet.make, kind: Anything}")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 
 import pytest
 from smdecl.pipeline.shared_loaders import SharedLoaders
@@ -58,6 +59,22 @@ def sweep(project, monkeypatch):
 
 
 @pytest.fixture
+def most_processes(monkeypatch):
+    """Lists how many processes there are whenever a variant is to be verified."""
+    counts = []
+    verify = SharedLoaders.verify
+
+    def counted(self, *arguments):
+        # One thread passes on what each process prints.
+        names = [thread.name for thread in threading.enumerate()]
+        counts.append(names.count("smdecl-lines"))
+        return verify(self, *arguments)
+
+    monkeypatch.setattr(SharedLoaders, "verify", counted)
+    return counts
+
+
+@pytest.fixture
 def shares(monkeypatch):
     """Lists what each attempt to share a process came to."""
     outcomes = []
@@ -94,4 +111,15 @@ def test_variants_with_tables_of_one_name_do_not_share_a_process(sweep, shares):
     done, record = sweep("model=Table", "model.value=1,10,100")
 
     assert [variant["exit_code"] for variant in record] == [0, 0, 0], done.stderr
+    assert shares
     assert not any(shares)
+
+
+@pytest.mark.slow
+def test_no_more_processes_run_than_are_needed(sweep, most_processes):
+    """Each variant has an export_dir of its own, so none can use the process of another."""
+    done, _ = sweep("model=Net", "model.value=range(1,10)", "export_dir=out/${model.value}")
+
+    assert done.returncode == 0, done.stderr
+    assert most_processes
+    assert max(most_processes) <= 4  # two threads each make one release and verify one

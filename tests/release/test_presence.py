@@ -1,4 +1,4 @@
-"""Whether a release is still as it was published is told without hashing it."""
+"""Whether a release is still as it was published, by its sizes or its digests."""
 
 import shutil
 
@@ -42,6 +42,18 @@ def _edit(release):
 
 def test_a_release_is_there_until_it_is_changed(release, digest):
     assert presence.refuse(release, digest) is None
+
+
+def test_a_flipped_bit_is_found_only_by_hashing(release, digest):
+    path = release / "saved_model.pb"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+    assert presence.refuse(release, digest) is None
+    reason = presence.refuse(release, digest, is_hashed=True)
+    assert reason is not None
+    assert reason.startswith(f"{path}: content differs from the manifest")
 
 
 @pytest.mark.parametrize(

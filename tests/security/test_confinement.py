@@ -51,6 +51,7 @@ def attempts(allowed, secret, parent, port, local):
         "send by UDP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
         "reach a socket in the file system": lambda: socket.socket(socket.AF_UNIX),
         "reach one as a GPU's driver may make it": lambda: packets().connect(local),
+        "send to it by one of a pair": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
         "end the parent": lambda: os.kill(parent, 15),
         "do it in a new thread": lambda: in_a_thread(lambda: Path(secret).read_text()),
         "do it in a new process": lambda: subprocess.run(

@@ -49,6 +49,12 @@ class ReadsFile(tf.Module):
         return tf.io.read_file(x)
 
 
+class Batches(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None])])
+    def serve(self, x):
+        return tf.nondifferentiable_batch_function(1, 8, 10)(lambda y: y + 1.0)(x)
+
+
 class Prints(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([])])
     def serve(self, x):
@@ -58,7 +64,14 @@ class Prints(tf.Module):
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [(Net, True), (Table, False), (Random, False), (ReadsFile, False), (Prints, False)],
+    [
+        (Net, True),
+        (Table, False),
+        (Random, False),
+        (ReadsFile, False),
+        (Prints, False),
+        (Batches, False),
+    ],
 )
 def test_nothing_but_variables_may_have_state(tmp_path, kind, expected):
     net = kind()
