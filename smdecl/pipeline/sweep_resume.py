@@ -1,16 +1,16 @@
 """Resumes a sweep: finds the variants that an earlier run has published, which need not run again.
 
-A variant need not run if its config is that of the earlier run, and its release is still there. The
-code and the files that a config names are not compared.
+A variant need not run if its config and its base path are those of the earlier run, and its release
+is still there. The code and the files that a config names are not compared.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,8 +28,8 @@ _PUBLISHED = "published"
 _NEW = "new"
 _CHANGED = "changed"
 
-Earlier: TypeAlias = Mapping[tuple[str, ...], Mapping[str, Any]]
-"""The overrides of each variant of an earlier run, with its entry in `sweep.json`."""
+Entry: TypeAlias = Mapping[str, Any]
+"""A variant of an earlier run in `sweep.json`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,51 @@ class Target:
         return cls(digest, f"{export_dir}/{subdirectory}")
 
 
+@dataclass
+class _Earlier:
+    """The variants of an earlier run.
+
+    Attributes:
+        by_overrides: The variants with the same overrides, in any order.
+        by_config: The published variants with the same digest of the config.
+    """
+
+    by_overrides: dict[tuple[str, ...], list[Entry]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    by_config: dict[str, list[Entry]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> _Earlier:
+        earlier = cls()
+        for entry in entries:
+            earlier.by_overrides[_set_of(entry["overrides"])].append(entry)
+            if entry["state"] == _PUBLISHED and entry["config"] is not None:
+                earlier.by_config[entry["config"]].append(entry)
+        return earlier
+
+    def find(
+        self, overrides: Sequence[str], target: Target | None
+    ) -> Entry | None:
+        """Returns the variant that exports the same; else one with the same overrides, or None."""
+        if target is not None:
+            for entry in self.by_config.get(target.config, ()):
+                if _is_in(entry["path"], target.base):
+                    return entry
+        same = self.by_overrides.get(_set_of(overrides), [])
+        for entry in same:
+            # Hydra applies overrides in their order, which decides if a key occurs twice.
+            if entry["overrides"] == list(overrides):
+                return entry
+        return same[0] if same else None
+
+
+def _set_of(overrides: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(overrides))
+
+
 def review_of(request: Request) -> Review:
     """Returns how a sweep reviews its releases.
 
@@ -70,7 +115,7 @@ def review_of(request: Request) -> Review:
     return repeats.published
 
 
-def _read(path: Path) -> Earlier:
+def _read(path: Path) -> _Earlier:
     """Returns the variants in a `sweep.json`.
 
     Raises:
@@ -89,7 +134,7 @@ def _read(path: Path) -> Earlier:
     if not is_record:
         reason = "not the record of a sweep of this version of smdecl"
         raise _unusable(path, reason)
-    return {tuple(entry["overrides"]): entry for entry in entries}
+    return _Earlier.of(entries)
 
 
 def _unusable(path: Path, reason: str) -> UsageError:
@@ -132,14 +177,14 @@ def resume(
     left: Counter[str] = Counter()
     common = progress.shared(swept)
     for number, overrides in enumerate(swept):
-        entry = earlier.get(tuple(overrides))
+        entry = earlier.find(overrides, targets[number])
         state = _NEW if entry is None else entry["state"]
         if entry is None or state != _PUBLISHED:
             left[state] += 1
             continue
         change = _change(entry, targets[number])
         if change is None:
-            skipped[number] = _skipped(entry, number)
+            skipped[number] = _skipped(entry, number, overrides)
             continue
         left[_CHANGED] += 1
         own = [each for each in overrides if each not in common]
@@ -157,7 +202,7 @@ def _counts(skipped: int, left: Counter[str]) -> str:
     return f"{text}; runs {', '.join(counts)}"
 
 
-def _change(entry: Mapping[str, Any], target: Target | None) -> str | None:
+def _change(entry: Entry, target: Target | None) -> str | None:
     """Returns what has changed about a published variant; None if nothing has."""
     if target is None or entry["config"] != target.config:
         return "its config has changed"
@@ -180,7 +225,12 @@ def _parts(path: str) -> list[str]:
     return ["/", *parts] if is_absolute else parts
 
 
-def _skipped(entry: Mapping[str, Any], number: int) -> Variant:
+def _skipped(entry: Entry, number: int, overrides: Sequence[str]) -> Variant:
     names = Variant.__dataclass_fields__
     values = {name: entry[name] for name in names}
-    return replace(variants.of_record(values), number=number, skipped=True)
+    return replace(
+        variants.of_record(values),
+        number=number,
+        overrides=tuple(overrides),
+        skipped=True,
+    )

@@ -13,6 +13,7 @@ from smdecl.pipeline import sweep_resume
 from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Variant
+from smdecl.release import presence
 
 from tests.conftest import ROOT
 from tests.waiting import wait_for
@@ -76,7 +77,7 @@ def test_only_what_is_not_published_as_it_was_runs(ready):
     shutil.rmtree(paths[0])
     Path(paths[2], "fingerprint.pb").unlink()
     # A directory for all runs: what an earlier one left in it counts for none.
-    more = [*SWEEP[:-1], "model.factor=1,word,3,5", "hydra.sweep.dir=sweeps/0"]
+    more = [*SWEEP[:3], "model.factor=1,word,3,5", "model=mine", "hydra.sweep.dir=sweeps/0"]
     third = ready.run(*more, "--resume", str(newest(ready.root)))
 
     assert third.stderr.splitlines()[:3] == [
@@ -111,6 +112,42 @@ def test_a_variant_whose_config_has_changed_runs_again(tmp_path):
         "seed=0 runs again: its config has changed",
         "0 of 5 variants are published already and skipped; runs 1 new, 1 unfinished, 3 changed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "config", "base", "remark"),
+    [
+        (["seed=1", "model=x"], "1", "1", "1 of 1 variants are published already and skipped"),
+        (["seed=01", "model=x"], "1", "1", "1 of 1 variants are published already and skipped"),
+        (["seed=1", "model=x"], "9", "1", "seed=1 model=x runs again: its config has changed"),
+        (["seed=1", "model=x"], "1", "9", "not in 9"),
+        (["seed=2", "seed=3"], "3", "3", "1 of 1 variants are published already and skipped"),
+        (["seed=3", "model=x"], "3", "9", "0 of 1 variants are published already and skipped; runs 1 new"),
+        (["seed=4", "model=x"], "4", "4", "0 of 1 variants are published already and skipped; runs 1 failed"),
+    ],
+)  # fmt: skip
+def test_a_variant_is_known_by_its_config_and_by_its_overrides_in_any_order(
+    tmp_path, monkeypatch, overrides, config, base, remark
+):
+    monkeypatch.setattr(presence, "refuse", lambda *_: None)
+    swept = [
+        ["model=x", "seed=1"],
+        ["seed=3", "seed=2"],
+        ["seed=2", "seed=3"],
+        ["model=x", "seed=4"],
+    ]
+    summary = Summary(tmp_path, swept, [number * 64 for number in "1234"])
+    for number, each in enumerate(swept, start=1):
+        failed = number == 4
+        path = None if failed else f"{number}/1"
+        digest = None if failed else "d" * 64
+        summary.add(Variant(number - 1, tuple(each), 3 * failed, path, digest, (), 1.0))
+    summary.write()
+
+    found = sweep_resume.resume(summary.file, [overrides], [Target(config * 64, base)])
+
+    assert remark in found.remarks[0]
+    assert all(each.overrides == tuple(overrides) for each in found.skipped.values())
 
 
 KILLED = """
