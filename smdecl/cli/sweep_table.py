@@ -16,7 +16,7 @@ from smdecl.cli import report, text_width
 from smdecl.errors import SmdeclError
 from smdecl.pipeline import sweep_summary
 from smdecl.pipeline.sweep import CheckedVariant
-from smdecl.pipeline.variants import Variant, failed
+from smdecl.pipeline.variants import Variant
 from smdecl.printing import as_line
 
 # Columns, outside a terminal; the whole error is printed above the table.
@@ -50,7 +50,7 @@ def _label(overrides: Iterable[str], common: Collection[str]) -> str:
     return " ".join(each for each in overrides if each not in common)
 
 
-def announce(variant: Variant, common: Collection[str]) -> Variant:
+def announce(variant: Variant, common: Collection[str]) -> int:
     """Prints the path of a variant's release, or its errors.
 
     Args:
@@ -58,7 +58,7 @@ def announce(variant: Variant, common: Collection[str]) -> Variant:
         common: The overrides that all variants share.
 
     Returns:
-        The variant; as a failure if standard output cannot be written.
+        Its exit code; if its path cannot be printed, the one of that failure.
     """
     name = _label(variant.overrides, common)
     if variant.exit_code != 0 or variant.path is None:
@@ -66,16 +66,16 @@ def announce(variant: Variant, common: Collection[str]) -> Variant:
         report.failed(
             variant.exit_code, variant.errors, variant.traceback, name
         )
-        return variant
+        return variant.exit_code
     try:
         # The earlier run has printed the warnings of a skipped variant.
         warnings = () if variant.skipped else variant.warnings
         report.result_of(variant.path, warnings, name)
     except SmdeclError as error:
-        # Standard output is gone; the other variants go on.
+        # Standard output is gone; the variant stays published, and the others go on.
         report.error(error, name)
-        return failed(variant, error)
-    return variant
+        return error.exit_code
+    return 0
 
 
 def print_checked(

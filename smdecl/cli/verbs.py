@@ -140,11 +140,12 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
         with display.shown(arguments.verbose):
             checked = sweep.check(request, project)
             return sweep_table.print_checked(checked, common)
+    codes: list[int] = []
     with display.shown(arguments.verbose) as cleared:
 
-        def announce(variant: Variant) -> Variant:
+        def announce(variant: Variant) -> None:
             with cleared():
-                return sweep_table.announce(variant, common)
+                codes.append(sweep_table.announce(variant, common))
 
         def note(remark: str) -> None:
             with cleared():
@@ -152,7 +153,7 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
 
         directory, results = sweep.sweep(request, project, announce, note)
     sweep_table.print_table(results, directory, common)
-    return max((variant.exit_code for variant in results), default=0)
+    return max(codes, default=0)
 
 
 def _version(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ class Announcing:
         self._pending = list(pending)
         self._announce = announce
         self._record = record
-        self._printed: dict[Future[Variant], Variant] = {}
+        self._printed: set[Future[Variant]] = set()
 
     def outcomes(self) -> Iterator[Variant]:
         """Waits for all variants, and yields each in order after it is printed."""
@@ -40,19 +40,21 @@ class Announcing:
                 if future not in waiting and _has_failed(future):
                     self._print_once(future)
             while self._pending and self._pending[0] not in waiting:
-                yield self._print_once(self._pending[0])
+                self._print_once(self._pending[0])
+                yield self._pending[0].result()
                 del self._pending[0]
 
     def rest(self) -> Iterator[Variant]:
         """Yields the variants that had ended when an exception ended the others."""
         for future in self._pending:
             if not future.cancelled() and future.exception() is None:
-                yield self._print_once(future)
+                self._print_once(future)
+                yield future.result()
 
-    def _print_once(self, future: Future[Variant]) -> Variant:
+    def _print_once(self, future: Future[Variant]) -> None:
         if future not in self._printed:
-            self._printed[future] = self._announce(future.result())
-        return self._printed[future]
+            self._announce(future.result())
+            self._printed.add(future)
 
 
 def _has_failed(future: Future[Variant]) -> bool:

@@ -251,7 +251,8 @@ def launch(
     finally:
         ended = [*variants.read(directory), *skipped.values()]
         for variant in sorted(ended, key=lambda each: each.number):
-            summary.add(announce(variant))
+            announce(variant)
+            summary.add(variant)
 
 
 def _first_line(error: Exception) -> str:

@@ -35,7 +35,7 @@ _HYDRAS_OWN = "hydra._internal.core_plugins."
 def sweep(
     request: Request,
     project: Project,
-    announce: Announce = variants.keep,
+    announce: Announce = variants.ignore,
     note: Note = variants.ignore,
 ) -> tuple[Path, list[Variant]]:
     """Runs every variant, and writes the records of the sweep.

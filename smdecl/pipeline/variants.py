@@ -73,21 +73,16 @@ class Variant:
     skipped: bool = False
 
 
-Announce: TypeAlias = Callable[[Variant], Variant]
-"""Prints the outcome of a variant, and returns it as it is after that."""
+Announce: TypeAlias = Callable[[Variant], object]
+"""Prints the outcome of a variant."""
 
 
 Note: TypeAlias = Callable[[str], object]
 """Prints a remark about a whole sweep."""
 
 
-def ignore(_remark: str) -> None:
+def ignore(_printed: object) -> None:
     """Prints nothing."""
-
-
-def keep(variant: Variant) -> Variant:
-    """Returns a variant and prints nothing."""
-    return variant
 
 
 def export(

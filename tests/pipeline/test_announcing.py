@@ -20,7 +20,6 @@ def test_a_failure_is_announced_before_the_variants_that_still_run():
         announced.append(one.number)
         if one.number == 3:
             both.set()
-        return one
 
     def record(ended):
         assert not {one.number for one in ended} & {*announced}
@@ -51,7 +50,6 @@ def test_what_had_ended_is_announced_after_an_interrupt():
 
     def announce(one):
         announced.append(one.number)
-        return one
 
     futures[0].set_result(variant(0))
     futures[2].set_result(variant(2, exit_code=3))

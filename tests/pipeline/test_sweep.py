@@ -1,5 +1,6 @@
 """A sweep exports every variant."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from smdecl import schema
+from smdecl.cli import main
 from smdecl.isolation import memory
 
 from tests.conftest import ROOT, tree
@@ -137,9 +139,17 @@ def test_a_variant_has_the_bytes_of_a_single_export_in_one_directory(
     assert tree(Path(paths[-1])) == tree(alone.path)
 
 
-@pytest.mark.slow
-def test_a_sweep_of_one_is_a_sweep(project):
-    assert project.run("-m", "model=scaler").stdout == "exports/scaler/1\n"
+def test_what_is_published_stays_so_if_its_path_cannot_be_printed(project, monkeypatch, capfd):
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr(sys, "stdout", full)
+    code = main.run(["-m", "model=scaler"])
+    with contextlib.suppress(OSError):
+        full.close()
+
+    refusal = "error: published exports/scaler/1, but cannot write to standard output"
+    assert (code, capfd.readouterr().err.count(refusal)) == (5, 1)
+    (entry,) = sweep_record(project.root)
+    assert (entry["state"], entry["exit_code"], entry["errors"]) == ("published", 0, [])
 
 
 WAITING = """
