@@ -6,6 +6,8 @@ chooses.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted
 
 _MISSING = "???"
+_OPTION = re.compile(r"[\w./-]+")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,12 @@ def _choices(locator: Locator) -> Iterator[_Choice]:
     for override in locator.overrides:
         key, _, option = override.partition("=")
         group = key.lstrip("+")
-        if not (group.isidentifier() and option.isprintable()):
+        if not (group.isidentifier() and _OPTION.fullmatch(option)):
             continue
         for directory in directories:
             file = directory / group / f"{option}.yaml"
-            if file.is_file():
+            # Not by pathlib, which raises at a name that is too long.
+            if os.path.isfile(file):  # noqa: PTH113
                 yield _Choice(override, group, option, file)
                 break
 

@@ -14,7 +14,11 @@ from smdecl.exporting.traced import Traced
 from smdecl.isolation import reports
 from smdecl.savedmodel.array_distances import Array
 from smdecl.tensor_texts import tensor_text
-from smdecl.verification import generated_examples, given_examples
+from smdecl.verification import (
+    generated_examples,
+    given_examples,
+    given_outputs,
+)
 from smdecl.verification.counting import Counter
 from smdecl.verification.given_examples import GivenExample
 from smdecl.verification.load import to_array
@@ -28,7 +32,7 @@ def make(
 
     Raises:
         ConfigError: If a given value does not fit its spec.
-        VerificationError: If the object fails on an example.
+        VerificationError: If the object fails on an example, or returns other outputs than given.
     """
     made: list[Example] = []
     expected = [len(verify.examples.get(key, [])) for key in traced]
@@ -41,7 +45,7 @@ def make(
         )
         given = verify.examples.get(key, [])
         if given:
-            made += _given(key, signature, specs, given, counter)
+            made += _given(key, signature, specs, verify, counter)
         else:
             made += _generated(key, signature, specs, verify, seed, counter)
     return made
@@ -66,20 +70,29 @@ def _given(
     key: str,
     signature: Traced,
     specs: Mapping[str, Spec],
-    given: Sequence[GivenExample],
+    verify: Verify,
     counter: Counter,
-) -> Iterator[Example]:
+) -> list[Example]:
+    given: Sequence[GivenExample] = verify.examples[key]
     paths = [("verify", "examples", key, index) for index in range(len(given))]
     cases = list(zip(paths, given, strict=True))
     # A problem of any example's inputs is reported before one is run.
     all_inputs = [
         given_examples.inputs(path, case, specs) for path, case in cases
     ]
+    examples: list[Example] = []
+    problems: list[Problem] = []
     for (path, case), inputs in zip(cases, all_inputs, strict=True):
-        outputs = _run(path, signature, inputs)
+        computed = _run(path, signature, inputs)
         counter.count()
-        outputs.update(given_examples.outputs(path, case, outputs))
-        yield Example(key, inputs, outputs)
+        expected = given_examples.outputs(path, case, computed)
+        problems += given_outputs.differing(
+            path, signature, expected, computed, verify
+        )
+        examples.append(Example(key, inputs, {**computed, **expected}))
+    if problems:
+        raise VerificationError(problems)
+    return examples
 
 
 def _generated(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from smdecl.savedmodel.dataflow import source
 from smdecl.savedmodel.protos import (
@@ -21,8 +21,13 @@ def dtype_of(graph: MetaGraphDef, key: str) -> str | None:
 
     Ops that only read, copy or cast 16-bit values do not count, because they do not round.
     """
+    return dtype_in(_nodes(graph, graph.signature_def[key]))
+
+
+def dtype_in(nodes: Iterable[NodeDef]) -> str | None:
+    """Returns the 16-bit dtype that nodes compute in; None if there is none."""
     found = set()
-    for node in _nodes(graph, graph.signature_def[key]):
+    for node in nodes:
         if node.op != "Identity" and "T" in node.attr:
             found.add(dtype_name(node.attr["T"].type))
     return next((dtype for dtype in _DTYPES if dtype in found), None)

@@ -47,7 +47,6 @@ _TOLERANCES = {
     "float8_e4m3fn": (0.25, 0.1),
     "float8_e5m2": (0.5, 0.2),
 }
-
 _WIDE = ("float64", "complex128", "float32", "complex64")
 
 
@@ -177,7 +176,12 @@ def _differences(
             continue
         hint = ""
         if rtol is None and atol is None:
-            hint = _half_hint(case, name, value, graph)
+            hint = half_hint(
+                (case.signature, name),
+                expected_value,
+                value,
+                lambda: half_precision.dtype_of(graph, case.signature),
+            )
         yield f"{name}{message}{hint}"
     if signature is not None and signature.inputs is not None:
         shapes = {
@@ -187,28 +191,38 @@ def _differences(
         yield from named_dims.disagreeing(_declared(signature), shapes)
 
 
-def _half_hint(
-    case: Example, name: str, value: Array, graph: MetaGraphDef
+def half_hint(
+    output: tuple[str, str],
+    expected: Array,
+    value: Array,
+    find_dtype: Callable[[], str | None],
 ) -> str:
-    """Returns the hint at an output of a 16-bit computation that differs from the expected one."""
-    expected = case.outputs[name]
+    """Returns the hint at an output of a 16-bit computation that differs from the expected one.
+
+    Args:
+        output: The signature and the name of the output.
+        expected: What it should be.
+        value: What it is.
+        find_dtype: Returns the 16-bit dtype that the signature computes in, if any.
+    """
+    key, name = output
     is_same_form = (value.shape, value.dtype) == (
         expected.shape,
         expected.dtype,
     )
     if not is_same_form or tf.as_dtype(value.dtype).name not in _WIDE:
         return ""
-    dtype = half_precision.dtype_of(graph, case.signature)
+    dtype = find_dtype()
     if dtype is None:
         return ""
     rtol, atol = _TOLERANCES[dtype]
     hint = (
-        f"; {case.signature} computes in {dtype},"
+        f"; {key} computes in {dtype},"
         f" whose tolerance is {{rtol: {rtol:g}, atol: {atol:g}}}"
     )
     # A greater difference may be more than rounding.
     if difference(expected, value, rtol, atol) is None:
-        hint += f": set verify.tolerances.{case.signature}.{name} to it"
+        hint += f": set verify.tolerances.{key}.{name} to it"
     return hint
 
 
@@ -240,6 +254,7 @@ def difference(
     got: Array,
     rtol: float | None,
     atol: float | None,
+    where: str = "",
 ) -> str | None:
     """Returns where two arrays differ most relative to their tolerance.
 
@@ -250,6 +265,7 @@ def difference(
         got: The array to check, which must have the same shape and dtype.
         rtol: The relative tolerance; None is the default of the dtype.
         atol: The absolute tolerance; None is the default of the dtype.
+        where: Follows the value that differs, such as " in the file".
     """
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return f": got {_form(got)}, expected {_form(expected)}"
@@ -262,7 +278,7 @@ def difference(
     worst = wrong[_worst(measures)]
     index = np.unravel_index(worst, a.shape)
     place = f"[{', '.join(map(str, index))}]" if expected.ndim else ""
-    return f"{place} is {a[index]!s}, expected {b[index]!s} {_tolerance_text(tolerance)}"
+    return f"{place} is {a[index]!s}{where}, expected {b[index]!s} {_tolerance_text(tolerance)}"
 
 
 def _tolerance(

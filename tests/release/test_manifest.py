@@ -247,7 +247,8 @@ def test_a_release_whose_path_is_a_glob_pattern_verifies(made, tmp_path):
 def test_a_tolerance_can_be_set_for_one_output(project):
     example = "+verify.examples.serving_default=[{inputs: {x: 21}, outputs: {output_0: 42.4}}]"
     with pytest.raises(
-        VerificationError, match="output_0 is 42.0, expected 42.4 within rtol 0.001, atol 1e-05"
+        VerificationError,
+        match="output_0: is 42.0 in the model in memory, expected 42.4 within rtol 0.001, atol 1e-05",
     ):
         project.export(example, "verify.rtol=1e-3")
 

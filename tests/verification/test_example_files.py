@@ -73,7 +73,9 @@ def test_values_are_read_from_files(net):
 def test_expected_outputs_are_read_from_a_file(net):
     example = "{inputs: {x: [1, 2]}, outputs: {output_0: {file: arrays.npz, key: a}}}"
 
-    with pytest.raises(Exception, match="output_0\\[1\\] is 4.0, expected 2.0"):
+    with pytest.raises(
+        Exception, match="output_0: \\[1\\] is 4.0 in the model in memory, expected 2.0"
+    ):
         export(net, "double", "{x: {shape: [n], dtype: float32}}", example)
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.errors import ConfigError
+from smdecl.errors import ConfigError, VerificationError
 
 from tests.verification.example_making import given, identity, make, ragged
 
@@ -179,13 +179,36 @@ def test_an_empty_array_in_a_file_keeps_its_shape(tmp_path):
 
 def test_given_outputs_replace_the_computed_ones():
     inputs = {"x": {"dtype": "float32", "shape": []}}
-    cases = [{"inputs": {"x": 1}}, {"inputs": {"x": 1}, "outputs": {"y": 5}}]
+    cases = [{"inputs": {"x": 1}}, {"inputs": {"x": 1}, "outputs": {"y": 1.00001}}]
 
     first, second = make(identity, inputs, cases)
 
     assert first.outputs == {"y": 1}
-    assert second.outputs == {"y": 5}
+    assert second.outputs == {"y": np.float32(1.00001)}
     assert second.outputs["y"].dtype == np.float32
+
+
+def test_given_outputs_that_the_object_does_not_return_are_all_reported():
+    inputs = {"x": {"dtype": "float32", "shape": [2]}}
+    cases = [
+        {"inputs": {"x": [1, 2]}, "outputs": {"y": [1, 4]}},
+        {"inputs": {"x": [1, 2]}, "outputs": {"y": [1, 2.002]}},
+    ]
+
+    def half(x):
+        return {"y": tf.cast(tf.cast(x, tf.float16) * 1, tf.float32)}
+
+    with pytest.raises(VerificationError) as error:
+        make(half, inputs, cases)
+
+    key = "verify.examples.serving_default"
+    within = "within rtol 0.0001, atol 1e-05; serving_default computes in float16, whose tolerance"
+    assert str(error.value).splitlines() == [
+        f"{key}[0].outputs.y: [1] is 2.0 in the model in memory, expected 4.0 {within} is"
+        " {rtol: 0.01, atol: 0.001}",
+        f"{key}[1].outputs.y: [1] is 2.0 in the model in memory, expected 2.002 {within} is"
+        " {rtol: 0.01, atol: 0.001}: set verify.tolerances.serving_default.y to it",
+    ]
 
 
 @pytest.mark.parametrize(

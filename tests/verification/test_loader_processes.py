@@ -14,7 +14,16 @@ import tensorflow as tf
 
 tf.saved_model.load = lambda *args, **options: os.abort()
 """
-WRONG = "+verify.examples={serving_default: [{inputs: {x: 1.0}, outputs: {output_0: 5.0}}]}"
+# The graph computes something else than the object in memory.
+DIFFERENT = """
+import tensorflow as tf
+
+class Net(tf.Module):
+    @tf.function
+    def add(self, x):
+        return x + (4.0 if tf.executing_eagerly() else 1.0)
+"""
+ONE = "+verify.examples={serving_default: [{inputs: {x: 1.0}}]}"
 DIED = "the process that was loading and running the export with the {} was killed by SIGABRT (stage verify)"
 DIFFERS = "cpp loader: output_0 is 2.0, expected 5.0 within rtol 0.0001, atol 1e-05"
 
@@ -24,10 +33,11 @@ def messages(project):
     """Exports a model for which one loader dies and the other differs; returns the messages."""
     project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["aborts"]\n')
     project.write("aborts.py", ABORTS)
+    project.write("mynet.py", DIFFERENT)
 
     def export():
         with pytest.raises(VerificationError) as error:
-            project.export("model=adder", WRONG)
+            project.export("model._target_=mynet.Net", ONE)
         return [problem.message.partition(";")[0] for problem in error.value.problems]
 
     return export
