@@ -2,21 +2,32 @@
 
 Such a SavedModel has no layers, only a list of variables in the order of `Model.variables`. Each
 has the name that TensorFlow gave it, which need not be unique. Variables are restored if their
-order, names and shapes all agree, and the layers of the model show that no two can be exchanged.
+order, names and shapes all agree, and if nothing that the list lacks tells two of them apart. For
+variables of equal shape and name, numbers aside, that means:
+
+- Their layers are in the graph of one functional or sequential model, which tells their order.
+- The numbers that Keras gave to their layers are in the same order in both models, and differ.
+- No layer around one of them has a name from the code that only the model knows.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from smdecl.errors import ConfigError, Problem
-from smdecl.exporting import keras_graphs, keras_models, matching, objects
+from smdecl.exporting import (
+    keras_graphs,
+    keras_models,
+    keras_names,
+    matching,
+    objects,
+)
 from smdecl.exporting.checkpoint_graph import Contents, Value
 from smdecl.exporting.matching import PATH, name_of
 from smdecl.exporting.tensors import is_variable
@@ -104,13 +115,9 @@ def restore(model: Model, contents: Contents) -> list[Variable]:
         pairs.append(_Pair(variable, value, contents.saved_name(node)))
     _require(_variables_differ(pairs))
     _require(_orders_differ(pairs))
-    kinds = {
-        id(pair.variable): pair.kind
-        for pair in pairs
-        # Their order is that of the layers too. Training does not change what they mean.
-        if not pair.own_name.endswith(_SEED)
-    }
-    _require(_exchangeable(model, kinds))
+    # The order of seeds is that of the layers too. Training does not change what they mean.
+    weights = [pair for pair in pairs if not pair.own_name.endswith(_SEED)]
+    _require(_exchangeable(model, weights))
     for pair in pairs:
         matching.read(contents.prefix, contents.assign, pair.value)
     return variables
@@ -181,46 +188,83 @@ def _ranks(numbers: Sequence[tuple[int, ...]]) -> list[int]:
     return [order.index(each) for each in numbers]
 
 
-def _exchangeable(model: Model, kinds: Mapping[int, _Kind]) -> Iterator[str]:
-    """Yields the variables that only the order of attributes in the model's code tells apart.
-
-    The order of the layers in a functional or sequential model is that of its graph.
-    """
-    found: dict[_Kind, list[str]] = {}
+def _exchangeable(model: Model, pairs: Sequence[_Pair]) -> Iterator[str]:
+    """Yields the variables that only the code of the model tells apart."""
+    found = _equally_named(pairs)
+    kinds = {id(pair.variable): pair.kind for pair in pairs}
+    lost = _lost_names(model, pairs)
     for layer in model._flatten_layers():
-        for kind, variables in _alike(layer, kinds).items():
-            found.setdefault(kind, [name_of(each) for each in variables])
-    for kind, names in found.items():
-        yield (
-            f"several variables {kind.name} {kind.shape}, which may be any of"
-            f" {', '.join(names)}"
-        )
+        for kind, variables in _alike(_parts(layer, lost), kinds).items():
+            found.setdefault(kind, variables)
+    for kind, variables in found.items():
+        names = list(dict.fromkeys(map(name_of, variables)))
+        any_of = ""
+        if len(names) > 1:
+            any_of = f", which may be any of {', '.join(names)}"
+        yield f"several variables {kind.name} {kind.shape}{any_of}"
+
+
+def _equally_named(pairs: Sequence[_Pair]) -> dict[_Kind, list[Variable]]:
+    """Returns the variables of each kind that have the same name, numbers included."""
+    groups = defaultdict[tuple[_Kind, str], list[Variable]](list)
+    for pair in pairs:
+        groups[pair.kind, pair.own_name].append(pair.variable)
+    found: dict[_Kind, list[Variable]] = {}
+    for (kind, _), variables in groups.items():
+        if len(variables) > 1:
+            found.setdefault(kind, variables)
+    return found
+
+
+def _lost_names(
+    model: Model, pairs: Sequence[_Pair]
+) -> dict[int, tuple[str, ...]]:
+    """Returns the names from the code that TensorFlow's name of a variable lacks, by identity.
+
+    They are names of layers around the variable, such as a functional model within a model.
+    """
+    names = {id(pair.variable): f"/{pair.own_name}/" for pair in pairs}
+    lost: dict[int, tuple[str, ...]] = dict.fromkeys(names, ())
+    for layer in model._flatten_layers(include_self=False):
+        if keras_names.is_automatic(layer):
+            continue
+        for key in {id(each) for each in layer.variables} & names.keys():
+            if f"/{layer.name}/" not in names[key]:
+                lost[key] += (layer.name,)
+    return lost
 
 
 def _alike(
-    layer: Layer, kinds: Mapping[int, _Kind]
+    parts: Iterable[Sequence[Variable]], kinds: Mapping[int, _Kind]
 ) -> dict[_Kind, list[Variable]]:
-    """Returns the variables of one kind that are in different parts of a layer."""
-    parts = defaultdict[_Kind, dict[int, Variable]](dict)
+    """Returns the variables of each kind that are in different parts of a layer."""
+    found = defaultdict[_Kind, list[Variable]](list)
     seen: set[int] = set()
-    for part in _parts(layer):
+    for part in parts:
+        first: dict[_Kind, Variable] = {}
         for variable in part:
             key = id(variable)
             if key not in seen and key in kinds:
-                parts[kinds[key]].setdefault(id(part), variable)
+                first.setdefault(kinds[key], variable)
             seen.add(key)
+        for kind, variable in first.items():
+            found[kind].append(variable)
     return {
-        kind: list(found.values())
-        for kind, found in parts.items()
-        if len(found) > 1
+        kind: variables
+        for kind, variables in found.items()
+        if len(variables) > 1
     }
 
 
-def _parts(layer: Layer) -> list[list[Variable]]:
-    """Returns the variables of a layer in parts, whose order is not certain."""
-    has_graph = keras_graphs.graph_of(layer) is not None
-    ordered = list(layer.layers) if has_graph else []
-    parts = [[each for inner in ordered for each in inner.variables]]
+def _parts(
+    layer: Layer, lost: Mapping[int, tuple[str, ...]]
+) -> list[list[Variable]]:
+    """Returns the variables of a layer in parts; only within a part, their order is certain."""
+    ordered = defaultdict[tuple[str, ...], list[Variable]](list)
+    for inner in keras_graphs.layers_in_graph(layer):
+        for variable in inner.variables:
+            ordered[lost.get(id(variable), ())].append(variable)
+    parts = list(ordered.values())
     for inner in layer._flatten_layers(recursive=False, include_self=False):
         parts.append(list(inner.variables))
     parts += [[variable] for variable in layer.variables]

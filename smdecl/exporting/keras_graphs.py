@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,8 @@ import tensorflow as tf
 from smdecl.config.settings import Nest, Spec
 from smdecl.exporting import keras_models
 from smdecl.exporting.types import Layer, Structure, Tensor, Trackable
+
+_GRAPH_CLASSES = ("Functional", "Sequential")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,24 @@ def graph_of(obj: Trackable) -> Graph | None:
         name: _spec(tensor) for name, tensor in tensors.items()
     }
     return Graph(specs, structure, output_names, frozenset(optional))
+
+
+def layers_in_graph(obj: Layer) -> list[Layer]:
+    """Returns the layers in the graph of a functional or sequential model, in its order.
+
+    Empty for a subclass, whose `call` decides what its layers mean, and for other layers.
+    """
+    is_keras = type(obj).__module__.partition(".")[0] in ("keras", "tf_keras")
+    if type(obj).__name__ not in _GRAPH_CLASSES or not is_keras:
+        return []
+    # A Sequential of Keras 3 has its graph in a functional model.
+    graph = getattr(obj, "_functional", None) or obj
+    nodes = itertools.chain(*getattr(graph, "_nodes_by_depth", {}).values())
+    found = {
+        id(getattr(node, "operation", None) or node.layer) for node in nodes
+    }
+    # Legacy Keras lists the layers in attributes too.
+    return [layer for layer in obj.layers if id(layer) in found]
 
 
 def _named_inputs(

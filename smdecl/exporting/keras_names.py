@@ -8,10 +8,21 @@ import keras
 import tensorflow as tf
 
 from smdecl.exporting import keras_models
-from smdecl.exporting.types import PythonValue, Trackable
+from smdecl.exporting.types import Layer, PythonValue, Trackable
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
 
 _NUMBER = re.compile(r"_\d+$")
+
+
+# What Keras 2 calls its functional models.
+_FUNCTIONAL = {"model": "functional"}
+
+
+def is_automatic(layer: Layer) -> bool:
+    """Returns whether a layer has the name that Keras gives to a layer without one."""
+    name = _NUMBER.sub("", layer.name)
+    class_name = _FUNCTIONAL.get(name, name).replace("_", "")
+    return class_name == type(layer).__name__.replace("_", "").lower()
 
 
 class LayerNames:

@@ -4,12 +4,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
 from smdecl.exporting import restore
 
 L = keras.layers
 ROWS = tf.random.stateless_normal([3, 4], (1, 2))
+
+
+def towers(*names, inner="proj", package=keras):
+    """Functional models side by side, whose names TensorFlow does not save."""
+    x = inputs = package.Input((4,))
+    outputs = []
+    for name in names:
+        y = package.Input((4,))
+        tower = package.Model(y, package.layers.Dense(4, name=inner)(y), name=name)
+        outputs.append(tower(x))
+    return package.Model(inputs, outputs)
 
 
 def functional(first="left", second="right", package=keras):
@@ -94,6 +106,30 @@ class Extended(keras.Model):
 
     def call(self, x):
         return self.second(self.first(super().call(x)))
+
+
+class BackAndHead(tf_keras.Model):
+    """The same in legacy Keras, whose graph lists the layers of attributes too."""
+
+    def __init__(self, *names):
+        x = tf_keras.Input((4,))
+        super().__init__(x, tf_keras.layers.Dense(4)(x))
+        for name in names:
+            setattr(self, name, tf_keras.layers.Dense(4))
+
+    def call(self, x):
+        return self.second(self.first(super().call(x)))
+
+
+def with_attributes():
+    """A functional model of legacy Keras that gets layers after it was made."""
+    x = tf_keras.Input((4,))
+    model = tf_keras.Model(x, tf_keras.layers.Dense(4)(x))
+    for name in ("first", "second"):
+        layer = tf_keras.layers.Dense(4)
+        layer.build((None, 4))
+        setattr(model, name, layer)
+    return model
 
 
 class Headed(keras.Model):
@@ -201,9 +237,40 @@ def test_only_a_graph_tells_the_order_of_layers_of_equal_shape(tmp_path, make, e
 
 @pytest.mark.slow
 def test_what_legacy_keras_exported_is_restored(tmp_path):
-    tf_keras = pytest.importorskip("tf_keras")
     source, model = (functional(package=tf_keras) for _ in range(2))
     trained(source).export(tmp_path / "served")
+
+    assert restored(model, tmp_path / "served").unmatched == ()
+    np.testing.assert_array_equal(model(ROWS), source(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "expected"),
+    [
+        (
+            lambda: called(BackAndHead("first", "second")),
+            lambda: called(BackAndHead("second", "first")),
+            "back_and_head/dense/kernel [4, 4]",
+        ),
+        (with_attributes, with_attributes, "kernel [4, 4]"),
+        (lambda: towers("left", "right"), lambda: towers("right", "left"), "proj/kernel [4, 4]"),
+        (lambda: towers(None, None), lambda: towers(None, None), "proj/kernel [4, 4]"),
+        (
+            lambda: towers("left", "right", inner=None),
+            lambda: towers("right", "left", inner=None),
+            "dense/kernel [4, 4]",
+        ),
+    ],
+)
+def test_layers_that_only_the_code_tells_apart_are_refused(tmp_path, source, model, expected):
+    source().export(tmp_path / "served")
+
+    assert expected in problems(model(), tmp_path / "served")[0]
+
+
+def test_numbered_models_within_a_model_are_restored(tmp_path):
+    source, model = (towers(None, None, inner=None) for _ in range(2))
+    trained(source).export(tmp_path / "served", verbose=False)
 
     assert restored(model, tmp_path / "served").unmatched == ()
     np.testing.assert_array_equal(model(ROWS), source(ROWS))
