@@ -43,7 +43,7 @@ def test_an_option_of_which_a_file_replaces_every_key_is_refused(
         ("# @package _global_\naudit: {random_ops: warn}\n", ["audit=strict"]),
         ("# @package _global_\ndefaults: [override /audit: 'off']\n", ["audit=strict"]),
         ("# @package _global_\nseed: 1\n", ["model=adder", "audit=default"]),
-        ("# @package _global_\n", [f"name={'a' * 300}", f"functions={{{'f' * 300}: null}}"]),
+        ("# @package _global_\n", [f"+model={{note: {'a' * 300}}}"]),
     ],
 )
 def test_an_option_that_has_an_effect_is_accepted(project, text, overrides):
