@@ -6,7 +6,8 @@ together. Nothing here imports TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from smdecl import schema
@@ -32,7 +33,7 @@ from smdecl.config import parsing
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.config.types import Values
-from smdecl.errors import ConfigError, KeyPath, Problem, TrustError
+from smdecl.errors import ConfigError, KeyPath, ModelError, Problem, TrustError
 
 Rule: TypeAlias = Callable[[Values], Problems]
 ProjectRule: TypeAlias = Callable[[Values, Project], Problems]
@@ -63,7 +64,8 @@ def check(composition: Composition, project: Project) -> ExportConfig:
 
     Raises:
         TrustError: If the config names code that must not run.
-        ConfigError: If anything else is wrong. Both have every problem with its file and line or
+        ModelError: If only the model's code is wrong, because Python cannot parse it.
+        ConfigError: If anything else is wrong. All have every problem with its file and line or
             override.
     """
     values = composition.values
@@ -75,12 +77,24 @@ def check(composition: Composition, project: Project) -> ExportConfig:
     refused = list(_untrusted(composition, project, broken))
     shown = missing_defaults.summarized(broken, values)
     shown = misplaced_keys.instead_of(shown, values)
+    unparsable = dict(target_names.unparsable(values, project))
     problems = [*shown, *found, *refused]
     if problems:
         is_trust_error = trust_rules.needs_trust(refused, values)
         kind = TrustError if is_trust_error else ConfigError
-        raise composition.masked(kind(problems))
+        raise composition.masked(kind([*problems, *unparsable]))
+    if unparsable:
+        raise composition.masked(_syntax_error(unparsable))
     return parsing.parse(values)
+
+
+def _syntax_error(unparsable: Mapping[Problem, SyntaxError]) -> ModelError:
+    """Returns the error that the build would raise."""
+    texts: dict[str, None] = {}
+    for error in unparsable.values():
+        text = "".join(traceback.format_exception_only(error))
+        texts[text.rstrip("\n")] = None
+    return ModelError([*unparsable], "\n".join(texts))
 
 
 def warnings(checked: ExportConfig) -> Problems:

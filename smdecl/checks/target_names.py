@@ -102,6 +102,45 @@ def check(values: Values, project: Project) -> Problems:
                 yield Problem(path, reason)
 
 
+def unparsable(
+    values: Values, project: Project
+) -> Iterator[tuple[Problem, SyntaxError]]:
+    """Yields the targets of a config whose modules Python cannot parse, and why."""
+    parts = {key: values.get(key) for key in ("model", "devices", "options")}
+    for path, target, _ in trust.targets(parts):
+        is_users = not (_is_own(target) or frameworks.is_framework(target))
+        if not is_users or trust.refuse_target(target, project) is not None:
+            continue
+        for module in _modules(target):
+            error = _syntax_error(module.file)
+            if error is not None:
+                reason = f"SyntaxError: {error}"
+                message = f"importing {module.name!r} failed: {reason}"
+                yield Problem(path, message), error
+                break
+
+
+def _modules(target: str) -> Iterator[_Module]:
+    """Yields the modules that importing a target runs."""
+    package, *parts = target.split(".")
+    module = _top(package)
+    while module is not None:
+        yield module
+        module = module.submodule(parts.pop(0)) if parts else None
+
+
+def _syntax_error(file: Path) -> SyntaxError | None:
+    """Returns the syntax error in a source file; None if it has none, or it is unknown."""
+    try:
+        if file.stat().st_size <= _LARGEST:
+            _parse(file)
+    except SyntaxError as error:
+        return error
+    except (OSError, ValueError, RecursionError):
+        return None
+    return None
+
+
 def refuse(target: str) -> str | None:
     """Returns why a target names nothing; None if it names something, or may do so."""
     absent = None if _is_own(target) else _find_absent(target)
@@ -205,9 +244,7 @@ def _names(file: Path) -> frozenset[str] | None:
 def _names_of(file: Path, _state: object) -> frozenset[str] | None:
     """Does the work of `_names`, once for each state of a file."""
     try:
-        source = file.read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        table = symtable.symtable(source, str(file), "exec")
+        tree, table = _parse(file)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
     # A module that raises cannot be imported. The build shows why.
@@ -216,6 +253,12 @@ def _names_of(file: Path, _state: object) -> frozenset[str] | None:
         return None
     found = frozenset(_assigned(table))
     return None if "__getattr__" in found else found
+
+
+def _parse(file: Path) -> tuple[ast.Module, symtable.SymbolTable]:
+    source = file.read_text(encoding="utf-8")
+    tree = ast.parse(source, str(file))
+    return tree, symtable.symtable(source, str(file), "exec")
 
 
 def _is_dynamic(node: ast.AST) -> bool:

@@ -64,7 +64,6 @@ def test_a_name_that_the_source_defines_is_accepted(net, target):
         "from json import loads as __getattr__\n",
         "globals()['Net'] = dict\n",
         "import sys\nsys.modules[__name__] = dict\n",
-        "def f(:\n",
         "raise RuntimeError\n",
     ],
 )
@@ -126,3 +125,20 @@ def test_no_name_of_the_frameworks_is_refused():
 
     assert len(allowed) > 300
     assert [target for target in allowed if target_names.refuse(target)] == []
+
+
+def test_a_syntax_error_of_the_module_is_the_error_of_the_model(project):
+    project.write("broken/__init__.py", "")
+    project.write("broken/net.py", "import os\n\ndef make(:\n    pass\n")
+
+    done = project.run("check", "model._target_=broken.net.make")
+
+    assert done.returncode == 3
+    *frames, line = done.stderr.splitlines()
+    assert frames[0].endswith('broken/net.py", line 3')
+    assert line == (
+        "smdecl: error: override 'model._target_=broken.net.make': model._target_:"
+        " importing 'broken.net' failed: SyntaxError: invalid syntax (net.py, line 3)"
+    )
+    both = project.run("check", "model._target_=broken.net.make", "seed=a")
+    assert (both.returncode, len(both.stderr.splitlines())) == (2, 2)
