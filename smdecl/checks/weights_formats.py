@@ -90,6 +90,7 @@ class WeightsFormat:
         is_keras: Whether Keras writes it. Only Keras models are restored from it, and it may
             contain HDF5.
         has_root: Whether it can contain other objects, so that `weights.root` selects one.
+        has_signatures: Whether it is a SavedModel, whose signatures can run.
         suffix: The suffix of every path of this format.
         file: Appended to the path, this is the name of a file that must exist.
         files: Yields the files that are read, given the path.
@@ -102,6 +103,7 @@ class WeightsFormat:
     path: str
     is_keras: bool = False
     has_root: bool = False
+    has_signatures: bool = False
     suffix: str = ""
     file: str = ""
     files: Callable[[Path], Iterator[Path]] = _itself
@@ -124,6 +126,7 @@ FORMATS = {
             about="The variables of a SavedModel, by its directory.",
             path="the directory of a SavedModel",
             has_root=True,
+            has_signatures=True,
             file=f"/{MESSAGE_FILE}",
             files=_of_saved_model,
         ),

@@ -44,11 +44,13 @@ class Built:
         record: Its description.
         reference: The whole model that the weights file contains, which the object must agree with;
             None if the file contains only weights.
+        part: The name of the object in a checkpoint that was restored; None for its root.
     """
 
     obj: Trackable
     record: ObjectRecord
     reference: Model | None = None
+    part: str | None = None
 
 
 def build(config: ExportConfig, project: Project) -> Built:
@@ -75,7 +77,8 @@ def build(config: ExportConfig, project: Project) -> Built:
         _require_eager()
         methods.require(obj, config.signatures)
         restored = restore.restore(obj, config.weights, loaded)
-    return Built(obj, _describe(obj, restored), restored.reference)
+    record = _describe(obj, restored)
+    return Built(obj, record, restored.reference, restored.part)
 
 
 def _require_trackable(obj: PythonValue, target: str) -> None:

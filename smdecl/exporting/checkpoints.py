@@ -63,7 +63,7 @@ def restore(obj: Trackable, weights: Weights) -> Outcome:
     if fits or weights.expect == "partial":
         matches += keras_hooks.finalize(obj, contents.prefix)
     matches += _states_without_variables(obj, contents.prefix)
-    return Outcome(matches)
+    return Outcome(matches, part=root)
 
 
 def _is_archive(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from smdecl.checks.weights_formats import OTHER_ARGUMENTS
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import (
     keras_graphs,
@@ -102,18 +103,25 @@ def restore(model: Model, contents: Contents) -> list[Variable]:
     """Restores the variables of a Keras model, and returns them.
 
     Raises:
-        ConfigError: If one of them could get the value of a different one.
+        ConfigError: If one of them could get the value of a different one, or the model is not
+            built.
     """
     variables = list(filter(is_variable, model.variables))
     nodes = contents.children(contents.children()[_LIST])
     listed = [nodes[name] for name in sorted(nodes, key=int)]
     saved = [node for node in listed if contents.saved_name(node)]
-    _require(_counts_differ(model, variables, saved))
+    if len(variables) != len(saved) and not model.built:
+        raise matching.unbuilt(model)
+    _require(_counts_differ(model, variables, saved), OTHER_ARGUMENTS)
     pairs = []
     for variable, node in zip(variables, saved, strict=True):
         value = contents.variable(name_of(variable), variable, node)
         pairs.append(_Pair(variable, value, contents.saved_name(node)))
-    _require(_variables_differ(pairs))
+    has_other_shapes = any(
+        pair.kind.shape != pair.saved_kind.shape for pair in pairs
+    )
+    likely = OTHER_ARGUMENTS if has_other_shapes else ""
+    _require(_variables_differ(pairs), likely)
     _require(_orders_differ(pairs))
     # The order of seeds is that of the layers too. Training does not change what they mean.
     weights = [pair for pair in pairs if not pair.own_name.endswith(_SEED)]
@@ -132,13 +140,17 @@ def training_state(model: Model) -> set[int]:
     return found - {id(each) for each in model.variables}
 
 
-def _require(reasons: Iterator[str]) -> None:
+def _require(reasons: Iterator[str], likely: str = "") -> None:
     """Refuses a SavedModel for reasons.
+
+    Args:
+        reasons: The reasons.
+        likely: Their likely cause, between the first of them and the hint.
 
     Raises:
         ConfigError: If there are any.
     """
-    hint = f"; {_INSTEAD}"
+    hint = f"{likely}; {_INSTEAD}"
     problems = []
     for reason in reasons:
         problems.append(Problem(PATH, f"lists {reason}{hint}"))

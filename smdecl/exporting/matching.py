@@ -15,6 +15,7 @@ from smdecl.isolation import reports
 from smdecl.tensor_texts import Dim, shape_text
 
 PATH = ("weights", "path")
+_TARGET = ("model", "_target_")
 Result = TypeVar("Result")
 
 
@@ -28,12 +29,14 @@ class Restored:
         reasons: Why not, for each of these that the weights should have a value for.
         reference: The model in the file, loaded by its framework; None if the file has only
             weights.
+        part: The name of the object in a checkpoint that was restored; None for its root.
     """
 
     matched: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
     reference: Model | None = None
+    part: str | None = None
 
 
 class Cause(enum.Enum):
@@ -63,10 +66,17 @@ class Match:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All matches, and the model in the file if it was loaded and has the object's class."""
+    """All matches.
+
+    Attributes:
+        matches: The matches.
+        reference: The model in the file, if it was loaded and has the object's class.
+        part: As for `Restored`.
+    """
 
     matches: Sequence[Match]
     reference: Model | None = None
+    part: str | None = None
 
     @property
     def record(self) -> Restored:
@@ -84,7 +94,11 @@ class Outcome:
             if match.problem is not None:
                 reasons[match.name] = match.problem
         return Restored(
-            tuple(matched), tuple(unmatched), reasons, self.reference
+            tuple(matched),
+            tuple(unmatched),
+            reasons,
+            self.reference,
+            self.part,
         )
 
 
@@ -109,6 +123,26 @@ def read(path: str, reader: Callable[..., Result], *args: object) -> Result:
             ) from error
         message = f"cannot read {path!r}: {user_code.summary(error)}"
         raise ConfigError(Problem(PATH, message)) from error
+
+
+def unbuilt(model: Model) -> ConfigError:
+    """Returns the error of a Keras model that creates its variables only when it is built."""
+    name = type(model).__name__
+    count = len(model.variables)
+    if count == 0:
+        found = f"{name} has no variables yet to restore into"
+    else:
+        noun = "variable" if count == 1 else "variables"
+        found = (
+            f"{name} is not built and has only {count} {noun} to restore into"
+        )
+    return ConfigError(Problem(_TARGET, f"{found}; {_HOW_TO_BUILD}"))
+
+
+_HOW_TO_BUILD = (
+    "declare the inputs of a signature, so that smdecl can build it, or build it in its"
+    " constructor or a factory: by self.build(input_shape), or by calling it once"
+)
 
 
 def name_of(variable: Variable) -> str:

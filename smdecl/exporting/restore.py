@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from smdecl.checks.weights_formats import OTHER_ARGUMENTS, RESTORING_LESS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
-from smdecl.exporting import checkpoints, keras_files, keras_models
+from smdecl.exporting import checkpoints, keras_files, keras_models, matching
 from smdecl.exporting.keras_files import Loaded
 from smdecl.exporting.matching import (
     PATH,
@@ -40,8 +40,7 @@ def restore(
     if weights is None:
         return Restored()
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
-        message = f"{type(obj).__name__} {_UNBUILT}"
-        raise ConfigError(Problem(("model", "_target_"), message))
+        raise matching.unbuilt(obj)
     if loaded is None:
         outcome = RESTORERS[weights.format](obj, weights)
     else:
@@ -104,13 +103,6 @@ def _hint(matches: Sequence[Match], has_matches: bool) -> str:
     if has_matches and causes == {Cause.ABSENT}:
         return RESTORING_LESS
     return ""
-
-
-_UNBUILT = (
-    "has no variables yet to restore into; declare the inputs of a signature, so that smdecl can"
-    " build it, or build it in its constructor or a factory: by self.build(input_shape), or by"
-    " calling it once"
-)
 
 
 # How to restore each row of `weights_formats.FORMATS`.

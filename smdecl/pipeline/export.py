@@ -27,6 +27,7 @@ from smdecl.pipeline import (
     guarantees,
     loader_processes,
     making,
+    weights_comparison,
     worker,
 )
 from smdecl.pipeline.children import children
@@ -195,6 +196,9 @@ def _verified(
         with _with_warnings(config, unpublished, composition):
             with clock.stage("verify"):
                 replay = loaders.finish(unpublished.directory)
+                unpublished, replay = weights_comparison.compare(
+                    config, unpublished, replay, project
+                )
             if config.publish.reproducible:
                 with clock.stage("reproduce"):
                     guarantees.require_reproducible(

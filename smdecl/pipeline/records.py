@@ -76,6 +76,7 @@ class Made:
         modules: Each imported module outside of packages, with its sha256.
         usage: The resources that it took.
         custom_ops: The libraries that registered ops.
+        part: The name of the object in a checkpoint that was restored; None for its root.
     """
 
     plan: Plan
@@ -84,3 +85,4 @@ class Made:
     modules: dict[str, str]
     usage: Usage
     custom_ops: tuple[CustomOpsRecord, ...] = ()
+    part: str | None = None

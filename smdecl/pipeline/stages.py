@@ -91,7 +91,9 @@ def make(
     environment = packages.environment(project, imported)
     records = custom_ops.records(project)
     usage = Usage(stages.end(), clock.peak_memory())
-    return Made(planned, saved, environment, modules, usage, records)
+    return Made(
+        planned, saved, environment, modules, usage, records, built.part
+    )
 
 
 def _build(config: ExportConfig, project: Project) -> Built:

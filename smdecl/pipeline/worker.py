@@ -18,6 +18,7 @@ from smdecl.exporting import custom_ops
 from smdecl.isolation import reports
 from smdecl.pipeline import clock
 from smdecl.pipeline.records import Made, Plan, Replayed
+from smdecl.verification.records import Comparison
 
 
 def plan(
@@ -74,6 +75,27 @@ def verify(
         directory, signatures, options, reports.listen
     )
     return Replayed(report, clock.peak_memory())
+
+
+def compare(
+    weights: Path, release: Path, options: Verify, project: Project
+) -> tuple[Comparison, int]:
+    """Runs the examples of a release on the SavedModel that its weights come from.
+
+    Args:
+        weights: The directory of that SavedModel.
+        release: The directory of the release, with its examples.
+        options: The tolerances.
+        project: The project whose custom ops to load.
+
+    Returns:
+        What differs, and the largest memory of the process, in bytes.
+    """
+    from smdecl.verification import saved_reference
+
+    custom_ops.load(project)
+    found = saved_reference.compare(weights, release, options)
+    return found, clock.peak_memory()
 
 
 def task(

@@ -23,6 +23,21 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """How a release compares with the SavedModel that its weights come from.
+
+    Attributes:
+        differences: Where they differ.
+        uncompared: What could not be compared, and why.
+        has_same_tables: Whether the same constants fill the tables of both.
+    """
+
+    differences: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
+    has_same_tables: bool = False
+
+
+@dataclass(frozen=True)
 class VerificationRecord:
     """How the examples of a SavedModel ran in a separate process (schema: verification).
 

@@ -39,7 +39,7 @@ def compare(
         VerificationError: With every output that differs.
     """
     problems: list[Problem] = []
-    for number, case in enumerate(cases):
+    for number, case in verifying.numbered(cases):
         signature = traced[case.signature]
         method = find_method(reference, signature.signature.method)
         if method is None:

@@ -18,7 +18,7 @@ from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
 from smdecl.exporting import user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
-from smdecl.savedmodel.protos import MetaGraphDef
+from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import (
     c_api,
@@ -66,7 +66,7 @@ def verify(
             called when the first loader has loaded.
     """
     graph = inspection.read(directory).meta_graphs[0]
-    loaders = tuple(_available(name) for name in options.loaders)
+    loaders = tuple(map(_available, options.loaders))
     failures: list[Failure] = []
     cases: list[Example] | None = None
     loaded: SignatureRunner | str | None
@@ -103,9 +103,19 @@ def _load(
     """Returns what runs the signatures, or why the loader fails."""
     tags = sorted(graph.meta_info_def.tags)
     try:
-        return _LOADERS[loader](directory, tags, graph.signature_def)
+        return load_by(loader, directory, tags, graph.signature_def)
     except Exception as error:  # each loader raises its own types
-        return f"cannot load it: {_reason(error)}"
+        return f"cannot load it: {reason(error)}"
+
+
+def load_by(
+    loader: str,
+    directory: Path,
+    tags: Sequence[str],
+    signatures: Mapping[str, SignatureDef],
+) -> SignatureRunner:
+    """Loads a SavedModel with a loader, or the one that replaces it; see `load.Loader`."""
+    return _LOADERS[_available(loader)](directory, tags, signatures)
 
 
 def _failures(
@@ -120,7 +130,7 @@ def _failures(
     if isinstance(loaded, str):
         yield Failure(loader, None, None, loaded)
         return
-    for number, case in _numbered(cases):
+    for number, case in numbered(cases):
         key = case.signature
         counter.count()
         try:
@@ -135,7 +145,8 @@ def _failures(
             yield Failure(loader, key, number, message)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Returns why a SavedModel cannot be loaded or run."""
     unknown = _UNKNOWN_OP.search(str(error))
     if unknown is None:
         return user_code.summary(error)
@@ -148,7 +159,7 @@ def _reason(error: Exception) -> str:
 _UNKNOWN_OP = re.compile(r"Op type not registered '([^']+)'")
 
 
-def _numbered(cases: Sequence[Example]) -> Iterator[tuple[int, Example]]:
+def numbered(cases: Sequence[Example]) -> Iterator[tuple[int, Example]]:
     """Yields each example with its index among those of its signature."""
     counts: Counter[str] = Counter()
     for case in cases:

@@ -1,0 +1,178 @@
+"""Compares a release with the SavedModel that its weights come from, by the examples.
+
+The signatures of that SavedModel run, and anyone may have written it. So this module runs in a
+confined process, as the loaders of a release do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smdecl.config.settings import Verify
+from smdecl.errors import ContractError
+from smdecl.isolation import confine
+from smdecl.printing import abbreviated_pair
+from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel.protos import SavedModel
+from smdecl.savedmodel.records import SignatureRecord
+from smdecl.verification import constant_tables, load, stored_examples
+from smdecl.verification import verify as verifying
+from smdecl.verification.constant_tables import Table
+from smdecl.verification.load import SignatureRunner
+from smdecl.verification.records import Comparison
+from smdecl.verification.signature_pairs import Pairs, is_compatible, pair
+from smdecl.verification.stored_examples import Example
+
+
+def compare(directory: Path, release: Path, options: Verify) -> Comparison:
+    """Runs the examples of a release on the SavedModel that its weights come from.
+
+    Args:
+        directory: The directory of that SavedModel.
+        release: The directory of the release, with its examples.
+        options: The tolerances.
+    """
+    own = inspection.serving_graph(inspection.read(release))
+    signatures = inspection.inspect_graph(release, own).signatures
+    cases = stored_examples.read(release)
+    try:
+        message = inspection.read(directory)
+        graph = inspection.serving_graph(message)
+        others = inspection.inspect_graph(directory, graph).signatures
+    except ContractError as error:
+        return Comparison(uncompared=(str(error),))
+    reason = _refuse(message)
+    if reason is not None:
+        return Comparison(uncompared=(reason,))
+    paired = _paired(cases, signatures, others)
+    if not paired.pairs:
+        return Comparison(uncompared=tuple(paired.reasons))
+    with load.plain_path(directory) as place:
+        try:
+            tags = sorted(graph.meta_info_def.tags)
+            run = verifying.load_by("cpp", place, tags, graph.signature_def)
+        except Exception as error:  # each loader raises its own types
+            return Comparison(uncompared=(verifying.reason(error),))
+        differences = list(_differences(run, paired, options))
+    tables = constant_tables.read(own), constant_tables.read(graph)
+    differences += _different_tables(*tables)
+    return Comparison(
+        tuple(differences),
+        tuple(paired.reasons),
+        has_same_tables=Counter(tables[0]) == Counter(tables[1]),
+    )
+
+
+def _refuse(message: SavedModel) -> str | None:
+    """Returns why a SavedModel must not run here; None if it may."""
+    found = outside_ops.find(message)
+    if not found or confine.abi() > 0:
+        return None
+    ops = ", ".join(sorted(found))
+    return (
+        f"{ops} reaches into files, the network or Python, and this kernel has no Landlock to"
+        " confine it"
+    )
+
+
+@dataclass
+class _Paired:
+    """The examples that can be compared.
+
+    Attributes:
+        pairs: Signature key to the tensors that are compared.
+        cases: The examples of these signatures, with their numbers.
+        reasons: Why others cannot be compared.
+    """
+
+    pairs: dict[str, Pairs]
+    cases: list[tuple[int, Example]]
+    reasons: list[str]
+
+
+def _paired(
+    cases: Sequence[Example],
+    signatures: Mapping[str, SignatureRecord],
+    others: Mapping[str, SignatureRecord],
+) -> _Paired:
+    by_key = defaultdict[str, list[tuple[int, Example]]](list)
+    for number, case in verifying.numbered(cases):
+        by_key[case.signature].append((number, case))
+    paired = _Paired({}, [], [])
+    for key, numbered in by_key.items():
+        found = pair(signatures[key], others.get(key))
+        if isinstance(found, str):
+            paired.reasons.append(f"{key}: {found}")
+            continue
+        accepted = [
+            (number, case)
+            for number, case in numbered
+            if _accepts(others[key], found, case)
+        ]
+        if not accepted:
+            reason = "its inputs have shapes that no example has"
+            paired.reasons.append(f"{key}: {reason}")
+            continue
+        if found.missing:
+            missing = ", ".join(found.missing)
+            paired.reasons.append(f"{key}: it has no output {missing}")
+        paired.pairs[key] = found
+        paired.cases += accepted
+    return paired
+
+
+def _accepts(other: SignatureRecord, pairs: Pairs, case: Example) -> bool:
+    return all(
+        is_compatible(other.inputs[pairs.inputs[name]].shape, value.shape)
+        for name, value in case.inputs.items()
+    )
+
+
+def _differences(
+    run: SignatureRunner,
+    paired: _Paired,
+    options: Verify,
+) -> Iterator[str]:
+    for number, case in paired.cases:
+        key = case.signature
+        pairs = paired.pairs[key]
+        place = f"{key}: example {number}"
+        inputs = {
+            pairs.inputs[name]: value for name, value in case.inputs.items()
+        }
+        try:
+            outputs = run(key, inputs)
+        except Exception as error:  # each loader raises its own types
+            yield f"{place}: the model fails: {verifying.reason(error)}"
+            continue
+        for name, other_name in pairs.outputs.items():
+            rtol, atol = options.tolerance(key, name)
+            message = verifying.difference(
+                outputs[other_name], case.outputs[name], rtol, atol
+            )
+            if message is not None:
+                yield f"{place}: {name}{message}"
+
+
+def _different_tables(
+    own: Sequence[Table], others: Sequence[Table]
+) -> Iterator[str]:
+    """Yields the tables that differ, which no example may have shown.
+
+    If their numbers differ, nothing tells which tables belong together.
+    """
+    if len(own) != len(others):
+        return
+    left = list((Counter(own) - Counter(others)).elements())
+    right = list((Counter(others) - Counter(own)).elements())
+    for table, other in zip(left, right, strict=True):
+        found, expected = abbreviated_pair(
+            constant_tables.texts(table), constant_tables.texts(other)
+        )
+        if found != expected:
+            yield f"a table has the keys {found}, expected {expected}"
+        else:
+            yield f"a table has other values for the keys {found}"
