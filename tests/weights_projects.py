@@ -51,10 +51,10 @@ KERAS = """
 import keras
 
 
-def functional(units=2, middle=False, fill=0.0, name=None, width=4):
+def functional(units=2, middle=False, fill=0.0, name=None, width=4, act=None):
     start = keras.initializers.Constant(fill)
     x = inputs = keras.Input((3,), name="x")
-    x = keras.layers.Dense(width, name="hidden", kernel_initializer=start, bias_initializer=start)(x)
+    x = keras.layers.Dense(width, act, name="hidden", kernel_initializer=start, bias_initializer=start)(x)
     if middle:
         x = keras.layers.Dense(4, name="middle", kernel_initializer=start, bias_initializer=start)(x)
     x = keras.layers.Dropout(0.5)(x)

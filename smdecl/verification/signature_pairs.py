@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smdecl.savedmodel.records import Shape, SignatureRecord, TensorRecord
@@ -42,9 +42,11 @@ def pair(own: SignatureRecord, other: SignatureRecord | None) -> Pairs | str:
     if not fits or not len(inputs) == len(own.inputs) == len(other.inputs):
         return f"its inputs are {_forms(other.inputs)}; expected {_forms(own.inputs)}"
     outputs = _paired(own.outputs, other.outputs)
-    if not outputs:
-        expected = _names(own.outputs)
-        return f"its outputs are {_names(other.outputs)}; expected {expected}"
+    # A session has no tensor for a composite.
+    is_dense = all(tensor.kind is None for tensor in other.outputs.values())
+    if not outputs or not is_dense:
+        expected = _forms(own.outputs)
+        return f"its outputs are {_forms(other.outputs)}; expected {expected}"
     missing = sorted(own.outputs.keys() - outputs.keys())
     return Pairs(inputs, outputs, tuple(missing))
 
@@ -77,7 +79,3 @@ def is_compatible(one: Shape, other: Shape) -> bool:
 def _forms(tensors: Mapping[str, TensorRecord]) -> str:
     forms = [f"{name} {tensor}" for name, tensor in tensors.items()]
     return ", ".join(forms) or "none"
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -312,7 +312,30 @@ def test_a_different_number_of_variables_is_refused(served):
 
     (message,) = problems(called(Net(3)), directory / "narrowing")
 
-    assert message.startswith("lists 10 variables, Net has 7; Model.export saves no layers")
+    assert message == (
+        "lists 10 variables, Net has 7; the arguments of the model (model.*) may differ from those that"
+        " the weights were saved with; Model.export saves no layers, so a value could go to a wrong"
+        " variable; expected weights of format keras, from model.save('model.keras')"
+    )
+
+
+def test_variables_of_different_shapes_are_refused_with_a_hint_at_the_arguments(served):
+    directory, _ = served
+
+    messages = problems(called(Net(3, 5)), directory / "narrowing")
+
+    assert messages[0].startswith("lists net/kernel [3, 2] where the model has net")
+    assert "; the arguments of the model (model.*) may differ" in messages[0]
+
+
+def test_a_model_that_is_not_built_is_refused_as_such(served):
+    directory, _ = served
+
+    (message,) = problems(Net(3, 2), directory / "narrowing")
+
+    assert message.startswith(
+        "Net is not built and has only 2 variables to restore into; declare the inputs of a signature"
+    )
 
 
 def test_a_variable_outside_of_the_list_is_missing(served):
