@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
 from smdecl import progress
@@ -26,8 +26,8 @@ def shown(is_verbose: bool) -> Iterator[Cleared]:
         is_verbose: Whether each stage is printed.
     """
     if not _is_terminal():
-        with progress.listening(_stages(is_verbose, nullcontext)):
-            yield nullcontext
+        with progress.listening(_stages(is_verbose, lines.between)):
+            yield lines.between
         return
     # Imported late: most commands do not need them.
     from smdecl.cli.board import Board

@@ -1,4 +1,4 @@
-"""Passes on what a process prints in whole lines, so that processes can print at the same time."""
+"""Passes on what processes print, so that what others print begins on a new line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from multiprocessing.connection import Connection
 
@@ -19,7 +19,6 @@ _LONGEST = 1 << 20  # bytes of a line that has not ended
 # In seconds: standard error may be a pipe that nobody reads.
 _PATIENCE = 5.0
 
-_writing = threading.Lock()  # a pipe takes a long line in pieces
 _shows_bars: ContextVar[bool] = ContextVar("_shows_bars", default=False)
 
 
@@ -41,29 +40,61 @@ def showing_bars() -> Iterator[None]:
 def standard_error() -> Iterator[Connection]:
     """Yields the standard error of a process that this thread starts.
 
-    A process of a group prints whole lines, because others run at the same time. Any other process
-    gets standard error itself.
+    What a process of a group prints is passed on in whole lines, because others run at the same
+    time. Any other process prints at once. It gets standard error itself where progress bars are
+    shown, because what shows them also ends the lines.
     """
     # `multiprocessing` passes a file descriptor to a child as a connection. The server cannot
     # pass its own, which may differ from this process's by now.
-    if groups.current() is None:
+    is_alone = groups.current() is None
+    if is_alone and _shows_bars.get():
         yield Connection(os.dup(_STDERR), readable=False)
         return
-    with whole_lines() as descriptor:
+    passing_on = at_once if is_alone else whole_lines
+    with passing_on() as descriptor:
         yield Connection(descriptor, readable=False)
 
 
-@contextmanager
-def whole_lines() -> Iterator[int]:
-    """Yields a descriptor, to be closed by the caller. What it gets goes to standard error.
+def whole_lines() -> AbstractContextManager[int]:
+    """Yields a descriptor, to be closed by the caller. Its lines go to standard error as they end.
 
     The last line gets a line end if it has none. All of it is written when the block is left.
     """
+    return _passing_on(_end_with_bars if _shows_bars.get() else _end)
+
+
+def at_once() -> AbstractContextManager[int]:
+    """Yields a descriptor like `whole_lines`, but passes on what it gets at once."""
+    return _passing_on(len)
+
+
+@contextmanager
+def between() -> Iterator[None]:
+    """Lets this process print within the block, after the end of a line that others have begun."""
+    # Standard error may be a pipe that nobody reads, and a thread waits for it then.
+    has_turn = _printing.acquire(timeout=_PATIENCE)
+    try:
+        if has_turn:
+            _end_lines()
+        yield
+    finally:
+        if has_turn:
+            _printing.release()
+
+
+def _end_lines() -> None:
+    for lines in list(_active):
+        lines.pass_on()
+    for lines in _active:
+        lines.end_line()
+
+
+@contextmanager
+def _passing_on(find_end: Callable[[bytes], int]) -> Iterator[int]:
     printed, into = os.pipe()
     ended, end = os.pipe()
     os.set_blocking(printed, False)
     stderr = os.dup(_STDERR)
-    find_end = _end_with_bars if _shows_bars.get() else _end
     lines = _Lines(printed, ended, stderr, find_end)
     # A daemon, because it may never be able to write.
     thread = threading.Thread(
@@ -95,7 +126,7 @@ class _Lines:
         printed: Where it can be read.
         ended: Reaches its end when the process has ended.
         stderr: Where to write it.
-        find_end: Returns the length of all lines that have ended.
+        find_end: Returns the length of what can be written already.
     """
 
     def __init__(
@@ -110,6 +141,7 @@ class _Lines:
         self._ended = ended
         self._stderr = stderr
         self._rest = b""  # of a line that has not ended
+        self._is_unfinished = False  # what was written last
 
     def run(self) -> None:
         """Writes lines until the process has ended, then closes the descriptors."""
@@ -118,36 +150,58 @@ class _Lines:
         poll = select.poll()
         poll.register(self._printed, select.POLLIN)
         poll.register(self._ended, select.POLLIN)
+        with _printing:
+            _active.append(self)
         while self._ended not in dict(poll.poll()):
-            if not self._pass_on():
+            if self.pass_on() == b"":
                 break
-        while self._pass_on():
+        while self.pass_on():
             pass
-        if self._rest:
-            self._write(self._rest + b"\n")
+        with _printing:
+            _active.remove(self)
+            self._write(self._rest and self._rest + b"\n")
+            self.end_line()
         for descriptor in (self._printed, self._ended, self._stderr):
             os.close(descriptor)
 
-    def _pass_on(self) -> bool:
-        """Writes the lines that have ended; returns whether there was anything to read."""
-        try:
-            read = os.read(self._printed, _BLOCK)
-        except BlockingIOError:
-            return False
-        text = self._rest + read
-        end = self._find_end(text)
-        if len(text) - end > _LONGEST:
-            end = len(text)
-        self._rest = text[end:]
-        self._write(text[:end])
-        return bool(read)
+    def pass_on(self) -> bytes | None:
+        """Writes the lines that have ended.
+
+        Returns:
+            What was read: nothing after the end, and None if there is nothing to read now.
+        """
+        with _printing:
+            try:
+                read = os.read(self._printed, _BLOCK)
+            except BlockingIOError:
+                return None
+            text = self._rest + read
+            end = self._find_end(text)
+            if len(text) - end > _LONGEST:
+                end = len(text)
+            self._rest = text[end:]
+            self._write(text[:end])
+        return read
+
+    def end_line(self) -> None:
+        """Ends the line that was written last, if it has not ended."""
+        if self._is_unfinished:
+            self._write(b"\n")
 
     def _write(self, data: bytes) -> None:
-        with _writing:
-            while data:
-                try:
-                    data = data[os.write(self._stderr, data) :]
-                except BlockingIOError:
-                    select.select([], [self._stderr], [])
-                except OSError:  # it is closed, and the data is lost
-                    return
+        if data:
+            for lines in _active:
+                lines._is_unfinished = False
+            self._is_unfinished = not data.endswith(b"\n")
+        while data:
+            try:
+                data = data[os.write(self._stderr, data) :]
+            except BlockingIOError:
+                select.select([], [self._stderr], [])
+            except OSError:  # it is closed, and the data is lost
+                return
+
+
+# Held while a process prints, because a pipe takes a long line in pieces.
+_printing = threading.RLock()
+_active: list[_Lines] = []

@@ -315,6 +315,16 @@ def test_nohup_is_honoured(project):
     assert process.communicate(timeout=300)[0] == "exports/adder/1\n"
 
 
+def test_a_line_of_the_model_that_has_not_ended_ends_before_an_error(project):
+    project.write(
+        "mynet.py", 'import os\ndef make():\n    os.write(1, b"about to leave")\n    os._exit(3)\n'
+    )
+
+    done = project.run("model=scaler", "model._target_=mynet.make", "~model.factor")
+
+    assert done.stderr.startswith("about to leave\nsmdecl: error: ")
+
+
 def test_a_full_standard_output_does_not_hide_the_path_of_the_release(project):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

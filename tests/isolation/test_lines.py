@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from smdecl.isolation.lines import showing_bars, whole_lines
+from smdecl.isolation.lines import at_once, between, showing_bars, whole_lines
 
 from tests.conftest import redirected
 from tests.waiting import wait_for
@@ -43,6 +43,38 @@ def test_a_progress_bar_is_passed_on_before_its_line_ends_where_it_can_be_shown(
             os.write(one, b"\r 10%\r 20%\r")
             os.close(one)
         assert printed() == b"\r 10%\rsecond\r\n 20%\r\n\r 10%\r 20%\r\n"
+
+
+def test_what_is_passed_on_at_once_gets_a_line_end_before_others_print():
+    with tempfile.TemporaryFile() as file, redirected(2, file.fileno(), "strict"):
+
+        def printed():
+            file.seek(0)
+            return file.read()
+
+        with at_once() as one, at_once() as other:
+            os.write(one, b" 10%\r 20%")
+            wait_for(lambda: printed() == b" 10%\r 20%")
+            with between():
+                os.write(2, b"stage\n")
+            os.write(one, b"more")
+            with between():
+                os.write(2, b"stage\n")
+            os.write(other, b"done\n")
+            wait_for(lambda: printed().endswith(b"done\n"))
+            with between():
+                os.write(2, b"stage\n")
+            os.write(one, b"last")
+            wait_for(lambda: printed().endswith(b"last"))
+            os.write(other, b" words\n")
+            wait_for(lambda: printed().endswith(b"words\n"))
+            os.close(one)
+            os.write(other, b"end")
+            os.close(other)
+        assert printed().decode().splitlines() == [
+            " 10%", " 20%", "stage", "more", "stage", "done", "stage", "last words", "end",
+        ]  # fmt: skip
+        assert printed().endswith(b"end\n")
 
 
 def test_a_process_that_holds_the_descriptor_longer_is_not_awaited():
