@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 import symtable
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from smdecl.checks import hidden_names
 from smdecl.checks.types import Problems
 from smdecl.config import frameworks, project_modules, trust
 from smdecl.config.project import Project
@@ -24,6 +26,8 @@ _DYNAMIC = ("eval", "exec", "globals", "locals", "setattr", "vars")
 # Where the source of an API is, if the directory of the package does not show it.
 _TENSORFLOW = "_api/v2"
 _KERAS_IN_TENSORFLOW = ("keras", "_tf_keras/keras")
+# If this variable is set, tensorflow.keras may be tf_keras.
+_LEGACY = "TF_USE_LEGACY_KERAS"
 # Abbreviations that only an import statement can define.
 _ABBREVIATED = {"tf": "tensorflow"}
 # The namespaces of the names that users write without one.
@@ -97,7 +101,7 @@ def check(values: Values, project: Project) -> Problems:
     parts = {key: values.get(key) for key in ("model", "devices")}
     for path, target, _ in trust.targets(parts):
         if trust.refuse_target(target, project) is None:
-            reason = refuse(target)
+            reason = refuse(target, project)
             if reason is not None:
                 yield Problem(path, reason)
 
@@ -141,10 +145,14 @@ def _syntax_error(file: Path) -> SyntaxError | None:
     return None
 
 
-def refuse(target: str) -> str | None:
+def refuse(target: str, project: Project) -> str | None:
     """Returns why a target names nothing; None if it names something, or may do so."""
     absent = None if _is_own(target) else _find_absent(target)
     if absent is None:
+        return None
+    is_framework = frameworks.is_framework(target)
+    file = absent.module.file
+    if not is_framework and hidden_names.may_have(file, absent.name, project):
         return None
     hint = nearest(absent.name, absent.known)
     return f"{absent.module.name!r} has no attribute {absent.name!r}{hint}"
@@ -218,6 +226,8 @@ def _top(package: str) -> _Module | None:
 def _below(module: _Module, part: str) -> _Module | None:
     if module.name != "tensorflow":
         return module.submodule(part)
+    if part == "keras" and os.environ.get(_LEGACY):
+        return None  # It is tf_keras then, under names that only its import tells.
     if part == "keras":
         package, directory = _KERAS_IN_TENSORFLOW
         keras = _top(package)

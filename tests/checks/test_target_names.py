@@ -1,10 +1,12 @@
 """Targets that name nothing are refused by the source of their modules, which is not imported."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 from smdecl.checks import target_names
 from smdecl.config import frameworks
+from smdecl.config.project import find_project
 
 from tests.checks import changed_configs
 
@@ -65,6 +67,16 @@ def test_a_name_that_the_source_defines_is_accepted(net, target):
         "globals()['Net'] = dict\n",
         "import sys\nsys.modules[__name__] = dict\n",
         "raise RuntimeError\n",
+        "import helper\nhelper.publish(__name__, Net=dict)\n",
+        "import helper\n@helper.publish\nclass _Net:\n    pass\n",
+        "import importlib\nimportlib.import_module(__name__).Net = int\n",
+        "from sys import modules\nmodules['ourdyn'].Net = int\n",
+        "import sys as _s\n_s.modules['ourdyn'].Net = int\n",
+        "import enum\n@enum.global_enum\nclass C(enum.IntEnum):\n    _net = 1\n",
+        "import inspect\ninspect.currentframe().f_globals['N' + 'et'] = int\n",
+        "import builtins\nbuiltins.exec('N' + 'et = int')\n",
+        "import yaml\nyaml.publish(dict)\n",
+        "def f():\n    pass\nf.__globals__['N' + 'et'] = int\n",
     ],
 )
 def test_a_module_whose_names_its_source_does_not_show_is_left_to_the_build(net, source):
@@ -90,6 +102,40 @@ def test_a_directory_without_init_defines_only_submodules(project, target, messa
     project.write("ourspace/deep/net.py", "class Net:\n    pass\n")
 
     assert refused(project, target) == messages
+
+
+@pytest.mark.parametrize(
+    ("target", "file", "source"),
+    [
+        ("ourpack.other.Net", "ourpack/__init__.py", "__path__.append('elsewhere')\n"),
+        ("ournet.Added", "later.py", "import ournet\nournet.Added = dict\n"),
+        ("ournet.Added", "later.py", "def publish(m, n):\n    setattr(m, n, dict)\n"),
+    ],
+)
+def test_a_name_that_a_different_module_may_define_is_left_to_the_build(net, target, file, source):
+    assert refused(net, target) != []
+    net.write(file, source)
+
+    assert refused(net, target) == []
+
+
+@pytest.mark.parametrize("name", ["Net", "Missing"])
+def test_a_module_that_logs_or_is_a_script_is_checked(net, name):
+    net.write(
+        "ournet.py",
+        "import logging\nlog = logging.getLogger(__name__)\nclass Net:\n    pass\n"
+        "if __name__ == '__main__':\n    print(Net)\n",
+    )
+
+    assert (refused(net, f"ournet.{name}") == []) is (name == "Net")
+
+
+def test_the_legacy_keras_in_tensorflow_is_left_to_the_build(net, monkeypatch):
+    target = "tensorflow.keras.layers.LocallyConnected1D"
+    assert refused(net, target) != []
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+
+    assert refused(net, target) == []
 
 
 def test_a_changed_module_is_read_again(net):
@@ -124,7 +170,8 @@ def test_no_name_of_the_frameworks_is_refused():
         allowed += [target for target in targets if frameworks.refuse_name(target) is None]
 
     assert len(allowed) > 300
-    assert [target for target in allowed if target_names.refuse(target)] == []
+    here = find_project(Path.cwd())
+    assert [target for target in allowed if target_names.refuse(target, here)] == []
 
 
 def test_a_syntax_error_of_the_module_is_the_error_of_the_model(project):
