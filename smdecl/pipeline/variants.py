@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import traceback
@@ -213,8 +214,12 @@ def load(path: Path) -> Variant:
 
 def forget(directory: Path) -> None:
     """Removes the records of variants that an earlier sweep left in its directory."""
-    for path in records(directory):
+    for path in [*records(directory)]:
         path.unlink(missing_ok=True)
+        if path.parent != directory:
+            # Hydra may have saved the config of the variant there.
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
 
 
 def of_record(record: Mapping[str, Any]) -> Variant:

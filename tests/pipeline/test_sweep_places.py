@@ -3,6 +3,7 @@
 import pytest
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
+from smdecl.pipeline import variants
 from smdecl.pipeline.sweep_places import Places
 
 
@@ -35,3 +36,14 @@ def test_a_sweeper_that_adds_variants_needs_a_directory_for_each(project, text, 
     else:
         with pytest.raises(ConfigError, match=r"expected \$\{hydra.job.num\} in it"):
             places.require_distinct()
+
+
+def test_forgetting_earlier_outcomes_leaves_no_empty_directory(tmp_path):
+    for name in ("result.json", "0/result.json", "1/result.json", "1/.hydra/config.yaml"):
+        place = tmp_path / "sweep" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+
+    variants.forget(tmp_path / "sweep")
+
+    assert sorted(path.name for path in (tmp_path / "sweep").iterdir()) == ["1"]
