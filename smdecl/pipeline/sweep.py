@@ -29,6 +29,7 @@ from smdecl.pipeline.sweep_threads import Threads
 from smdecl.pipeline.variants import Announce, Note, Request, Variant
 from smdecl.progress import Run
 
+_ONE = "one variant, because no override has several values, such as seed=1,2"
 _HYDRAS_OWN = "hydra._internal.core_plugins."
 
 
@@ -112,6 +113,8 @@ def _prepare(
     places = Places(project, request.overrides)
     directory, hydra, settings = _place(swept, request, project, places)
     if _is_plain(settings):
+        if len(swept) == 1:
+            note(_ONE)
         threads = Threads(directory, hydra, request, project, announce, note)
         prepared = threads.prepare(swept, places)
         targets = [each.target for each in prepared]
