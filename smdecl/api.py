@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from smdecl import call_arguments
+from smdecl.call_arguments import StrPath
 from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:  # each verb imports only the modules that it needs
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 
-StrPath: TypeAlias = "str | os.PathLike[str]"
 Config: TypeAlias = "Composition | Mapping[str, object]"
 
 _PRIMARY = "export"
@@ -47,8 +47,8 @@ def compose(
     from smdecl.config import compose as composing
 
     return composing.compose(
-        _strings("overrides", overrides),
-        directories=_directories(config_dir),
+        call_arguments.strings("overrides", overrides),
+        directories=call_arguments.directories(config_dir),
         config_name=config_name,
     )
 
@@ -138,9 +138,9 @@ def verify(
         errors.UsageError: If the directory has no release, or the key is not a public key.
         errors.VerificationError: With every difference.
     """
-    path = _local(directory)
-    public = None if key is None else Path(key)
-    ops = _strings("allow_ops", allow_ops)
+    path = call_arguments.local("directory", directory)
+    public = None if key is None else call_arguments.path("key", key)
+    ops = call_arguments.strings("allow_ops", allow_ops)
     _start("verify")
     from smdecl.pipeline import verify as verifying
     from smdecl.release import signing
@@ -174,7 +174,7 @@ def inspect(directory: StrPath) -> DescriptionRecord:
     """
     from smdecl.release import description
 
-    return description.describe(_local(directory))
+    return description.describe(call_arguments.local("directory", directory))
 
 
 def diff(before: StrPath, after: StrPath) -> DiffRecord:
@@ -194,7 +194,10 @@ def diff(before: StrPath, after: StrPath) -> DiffRecord:
     """
     from smdecl.release import diffing
 
-    return diffing.diff(_local(before), _local(after))
+    return diffing.diff(
+        call_arguments.local("before", before),
+        call_arguments.local("after", after),
+    )
 
 
 def reproduce(
@@ -217,7 +220,7 @@ def reproduce(
         errors.VerificationError: If the release was changed, or the new one differs.
         errors.SmdeclError: Its class tells why the release cannot be made again.
     """
-    path = _local(directory)
+    path = call_arguments.local("directory", directory)
     _start("reproduce")
     from smdecl.pipeline import reproduce as reproducing
 
@@ -257,8 +260,8 @@ def sweep(
         errors.ConfigError: If the overrides make no sweep.
         errors.PublishError: If the records of the sweep cannot be written.
     """
-    given = _strings("overrides", overrides)
-    directories = _directories(config_dir)
+    given = call_arguments.strings("overrides", overrides)
+    directories = call_arguments.directories(config_dir)
     limit = None if jobs == "auto" else jobs
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         expected = "expected an integer of at least 1, or 'auto'"
@@ -267,7 +270,7 @@ def sweep(
     from smdecl.pipeline import sweep as sweeping
     from smdecl.pipeline import variants
 
-    earlier = None if resume is None else Path(resume)
+    earlier = None if resume is None else call_arguments.path("resume", resume)
     request = variants.Request(given, directories, config_name, limit, earlier)
     _, results = sweeping.sweep(request, _project(trust_packages))
     return tuple(results)
@@ -280,56 +283,15 @@ def _composition(config: Config) -> Composition:
         from smdecl.config import compose as composing
 
         return composing.compose_mapping(config)
-    raise UsageError(
-        f"config: expected what smdecl.compose returns, or a mapping, got {_kind(config)}"
-    )
+    expected = "expected what smdecl.compose returns, or a mapping"
+    got = call_arguments.kind(config)
+    raise UsageError(f"config: {expected}, got {got}")
 
 
 def _project(trust_packages: Sequence[str]) -> Project:
-    return find_project(Path.cwd(), _strings("trust_packages", trust_packages))
-
-
-def _directories(
-    config_dir: StrPath | Sequence[StrPath] | None,
-) -> Sequence[str | Path]:
-    if config_dir is None:
-        return ()
-    if isinstance(config_dir, (str, os.PathLike)):
-        return (Path(config_dir),)
-    return [Path(directory) for directory in config_dir]
-
-
-def _strings(name: str, values: Sequence[str]) -> list[str]:
-    """Returns the strings of an argument.
-
-    Raises:
-        UsageError: If it is a lone string, which is a sequence of characters, or contains an item
-            that is not a string.
-    """
-    if isinstance(values, (str, bytes)):
-        raise UsageError(
-            f"{name}: expected a list of strings, got the string {values!r}; write [{values!r}]"
-        )
-    found = list(values)
-    for value in found:
-        if not isinstance(value, str):
-            item = f"got {_kind(value)} in it"
-            raise UsageError(f"{name}: expected a list of strings, {item}")
-    return found
-
-
-def _local(directory: StrPath) -> Path:
-    text = os.fspath(directory)
-    if "://" in text:
-        expected = "expected a local directory that it was fetched to"
-        raise UsageError(f"{text!r} is a URL; {expected}")
-    return Path(text)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return f"the string {value!r}"
-    return type(value).__name__
+    return find_project(
+        Path.cwd(), call_arguments.strings("trust_packages", trust_packages)
+    )
 
 
 def _start(verb: str) -> None:

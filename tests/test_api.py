@@ -99,6 +99,13 @@ def test_each_verb_returns_the_record_that_the_command_line_prints(project):
             "'gs://models/1' is a URL; expected a local directory",
         ),
         (lambda: smdecl.diff("nowhere", Path("here")), "nowhere"),
+        (lambda: smdecl.diff("here", None), "after: expected a path, got NoneType"),
+        (lambda: smdecl.inspect(b"here"), "directory: expected a path, got bytes"),
+        (lambda: smdecl.verify("here", key=3), "key: expected a path, got int"),
+        (lambda: smdecl.compose(None), "overrides: expected a list of strings, got NoneType"),
+        (lambda: smdecl.compose(config_dir=[None]), "config_dir: expected a path, got NoneType"),
+        (lambda: smdecl.compose(config_dir=3), "config_dir: expected a path or a list of paths"),
+        (lambda: smdecl.sweep(["seed=1,2"], resume=3), "resume: expected a path, got int"),
     ],
 )
 def test_an_invalid_argument_is_a_usage_error(project, call, message):
