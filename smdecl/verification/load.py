@@ -145,3 +145,27 @@ def _by_signature(
         return dict(zip(names, values, strict=True))
 
     return call
+
+
+_LOADERS: dict[str, Loader] = {
+    "python": load_python,
+    "cpp": load_cpp,
+    "session": load_session,
+}
+
+
+def available(name: str) -> str:
+    """Returns the name of a loader, or of the one that replaces it."""
+    if name == "cpp" and not c_api.is_available():
+        return "session"
+    return name
+
+
+def load_by(
+    name: str,
+    directory: Path,
+    tags: Sequence[str],
+    signatures: Mapping[str, SignatureDef],
+) -> SignatureRunner:
+    """Loads by the loader with a name, or by the one that replaces it; see `Loader`."""
+    return _LOADERS[available(name)](directory, tags, signatures)

@@ -18,10 +18,9 @@ from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
 from smdecl.exporting import user_code
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.array_distances import Array, distances, wide
-from smdecl.savedmodel.protos import MetaGraphDef, SignatureDef
+from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import (
-    c_api,
     counting,
     half_precision,
     load,
@@ -31,11 +30,6 @@ from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Failure, VerificationRecord
 from smdecl.verification.stored_examples import Example
 
-_LOADERS: dict[str, load.Loader] = {
-    "python": load.load_python,
-    "cpp": load.load_cpp,
-    "session": load.load_session,
-}
 # The default (rtol, atol) by dtype. Graph and eager execution may sum in different orders.
 _TOLERANCES = {
     "float64": (1e-9, 1e-12),
@@ -66,7 +60,7 @@ def verify(
             called when the first loader has loaded.
     """
     graph = inspection.read(directory).meta_graphs[0]
-    loaders = tuple(map(_available, options.loaders))
+    loaders = tuple(map(load.available, options.loaders))
     failures: list[Failure] = []
     cases: list[Example] | None = None
     loaded: SignatureRunner | str | None
@@ -91,31 +85,15 @@ def verify(
     return VerificationRecord(loaders, dict(counts), tuple(failures))
 
 
-def _available(loader: str) -> str:
-    if loader == "cpp" and not c_api.is_available():
-        return "session"
-    return loader
-
-
 def _load(
     loader: str, directory: Path, graph: MetaGraphDef
 ) -> SignatureRunner | str:
     """Returns what runs the signatures, or why the loader fails."""
     tags = sorted(graph.meta_info_def.tags)
     try:
-        return load_by(loader, directory, tags, graph.signature_def)
+        return load.load_by(loader, directory, tags, graph.signature_def)
     except Exception as error:  # each loader raises its own types
         return f"cannot load it: {reason(error)}"
-
-
-def load_by(
-    loader: str,
-    directory: Path,
-    tags: Sequence[str],
-    signatures: Mapping[str, SignatureDef],
-) -> SignatureRunner:
-    """Loads a SavedModel with a loader, or the one that replaces it; see `load.Loader`."""
-    return _LOADERS[_available(loader)](directory, tags, signatures)
 
 
 def _failures(

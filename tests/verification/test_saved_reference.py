@@ -91,10 +91,22 @@ def test_a_model_without_the_signature_is_not_compared(release, tmp_path):
 
 @pytest.mark.slow
 def test_a_model_that_fails_on_an_example_differs(release, tmp_path):
-    found = compared(release, tmp_path, Net(lambda x: tf.reshape(x, [1, 3])))
+    net = Net(lambda x: tf.reshape(x, [1, 3]), ["a", "b"])
 
-    assert len(found.differences) == 2
-    assert found.differences[1].startswith("serving_default: example 1: the model fails: ")
+    (message,) = compared(release, tmp_path, net).differences
+
+    assert message.startswith("serving_default: example 1: the model fails: ")
+
+
+@pytest.mark.slow
+def test_a_model_that_fails_on_all_examples_is_not_compared(release, tmp_path):
+    net = Net(lambda x: x + tf.strings.to_number(tf.io.read_file("absent")), ["a", "b"])
+
+    found = compared(release, tmp_path, net)
+
+    assert found.differences == ()
+    assert "serving_default: it fails: " in found.uncompared[0]
+    assert "absent" in found.uncompared[0]
 
 
 @pytest.mark.slow
