@@ -27,7 +27,7 @@ def check(values: Values, project: Project) -> Problems:
 
 def _refuse_digest(name: str, pinned: str, project: Project) -> str | None:
     if paths.refuse_path(name) or not Path(name).is_file():
-        return relative_paths.missing(name)
+        return relative_paths.missing(name, project)
     try:
         digest = files.sha256(Path(name))
     except OSError as error:

@@ -41,7 +41,7 @@ def check(values: Values, project: Project) -> Problems:
     exists = os.path.isfile(file)  # noqa: PTH113
     has_suffix = path.endswith(row.suffix)
     if not (exists and has_suffix):
-        yield Problem(_PATH, _wrong_path(path, file, row, exists))
+        yield Problem(_PATH, _wrong_path(path, row, exists, project))
         return
     names = [str(file) for file in row.files(Path(path))]
 
@@ -53,22 +53,25 @@ def check(values: Values, project: Project) -> Problems:
         yield Problem(_PATH, reason)
 
 
-def _wrong_path(path: str, file: str, row: WeightsFormat, exists: bool) -> str:
+def _wrong_path(
+    path: str, row: WeightsFormat, exists: bool, project: Project
+) -> str:
     """Returns what is wrong with a path that has not the suffix of its format, or no file.
 
     Args:
         path: The path in the config.
-        file: The file that must exist.
         row: The format in the config.
-        exists: Whether the file exists.
+        exists: Whether the file that the format needs exists.
+        project: The project of the config.
     """
     recognized = weights_content.refuse(path, row)
     if recognized is not None:
         return recognized
-    hint = _similar(path, row)
+    hint = _similar(Path(path), row) if project.owns(Path(path).parent) else ""
     if exists:
         expected = f"expected a name that ends in {row.suffix}{hint}"
         return f"{path!r} is not of the format {row.name}; {expected}"
+    file = f"{path}{row.file}"
     expected = row.path.replace("`", "")
     hint = hint or relative_paths.hint(file)
     return f"no such file: {file!r}; expected {expected}{hint}"
@@ -136,9 +139,9 @@ def _refuse(
                 yield digest_rules.missing(name, project)
 
 
-def _similar(path: str, row: WeightsFormat) -> str:
+def _similar(path: Path, row: WeightsFormat) -> str:
     """Returns a hint with similar weights in the same directory, or an empty string."""
-    directory = Path(path).parent
+    directory = path.parent
     names = []
     with suppress(OSError, ValueError):
         for entry in itertools.islice(directory.iterdir(), _MOST_ENTRIES):
@@ -146,5 +149,5 @@ def _similar(path: str, row: WeightsFormat) -> str:
             is_format = entry.name.endswith(row.suffix)
             if is_format and Path(f"{directory / name}{row.file}").is_file():
                 names.append(name)
-    meant = closest(Path(path).name, names)
+    meant = closest(path.name, names)
     return did_you_mean(None if meant is None else str(directory / meant))

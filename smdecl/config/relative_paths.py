@@ -8,22 +8,28 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from smdecl.config.project import Project
 from smdecl.errors import closest, did_you_mean
 
 _MOST_ENTRIES = 1000
 
 
-def missing(name: str) -> str:
+def missing(name: str, project: Project) -> str:
     """Returns the message for a file that does not exist, or is no regular file."""
     if os.path.lexists(name):
         return f"no such file: {name!r}"
-    similar = _similar(Path(name))
+    similar = _similar(Path(name), project)
     more = hint(name) if similar is None else did_you_mean(similar)
     return f"no such file: {name!r}{more}"
 
 
-def _similar(path: Path) -> str | None:
-    """Returns the file in the same directory with the most similar name; None if none is."""
+def _similar(path: Path, project: Project) -> str | None:
+    """Returns the file in the same directory with the most similar name; None if none is.
+
+    A config must not learn what is outside the project.
+    """
+    if not project.owns(path.parent):
+        return None
     with suppress(OSError, ValueError):  # unreadable, or no name of a file
         entries = itertools.islice(path.parent.iterdir(), _MOST_ENTRIES)
         others = [entry.name for entry in entries if entry.name != path.name]

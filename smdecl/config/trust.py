@@ -103,7 +103,7 @@ def refuse_file(name: str, project: Project) -> str | None:
         hint = project_modules.needs_project(project)
         return f"{name!r} is outside the project {str(project.root)!r}{hint}"
     if not os.path.isfile(name):  # noqa: PTH113
-        return relative_paths.missing(name)
+        return relative_paths.missing(name, project)
     return None
 
 

@@ -1,7 +1,20 @@
 """A path that does not exist is reported with the directory that it was looked for in."""
 
+from pathlib import Path
+
 import pytest
 from smdecl.config import relative_paths
+from smdecl.config.project import find_project
+
+from tests.checks import changed_configs
+
+
+def keras_weights(path):
+    return {"format": "keras_weights", "path": path, "expect": "full", "root": None}
+
+
+def missing(name):
+    return relative_paths.missing(name, find_project(Path.cwd()))
 
 
 @pytest.fixture
@@ -37,7 +50,7 @@ def parent(project, monkeypatch):
 def test_a_relative_path_is_looked_for_in_the_directories_below(parent, name, found):
     here = f"; paths are relative to the current directory {parent.root}"
 
-    assert relative_paths.missing(name) == f"no such file: {name!r}{here}{found}"
+    assert missing(name) == f"no such file: {name!r}{here}{found}"
 
 
 @pytest.mark.parametrize(
@@ -52,19 +65,33 @@ def test_a_relative_path_is_looked_for_in_the_directories_above(parent, monkeypa
     parent.write("mine.py", "")
     monkeypatch.chdir(parent.root / "own/data")
 
-    assert relative_paths.missing(name).endswith(found)
+    assert missing(name).endswith(found)
 
 
 def test_an_absolute_path_is_just_missing():
-    assert relative_paths.missing("/nowhere/x.npy") == "no such file: '/nowhere/x.npy'"
+    assert missing("/nowhere/x.npy") == "no such file: '/nowhere/x.npy'"
 
 
 def test_a_similar_file_is_what_was_meant(parent, monkeypatch):
     monkeypatch.chdir(parent.root / "own")
 
-    assert relative_paths.missing("data/xx.npy").endswith(
-        "'data/xx.npy' (did you mean 'data/x.npy'?)"
-    )
+    assert missing("data/xx.npy").endswith("'data/xx.npy' (did you mean 'data/x.npy'?)")
+
+
+@pytest.mark.parametrize(
+    "name", ["secret.weights.h5", "../secret.weights.h5", "link/secret.weights.h5"]
+)
+def test_a_similar_file_outside_the_project_is_not_named(parent, name):
+    outside = parent.root.parent
+    (outside / "secrets.weights.h5").write_text("")
+    (parent.root / "link").symlink_to(outside)
+    if "/" not in name:
+        name = str(outside / name)
+
+    for part in ({"sha256": {name: "0" * 64}}, {"weights": keras_weights(name)}):
+        (problem,) = changed_configs.problems(parent.root, **part)
+        assert problem.message.startswith(f"no such file: {name!r}")
+        assert "secrets" not in problem.message
 
 
 @pytest.mark.parametrize(
