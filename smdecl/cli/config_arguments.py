@@ -54,6 +54,8 @@ def _add_runs(parser: Parser, verb: str) -> None:
     }
     if verb == "plan":
         of_sweeps = dict.fromkeys(of_sweeps, argparse.SUPPRESS)
+    if verb == "check":
+        of_sweeps["resume"] = argparse.SUPPRESS
     parser.add_argument(
         "--multirun", "-m", action="store_true", help=of_sweeps["multirun"]
     )

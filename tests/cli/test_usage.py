@@ -10,6 +10,8 @@ from smdecl.cli.usage import USAGES
 
 from tests.conftest import run_cli
 
+OWN_FLAGS = ["--jobs", "--resume", "--trust", "--verbose", "--watch"]
+
 
 @pytest.mark.parametrize("verb", USAGES)
 def test_each_verb_prints_its_own_help(tmp_path, verb):
@@ -29,6 +31,7 @@ def test_the_help_of_a_verb_has_its_options_only(tmp_path, verb):
 
     assert ("--watch" in shown) == (verb in ("check", "plan"))
     assert ("--multirun" in shown) == (verb == "check")
+    assert "--resume" not in shown
     assert ("--key" in shown) == (verb == "verify")
 
 
@@ -44,6 +47,7 @@ def test_the_overview_says_of_each_verb_what_its_own_help_says():
     header = yaml.safe_load(file.read_text())["header"]
 
     assert [verb for verb, usage in USAGES.items() if f" {usage.about}\n" not in header] == []
+    assert [flag for flag in OWN_FLAGS if f" {flag} " not in header] == []
 
 
 @pytest.mark.parametrize(
