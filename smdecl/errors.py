@@ -111,7 +111,8 @@ def did_you_mean(name: str | None) -> str:
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """Returns `" (did you mean 'float32'?)"` if `word` is close to one of `known`, else `""`."""
-    return did_you_mean(closest(word, known))
+    meant = closest(word, known)
+    return did_you_mean(None if meant == str(word) else meant)
 
 
 @dataclass(frozen=True)

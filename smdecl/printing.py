@@ -71,6 +71,20 @@ def quoted(value: object) -> str:
     )
 
 
+def result_text(value: object, target: str) -> str:
+    """Returns what a function returned, such as `an int from mynet.make`.
+
+    Args:
+        value: The unexpected result.
+        target: The name of the function.
+    """
+    if value is None:
+        return f"None from {target}; does it lack a return?"
+    name = type(value).__name__
+    article = "an" if name[0].lower() in "aeiou" else "a"
+    return f"{article} {name} from {target}"
+
+
 def _cut_value(text: str) -> str:
     if len(text) <= _LONGEST_VALUE:
         return text

@@ -1,22 +1,31 @@
 """Turns violations of a JSON Schema into Problems, in the words of a config file.
 
-Four keywords of the schemas are for these texts alone:
+Five keywords of the schemas are for these texts alone:
 
 - `x-expected` replaces what the schema would say of itself after "expected".
 - `title` names a value that has no key, or whose key does not name it.
 - `x-also` maps words that users write for an enum value to that value, for its hint.
-- `x-more` says where a long list of values is, if there is no hint.
+- `x-more` says what else to write, or where a long list of values is, if there is no hint.
+- `x-replace` maps parts of an invalid string to those that users mean, for its hint.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from jsonschema.exceptions import ValidationError
 
-from smdecl.errors import KeyPath, Problem, closest, dotted, nearest
+from smdecl.errors import (
+    KeyPath,
+    Problem,
+    closest,
+    did_you_mean,
+    dotted,
+    nearest,
+)
 from smdecl.printing import abbreviated, quoted
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -93,7 +102,9 @@ def problems(violation: Violation, root: Schema) -> Iterator[Problem]:
         case keyword if keyword in _BOUNDS:
             expected = _BOUNDS[keyword](violation)
             got = abbreviated(violation.instance)
-            yield Problem(path, f"expected {expected}, got {got}")
+            more = violation.schema.get("x-more")
+            hint = f"; {more}" if more else ""
+            yield Problem(path, f"expected {expected}, got {got}{hint}")
         case _:
             yield Problem(path, violation.message)
 
@@ -109,12 +120,18 @@ def _unknown_keys(path: KeyPath, violation: Violation) -> Iterator[Problem]:
             )
         elif key not in known:
             place = f" in {dotted(path)}" if path else ""
-            expected = (
-                f"expected one of {', '.join(known)}{nearest(key, known)}"
-            )
+            hint = nearest(key, known) or _defaults_hint(path, key)
+            expected = f"expected one of {', '.join(known)}{hint}"
             yield Problem(
                 (*path, key), f"unknown key {key!r}{place}; {expected}"
             )
+
+
+def _defaults_hint(path: KeyPath, key: str) -> str:
+    """Returns the hint for a misspelt defaults list, which Hydra removes from a config."""
+    if len(path) > 1:  # not the top level of a file
+        return ""
+    return did_you_mean(closest(key, ["defaults"], cutoff=0.8))
 
 
 def _group_as_key(group: str, value: object) -> str:
@@ -161,18 +178,34 @@ def _invalid(violation: Violation) -> str:
     got = f"invalid {_noun(violation)} {quoted(value)}"
     if violation.keyword == "pattern":
         default = f"a string of the form {violation.limit}"
-        return f"{got}; expected {violation.schema.get('x-expected', default)}"
+        expected = violation.schema.get("x-expected", default)
+        return f"{got}; expected {expected}{_replaced(violation)}"
     choices = violation.limit
     expected = violation.schema.get("x-expected") or _one_of(choices)
     meant = value
     if isinstance(value, str):
         also = violation.schema.get("x-also", {})
         meant = also.get(value.lower(), value)
-    hint = nearest(meant, [choice for choice in choices if choice is not None])
+    hint = nearest(value, _texts(choices))
+    if meant != value:
+        hint = did_you_mean(meant)
     more = violation.schema.get("x-more")
     if more is not None and not hint:
         hint = f"; {more}"
     return f"{got}; expected {expected}{hint}"
+
+
+def _texts(choices: Sequence[object]) -> list[str]:
+    return [choice for choice in choices if isinstance(choice, str)]
+
+
+def _replaced(violation: Violation) -> str:
+    """Returns the hint at what an invalid string becomes by `x-replace`."""
+    meant = str(violation.instance)
+    for part, instead in violation.schema.get("x-replace", {}).items():
+        meant = meant.replace(part, instead)
+    is_valid = re.search(violation.limit, meant) is not None
+    return f"; write {meant}" if is_valid else ""
 
 
 def _noun(violation: Violation) -> str:

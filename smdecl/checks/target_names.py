@@ -154,8 +154,14 @@ def refuse(target: str, project: Project) -> str | None:
     file = absent.module.file
     if not is_framework and hidden_names.may_have(file, absent.name, project):
         return None
-    hint = nearest(absent.name, absent.known)
+    hint = _without_suffix(target) or nearest(absent.name, absent.known)
     return f"{absent.module.name!r} has no attribute {absent.name!r}{hint}"
+
+
+def _without_suffix(target: str) -> str:
+    """Returns the hint for a target with the name of a file, such as `net.py.make`."""
+    meant = target.replace(".py.", ".")
+    return "" if meant == target else f"; write {meant}"
 
 
 def _is_own(target: str) -> bool:
@@ -164,6 +170,9 @@ def _is_own(target: str) -> bool:
 
 def hint(target: str) -> str:
     """Returns the hint for a target that may not be named; empty if no allowed one is similar."""
+    without_suffix = _without_suffix(target)
+    if without_suffix:
+        return without_suffix
     package, _, rest = target.partition(".")
     if package in _ABBREVIATED:
         return did_you_mean(f"{_ABBREVIATED[package]}.{rest}")

@@ -163,9 +163,20 @@ def _missing_package_line(package: str, file: Path | None) -> Problem:
 
 def _unknown_group(group: str, file: Path | None) -> Problem:
     groups = search_path.groups()
-    expected = f"expected one of {', '.join(groups)}{nearest(group, groups)}"
     origin = _line(file, rf"^\s*-\s*override\s+/?{group}\s*:")
+    if group in groups:
+        return Problem((group,), _nothing_to_override(group, file), origin)
+    expected = f"expected one of {', '.join(groups)}{nearest(group, groups)}"
     return Problem((group,), f"unknown group {group!r}; {expected}", origin)
+
+
+def _nothing_to_override(group: str, file: Path | None) -> str:
+    message = f"no config before this one chooses an option of {group!r}"
+    hint = "begin the defaults list of the primary config with '- export'"
+    if file is not None and file.parent.name in search_path.groups():
+        choice = f"{file.parent.name}={file.stem}"
+        hint = f"choose this file with {choice} instead of --config-name, or {hint}"
+    return f"{message}; {hint}"
 
 
 def _chosen_twice(group: str, message: str) -> Problem:

@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from smdecl import schema
-from smdecl.config import search_path
+from smdecl.config import merging, search_path
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
@@ -88,7 +88,21 @@ def _accepted(
     if override.is_delete():
         return _unknown_key(parent, key, fixed.known)
     options = _options_of(parent) if node is None else ""
-    return f"key {key!r} is not set; to add it, write '+{written}'{options}"
+    fault = _fault(values, path, override)
+    return f"{fault}key {key!r} is not set; to add it, write '+{written}'{options}"
+
+
+def _fault(values: Values, path: KeyPath, override: Override) -> str:
+    """Returns what is wrong with the value of an override, before what is wrong with its key."""
+    value = override.value()
+    if override.is_sweep_override() or "${" in str(value):
+        return ""
+    given = merging.nested(value, path)
+    trial = _merge(values, given) if isinstance(given, dict) else values
+    for problem in schema.problems("config", trial):
+        if problem.path == path:
+            return f"{problem.message}; "
+    return ""
 
 
 def _unknown_key(parent: KeyPath, key: str | int, known: list[str]) -> str:

@@ -27,6 +27,7 @@ from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.parameters import argument_names, find_method
 from smdecl.exporting.records import ObjectRecord
 from smdecl.exporting.types import Model, PythonValue, Trackable
+from smdecl.printing import result_text
 
 _TARGET = ("model", "_target_")
 _FUNCTIONS = (
@@ -103,7 +104,7 @@ def _require_trackable(obj: PythonValue, target: str) -> None:
         )
         raise ConfigError(Problem(("model", "_partial_"), message))
     expected = "a tf.Module, a Keras model, a tf.train.Checkpoint or any other Trackable"
-    found = f"a {type(obj).__name__} from {target}"
+    found = result_text(obj, target)
     raise ConfigError(Problem(_TARGET, f"expected {expected}, got {found}"))
 
 

@@ -11,6 +11,7 @@ from smdecl.config.settings import Devices
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting.instantiating import instantiate
 from smdecl.exporting.types import ConfigNode, DeviceSpec, Strategy
+from smdecl.printing import result_text
 
 _THIS_HOST = (None, "localhost")
 
@@ -119,7 +120,7 @@ def _build_strategy(node: ConfigNode) -> Strategy:
     path = ("devices", "strategy")
     strategy = instantiate(node, path)
     if not isinstance(strategy, tf.distribute.Strategy):
-        found = f"a {type(strategy).__name__} from {node['_target_']}"
+        found = result_text(strategy, node["_target_"])
         message = f"expected a tf.distribute.Strategy, got {found}"
         raise ConfigError(Problem((*path, "_target_"), message))
     _require_devices({"strategy": _devices_of(strategy)})

@@ -20,6 +20,7 @@ from smdecl.exporting.types import (
     SaveOptions,
     Trackable,
 )
+from smdecl.printing import result_text
 
 _ALIASES = "function_aliases"
 _IO_DEVICE = "experimental_io_device"
@@ -163,7 +164,7 @@ def _sharding_callback(node: ConfigNode) -> PythonValue:
     path = ("options", _SHARDING)
     callback = instantiate(node, path)
     if not isinstance(callback, tf.train.experimental.ShardingCallback):
-        found = f"a {type(callback).__name__} from {node['_target_']}"
+        found = result_text(callback, node["_target_"])
         message = (
             f"expected a tf.train.experimental.ShardingCallback, got {found}"
         )

@@ -18,8 +18,8 @@ from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import keras_errors
 from smdecl.resources import PACKAGE
 
-FAILURES = (Exception, SystemExit, KeyboardInterrupt)
-"""What the user's code may raise: it may also call `sys.exit`, or end like Ctrl-C."""
+FAILURES = (BaseException,)
+"""What the user's code may raise: it may also call `sys.exit`, or derive from BaseException."""
 
 _INSTALLED = [
     sysconfig.get_path(name)
@@ -187,14 +187,16 @@ def source_line(frames: traceback.StackSummary) -> str | None:
 
 @contextmanager
 def exits_reported() -> Iterator[None]:
-    """Reports that the user's code exits; otherwise the process would end without a word.
+    """Reports what the user's code raises to end the process, wherever it does so.
 
     Raises:
         ModelError: If it exits.
     """
     try:
         yield
-    except (SystemExit, KeyboardInterrupt) as error:
+    except Exception:
+        raise
+    except FAILURES as error:
         raise failure(("model",), "running its code", error) from error
 
 

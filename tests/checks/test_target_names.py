@@ -32,6 +32,7 @@ def net(project):
     ("target", "message"),
     [
         ("ournet.Nett", "'ournet' has no attribute 'Nett' (did you mean 'Net'?)"),
+        ("ournet.py.Net", "'ournet' has no attribute 'py'; write ournet.Net"),
         ("ournet.sub.Net", "'ournet' has no attribute 'sub'"),
         ("ourpack.owm.Net", "'ourpack' has no attribute 'owm' (did you mean 'own'?)"),
         ("ourpack.own.net2", "'ourpack.own' has no attribute 'net2' (did you mean 'Net'?)"),

@@ -57,6 +57,21 @@ def test_a_user_primary_config_is_used(project):
     assert values == {"model": {"_target_": "smdecl.models.Scaler", "factor": 3.0}, "seed": 6}
 
 
+def test_a_release_file_as_the_primary_config_gets_a_hint_to_choose_it(project):
+    project.write(
+        "conf/release/r.yaml", "# @package _global_\ndefaults:\n  - override /model: scaler\n"
+    )
+
+    with pytest.raises(ConfigError) as error:
+        smdecl.compose(config_dir="conf", config_name="release/r")
+
+    assert str(error.value) == (
+        "conf/release/r.yaml:3: model: no config before this one chooses an option of 'model';"
+        " choose this file with release=r instead of --config-name, or begin the defaults list of"
+        " the primary config with '- export'"
+    )
+
+
 PARTIAL = {
     "audit": ("consumer: {tensorflow: '2.15'}\n", ("consumer", "tensorflow"), "2.15"),
     "devices": ("build: /CPU:0\n", ("build",), "/CPU:0"),
@@ -303,6 +318,13 @@ ABSENT_KEYS = [
         "key 'path' is not set; to add it, write '+weights.path=...', or choose one of "
         + ", ".join(f"weights={name}" for name in sorted(FORMATS)),
         "+weights.path=p",
+    ),
+    (
+        "weights.format=h5",
+        "invalid format 'h5'; expected one of checkpoint, keras, keras_weights, saved_model (did you"
+        " mean 'keras_weights'?); key 'format' is not set; to add it, write '+weights.format=...',"
+        " or choose one of " + ", ".join(f"weights={name}" for name in sorted(FORMATS)),
+        "+weights.format=keras_weights",
     ),
     (
         "weights.pth=p",

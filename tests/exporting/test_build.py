@@ -275,7 +275,13 @@ class Net(tf.Module):
         return ()
 
 
+class End(BaseException):
+    pass
+
+
 def load(where):
+    if where == "ended":
+        raise End("early")  # ended
     raise KeyboardInterrupt  # interrupted
 """
 
@@ -291,6 +297,7 @@ def load(where):
         ),
         ("Net", "called", "the object in memory fails on this example"),
         ("Net", "elsewhere", "model: running its code failed: SystemExit: no data"),
+        ("load", "ended", "model: building exiting.load failed: End: early"),
         ("load", "interrupted", "model: building exiting.load failed: KeyboardInterrupt"),
     ],
 )
@@ -343,7 +350,7 @@ def test_a_failing_constructor_is_reported_with_its_key_and_lines(net):
         (
             "{_target_: mynet.make_nothing}",
             "model._target_",
-            "got a NoneType from mynet.make_nothing",
+            "got None from mynet.make_nothing; does it lack a return?",
         ),
         (
             "{_target_: keras.activations.relu, x: 1.0}",
