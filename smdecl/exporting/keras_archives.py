@@ -6,7 +6,7 @@ order, names and shapes all agree, and if nothing that the list lacks tells two 
 variables of equal shape and name, numbers aside, that means:
 
 - Their layers are in the graph of one functional or sequential model, which tells their order.
-- The numbers that Keras gave to their layers are in the same order in both models, and differ.
+- The numbers in the names of their layers differ, and are in the same order in both models.
 - No layer around one of them has a name from the code that only the model knows.
 """
 
