@@ -85,7 +85,7 @@ def find_project(directory: Path, trust: Sequence[str] = ()) -> Project:
         confine=settings["confine"],
         reads=_paths(root, settings["reads"]),
         writes=_paths(root, settings["writes"]),
-        is_project=pyproject.is_file() or not _is_shared(root),
+        is_project=pyproject.is_file() or not is_shared(root),
     )
 
 
@@ -93,7 +93,7 @@ def _paths(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
     return tuple(root / Path(name).expanduser() for name in names)
 
 
-def _is_shared(root: Path) -> bool:
+def is_shared(root: Path) -> bool:
     """Returns whether a directory is `/` or the home directory, which may contain anything."""
     # Not by Path.home, which raises if the home directory is unknown.
     home = Path(os.path.expanduser("~"))  # noqa: PTH111

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from smdecl.config.project import Project
+from smdecl.config.project import Project, is_shared
 from smdecl.errors import closest, did_you_mean
 
 _MOST_ENTRIES = 1000
@@ -76,8 +76,13 @@ def _below(name: str) -> Iterator[Path]:
 
 
 def _above(name: str) -> Iterator[Path]:
-    """Yields the directories above the current one that have a relative path, the nearest first."""
-    for count in range(1, len(Path.cwd().parts)):
+    """Yields the directories above the current one that have a relative path, the nearest first.
+
+    A config must not learn what is in a directory that cannot be a project.
+    """
+    for count, above in enumerate(Path.cwd().parents, start=1):
+        if is_shared(above):
+            return
         directory = Path(*[".."] * count)
         if os.path.exists(directory / name):  # noqa: PTH110
             yield directory

@@ -68,6 +68,14 @@ def test_a_relative_path_is_looked_for_in_the_directories_above(parent, monkeypa
     assert missing(name).endswith(found)
 
 
+def test_nothing_is_looked_for_in_the_home_directory_or_above(parent, monkeypatch):
+    monkeypatch.setenv("HOME", str(parent.root / "own"))
+    monkeypatch.chdir(parent.root / "own/data")
+
+    assert relative_paths.hint("mine.py").endswith("/own/data")
+    assert relative_paths.hint("one/both").endswith("/own/data")
+
+
 def test_an_absolute_path_is_just_missing():
     assert missing("/nowhere/x.npy") == "no such file: '/nowhere/x.npy'"
 
