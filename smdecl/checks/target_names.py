@@ -11,6 +11,7 @@ import os
 import symtable
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from smdecl.checks import hidden_names
@@ -58,6 +59,13 @@ class _Module:
             return _Module(name, directory / "__init__.py", directory)
         file = self.directory / f"{part}.py"
         return _Module(name, file) if file.is_file() else None
+
+    def has_compiled(self, part: str) -> bool:
+        """Returns whether it has a compiled submodule of a name."""
+        if self.directory is None:
+            return False
+        names = [f"{part}{suffix}" for suffix in EXTENSION_SUFFIXES]
+        return any((self.directory / name).exists() for name in names)
 
     def names(self) -> frozenset[str] | None:
         """Returns the names that it defines, submodules included; None if they are unknown."""
@@ -125,12 +133,18 @@ def unparsable(
 
 
 def _modules(target: str) -> Iterator[_Module]:
-    """Yields the modules that importing a target runs."""
+    """Yields the modules that importing a target certainly runs."""
     package, *parts = target.split(".")
     module = _top(package)
-    while module is not None:
+    for part in parts:
+        if module is None:
+            return
         yield module
-        module = module.submodule(parts.pop(0)) if parts else None
+        names = _names(module.file)
+        # An attribute of the package comes before a submodule, a compiled one before its source.
+        if names is None or part in names or module.has_compiled(part):
+            return
+        module = module.submodule(part)
 
 
 def _syntax_error(file: Path) -> SyntaxError | None:

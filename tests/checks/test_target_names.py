@@ -188,5 +188,8 @@ def test_a_syntax_error_of_the_module_is_the_error_of_the_model(project):
         "smdecl: error: override 'model._target_=broken.net.make': model._target_:"
         " importing 'broken.net' failed: SyntaxError: invalid syntax (net.py, line 3)"
     )
+    project.write("broken/__init__.py", "class net:\n    make = dict\n")
+    assert project.run("check", "model._target_=broken.net.make").returncode == 0
+    project.write("broken/__init__.py", "")
     both = project.run("check", "model._target_=broken.net.make", "seed=a")
     assert (both.returncode, len(both.stderr.splitlines())) == (2, 2)
