@@ -6,6 +6,7 @@ chooses.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -79,8 +80,13 @@ def _refused(
         return None  # its keys are not below the group
     path: KeyPath = (choice.group,)
     present = _values(config, choice.group)
+    overridden = {
+        line.partition("=")[0].lstrip("+") for line in locator.overrides
+    }
     replaced = []
-    for key, value in _leaves(_mapping(text, choice.file), path):
+    for key, value in _set_by(text, choice):
+        if dotted(key) in overridden:
+            continue
         origin = locator(key) if _at(present, key[1:]) != value else None
         if origin is not None and origin.file is not None:
             replaced.append((key, origin))
@@ -110,8 +116,10 @@ def _has_effect(choice: _Choice, present: object, locator: Locator) -> bool:
 
 
 def _values(config: DictConfig, group: str) -> object:
-    values = OmegaConf.to_container(config, resolve=False)
-    return values.get(group) if isinstance(values, dict) else None
+    node = OmegaConf.select(config, group, throw_on_resolution_failure=False)
+    if not OmegaConf.is_config(node):
+        return node
+    return OmegaConf.to_container(node, resolve=False)
 
 
 def _set(value: object, group: str) -> object:
@@ -125,6 +133,14 @@ def _set(value: object, group: str) -> object:
         for key, item in value.items()
         if item is not None and defaults.get(key) != item
     }
+
+
+@functools.lru_cache(
+    maxsize=64
+)  # the variants of a sweep choose the same options
+def _set_by(text: str, choice: _Choice) -> tuple[tuple[KeyPath, object], ...]:
+    """Returns the values that the text of an option sets, each with its key path."""
+    return tuple(_leaves(_mapping(text, choice.file), (choice.group,)))
 
 
 def _mapping(text: str, file: Path) -> Values:
