@@ -70,7 +70,11 @@ with _silent_stderr(), cheaper_imports.cheaper():
         worker,  # noqa: F401
     )
     from smdecl.savedmodel import op_sets
-    from smdecl.verification import separable, verify  # noqa: F401
+    from smdecl.verification import (  # noqa: F401
+        saved_reference,
+        separable,
+        verify,
+    )
 
     # It imports internals of TensorFlow, which a release may not have.
     with contextlib.suppress(ImportError):

@@ -21,13 +21,15 @@ import pathlib, sys, time
 from smdecl.models import Scaler
 
 def make(number=1):
-    print(f"\\r 10% of {number}\\rmade", number, end=" ", file=sys.stderr)
     pathlib.Path(f"made-{number}").touch()
     assert number != 2, "no luck"
     end = time.monotonic() + 300
     while not pathlib.Path("go").exists():
         assert time.monotonic() < end
+        # Again and again: a drawing shows only what another process has not replaced meanwhile.
+        print(f"\\r 10% of {number}\\r", end="", file=sys.stderr, flush=True)
         time.sleep(0.02)
+    print("made", number, end=" ", file=sys.stderr)
     return Scaler()
 """
 MODEL = ["model=scaler", "model._target_=mynet.make", "~model.factor"]
@@ -134,7 +136,7 @@ def test_an_interrupt_leaves_nothing_on_the_terminal(net, terminal, number):
         process.send_signal(number)
 
     assert process.wait(timeout=300) == -number
-    assert terminal.seen() == ["made 1", ""]
+    assert terminal.seen() == [" 10% of 1", ""]  # the model's own
 
 
 def test_the_stages_of_a_sweep_have_the_name_of_their_variant(project):
