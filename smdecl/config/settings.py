@@ -313,13 +313,15 @@ def parts(name: str, spec: Spec) -> dict[str, Spec]:
 
 
 def _ragged_parts(spec: Spec, shape: tuple[Dim, ...]) -> list[Spec]:
-    rows = shape[0]
+    # A rule reports a ragged_rank that does not fit the shape, which can be any number here.
+    ragged_rank = min(spec.ragged_rank, len(shape))
+    rows = shape[0] if shape else None
     splits = rows + 1 if isinstance(rows, int) else None
-    inner_shape = shape[spec.ragged_rank + 1 :]
+    inner_shape = shape[ragged_rank + 1 :]
     values = Spec((None, *inner_shape), spec.dtype)
     outermost = Spec((splits,), spec.row_splits_dtype)
     inner = Spec((None,), spec.row_splits_dtype)
-    return [values, outermost, *[inner] * (spec.ragged_rank - 1)]
+    return [values, outermost, *[inner] * (ragged_rank - 1)]
 
 
 def _sparse_parts(spec: Spec) -> list[Spec]:

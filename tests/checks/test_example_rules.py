@@ -67,6 +67,16 @@ def test_expected_outputs_are_compared_with_the_declared_outputs(project, output
     assert bool(found) == bool(expected)
 
 
+@pytest.mark.parametrize("shape", [[], [2]])
+def test_a_ragged_output_of_any_rank_is_refused_and_not_laid_out(project, shape):
+    ragged = {"shape": shape, "dtype": "float32", "kind": "ragged", "ragged_rank": 2**62}
+
+    found = refused(project, {"outputs": {"y": ragged}}, tolerances="{y: {rtol: 0.1}}")
+
+    message = found["signatures.s.outputs.y.ragged_rank"]
+    assert message == f"expected at most 255, got {2**62}"
+
+
 def test_the_inputs_of_an_example_agree_in_named_dims(project):
     assert refused(project, examples="[{inputs: {x: [[1, 2]], ids: [5, 6]}}]") == {
         "verify.examples.s[0]": "dim 'batch' is 1 in input 'x' and 2 in input 'ids'"
