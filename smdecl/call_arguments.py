@@ -63,7 +63,7 @@ def path(name: str, value: StrPath) -> Path:
     """Returns the path of an argument.
 
     Raises:
-        UsageError: If it is no path.
+        UsageError: If it is not a path.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise UsageError(f"{name}: expected a path, got {kind(value)}")
@@ -74,7 +74,7 @@ def local(name: str, value: StrPath) -> Path:
     """Returns the path of an argument that is a local directory.
 
     Raises:
-        UsageError: If it is no path, or a URL.
+        UsageError: If it is not a path, or if it is a URL.
     """
     directory = path(name, value)
     if "://" in os.fspath(value):

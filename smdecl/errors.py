@@ -105,14 +105,16 @@ def closest(
 
 
 def did_you_mean(name: str | None) -> str:
-    """Returns the hint `" (did you mean 'float32'?)"`; an empty string if there is no name."""
+    """Returns the hint `" (did you mean 'float32'?)"`, or `""` for None."""
     return "" if name is None else f" (did you mean {name!r}?)"
 
 
 def nearest(word: object, known: Iterable[object]) -> str:
     """Returns `" (did you mean 'float32'?)"` if `word` is close to one of `known`, else `""`."""
     meant = closest(word, known)
-    return did_you_mean(None if meant == str(word) else meant)
+    if meant == str(word):
+        return ""
+    return did_you_mean(meant)
 
 
 @dataclass(frozen=True)

@@ -150,4 +150,6 @@ def _similar(path: Path, row: WeightsFormat) -> str:
             if is_format and Path(f"{directory / name}{row.file}").is_file():
                 names.append(name)
     meant = closest(path.name, names)
-    return did_you_mean(None if meant is None else str(directory / meant))
+    if meant is None:
+        return ""
+    return did_you_mean(str(directory / meant))

@@ -116,10 +116,11 @@ def print_table(
 
 
 def _row(variant: Variant, common: Collection[str], most: int) -> _Row:
+    seconds = "skipped" if variant.skipped else f"{variant.seconds:.1f}"
     return _Row(
         as_line(_label(variant.overrides, common)),
         str(variant.exit_code),
-        "skipped" if variant.skipped else f"{variant.seconds:.1f}",
+        seconds,
         as_line(variant.path or _errors(variant, most)),
     )
 

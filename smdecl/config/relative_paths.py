@@ -15,7 +15,7 @@ _MOST_ENTRIES = 1000
 
 
 def missing(name: str, project: Project) -> str:
-    """Returns the message for a file that does not exist, or is no regular file."""
+    """Returns the message for a path that does not lead to a regular file."""
     if os.path.lexists(name):
         return f"no such file: {name!r}"
     similar = _similar(Path(name), project)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from smdecl.config.settings import Nest, Spec, input_names
+from smdecl.config.settings import Nest, input_names
 from smdecl.errors import KeyPath, ModelError, Problem
 from smdecl.exporting import user_code
-from smdecl.exporting.parameters import graph_of
+from smdecl.exporting.parameters import specs_of_graph
 from smdecl.exporting.types import Method
 from smdecl.tensor_texts import Dim, shape_text
 
@@ -32,13 +32,7 @@ def of_inputs(
         method: The method that failed.
         inputs: The declared inputs.
     """
-    graph = graph_of(method)
-    if graph is None:
-        return
-    for name, declared in inputs.items():
-        own = graph.inputs.get(name)
-        if not isinstance(own, Spec) or not isinstance(declared, Spec):
-            continue
+    for name, declared, own in specs_of_graph(method, inputs):
         if own.shape is None or declared.shape is None:
             continue
         if not _fits(declared.shape, own.shape):

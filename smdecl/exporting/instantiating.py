@@ -77,8 +77,9 @@ def _failed_node(
         path: Its key.
         message: Hydra's message, which ends with the key of the failed node below `node`.
     """
-    full_key = _FULL_KEY.search(message)
-    return _node_at(node, path, full_key.group(1) if full_key else "")
+    found = _FULL_KEY.search(message)
+    full_key = found.group(1) if found else ""
+    return _node_at(node, path, full_key)
 
 
 def _node_at(

@@ -292,5 +292,6 @@ def _numbers(name: str) -> tuple[int, ...]:
     found = []
     for part in name.split("/"):
         match = _NUMBER.search(part)
-        found.append(0 if match is None else int(match[1]))
+        number = int(match[1]) if match else 0
+        found.append(number)
     return tuple(found)

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
 
-from smdecl.config.settings import Nest, Signature, Spec
+from smdecl.config.settings import Nest, Signature
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
 from smdecl.exporting import arguments, keras_models
 from smdecl.exporting.parameters import (
@@ -15,6 +15,7 @@ from smdecl.exporting.parameters import (
     graph_of,
     is_function,
     parameters,
+    specs_of_graph,
 )
 from smdecl.exporting.types import Method, Trackable
 
@@ -156,12 +157,6 @@ def _other_dtypes(
     method: Method, inputs: Mapping[str, Nest]
 ) -> Iterator[tuple[str, str, str]]:
     """Yields name, declared dtype and own dtype of each input that differs from its Keras Input."""
-    graph = graph_of(method)
-    if graph is None:
-        return
-    for name, declared in inputs.items():
-        own = graph.inputs.get(name)
-        if not isinstance(own, Spec) or not isinstance(declared, Spec):
-            continue
+    for name, declared, own in specs_of_graph(method, inputs):
         if own.dtype != declared.dtype:
             yield name, declared.dtype, own.dtype

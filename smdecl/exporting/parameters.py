@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -57,6 +57,22 @@ def graph_of(method: Method) -> keras_graphs.Graph | None:
     None if the method is not the forward pass of such a model.
     """
     return keras_graphs.graph_of(_owner(method))
+
+
+def specs_of_graph(
+    method: Method, inputs: Mapping[str, Nest]
+) -> Iterator[tuple[str, Spec, Spec]]:
+    """Yields the name and the declared spec of each input, and the spec of its Keras Input.
+
+    Nests, and inputs that the model does not have, are skipped.
+    """
+    graph = graph_of(method)
+    if graph is None:
+        return
+    for name, declared in inputs.items():
+        own = graph.inputs.get(name)
+        if isinstance(own, Spec) and isinstance(declared, Spec):
+            yield name, declared, own
 
 
 def _owner(method: Method) -> Layer | None:

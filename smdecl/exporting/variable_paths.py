@@ -60,8 +60,9 @@ def named(obj: Trackable) -> list[tuple[str, Variable]]:
 
 def _saved_name(variable: Variable) -> str:
     """Returns the name that is saved of a variable; Keras may know it by a different one."""
-    is_keras = isinstance(variable, keras.Variable)
-    return str(variable.value.name if is_keras else variable.name)
+    if isinstance(variable, keras.Variable):
+        return str(variable.value.name)
+    return str(variable.name)
 
 
 def names(obj: Trackable) -> dict[int, str]:

@@ -16,7 +16,7 @@ from smdecl.isolation import groups
 _STDERR = 2
 _BLOCK = 1 << 16  # bytes
 _LONGEST = 1 << 20  # bytes of a line that has not ended
-# In seconds: standard error may be a pipe that nobody reads.
+# In seconds. Standard error may be a pipe without a reader.
 _PATIENCE = 5.0
 
 _shows_bars: ContextVar[bool] = ContextVar("_shows_bars", default=False)
@@ -60,7 +60,9 @@ def whole_lines() -> AbstractContextManager[int]:
 
     The last line gets a line end if it has none. All of it is written when the block is left.
     """
-    return _passing_on(_end_with_bars if _shows_bars.get() else _end)
+    if _shows_bars.get():
+        return _passing_on(_end_with_bars)
+    return _passing_on(_end)
 
 
 def at_once() -> AbstractContextManager[int]:
@@ -71,7 +73,7 @@ def at_once() -> AbstractContextManager[int]:
 @contextmanager
 def between() -> Iterator[None]:
     """Lets this process print within the block, after the end of a line that others have begun."""
-    # Standard error may be a pipe that nobody reads, and a thread waits for it then.
+    # If standard error is a pipe without a reader, a thread may hold the lock for ever.
     has_turn = _printing.acquire(timeout=_PATIENCE)
     try:
         if has_turn:

@@ -1,8 +1,8 @@
 """Processes that each verify many variants of a sweep in turn.
 
 The first load in a process takes five times as long as the next ones. So variants share processes
-if they are small, and if nothing of one affects the load of the next. A process that finds a
-failure, or ends, does not count: then the caller verifies that variant in a process of its own.
+if they are small, and if nothing of one affects the load of the next. If a shared process ends or
+finds a failure, the caller verifies that variant again, in a process of its own.
 """
 
 from __future__ import annotations
@@ -101,17 +101,16 @@ class SharedLoaders:
 
     def _take(self, root: Path) -> _Process:
         with self._changing:
-            fitting = [each for each in self._resting if each.root == root]
-            taken = (fitting or self._resting)[-1:]
-            for process in taken:
-                self._resting.remove(process)
-        for process in taken:
-            if process.root == root:
-                process.running.work()
-                return process
-            # It makes room for one that may read the root.
-            process.stack.close()
-        return _begin(root)
+            # The last is one that may read the root, if there is any.
+            self._resting.sort(key=lambda process: process.root == root)
+            process = self._resting.pop() if self._resting else None
+        if process is None:
+            return _begin(root)
+        if process.root != root:
+            process.stack.close()  # makes room for one that may read the root
+            return _begin(root)
+        process.running.work()
+        return process
 
     def _give_back(self, process: _Process) -> None:
         process.loads += 1

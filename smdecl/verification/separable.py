@@ -22,16 +22,16 @@ _SHARING = ("container", "shared_name")
 def is_separable(directory: Path) -> bool:
     """Returns whether the ops of a SavedModel have no state but variables, and no side effect.
 
-    Loads of two such SavedModels in one process do not affect each other. Tables, for example, do:
-    those of the same name are one.
+    Loads of two such SavedModels in one process do not affect each other. Tables, for example,
+    might: a process can share resources of one name.
     """
     message = inspection.read(directory)
-    names = {
-        node.op
-        for graph in message.meta_graphs
-        for _, node in inspection.all_nodes(graph)
-    }
-    return not outside_ops.find(message) and all(map(_is_separable, names))
+    if outside_ops.find(message):
+        return False
+    names: set[str] = set()
+    for graph in message.meta_graphs:
+        names.update(node.op for _, node in inspection.all_nodes(graph))
+    return all(_is_separable(name) for name in names)
 
 
 def _is_separable(name: str) -> bool:
