@@ -127,11 +127,13 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl.config import search_path
     from smdecl.pipeline import sweep, sweep_overrides, variants
 
+    is_chosen = arguments.jobs != config_arguments.AUTO
+    jobs = arguments.jobs if is_chosen else None
     request = variants.Request(
         arguments.overrides,
         arguments.config_dir,
         arguments.config_name,
-        None if arguments.jobs == config_arguments.AUTO else arguments.jobs,
+        jobs,
         arguments.resume,
     )
     search_path.use(arguments.config_dir)
