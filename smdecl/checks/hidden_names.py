@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from smdecl import installed
+from smdecl import installed, syntax_trees
 from smdecl.config import frameworks, project_modules
 from smdecl.config.project import Project
 
@@ -78,7 +78,7 @@ def _may_define(file: Path, mentions: re.Pattern[str]) -> bool:
 
 def _parse(file: Path) -> ast.Module | None:
     try:
-        return ast.parse(file.read_bytes())
+        return syntax_trees.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from smdecl import syntax_trees
 from smdecl.checks import target_arguments
 from smdecl.checks.types import Problems
 from smdecl.config import trust
@@ -48,7 +49,8 @@ def check(values: Values) -> Problems:
 def _names() -> Mapping[str, _Parameters | None]:
     """Returns the names in the module, with the parameters of those that declare them there."""
     known: dict[str, _Parameters | None] = {}
-    for node in ast.parse(_SOURCE.read_text(encoding="utf-8")).body:
+    tree = syntax_trees.parse(_SOURCE.read_text(encoding="utf-8"))
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             known[node.name] = list(_parameters(node.args))
         elif isinstance(node, ast.ClassDef):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+from smdecl import syntax_trees
 from smdecl.checks import hidden_names
 from smdecl.checks.types import Problems
 from smdecl.config import frameworks, project_modules, trust
@@ -149,11 +150,17 @@ def _modules(target: str) -> Iterator[_Module]:
 
 def _syntax_error(file: Path) -> SyntaxError | None:
     """Returns the syntax error in a source file; None if it has none, or it is unknown."""
+    state = _state(file)
+    return None if state is None else _syntax_error_of(file, state)
+
+
+@functools.cache
+def _syntax_error_of(file: Path, _state: object) -> SyntaxError | None:
+    """Does the work of `_syntax_error`, once for each state of a file."""
     try:
-        if file.stat().st_size <= _LARGEST:
-            _parse(file)
+        _parse(file)
     except SyntaxError as error:
-        return error
+        return error.with_traceback(None)
     except (OSError, ValueError, RecursionError):
         return None
     return None
@@ -264,13 +271,19 @@ def _below(module: _Module, part: str) -> _Module | None:
 
 def _names(file: Path) -> frozenset[str] | None:
     """Returns the names that a source file defines at its top level; None if they are unknown."""
+    state = _state(file)
+    return None if state is None else _names_of(file, state)
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Returns what changes when a file does; None if the file is absent or too large to parse."""
     try:
         status = file.stat()
     except OSError:
         return None
     if status.st_size > _LARGEST:
         return None
-    return _names_of(file, (status.st_mtime_ns, status.st_size))
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.cache
@@ -290,7 +303,7 @@ def _names_of(file: Path, _state: object) -> frozenset[str] | None:
 
 def _parse(file: Path) -> tuple[ast.Module, symtable.SymbolTable]:
     source = file.read_text(encoding="utf-8")
-    tree = ast.parse(source, str(file))
+    tree = syntax_trees.parse(source, str(file))
     return tree, symtable.symtable(source, str(file), "exec")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from smdecl import installed
+from smdecl import installed, syntax_trees
 from smdecl.exporting.user_code import is_installed, is_users
 from smdecl.isolation import preloaded
 from smdecl.resources import PACKAGE
@@ -144,7 +144,7 @@ def _parse(file: Path) -> ast.Module:
         # They appeared when the file was imported.
         warnings.simplefilter("ignore")
         try:
-            return ast.parse(file.read_bytes())
+            return syntax_trees.parse(file.read_bytes())
         except SyntaxError:  # the file is being written
             return ast.Module([], [])
 
