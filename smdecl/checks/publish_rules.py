@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from smdecl.checks import paths, sign_key
@@ -9,7 +11,7 @@ from smdecl.checks.types import Problems
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.config.types import Values
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, KeyPath, Problem
 
 # The files beside a release: each key of `publish` with the suffix that its file must have.
 FILES = {"models_config": ".config", "run_record": ".jsonl"}
@@ -69,13 +71,18 @@ def check_places(composition: Composition, project: Project) -> Problems:
         if file is None or paths.refuse_file(file):
             continue
         path = ("publish", key)
-        origin = composition.locate(path)
-        is_override = origin is not None and origin.override is not None
         reason = _refuse_suffix(file, suffix)
         if reason is None:
+            is_override = functools.partial(_is_override, composition, path)
             reason = _refuse_place(file, project, is_override)
         if reason is not None:
             yield Problem(path, reason)
+
+
+def _is_override(composition: Composition, path: KeyPath) -> bool:
+    """Returns whether an override sets a key; takes as long as composing the config."""
+    origin = composition.locate(path)
+    return origin is not None and origin.override is not None
 
 
 def _refuse_suffix(file: str, suffix: str) -> str | None:
@@ -85,7 +92,7 @@ def _refuse_suffix(file: str, suffix: str) -> str | None:
 
 
 def _refuse_place(
-    file: str, project: Project, is_override: bool
+    file: str, project: Project, is_override: Callable[[], bool]
 ) -> str | None:
     real = paths.real(file)
     allowed = [*project.writes]
@@ -95,7 +102,7 @@ def _refuse_place(
     parents = [parent for parent in parents if real.is_relative_to(parent)]
     if parents:
         parts = real.relative_to(parents[0]).parts
-    elif is_override:
+    elif is_override():
         parts = (real.name,)
     else:
         return (

@@ -7,7 +7,6 @@ have no meaning there.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 
 from tensorflow.python.util import tf_stack, traceback_utils
@@ -16,7 +15,7 @@ from smdecl.exporting import keras_patches
 from smdecl.resources import PACKAGE
 
 _EXPORTING = str(PACKAGE / "exporting")
-_PREFIX = f"{keras_patches.__package__}."
+_FILES = frozenset(map(str, (PACKAGE / "exporting").glob("*.py")))
 _EXCLUDED = "_EXCLUDED_PATHS"
 
 
@@ -24,12 +23,8 @@ class _Filter(tf_stack.StackTraceFilter):  # type: ignore[misc]
     """Leaves the modules of this package out of the stacks of ops, as a filter in C++."""
 
     def get_filtered_filenames(self) -> frozenset[str]:
-        own = {
-            str(module.__file__)
-            for name, module in list(sys.modules.items())
-            if name.startswith(_PREFIX)
-        }
-        return frozenset(own | self.parent.get_filtered_filenames())
+        others: frozenset[str] = self.parent.get_filtered_filenames()
+        return _FILES | others
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -180,7 +179,7 @@ def _verified(
     """
     share = None
     if shared is not None:
-        share = functools.partial(shared.verify, Path(config.export_dir))
+        share = shared.share(Path(config.export_dir))
     loading = loader_processes.loading(
         config.signatures, config.verify, project, share=share
     )

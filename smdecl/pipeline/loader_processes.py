@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from smdecl import files, progress, schema
 from smdecl.config.project import Project
@@ -26,6 +25,7 @@ from smdecl.isolation.reports import Report, ReportHandler
 from smdecl.pipeline import worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.records import Replayed
+from smdecl.pipeline.shared_loaders import Share
 from smdecl.progress import Peak
 from smdecl.savedmodel.plain import plain
 from smdecl.verification.records import Failure, VerificationRecord
@@ -49,12 +49,6 @@ class Replay:
 
     report: VerificationRecord
     peak: Peak
-
-
-Share: TypeAlias = Callable[
-    [Path, Mapping[str, Signature], Verify], Replayed | None
-]
-"""Verifies a SavedModel in a process that others have used; None if it needs its own."""
 
 
 def _ignore() -> None:
@@ -100,8 +94,7 @@ def loading(
         options: The loaders to run, and the tolerances.
         project: The project whose custom ops are loaded first.
         begun: Called when a loader has begun, and again when it reports.
-        share: Verifies a SavedModel in a process that others have used, if it can; None if there
-            are none.
+        share: The processes that the variants of a sweep share; None outside of a sweep.
     """
     with ExitStack() as processes:
         yield Loaders(signatures, options, project, begun, share, processes)
@@ -129,16 +122,23 @@ class Loaders:
         self._done: dict[int, int] = {}
 
     def begin_early(self, directory: Path) -> None:
-        """Begins to load if that leaves cores and memory to the process that computes examples.
+        """Begins if that leaves cores and memory to the process that computes examples.
+
+        A process that variants share starts, but loads the SavedModel only when it is complete.
 
         Args:
             directory: The directory of the SavedModel, whose examples are still missing.
         """
         loaders = len(self._options.loaders)
         needed = loaders * (_BYTES_EACH + _SIZES_EACH * _size(directory))
-        if children.idle_cores() > 0 and memory.available() > needed:
+        if children.idle_cores() <= 0 or memory.available() <= needed:
+            return
+        share = self._share_for(directory)
+        if share is None:
             # The process that computes the examples ends soon.
             self._begin(directory, children.idle_cores() + 1)
+        else:
+            share.begin(directory)
 
     def finish(self, directory: Path) -> Replay:
         """Runs the examples of the SavedModel, and returns what is found; see `run`."""
@@ -153,13 +153,17 @@ class Loaders:
 
     def _shared(self, directory: Path) -> Replayed | None:
         """Verifies in a process that other SavedModels share; None if that cannot be."""
-        is_alone = children.idle_cores() >= len(self._options.loaders)
-        if self._share is None or is_alone:
+        share = self._share_for(directory)
+        if share is None:
             return None
+        return share.verify(directory, self._signatures, self._options)
+
+    def _share_for(self, directory: Path) -> Share | None:
+        """Returns the processes that variants share, if a SavedModel may be verified by them."""
         has_custom_ops = any(True for _ in custom_ops.places(self._project))
         if has_custom_ops or _size(directory) > _LARGEST_SHARED:
             return None
-        return self._share(directory, self._signatures, self._options)
+        return self._share
 
     def _begin(self, directory: Path, cores: int) -> None:
         places = tuple(custom_ops.places(self._project))

@@ -7,8 +7,9 @@ finds a failure, the caller verifies that variant again, in a process of its own
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,20 @@ class _Process:
     loads: int = 0
 
 
+@dataclass(frozen=True)
+class Share:
+    """The shared processes, for one variant.
+
+    Attributes:
+        begin: Starts a process for the SavedModel in a directory, unless one is free.
+        verify: Verifies the SavedModel in a directory, given the signatures as they are declared
+            and the options; returns None if it needs a process of its own.
+    """
+
+    begin: Callable[[Path], None]
+    verify: Callable[[Path, Mapping[str, Signature], Verify], Replayed | None]
+
+
 class SharedLoaders:
     """The processes of one sweep; `close` ends them.
 
@@ -53,27 +68,22 @@ class SharedLoaders:
         self._resting: list[_Process] = []
         self._is_open = True
 
-    def verify(
+    def share(self, root: Path) -> Share:
+        """Returns the processes for the variants whose releases are below an export_dir."""
+        return Share(
+            functools.partial(self._begin, root),
+            functools.partial(self._verify, root),
+        )
+
+    def _verify(
         self,
         root: Path,
         directory: Path,
         signatures: Mapping[str, Signature],
         options: Verify,
     ) -> Replayed | None:
-        """Verifies a SavedModel without custom ops.
-
-        Args:
-            root: The export_dir, with the directories of all variants.
-            directory: The directory of the SavedModel, with its examples.
-            signatures: The signatures as they are declared.
-            options: The loaders to run, and the tolerances.
-
-        Returns:
-            What the loaders found; None if the SavedModel needs a process of its own.
-        """
-        # A process that loads a SavedModel may not read the project.
-        holds_project = Path.cwd().is_relative_to(root.resolve())
-        if holds_project or not directory.is_relative_to(root):
+        """Verifies a SavedModel without custom ops; see `Share`."""
+        if not _may_share(root, directory):
             return None
         process = self._take(root)
         try:
@@ -91,6 +101,14 @@ class SharedLoaders:
         self._give_back(process)
         return replayed
 
+    def _begin(self, root: Path, directory: Path) -> None:
+        if not _may_share(root, directory):
+            return
+        with self._changing:
+            is_needed = self._is_open and not self._resting
+        if is_needed:
+            self._rest(_started(root))
+
     def close(self) -> None:
         """Ends the processes."""
         with self._changing:
@@ -105,15 +123,18 @@ class SharedLoaders:
             self._resting.sort(key=lambda process: process.root == root)
             process = self._resting.pop() if self._resting else None
         if process is None:
-            return _begin(root)
+            return _started(root)
         if process.root != root:
             process.stack.close()  # makes room for one that may read the root
-            return _begin(root)
+            return _started(root)
         process.running.work()
         return process
 
     def _give_back(self, process: _Process) -> None:
         process.loads += 1
+        self._rest(process)
+
+    def _rest(self, process: _Process) -> None:
         process.running.rest()
         with self._changing:
             if self._is_open and process.loads < _MOST_LOADS:
@@ -122,7 +143,14 @@ class SharedLoaders:
         process.stack.close()
 
 
-def _begin(root: Path) -> _Process:
+def _may_share(root: Path, directory: Path) -> bool:
+    """Returns whether a process that may read all of an export_dir may load a SavedModel."""
+    # A process that loads a SavedModel may not read the project.
+    holds_project = Path.cwd().is_relative_to(root.resolve())
+    return directory.is_relative_to(root) and not holds_project
+
+
+def _started(root: Path) -> _Process:
     stack = ExitStack()
     process = children.running(
         worker.verify_in_turn,

@@ -6,12 +6,24 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 from smdecl.isolation import groups, memory
 from smdecl.isolation.groups import Group
 
 _GIBIBYTE = 1 << 30
+
+_end_turn: ContextVar[Callable[[], None] | None] = ContextVar(
+    "_end_turn", default=None
+)
+
+
+def end_turn() -> None:
+    """Ends the turn of this thread, for what needs no core anymore; does nothing without a turn."""
+    end = _end_turn.get()
+    if end is not None:
+        end()
 
 
 def fitting(peak: int, available: int, cores: int) -> int:
@@ -63,19 +75,31 @@ class Jobs:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Waits for a turn, which lasts until the end of the block."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._running < self._allowed)
-            self._running += 1
-        try:
-            groups.require_wanted()  # the sweep may have been interrupted meanwhile
-            yield
-        finally:
+        """Waits for a turn, which lasts until the end of the block or `end_turn`."""
+        with ExitStack() as turn:
             with self._changed:
-                self._running -= 1
-                if self._measures:  # it has failed, as all others may
-                    self._allow(self.most)
-                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._running < self._allowed)
+                self._running += 1
+            turn.callback(self._end)
+            groups.require_wanted()  # the sweep may have been interrupted meanwhile
+            turn.enter_context(groups.working())
+
+            def end_early() -> None:
+                if not self._measures:  # else the others wait for `measured`
+                    turn.close()
+
+            token = _end_turn.set(end_early)
+            try:
+                yield
+            finally:
+                _end_turn.reset(token)
+
+    def _end(self) -> None:
+        with self._changed:
+            self._running -= 1
+            if self._measures:  # it has failed, as all others may
+                self._allow(self.most)
+            self._changed.notify_all()
 
     def measured(self, peak: int) -> None:
         """Sets how many variants fit, once the first has succeeded.

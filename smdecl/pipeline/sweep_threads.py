@@ -14,20 +14,28 @@ from typing import Any
 from smdecl import progress
 from smdecl.config import compose
 from smdecl.config.project import Project
-from smdecl.config.settings import Composition
+from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ConfigError
 from smdecl.isolation import groups
 from smdecl.isolation.groups import Group
-from smdecl.pipeline import export, sweep_overrides, sweep_resume, variants
+from smdecl.pipeline import (
+    export,
+    sweep_jobs,
+    sweep_overrides,
+    sweep_resume,
+    variants,
+)
 from smdecl.pipeline.announcing import Announcing
 from smdecl.pipeline.children import children
-from smdecl.pipeline.export import Release
+from smdecl.pipeline.export import Release, Review
+from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.shared_loaders import SharedLoaders
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
+from smdecl.release.publisher import Published, Publisher
 
 
 def compose_one(
@@ -134,7 +142,8 @@ class Threads:
         progress.planned(left)
         group = groups.Group()
         jobs = Jobs(len(left), self.request.jobs, group, self.note)
-        pool = ThreadPoolExecutor(jobs.most)
+        # As many again may publish meanwhile.
+        pool = ThreadPoolExecutor(2 * jobs.most)
         pending: list[Future[Variant]] = []
         for number, overrides in enumerate(swept):
             if number in skipped:
@@ -177,7 +186,9 @@ class Threads:
         except Exception as error:  # a bug must not end the other variants
             return Prepared(unfit, variants.failing(variants.bug(error)))
         name = subdirectory(composition)
-        review = sweep_resume.review_of(self.request)
+        review = functools.partial(
+            _review, sweep_resume.review_of(self.request)
+        )
         make = functools.partial(
             export.export,
             composition,
@@ -189,6 +200,18 @@ class Threads:
         directory = Path(composition.hydra["runtime"]["output_dir"])
         target = Target.of(composition, name)
         return Prepared(directory, make, target)
+
+
+def _review(
+    review: Review,
+    made: Unpublished,
+    config: ExportConfig,
+    publisher: Publisher,
+) -> Published | None:
+    """Reviews a release in the turn of its variant, and publishes it after that."""
+    found = review(made, config, publisher)
+    sweep_jobs.end_turn()
+    return found
 
 
 def _ended(variant: Variant) -> Future[Variant]:
@@ -209,5 +232,5 @@ def _run(
         return release
 
     groups.join(group)
-    with jobs.turn(), groups.working():
+    with jobs.turn():
         return export_one(measured)

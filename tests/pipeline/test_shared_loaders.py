@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 from smdecl.pipeline.shared_loaders import SharedLoaders
@@ -78,14 +79,19 @@ def most_processes(monkeypatch):
 def shares(monkeypatch):
     """Lists what each attempt to share a process came to."""
     outcomes = []
-    verify = SharedLoaders.verify
+    share = SharedLoaders.share
 
-    def noted(self, *arguments):
-        replayed = verify(self, *arguments)
-        outcomes.append(replayed is not None)
-        return replayed
+    def noting(self, root):
+        shared = share(self, root)
 
-    monkeypatch.setattr(SharedLoaders, "verify", noted)
+        def verify(*arguments):
+            replayed = shared.verify(*arguments)
+            outcomes.append(replayed is not None)
+            return replayed
+
+        return replace(shared, verify=verify)
+
+    monkeypatch.setattr(SharedLoaders, "share", noting)
     return outcomes
 
 

@@ -152,3 +152,33 @@ def test_who_waits_for_a_turn_learns_that_the_sweep_was_interrupted(monkeypatch)
             machine.group.is_abandoned = True
         with pytest.raises(AbandonedError):
             waiting.result()
+
+
+def test_the_next_variant_begins_while_one_is_published(monkeypatch):
+    jobs = Machine(monkeypatch, cores=1, gibibytes=16).jobs(2)
+    published = threading.Event()
+
+    def publish() -> None:
+        with jobs.turn():
+            sweep_jobs.end_turn()
+            assert published.wait(timeout=60)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(publish)
+        with jobs.turn():
+            published.set()
+        first.result()
+
+
+def test_the_first_variant_keeps_its_turn_until_its_memory_is_known(monkeypatch):
+    machine = Machine(monkeypatch, cores=4, gibibytes=16)
+    jobs = machine.jobs(8)
+
+    with jobs.turn():
+        sweep_jobs.end_turn()
+        assert machine.group.is_frugal
+        jobs.measured(6 * GIB)
+
+    assert machine.notes == [
+        "2 variants run at a time: one takes 6.0 GiB of memory, and 16.0 GiB are available"
+    ]
