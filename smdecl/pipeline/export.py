@@ -26,6 +26,7 @@ from smdecl.pipeline import (
     guarantees,
     loader_processes,
     making,
+    sweep_jobs,
     weights_comparison,
     worker,
 )
@@ -191,6 +192,7 @@ def _verified(
             stage,
             clock,
             begin=(syncing.begin, loaders.begin_early),
+            built=sweep_jobs.built,
         )
         with _with_warnings(config, unpublished, composition):
             with clock.stage("verify"):

@@ -16,12 +16,12 @@ from smdecl.errors import ContractError, ModelError, Problem, disk_errors
 from smdecl.exporting import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
-from smdecl.isolation.reports import Answer, ReportHandler
+from smdecl.isolation.reports import Answer, Report, ReportHandler
 from smdecl.names import EXTRA
 from smdecl.pipeline import export_warnings, worker
 from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
-from smdecl.pipeline.records import SAVED, Made, Plan
+from smdecl.pipeline.records import BUILT, SAVED, Made, Plan
 from smdecl.printing import printable
 from smdecl.release import git, manifest, seals
 from smdecl.release.manifest_types import SourceEntry
@@ -60,6 +60,7 @@ def make_release(
     clock: Clock,
     processes: Processes = children,
     begin: Sequence[Callable[[Path], None]] = (),
+    built: Callable[[int], None] | None = None,
 ) -> Unpublished:
     """Makes a release with its manifest in a directory below the stage; does not verify it.
 
@@ -72,12 +73,16 @@ def make_release(
         processes: The processes to build and save in.
         begin: Each is called with the directory when the model is saved in it, while its examples
             are still computed.
+        built: Called when the object is built, with the peak memory of its process in bytes.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
     with clock.stage("inputs"):
         inputs = named_files.inputs(config, recorded, project)
     saving = _Saving(stage, begin)
-    made = _make(config, project, saving, clock, processes)
+    reported = _reporting(clock.starting(), built)
+    handler = ReportHandler(reported, {SAVED: saving.answer})
+    made = _make(config, project, saving, handler, processes)
+    clock.add(made.usage.seconds)
     inputs.require_unchanged()
     with clock.stage("seal"), disk_errors(stage):
         directory = saving.finished()
@@ -96,6 +101,20 @@ def make_release(
             )
     seal = Seal(directory, written, before)
     return Unpublished(directory, made, seal, warnings)
+
+
+def _reporting(
+    stages: Callable[[Report], None], built: Callable[[int], None] | None
+) -> Callable[[Report], None]:
+    """Returns what passes on the reports of the process that makes a release."""
+
+    def reported(report: Report) -> None:
+        if report.stage != BUILT:
+            stages(report)
+        elif built is not None and report.done is not None:
+            built(report.done)
+
+    return reported
 
 
 def _source(
@@ -179,7 +198,7 @@ def _make(
     config: ExportConfig,
     project: Project,
     saving: _Saving,
-    clock: Clock,
+    handler: ReportHandler,
     processes: Processes,
 ) -> Made:
     providers: dict[str, str] = {}
@@ -201,9 +220,8 @@ def _make(
         failure=ModelError,
         doing=f"building and saving {config.model['_target_']}",
         confinement=confinement(config, project, saving.into),
-        handler=ReportHandler(clock.starting(), {SAVED: saving.answer}),
+        handler=handler,
     )
-    clock.add(made.usage.seconds)
     require_schemas(made.plan)
     schema.require("saved_model", plain(made.saved))
     _require_audit(config, made)

@@ -97,8 +97,8 @@ def _may_have_any(place: str) -> bool:
     """Returns whether there may be metadata of packages in a place on the search path."""
     try:
         names = os.listdir(place or ".")  # noqa: PTH208 - as importlib.metadata does
-    except FileNotFoundError:
-        return False
-    except OSError:  # an archive
+    except NotADirectoryError:  # an archive
         return True
+    except OSError:  # it is absent, or a confined process may not read it
+        return False
     return any(name.lower().endswith(_METADATA) for name in names)

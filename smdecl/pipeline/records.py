@@ -15,6 +15,7 @@ from smdecl.savedmodel.records import (
 )
 from smdecl.verification.records import VerificationRecord
 
+BUILT = "built"  # what a process reports when the object is built, with its peak memory in bytes
 SAVED = "saved"  # what a process asks when the model is saved: where it is from now on
 
 

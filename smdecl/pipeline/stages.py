@@ -33,7 +33,7 @@ from smdecl.exporting.traced import Traced
 from smdecl.isolation import reports
 from smdecl.isolation.preloaded import Snapshot
 from smdecl.pipeline import clock, packages
-from smdecl.pipeline.records import SAVED, Made, Plan, Usage
+from smdecl.pipeline.records import BUILT, SAVED, Made, Plan, Usage
 from smdecl.savedmodel import auditing, inspection
 from smdecl.savedmodel.records import SavedModelRecord, VariableRecord
 from smdecl.verification import examples, reference, stored_examples, warmup
@@ -72,6 +72,8 @@ def make(
     stages = _Stages("build")
     loaded_before = Snapshot.take()
     built = _build(config, project)
+    peak = clock.peak_memory()
+    reports.report(BUILT, peak, peak)
     stages.begin("trace")
     with keras_patches.inference():
         traced = _trace(config, built)

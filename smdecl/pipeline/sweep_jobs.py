@@ -8,22 +8,49 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from smdecl.isolation import groups, memory
 from smdecl.isolation.groups import Group
 
 _GIBIBYTE = 1 << 30
 
-_end_turn: ContextVar[Callable[[], None] | None] = ContextVar(
-    "_end_turn", default=None
-)
+# After it is built, an object may still take several times as much memory, to be saved and loaded.
+_GROWTH = 4
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """The turn of a thread.
+
+    Attributes:
+        end: Ends it.
+        built: Takes the memory of the process that has built the object, in bytes.
+    """
+
+    end: Callable[[], None]
+    built: Callable[[int], None]
+
+
+_turn: ContextVar[_Turn | None] = ContextVar("_turn", default=None)
 
 
 def end_turn() -> None:
     """Ends the turn of this thread, for what needs no core anymore; does nothing without a turn."""
-    end = _end_turn.get()
-    if end is not None:
-        end()
+    turn = _turn.get()
+    if turn is not None:
+        turn.end()
+
+
+def built(peak: int) -> None:
+    """Lets other variants begin if memory is plentiful; does nothing without a turn.
+
+    Args:
+        peak: The memory of the process that has built the object, in bytes.
+    """
+    turn = _turn.get()
+    if turn is not None:
+        turn.built(peak)
 
 
 def fitting(peak: int, available: int, cores: int) -> int:
@@ -40,8 +67,9 @@ def fitting(peak: int, available: int, cores: int) -> int:
 class Jobs:
     """Gives a turn to as many variants at a time as fit into memory.
 
-    The first variant runs alone. The memory of the first that succeeds tells how many fit; if the
-    first fails, as many as there are cores run until then.
+    The first variant runs alone until its object is built, and longer if four times that memory
+    does not suffice for others too. The memory of the first that succeeds tells how many fit; if
+    the first fails, as many as there are cores run until then.
 
     Args:
         variants: The number of variants.
@@ -84,15 +112,15 @@ class Jobs:
             groups.require_wanted()  # the sweep may have been interrupted meanwhile
             turn.enter_context(groups.working())
 
-            def end_early() -> None:
+            def end() -> None:
                 if not self._measures:  # else the others wait for `measured`
                     turn.close()
 
-            token = _end_turn.set(end_early)
+            token = _turn.set(_Turn(end, self._built))
             try:
                 yield
             finally:
-                _end_turn.reset(token)
+                _turn.reset(token)
 
     def _end(self) -> None:
         with self._changed:
@@ -100,6 +128,13 @@ class Jobs:
             if self._measures:  # it has failed, as all others may
                 self._allow(self.most)
             self._changed.notify_all()
+
+    def _built(self, peak: int) -> None:
+        with self._changed:
+            if self._measures and self._running == 1:
+                available = memory.available() + peak
+                self._allow(fitting(_GROWTH * peak, available, self.most))
+                self._changed.notify_all()
 
     def measured(self, peak: int) -> None:
         """Sets how many variants fit, once the first has succeeded.

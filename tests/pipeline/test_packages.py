@@ -1,5 +1,7 @@
 """The versions of installed packages, as they are at the time of the call."""
 
+import errno
+import os
 import sys
 from importlib import metadata
 
@@ -38,6 +40,18 @@ def test_a_fork_that_searches_the_project_too_reads_no_metadata_again(noted, tmp
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(tmp_path / "missing")])
 
     assert packages.versions(["numpy"]) == expected
+    assert noted == []
+
+
+def test_a_fork_that_may_not_read_the_project_reads_no_metadata_again(noted, monkeypatch):
+    def refuse(place):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+
+    noted.clear()
+    monkeypatch.setattr(sys, "path", ["/project", *sys.path])
+    monkeypatch.setattr(os, "listdir", refuse)
+
+    assert "numpy" in packages.versions(["numpy"])
     assert noted == []
 
 

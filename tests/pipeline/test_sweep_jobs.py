@@ -182,3 +182,26 @@ def test_the_first_variant_keeps_its_turn_until_its_memory_is_known(monkeypatch)
     assert machine.notes == [
         "2 variants run at a time: one takes 6.0 GiB of memory, and 16.0 GiB are available"
     ]
+
+
+@pytest.mark.parametrize(("peak", "others_begin"), [(GIB, True), (3 * GIB, False)])
+def test_others_begin_when_the_first_is_built_if_memory_is_plentiful(
+    monkeypatch, peak, others_begin
+):
+    machine = Machine(monkeypatch, cores=4, gibibytes=16)
+    jobs = machine.jobs(8)
+    have_begun = threading.Event()
+
+    def begin() -> None:
+        with jobs.turn():
+            have_begun.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with jobs.turn():
+            second = pool.submit(begin)
+            sweep_jobs.built(peak)
+            if others_begin:
+                assert have_begun.wait(timeout=60)
+            assert have_begun.is_set() == others_begin
+            jobs.measured(peak)
+        second.result()
