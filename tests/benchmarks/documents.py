@@ -29,7 +29,7 @@ def readme(document: dict[str, Any]) -> Iterator[str]:
 def _line(result: Result, ratio: float) -> str:
     own, beside, *_ = result.measured
     seconds = f"{beside.seconds:.2f} | {own.seconds:.2f}"
-    return f"| {result.title} | {_cell(beside.label)} | {seconds} | {ratio:.2f} x |"
+    return f"| {result.title} | {_cell(beside.label)} | {seconds} | {results.ratio_text(ratio)} |"
 
 
 def _cell(label: str) -> str:

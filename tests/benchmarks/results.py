@@ -92,10 +92,16 @@ def table(results: Sequence[Result]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def ratio_text(ratio: float) -> str:
+    """Returns a ratio with at least two digits that count."""
+    digits = 3 if ratio < 0.1 else 2
+    return f"{ratio:.{digits}f} x"
+
+
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
     own = result.measured[0].seconds
     for index, one in enumerate(result.measured):
-        ratio = "" if index == 0 else f"{own / one.seconds:.2f} x"
+        ratio = "" if index == 0 else ratio_text(own / one.seconds)
         process = _mebibytes(one.memory.process if one.memory else None)
         together = _mebibytes(one.memory.total if one.memory else None)
         yield (
