@@ -91,6 +91,9 @@ class Jobs:
         self.most = chosen or len(os.sched_getaffinity(0))
         self._allowed = self.most
         self._running = 0
+        self._available = (
+            0  # to all variants, in bytes; 0 until the first is built
+        )
         self._changed = threading.Condition()
         self._group = group
         self._note = note
@@ -132,8 +135,9 @@ class Jobs:
     def _built(self, peak: int) -> None:
         with self._changed:
             if self._measures and self._running == 1:
-                available = memory.available() + peak
-                self._allow(fitting(_GROWTH * peak, available, self.most))
+                self._available = memory.available() + peak
+                needed = _GROWTH * peak
+                self._allow(fitting(needed, self._available, self.most))
                 self._changed.notify_all()
 
     def measured(self, peak: int) -> None:
@@ -146,7 +150,8 @@ class Jobs:
             if not self._measures:
                 return
             self._measures = False
-            available = memory.available()
+            # Others that run already may use some by now.
+            available = self._available or memory.available()
             self._allow(fitting(peak, available, self.most))
             self._changed.notify_all()
         if self._allowed < self.most:
