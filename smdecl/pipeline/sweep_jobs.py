@@ -91,9 +91,8 @@ class Jobs:
         self.most = chosen or len(os.sched_getaffinity(0))
         self._allowed = self.most
         self._running = 0
-        self._available = (
-            0  # to all variants, in bytes; 0 until the first is built
-        )
+        # In bytes, to all variants together; 0 until the first is built.
+        self._available = 0
         self._changed = threading.Condition()
         self._group = group
         self._note = note
