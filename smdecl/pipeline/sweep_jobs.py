@@ -6,7 +6,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+)
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -91,6 +95,9 @@ class Jobs:
         self.most = chosen or len(os.sched_getaffinity(0))
         self._allowed = self.most
         self._running = 0
+        # The places in the queue that were given out, and how many of them had a turn.
+        self._places = 0
+        self._begun = 0
         # In bytes, to all variants together; 0 until the first is built.
         self._available = 0
         self._changed = threading.Condition()
@@ -103,13 +110,25 @@ class Jobs:
         if self._measures:
             self._allow(1)
 
+    def turn(self) -> AbstractContextManager[None]:
+        """Takes the next place in the queue, because variants begin in the order of the calls.
+
+        Returns:
+            Waits for the turn, which lasts until the end of the block or `end_turn`.
+        """
+        with self._changed:
+            place = self._places
+            self._places += 1
+        return self._turn(place)
+
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Waits for a turn, which lasts until the end of the block or `end_turn`."""
+    def _turn(self, place: int) -> Iterator[None]:
         with ExitStack() as turn:
             with self._changed:
-                self._changed.wait_for(lambda: self._running < self._allowed)
+                self._changed.wait_for(lambda: self._may_begin(place))
                 self._running += 1
+                self._begun += 1
+                self._changed.notify_all()  # the next may begin too
             turn.callback(self._end)
             groups.require_wanted()  # the sweep may have been interrupted meanwhile
             turn.enter_context(groups.working())
@@ -123,6 +142,9 @@ class Jobs:
                 yield
             finally:
                 _turn.reset(token)
+
+    def _may_begin(self, place: int) -> bool:
+        return place == self._begun and self._running < self._allowed
 
     def _end(self) -> None:
         with self._changed:

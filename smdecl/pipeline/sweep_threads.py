@@ -7,6 +7,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,13 +151,12 @@ class Threads:
                 pending.append(_ended(skipped[number]))
                 continue
             ready = prepared[number]
+            make = _measured(ready.make, jobs)
             export_one = functools.partial(
-                variants.export, number, overrides, ready.directory
+                variants.export, number, overrides, ready.directory, make
             )
-            context = contextvars.copy_context()
-            future = pool.submit(
-                context.run, _run, export_one, ready.make, group, jobs
-            )
+            run = contextvars.copy_context().run
+            future = pool.submit(run, _run, export_one, group, jobs.turn())
             pending.append(future)
         announcing = Announcing(pending, self.announce, summary.record)
         try:
@@ -221,16 +221,23 @@ def _ended(variant: Variant) -> Future[Variant]:
     return future
 
 
-def _run(
-    export_one: Callable[[Make], Variant], make: Make, group: Group, jobs: Jobs
-) -> Variant:
-    """Waits for the turn of a variant, and exports it."""
+def _measured(make: Make, jobs: Jobs) -> Make:
+    """Returns a `make` that also tells how much memory it took."""
 
     def measured() -> Release:
         release = make()
         jobs.measured(release.peak_memory)
         return release
 
+    return measured
+
+
+def _run(
+    export_one: Callable[[], Variant],
+    group: Group,
+    turn: AbstractContextManager[None],
+) -> Variant:
+    """Waits for the turn of a variant, and exports it."""
     groups.join(group)
-    with jobs.turn():
-        return export_one(measured)
+    with turn:
+        return export_one()

@@ -154,6 +154,22 @@ def test_who_waits_for_a_turn_learns_that_the_sweep_was_interrupted(monkeypatch)
             waiting.result()
 
 
+def test_variants_begin_in_their_order(monkeypatch):
+    jobs = Machine(monkeypatch, cores=1, gibibytes=16).jobs(4)
+    turns = [jobs.turn() for _ in range(4)]
+    begun = []
+
+    def run(number: int) -> None:
+        with turns[number]:
+            begun.append(number)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(run, number) for number in (3, 2, 1, 0)]:
+            future.result()
+
+    assert begun == [0, 1, 2, 3]
+
+
 def test_the_next_variant_begins_while_one_is_published(monkeypatch):
     jobs = Machine(monkeypatch, cores=1, gibibytes=16).jobs(2)
     published = threading.Event()
