@@ -98,12 +98,14 @@ def constraints() -> tuple[int, int, bool]:
     found = []
     for module in (gen_array_ops, gen_math_ops):
         for value in vars(module).values():
-            found += getattr(value, "__constraints__", ())
+            if isinstance(value, typing.TypeVar):
+                found += value.__constraints__
     names = {constraint.__forward_arg__ for constraint in found}
     is_restored = typing._type_check.__module__ == "typing"
     return len(names), len({id(constraint) for constraint in found}), is_restored
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="typing compiles no names of constraints")
 def test_the_constraints_of_type_variables_are_shared():
     names, objects, is_restored = children.run(constraints, failure=ModelError, doing="importing")
 
