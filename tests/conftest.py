@@ -7,6 +7,7 @@ import io
 import json
 import logging.config
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,9 +22,11 @@ import smdecl
 from smdecl import scratch
 from smdecl.cli import main
 from smdecl.errors import ModelError
+from smdecl.isolation import memory
 from smdecl.pipeline.children import children
 
 ROOT = Path(__file__).resolve().parent.parent
+ENOUGH = 8 << 30  # bytes of memory for the tests and for their files
 
 
 def pytest_addoption(parser):
@@ -44,14 +47,30 @@ def use_temporary_directory() -> None:
     """Makes a directory for the temporary files of a test run, which is removed at its end.
 
     Killed processes cannot remove theirs, and worker processes end without doing so. Its path is
-    short, because sockets in it need short paths. The directories of pytest stay where they are.
+    short, because sockets in it need short paths. The directories of pytest stay where they are,
+    unless they are in memory: then they are in it too.
     """
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    place = Path(tempfile.mkdtemp(prefix="t-"))
+    in_memory = directory_in_memory()
+    place = Path(tempfile.mkdtemp(prefix="t-", dir=in_memory))
+    place.chmod(0o711)  # a test may open a directory in it to other users
+    root = tempfile.gettempdir() if in_memory is None else str(place)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
     os.environ["TMPDIR"] = str(place)
     tempfile.tempdir = None  # computed again, from the new environment
     # After multiprocessing has removed its own directory there, with the priority -100.
     Finalize(None, scratch.remove, args=(place,), exitpriority=-200)
+
+
+def directory_in_memory() -> Path | None:
+    """Returns a directory in memory if there is enough of it and the user chose no other one.
+
+    Tests write, sync and remove thousands of small files, and would wait for a disk each time.
+    """
+    shared = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(shared, os.W_OK | os.X_OK):
+        return None
+    room = min(shutil.disk_usage(shared).free, memory.available())
+    return shared if room >= ENOUGH else None
 
 
 def pytest_collection_finish():

@@ -16,9 +16,11 @@ from tests.conftest import redirected, unchanged_process
 from tests.waiting import wait_for
 
 _PARTS = re.compile(r"\x1b\[(\d*)([A-Za-z])|(.)", re.DOTALL)
-# Makes the terminal that is standard input that of a new session, as a login does.
+# Makes the terminal that is standard input that of a new session, as a login does. A background job
+# of a shell ignores SIGINT, and so would all that it starts.
 _LOGIN = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """

@@ -75,7 +75,9 @@ def test_releases_with_equal_bytes_and_different_origins_are_the_same(project, t
     ]
 
 
-def test_savedmodels_without_a_manifest_are_compared(project, tmp_path):
+def test_a_savedmodel_without_a_manifest_is_compared_and_a_changed_manifest_reported(
+    project, tmp_path
+):
     release = project.export("model=scaler").path
     shutil.copytree(release, tmp_path / "bare")
     shutil.rmtree(tmp_path / "bare" / "assets.extra")
@@ -85,9 +87,6 @@ def test_savedmodels_without_a_manifest_are_compared(project, tmp_path):
     assert (found.verdict, found.advice) == ("same", "patch")
     assert list(map(str, found.changes)) == ["files assets.extra/smdecl/examples.npz: was added"]
 
-
-def test_a_changed_manifest_is_reported(project, tmp_path):
-    release = project.export().path
     path = changed(release, tmp_path) / manifest.FILE
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
 

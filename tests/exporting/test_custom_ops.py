@@ -87,14 +87,14 @@ def test_a_package_is_imported_and_recorded_with_its_version(project):
     assert hydra.version.startswith("1.3")
 
 
-@pytest.mark.parametrize("file", ["mine.py", "mine/__init__.py"])
-def test_a_module_of_the_project_is_loaded_in_a_confined_process(project, file):
-    project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["mine"]\n')
-    project.write(file, "")
+def test_modules_of_the_project_are_loaded_in_a_confined_process(project):
+    project.write("pyproject.toml", '[tool.smdecl]\ncustom_ops = ["mine", "packed"]\n')
+    project.write("mine.py", "")
+    project.write("packed/__init__.py", "")
 
     done = project.spawn()
 
-    assert done.returncode == 0, done.stderr
+    assert (done.stdout, done.stderr, done.returncode) == ("exports/adder/1\n", "", 0)
 
 
 def test_everything_that_cannot_be_loaded_is_reported(project):

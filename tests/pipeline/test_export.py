@@ -20,8 +20,8 @@ from tests.conftest import tree
 from tests.serving import serve
 
 
-def test_adder_is_exported_and_served(project):
-    release = project.export("model=adder", "signatures=scalar_float")
+def test_a_release_config_pins_everything_and_its_release_is_served(project):
+    release = project.export("release=adder_v1")
 
     assert str(release.path) == "exports/adder/1"
     assert release.version == 1
@@ -32,13 +32,26 @@ def test_adder_is_exported_and_served(project):
     assert {name: value.numpy() for name, value in loaded.items()} == {"output_0": 42.0}
     assert serve(release.path, "serving_default", x=np.float32(21)) == {"output_0": 42.0}
 
+    with pytest.raises(PublishError) as error:
+        project.export("release=adder_v1")
+    assert [problem.key for problem in error.value.problems] == ["publish.version"]
 
-def test_the_same_config_makes_the_same_bytes_under_the_next_version(project):
-    first, second = project.export("model=scaler"), project.export("model=scaler")
+
+def test_the_same_config_makes_the_same_bytes_which_the_manifest_describes(project):
+    first, second = (project.export("model=scaler", "model.factor=2") for _ in range(2))
 
     assert (first.version, second.version) == (1, 2)
     assert first.digest == second.digest
     assert tree(first.path) == tree(second.path)
+    manifest = json.loads((first.path / "assets.extra/smdecl/manifest.json").read_text())
+    assert manifest["digest"] == first.digest
+    assert manifest["config"]["model"] == {"_target_": "smdecl.models.Scaler", "factor": 2}
+    assert not {"export_dir", "publish"} & set(manifest["config"])
+    assert set(manifest["files"]) == set(tree(first.path)) - {"assets.extra/smdecl/manifest.json"}
+    assert manifest["environment"]["tensorflow"] == tf.__version__
+    assert manifest["signatures"]["serving_default"]["inputs"] == {
+        "x": {"dtype": "float32", "shape": []}
+    }
 
 
 def test_several_signature_files_compose(project):
@@ -49,15 +62,6 @@ def test_several_signature_files_compose(project):
         3,
         6,
     ]
-
-
-def test_a_release_config_pins_everything(project):
-    release = project.export("release=adder_v1")
-
-    assert str(release.path) == "exports/adder/1"
-    with pytest.raises(PublishError) as error:
-        project.export("release=adder_v1")
-    assert [problem.key for problem in error.value.problems] == ["publish.version"]
 
 
 def test_an_error_in_the_models_code_shows_its_own_lines_and_leaves_nothing(project):
@@ -241,20 +245,6 @@ def test_code_that_ends_its_process_is_named_with_its_key_and_stage(project, whe
     assert re.fullmatch(message, str(error.value))
     assert "the process that was building and saving ending.Net" in str(error.value)
     assert not (project.root / "exports").exists()
-
-
-def test_the_manifest_describes_the_release(project):
-    release = project.export("model=scaler", "model.factor=2")
-
-    manifest = json.loads((release.path / "assets.extra/smdecl/manifest.json").read_text())
-    assert manifest["digest"] == release.digest
-    assert manifest["config"]["model"] == {"_target_": "smdecl.models.Scaler", "factor": 2}
-    assert not {"export_dir", "publish"} & set(manifest["config"])
-    assert set(manifest["files"]) == set(tree(release.path)) - {"assets.extra/smdecl/manifest.json"}
-    assert manifest["environment"]["tensorflow"] == tf.__version__
-    assert manifest["signatures"]["serving_default"]["inputs"] == {
-        "x": {"dtype": "float32", "shape": []}
-    }
 
 
 def test_values_from_the_environment_are_not_recorded(project, monkeypatch):

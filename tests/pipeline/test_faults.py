@@ -31,15 +31,17 @@ from tests.waiting import processes_with, wait_for
 RENAMES = pytest.mark.parametrize(
     "has_renameat2", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["renameat2", "lock"]
 )
-QUICK = ("next to another", "given, replaced", "null, into an empty directory")
-CASES = pytest.mark.parametrize(
-    "case",
-    [
-        case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
-        for case in fault_runs.CASES
-    ],
-)
 AT_ONCE = 3
+QUICK = ("next to another", "given, replaced", "null, into an empty directory")
+
+
+def cases(quick):
+    """Runs a test on each case, and without the slow tests on these alone."""
+    values = [
+        case if case in quick else pytest.param(case, marks=pytest.mark.slow)
+        for case in fault_runs.CASES
+    ]
+    return pytest.mark.parametrize("case", values)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def ready(tmp_path_factory):
     ids=errno.errorcode.get,
 )
 @RENAMES
-@CASES
+@cases(QUICK)
 def test_a_failing_call_ends_in_a_release_or_a_publish_error(
     ready, tmp_path, case, has_renameat2, code
 ):
@@ -87,7 +89,7 @@ def drive(*arguments):
 
 
 @RENAMES
-@CASES
+@cases(QUICK[:2])
 def test_killed_at_any_call_publishing_leaves_no_partial_version(
     ready, tmp_path, case, has_renameat2
 ):

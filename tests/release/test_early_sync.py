@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,13 @@ def unwritten(path: Path) -> int:
 
 
 @pytest.fixture
-def large(tmp_path):
-    path = tmp_path / "release" / "variables" / "large"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"\1" * LARGE)
-    return path
+def large():
+    # On a disk, although the other directories of the tests may be in memory.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        path = Path(directory, "release", "variables", "large")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\1" * LARGE)
+        yield path
 
 
 def test_large_files_are_on_disk_at_the_end(large):

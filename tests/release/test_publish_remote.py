@@ -17,35 +17,7 @@ def store(project):
         yield files
 
 
-def test_an_uploaded_release_has_the_files_of_a_local_one(project, store):
-    local = project.export("model=scaler", "publish.warmup=true")
-
-    releases = [
-        project.export("model=scaler", "publish.warmup=true", "export_dir=memory://models")
-        for _ in range(2)
-    ]
-
-    assert [(release.path, release.version) for release in releases] == [
-        ("memory:///models/1", 1),
-        ("memory:///models/2", 2),
-    ]
-    assert releases[0].digest == local.digest
-    expected = tree(local.path)
-    assert uploaded(store) == {
-        f"{version}/{name}": data for version in (1, 2) for name, data in expected.items()
-    }
-
-
-def test_an_uploaded_release_can_be_downloaded_and_verified(project, store, tmp_path):
-    release = project.export("export_dir=memory://models")
-
-    store.get(release.path, str(tmp_path / "fetched"), recursive=True)
-
-    assert list(comparison.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
-    verify.verify(tmp_path / "fetched")
-
-
-def test_saved_model_pb_is_uploaded_last(project, store, monkeypatch):
+def test_an_uploaded_release_has_the_files_of_a_local_one(project, store, monkeypatch, tmp_path):
     order = []
     put = type(store).put_file
     monkeypatch.setattr(
@@ -53,11 +25,28 @@ def test_saved_model_pb_is_uploaded_last(project, store, monkeypatch):
         "put_file",
         lambda self, source, target, **kw: (order.append(target), put(self, source, target, **kw)),
     )
+    local = project.export("model=scaler", "publish.warmup=true")
 
-    project.export("export_dir=memory://models")
+    remote = ["export_dir=memory://models", "publish.models_config=models.config"]
+    first, second = (
+        project.export("model=scaler", "publish.warmup=true", *remote) for _ in range(2)
+    )
 
-    assert order[-1] == "/models/1/saved_model.pb"
+    assert (first.path, first.version) == ("memory:///models/1", 1)
+    assert (second.path, second.version) == ("memory:///models/2", 2)
+    assert first.digest == local.digest
+    expected = tree(local.path)
+    assert uploaded(store) == {
+        f"{version}/{name}": data for version in (1, 2) for name, data in expected.items()
+    }
+    # saved_model.pb, without which a server sees no version, comes last.
+    assert order[-1] == "/models/2/saved_model.pb"
     assert len(order) == len(uploaded(store))
+    assert 'base_path: "memory://models"' in (project.root / "models.config").read_text()
+
+    store.get(second.path, str(tmp_path / "fetched"), recursive=True)
+    assert list(comparison.compare(tmp_path / "fetched", manifest.read(tmp_path / "fetched"))) == []
+    verify.verify(tmp_path / "fetched")
 
 
 def test_an_error_of_the_store_names_the_key_and_the_next_upload_succeeds(
@@ -185,12 +174,6 @@ def test_the_command_line_prints_the_url(project, tmp_path):
 
     assert (done.returncode, done.stdout) == (0, f"file://{tmp_path}/store/1\n")
     assert (tmp_path / "store" / "1" / "saved_model.pb").is_file()
-
-
-def test_a_models_config_names_the_url(project, store):
-    project.export("export_dir=memory://models", "publish.models_config=models.config")
-
-    assert 'base_path: "memory://models"' in (project.root / "models.config").read_text()
 
 
 class Bytes(Listener):

@@ -363,7 +363,13 @@ def out_of_time(*_):
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(300), pytest.param(range(300, 5000), marks=pytest.mark.soak)], ids=len
+    "seeds",
+    [
+        range(100),
+        pytest.param(range(100, 300), marks=pytest.mark.slow),
+        pytest.param(range(300, 5000), marks=pytest.mark.soak),
+    ],
+    ids=len,
 )
 def test_a_changed_release_is_refused_or_reported_as_changed(made, tmp_path, seeds):
     before = signal.signal(signal.SIGPROF, out_of_time)
