@@ -242,68 +242,58 @@ def test_a_process_without_a_keeper_ends_although_its_caller_ignores_sigterm(tmp
     assert is_gone(pid.read_text().strip())
 
 
+SLEEPING = """
+import sys, threading
+from smdecl.pipeline.children import children
+from smdecl.errors import ModelError
+from tests.isolation import test_processes
+
+def sleep(name):
+    function = getattr(test_processes, name)
+    keeper = function is test_processes.sleep_beside_a_child
+    children.run(function, name, failure=ModelError, doing="sleeping", starts_processes=keeper)
+
+first, *others = sys.argv[1:]
+for name in others:
+    threading.Thread(target=sleep, args=(name,), daemon=True).start()
+sleep(first)
+"""
+
+
 @pytest.mark.parametrize(
-    ("function", "starts_processes"), [(sleep_beside_a_child, True), (sleep_alone, False)]
-)
-@pytest.mark.parametrize(
-    "number",
+    ("number", "functions"),
     [
-        signal.SIGKILL,
+        (signal.SIGKILL, [sleep_beside_a_child, sleep_alone]),
         *(
-            pytest.param(number, marks=pytest.mark.slow)
+            pytest.param(number, [function], marks=pytest.mark.slow)
             for number in (signal.SIGTERM, signal.SIGINT)
+            for function in (sleep_beside_a_child, sleep_alone)
         ),
     ],
 )
-def test_no_process_outlives_its_caller(
-    tmp_path, interruptible, number, function, starts_processes
-):
-    script = tmp_path / "script.py"
-    pids = tmp_path / "pids"
-    script.write_text(
-        textwrap.dedent(f"""
-        from smdecl.pipeline.children import children
-        from smdecl.errors import ModelError
-        from tests.isolation.test_processes import {function.__name__} as sleep
-        children.run(
-            sleep,
-            {str(pids)!r},
-            failure=ModelError,
-            doing="sleeping",
-            starts_processes={starts_processes},
-        )
-        """)
-    )
+def test_no_process_outlives_its_caller(tmp_path, interruptible, number, functions):
+    names = [function.__name__ for function in functions]
     process = interruptible(
-        [sys.executable, script],
+        [sys.executable, "-c", SLEEPING, *names],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
     )
-    wait_for(lambda: process.poll() is not None or (pids.exists() and " " in pids.read_text()))
+    files = [tmp_path / name for name in names]
+
+    def are_sleeping():
+        return all(file.exists() and " " in file.read_text() for file in files)
+
+    wait_for(lambda: process.poll() is not None or are_sleeping())
     process.send_signal(number)
     process.communicate(timeout=300)
 
-    started = pids.read_text().split()
-    assert len(started) == 1 + starts_processes
+    started = [pid for file in files for pid in file.read_text().split()]
+    assert len(started) == len(functions) + (sleep_beside_a_child in functions)
     wait_for(lambda: all(map(is_gone, started)))
 
 
-def test_a_script_without_a_main_guard_exports_once(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import smdecl\nprint('once')\nprint(smdecl.export(smdecl.compose(['model=adder'])).path)\n",
-        encoding="utf-8",
-    )
-    done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-
-    assert done.stdout == "once\nexports/adder/1\n"
-    assert done.stderr == ""
-
-
-def test_a_script_that_exports_its_own_class_does_not_recurse(tmp_path):
+def test_a_script_without_a_main_guard_exports_once_and_does_not_recurse(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -316,6 +306,8 @@ def test_a_script_that_exports_its_own_class_does_not_recurse(tmp_path):
         import smdecl
         class Net: pass
         try:
+            print(smdecl.export(smdecl.compose(["model=adder"])).path)
+            print("own", file=sys.stderr, flush=True)
             smdecl.export(smdecl.compose(["model._target_=script.Net"]))
         except smdecl.errors.UsageError as error:
             sys.exit(f"{error.exit_code} {error}")
@@ -327,6 +319,8 @@ def test_a_script_that_exports_its_own_class_does_not_recurse(tmp_path):
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
+    assert done.stdout == "exports/adder/1\n"
     # The second start is the model's process, which imports the script and is refused there.
+    assert done.stderr.startswith("started\nown\nstarted\n")
     assert done.stderr.count("started") == 2
     assert 'put the call below `if __name__ == "__main__":`' in done.stderr
