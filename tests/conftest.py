@@ -21,6 +21,8 @@ import pytest
 import smdecl
 from smdecl import scratch
 from smdecl.cli import main
+from smdecl.config import sharing
+from smdecl.config.sharing import Shared
 from smdecl.errors import ModelError
 from smdecl.isolation import memory
 from smdecl.pipeline.children import children
@@ -91,11 +93,21 @@ def golden(request):
     return compare
 
 
+BUILT_IN = Shared()  # compositions of the built-in configs, which no test changes
+COMPOSING = ("checks", "config", "security")  # their tests compose as a user does
+
+
 @dataclass
 class Project:
-    """A directory with a config and code, from which exports run."""
+    """A directory with a config and code, from which exports run.
+
+    Attributes:
+        root: The directory.
+        shared: What compositions of built-in configs share; None if they share nothing.
+    """
 
     root: Path
+    shared: Shared | None = None
 
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -105,7 +117,12 @@ class Project:
 
     def compose(self, *overrides: str) -> smdecl.Composition:
         conf = self.root / "conf"
-        return smdecl.compose(overrides, config_dir=conf if conf.is_dir() else None)
+        if conf.is_dir():
+            return smdecl.compose(overrides, config_dir=conf)
+        if self.shared is None:
+            return smdecl.compose(overrides)
+        with sharing.sharing(self.shared):
+            return smdecl.compose(overrides)
 
     def export(self, *overrides: str, **options) -> smdecl.Release:
         return smdecl.export(self.compose(*overrides), **options)
@@ -232,7 +249,7 @@ def spawn_cli(*arguments: str, cwd: Path, env: dict | None = None) -> subprocess
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path, monkeypatch, request):
     """An empty project, which is the current directory and importable."""
     root = tmp_path / "project"
     root.mkdir()
@@ -240,7 +257,8 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.syspath_prepend(root)
     before = set(sys.modules)
-    yield Project(root)
+    is_composing = request.path.parent.name in COMPOSING
+    yield Project(root, None if is_composing else BUILT_IN)
     for name in set(sys.modules) - before:
         if str(root) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
