@@ -12,18 +12,18 @@ class Announcing:
     """Prints the outcomes of variants that run in threads.
 
     Args:
-        pending: The variants, in order.
+        pending: The variants, in order. Each is removed when it is done.
         announce: Prints an outcome.
         record: Gets the outcomes as soon as they are known, before they are printed.
     """
 
     def __init__(
         self,
-        pending: Sequence[Future[Variant]],
+        pending: list[Future[Variant]],
         announce: Announce,
         record: Callable[[Sequence[Variant]], None],
     ) -> None:
-        self._pending = list(pending)
+        self._pending = pending
         self._announce = announce
         self._record = record
         self._printed: set[Future[Variant]] = set()

@@ -140,6 +140,8 @@ def export(
             unpublished, replay = _verified(
                 config, composition, project, stage, clock, syncing, shared
             )
+            peak = _peak(unpublished, replay)
+            sweep_jobs.measured(peak.memory)
             found = _warnings(config, unpublished, replay.report)
             warnings = _located(
                 [*demo_model.warnings(composition), *found], composition
@@ -149,7 +151,6 @@ def export(
                 unpublished, config, publisher, stage, clock, syncing
             )
         _add_to_models_config(config, published, publisher, subdirectory)
-        peak = _peak(unpublished, replay)
         clock.finish(peak)
         if earlier is None:
             _add_run_record(
@@ -231,6 +232,7 @@ def _publish(
     if config.publish.sign is not None:
         with clock.stage("sign"):
             _sign(unpublished, Path(config.publish.sign), stage)
+    sweep_jobs.end_turn()
     with clock.stage("publish"):
         with disk_errors(stage):
             syncing.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -21,6 +22,8 @@ _GIBIBYTE = 1 << 30
 
 # After it is built, an object may still take several times as much memory, to be saved and loaded.
 _GROWTH = 4
+# The calls of its methods may take any, so few begin before that is known.
+_UNMEASURED = 2
 
 
 @dataclass(frozen=True)
@@ -30,24 +33,40 @@ class _Turn:
     Attributes:
         end: Ends it.
         built: Takes the memory of the process that has built the object, in bytes.
+        measured: Takes the memory of the largest process, in bytes.
     """
 
     end: Callable[[], None]
     built: Callable[[int], None]
+    measured: Callable[[int], None]
 
 
 _turn: ContextVar[_Turn | None] = ContextVar("_turn", default=None)
 
 
 def end_turn() -> None:
-    """Ends the turn of this thread, for what needs no core anymore; does nothing without a turn."""
+    """Ends the turn of this thread, to wait for a disk or a store; does nothing without a turn.
+
+    If variants run one at a time, the turn goes on.
+    """
     turn = _turn.get()
     if turn is not None:
         turn.end()
 
 
+def measured(peak: int) -> None:
+    """Tells how many variants fit, if that is not known; does nothing without a turn.
+
+    Args:
+        peak: The memory of the largest process of this one, in bytes.
+    """
+    turn = _turn.get()
+    if turn is not None:
+        turn.measured(peak)
+
+
 def built(peak: int) -> None:
-    """Lets other variants begin if memory is plentiful; does nothing without a turn.
+    """Lets another variant begin if memory is plentiful; does nothing without a turn.
 
     Args:
         peak: The memory of the process that has built the object, in bytes.
@@ -72,8 +91,8 @@ class Jobs:
     """Gives a turn to as many variants at a time as fit into memory.
 
     The first variant runs alone until its object is built, and longer if four times that memory
-    does not suffice for others too. The memory of the first that succeeds tells how many fit; if
-    the first fails, as many as there are cores run until then.
+    does not suffice for another one too. The memory of the first that succeeds tells how many fit;
+    if the first fails, as many as there are cores run until then.
 
     Args:
         variants: The number of variants.
@@ -83,6 +102,8 @@ class Jobs:
 
     Attributes:
         most: The most variants that can get a turn at the same time.
+        allowed: How many may have one now.
+        running: How many have one.
     """
 
     def __init__(
@@ -93,17 +114,19 @@ class Jobs:
         note: Callable[[str], object],
     ) -> None:
         self.most = chosen or len(os.sched_getaffinity(0))
-        self._allowed = self.most
-        self._running = 0
+        self.allowed = self.most
+        self.running = 0
         # The places in the queue that were given out, and how many of them had a turn.
         self._places = 0
         self._begun = 0
-        # In bytes, to all variants together; 0 until the first is built.
-        self._available = 0
+        # The place of the one whose memory the others wait for.
+        self._first: int | None = None
+        # Now, because others use some when the first is measured.
+        self._available = memory.available()
         self._changed = threading.Condition()
         self._group = group
         self._note = note
-        is_known = memory.available() < sys.maxsize
+        is_known = self._available < sys.maxsize
         self._measures = (
             chosen is None and is_known and min(variants, self.most) > 1
         )
@@ -126,43 +149,46 @@ class Jobs:
         with ExitStack() as turn:
             with self._changed:
                 self._changed.wait_for(lambda: self._may_begin(place))
-                self._running += 1
+                if self._measures and self._begun == 0:
+                    self._first = place
+                self.running += 1
                 self._begun += 1
                 self._changed.notify_all()  # the next may begin too
-            turn.callback(self._end)
+            turn.callback(self._end, place)
             groups.require_wanted()  # the sweep may have been interrupted meanwhile
             turn.enter_context(groups.working())
 
             def end() -> None:
-                if not self._measures:  # else the others wait for `measured`
+                if self.most > 1:
                     turn.close()
 
-            token = _turn.set(_Turn(end, self._built))
+            built = functools.partial(self._built, place)
+            token = _turn.set(_Turn(end, built, self.measured))
             try:
                 yield
             finally:
                 _turn.reset(token)
 
     def _may_begin(self, place: int) -> bool:
-        return place == self._begun and self._running < self._allowed
+        return place == self._begun and self.running < self.allowed
 
-    def _end(self) -> None:
+    def _end(self, place: int) -> None:
         with self._changed:
-            self._running -= 1
-            if self._measures:  # it has failed, as all others may
+            self.running -= 1
+            if self._measures and place == self._first:
+                # It has failed, as all others may.
                 self._allow(self.most)
             self._changed.notify_all()
 
-    def _built(self, peak: int) -> None:
+    def _built(self, place: int, peak: int) -> None:
         with self._changed:
-            if self._measures and self._running == 1:
-                self._available = memory.available() + peak
-                needed = _GROWTH * peak
-                self._allow(fitting(needed, self._available, self.most))
+            if self._measures and place == self._first:
+                most = min(_UNMEASURED, self.most)
+                self._allow(fitting(_GROWTH * peak, self._available, most))
                 self._changed.notify_all()
 
     def measured(self, peak: int) -> None:
-        """Sets how many variants fit, once the first has succeeded.
+        """Sets how many variants fit, once the first is verified.
 
         Args:
             peak: The memory of its largest process, in bytes.
@@ -171,15 +197,15 @@ class Jobs:
             if not self._measures:
                 return
             self._measures = False
-            # Others that run already may use some by now.
-            available = self._available or memory.available()
-            self._allow(fitting(peak, available, self.most))
+            available = self._available
+            allowed = fitting(peak, available, self.most)
+            self._allow(allowed)
             self._changed.notify_all()
-        if self._allowed < self.most:
-            self._note(_limited(self._allowed, peak, available))
+        if allowed < self.most:
+            self._note(_limited(allowed, peak, available))
 
     def _allow(self, number: int) -> None:
-        self._allowed = number
+        self.allowed = number
         # More than one process of a variant would take more memory than was measured.
         self._group.is_frugal = number < self.most
 

@@ -15,28 +15,24 @@ from typing import Any
 from smdecl import progress
 from smdecl.config import compose
 from smdecl.config.project import Project
-from smdecl.config.settings import Composition, ExportConfig
+from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError
 from smdecl.isolation import groups
 from smdecl.isolation.groups import Group
 from smdecl.pipeline import (
     export,
-    sweep_jobs,
     sweep_overrides,
     sweep_resume,
     variants,
 )
 from smdecl.pipeline.announcing import Announcing
 from smdecl.pipeline.children import children
-from smdecl.pipeline.export import Release, Review
-from smdecl.pipeline.making import Unpublished
 from smdecl.pipeline.shared_loaders import SharedLoaders
 from smdecl.pipeline.sweep_jobs import Jobs
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
 from smdecl.pipeline.variants import Announce, Make, Note, Request, Variant
-from smdecl.release.publisher import Published, Publisher
 
 
 def compose_one(
@@ -146,20 +142,23 @@ class Threads:
         # As many again may publish meanwhile.
         pool = ThreadPoolExecutor(2 * jobs.most)
         pending: list[Future[Variant]] = []
-        for number, overrides in enumerate(swept):
-            if number in skipped:
-                pending.append(_ended(skipped[number]))
-                continue
-            ready = prepared[number]
-            make = _measured(ready.make, jobs)
-            export_one = functools.partial(
-                variants.export, number, overrides, ready.directory, make
-            )
-            run = contextvars.copy_context().run
-            future = pool.submit(run, _run, export_one, group, jobs.turn())
-            pending.append(future)
         announcing = Announcing(pending, self.announce, summary.record)
         try:
+            for number, overrides in enumerate(swept):
+                if number in skipped:
+                    pending.append(_ended(skipped[number]))
+                    continue
+                ready = prepared[number]
+                export_one = functools.partial(
+                    variants.export,
+                    number,
+                    overrides,
+                    ready.directory,
+                    ready.make,
+                )
+                run = contextvars.copy_context().run
+                turn = jobs.turn()
+                pending.append(pool.submit(run, _run, export_one, group, turn))
             for variant in announcing.outcomes():
                 summary.add(variant)
         except BaseException:
@@ -186,9 +185,7 @@ class Threads:
         except Exception as error:  # a bug must not end the other variants
             return Prepared(unfit, variants.failing(variants.bug(error)))
         name = subdirectory(composition)
-        review = functools.partial(
-            _review, sweep_resume.review_of(self.request)
-        )
+        review = sweep_resume.review_of(self.request)
         make = functools.partial(
             export.export,
             composition,
@@ -202,34 +199,11 @@ class Threads:
         return Prepared(directory, make, target)
 
 
-def _review(
-    review: Review,
-    made: Unpublished,
-    config: ExportConfig,
-    publisher: Publisher,
-) -> Published | None:
-    """Reviews a release in the turn of its variant, and publishes it after that."""
-    found = review(made, config, publisher)
-    sweep_jobs.end_turn()
-    return found
-
-
 def _ended(variant: Variant) -> Future[Variant]:
     """Returns the future of a variant that has ended."""
     future: Future[Variant] = Future()
     future.set_result(variant)
     return future
-
-
-def _measured(make: Make, jobs: Jobs) -> Make:
-    """Returns a `make` that also tells how much memory it took."""
-
-    def measured() -> Release:
-        release = make()
-        jobs.measured(release.peak_memory)
-        return release
-
-    return measured
 
 
 def _run(
