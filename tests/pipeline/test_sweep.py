@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import smdecl
 from smdecl import schema
 from smdecl.cli import main
 from smdecl.isolation import memory
+from smdecl.pipeline import sweep_threads
 
 from tests.conftest import ROOT, tree
 from tests.waiting import processes_with, wait_for
@@ -349,3 +353,25 @@ def test_a_sweep_directory_may_have_any_name_and_more_keys_may_be_excluded(proje
         f"exports/{model}/seed={seed}/1" for model in ("adder", "scaler") for seed in (1, 2)
     ]
     assert (project.root / "my sweeps (1), it's" / "sweep.json").is_file()
+
+
+def test_an_interrupt_while_variants_are_submitted_ends_those_that_run(project, monkeypatch):
+    class Interrupted(ThreadPoolExecutor):
+        submitted = 0
+
+        def submit(self, *arguments):
+            Interrupted.submitted += 1
+            if Interrupted.submitted == 3:
+                raise KeyboardInterrupt
+            return super().submit(*arguments)
+
+    monkeypatch.setattr(sweep_threads, "ThreadPoolExecutor", Interrupted)
+    monkeypatch.chdir(project.root)
+    before = {*threading.enumerate()}
+
+    with pytest.raises(KeyboardInterrupt):
+        smdecl.sweep(["model=scaler", "model.factor=1,2,3"])
+
+    left = {thread.name for thread in {*threading.enumerate()} - before}
+    assert not [name for name in left if "ThreadPoolExecutor" in name]
+    assert [*project.root.glob("exports/scaler/*/1")] == []
