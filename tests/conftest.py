@@ -53,7 +53,9 @@ def use_temporary_directory() -> None:
     unless they are in memory: then they are in it too.
     """
     in_memory = directory_in_memory()
-    place = Path(tempfile.mkdtemp(prefix="t-", dir=in_memory))
+    if in_memory is not None:
+        remove_leftovers(in_memory)
+    place = Path(tempfile.mkdtemp(prefix=f"t-{os.getpid()}-", dir=in_memory))
     place.chmod(0o711)  # a test may open a directory in it to other users
     root = tempfile.gettempdir() if in_memory is None else str(place)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
@@ -75,6 +77,16 @@ def directory_in_memory() -> Path | None:
         return None
     room = min(shutil.disk_usage(shared).free, memory.available())
     return shared if room >= ENOUGH else None
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes what killed test runs of this user have left, because it occupies memory."""
+    for place in directory.glob("t-*-*"):
+        _, pid, _ = place.name.split("-", 2)
+        with contextlib.suppress(FileNotFoundError):  # if a different run removes it
+            is_own = place.stat().st_uid == os.getuid()
+            if is_own and pid.isdigit() and not Path("/proc", pid).exists():
+                scratch.remove(place)
 
 
 def pytest_collection_finish():
