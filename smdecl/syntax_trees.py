@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import threading
+from typing import Any
 
 _parsing = threading.Lock()
 
@@ -25,3 +26,16 @@ def parse(source: str | bytes, name: str = "<unknown>") -> ast.Module:
     """
     with _parsing:
         return ast.parse(source, name)
+
+
+def literal(source: str) -> Any:
+    """Returns the value of a Python literal, as `ast.literal_eval` does.
+
+    Raises:
+        ValueError: If it is not a literal.
+        SyntaxError: If it is not valid Python.
+        MemoryError: If it is too complex.
+        RecursionError: If it is nested too deeply.
+    """
+    with _parsing:
+        return ast.literal_eval(source)

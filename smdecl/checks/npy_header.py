@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 import os
 import re
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from smdecl import budgets, files
+from smdecl import budgets, files, syntax_trees
 
 SUFFIXES = (".npz", ".npy")
 _MAGIC = b"\x93NUMPY"
@@ -140,7 +139,8 @@ def _header(file: IO[bytes], size: int) -> Header:
         raise ValueError(
             f"expected a header of at most {_LONGEST} bytes, got {length}"
         )
-    fields = ast.literal_eval(file.read(length).decode("latin1").strip())
+    header = file.read(length).decode("latin1").strip()
+    fields = syntax_trees.literal(header)
     descr = fields["descr"]
     shape = tuple(int(dim) for dim in fields["shape"])
     claimed = math.prod(shape) * _item_size(descr)

@@ -151,7 +151,12 @@ def _modules(target: str) -> Iterator[_Module]:
 def _syntax_error(file: Path) -> SyntaxError | None:
     """Returns the syntax error in a source file; None if it has none, or it is unknown."""
     state = _state(file)
-    return None if state is None else _syntax_error_of(file, state)
+    if state is None:
+        return None
+    try:
+        return _syntax_error_of(file, state)
+    except OSError:
+        return None
 
 
 @functools.cache
@@ -161,7 +166,7 @@ def _syntax_error_of(file: Path, _state: object) -> SyntaxError | None:
         _parse(file)
     except SyntaxError as error:
         return error.with_traceback(None)
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return None
 
@@ -272,7 +277,12 @@ def _below(module: _Module, part: str) -> _Module | None:
 def _names(file: Path) -> frozenset[str] | None:
     """Returns the names that a source file defines at its top level; None if they are unknown."""
     state = _state(file)
-    return None if state is None else _names_of(file, state)
+    if state is None:
+        return None
+    try:
+        return _names_of(file, state)
+    except OSError:
+        return None
 
 
 def _state(file: Path) -> tuple[int, int] | None:
@@ -291,7 +301,7 @@ def _names_of(file: Path, _state: object) -> frozenset[str] | None:
     """Does the work of `_names`, once for each state of a file."""
     try:
         tree, table = _parse(file)
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError):
         return None
     # A module that raises cannot be imported. The build shows why.
     has_raise = any(isinstance(node, ast.Raise) for node in tree.body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from tensorflow.python.util import tf_stack, traceback_utils
 
@@ -15,7 +16,8 @@ from smdecl.exporting import keras_patches
 from smdecl.resources import PACKAGE
 
 _EXPORTING = str(PACKAGE / "exporting")
-_FILES = frozenset(map(str, (PACKAGE / "exporting").glob("*.py")))
+# As Python names them, which may be by a link.
+_FILES = frozenset(map(str, Path(__file__).parent.glob("*.py")))
 _EXCLUDED = "_EXCLUDED_PATHS"
 
 

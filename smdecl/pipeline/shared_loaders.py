@@ -67,6 +67,7 @@ class SharedLoaders:
         self._changing = threading.Lock()
         self._resting: list[_Process] = []
         self._is_open = True
+        self._is_beginning = False
 
     def share(self, root: Path) -> Share:
         """Returns the processes for the variants whose releases are below an export_dir."""
@@ -105,9 +106,13 @@ class SharedLoaders:
         if not _may_share(root, directory):
             return
         with self._changing:
-            is_needed = self._is_open and not self._resting
-        if is_needed:
+            if not self._is_open or self._resting or self._is_beginning:
+                return
+            self._is_beginning = True
+        try:
             self._rest(_started(root))
+        finally:
+            self._is_beginning = False
 
     def close(self) -> None:
         """Ends the processes."""

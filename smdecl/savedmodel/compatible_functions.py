@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Hashable, Iterator, Mapping
 
+from smdecl import syntax_trees
 from smdecl.budgets import Budget
 from smdecl.errors import ContractError
 from smdecl.savedmodel.compatible_tensors import (
@@ -226,7 +226,7 @@ def _becomes(default: str, tensor: TensorRecord) -> bool:
     if len(default) > _LONGEST_DEFAULT:
         return False
     try:
-        value = ast.literal_eval(default)
+        value = syntax_trees.literal(default)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return False
     if type(value) is int and abs(value) >= _INT32:
