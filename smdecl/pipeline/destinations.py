@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from smdecl.config.settings import ExportConfig, Publish
+from smdecl.errors import Problem, PublishError, SmdeclError, disk_errors
 from smdecl.release import publish_local, store
 from smdecl.release.publisher import Publisher
 
@@ -59,3 +63,26 @@ def _require_own_files(options: Publish) -> None:
         from smdecl.release import run_record
 
         run_record.require_ours(Path(options.run_record))
+
+
+@contextmanager
+def present(stage: Path) -> Iterator[None]:
+    """Says so if an error within the block is that something removed the stage.
+
+    Raises:
+        PublishError: If the stage is gone.
+    """
+    with disk_errors(stage):
+        before = stage.stat()
+    try:
+        yield
+    except (SmdeclError, OSError) as error:
+        # TensorFlow makes a directory again that it writes to.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(before, stage.stat()):
+                raise
+        message = (
+            f"{str(stage)!r} was removed while the export wrote to it;"
+            " expected nothing else to change the directory of an export that runs"
+        )
+        raise PublishError(Problem(("export_dir",), message)) from error

@@ -135,6 +135,7 @@ def export(
             destinations.refuse_early(config, publisher)
         with (
             publisher.stage() as stage,
+            destinations.present(stage),
             early_sync.syncing(publisher.base) as syncing,
         ):
             unpublished, replay = _verified(

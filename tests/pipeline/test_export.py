@@ -283,3 +283,30 @@ def test_only_declared_environment_variables_are_read(project, monkeypatch):
         f"seed: reads the environment variable 'NOT_THERE', {add}",
     ]
     assert "hidden" not in str(error.value)
+
+
+REMOVING = """
+import shutil
+
+import tensorflow as tf
+
+
+class Removing(tf.Module):
+    @tf.function
+    def add(self, x):
+        self.remove()
+        return x
+
+    @tf.autograph.experimental.do_not_convert
+    def remove(self):
+        if tf.executing_eagerly():  # while an example runs
+            shutil.rmtree("exports", ignore_errors=True)
+"""
+
+
+def test_an_export_dir_that_is_removed_meanwhile_is_not_blamed_on_the_model(project):
+    project.write("removing.py", REMOVING)
+
+    with pytest.raises(PublishError, match=r"/\.smdecl-\S+' was removed while the export"):
+        project.export("model._target_=removing.Removing")
+    assert not (project.root / "exports").exists()
