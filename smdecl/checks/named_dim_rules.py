@@ -23,9 +23,10 @@ def named(spec: Spec) -> Iterator[tuple[int, str]]:
 
 
 def check(path: KeyPath, signature: Signature) -> Problems:
-    """Yields the named dims of outputs that no input has: there is nothing to compare them with.
+    """Yields the named dims of outputs that have nothing to be compared with.
 
-    If it is the dim of an input that looks misspelt, that is the problem.
+    Several outputs may share one that no input has, such as the number of what was found. If it is
+    the dim of an input that looks misspelt, that is the problem.
     """
     if signature.inputs is None:
         return
@@ -45,7 +46,7 @@ def check(path: KeyPath, signature: Signature) -> Problems:
             expected = f"the outputs have {dim!r}, which no input has"
             message = f"unknown dim {similar!r}; {expected}{did_you_mean(dim)}"
             yield Problem(inputs[similar][0], message)
-        else:
+        elif similar is not None or len(places) == 1:
             message = _unknown_dim(dim, inputs, similar)
             yield from (Problem(place, message) for place in places)
 
@@ -76,7 +77,7 @@ def _is_misspelt(
 
 
 def _unknown_dim(dim: str, known: _Places, similar: str | None) -> str:
-    expected = "no name: the inputs name no dims"
+    expected = "a size or null, because the inputs name no dims"
     if known:
         expected = f"one of {', '.join(sorted(known))}{did_you_mean(similar)}"
     return f"no input has a dim named {dim!r}; expected {expected}"

@@ -23,9 +23,10 @@ def problems(inputs, outputs):
         ({"x": ["rowz", 3]}, {"y": ["rows"], "z": ["rows"]}, ("s.inputs.x.shape[0]", "unknown dim 'rowz'; the outputs have 'rows', which no input has (did you mean 'rows'?)")),
         ({"x": ["batch", 3]}, {"y": ["btach"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'btach'; expected one of batch (did you mean 'batch'?)")),
         ({"x": ["n"], "z": ["rows"]}, {"y": ["rowz"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'rowz'; expected one of n, rows (did you mean 'rows'?)")),
+        ({"x": ["n"]}, {"y": ["found"], "z": ["found"]}, None),
         ({"x": ["time"]}, {"y": ["batch"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'batch'; expected one of time")),
         ({"x": ["btach"], "z": ["btach"]}, {"y": ["batch"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'batch'; expected one of btach (did you mean 'btach'?)")),
-        ({"x": [3]}, {"y": ["batch"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'batch'; expected no name: the inputs name no dims")),
+        ({"x": [3]}, {"y": ["batch"]}, ("s.outputs.y.shape[0]", "no input has a dim named 'batch'; expected a size or null, because the inputs name no dims")),
     ],
 )  # fmt: skip
 def test_the_dim_that_looks_misspelt_is_reported(inputs, outputs, expected):
