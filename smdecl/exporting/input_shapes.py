@@ -21,7 +21,10 @@ _GOT = re.compile(
 
 
 def of_inputs(
-    path: KeyPath, method: Method, inputs: Mapping[str, Nest]
+    path: KeyPath,
+    method: Method,
+    inputs: Mapping[str, Nest],
+    may_be_unknown: bool = True,
 ) -> Iterator[Problem]:
     """Yields the inputs whose shape differs from that of their Keras Input.
 
@@ -31,22 +34,27 @@ def of_inputs(
         path: The key of the inputs.
         method: The method that failed.
         inputs: The declared inputs.
+        may_be_unknown: Whether a size may be unknown where the Input has a fixed one.
     """
     for name, declared, own in specs_of_graph(method, inputs):
         if own.shape is None or declared.shape is None:
             continue
-        if not _fits(declared.shape, own.shape):
+        if not _fits(declared.shape, own.shape, may_be_unknown):
             expected = f"expected {shape_text(own.shape)}, the shape of the Input {name!r}"
             message = f"{expected}, got {shape_text(declared.shape)}"
             yield Problem((*path, name, "shape"), message)
 
 
-def _fits(declared: tuple[Dim, ...], own: tuple[Dim, ...]) -> bool:
+def _fits(
+    declared: tuple[Dim, ...], own: tuple[Dim, ...], may_be_unknown: bool
+) -> bool:
     if len(declared) != len(own):
         return False
     for size, expected in zip(declared, own, strict=True):
-        are_known = isinstance(size, int) and isinstance(expected, int)
-        if are_known and size != expected:
+        is_unknown = not isinstance(size, int)
+        if not isinstance(expected, int) or (is_unknown and may_be_unknown):
+            continue
+        if size != expected:
             return False
     return True
 

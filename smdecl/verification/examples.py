@@ -9,7 +9,7 @@ import tensorflow as tf
 from smdecl.checks import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names
 from smdecl.errors import KeyPath, Problem, VerificationError
-from smdecl.exporting import leaks, user_code
+from smdecl.exporting import input_shapes, leaks, user_code
 from smdecl.exporting.traced import Traced
 from smdecl.isolation import reports
 from smdecl.savedmodel.array_distances import Array
@@ -116,11 +116,32 @@ def _generated(
             outputs = _run(
                 ("verify", "examples", key, index), signature, case.inputs
             )
-        except VerificationError:
-            if not case.has_empty_dim:
-                raise
-            continue  # an object may reject an empty batch
+        except VerificationError as error:
+            if case.has_empty_dim:
+                continue  # an object may reject an empty batch
+            _require_fixed_sizes(key, signature, error)
+            raise
         yield Example(key, case.inputs, outputs)
+
+
+def _require_fixed_sizes(
+    key: str, signature: Traced, error: VerificationError
+) -> None:
+    """Raises if an object may fail because a declared size is unknown and that of its Input is not.
+
+    Raises:
+        VerificationError: With every such input.
+    """
+    misfits = list(
+        input_shapes.of_inputs(
+            ("signatures", key, "inputs"),
+            signature.method,
+            signature.signature.inputs or {},
+            may_be_unknown=False,
+        )
+    )
+    if misfits:
+        raise VerificationError(misfits, error.traceback_text) from error
 
 
 def _run(

@@ -5,7 +5,7 @@ import pytest
 import smdecl
 import tensorflow as tf
 from smdecl.config.settings import Spec
-from smdecl.errors import ConfigError, ModelError
+from smdecl.errors import ConfigError, ModelError, VerificationError
 from smdecl.exporting import input_shapes
 
 
@@ -21,6 +21,17 @@ def test_a_shape_that_no_keras_input_accepts_is_compared_with_it(project, shape)
     assert problem.key == "signatures.s.inputs.x.shape"
     assert problem.message == f"expected [?, 4], the shape of the Input 'x', got {shape}"
     assert error.value.traceback_text == ""
+
+
+def test_an_unknown_size_is_reported_if_the_keras_input_has_a_fixed_one(project):
+    signature = "{inputs: {x: {shape: [batch, n], dtype: float32}}}"
+
+    with pytest.raises(VerificationError) as error:
+        project.export("model=dense", "signatures=none", f"+signatures.s={signature}")
+
+    [problem] = error.value.problems
+    assert problem.key == "signatures.s.inputs.x.shape"
+    assert problem.message == "expected [?, 4], the shape of the Input 'x', got [batch, n]"
 
 
 class Net(keras.Model):
