@@ -20,6 +20,7 @@ from smdecl.exporting.types import Trackable
 
 _WHOLE_MODEL = "keras"
 _SEED = "/seed_generator_state"
+_MOST = 20  # problems to list; a deep model has hundreds of variables
 
 
 def restore(
@@ -33,7 +34,7 @@ def restore(
         loaded: What `restore_before_build` returned.
 
     Raises:
-        ConfigError: If `expect: full` is not met, with every variable that did not match; if the
+        ConfigError: If `expect: full` is not met, with the variables that did not match; if the
             format does not fit the object, or the file cannot be read.
         ModelError: If the model's own code fails on the weights.
     """
@@ -87,9 +88,12 @@ def _with_hint(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
     """Returns the problems; the hint is the same for all, so only the first has it."""
     hint = _hint(matches, has_matches)
     problems = []
-    for match in matches:
+    for match in matches[:_MOST]:
         problems.append(Problem(PATH, f"{match.problem}{hint}"))
         hint = ""
+    left = len(matches) - len(problems)
+    if left:
+        problems.append(Problem(PATH, f"and {left} more like these"))
     return problems
 
 

@@ -1,9 +1,12 @@
 """Every format restores weights into a built object."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from smdecl.checks.weights_formats import FORMATS
+from smdecl.config.settings import Weights
+from smdecl.errors import ConfigError
 from smdecl.exporting import restore
 from smdecl.models import Scaler
 
@@ -107,3 +110,18 @@ def test_a_restored_value_is_used_eagerly_and_served(ready):
 
 def test_every_format_can_be_restored():
     assert restore.RESTORERS.keys() == FORMATS.keys()
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+def test_only_the_first_of_many_variables_that_do_not_fit_are_listed(tmp_path):
+    def deep(units):
+        return keras.Sequential([keras.Input([2]), *(keras.layers.Dense(units) for _ in range(12))])
+
+    path = tmp_path / "deep.weights.h5"
+    deep(3).save_weights(path)
+
+    with pytest.raises(ConfigError) as error:
+        restore.restore(deep(4), Weights(str(path), "keras_weights", "full"))
+
+    assert len(error.value.problems) == 21
+    assert error.value.problems[-1].message == "and 4 more like these"
