@@ -121,7 +121,7 @@ def test_only_the_first_of_many_variables_that_do_not_fit_are_listed(tmp_path):
     deep(3).save_weights(path)
 
     with pytest.raises(ConfigError) as error:
-        restore.restore(deep(4), Weights(str(path), "keras_weights", "full"))
+        restore.restore(deep(4), Weights("keras_weights", str(path)))
 
     assert len(error.value.problems) == 21
     assert error.value.problems[-1].message == "and 4 more like these"
