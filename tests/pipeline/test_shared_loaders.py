@@ -1,7 +1,9 @@
 """Small variants of a sweep are verified in turn by one process."""
 
+import functools
 import json
 import os
+import sys
 import threading
 from dataclasses import replace
 
@@ -25,15 +27,17 @@ class Table(tf.Module):
 
 
 class Net(tf.Module):
-    def __init__(self, value, wrong=0.0):
+    def __init__(self, value, wrong=0.0, size=1):
         super().__init__()
         self.value = tf.Variable(float(value))
         self.wrong = wrong
+        self.size = size
 
     @tf.function
     def add(self, x):
         # Eagerly it computes the expected values, and graphs compute others.
-        return x * self.value + (0.0 if tf.executing_eagerly() else self.wrong)
+        large = tf.reduce_max(tf.fill([self.size, self.size], x))
+        return large * self.value + (0.0 if tf.executing_eagerly() else self.wrong)
 """
 SIGNATURE = """
 serving_default:
@@ -59,19 +63,29 @@ def sweep(project, monkeypatch):
     return run
 
 
+def verify_by(monkeypatch, verify):
+    """Has `verify` called with the function that shares a process, and its arguments."""
+    share = SharedLoaders.share
+
+    def sharing(self, root):
+        shared = share(self, root)
+        return replace(shared, verify=functools.partial(verify, shared.verify))
+
+    monkeypatch.setattr(SharedLoaders, "share", sharing)
+
+
 @pytest.fixture
 def most_processes(monkeypatch):
     """Lists how many processes there are whenever a variant is to be verified."""
     counts = []
-    verify = SharedLoaders.verify
 
-    def counted(self, *arguments):
+    def counted(verify, *arguments):
         # One thread passes on what each process prints.
         names = [thread.name for thread in threading.enumerate()]
         counts.append(names.count("smdecl-lines"))
-        return verify(self, *arguments)
+        return verify(*arguments)
 
-    monkeypatch.setattr(SharedLoaders, "verify", counted)
+    verify_by(monkeypatch, counted)
     return counts
 
 
@@ -79,19 +93,13 @@ def most_processes(monkeypatch):
 def shares(monkeypatch):
     """Lists what each attempt to share a process came to."""
     outcomes = []
-    share = SharedLoaders.share
 
-    def noting(self, root):
-        shared = share(self, root)
+    def noted(verify, *arguments):
+        replayed = verify(*arguments)
+        outcomes.append(replayed is not None)
+        return replayed
 
-        def verify(*arguments):
-            replayed = shared.verify(*arguments)
-            outcomes.append(replayed is not None)
-            return replayed
-
-        return replace(shared, verify=verify)
-
-    monkeypatch.setattr(SharedLoaders, "share", noting)
+    verify_by(monkeypatch, noted)
     return outcomes
 
 
@@ -101,6 +109,18 @@ def test_small_variants_are_verified_in_one_process(sweep, shares):
     assert [variant["exit_code"] for variant in record] == [0, 0, 0, 0], done.stderr
     assert shares
     assert all(shares)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak cannot be reset")
+def test_the_memory_of_a_variant_is_not_that_of_one_before(sweep, project, shares):
+    sizes = "model.value=1,2", "+model.size=4000,4"
+    done, _ = sweep("model=Net", *sizes, "publish.run_record=runs.jsonl", "--jobs", "1")
+
+    assert done.returncode == 0, done.stderr
+    assert all(shares)
+    records = map(json.loads, (project.root / "runs.jsonl").read_text().splitlines())
+    large, small, *_ = [record["peak_memory"] for record in records]
+    assert large - small > 1 << 25
 
 
 def test_a_failure_is_found_again_in_a_process_of_its_own(sweep, shares):
