@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import TypeVar
 
 from smdecl import syntax_trees
 from smdecl.checks import hidden_names
@@ -21,6 +22,8 @@ from smdecl.config import frameworks, project_modules, trust
 from smdecl.config.project import Project
 from smdecl.config.types import Values
 from smdecl.errors import Problem, closest, did_you_mean, nearest
+
+Found = TypeVar("Found")
 
 _LARGEST = 1 << 20  # bytes of a source file
 # With these, a module can define names that its source does not show.
@@ -150,13 +153,7 @@ def _modules(target: str) -> Iterator[_Module]:
 
 def _syntax_error(file: Path) -> SyntaxError | None:
     """Returns the syntax error in a source file; None if it has none, or it is unknown."""
-    state = _state(file)
-    if state is None:
-        return None
-    try:
-        return _syntax_error_of(file, state)
-    except OSError:
-        return None
+    return _read_once(_syntax_error_of, file)
 
 
 @functools.cache
@@ -276,24 +273,28 @@ def _below(module: _Module, part: str) -> _Module | None:
 
 def _names(file: Path) -> frozenset[str] | None:
     """Returns the names that a source file defines at its top level; None if they are unknown."""
-    state = _state(file)
-    if state is None:
-        return None
-    try:
-        return _names_of(file, state)
-    except OSError:
-        return None
+    return _read_once(_names_of, file)
 
 
-def _state(file: Path) -> tuple[int, int] | None:
-    """Returns what changes when a file does; None if the file is absent or too large to parse."""
+def _read_once(
+    read: Callable[[Path, object], Found], file: Path
+) -> Found | None:
+    """Returns what a cached function finds in a file, once for each state of the file.
+
+    Args:
+        read: The function. It gets the file, and what changes when the file does.
+        file: The file.
+
+    Returns:
+        What it finds; None if the file cannot be read, or is too large to parse.
+    """
     try:
         status = file.stat()
+        if status.st_size > _LARGEST:
+            return None
+        return read(file, (status.st_mtime_ns, status.st_size))
     except OSError:
         return None
-    if status.st_size > _LARGEST:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 @functools.cache
