@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 
 from smdecl.checks import paths, sign_key
@@ -73,14 +71,13 @@ def check_places(composition: Composition, project: Project) -> Problems:
         path = ("publish", key)
         reason = _refuse_suffix(file, suffix)
         if reason is None:
-            is_override = functools.partial(_is_override, composition, path)
-            reason = _refuse_place(file, project, is_override)
+            reason = _refuse_place(file, path, composition, project)
         if reason is not None:
             yield Problem(path, reason)
 
 
 def _is_override(composition: Composition, path: KeyPath) -> bool:
-    """Returns whether an override sets a key; takes as long as composing the config."""
+    """Returns whether an override sets a key. This composes the config again, so it is slow."""
     origin = composition.locate(path)
     return origin is not None and origin.override is not None
 
@@ -92,7 +89,7 @@ def _refuse_suffix(file: str, suffix: str) -> str | None:
 
 
 def _refuse_place(
-    file: str, project: Project, is_override: Callable[[], bool]
+    file: str, path: KeyPath, composition: Composition, project: Project
 ) -> str | None:
     real = paths.real(file)
     allowed = [*project.writes]
@@ -102,7 +99,7 @@ def _refuse_place(
     parents = [parent for parent in parents if real.is_relative_to(parent)]
     if parents:
         parts = real.relative_to(parents[0]).parts
-    elif is_override():
+    elif _is_override(composition, path):
         parts = (real.name,)
     else:
         return (

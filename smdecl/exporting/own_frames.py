@@ -13,11 +13,10 @@ from pathlib import Path
 from tensorflow.python.util import tf_stack, traceback_utils
 
 from smdecl.exporting import keras_patches
-from smdecl.resources import PACKAGE
 
-_EXPORTING = str(PACKAGE / "exporting")
-# As Python names them, which may be by a link.
-_FILES = frozenset(map(str, Path(__file__).parent.glob("*.py")))
+# As Python names it, which may be by a link.
+_EXPORTING = Path(__file__).parent
+_FILES = frozenset(map(str, _EXPORTING.glob("*.py")))
 _EXCLUDED = "_EXCLUDED_PATHS"
 
 
@@ -36,7 +35,7 @@ def hidden() -> Iterator[None]:
         stack.enter_context(_Filter())
         excluded = getattr(traceback_utils, _EXCLUDED, None)
         if excluded is not None:
-            paths = (*excluded, _EXPORTING)
+            paths = (*excluded, str(_EXPORTING))
             stack.enter_context(
                 keras_patches.attribute_set(traceback_utils, _EXCLUDED, paths)
             )

@@ -2,7 +2,7 @@
 
 The first load in a process takes five times as long as the next ones. So variants share processes
 if they are small, and if nothing of one affects the load of the next. If a shared process ends or
-finds a failure, the caller verifies that variant again, in a process of its own.
+finds a failure, the caller verifies that variant again in a fresh process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Share:
     Attributes:
         begin: Starts a process for the SavedModel in a directory, unless one is free.
         verify: Verifies the SavedModel in a directory, given the signatures as they are declared
-            and the options; returns None if it needs a process of its own.
+            and the options. Returns None if it must be verified in a separate process.
     """
 
     begin: Callable[[Path], None]
