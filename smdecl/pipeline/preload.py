@@ -4,8 +4,8 @@ Python's garbage collector is off during the imports, which saves half a second.
 ignores the imported objects, so a collection in a fork copies none of the memory that the fork
 shares with the server.
 
-The loading of TensorFlow's library takes a third of a second and does not hold Python's lock, so a
-thread does it while other modules are imported.
+The loading of TensorFlow's library takes a third of a second. A thread does it while modules are
+imported that need no other library: libraries are loaded one at a time.
 """
 
 import contextlib
@@ -21,15 +21,26 @@ from pathlib import Path
 from smdecl.pipeline import cheaper_imports
 
 _LIBRARY = "libtensorflow_cc.so.2"
+# The modules imported meanwhile need the libraries of these.
+_LIBRARIES = (
+    *("array", "decimal", "fcntl", "google.protobuf.descriptor", "heapq"),
+    *("json", "ml_dtypes", "multiprocessing.shared_memory", "numpy.random"),
+    *("queue", "resource", "rpds", "select", "socket", "subprocess"),
+    *("unicodedata", "uuid", "wrapt", "yaml"),
+)
 
 
 def _load_library() -> None:
     spec = importlib.util.find_spec("tensorflow")
     if spec is None or spec.origin is None:
         return
-    # Elsewhere than on Linux it has other names; then the import loads it.
-    with contextlib.suppress(OSError):
-        ctypes.CDLL(str(Path(spec.origin).parent / _LIBRARY))
+    library = Path(spec.origin).parent / _LIBRARY
+    # Unlike `ctypes.CDLL`, a call of this function does not hold Python's lock.
+    load = ctypes.CDLL(None).dlopen
+    load.argtypes = (ctypes.c_char_p, ctypes.c_int)
+    load.restype = ctypes.c_void_p
+    # Elsewhere than on Linux the library has other names; then the import loads it.
+    load(bytes(library), os.RTLD_NOW)
 
 
 @contextlib.contextmanager
@@ -49,11 +60,14 @@ def _silent_stderr() -> Iterator[None]:
 
 gc.disable()
 with _silent_stderr(), cheaper_imports.cheaper():
+    for name in _LIBRARIES:
+        importlib.import_module(name)
     loading = threading.Thread(target=_load_library)
     loading.start()
     import encodings.cp437  # noqa: F401 - for zipfile
 
     import hydra.utils  # noqa: F401
+    import jsonschema  # noqa: F401
     import omegaconf._impl  # noqa: F401
 
     from smdecl.isolation import child, server  # noqa: F401

@@ -91,6 +91,63 @@ def test_threads_can_use_a_wrapper_at_the_same_time():
     assert found == ["SKLearnClassifier"] * 8
 
 
+def packages_imported() -> list[list[str]]:
+    """Returns which packages are imported at first, and after each first use of what needs them."""
+    import numpy as np
+    import tensorflow as tf
+
+    def imported():
+        packages = ("scipy.sparse", "urllib3", "rich.text")
+        return [name for name in packages if name in sys.modules]
+
+    def double(x):
+        return tf.constant(np.float32(2)) * x
+
+    tf.function(double).get_concrete_function(tf.TensorSpec([]))  # searches modules
+    states = [imported()]
+    from tensorflow.python.keras.engine import training_v1
+
+    assert isinstance(training_v1.Model, type)
+    states.append(imported())
+    import requests
+
+    assert requests.__version__.count(".") >= 2
+    states.append(imported())
+    from rich.table import Table
+
+    assert Table("a").columns[0].header == "a"
+    states.append(imported())
+    return states
+
+
+@pytest.mark.skipif(importlib.util.find_spec("scipy") is None, reason="SciPy is not installed")
+def test_packages_are_imported_when_they_are_used():
+    states = children.run(packages_imported, failure=ModelError, doing="importing")
+
+    assert states == [
+        [],
+        ["scipy.sparse"],
+        ["scipy.sparse", "urllib3"],
+        ["scipy.sparse", "urllib3", "rich.text"],
+    ]
+
+
+def version_after_import_of_submodule() -> tuple[bool, bool]:
+    """Returns whether the import of a submodule runs its package too, as Python does."""
+    import requests
+
+    before = "__version__" in vars(requests)
+    import requests.adapters
+
+    return before, "__version__" in vars(requests)
+
+
+def test_the_import_of_a_submodule_imports_its_package():
+    found = children.run(version_after_import_of_submodule, failure=ModelError, doing="importing")
+
+    assert found == (False, True)
+
+
 def constraints() -> tuple[int, int, bool]:
     """Returns how many constraints the type variables of TensorFlow have, and how many differ."""
     from tensorflow.python.ops import gen_array_ops, gen_math_ops
