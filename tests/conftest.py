@@ -41,6 +41,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     gc.disable()  # imports make much to search and almost no garbage
+    # The processes of a test run would compete for the memory of a GPU, and its kernels check less.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     if not hasattr(config, "workerinput"):  # the processes of a run inherit the directory
         use_temporary_directory()
 

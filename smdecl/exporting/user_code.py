@@ -34,6 +34,8 @@ _NODE = re.compile(r"Detected at node (\S+)")
 _FRAME = re.compile(
     r'Detected at node|File "|<stack traces unavailable>|\d+ root error'
 )
+# The first line if several nodes fail at the same time, as they do with a GPU.
+_SEVERAL = re.compile(r"\d+ root error")
 _CODE = re.compile(r"\(\d+\) [A-Z_]+: +")
 
 # A frame in the text of an error: AutoGraph adds the line of code, TensorFlow an empty line.
@@ -58,7 +60,7 @@ def summary(error: BaseException) -> str:
     if lines and lines[0] == "in user code:":
         lines = _after_frames(lines)
         kind, _, lines[0] = lines[0].partition(": ")
-    if lines and lines[0].startswith(_GRAPH_ERROR):
+    if lines and _begins_graph_error(lines[0]):
         lines = _of_graph(lines)
     if len(lines) > 1 and lines[0].startswith(_CALLING):
         del lines[0]
@@ -66,6 +68,11 @@ def summary(error: BaseException) -> str:
     while len(lines) > 1 and lines[0].endswith(":"):
         lines[:2] = [f"{lines[0]} {lines[1]}"]
     return f"{kind}: {lines[0]}" if lines else kind
+
+
+def _begins_graph_error(line: str) -> bool:
+    """Returns whether a line begins an error that TensorFlow raises while it runs a graph."""
+    return line.startswith(_GRAPH_ERROR) or _SEVERAL.match(line) is not None
 
 
 def _after_frames(lines: list[str]) -> list[str]:

@@ -40,6 +40,13 @@ def test_the_summary_of_a_graph_error_names_the_reason_and_the_node(loaded):
             "\t [[{{node a/b}}]]\n\t [[c/_1]]\n  (1) INVALID_ARGUMENT:  must be positive\n\t [[{{node a/b}}]]\n",
             "ValueError: must be positive (node a/b)",
         ),
+        (
+            "2 root error(s) found.\n  (0) INVALID_ARGUMENT: must be positive\n"
+            "\t [[{{function_node f}}{{node a/b}}]]\n\t [[c/_1]]\n"
+            "  (1) INVALID_ARGUMENT: must be positive\n\t [[{{function_node f}}{{node a/b}}]]\n"
+            "0 successful operations.\n0 derived errors ignored.",
+            "ValueError: must be positive",
+        ),
         ("Graph execution error:", "ValueError: Graph execution error:"),
         ("no good\nat all", "ValueError: no good"),
         ("", "ValueError"),
