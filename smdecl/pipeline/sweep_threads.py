@@ -156,6 +156,10 @@ class Threads:
                     ready.directory,
                     ready.make,
                 )
+                if ready.target is None:
+                    # Its error is known, so it is reported before the others run.
+                    pending.append(_ended(export_one()))
+                    continue
                 run = contextvars.copy_context().run
                 turn = jobs.turn()
                 pending.append(pool.submit(run, _run, export_one, group, turn))

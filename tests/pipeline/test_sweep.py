@@ -100,6 +100,9 @@ def test_a_failing_variant_does_not_stop_the_others_and_the_highest_exit_code_wi
         in record[2]["errors"][0]
     )
     assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    unknown = ["unknown option 'addr'" in line for line in errors]
+    assert unknown == [True, True, False, False]  # what cannot be composed is reported first
     assert done.stderr.count("error:") == 4
     assert "Traceback" not in done.stderr
 
