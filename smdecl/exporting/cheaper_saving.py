@@ -35,12 +35,11 @@ from tensorflow.python.util import object_identity, tf_stack
 
 from smdecl.exporting import (
     direct_ops,
-    keras_patches,
     own_frames,
     repeated_ops,
     shared_stacks,
 )
-from smdecl.exporting.patches import Patch
+from smdecl.exporting.patches import Patch, attribute_set
 from smdecl.exporting.types import (
     Function,
     Operation,
@@ -87,7 +86,7 @@ def _applied(
 
 @dataclass(frozen=True)
 class _Patch(Patch):
-    """Replaces one function.
+    """Replaces one function of TensorFlow.
 
     Attributes:
         unless: The save option whose result depends on the work that is avoided.
@@ -111,7 +110,7 @@ class _Patch(Patch):
             return super().applied()
         own = getattr(self.owner, self.name)
         replacement = _in_this_thread(own, self.replacement(own))
-        return keras_patches.attribute_set(self.owner, self.name, replacement)
+        return attribute_set(self.owner, self.name, replacement)
 
 
 def _in_this_thread(own: Function, replacement: Function) -> Function:

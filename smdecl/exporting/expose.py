@@ -13,7 +13,7 @@ from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.trackable import base
 
 from smdecl.errors import ConfigError, ContractError, KeyPath, Problem, nearest
-from smdecl.exporting import keras_models, keras_patches, variable_paths
+from smdecl.exporting import keras_models, patches, variable_paths
 from smdecl.exporting.build import Built
 from smdecl.exporting.parameters import is_function
 from smdecl.exporting.traced import Traced
@@ -139,13 +139,11 @@ def exposed(
     with contextlib.ExitStack() as stack:
         if added or lists:
             stack.enter_context(
-                keras_patches.attribute_set(
-                    kind, "_trackable_children", children
-                )
+                patches.attribute_set(kind, "_trackable_children", children)
             )
         if lists or _has_lists(obj):
             stack.enter_context(
-                keras_patches.attribute_set(
+                patches.attribute_set(
                     trackable_view.TrackableView,
                     "_descendants_with_paths",
                     variable_paths.descendants_with_paths,

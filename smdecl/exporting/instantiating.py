@@ -12,7 +12,7 @@ from hydra.errors import InstantiationException
 
 from smdecl.config.frameworks import LOAD_KERAS
 from smdecl.errors import KeyPath
-from smdecl.exporting import keras_patches, unloadable, user_code
+from smdecl.exporting import patches, unloadable, user_code
 from smdecl.exporting.types import ConfigNode, PythonValue, Target
 from smdecl.isolation import reports
 
@@ -63,7 +63,7 @@ def _calls_reported(node: ConfigNode, path: KeyPath) -> Iterator[None]:
         reports.running(place, f"building {called['_target_']}")
         return own_call(target, partial, args, keywords, full_key)
 
-    with keras_patches.attribute_set(_instantiate2, "_call_target", call):
+    with patches.attribute_set(_instantiate2, "_call_target", call):
         yield
 
 

@@ -1,20 +1,19 @@
-"""Replaces attributes of Keras classes for the duration of a context."""
+"""Changes how Keras calls, saves and loads models while a context is active."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import keras
 
+from smdecl.exporting.patches import attribute_set
 from smdecl.exporting.types import (
     Layer,
     Model,
-    PythonValue,
     SaveOptions,
     Shape,
     Tensor,
@@ -149,30 +148,3 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
                 attribute_set(kind, "load_own_variables", load)
             )
         yield shapes
-
-
-@contextlib.contextmanager
-def replaced(
-    kinds: Iterable[type], name: str, value: PythonValue
-) -> Iterator[None]:
-    """Sets an attribute of several classes while the context is active."""
-    with contextlib.ExitStack() as stack:
-        for kind in dict.fromkeys(kinds):
-            stack.enter_context(attribute_set(kind, name, value))
-        yield
-
-
-@contextlib.contextmanager
-def attribute_set(
-    kind: type | ModuleType, name: str, value: PythonValue
-) -> Iterator[None]:
-    """Sets an attribute of a class or module while the context is active."""
-    own = vars(kind).get(name)
-    setattr(kind, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(kind, name)
-        else:
-            setattr(kind, name, own)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from smdecl.exporting import keras_copy, keras_patches, keras_state, matching
+from smdecl.exporting import keras_copy, keras_state, matching, patches
 from smdecl.exporting.keras_state import Token
 from smdecl.exporting.matching import Match
 from smdecl.exporting.types import Layer, Model
@@ -81,7 +82,11 @@ def _load_assets(obj: Model, path: str) -> list[Match]:
         if keras_state.lookup_of(layer) is layer
     ]
     kinds = [type(layer) for layer in lookups]
-    with keras_patches.replaced(kinds, "load_assets", load_assets):
+    with ExitStack() as stack:
+        for kind in dict.fromkeys(kinds):
+            stack.enter_context(
+                patches.attribute_set(kind, "load_assets", load_assets)
+            )
         _walk_assets(obj, path)
     return matches
 

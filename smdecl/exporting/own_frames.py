@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tensorflow.python.util import tf_stack, traceback_utils
 
-from smdecl.exporting import keras_patches
+from smdecl.exporting import patches
 
 # As Python names it, which may be by a link.
 _EXPORTING = Path(__file__).parent
@@ -37,6 +37,6 @@ def hidden() -> Iterator[None]:
         if excluded is not None:
             paths = (*excluded, str(_EXPORTING))
             stack.enter_context(
-                keras_patches.attribute_set(traceback_utils, _EXCLUDED, paths)
+                patches.attribute_set(traceback_utils, _EXCLUDED, paths)
             )
         yield

@@ -1,20 +1,35 @@
-"""Replaces functions of TensorFlow and Keras that are as this version of smdecl expects them."""
+"""Replaces attributes of classes and modules of other libraries while a context is active."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
-from smdecl.exporting import keras_patches
-from smdecl.exporting.types import Function
+from smdecl.exporting.types import Function, PythonValue
+
+
+@contextmanager
+def attribute_set(
+    kind: type | ModuleType, name: str, value: PythonValue
+) -> Iterator[None]:
+    """Sets an attribute of a class or module while the context is active."""
+    own = vars(kind).get(name)
+    setattr(kind, name, value)
+    try:
+        yield
+    finally:
+        if own is None:
+            delattr(kind, name)
+        else:
+            setattr(kind, name, own)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Replaces one function.
+    """Replaces one function, if it is as this version of smdecl expects it.
 
     Attributes:
         owner: The class or module that has the function.
@@ -38,6 +53,4 @@ class Patch:
     def applied(self) -> AbstractContextManager[None]:
         """Replaces the function while the context is active."""
         own = getattr(self.owner, self.name)
-        return keras_patches.attribute_set(
-            self.owner, self.name, self.replacement(own)
-        )
+        return attribute_set(self.owner, self.name, self.replacement(own))

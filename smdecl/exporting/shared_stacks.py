@@ -11,7 +11,7 @@ import inspect
 from tensorflow.python.checkpoint import functional_saver
 from tensorflow.python.util import tf_decorator, tf_stack
 
-from smdecl.exporting import keras_patches
+from smdecl.exporting import patches
 from smdecl.exporting.types import Function, PythonValue
 
 _extract_stack: Function = tf_stack.extract_stack
@@ -42,9 +42,7 @@ def traced_with_own(own: Function) -> Function:
     ) -> PythonValue:
         if _is_savers(python_func):
             return own(name, python_func, *arguments, **keywords)
-        with keras_patches.attribute_set(
-            tf_stack, "extract_stack", _extract_stack
-        ):
+        with patches.attribute_set(tf_stack, "extract_stack", _extract_stack):
             return own(name, python_func, *arguments, **keywords)
 
     return func_graph_from_py_func

@@ -11,7 +11,7 @@ from tensorflow.python.checkpoint import trackable_view
 from tensorflow.python.trackable import autotrackable, base
 from tensorflow.python.util import object_identity
 
-from smdecl.exporting import keras_models, keras_patches
+from smdecl.exporting import keras_models, patches
 from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import PythonValue, Trackable, Variable
 from smdecl.savedmodel import object_keys, variable_names
@@ -42,7 +42,7 @@ class _View(trackable_view.TrackableView):  # type: ignore[misc]
 def named(obj: Trackable) -> list[tuple[str, Variable]]:
     """Returns the variables that TensorFlow saves of an object, each with the name to show."""
     # The method of this class traces all functions of an object.
-    with keras_patches.attribute_set(
+    with patches.attribute_set(
         autotrackable.AutoTrackable,
         "_trackable_children",
         base.Trackable._trackable_children,
