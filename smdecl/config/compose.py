@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import progress
 from smdecl.config import (
-    composing,
+    attempts,
     config_sources,
     deletions,
     idle_options,
@@ -73,7 +73,7 @@ def compose(
     started = _begin()
     search_path.use(directories)
     with search_path.session():
-        attempt = composing.attempt(config_name, overrides)
+        attempt = attempts.attempt(config_name, overrides)
         problems = attempt.problems()
         if attempt.config is None:
             raise ConfigError(problems) from attempt.failures[-1].error
@@ -145,7 +145,7 @@ def hydra_settings(
         ConfigError: If Hydra refuses one of its settings.
     """
     with search_path.session():
-        attempt = composing.attempt(config_name, overrides)
+        attempt = attempts.attempt(config_name, overrides)
         problems = attempt.problems_with_hydra(overrides)
         if problems:
             raise ConfigError(problems)
@@ -163,9 +163,9 @@ def sweep_dir(overrides: Sequence[str], *, config_name: str = PRIMARY) -> Path:
         ConfigError: If the primary config cannot be composed, so that no variant can be either.
     """
     with search_path.session():
-        attempt = composing.attempt(config_name, overrides)
+        attempt = attempts.attempt(config_name, overrides)
         if attempt.config is None:
-            attempt = composing.attempt(PRIMARY, [])
+            attempt = attempts.attempt(PRIMARY, [])
         if attempt.config is None:
             raise ConfigError(attempt.problems())
         return Path(_sweep_setting(attempt.config, "dir"))

@@ -16,7 +16,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from smdecl import resources
-from smdecl.config import bounded_yaml, composing, search_path
+from smdecl.config import attempts, bounded_yaml, search_path
 from smdecl.config.locate import Locator
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted
@@ -108,11 +108,13 @@ def _has_effect(choice: _Choice, present: object, locator: Locator) -> bool:
     """Returns whether the group has other values without the override."""
     overrides = [line for line in locator.overrides if line != choice.override]
     with search_path.session():
-        found = composing.attempt(locator.config_name, overrides)
+        found = attempts.attempt(locator.config_name, overrides)
     if found.config is None:
         return True
     without = _values(found.config, choice.group)
-    return _set(present, choice.group) != _set(without, choice.group)
+    return _without_defaults(present, choice.group) != _without_defaults(
+        without, choice.group
+    )
 
 
 def _values(config: DictConfig, group: str) -> object:
@@ -122,7 +124,7 @@ def _values(config: DictConfig, group: str) -> object:
     return OmegaConf.to_container(node, resolve=False)
 
 
-def _set(value: object, group: str) -> object:
+def _without_defaults(value: object, group: str) -> object:
     """Returns the values of a group without those that are null or a default."""
     if not isinstance(value, dict):
         return value
@@ -135,9 +137,8 @@ def _set(value: object, group: str) -> object:
     }
 
 
-@functools.lru_cache(
-    maxsize=64
-)  # the variants of a sweep choose the same options
+# The variants of a sweep choose the same options.
+@functools.lru_cache(maxsize=64)
 def _set_by(text: str, choice: _Choice) -> tuple[tuple[KeyPath, object], ...]:
     """Returns the values that the text of an option sets, each with its key path."""
     return tuple(_leaves(_mapping(text, choice.file), (choice.group,)))

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from smdecl.config import composing, search_path
+from smdecl.config import attempts, search_path
 from smdecl.config.locate import Locator
 from smdecl.errors import Origin, Problem
 
@@ -64,7 +64,7 @@ def _drops(override: Override) -> bool:
 def _declared(config_name: str, overrides: Sequence[str]) -> list[str]:
     """Returns the pins of the config without the overrides of pins."""
     with search_path.session():
-        return _pins(composing.attempt(config_name, overrides).config)
+        return _pins(attempts.attempt(config_name, overrides).config)
 
 
 def _pins(config: DictConfig | None) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from smdecl.config import compose, composing, search_path, sharing
+from smdecl.config import attempts, compose, search_path, sharing
 
 PRIMARY = """\
 defaults:
@@ -70,7 +70,7 @@ def _searching(directory: str) -> Iterator[None]:
 def _composed(overrides: list[str]) -> object:
     """Returns the whole config, with Hydra's settings, and Hydra's errors."""
     with _searching("conf"):
-        attempt = composing.attempt("mine", overrides)
+        attempt = attempts.attempt("mine", overrides)
     errors = [str(failure.error) for failure in attempt.failures]
     if attempt.config is None:
         return errors

@@ -1,4 +1,4 @@
-"""Composes as much of a config as Hydra can, and keeps every error on the way."""
+"""Tries to compose a config: leaves out the overrides that Hydra refuses, and keeps its errors."""
 
 from __future__ import annotations
 
