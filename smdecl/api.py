@@ -13,6 +13,7 @@ from smdecl.config.project import Project, find_project
 from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
 from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
+from smdecl.resources import PRIMARY
 
 if TYPE_CHECKING:  # each verb imports only the modules that it needs
     from smdecl.pipeline.export import Release
@@ -23,14 +24,12 @@ if TYPE_CHECKING:  # each verb imports only the modules that it needs
 
 Config: TypeAlias = "Composition | Mapping[str, object]"
 
-_PRIMARY = "export"
-
 
 def compose(
     overrides: Sequence[str] = (),
     *,
     config_dir: StrPath | Sequence[StrPath] | None = None,
-    config_name: str = _PRIMARY,
+    config_name: str = PRIMARY,
 ) -> Composition:
     """Composes an export config, as the command line does.
 
@@ -234,7 +233,7 @@ def sweep(
     overrides: Sequence[str],
     *,
     config_dir: StrPath | Sequence[StrPath] | None = None,
-    config_name: str = _PRIMARY,
+    config_name: str = PRIMARY,
     trust_packages: Sequence[str] = (),
     jobs: int | Literal["auto"] | None = "auto",
     resume: StrPath | None = None,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 # The directory of the package.
 PACKAGE = Path(__file__).resolve().parent
+# The name of the primary config in `conf_dir()`.
+PRIMARY = "export"
 
 
 def _find(name: str) -> Path:

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from smdecl.checks.types import Problems
+from smdecl.config.bounded_yaml import DEEPEST, MOST_DIGITS
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
 
-_DEEPEST = 64
-_MOST_DIGITS = 4300  # Python refuses to print integers with more
-_MOST_BITS = 14_284  # of an integer with that many digits
+_MOST_BITS = 14_284  # of an integer with MOST_DIGITS digits
 _PLAIN = (str, int, float, type(None), list, dict)
 
 
@@ -21,8 +20,8 @@ def check(values: Values) -> Problems:
     while pending:
         path, holder = pending.pop()
         items = list(_items(holder))
-        if items and len(path) >= _DEEPEST:
-            yield Problem(path[:3], f"is nested more than {_DEEPEST} deep")
+        if items and len(path) >= DEEPEST:
+            yield Problem(path[:3], f"is nested more than {DEEPEST} deep")
             return
         for key, value in items:
             if isinstance(holder, dict) and not isinstance(key, str):
@@ -52,7 +51,7 @@ def _wrong_key(key: object, value: object) -> str:
 def _refuse_value(place: KeyPath, value: object) -> str | None:
     """Returns why a config must not hold a value; None if it may."""
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return f"expected an integer of at most {_MOST_DIGITS} digits"
+        return f"expected an integer of at most {MOST_DIGITS} digits"
     if isinstance(value, _PLAIN):
         return None
     if isinstance(value, bytes) and place[:2] == ("verify", "examples"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from smdecl.cli import config_arguments
 from smdecl.cli.usage import USAGES, Parser
 from smdecl.errors import ContractError, UsageError, nearest
+from smdecl.resources import PRIMARY
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -120,7 +121,7 @@ def _of_reproduce(verb: str, rest: Sequence[str]) -> argparse.Namespace:
     config_arguments.add_trust(parser)
     arguments = parser.parse_intermixed_args(rest)
     _require_overrides(arguments.overrides)
-    has_other_name = arguments.config_name != config_arguments.PRIMARY
+    has_other_name = arguments.config_name != PRIMARY
     arguments.composes = bool(
         arguments.overrides or arguments.config_dir or has_other_name
     )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smdecl.cli.usage import Parser
+from smdecl.resources import PRIMARY
 
 AUTO = "auto"  # as many variants at a time as there are cores and memory for
-PRIMARY = "export"
 # What Hydra does not know, with the number of words that follow each.
 _OWN_FLAGS = {
     "--jobs": 1,
@@ -35,7 +35,7 @@ def parser_of(verb: str) -> Parser:
     add_trust(parser)
     _add_runs(parser, verb)
     add_verbose(parser)
-    _add_flags_of_hydra(parser)
+    _add_printing_flags(parser)
     return parser
 
 
@@ -80,7 +80,7 @@ def _jobs(text: str) -> int | str:
         raise argparse.ArgumentTypeError(message) from error
 
 
-def _add_flags_of_hydra(parser: Parser) -> None:
+def _add_printing_flags(parser: Parser) -> None:
     """Adds the options that print something instead of a run."""
     group = parser.add_argument_group("instead of a run")
     group.add_argument(

@@ -22,8 +22,6 @@ DEEPEST = 64
 TOO_DEEP = f"nested more than {DEEPEST} levels deep; expected fewer"
 # For a text with interpolations, which OmegaConf parses slowly.
 _CHARACTERS_PER_NODE = 8
-
-
 MOST_DIGITS = 4300  # of an integer that Python reads and writes
 TOO_LONG = f"an integer has more than {MOST_DIGITS} digits; expected fewer"
 _INTEGER = "tag:yaml.org,2002:int"

@@ -35,8 +35,7 @@ from smdecl.config.hydra_settings import plain_settings, provide_settings
 from smdecl.config.locate import Locator
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, Problem
-
-PRIMARY = "export"
+from smdecl.resources import PRIMARY
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from smdecl import schema
-from smdecl.config import hydra_messages
+from smdecl.config import hydra_messages, nodes
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem
 
@@ -57,7 +56,9 @@ def explain(
     """
     if not override.is_delete() or not _is_unreadable(error):
         return None
-    values = {} if config is None else _without(_plain(config), path)
+    values = (
+        {} if config is None else _without(nodes.plain_values(config), path)
+    )
     return _REQUIRED if _is_required(values, path) else _UNREADABLE
 
 
@@ -68,7 +69,7 @@ def refused(config: DictConfig, overrides: Sequence[str]) -> list[Problem]:
         return []  # parsing takes time
     parsed = OverridesParser.create().parse_overrides(marked)
     deleting = [override for override in parsed if override.is_delete()]
-    values = _plain(config)
+    values = nodes.plain_values(config)
     problems = []
     for override in deleting:
         path = tuple(override.key_or_group.split("."))
@@ -80,13 +81,6 @@ def refused(config: DictConfig, overrides: Sequence[str]) -> list[Problem]:
 
 def _is_unreadable(error: Exception) -> bool:
     return "HydraConfig was not set" in hydra_messages.text(error)
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    values.pop("hydra", None)
-    found: dict[str, Any] = values
-    return found
 
 
 def _without(values: Values, path: KeyPath) -> Values:

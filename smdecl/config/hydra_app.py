@@ -124,7 +124,7 @@ def run(argv: Sequence[str], task: Callable[[DictConfig], object]) -> None:
     """
     application = hydra.main(
         config_path=str(resources.conf_dir()),
-        config_name=compose.PRIMARY,
+        config_name=resources.PRIMARY,
         version_base="1.3",
     )
     with _process_state(["smdecl", *argv]):

@@ -10,7 +10,7 @@ import copy
 from collections import defaultdict
 from typing import Any, TypeVar
 
-from omegaconf import Node
+from omegaconf import DictConfig, Node
 from omegaconf.base import Metadata
 
 AnyNode = TypeVar("AnyNode", bound=Node)
@@ -61,3 +61,10 @@ def plain(node: Node) -> Any:
     if isinstance(content, list):
         return [plain(item) for item in content]
     return plain(content) if isinstance(content, Node) else content
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """Returns the values of a config without Hydra's settings; interpolations stay unresolved."""
+    values: dict[str, Any] = plain(config)
+    values.pop("hydra", None)
+    return values

@@ -6,10 +6,10 @@ import copy
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from smdecl import schema
-from smdecl.config import merging, search_path
+from smdecl.config import merging, nodes, search_path
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted, nearest
 
@@ -26,7 +26,7 @@ def is_unknown(config: DictConfig, path: KeyPath) -> bool:
 
 def unknown(config: DictConfig, path: KeyPath, override: Override) -> str:
     """Returns the message about an override of an unknown key: the known keys, or how to add it."""
-    values = _plain_values(config)
+    values = nodes.plain_values(config)
     parent, node = _deepest(values, path)
     if not isinstance(node, (dict, type(None))):
         return _without_keys(parent)
@@ -42,14 +42,6 @@ def unknown(config: DictConfig, path: KeyPath, override: Override) -> str:
     if not rejection.known:
         return _without_keys(above)
     return _unknown_key(above, path[rejection.depth], rejection.known)
-
-
-def _plain_values(config: DictConfig) -> dict[str, Any]:
-    """Returns the values of a config without Hydra's settings; interpolations stay unresolved."""
-    values: Any = OmegaConf.to_container(config, resolve=False)
-    values.pop("hydra", None)
-    found: dict[str, Any] = values
-    return found
 
 
 def _deepest(values: Values, path: KeyPath) -> tuple[KeyPath, object]:
@@ -167,7 +159,7 @@ def merged(
     is_hydras = path[0] == "hydra"  # the schema of configs has no such key
     if config is None or is_hydras or not isinstance(value, dict):
         return Problem(path, to_add, origin)
-    values = _plain_values(config)
+    values = nodes.plain_values(config)
     present = _mapping_at(values, path)
     faults = _faults(values, path, _merge(present, value))
     can_replace = bool(present) and not _faults(values, path, value)
