@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -42,7 +40,7 @@ _BASIC_SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
 
 @dataclass(frozen=True)
-class Plan:
+class LaunchPlan:
     """The variants of a sweep as Hydra's launchers get them.
 
     Attributes:
@@ -74,7 +72,7 @@ def prepare(
     request: Request,
     project: Project,
     places: Places,
-) -> Plan:
+) -> LaunchPlan:
     """Composes every variant, and checks where it writes; writes nothing.
 
     Args:
@@ -107,7 +105,7 @@ def prepare(
         _, output = next(iter(pinned.values()))
         shared.append(output)
         targets = []
-    return Plan(
+    return LaunchPlan(
         swept, directory, shared, request, sweeper, pinned, unfit, targets
     )
 
@@ -159,15 +157,13 @@ def _compose_all(
     pinned: dict[int, Sequence[str]] = {}
     unfit: dict[int, ConfigError] = {}
     targets: list[Target | None] = []
-    cache: dict[str, Any] = defaultdict(dict)
+    cache = sweep_threads.new_cache()
     for number, overrides in enumerate(swept):
         places.require_subdir(directory, directory / str(number))
         try:
-            composition = compose.compose(
-                [*overrides, *shared],
-                directories=request.config_dir,
-                config_name=request.config_name,
-                job=compose.Job(number, cache),
+            job = compose.Job(number, cache)
+            composition = sweep_threads.compose_one(
+                [*overrides, *shared], request, job
             )
         except ConfigError as error:
             unfit[number] = error
@@ -206,7 +202,7 @@ def _pin(
 
 
 def launch(
-    plan: Plan,
+    plan: LaunchPlan,
     project: Project,
     announce: Announce,
     skipped: Mapping[int, Variant],
@@ -259,7 +255,7 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _overrides(plan: Plan) -> list[list[str]]:
+def _overrides(plan: LaunchPlan) -> list[list[str]]:
     """Returns overrides that compose for every variant, so that all keep their numbers.
 
     Hydra's launchers give up at the first variant that they cannot compose. The overrides of an
@@ -274,7 +270,7 @@ def _overrides(plan: Plan) -> list[list[str]]:
 
 
 def _require_results(
-    plan: Plan, skipped: Mapping[int, Variant], reason: str
+    plan: LaunchPlan, skipped: Mapping[int, Variant], reason: str
 ) -> None:
     """Records a failure for each variant without an outcome."""
     error = ConfigError(Problem(_LAUNCHER, reason))
@@ -291,7 +287,7 @@ def _record_failure(
     variants.export(number, overrides, directory / str(number), make)
 
 
-def _launch(plan: Plan, job: Job) -> None:
+def _launch(plan: LaunchPlan, job: Job) -> None:
     sweeper, request = plan.sweeper, plan.request
     if sweeper["_target_"] != _BASIC_SWEEPER:
         flags = ["--multirun", "--config-name", request.config_name]

@@ -84,7 +84,7 @@ def sweep(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _SweepPlan:
     """A sweep whose variants are composed.
 
     Attributes:
@@ -103,7 +103,7 @@ class _Plan:
 
 def _prepare(
     request: Request, project: Project, announce: Announce, note: Note
-) -> _Plan:
+) -> _SweepPlan:
     """Composes every variant.
 
     Raises:
@@ -119,10 +119,10 @@ def _prepare(
         prepared = threads.prepare(swept, places)
         targets = [each.target for each in prepared]
         run = functools.partial(threads.run, swept, prepared)
-        return _Plan(directory, swept, targets, run)
+        return _SweepPlan(directory, swept, targets, run)
     plan = launch.prepare(swept, directory, hydra, request, project, places)
     run_launched = functools.partial(launch.launch, plan, project, announce)
-    return _Plan(directory, swept, plan.targets, run_launched)
+    return _SweepPlan(directory, swept, plan.targets, run_launched)
 
 
 def _place(
