@@ -124,8 +124,9 @@ def unparsable(
     """Yields the targets of a config whose modules Python cannot parse, and why."""
     parts = {key: values.get(key) for key in ("model", "devices", "options")}
     for path, target, _ in trust.targets(parts):
-        is_users = not (_is_own(target) or frameworks.is_framework(target))
-        if not is_users or trust.refuse_target(target, project) is not None:
+        if not trust.is_users(target):
+            continue
+        if trust.refuse_target(target, project) is not None:
             continue
         for module in _modules(target):
             error = _syntax_error(module.file)

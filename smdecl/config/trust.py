@@ -67,8 +67,13 @@ def targets(
             yield from targets(item, (*path, index))
 
 
-def _interpolations(value: object, path: KeyPath) -> Iterator[Refusal]:
-    """Yields the interpolations in the arguments of a target, except in nested targets."""
+def _interpolations(
+    value: object, path: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
+    """Yields key path and text of each argument of a target that has an interpolation.
+
+    Those of nested targets are left out.
+    """
     if isinstance(value, str):
         if _INTERPOLATION in value and path[-1:] != ("_target_",):
             yield path, value
@@ -107,9 +112,9 @@ def refuse_file(name: str, project: Project) -> str | None:
     return None
 
 
-def is_framework(target: str) -> bool:
-    """Returns whether a `_target_` is TensorFlow's, Keras's or smdecl's, and not the project's."""
-    return frameworks.is_framework(target) or _package(target) == "smdecl"
+def is_users(target: str) -> bool:
+    """Returns whether a `_target_` is the user's code: not TensorFlow's, Keras's or smdecl's."""
+    return _package(target) != "smdecl" and not frameworks.is_framework(target)
 
 
 def refuse_target(target: str, project: Project) -> str | None:

@@ -281,8 +281,8 @@ def _has_only_frameworks(config: ExportConfig) -> bool:
         "strategy": config.devices.strategy,
         "options": config.options,
     }
-    return all(
-        trust.is_framework(target) for _, target, _ in trust.targets(parts)
+    return not any(
+        trust.is_users(target) for _, target, _ in trust.targets(parts)
     )
 
 
