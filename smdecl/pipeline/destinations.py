@@ -66,8 +66,8 @@ def _require_own_files(options: Publish) -> None:
 
 
 @contextmanager
-def present(stage: Path) -> Iterator[None]:
-    """Says so if an error within the block is that something removed the stage.
+def explaining_removal(stage: Path) -> Iterator[None]:
+    """Replaces an error within the block, if the stage is gone, by one that says so.
 
     Raises:
         PublishError: If the stage is gone.

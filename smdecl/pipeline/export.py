@@ -135,7 +135,7 @@ def export(
             destinations.refuse_early(config, publisher)
         with (
             publisher.stage() as stage,
-            destinations.present(stage),
+            destinations.explaining_removal(stage),
             early_sync.syncing(publisher.base) as syncing,
         ):
             unpublished, replay = _verified(

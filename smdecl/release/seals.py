@@ -50,19 +50,10 @@ Identities: TypeAlias = Mapping[str, _Identity]
 """Name to identity of the files and directories below a directory."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The files of a release before they are hashed.
+def snapshot(directory: Path) -> Identities:
+    """Returns the identities of a release's files that are not recent.
 
-    Attributes:
-        identities: The identities of the files that are not recent.
-    """
-
-    identities: Identities
-
-
-def snapshot(directory: Path) -> Snapshot:
-    """Returns the identities of a release's files; call it before they are hashed.
+    Call it before they are hashed.
 
     Raises:
         OSError: If a part of the directory cannot be read.
@@ -72,7 +63,7 @@ def snapshot(directory: Path) -> Snapshot:
     for name, identity in identities(directory).items():
         if identity.ctime < now:
             found[name] = identity
-    return Snapshot(found)
+    return found
 
 
 def file_clock(directory: Path) -> int:
@@ -140,12 +131,12 @@ class Seal:
     Attributes:
         directory: Directory of the release.
         manifest: The manifest, as written.
-        before: Snapshot from before the files were hashed.
+        before: What `snapshot` returned before the files were hashed.
     """
 
     directory: Path
     manifest: Manifest
-    before: Snapshot
+    before: Identities
 
     def require(self) -> None:
         """Raises if the release has changed since it was sealed.
@@ -164,11 +155,10 @@ class Seal:
             raise VerificationError(problems)
 
     def _problems(self) -> Iterator[Problem]:
-        sealed = self.before.identities
         unchanged = {
             name
             for name, identity in identities(self.directory).items()
-            if sealed.get(name) == identity
+            if self.before.get(name) == identity
         }
         sizes = (
             entry["size"]
