@@ -181,7 +181,7 @@ def sha256(path: Path) -> str:
 
 
 def have_same_bytes(one: Path, other: Path) -> bool:
-    """Returns True if two regular files have the same content.
+    """Returns whether two regular files have the same content.
 
     Raises:
         OSError: If one of them cannot be read.

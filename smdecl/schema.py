@@ -83,7 +83,7 @@ def problems(name: str, value: object) -> list[Problem]:
 
 
 def fits(name: str, value: object) -> bool:
-    """Returns True if `value` conforms to the schema `name`; cheaper than `problems`."""
+    """Returns whether `value` conforms to the schema `name`; cheaper than `problems`."""
     return bool(_validator(name).is_valid(value))
 
 

@@ -110,7 +110,7 @@ def _shape(value: object) -> tuple[int, ...] | None:
 
 
 def fits(shape: Sequence[Dim], sizes: Sequence[int]) -> bool:
-    """Returns True if sizes match a shape in number, and wherever the shape has a fixed size."""
+    """Returns whether sizes match a shape in number, and wherever the shape has a fixed size."""
     if len(shape) != len(sizes):
         return False
     pairs = zip(shape, sizes, strict=True)

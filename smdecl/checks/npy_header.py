@@ -71,7 +71,7 @@ def header(path: Path, key: str | None) -> Header:
 
 
 def may_be_cut(path: Path, key: str | None) -> bool:
-    """Returns True if an array may have lost zeros at the ends of its values.
+    """Returns whether an array may have lost zeros at the ends of its values.
 
     NumPy pads fixed-width strings with zeros. A value that is shorter than the width is therefore
     the same with and without zeros at its end. Text never ends in zeros.

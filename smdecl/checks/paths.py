@@ -59,7 +59,7 @@ def real(path: str | Path) -> Path:
 
 
 def is_below(file: str, directory: object) -> bool:
-    """Returns True if a file is below a local directory."""
+    """Returns whether a file is below a local directory."""
     if not isinstance(directory, str):
         return False
     if refuse_path(directory) or refuse_path(file):

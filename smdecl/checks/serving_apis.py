@@ -67,7 +67,7 @@ METHOD_NAMES = (PREDICT, *_APIS)
 
 
 def takes_examples(method_name: str) -> bool:
-    """Returns True if the API of a method name sends tf.Examples."""
+    """Returns whether the API of a method name sends tf.Examples."""
     return method_name in _APIS
 
 

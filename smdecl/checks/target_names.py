@@ -1,6 +1,6 @@
 """Finds the names in `_target_` that no module defines, by the source of the modules.
 
-Nothing is imported. Where the source does not tell, the build finds out.
+Nothing is imported. What the source does not show, the build finds out.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def check_settings(composition: Composition, project: Project) -> Problems:
 
 
 def needs_trust(refused: Sequence[Problem], values: Values) -> bool:
-    """Returns True if a problem is about trust, not just about a module that is not installed."""
+    """Returns whether a problem is about trust, not just about a module that is not installed."""
     absent = {
         path
         for path, target, _ in trust.targets(dict(values))

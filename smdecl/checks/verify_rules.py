@@ -89,7 +89,7 @@ def _check_range(
 
 
 def _fits_float(value: float) -> bool:
-    """Returns True if a float can hold a number; integers in a config can be of any size."""
+    """Returns whether a float can hold a number; integers in a config can be of any size."""
     try:
         float(value)
     except OverflowError:

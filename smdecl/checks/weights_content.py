@@ -53,9 +53,8 @@ def refuse(path: str, row: WeightsFormat) -> str | None:
         row: The declared format.
     """
     found = None
-    with suppress(
-        OSError, ValueError
-    ):  # another rule reports unreadable files
+    # Another rule reports unreadable files.
+    with suppress(OSError, ValueError):
         found = _recognize(Path(path))
     if found is None:
         return None

@@ -26,7 +26,7 @@ _PATIENCE = 5.0  # seconds for the last drawing
 _BLOCK = 1 << 16  # bytes
 _MOST_BLOCKS = 64  # at a time, however fast a process prints
 _LONGEST = 1 << 20  # bytes of a line that has not ended
-_COLUMNS, _ROWS = 80, 24  # of a terminal that does not tell
+_COLUMNS, _ROWS = 80, 24  # if the terminal does not say
 _CLEAR_LINE = "\r\x1b[2K"
 _LINE_ABOVE = "\x1b[1A"
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -193,10 +193,10 @@ class Screen:
 
 
 def _without_bars(text: bytes) -> bytes:
-    """Returns lines without what they were before the last carriage return in each.
+    """Returns lines without the text before the last carriage return in each, a progress bar's.
 
-    That is a progress bar. If it is longer, it would show behind the end of the line, which may be
-    that of a different process.
+    If that text is longer than what overwrites it, its end would remain visible, even behind a line
+    of a different process.
     """
     ended = []
     for line in text.split(b"\n"):

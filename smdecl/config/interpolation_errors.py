@@ -1,4 +1,4 @@
-"""Words why OmegaConf could not resolve a value, with the nearest name for a typo."""
+"""Explains why OmegaConf could not resolve a value, with the nearest name for a typo."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Value:
     value: object
 
 
-# What one argument takes.
+# What a signature declares for one argument, which may be nested.
 Nest = Spec | Value | tuple["Nest", ...] | dict[str, "Nest"]
 
 

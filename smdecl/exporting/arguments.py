@@ -126,7 +126,7 @@ def _kinds(
 
 
 def uses_opaque_records(method: Method, inputs: Mapping[str, Nest]) -> bool:
-    """Returns True if a method accepts or returns records that a `tf.function` cannot.
+    """Returns whether a method accepts or returns records that a `tf.function` cannot.
 
     Such a method must be called from inside a `tf.function`, not be one.
     """
@@ -254,7 +254,7 @@ def _packed(
 
 
 def _is_call_of_layer(method: Method) -> bool:
-    """Returns True if a method is a layer's `call`.
+    """Returns whether a method is a layer's `call`.
 
     Keras sets `training` only for `__call__`.
     """

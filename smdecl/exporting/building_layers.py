@@ -71,7 +71,7 @@ def _wrapped(method: Method) -> GenericFunction:
 
 
 def _accepts(method: Method, signature: Signature) -> bool:
-    """Returns True if a method accepts the declared inputs; if not, tracing reports it."""
+    """Returns whether a method accepts the declared inputs; if not, tracing reports it."""
     if signature.inputs is None:
         return getattr(method, "input_signature", None) is not None
     return not problems((), "", method, signature.inputs)

@@ -12,7 +12,12 @@ from tensorflow.core.framework import graph_debug_info_pb2
 from tensorflow.core.protobuf import config_pb2, fingerprint_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
-from smdecl.names import CHECKPOINT_PREFIX, FINGERPRINT_FILE, MESSAGE_FILE
+from smdecl.names import (
+    CALLS,
+    CHECKPOINT_PREFIX,
+    FINGERPRINT_FILE,
+    MESSAGE_FILE,
+)
 from smdecl.resources import PACKAGE
 from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
 
@@ -28,7 +33,6 @@ _TABLES = (
     "MutableHashTableOfTensors",
     "MutableDenseHashTable",
 )
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _TABLE_OPS = {*_TABLES, *(f"{table}V2" for table in _TABLES)}
 
 
@@ -98,7 +102,7 @@ def _forget_gpus(message: SavedModel) -> bool:
     settled: dict[bytes, bytes] = {}
     for meta_graph in message.meta_graphs:
         for node in _nodes(meta_graph):
-            if node.op not in _CALLS or "config_proto" not in node.attr:
+            if node.op not in CALLS or "config_proto" not in node.attr:
                 continue
             config = node.attr["config_proto"]
             if config.s not in settled:

@@ -211,9 +211,8 @@ def _saveables(
     """
     own = factories.get(trackable_utils.SERIALIZE_TO_TENSORS_NAME)
     if own is not None:
-        for key in list(attributes.values())[
-            :1
-        ]:  # one place holds all of its values
+        # One place holds all of its values.
+        for key in list(attributes.values())[:1]:
             place, end, _ = key.partition(_END_OF_PLACE)
             suffix = saveable_compat.get_saveable_name(item) or ""
             yield own(name=f"{place}{end}{suffix}")

@@ -15,7 +15,7 @@ from smdecl.savedmodel.records import (
 from smdecl.tensor_texts import Dim, tensor_text
 
 Matches = Callable[[Spec, TensorRecord], bool]
-"""Returns True if a tensor is as declared."""
+"""Returns whether a tensor is as declared."""
 
 Declared = tuple[KeyPath, str, Spec]
 """Where a tensor is declared, below the inputs or outputs; its name; its spec."""
@@ -171,7 +171,7 @@ def _size(dim: Dim) -> int | None:
 
 
 def _refines(before: TensorRecord, after: TensorRecord) -> bool:
-    """Returns True if `after` is the same tensor with at least as much known of its shape."""
+    """Returns whether `after` is the same tensor with at least as much known of its shape."""
     if before.dtype != after.dtype:
         return False
     if before.shape is None:

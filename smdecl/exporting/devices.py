@@ -79,7 +79,7 @@ def _no_such_device(name: str, known: Collection[str]) -> str:
 
 
 def _matches(wanted: DeviceSpec, device: DeviceSpec) -> bool:
-    """Returns True if `wanted` can refer to `device`; the parts that it omits match anything.
+    """Returns whether `wanted` can refer to `device`; the parts that it omits match anything.
 
     The devices of other jobs are unknown here, so they count as a match.
     """

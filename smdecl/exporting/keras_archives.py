@@ -78,9 +78,8 @@ class _Pair:
         """The name that TensorFlow gave to the variable of the model."""
         variable = self.variable
         if not isinstance(variable, tf.Variable):
-            variable = (
-                variable.value
-            )  # one of Keras 3 holds that of TensorFlow
+            # One of Keras 3 holds that of TensorFlow.
+            variable = variable.value
         return str(variable.name).removesuffix(":0")
 
     @property

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from smdecl.config.frameworks import FRAMEWORKS
 from smdecl.exporting import keras_models, keras_state, matching
 from smdecl.exporting.matching import Match
 from smdecl.exporting.tensors import is_variable
 from smdecl.exporting.types import Layer, PythonValue, Trackable
 from smdecl.savedmodel.array_distances import Array
 
-_FRAMEWORKS = ("tensorflow", "keras", "tf_keras")
 _NOT_IN_CHECKPOINTS = (
     "a checkpoint holds only variables;"
     " expected weights of format keras or keras_weights"
@@ -95,7 +95,7 @@ def _is_custom(layer: Layer, hook: str) -> bool:
     """Returns whether a hook of a layer is not code of the framework."""
     own = getattr(type(layer), hook, None)
     return (
-        own is not None and own.__module__.partition(".")[0] not in _FRAMEWORKS
+        own is not None and own.__module__.partition(".")[0] not in FRAMEWORKS
     )
 
 

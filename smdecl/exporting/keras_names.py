@@ -12,8 +12,6 @@ from smdecl.exporting.types import Layer, PythonValue, Trackable
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
 
 _NUMBER = re.compile(r"_\d+$")
-
-
 # What Keras 2 calls its functional models.
 _FUNCTIONAL = {"model": "functional"}
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
 
+from smdecl.config.frameworks import FRAMEWORKS
 from smdecl.config.settings import Nest, Signature
 from smdecl.errors import ConfigError, KeyPath, Problem, nearest
 from smdecl.exporting import arguments, keras_models
@@ -19,15 +20,7 @@ from smdecl.exporting.parameters import (
 )
 from smdecl.exporting.types import Method, Trackable
 
-_FRAMEWORKS = (
-    "tensorflow",
-    "keras",
-    "tf_keras",
-    "builtins",
-    "abc",
-    "typing",
-    "collections",
-)
+_NOT_OF_USERS = (*FRAMEWORKS, "builtins", "abc", "typing", "collections")
 
 
 def of(obj: Trackable) -> dict[str, Method]:
@@ -49,7 +42,7 @@ def of(obj: Trackable) -> dict[str, Method]:
 def _public_names(obj: Trackable) -> set[str]:
     names: set[str] = set()
     for kind in type(obj).__mro__:
-        if not _is_framework(kind):
+        if _is_users(kind):
             names.update(vars(kind))
     for name, value in vars(obj).items():
         if is_function(value):
@@ -63,8 +56,8 @@ def _public_names(obj: Trackable) -> set[str]:
     }
 
 
-def _is_framework(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in _FRAMEWORKS
+def _is_users(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] not in _NOT_OF_USERS
 
 
 def require(obj: Trackable, signatures: Mapping[str, Signature]) -> None:

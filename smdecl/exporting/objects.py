@@ -13,6 +13,7 @@ from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 import numpy as np
 import tensorflow as tf
 
+from smdecl.config.frameworks import FRAMEWORKS
 from smdecl.errors import ModelError, Problem
 from smdecl.exporting import user_code
 from smdecl.exporting.tensors import is_variable, variable_record
@@ -30,7 +31,7 @@ Found = tuple[PythonValue, str]
 _MOST_VISITED = 100_000  # objects; in a larger model some holders stay unknown
 _DATA_STRUCTURES = "tensorflow.python.trackable.data_structures"
 _PLAIN = (str, bytes, int, float, ModuleType)
-_FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "builtins", "numpy")
+_FRAMEWORKS = (*FRAMEWORKS, "builtins", "numpy")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 # Objects of these TensorFlow classes hold what the user put into them.
 _CONTAINERS = (

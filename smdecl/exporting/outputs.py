@@ -38,7 +38,7 @@ class Outputs:
         }
 
     def changes(self, structure: Structure) -> bool:
-        """Returns True if TensorFlow would give the outputs of a method other names."""
+        """Returns whether TensorFlow would give the outputs of a method other names."""
         is_record = named_parts(structure) is not None
         is_named_tuple = hasattr(structure, "_asdict")
         if is_record and not is_named_tuple:

@@ -32,7 +32,7 @@ def find_method(obj: Trackable, dotted_path: str) -> Method | None:
 
 
 def is_function(method: Method) -> bool:
-    """Returns True if a method is a `tf.function`."""
+    """Returns whether a method is a `tf.function`."""
     return isinstance(method, tf.types.experimental.GenericFunction)
 
 

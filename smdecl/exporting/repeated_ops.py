@@ -84,8 +84,6 @@ def _is_simple() -> bool:
 # Values of one of these types are equal only if they make the same attribute. 0.0 equals -0.0, and
 # a tuple equals one with values of other types.
 _COMPARABLE = (str, bytes, bool, int, type(None), tf.DType)
-
-
 # Attributes in which each op of a type differs: the texts that name it.
 _NAMES = {"VarHandleOp": ("shared_name", "debug_name")}
 

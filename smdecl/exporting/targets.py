@@ -91,9 +91,8 @@ def _is_package(found: PythonValue) -> bool:
 def _has(found: PythonValue, name: str, path: KeyPath) -> bool:
     try:
         return hasattr(found, name)
-    except (
-        user_code.FAILURES
-    ) as error:  # from a module's `__getattr__` or a property
+    except user_code.FAILURES as error:
+        # From a module's `__getattr__` or a property.
         raise user_code.failure(path, f"looking up {name!r}", error) from error
 
 
@@ -119,7 +118,7 @@ def _import(name: str, path: KeyPath) -> ModuleType:
 
 
 def _is_missing(name: str, error: ModuleNotFoundError) -> bool:
-    """Returns True if the module or its package is missing, not one that it imports."""
+    """Returns whether the module or its package is missing, not one that it imports."""
     missing = error.name
     if missing is None:
         return False

@@ -67,9 +67,8 @@ def _is_initialized(table: Table) -> bool:
 
 def _has_content(table: Table) -> bool:
     if tf.is_symbolic_tensor(table.resource_handle):
-        return (
-            True  # created in a graph, which initializes it when it is loaded
-        )
+        # Created in a graph, which initializes it when it is loaded.
+        return True
     keys = tf.constant([], table.key_dtype)
     default = tf.zeros([], table.value_dtype)
     try:

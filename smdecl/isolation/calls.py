@@ -58,7 +58,7 @@ class Activity:
     peak: int = 0
 
     def hear(self, report: Report) -> None:
-        """Takes over what a report tells."""
+        """Updates this with what a report says."""
         if report.doing:
             self.doing = report.doing
             self.key = report.key

@@ -44,7 +44,7 @@ def available(root: Path = Path("/")) -> int:
         root: The directory that has `proc` and `sys`.
 
     Returns:
-        The bytes; `sys.maxsize` where the system does not tell.
+        The bytes; `sys.maxsize` if the system does not say.
     """
     return min([_of_machine(root), *_of_groups(root)])
 

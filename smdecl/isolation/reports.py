@@ -31,7 +31,7 @@ class Report:
         total: How many there are; None if it does not count.
         asks: Whether the child waits for an answer.
         doing: What code of the user the child runs now, such as `building net.Net`; empty if the
-            report does not tell.
+            report does not say.
         key: The config key that led to that code.
     """
 

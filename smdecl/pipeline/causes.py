@@ -1,4 +1,4 @@
-"""Words how a release that was made again differs: the causes first, then their effects."""
+"""Describes how a release that was made again differs: the causes first, then their effects."""
 
 from __future__ import annotations
 

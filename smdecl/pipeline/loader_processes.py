@@ -33,9 +33,8 @@ from smdecl.verification.records import Failure, VerificationRecord
 # A loader needs less than twice the bytes of the variables, and TensorFlow's own.
 _SIZES_EACH = 2
 _BYTES_EACH = 1 << 29
-_LARGEST_SHARED = (
-    1 << 24
-)  # bytes; loading more takes longer than starting a process
+# Of the variables, in bytes; loading more takes longer than starting a process.
+_LARGEST_SHARED = 1 << 24
 
 
 @dataclass(frozen=True)

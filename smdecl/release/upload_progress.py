@@ -25,8 +25,8 @@ def of_file(
         return
     callback = _callback()
     # A driver that has no such argument may pass it on to its store.
-    takes_it = "callback" in inspect.signature(put).parameters
-    yield {"callback": callback} if takes_it else {}
+    has_callback = "callback" in inspect.signature(put).parameters
+    yield {"callback": callback} if has_callback else {}
     progress.advance(size - callback.value)
 
 

@@ -65,7 +65,7 @@ class AssetPaths:
             self._handles[_variable(node)] += 1
 
     def is_asset(self, function: str, reference: str) -> bool:
-        """True if an input of a node is the path of an asset on every way that leads there."""
+        """Returns whether an input of a node is an asset's path on every way that leads there."""
         pending: list[Place] = [(function, source(reference))]
         seen: set[Place] = set()
         while pending:
@@ -139,13 +139,13 @@ class AssetPaths:
 
 
 def _is_inside(filename: str) -> bool:
-    """True if the name of an asset is that of a file in `assets/`."""
+    """Returns whether the name of an asset is that of a file in `assets/`."""
     is_name = filename == PurePosixPath(filename).name
     return is_name and filename not in ("", "..")
 
 
 def _is_call(node: NodeDef, function: str) -> bool:
-    """True if a node does nothing but call a function with its inputs."""
+    """Returns whether a node does nothing but call a function with its inputs."""
     if node.op == function:
         return True
     return node.op in CALLS and node.attr["f"].func.name == function

@@ -156,7 +156,7 @@ class Tensor:
 
 
 def exists(prefix: Path) -> bool:
-    """True if any file of a bundle exists."""
+    """Returns whether any file of a bundle exists."""
     return any(prefix.parent.glob(f"{glob.escape(prefix.name)}.*"))
 
 

@@ -81,7 +81,7 @@ def _function(
 def _keeps_arguments(
     old: ArgumentsRecord, new: ArgumentsRecord, passed: Collection[str]
 ) -> bool:
-    """True if arguments can be passed by position and omitted as before.
+    """Returns whether arguments can be passed by position and omitted as before.
 
     Args:
         old: The arguments that callers know.
@@ -153,7 +153,7 @@ def _required(trace: TraceRecord, optional: Collection[str]) -> Hashable:
 def _serves(
     old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str]
 ) -> bool:
-    """True if whoever calls the trace `old` can call `new` instead.
+    """Returns whether whoever calls the trace `old` can call `new` instead.
 
     Args:
         old: The trace that callers know.
@@ -166,7 +166,7 @@ def _serves(
 def _accepts_call(
     old: TraceRecord, new: TraceRecord, defaults: Mapping[str, str]
 ) -> bool:
-    """True if `new` accepts the arguments of `old`, and defaults for all others."""
+    """Returns whether `new` accepts the arguments of `old`, and defaults for all others."""
     passed = _passed(old)
     places = {place for place in new.inputs if _argument(place) in passed}
     if not passed <= _passed(new) or places != old.inputs.keys():
@@ -187,7 +187,7 @@ def _accepts_call(
 
 
 def _returns_alike(old: TraceRecord, new: TraceRecord) -> bool:
-    """True if whoever uses the result of `old` can use that of `new`."""
+    """Returns whether whoever uses the result of `old` can use that of `new`."""
     known = old.outputs.keys() <= new.outputs.keys()
     if not known or not old.returns.items() <= new.returns.items():
         return False
@@ -205,7 +205,7 @@ def _returns_alike(old: TraceRecord, new: TraceRecord) -> bool:
 def _accepts_default(
     trace: TraceRecord, name: str, defaults: Mapping[str, str]
 ) -> bool:
-    """True if a call that omits an argument reaches the trace, because its default fits there."""
+    """Returns whether a call that omits an argument reaches the trace: its default fits there."""
     if name not in defaults:
         return False
     default = defaults[name]
@@ -220,7 +220,7 @@ def _accepts_default(
 
 
 def _becomes(default: str, tensor: TensorRecord) -> bool:
-    """True if a loaded function converts a default value, in text, to a scalar tensor."""
+    """Returns whether a loaded function converts a default value, in text, to a scalar tensor."""
     if default.startswith(f"{tensor.dtype} "):  # a tensor
         return _DIGEST not in default
     if len(default) > _LONGEST_DEFAULT:

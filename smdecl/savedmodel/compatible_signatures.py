@@ -70,7 +70,7 @@ def _inputs(
 
 
 def _replaces_input(old: TensorRecord, new: TensorRecord) -> bool:
-    """True if every request stays valid, and one that omits the input gets the same answer."""
+    """Returns whether requests stay valid, and those that omit the input get the same answer."""
     return accepts(new, old) and old.default in (None, new.default)
 
 

@@ -16,14 +16,14 @@ def form(tensor: TensorRecord) -> Form:
 
 
 def accepts(new: TensorRecord, old: TensorRecord) -> bool:
-    """True if an input `new` accepts every tensor that `old` accepts."""
+    """Returns whether an input `new` accepts every tensor that `old` accepts."""
     return form(old) == form(new) and _contains(new.shape, old.shape)
 
 
 def answers(
     old: TensorRecord, new: TensorRecord, freed: Collection[int | None]
 ) -> bool:
-    """True if callers who expect the output `old` can use `new`.
+    """Returns whether callers who expect the output `old` can use `new`.
 
     The new output may be more specific. It may also have an unknown size in place of one in
     `freed`: for the inputs that were valid before, the size has not changed.
@@ -73,7 +73,7 @@ def freed_sizes(
 
 
 def _contains(outer: Shape, inner: Shape) -> bool:
-    """True if every shape that matches `inner` also matches `outer`."""
+    """Returns whether every shape that matches `inner` also matches `outer`."""
     if outer is None:
         return True
     if inner is None or len(inner) != len(outer):

@@ -54,9 +54,8 @@ def _advance_bytes(register: int, data: memoryview) -> int:
 
 
 def _advance_lanes(register: int, data: memoryview) -> int:
-    exponent = max(
-        1, len(data).bit_length() // 2 - 4
-    )  # of two, the words in a lane
+    # A lane has two to the power of this many words.
+    exponent = max(1, len(data).bit_length() // 2 - 4)
     lane = _WORD << exponent
     lanes = 1 << (-(-len(data) // lane) - 1).bit_length()
     padded = np.zeros(lanes * lane, np.uint8)

@@ -141,7 +141,7 @@ def tensors(directory: Path, message: SavedModel) -> list[checkpoint.Tensor]:
 
 
 def _restores(graph: MetaGraphDef) -> bool:
-    """True if loading a graph reads a checkpoint."""
+    """Returns whether loading a graph reads a checkpoint."""
     return bool(
         graph.saver_def.restore_op_name or graph.object_graph_def.nodes
     )

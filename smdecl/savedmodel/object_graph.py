@@ -27,7 +27,7 @@ _OF_RESOURCES = ("_create_resource", "_initialize", "_destroy_resource")
 
 
 def is_function(node: SavedObject) -> bool:
-    """True if a node of the object graph can be called after loading."""
+    """Returns whether a node of the object graph can be called after loading."""
     return node.WhichOneof("kind") in _FUNCTIONS
 
 

@@ -75,7 +75,7 @@ def find(message: SavedModel) -> dict[str, str]:
 def _reads_a_file(
     function: str, node: NodeDef, assets: Callable[[], AssetPaths]
 ) -> bool:
-    """True if an op that may read a file reads one that is not an asset."""
+    """Returns whether an op that may read a file reads one that is not an asset."""
     if node.op in BY_ATTRIBUTE:
         return node.attr[BY_ATTRIBUTE[node.op]].s not in (b"", b"local://")
     if node.op not in BY_ASSET:

@@ -1,4 +1,4 @@
-"""Records as JSON."""
+"""Converts records to JSON values."""
 
 from __future__ import annotations
 

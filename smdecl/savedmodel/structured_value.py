@@ -96,7 +96,7 @@ def _value(value: StructuredValue, kind: str) -> str:
 
 
 def _is_default_name(name: str, place: str) -> bool:
-    """True if TensorFlow derived the name of a spec from its place: `x_0` for `x.0`."""
+    """Returns whether TensorFlow derived the name of a spec from its place: `x_0` for `x.0`."""
     is_of_varargs = place.isdigit() and name.endswith(f"_{place}")
     return name in ("", place.replace(".", "_")) or is_of_varargs
 

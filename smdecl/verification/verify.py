@@ -113,7 +113,7 @@ def _failures(
         counter.count()
         try:
             outputs = loaded(key, case.inputs)
-        except Exception as error:  # likewise
+        except Exception as error:  # each loader raises its own types
             message = f"fails: {user_code.summary(error)}"
             yield Failure(loader, key, number, message)
             continue
