@@ -9,8 +9,7 @@ from smdecl.errors import KeyPath, Problem
 from smdecl.exporting.traced import Traced
 from smdecl.savedmodel.array_distances import Array
 from smdecl.savedmodel.protos import NodeDef
-from smdecl.verification import half_precision
-from smdecl.verification import verify as verifying
+from smdecl.verification import differences, half_precision
 
 
 def differing(
@@ -33,14 +32,14 @@ def differing(
     for name, expected in given.items():
         rtol, atol = verify.tolerance(key, name)
         value = computed[name]
-        message = verifying.difference(
+        message = differences.greatest(
             expected, value, rtol, atol, " in the model in memory"
         )
         if message is None:
             continue
         hint = ""
         if rtol is None and atol is None:
-            hint = verifying.half_hint(
+            hint = differences.half_precision_hint(
                 (key, name),
                 expected,
                 value,

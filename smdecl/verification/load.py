@@ -6,6 +6,7 @@ Each returns a function that runs a signature on arrays. If TensorFlow comes wit
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl import files
+from smdecl.exporting import user_code
 from smdecl.savedmodel.array_distances import Array
 from smdecl.savedmodel.protos import SignatureDef
 from smdecl.verification import c_api
@@ -34,6 +36,8 @@ Loader: TypeAlias = Callable[
 _SessionRunner: TypeAlias = Callable[
     [Mapping[str, Array], Sequence[str]], list[Array]
 ]
+
+_UNKNOWN_OP = re.compile(r"Op type not registered '([^']+)'")
 
 
 @contextmanager
@@ -169,3 +173,14 @@ def load_by(
 ) -> SignatureRunner:
     """Loads by the loader with a name, or by the one that replaces it; see `Loader`."""
     return _LOADERS[available(name)](directory, tags, signatures)
+
+
+def reason(error: Exception) -> str:
+    """Returns why a SavedModel cannot be loaded or run."""
+    unknown = _UNKNOWN_OP.search(str(error))
+    if unknown is None:
+        return user_code.summary(error)
+    return (
+        f"nothing registers the op {unknown[1]!r}; name the package or library that registers it"
+        " under custom_ops in [tool.smdecl] of pyproject.toml"
+    )

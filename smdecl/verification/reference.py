@@ -12,7 +12,7 @@ from smdecl.exporting import user_code
 from smdecl.exporting.parameters import find_method
 from smdecl.exporting.traced import Traced
 from smdecl.exporting.types import Method, Model
-from smdecl.verification import verify as verifying
+from smdecl.verification import differences, stored_examples
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
 
@@ -39,7 +39,7 @@ def compare(
         VerificationError: With every output that differs.
     """
     problems: list[Problem] = []
-    for number, case in verifying.numbered(cases):
+    for number, case in stored_examples.numbered(cases):
         signature = traced[case.signature]
         method = find_method(reference, signature.signature.method)
         if method is None:
@@ -74,7 +74,7 @@ def _differences(
         return
     for name, value in outputs.items():
         rtol, atol = verify.tolerance(case.signature, name)
-        message = verifying.difference(
+        message = differences.greatest(
             to_array(value), case.outputs[name], rtol, atol
         )
         if message is not None:

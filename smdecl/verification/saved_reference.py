@@ -20,8 +20,12 @@ from smdecl.savedmodel import inspection, outside_ops
 from smdecl.savedmodel.array_distances import Array
 from smdecl.savedmodel.protos import SavedModel
 from smdecl.savedmodel.records import SignatureRecord
-from smdecl.verification import constant_tables, load, stored_examples
-from smdecl.verification import verify as verifying
+from smdecl.verification import (
+    constant_tables,
+    differences,
+    load,
+    stored_examples,
+)
 from smdecl.verification.constant_tables import Table
 from smdecl.verification.load import SignatureRunner
 from smdecl.verification.records import Comparison
@@ -63,13 +67,13 @@ def compare(directory: Path, release: Path, options: Verify) -> Comparison:
             tags = sorted(graph.meta_info_def.tags)
             run = load.load_by("cpp", place, tags, graph.signature_def)
         except Exception as error:  # each loader raises its own types
-            return Comparison(uncompared=(verifying.reason(error),))
+            return Comparison(uncompared=(load.reason(error),))
         results = _results(run, paired)
-        differences = list(_differences(results, paired, options))
+        differing = list(_differences(results, paired, options))
     tables = constant_tables.read(own), constant_tables.read(graph)
-    differences += _different_tables(*tables)
+    differing += _different_tables(*tables)
     return Comparison(
-        tuple(differences),
+        tuple(differing),
         tuple(paired.reasons),
         has_same_tables=Counter(tables[0]) == Counter(tables[1]),
     )
@@ -108,7 +112,7 @@ def _paired(
     others: Mapping[str, SignatureRecord],
 ) -> _Paired:
     by_key = defaultdict[str, list[tuple[int, Example]]](list)
-    for number, case in verifying.numbered(cases):
+    for number, case in stored_examples.numbered(cases):
         by_key[case.signature].append((number, case))
     paired = _Paired({}, [], [])
     for key, numbered in by_key.items():
@@ -149,7 +153,7 @@ def _results(run: SignatureRunner, paired: _Paired) -> Iterator[_Result]:
         try:
             outputs: _Outputs = run(case.signature, inputs)
         except Exception as error:  # each loader raises its own types
-            outputs = verifying.reason(error)
+            outputs = load.reason(error)
         results[case.signature].append((number, case, outputs))
     for key, found in results.items():
         failures = [each for _, _, each in found if isinstance(each, str)]
@@ -171,7 +175,7 @@ def _differences(
             continue
         for name, other_name in paired.pairs[key].outputs.items():
             rtol, atol = options.tolerance(key, name)
-            message = verifying.difference(
+            message = differences.greatest(
                 outputs[other_name], case.outputs[name], rtol, atol
             )
             if message is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,6 +38,14 @@ class Example:
     signature: str
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+
+
+def numbered(cases: Sequence[Example]) -> Iterator[tuple[int, Example]]:
+    """Yields each example with its index among those of its signature."""
+    counts: Counter[str] = Counter()
+    for case in cases:
+        yield counts[case.signature], case
+        counts[case.signature] += 1
 
 
 def write(examples: Sequence[Example], directory: Path) -> None:

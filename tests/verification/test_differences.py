@@ -4,13 +4,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.verification import verify
+from smdecl.verification import differences
 
 INF, NAN = float("inf"), float("nan")
 
 
 def difference(expected, got, dtype=np.float32, rtol=None, atol=None):
-    return verify.difference(np.array(expected, dtype), np.array(got, dtype), rtol, atol)
+    return differences.greatest(np.array(expected, dtype), np.array(got, dtype), rtol, atol)
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_given_tolerances_override_those_of_the_dtype():
     ],
 )
 def test_a_different_shape_or_dtype_is_reported(expected, got, message):
-    assert verify.difference(expected, got, None, None) == message
+    assert differences.greatest(expected, got, None, None) == message
