@@ -206,11 +206,13 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     from smdecl import api
-    from smdecl.cli import pages
+    from smdecl.cli import inspect_output
 
     _end_quietly_on_a_closed_pipe()
     found = api.inspect(arguments.directory)
-    report.result(pages.FORMATS[arguments.format](arguments.directory, found))
+    report.result(
+        inspect_output.FORMATS[arguments.format](arguments.directory, found)
+    )
     if found.damage:
         raise ContractError([Problem((), message) for message in found.damage])
     return 0

@@ -56,14 +56,14 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl.cli import pages
+    from smdecl.cli import inspect_output
     from smdecl.release import description
     from smdecl.savedmodel import inspection, outside_ops
 
     found = description.describe(directory)
     outside_ops.find(inspection.read(directory))
-    pages.html(directory, found)
-    return pages.to_json(directory, found) and pages.text(directory, found)
+    inspect_output.html(directory, found)
+    return inspect_output.to_json(directory, found) and inspect_output.text(directory, found)
 
 
 def _diff(before: Path, after: Path) -> str:

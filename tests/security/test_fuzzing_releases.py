@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import DecodeError, Message
-from smdecl.cli import pages, rendering
+from smdecl.cli import inspect_output, rendering
 from smdecl.errors import SmdeclError
 from smdecl.release import comparison, description, diffing, manifest, signing
 from smdecl.savedmodel import inspection, outside_ops
@@ -380,7 +380,11 @@ def test_a_changed_release_is_refused_or_reported_as_changed(made, tmp_path, see
             release = mutate(random.Random(seed), made, tmp_path / "net")
             try:
                 # A page takes a hundred times as long as the others.
-                forms = [pages.html, pages.text] if seed % 10 == 0 else [pages.to_json, pages.text]
+                forms = (
+                    [inspect_output.html, inspect_output.text]
+                    if seed % 10 == 0
+                    else [inspect_output.to_json, inspect_output.text]
+                )
                 check(made, release, forms)
             except BaseException as error:
                 raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error

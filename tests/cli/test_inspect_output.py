@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 import tensorflow as tf
 from smdecl import schema
-from smdecl.cli import pages
+from smdecl.cli import inspect_output
 from smdecl.errors import ContractError, VerificationError
 from smdecl.release import description
 from tensorflow.core.protobuf import saved_model_pb2
@@ -42,7 +42,9 @@ def saved(tmp_path_factory):
 
 
 def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
-    text = re.sub(r"[\d.]+ (bytes|kB)", "SIZE", pages.text("net", description.describe(saved)))
+    text = re.sub(
+        r"[\d.]+ (bytes|kB)", "SIZE", inspect_output.text("net", description.describe(saved))
+    )
     lines = [line for line in text.splitlines() if not line.startswith(("op ", "device "))]
 
     assert lines == [
@@ -65,7 +67,7 @@ def test_a_savedmodel_of_tensorflow_is_printed_a_line_each(saved):
 
 
 def test_json_has_the_sizes_in_bytes(saved):
-    found = json.loads(pages.to_json(saved, description.describe(saved)))
+    found = json.loads(inspect_output.to_json(saved, description.describe(saved)))
 
     assert found["stored"] == [
         {"name": "kernel", "path": "kernel", "dtype": "float32", "shape": [2, 2], "size": 16}
@@ -80,7 +82,7 @@ def test_a_release_is_named_by_its_unchanged_manifest(project):
     found = description.describe(release.path)
 
     assert (found.release.name, found.release.digest) == ("small", release.digest)
-    assert pages.text(release.path, found).startswith(
+    assert inspect_output.text(release.path, found).startswith(
         f"{release.path}: release small {release.digest[:12]} by smdecl "
     )
     manifest = release.path / "assets.extra" / "smdecl" / "manifest.json"
@@ -115,7 +117,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_self_contained_and_has_the_content_of_the_text(saved):
-    page = Page(pages.html("net", description.describe(saved)))
+    page = Page(inspect_output.html("net", description.describe(saved)))
 
     assert (page.open, page.linked, page.tags.count("script")) == ([], [], 0)
     for cell in (
@@ -138,10 +140,10 @@ def test_foreign_names_are_escaped(saved, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(message.SerializeToString())
     found = description.describe(tmp_path)
 
-    page = Page(pages.html("<b>", found))
+    page = Page(inspect_output.html("<b>", found))
     assert (page.tags.count("script"), page.tags.count("b")) == (0, 0)
     assert "<script>alert(1)</script>\\x1b[2J" in page.cells
-    assert "\x1b" not in pages.text("net", found)
+    assert "\x1b" not in inspect_output.text("net", found)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def without_ops_and_files(text):
 
 
 def test_every_graph_of_a_tensorflow_1_model_is_printed_the_serving_one_first(two_graphs):
-    text = pages.text("net", description.describe(two_graphs))
+    text = inspect_output.text("net", description.describe(two_graphs))
 
     summary, *lines = without_ops_and_files(text)
     assert (
@@ -212,7 +214,9 @@ def test_an_index_compressed_by_snappy_and_assets_in_a_collection_are_read(tmp_p
     )  # TensorFlow before 1.10 has the collection alone
     (tmp_path / "net" / "saved_model.pb").write_bytes(message.SerializeToString())
 
-    lines = without_ops_and_files(pages.text("net", description.describe(tmp_path / "net")))
+    lines = without_ops_and_files(
+        inspect_output.text("net", description.describe(tmp_path / "net"))
+    )
 
     assert lines[0].startswith(
         "net: saved by TensorFlow 1.14.0, tags serve, variables of 20 bytes, "
@@ -229,9 +233,9 @@ def test_an_index_compressed_by_snappy_and_assets_in_a_collection_are_read(tmp_p
     ]
 
 
-@pytest.mark.parametrize("form", pages.FORMATS)
+@pytest.mark.parametrize("form", inspect_output.FORMATS)
 def test_each_format_has_every_graph_and_tensor(two_graphs, form):
-    page = pages.FORMATS[form]("net", description.describe(two_graphs))
+    page = inspect_output.FORMATS[form]("net", description.describe(two_graphs))
 
     if form == "json":
         record = json.loads(page)
@@ -263,7 +267,7 @@ def test_everything_that_saved_model_cli_shows_is_printed(request, model):
         [sys.executable, "-c", script, "show", "--all", "--dir", str(directory)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    text = pages.text("net", description.describe(directory))
+    text = inspect_output.text("net", description.describe(directory))
 
     shown = re.findall(
         r"(?:signature_def|inputs|outputs)\['(\w+)'\]|name: (\S+)|Method name is: (\S+)",
@@ -297,7 +301,9 @@ def test_damage_is_printed_after_the_rest_with_exit_code_4(saved, tmp_path):
     ]
     assert "asset words.txt: no such file" in lines
     for form in ("html", "json"):
-        page = pages.FORMATS[form](tmp_path / "net", description.describe(tmp_path / "net"))
+        page = inspect_output.FORMATS[form](
+            tmp_path / "net", description.describe(tmp_path / "net")
+        )
         assert "variables.index: no such file" in page
 
 
@@ -326,16 +332,16 @@ def test_the_command_line_imports_no_tensorflow(saved, form):
     )
 
     assert done.stderr == "[]\n"
-    assert done.stdout == pages.FORMATS[form](saved, description.describe(saved))
+    assert done.stdout == inspect_output.FORMATS[form](saved, description.describe(saved))
 
 
-@pytest.mark.parametrize("form", pages.FORMATS)
+@pytest.mark.parametrize("form", inspect_output.FORMATS)
 def test_unprintable_names_are_escaped(saved, tmp_path, form):
     directory = tmp_path / os.fsdecode(b"net\xfe\x1b[31m")
     shutil.copytree(saved, directory)
     (directory / os.fsdecode(b"more\xfe\x1b")).write_text("")
 
-    page = pages.FORMATS[form](directory, description.describe(directory))
+    page = inspect_output.FORMATS[form](directory, description.describe(directory))
 
     assert page.encode("utf-8")
     assert "\x1b" not in page
