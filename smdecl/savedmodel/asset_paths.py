@@ -10,7 +10,12 @@ from typing import TypeAlias
 from smdecl.names import CALLS
 from smdecl.savedmodel.dataflow import source
 from smdecl.savedmodel.inspection import all_nodes
-from smdecl.savedmodel.protos import AttrValue, MetaGraphDef, NodeDef
+from smdecl.savedmodel.protos import (
+    AttrValue,
+    MetaGraphDef,
+    NodeDef,
+    functions_of,
+)
 
 _USES_OF_A_VARIABLE = (
     "AssignVariableOp",
@@ -158,10 +163,10 @@ def _variable(handle: NodeDef) -> tuple[bytes, bytes]:
 
 
 def _functions(value: AttrValue) -> Iterator[str]:
-    """Yields the functions that an attribute names."""
-    pending = [value.func, *value.list.func]
+    """Yields the functions that an attribute names, and those that their own attributes name."""
+    pending = [*functions_of(value)]
     while pending:
         function = pending.pop()
         yield function.name
         for inner in function.attr.values():
-            pending += [inner.func, *inner.list.func]
+            pending += functions_of(inner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -51,6 +51,7 @@ with _without_runtime():
 
 __all__ = [
     "dtype_name",
+    "functions_of",
     "node_def_pb2",
     "saved_model_pb2",
     "tensor_bundle_pb2",
@@ -78,6 +79,15 @@ TensorProto: TypeAlias = tensor_pb2.TensorProto
 TensorSpecProto: TypeAlias = struct_pb2.TensorSpecProto
 TensorShapeProto: TypeAlias = tensor_shape_pb2.TensorShapeProto
 TypeSpecProto: TypeAlias = struct_pb2.TypeSpecProto
+
+
+def functions_of(value: AttrValue) -> Sequence[NameAttrList]:
+    """Returns the functions that an attribute of a node names."""
+    kind = value.WhichOneof("value")
+    if kind == "func":
+        return (value.func,)
+    return value.list.func if kind == "list" else ()
+
 
 _NAMES = {"float": "float32", "double": "float64", "half": "float16"}
 

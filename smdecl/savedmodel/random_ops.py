@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from smdecl.names import LEGACY_KERAS_FUNCTIONS
 from smdecl.savedmodel import seeds
 from smdecl.savedmodel.audit_subject import Subject, place
-from smdecl.savedmodel.protos import MetaGraphDef, NodeDef
+from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, functions_of
 from smdecl.savedmodel.records import Finding
 
 _RANDOM = (
@@ -86,11 +86,10 @@ def _functions_of_layers(graph: MetaGraphDef) -> set[str]:
 
 def _functions(nodes: Iterable[NodeDef]) -> set[str]:
     """Returns the names of the functions that nodes run."""
-    found = set()
+    found: set[str] = set()
     for node in nodes:
         for value in node.attr.values():
-            for function in (value.func, *value.list.func):
-                found.add(function.name)
+            found.update(function.name for function in functions_of(value))
     return found
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from smdecl.savedmodel.protos import FunctionDef, GraphDef, NodeDef
+from smdecl.savedmodel.protos import (
+    FunctionDef,
+    GraphDef,
+    NodeDef,
+    functions_of,
+)
 
 GRAPH = ""  # in place of a function's name
 
@@ -120,7 +125,7 @@ def _called(node: NodeDef) -> dict[str, list[str]]:
     """Returns the functions that a node names, by attribute."""
     found = {}
     for attribute, value in node.attr.items():
-        functions = [value.func, *value.list.func]
+        functions = functions_of(value)
         names = [function.name for function in functions if function.name]
         if names:
             found[attribute] = names

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from google.protobuf.message import Message
 
 from smdecl.savedmodel.protos import (
-    AttrValue,
     FunctionDef,
     FunctionDefLibrary,
     MetaGraphDef,
-    NameAttrList,
     NodeDef,
+    functions_of,
     node_def_pb2,
 )
 
@@ -112,7 +111,7 @@ def _comparable(node: NodeDef, names: Mapping[str, str]) -> NodeDef:
     if _DERIVED in copy.attr:
         del copy.attr[_DERIVED]
     for value in copy.attr.values():
-        for function in _functions(value):
+        for function in functions_of(value):
             function.name = names.get(function.name, function.name)
     if _GRADIENT_OP in copy.attr:
         copy.attr[_GRADIENT_OP].s = _GRADIENT.sub(
@@ -120,11 +119,3 @@ def _comparable(node: NodeDef, names: Mapping[str, str]) -> NodeDef:
         )
     copy.op = names.get(node.op, node.op)
     return copy
-
-
-def _functions(value: AttrValue) -> Iterable[NameAttrList]:
-    """Returns the functions that an attribute names."""
-    kind = value.WhichOneof("value")
-    if kind == "func":
-        return (value.func,)
-    return value.list.func if kind == "list" else ()

@@ -10,6 +10,7 @@ from smdecl.savedmodel.protos import (
     NodeDef,
     SignatureDef,
     dtype_name,
+    functions_of,
 )
 
 # The one that rounds more comes first.
@@ -72,6 +73,6 @@ def _upstream(
 
 def _called(node: NodeDef) -> Iterator[str]:
     for value in node.attr.values():
-        for function in (value.func, *value.list.func):
+        for function in functions_of(value):
             if function.name:
                 yield function.name
