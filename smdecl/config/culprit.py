@@ -32,7 +32,7 @@ def find(error: Exception, overrides: Sequence[str]) -> Override | str | None:
         return None
     if isinstance(error, RecursionError):
         return _too_deep(overrides)
-    return find_unparsable(overrides) or _find_parsed(error, overrides)
+    return find_long_integer(overrides) or _find_parsed(error, overrides)
 
 
 def _find_parsed(
@@ -55,7 +55,7 @@ def _find_parsed(
     return _named_in(str(error), parsed)
 
 
-def find_unparsable(overrides: Sequence[str]) -> str | None:
+def find_long_integer(overrides: Sequence[str]) -> str | None:
     """Returns the first override with an integer of more digits than Python reads."""
     for override in overrides:
         with contextlib.suppress(RecursionError):

@@ -58,9 +58,9 @@ def explain(
     return file_errors.explain(error)
 
 
-def unparsable(overrides: Sequence[str]) -> list[Problem]:
+def long_integer(overrides: Sequence[str]) -> list[Problem]:
     """Returns the problem with an override that Hydra's parser fails on for its long integer."""
-    found = culprit.find_unparsable(overrides)
+    found = culprit.find_long_integer(overrides)
     if found is None:
         return []
     return [file_errors.integer_too_long(Origin(override=found))]

@@ -29,7 +29,7 @@ from smdecl.pipeline import (
     sweep_threads,
     variants,
 )
-from smdecl.pipeline.launch_job import Job
+from smdecl.pipeline.launch_job import Task
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary
@@ -226,7 +226,7 @@ def launch(
         _record_failure(number, swept[number], directory, refusal)
     done = frozenset({*plan.unfit, *skipped})
     review = sweep_resume.review_of(plan.request)
-    job = Job(project, Path.cwd(), tuple(sys.path), done, review)
+    task = Task(project, Path.cwd(), tuple(sys.path), done, review)
     try:
         # A launcher may print what its workers print.
         with (
@@ -235,7 +235,7 @@ def launch(
         ):
             if not done.issuperset(plan.pinned):
                 progress.reached("launch")
-                _launch(plan, job)
+                _launch(plan, task)
         _require_results(plan, skipped, "its job ended without a result")
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(Problem(_LAUNCHER, _first_line(error))) from error
@@ -259,7 +259,7 @@ def _overrides(plan: LaunchPlan) -> list[list[str]]:
     """Returns overrides that compose for every variant, so that all keep their numbers.
 
     Hydra's launchers give up at the first variant that they cannot compose. The overrides of an
-    unfit variant are replaced by those of the first fit one; the job skips its number.
+    unfit variant are replaced by those of the first fit one; the task skips its number.
     """
     first = next(iter(plan.pinned))
     found = []
@@ -287,16 +287,16 @@ def _record_failure(
     variants.export(number, overrides, directory / str(number), make)
 
 
-def _launch(plan: LaunchPlan, job: Job) -> None:
+def _launch(plan: LaunchPlan, task: Task) -> None:
     sweeper, request = plan.sweeper, plan.request
     if sweeper["_target_"] != _BASIC_SWEEPER:
         flags = ["--multirun", "--config-name", request.config_name]
         argv = [*flags, *request.overrides, *plan.hydra]
-        hydra_app.run(argv, job.__call__)
+        hydra_app.run(argv, task.__call__)
         return
     overrides = _overrides(plan)
     with search_path.session():
-        launcher = _launcher(plan.hydra, request, job)
+        launcher = _launcher(plan.hydra, request, task)
         size = int(str(sweeper.get("max_batch_size") or len(overrides)))
         for first in range(0, len(overrides), size):
             batch = overrides[first : first + size]
@@ -304,7 +304,7 @@ def _launch(plan: LaunchPlan, job: Job) -> None:
                 _ = run.return_value  # raises what ended the job
 
 
-def _launcher(hydra: Sequence[str], request: Request, job: Job) -> Launcher:
+def _launcher(hydra: Sequence[str], request: Request, task: Task) -> Launcher:
     application = GlobalHydra.instance().hydra
     assert application is not None
     config = application.compose_config(
@@ -314,5 +314,5 @@ def _launcher(hydra: Sequence[str], request: Request, job: Job) -> Launcher:
         config_loader=application.config_loader, callbacks=Callbacks()
     )
     return Plugins.instance().instantiate_launcher(
-        hydra_context=context, task_function=job, config=config
+        hydra_context=context, task_function=task, config=config
     )

@@ -17,7 +17,7 @@ from smdecl.pipeline.export import Review
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """The task that a launcher runs for each variant, possibly in a different process.
 
     Attributes:

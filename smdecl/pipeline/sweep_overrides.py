@@ -45,7 +45,7 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
         except OverrideParseException as error:
             raise ConfigError(_invalid(parser, overrides)) from error
         except ValueError as error:
-            raise ConfigError(explain.unparsable(overrides)) from error
+            raise ConfigError(explain.long_integer(overrides)) from error
         own = _without_hydra(parsed)
         _require_bounded(own)
         _require_distinct(own)
