@@ -9,7 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from smdecl import files
-from smdecl.checks import digest_rules, outside_values, paths, weights_content
+from smdecl.checks import (
+    digest_rules,
+    paths,
+    self_contained_weights,
+    weights_content,
+)
 from smdecl.checks.types import Problems
 from smdecl.checks.weights_formats import FORMATS, WeightsFormat, refuse_keras
 from smdecl.config import relative_paths, trust
@@ -129,7 +134,7 @@ def _refuse(
     if reason is not None:
         yield reason
         return
-    unsafe = list(outside_values.refuse_members(path))
+    unsafe = list(self_contained_weights.refuse_members(path))
     yield from unsafe
     pinned = values.get("sha256")
     if pinned and not unsafe:

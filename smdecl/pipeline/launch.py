@@ -29,7 +29,7 @@ from smdecl.pipeline import (
     sweep_threads,
     variants,
 )
-from smdecl.pipeline.launch_job import Task
+from smdecl.pipeline.launch_task import Task
 from smdecl.pipeline.sweep_places import Places
 from smdecl.pipeline.sweep_resume import Target
 from smdecl.pipeline.sweep_summary import Summary

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from smdecl.checks import outside_values
+from smdecl.checks import self_contained_weights
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import disk_errors
@@ -99,7 +99,7 @@ def make(
 
 
 def _build(config: ExportConfig, project: Project) -> Built:
-    outside_values.require_own_values(config)
+    self_contained_weights.require_own_values(config)
     return build.build(config, project)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import smdecl
 from smdecl.checks import check as checking
-from smdecl.checks import outside_values
+from smdecl.checks import self_contained_weights
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 
@@ -78,7 +78,7 @@ def test_members_that_share_their_bytes_are_judged_together(tmp_path, refuse):
             archive.filelist.append(info)
 
     assert "'x.npz' unpacks" in refuse("x.npz", "a")
-    assert "'x.npz' unpacks" in "\n".join(outside_values.refuse_members(Path("x.npz")))
+    assert "'x.npz' unpacks" in "\n".join(self_contained_weights.refuse_members(Path("x.npz")))
 
 
 @pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])

@@ -6,7 +6,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from smdecl.checks import check, outside_values
+from smdecl.checks import check, self_contained_weights
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 
@@ -87,7 +87,7 @@ def test_weights_keep_their_values_themselves(tmp_path, secret, attack, name):
     else:
         path.write_bytes(content)
 
-    (reason,) = outside_values.refuse_objects(path)
+    (reason,) = self_contained_weights.refuse_objects(path)
 
     place, expected = ATTACKS[attack].replace("SECRET", str(secret)).split("|")
     holder = f"{path}:model.weights.h5" if name == "w.keras" else str(path)
@@ -99,15 +99,15 @@ def test_an_archive_that_is_hdf5_too_is_read_as_both(tmp_path, secret):
     with zipfile.ZipFile(tmp_path / "w.keras", "a") as archive:
         archive.writestr("config.json", "{}")
 
-    assert len(list(outside_values.refuse_objects(tmp_path / "w.keras"))) == 1
+    assert len(list(self_contained_weights.refuse_objects(tmp_path / "w.keras"))) == 1
 
 
 def test_weights_with_nothing_but_values_are_taken(tmp_path, secret):
     write_hdf5(tmp_path / "w.h5", secret)
     (tmp_path / "none.h5").write_bytes(b"\x89HDF\r\n\x1a\n broken")
 
-    assert list(outside_values.refuse_objects(tmp_path / "w.h5")) == []
-    assert list(outside_values.refuse_objects(tmp_path / "none.h5")) == []
+    assert list(self_contained_weights.refuse_objects(tmp_path / "w.h5")) == []
+    assert list(self_contained_weights.refuse_objects(tmp_path / "none.h5")) == []
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "..\\x"])
@@ -117,7 +117,7 @@ def test_a_member_of_an_archive_leads_to_no_other_place(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
         archive.writestr(member, "")
 
-    (reason,) = outside_values.refuse_members(tmp_path / "w.keras")
+    (reason,) = self_contained_weights.refuse_members(tmp_path / "w.keras")
 
     assert "is outside the archive" in reason
 
@@ -128,7 +128,7 @@ def test_a_member_of_an_archive_is_not_read_as_a_link(tmp_path):
     with zipfile.ZipFile(tmp_path / "w.keras", "w") as archive:
         archive.writestr(member, "/etc")
 
-    assert "is a symbolic link" in next(outside_values.refuse_members(tmp_path / "w.keras"))
+    assert "is a symbolic link" in next(self_contained_weights.refuse_members(tmp_path / "w.keras"))
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -137,7 +137,9 @@ def test_a_member_of_an_archive_is_there_once(tmp_path):
         archive.writestr("config.json", "{}")
         archive.writestr("config.json", "{ }")
 
-    assert "is in the archive twice" in next(outside_values.refuse_members(tmp_path / "w.keras"))
+    assert "is in the archive twice" in next(
+        self_contained_weights.refuse_members(tmp_path / "w.keras")
+    )
 
 
 def bomb(path):

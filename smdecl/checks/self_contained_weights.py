@@ -1,4 +1,4 @@
-"""Finds links to other files in the weight files of Keras: all values must be in the file itself.
+"""Requires that the weight files of Keras have all values in them: no link, no huge expansion.
 
 HDF5 can keep the values of a data set in any file, and can link to the objects of any file.
 Restoring from such weights would copy those files into the release.
