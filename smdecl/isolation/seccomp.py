@@ -72,12 +72,7 @@ _MACHINES = {
 }  # fmt: skip
 _X32 = 0x40000000  # x86_64 has a second set of numbers from here on
 # The ioctl requests TIOCSTI and TIOCLINUX.
-_TYPE_INTO_TERMINAL = (
-    0x5412,
-    0x541C,
-)
-
-
+_TYPE_INTO_TERMINAL = (0x5412, 0x541C)
 # CUDA listens on a socket of this kind, and fails if it cannot.
 _UNIX = 1
 _PACKETS = 0x80005  # SOCK_SEQPACKET, closed when another program starts

@@ -95,10 +95,10 @@ class _Walk:
             self._nodes[entry.node], is_root=is_root
         ):
             if child in self._seen:
-                self._looked_at += is_again
-                is_circle = child in entry.path
-                is_enough = self._aliases >= most
-                if is_enough or is_circle or child not in self._leading:
+                if is_again:
+                    self._looked_at += 1
+                leads_on = child in self._leading and child not in entry.path
+                if not leads_on or self._aliases >= most:
                     continue
                 self._aliases += 1
             self._seen.add(child)
