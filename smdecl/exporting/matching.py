@@ -66,10 +66,10 @@ class Match:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All matches.
+    """What a restorer of a weights format did; `record` is what an export keeps of it.
 
     Attributes:
-        matches: The matches.
+        matches: Each variable and other state of a layer, and what only the weights have.
         reference: The model in the file, if it was loaded and has the object's class.
         part: As for `Restored`.
     """

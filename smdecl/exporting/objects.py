@@ -31,7 +31,7 @@ Found = tuple[PythonValue, str]
 _MOST_VISITED = 100_000  # objects; in a larger model some holders stay unknown
 _DATA_STRUCTURES = "tensorflow.python.trackable.data_structures"
 _PLAIN = (str, bytes, int, float, ModuleType)
-_FRAMEWORKS = (*FRAMEWORKS, "builtins", "numpy")
+_NOT_OF_USERS = (*FRAMEWORKS, "builtins", "numpy")
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 # Objects of these TensorFlow classes hold what the user put into them.
 _CONTAINERS = (
@@ -187,7 +187,7 @@ def _attributes(item: PythonValue) -> Iterator[tuple[str, PythonValue]]:
     """Yields the attributes of an object, its slots and those of the user's classes."""
     yield from list(getattr(item, "__dict__", {}).items())
     for kind in type(item).__mro__:
-        is_users = kind.__module__.partition(".")[0] not in _FRAMEWORKS
+        is_users = kind.__module__.partition(".")[0] not in _NOT_OF_USERS
         for name, value in list(vars(kind).items()):
             if isinstance(value, MemberDescriptorType):
                 # A slot without a value.
