@@ -193,8 +193,8 @@ def _verified(
             project,
             stage,
             clock,
-            begin=(syncing.begin, loaders.begin_early),
-            built=sweep_jobs.built,
+            when_saved=(syncing.begin, loaders.begin_early),
+            when_built=sweep_jobs.built,
         )
         with _with_warnings(config, unpublished, composition):
             with clock.stage("verify"):

@@ -59,8 +59,8 @@ def make_release(
     stage: Path,
     clock: Clock,
     processes: Processes = children,
-    begin: Sequence[Callable[[Path], None]] = (),
-    built: Callable[[int], None] | None = None,
+    when_saved: Sequence[Callable[[Path], None]] = (),
+    when_built: Callable[[int], None] | None = None,
 ) -> Unpublished:
     """Makes a release with its manifest in a directory below the stage; does not verify it.
 
@@ -71,15 +71,15 @@ def make_release(
         stage: An empty directory.
         clock: Measures the stages.
         processes: The processes to build and save in.
-        begin: Each is called with the directory when the model is saved in it, while its examples
-            are still computed.
-        built: Called when the object is built, with the peak memory of its process in bytes.
+        when_saved: Each is called with the directory when the model is saved in it, while its
+            examples are still computed.
+        when_built: Called when the object is built, with the peak memory of its process in bytes.
     """
     recorded = portable_paths.record(config, composition.recorded, project)
     with clock.stage("inputs"):
         inputs = named_files.inputs(config, recorded, project)
-    saving = _Saving(stage, begin)
-    reported = _reporting(clock.starting(), built)
+    saving = _Saving(stage, when_saved)
+    reported = _reporting(clock.starting(), when_built)
     handler = ReportHandler(reported, {SAVED: saving.answer})
     made = _make(config, project, saving, handler, processes)
     clock.add(made.usage.seconds)
@@ -104,15 +104,15 @@ def make_release(
 
 
 def _reporting(
-    stages: Callable[[Report], None], built: Callable[[int], None] | None
+    stages: Callable[[Report], None], when_built: Callable[[int], None] | None
 ) -> Callable[[Report], None]:
     """Returns what passes on the reports of the process that makes a release."""
 
     def reported(report: Report) -> None:
         if report.stage != BUILT:
             stages(report)
-        elif built is not None and report.done is not None:
-            built(report.done)
+        elif when_built is not None and report.done is not None:
+            when_built(report.done)
 
     return reported
 
@@ -120,7 +120,7 @@ def _reporting(
 def _source(
     project: Project, made: Made
 ) -> tuple[SourceEntry | None, tuple[Problem, ...]]:
-    """Returns the commit of a project, and a warning if git takes too long to tell it."""
+    """Returns the commit of a project, and a warning if git takes too long."""
     try:
         return git.source(project.root, made.modules), ()
     except git.TooSlowError:
@@ -139,14 +139,14 @@ class _Saving:
 
     Attributes:
         stage: The directory around it.
-        begin: Each is called when the model is saved; see `make_release`.
+        when_saved: Each is called with `moved`; see `make_release`.
         into: Where the model is saved.
         moved: Where it is afterwards.
         saved: The identities of its files at that time; None before.
     """
 
     stage: Path
-    begin: Sequence[Callable[[Path], None]]
+    when_saved: Sequence[Callable[[Path], None]]
     into: Path = field(init=False)
     moved: Path = field(init=False)
     saved: Identities | None = None
@@ -169,7 +169,7 @@ class _Saving:
         self.saved = seals.identities(self.moved)
 
     def _begin(self) -> None:
-        for begin in self.begin:
+        for begin in self.when_saved:
             begin(self.moved)
 
     def finished(self) -> Path:
