@@ -76,6 +76,14 @@ class Prepared:
     make: Make
     target: Target | None = None
 
+    def export_one(
+        self, number: int, overrides: Sequence[str]
+    ) -> Callable[[], Variant]:
+        """Returns the function that exports it and writes its record."""
+        return functools.partial(
+            variants.export, number, overrides, self.directory, self.make
+        )
+
 
 @dataclass(frozen=True)
 class Threads:
@@ -145,20 +153,14 @@ class Threads:
         announcing = Announcing(pending, self.announce, summary.record)
         try:
             for number, overrides in enumerate(swept):
-                if number in skipped:
-                    pending.append(_ended(skipped[number]))
-                    continue
+                ended = skipped.get(number)
                 ready = prepared[number]
-                export_one = functools.partial(
-                    variants.export,
-                    number,
-                    overrides,
-                    ready.directory,
-                    ready.make,
-                )
-                if ready.target is None:
+                export_one = ready.export_one(number, overrides)
+                if ended is None and ready.target is None:
                     # Its error is known, so it is reported before the others run.
-                    pending.append(_ended(export_one()))
+                    ended = export_one()
+                if ended is not None:
+                    pending.append(_ended(ended))
                     continue
                 run = contextvars.copy_context().run
                 turn = jobs.turn()
