@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import replace
 
 from smdecl import syntax_trees
 from smdecl.budgets import Budget
@@ -16,6 +18,7 @@ from smdecl.savedmodel.compatible_tensors import (
 from smdecl.savedmodel.records import (
     ADDITIVE,
     BREAKING,
+    INTERNAL,
     ArgumentsRecord,
     Change,
     FunctionRecord,
@@ -48,13 +51,32 @@ def changes(
     """
     budget = Budget(_MOST_COMPARED, "pairs of tensors in their traces")
     for name in sorted({*old, *new}):
-        if name not in new:
-            message = "was removed; tf.saved_model.load no longer restores it"
-            yield Change("functions", name, message, BREAKING)
-        elif name not in old:
-            yield Change("functions", name, "was added", ADDITIVE)
-        else:
-            yield from _function(name, old[name], new[name], budget)
+        for change in _of_name(name, old.get(name), new.get(name), budget):
+            if _is_private(name):
+                yield replace(change, verdict=INTERNAL)
+            else:
+                yield change
+
+
+def _is_private(name: str) -> bool:
+    """Returns whether a part of a dotted path begins with an underscore, as Keras's own do."""
+    parts = name.split(".")
+    return any(re.match(r"_(?!_)", part) for part in parts)
+
+
+def _of_name(
+    name: str,
+    old: FunctionRecord | None,
+    new: FunctionRecord | None,
+    budget: Budget,
+) -> Iterator[Change]:
+    if old is None:
+        yield Change("functions", name, "was added", ADDITIVE)
+    elif new is None:
+        message = "was removed; tf.saved_model.load no longer restores it"
+        yield Change("functions", name, message, BREAKING)
+    else:
+        yield from _function(name, old, new, budget)
 
 
 def _function(

@@ -263,3 +263,17 @@ def test_a_function_is_compared_under_each_of_its_names(tmp_path):
         "additive",
         [f"functions {name}: was added" for name in names],
     )
+
+
+def test_changes_of_private_functions_do_not_concern_callers(tmp_path):
+    keras_own = a_net(_default_save_signature=ask(), _part=a_net(f=ask()))
+    one = saved(tmp_path / "one", a_net(f=ask(), net=keras_own))
+    none = saved(tmp_path / "none", a_net(f=ask()))
+
+    gone, come = diffing.diff(one, none), diffing.diff(none, one)
+
+    message = "was removed; tf.saved_model.load no longer restores it"
+    names = ("net._default_save_signature", "net._part.f")
+    changes = [str(change) for change in gone.changes if change.part == "functions"]
+    assert (gone.verdict, changes) == ("same", [f"functions {name}: {message}" for name in names])
+    assert come.verdict == "same"
