@@ -50,8 +50,8 @@ class LaunchPlan:
         request: The sweep to run.
         sweeper: The settings of the sweeper; empty if no variant can be composed.
         pinned: The overrides of each variant that set the directories it writes to.
-        unfit: The error of each variant that cannot be composed.
-        targets: What each variant exports, and where to; None if it cannot be composed. Empty if
+        unfit: The error of each variant whose config is refused.
+        targets: What each variant exports, and where to; None if its config is refused. Empty if
             the sweeper decides which variants there are.
     """
 
@@ -145,11 +145,11 @@ def _compose_all(
 ) -> tuple[
     dict[int, Sequence[str]], dict[int, ConfigError], list[Target | None]
 ]:
-    """Composes every variant.
+    """Composes every variant, and reserves the places of their releases.
 
     Returns:
-        Number to the overrides of the directories of each variant that can be composed, number to
-        the error of each other one, and the target of each.
+        Number to the overrides of the directories of each variant whose config is accepted, number
+        to the error of each other one, and the target of each.
 
     Raises:
         ConfigError: If a variant would write outside the places.
@@ -165,11 +165,12 @@ def _compose_all(
             composition = sweep_threads.compose_one(
                 [*overrides, *shared], request, job
             )
+            name = sweep_threads.subdirectory(composition)
+            places.take_base(composition, name, overrides)
         except ConfigError as error:
             unfit[number] = error
             targets.append(None)
         else:
-            name = sweep_threads.subdirectory(composition)
             targets.append(Target.of(composition, name))
             pinned[number] = _pin(composition, directory, places)
             output = Path(composition.hydra["runtime"]["output_dir"])

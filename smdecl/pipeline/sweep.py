@@ -195,6 +195,7 @@ def check(request: Request, project: Project) -> Iterator[CheckedVariant]:
                 output = Path(composition.hydra["runtime"]["output_dir"])
                 places.take(output, overrides)
                 name = sweep_threads.subdirectory(composition)
+                places.take_base(composition, name, overrides)
                 checked = checking.check(composition, project, name)
                 found = CheckedVariant(tuple(overrides), checked.warnings)
             except SmdeclError as error:

@@ -1,4 +1,4 @@
-"""Checks where a sweep writes: its records, and the configs that Hydra's launchers save.
+"""Checks where a sweep writes: its releases, its records, and the configs that launchers save.
 
 A config from a stranger must not overwrite files outside the project. An override on the command
 line may name any directory. The rules apply to resolved paths, because interpolations and Hydra's
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from smdecl.checks import paths
 from smdecl.config.project import Project
+from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, KeyPath, Problem
+from smdecl.pipeline.sweep_resume import Target
+from smdecl.release import store
 
 DIR = ("hydra", "sweep", "dir")
 SUBDIR = ("hydra", "sweep", "subdir")
@@ -41,6 +45,8 @@ class Places:
             key: _literal(text) for key, text in self._texts.items()
         }
         self._taken: dict[Path, str] = {}
+        # By base path and version; None is any version that is no number.
+        self._releases: dict[str, dict[int | None, str]] = defaultdict(dict)
         self._allowed = [*project.writes]
         if project.is_project:
             self._allowed.append(project.root)
@@ -75,6 +81,46 @@ class Places:
                 " expected a name for each, such as ${hydra.job.num}"
             )
             raise ConfigError(Problem(SUBDIR, message))
+
+    def take_base(
+        self,
+        composition: Composition,
+        subdirectory: str,
+        overrides: Sequence[str],
+    ) -> None:
+        """Reserves the place of a variant's release for it.
+
+        Two variants in one base path would get their versions in a random order, unless the config
+        sets the number of both.
+
+        Args:
+            composition: The config of the variant.
+            subdirectory: Its directory below its export_dir.
+            overrides: Its overrides.
+
+        Raises:
+            ConfigError: If a different variant may publish the same version.
+        """
+        base = Target.of(composition, subdirectory).base.rstrip("/")
+        if not store.is_remote(base):
+            if paths.refuse_path(base):  # `check` reports it
+                return
+            base = str(paths.real(base))
+        taken = self._releases[base]
+        number = _number(composition.values.get("publish"))
+        if number is None:
+            other = next(iter(taken.values()), None)
+        else:
+            other = taken.get(number, taken.get(None))
+        if other is None:
+            taken[number] = " ".join(overrides)
+            return
+        message = (
+            f"the variant {other} publishes into {base!r} too; expected a different"
+            " export_dir or name, or a different number as publish.version of each"
+        )
+        problem = Problem(("export_dir",), message)
+        raise composition.masked(ConfigError(problem))
 
     def require_distinct(self) -> None:
         """Raises unless variants that a sweeper adds get directories of their own.
@@ -163,6 +209,12 @@ def override(key: KeyPath, text: str) -> str:
     quoted = QuotedString(text, Quote.single).with_quotes()
     name = ".".join(map(str, key))
     return f"{name}={quoted}"
+
+
+def _number(publish: object) -> int | None:
+    """Returns the version that the part `publish` of a config sets; None for any other value."""
+    version = publish.get("version") if isinstance(publish, dict) else None
+    return version if isinstance(version, int) else None
 
 
 def _normal(path: Path) -> Path:

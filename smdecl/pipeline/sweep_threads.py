@@ -69,7 +69,7 @@ class Prepared:
     Attributes:
         directory: The directory of its record.
         make: Makes its release.
-        target: What it exports, and where to; None if it cannot be composed.
+        target: What it exports, and where to; None if its config is refused.
     """
 
     directory: Path
@@ -119,7 +119,7 @@ class Threads:
         """
         prepared = []
         for number, overrides in enumerate(swept):
-            ready = self._prepare(number, overrides)
+            ready = self._prepare(number, overrides, places)
             places.require_subdir(self.directory, ready.directory)
             places.take(ready.directory, overrides)
             prepared.append(ready)
@@ -178,19 +178,22 @@ class Threads:
             pool.shutdown()
             self.loaders.close()
 
-    def _prepare(self, number: int, overrides: Sequence[str]) -> Prepared:
-        """Composes a variant."""
+    def _prepare(
+        self, number: int, overrides: Sequence[str], places: Places
+    ) -> Prepared:
+        """Composes a variant, and reserves the place of its release."""
         unfit = self.directory / str(number)
         job = compose.Job(number, self.cache)
         try:
             composition = compose_one(
                 [*overrides, *self.hydra], self.request, job
             )
+            name = subdirectory(composition)
+            places.take_base(composition, name, overrides)
         except ConfigError as error:
             return Prepared(unfit, variants.failing(error))
         except Exception as error:  # a bug must not end the other variants
             return Prepared(unfit, variants.failing(variants.bug(error)))
-        name = subdirectory(composition)
         review = sweep_resume.review_of(self.request)
         make = functools.partial(
             export.export,
