@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import io
-import re
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import h5py
 import keras
 import tensorflow as tf
+
+from smdecl.exporting import keras_patches
 
 
 class Adder(tf.Module):  # type: ignore[misc]
@@ -83,7 +82,7 @@ def load_keras(
         path: The file, in the project.
         custom_objects: The classes and functions of the project that the file names, each as a node
             with `_target_` and `_partial_: true`.
-        compile: Whether to restore the optimizer. Its variables then become part of the export.
+        compile: Whether to restore optimizers. Their variables then become part of the export.
 
     Raises:
         ValueError: If the file is not from Keras 3, contains code, or names a class that is not in
@@ -91,34 +90,32 @@ def load_keras(
             layer's variables, and initialize them anew on the first call.
     """
     known = {partial.func.__name__: partial.func for partial in custom_objects}
-    model = keras.saving.load_model(
-        path, custom_objects=known, compile=compile, safe_mode=True
+    compiling = (
+        contextlib.nullcontext() if compile else keras_patches.uncompiled()
     )
-    _require_variables(model, path)
+    with compiling, keras_patches.unbuilt_in_file() as received:
+        model = keras.saving.load_model(
+            path, custom_objects=known, compile=compile, safe_mode=True
+        )
+    lost = [layer for layer in received if not layer.built]
+    if lost:
+        names = ", ".join(layer.name for layer in lost)
+        raise ValueError(
+            f"Keras cannot build {names} from the file, and loses their weights;"
+            f" expected {_owner(lost[0], model)} to define build(input_shape)"
+        )
     return model
 
 
-def _require_variables(model: keras.Model, path: str) -> None:
-    """Raises if the file has variables of layers that Keras has not built.
-
-    Keras builds a subclassed model by `build_from_config`, and only warns if that fails. Its layers
-    then skip their variables in the file without a word.
-    """
-    unbuilt = [layer for layer in model._flatten_layers() if not layer.built]
-    if unbuilt and _count_variables(path) > len(model.weights):
-        names = ", ".join(layer.name for layer in unbuilt)
-        raise ValueError(
-            f"Keras cannot build {names} from the file, and loses their weights;"
-            f" expected {type(model).__name__} to define build(input_shape)"
-        )
+def _owner(layer: keras.layers.Layer, model: keras.Model) -> str:
+    """Returns the class to build a layer: the outermost of the project without own `build`."""
+    for owner in model._flatten_layers():
+        kind = type(owner)
+        is_candidate = not _is_keras(kind) and _is_keras(kind.build)
+        if is_candidate and layer in owner._flatten_layers():
+            return kind.__name__
+    return type(model).__name__
 
 
-def _count_variables(path: str) -> int:
-    """Returns the number of variables in a .keras file, those of the optimizer left out."""
-    names: list[str] = []
-    with zipfile.ZipFile(path) as archive:
-        weights = io.BytesIO(archive.read("model.weights.h5"))
-    with h5py.File(weights, "r") as file:
-        file.visit(names.append)
-    is_variable = re.compile(r"(?!optimizer/)(.*/)?vars/\d+")
-    return sum(is_variable.fullmatch(name) is not None for name in names)
+def _is_keras(value: type | Callable[..., None]) -> bool:
+    return value.__module__.partition(".")[0] == "keras"

@@ -12,6 +12,7 @@ import keras
 
 from smdecl.exporting.patches import attribute_set
 from smdecl.exporting.types import (
+    ConfigNode,
     Layer,
     Model,
     SaveOptions,
@@ -148,3 +149,71 @@ def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
                 attribute_set(kind, "load_own_variables", load)
             )
         yield shapes
+
+
+@contextlib.contextmanager
+def unbuilt_in_file() -> Iterator[list[Layer]]:
+    """Collects the layers of Keras 3 that a file has variables for, but that are not built.
+
+    Loading such a layer fails. Keras forgets the failure if it then finds the layer at a second
+    path that the file has nothing for, and nearly every layer of a model has one.
+    """
+    received: list[Layer] = []
+
+    def recording(
+        own: Callable[[Layer, WeightsStore], None],
+    ) -> Callable[..., None]:
+        def check(self: Layer, store: WeightsStore) -> None:
+            if not self.built and len(store.keys()) > 0:
+                received.append(self)
+            own(self, store)
+
+        return check
+
+    with _all_replaced("_check_load_own_variables", recording):
+        yield received
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Loads models of Keras 3 without the optimizers of models inside them.
+
+    The argument `compile=False` of Keras leaves out only that of the outermost model.
+    """
+    models: list[Model] = []
+
+    def leaving_out(_own: Callable[..., None]) -> Callable[..., None]:
+        def compile_from_config(self: Model, _config: ConfigNode) -> None:
+            models.append(self)
+
+        return compile_from_config
+
+    with _all_replaced("compile_from_config", leaving_out):
+        yield
+    for model in models:
+        model.compiled = False
+
+
+@contextlib.contextmanager
+def _all_replaced(
+    name: str, replace: Callable[[Callable[..., None]], Callable[..., None]]
+) -> Iterator[None]:
+    """Replaces a method of every class of layers or models that defines it."""
+    with contextlib.ExitStack() as stack:
+        for kind in _all_classes():
+            own = vars(kind).get(name)
+            if own is not None:
+                stack.enter_context(attribute_set(kind, name, replace(own)))
+        yield
+
+
+def _all_classes() -> list[type]:
+    """Returns the classes of layers and models, with those that they inherit from."""
+    kinds: dict[type, None] = {}
+    pending: list[type] = [keras.layers.Layer]
+    while pending:
+        kind = pending.pop()
+        if kind not in kinds:
+            kinds[kind] = None
+            pending += kind.__subclasses__()
+    return [*dict.fromkeys((*kinds, *keras.Model.__mro__))]

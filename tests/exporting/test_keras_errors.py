@@ -165,6 +165,39 @@ def test_a_model_that_keras_loads_without_its_weights_is_refused(path):
     assert "expected Looked to define build(input_shape)" in message
 
 
+class Block(keras.layers.Layer):
+    """It does not build the layers inside it."""
+
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@keras.saving.register_keras_serializable(package="unbuilt")
+class Outer(keras.Model):
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.block = Block()
+
+    def build(self, shape):
+        self.block.build(shape)
+
+    def call(self, x):
+        return self.block(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*it looks like it has unbuilt state")
+def test_the_class_that_has_to_build_is_the_outermost_that_does_not(path):
+    model = Outer()
+    model(tf.ones([1, 2]))
+    model.save(path)
+
+    assert "expected Block to define build(input_shape)" in refusal(loaded, path)[1]
+
+
 def test_a_model_of_layers_that_were_never_used_is_loaded(path):
     model = dense()
     model.unused = keras.layers.Dense(2)

@@ -3,8 +3,11 @@
 import hashlib
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from smdecl import models
 from smdecl.checks import check as checking
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, TrustError
@@ -63,3 +66,82 @@ def test_a_saved_model_with_classes_of_the_project_is_the_model(ready):
     release = ready.export(*given, "signatures=none")
 
     assert served(release, x=tf.constant([[30.0]])) == {"times": [[2.0]]}
+
+
+@keras.saving.register_keras_serializable(package="compiled")
+class Subclass(keras.Model):
+    def __init__(self, **config):
+        super().__init__(**config)
+        self.dropout = keras.layers.Dropout(0.5)
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, x):
+        return self.dense(self.dropout(x))
+
+
+@keras.saving.register_keras_serializable(package="compiled")
+class Custom(Subclass):
+    def compile_from_config(self, config):
+        self.compile("adam", "mse")
+
+
+def functional(*layers):
+    x = keras.Input((4,))
+    y = x
+    for layer in layers:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+def a_loss_of_the_project(expected, found):
+    return keras.ops.mean(found)
+
+
+def compiled(model):
+    model(np.zeros((1, 4), np.float32))
+    model.compile("adam", a_loss_of_the_project, metrics=["mae"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def prepared(words, ids, x):
+    """Returns inputs for a model, from layers whose state is not among its variables."""
+    text = keras.layers.TextVectorization(output_sequence_length=1)
+    text.adapt(["a b", "b c"])
+    strings = keras.layers.StringLookup()
+    strings.adapt(["a", "b"])
+    integers = keras.layers.IntegerLookup()
+    integers.adapt([1, 5])
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.array([[1.0], [5.0]]))
+    columns = [text(words), strings(words), integers(ids)]
+    columns = [keras.layers.Rescaling(0.5)(column) for column in columns]
+    return keras.layers.Concatenate()([*columns, normalization(x)])
+
+
+# Keras with NumPy 2 causes it.
+@pytest.mark.filterwarnings("ignore:__array__ implementation")
+def test_models_compiled_inside_a_model_are_loaded_without_their_optimizers(tmp_path):
+    inner = [
+        compiled(functional(keras.layers.Dropout(0.5), keras.layers.Dense(2))),
+        compiled(keras.Sequential([keras.layers.Dense(2)])),
+        compiled(Subclass()),
+        compiled(Custom()),
+        compiled(functional(compiled(functional(keras.layers.Dense(2))))),
+    ]
+    inputs = [
+        keras.Input((1,), dtype="string", name="words"),
+        keras.Input((1,), dtype="int64", name="ids"),
+        keras.Input((1,), name="x"),
+    ]
+    x = prepared(*inputs)
+    outer = keras.Model(inputs, keras.layers.Add()([model(x) for model in inner]))
+    path = tmp_path / "net.keras"
+    outer.save(path)
+
+    model = models.load_keras(str(path))
+
+    values = [tf.constant([["b"], ["z"]]), tf.constant([[5], [7]]), tf.constant([[2.0], [9.0]])]
+    np.testing.assert_array_equal(model(values), outer(values))
+    saved = tf.train.Checkpoint(model).write(str(tmp_path / "variables"))
+    assert not [name for name, _ in tf.train.list_variables(saved) if "optimizer" in name]
