@@ -20,6 +20,7 @@ from smdecl.verification import (
     given_outputs,
 )
 from smdecl.verification.counting import Counter
+from smdecl.verification.generated_examples import Drawn
 from smdecl.verification.given_examples import GivenExample
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
@@ -112,16 +113,26 @@ def _generated(
     counter.expect(len(drawn) - verify.generate)
     for index, case in enumerate(drawn):
         counter.count()
-        try:
-            outputs = _run(
-                ("verify", "examples", key, index), signature, case.inputs
-            )
-        except VerificationError as error:
-            if case.has_empty_dim:
-                continue  # an object may reject an empty batch
-            _require_fixed_sizes(key, signature, error)
-            raise
-        yield Example(key, case.inputs, outputs)
+        path = ("verify", "examples", key, index)
+        example = _computed(path, signature, case)
+        if example is not None:
+            yield example
+
+
+def _computed(path: KeyPath, signature: Traced, case: Drawn) -> Example | None:
+    """Returns a generated example; None if the object rejects its empty dim."""
+    key = str(path[2])
+    try:
+        outputs = _run(path, signature, case.inputs)
+    except VerificationError as error:
+        if case.has_empty_dim:
+            return None
+        if case.equal is not None:
+            # Of a square matrix, for example.
+            return _computed(path, signature, Drawn(case.equal))
+        _require_fixed_sizes(key, signature, error)
+        raise
+    return Example(key, case.inputs, outputs)
 
 
 def _require_fixed_sizes(

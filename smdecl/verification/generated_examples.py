@@ -18,11 +18,14 @@ from smdecl.verification import example_values, tf_examples
 _Dim: TypeAlias = str | int
 """An unknown dim: its name, or its axis if it has none.
 
-Unnamed dims of one axis get the same size, because they mostly agree, as batches do.
+Unnamed dims of one axis get the same size, because they mostly agree, as batches do. Those of
+different axes get different sizes, unless the object rejects that.
 """
 
 _Limits: TypeAlias = Sequence[float]
 """The least and the greatest value."""
+
+_EQUAL = 3  # the size of dims that have to be equal
 
 _WORDS = (b"a", b"to be", "gr\u00fc\u00df".encode())
 
@@ -34,10 +37,13 @@ class Drawn:
     Attributes:
         inputs: The dense arrays that the inputs are sent as, by name.
         has_empty_dim: Whether an unknown dim has the size 0.
+        equal: Inputs of which all unnamed dims have one size, for an object that rejects `inputs`;
+            None if there are no others.
     """
 
     inputs: dict[str, Array]
-    has_empty_dim: bool
+    has_empty_dim: bool = False
+    equal: dict[str, Array] | None = None
 
 
 def draw(
@@ -55,17 +61,33 @@ def draw(
         ranges: The limits of values by input.
     """
     random = np.random.default_rng(seed)
+    unknown = _unknown_dims(specs.values())
     drawn = []
-    for sizes in _sizes(specs.values(), count):
-        inputs: dict[str, Array] = {}
-        for name, spec in specs.items():
-            sized = _with_sizes(spec, sizes)
-            arrays = _draw_parts(random, sized, ranges.get(name))
-            inputs.update(zip(parts(name, sized), arrays, strict=True))
-        unknown = _unknown_dims(specs.values())
+    for number, sizes in enumerate(_sizes(specs.values(), count)):
+        inputs = _draw_inputs(random, specs, sizes, ranges)
         has_empty_dim = any(sizes[dim] == 0 for dim in unknown)
-        drawn.append(Drawn(inputs, has_empty_dim))
+        equal_sizes = _with_equal_sizes(sizes)
+        equal = None
+        if equal_sizes != sizes and not has_empty_dim:
+            # Apart, so that later examples do not depend on these.
+            own = np.random.default_rng([seed, number])
+            equal = _draw_inputs(own, specs, equal_sizes, ranges)
+        drawn.append(Drawn(inputs, has_empty_dim, equal))
     return drawn
+
+
+def _draw_inputs(
+    random: np.random.Generator,
+    specs: Mapping[str, Spec],
+    sizes: Mapping[_Dim, int],
+    ranges: Mapping[str, _Limits],
+) -> dict[str, Array]:
+    inputs: dict[str, Array] = {}
+    for name, spec in specs.items():
+        sized = _with_sizes(spec, sizes)
+        arrays = _draw_parts(random, sized, ranges.get(name))
+        inputs.update(zip(parts(name, sized), arrays, strict=True))
+    return inputs
 
 
 def with_tf_examples(
@@ -90,7 +112,8 @@ def with_tf_examples(
     for case in drawn:
         count = case.inputs[serving_apis.INPUT].size
         serialized = tf_examples.make(features, count, draw_feature)
-        replaced.append(replace(case, inputs={serving_apis.INPUT: serialized}))
+        inputs = {serving_apis.INPUT: serialized}
+        replaced.append(Drawn(inputs, case.has_empty_dim))
     return replaced
 
 
@@ -132,10 +155,11 @@ def _unknown_dims(specs: Iterable[Spec]) -> list[_Dim]:
 def _sizes(specs: Iterable[Spec], count: int) -> Iterator[dict[_Dim, int]]:
     """Yields the sizes of the unknown dims in each example.
 
-    Two examples with the sizes 1 and 3 alternate with one in which a dim has the size 0. Named dims
-    differ from each other in size. Only one dim is 0 at a time, because an object that accepts no
-    rows may still fail on no columns. If there are too few examples for that, more follow, at most
-    as many again; if these do not suffice, several dims are 0 at once.
+    Two examples with several sizes alternate with one in which a dim has the size 0. Any two dims
+    differ in size in one of these two, because a graph may confuse them. Only one dim is 0 at a
+    time, because an object that accepts no rows may still fail on no columns. If there are too few
+    examples for that, more follow, at most as many again; if these do not suffice, several dims are
+    0 at once.
     """
     specs = list(specs)
     known = _all_dims(specs)
@@ -149,16 +173,35 @@ def _sizes(specs: Iterable[Spec], count: int) -> Iterator[dict[_Dim, int]]:
 
 
 def _alternating_sizes(known: Sequence[_Dim], index: int) -> dict[_Dim, int]:
-    """Returns the sizes 1 and 3 for an example; every other named dim starts with 3."""
-    sizes: dict[_Dim, int] = {}
-    named = 0
-    for dim in known:
-        shift = 0
-        if isinstance(dim, str):
-            shift = named
-            named += 1
-        sizes[dim] = 1 if (index + shift) % 2 == 0 else 3
+    """Returns the sizes for an example without an empty dim.
+
+    They are 1, 3, 4, 5 and 6. In every other example, unnamed dims have the size 1, and so has the
+    first named dim; in the others, the other named dims have it.
+    """
+    is_even = index % 2 == 0
+    named = [dim for dim in known if isinstance(dim, str)]
+    unnamed = [dim for dim in known if isinstance(dim, int)]
+    sizes: dict[_Dim, int] = dict.fromkeys(known, 1)
+    if is_even:
+        sizes.update(_differing(named[1:], 3))
+    else:
+        sizes.update(_differing(named[:1], _EQUAL))
+        sizes.update(_differing(unnamed, 4 if named else _EQUAL))
     return sizes
+
+
+def _differing(dims: Sequence[_Dim], least: int) -> dict[_Dim, int]:
+    # Bounded, because the number of values is the product of all sizes.
+    return {dim: least + place % 4 for place, dim in enumerate(dims)}
+
+
+def _with_equal_sizes(sizes: Mapping[_Dim, int]) -> dict[_Dim, int]:
+    """Returns sizes with a single one for all unnamed dims and the first named one."""
+    equal = {}
+    for dim, size in sizes.items():
+        is_unnamed = isinstance(dim, int)
+        equal[dim] = _EQUAL if is_unnamed and size > 1 else size
+    return equal
 
 
 def _empty_sizes(

@@ -63,9 +63,9 @@ def test_named_dims_have_several_sizes_including_0():
     ]
     assert shapes == [
         ((1, 3), (1, 1, 2)),
-        ((3, 1), (3, 3, 2)),
+        ((3, 1), (3, 4, 2)),
         ((0, 2), (0, 2, 2)),
-        ((3, 1), (3, 3, 2)),
+        ((3, 1), (3, 4, 2)),
         ((2, 0), (2, 2, 2)),
         ((2, 2), (2, 0, 2)),
     ]
@@ -74,19 +74,31 @@ def test_named_dims_have_several_sizes_including_0():
 @pytest.mark.parametrize(
     ("shape", "generate", "shapes"),
     [
-        ([None, None], 3, [(1, 1), (3, 3), (0, 2), (2, 0)]),
+        ([None, None], 3, [(1, 1), (3, 4), (0, 2), (2, 0)]),
+        ([None, "a", None], 2, [(1, 1, 1), (4, 3, 5)]),
         (["a", "b"], 3, [(1, 3), (3, 1), (0, 2), (2, 0)]),
         (["a", "b"], 6, [(1, 3), (3, 1), (0, 2), (3, 1), (1, 3), (2, 0)]),
         (["a", "b"], 2, [(1, 3), (3, 1)]),
-        ([None] * 7, 3, [(1,) * 7, (3,) * 7, (0, 2, 2, 2, 0, 2, 2), *[
+        (["a", "b", "c", "d"], 2, [(1, 3, 4, 5), (3, 1, 1, 1)]),
+        ([None] * 7, 3, [(1,) * 7, (3, 4, 5, 6, 3, 4, 5), (0, 2, 2, 2, 0, 2, 2), *[
             tuple(0 if place % 4 == first else 2 for place in range(7)) for first in (1, 2, 3)
         ]]),
     ],
 )  # fmt: skip
-def test_every_unknown_dim_has_the_size_0_in_an_example(shape, generate, shapes):
+def test_unknown_dims_differ_in_size_and_have_the_size_0_in_an_example(shape, generate, shapes):
     inputs = {"x": {"dtype": "float32", "shape": shape}}
 
     assert [e.inputs["x"].shape for e in make(identity, inputs, generate=generate)] == shapes
+
+
+def test_unnamed_dims_are_equal_if_the_object_rejects_others():
+    def square(x):
+        tf.debugging.assert_equal(*tf.unstack(tf.shape(x)))
+        return x
+
+    inputs = {"x": {"dtype": "float32", "shape": [None, None]}}
+
+    assert [e.inputs["x"].shape for e in make(square, inputs, generate=3)] == [(1, 1), (3, 3)]
 
 
 def test_an_empty_batch_is_skipped_if_the_object_rejects_it():
