@@ -19,6 +19,7 @@ from smdecl.config import (
     culprit,
     deletions,
     file_errors,
+    group_entries,
     hydra_messages,
     merging,
     missing_options,
@@ -55,7 +56,7 @@ def explain(
         return Problem(
             ("hydra", "searchpath"), hydra_messages.text(error), origin
         )
-    return file_errors.explain(error)
+    return file_errors.explain(error, config_name)
 
 
 def long_integer(overrides: Sequence[str]) -> list[Problem]:
@@ -88,7 +89,7 @@ def _explain_override(
     origin = Origin(override=override.input_line)
     if isinstance(error, MissingConfigException):
         return missing_options.explain(error, path, origin)
-    choice = _invalid_choice(error, override)
+    choice = _invalid_choice(error, override) or _unchosen(error, override)
     choice = choice or deletions.explain(error, override, path, config)
     if choice is not None:
         return Problem(path, choice, origin)
@@ -133,6 +134,16 @@ def _invalid_choice(error: Exception, override: Override) -> str | None:
     if hydra_messages.is_unchecked(error):
         return _unfit_value(error, override)
     return None
+
+
+def _unchosen(error: Exception, override: Override) -> str | None:
+    """Returns what is wrong with an override of an option where none is chosen."""
+    group, line = override.key_or_group, str(override.input_line)
+    if hydra_messages.nothing_to_override(error) != group:
+        return None
+    if override.is_delete() or not search_path.group_options(group):
+        return None
+    return group_entries.add_option(group, f"+{line}")
 
 
 def _unfit_value(error: Exception, override: Override) -> str:

@@ -13,23 +13,32 @@ from smdecl.config import (
     bounded_yaml,
     config_lines,
     config_sources,
+    cyclic_defaults,
+    group_entries,
     hydra_messages,
     locate,
     merging,
     missing_options,
     search_path,
 )
-from smdecl.errors import Origin, Problem, nearest
+from smdecl.errors import Origin, Problem
 
 _GLOBAL = "# @package _global_"
 
 
-def explain(error: Exception) -> Problem:
-    """Returns the problem with the config file that caused one of Hydra's errors."""
+def explain(error: Exception, config_name: str) -> Problem:
+    """Returns the problem with the config file that caused one of Hydra's errors.
+
+    Args:
+        error: As Hydra raised it.
+        config_name: The primary config.
+    """
     if isinstance(error, MissingConfigException):
         return missing_options.explain(error, (), None)
     if isinstance(error, config_sources.DefaultsError):
-        return Problem((), str(error), config_lines.whole(error.file))
+        circle = cyclic_defaults.explain(error.file, config_name)
+        origin = config_lines.whole(error.file)
+        return circle or Problem((), str(error), origin)
     unreadable = _unreadable(error)
     if unreadable is not None:
         return unreadable
@@ -130,10 +139,10 @@ def _defaults_problem(message: str, file: Path | None) -> Problem:
     if relative is not None:
         group = relative.group(1)
         origin = _line(file, rf"^\s*-\s*override\s+{group}\s*:")
-        return Problem((group,), missing_options.needs_slash(group), origin)
+        return Problem((group,), group_entries.needs_slash(group), origin)
     unknown = re.search(r"Could not override '([\w/]+)'\. No match", message)
     if unknown is not None:
-        return _unknown_group(unknown.group(1), file)
+        return _not_to_override(unknown.group(1), file)
     misplaced = _misplaced_entry(message, file)
     if misplaced is not None:
         return misplaced
@@ -161,22 +170,15 @@ def _missing_package_line(package: str, file: Path | None) -> Problem:
     return Problem((), message, _line(file, ""))
 
 
-def _unknown_group(group: str, file: Path | None) -> Problem:
-    groups = search_path.groups()
+def _not_to_override(group: str, file: Path | None) -> Problem:
     origin = _line(file, rf"^\s*-\s*override\s+/?{group}\s*:")
-    if group in groups:
-        return Problem((group,), _nothing_to_override(group, file), origin)
-    expected = f"expected one of {', '.join(groups)}{nearest(group, groups)}"
-    return Problem((group,), f"unknown group {group!r}; {expected}", origin)
-
-
-def _nothing_to_override(group: str, file: Path | None) -> str:
-    message = f"no config before this one chooses an option of {group!r}"
-    hint = "begin the defaults list of the primary config with '- export'"
+    if not search_path.group_options(group):
+        return Problem((group,), group_entries.unknown(group), origin)
+    release = ""
     if file is not None and file.parent.name in search_path.groups():
-        choice = f"{file.parent.name}={file.stem}"
-        hint = f"choose this file with {choice} instead of --config-name, or {hint}"
-    return f"{message}; {hint}"
+        release = f"{file.parent.name}={file.stem}"
+    message = group_entries.nothing_to_override(group, release)
+    return Problem((group,), message, origin)
 
 
 def _chosen_twice(group: str, message: str) -> Problem:
@@ -199,10 +201,7 @@ def _after_overrides(group: str, option: str, file: Path | None) -> Problem:
         misspelt = next(config_lines.in_file(file, pattern), None)
     if misspelt is not None:
         return Problem((group,), _misspelt(group), misspelt)
-    message = (
-        "comes after an entry with 'override';"
-        f" write '- override /{group}: {option}', or move a new group before these"
-    )
+    message = group_entries.after_overrides(group, option)
     return Problem((group,), message, _line(file, _entry(group, option)))
 
 

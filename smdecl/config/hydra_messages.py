@@ -49,6 +49,12 @@ def group_chosen_twice(message: str) -> str | None:
     return found.group(1) or found.group(2)
 
 
+def nothing_to_override(error: Exception) -> str | None:
+    """Returns the group that has no option to override, if an error is about that."""
+    found = re.match(r"Could not override '([^']+)'\. No match", str(error))
+    return found and found.group(1)
+
+
 def refused_override(error: Exception) -> str | None:
     """Returns the override that cannot be merged into the config, if an error is about one."""
     found = re.match(r"Error merging override (.+)", str(error), re.DOTALL)

@@ -8,7 +8,12 @@ import re
 from hydra.errors import MissingConfigException
 
 from smdecl import resources
-from smdecl.config import config_lines, relative_paths, search_path
+from smdecl.config import (
+    config_lines,
+    group_entries,
+    relative_paths,
+    search_path,
+)
 from smdecl.errors import KeyPath, Origin, Problem, nearest
 
 
@@ -26,14 +31,13 @@ def explain(
     group, _, option = missing.rpartition("/")
     options = search_path.group_options(group) if group else []
     if not options and error.options is None:
-        expected = f"a file in {resources.conf_dir()} or a --config-dir"
-        return Problem(
-            path, f"no such config: {missing!r}; expected {expected}", origin
-        )
-    if origin is None:
-        origin = _choosing_line(group, option, str(error))
+        return _missing_file(error, path, origin)
+    if not options and origin is None:
+        return group_entries.missing(group)
     if not options:
-        return relative_group(group)
+        return Problem(path, group_entries.unknown(group), origin)
+    if origin is None:
+        origin = _choosing_line(group, option, error)
     if (group, option) == ("weights", "none"):
         hint = _without_weights(origin)
     else:
@@ -45,23 +49,32 @@ def explain(
     return Problem(path or (group,), message, origin)
 
 
-def relative_group(group: str) -> Problem:
-    """Returns the problem with a group that a defaults list names without a leading slash.
+def _missing_file(
+    error: MissingConfigException, path: KeyPath, origin: Origin | None
+) -> Problem:
+    """Returns the problem with a config that is chosen by its path, such as `model/adder`."""
+    missing = str(error.missing_cfg_file)
+    expected = f"a file in {resources.conf_dir()} or a --config-dir"
+    is_entry = origin is None and _parent(error) is not None
+    folders = missing.split("/")
+    for depth in range(len(folders)) if is_entry else ():
+        # As a file below these folders names it.
+        entry = "/".join(folders[depth:])
+        pattern = rf"^\s*-\s*/?{re.escape(entry)}\s*(?:@|#|$)"
+        origin = config_lines.first(pattern, "/".join(folders[:depth]))
+        if origin is None:
+            continue
+        if search_path.find(entry) is not None:
+            expected = f"a leading slash: write '- /{entry}'"
+        break
+    message = f"no such config: {missing!r}; expected {expected}"
+    return Problem(path, message, origin)
 
-    Args:
-        group: As Hydra resolved it, such as `release/model`.
-    """
-    folder, _, name = group.rpartition("/")
-    origin = config_lines.first(rf"^\s*-\s*{re.escape(name)}\s*:", folder)
-    return Problem((name,), needs_slash(name), origin)
 
-
-def needs_slash(group: str) -> str:
-    """Returns the message about a group without a leading slash."""
-    return (
-        "a group of the primary config needs a leading slash;"
-        f" write '- override /{group}: ...'"
-    )
+def _parent(error: MissingConfigException) -> str | None:
+    """Returns the config of a defaults list; Hydra may name the primary config instead."""
+    found = re.match(r"In '([^']+)'", str(error))
+    return found and found.group(1)
 
 
 def _without_weights(origin: Origin | None) -> str:
@@ -85,16 +98,18 @@ def _unread_file(missing: str) -> str:
     return ""
 
 
-def _choosing_line(group: str, option: str, message: str) -> Origin | None:
+def _choosing_line(
+    group: str, option: str, error: MissingConfigException
+) -> Origin | None:
     """Returns the line of a defaults list that chooses an option.
 
     Hydra's message names the primary config, whichever file the line is in.
     """
-    pattern = rf"^\s*-\s.*\b{re.escape(group)}\b[^:]*:.*(?<!\w){re.escape(option)}(?!\w)"
+    between = r"(?:/|\b[^:]*:.*(?<!\w))"
+    pattern = (
+        rf"^\s*-\s.*\b{re.escape(group)}{between}{re.escape(option)}(?!\w)"
+    )
     origin = config_lines.first(pattern)
     if origin is not None:
         return origin
-    parent = re.match(r"In '([^']+)'", message)
-    return config_lines.whole(
-        search_path.find(parent.group(1) if parent else None)
-    )
+    return config_lines.whole(search_path.find(_parent(error)))
