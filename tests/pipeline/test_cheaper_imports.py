@@ -172,6 +172,7 @@ def constraints() -> tuple[int, int, bool]:
         for value in vars(module).values():
             if isinstance(value, typing.TypeVar):
                 found += value.__constraints__
+    found = [each for each in found if isinstance(each, typing.ForwardRef)]
     names = {constraint.__forward_arg__ for constraint in found}
     is_restored = typing._type_check.__module__ == "typing"
     return len(names), len({id(constraint) for constraint in found}), is_restored
@@ -181,5 +182,7 @@ def constraints() -> tuple[int, int, bool]:
 def test_the_constraints_of_type_variables_are_shared():
     names, objects, is_restored = children.run(constraints, failure=ModelError, doing="importing")
 
+    if not names:
+        pytest.skip("this TensorFlow names no types as text")
     assert names == objects > 10
     assert is_restored
