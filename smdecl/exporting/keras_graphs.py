@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import tensorflow as tf
 
-from smdecl.config.settings import Nest, Spec
-from smdecl.exporting import keras_models
+from smdecl.config.settings import Nest
+from smdecl.exporting import derived_specs, keras_models
 from smdecl.exporting.types import Layer, Structure, Tensor, Trackable
 
 _GRAPH_CLASSES = ("Functional", "Sequential")
@@ -22,12 +21,15 @@ class Graph:
 
     Attributes:
         inputs: The spec of each Input by name, in the order of the flattened `structure`.
+        unclear: Why a config must declare the spec of an Input, by name. The spec in `inputs` is
+            then incomplete.
         structure: The nest that the model is called with.
         output_names: The names of the flattened outputs, for a result without names.
         optional: Names of the Inputs that may be omitted.
     """
 
     inputs: dict[str, Nest]
+    unclear: dict[str, str]
     structure: Structure
     output_names: tuple[str, ...]
     optional: frozenset[str] = frozenset()
@@ -46,15 +48,19 @@ def graph_of(obj: Trackable) -> Graph | None:
         return None
     # A Sequential has one Input, and no nest.
     structure = getattr(obj, "input", inputs[0])
-    tensors = _named_inputs(inputs, structure)
+    tensors = _named_inputs(structure)
     optional = [
         name for name, tensor in tensors.items() if _is_optional(tensor)
     ]
     output_names = _unique([_layer_name(output) for output in outputs])
-    specs: dict[str, Nest] = {
-        name: _spec(tensor) for name, tensor in tensors.items()
-    }
-    return Graph(specs, structure, output_names, frozenset(optional))
+    specs: dict[str, Nest] = {}
+    unclear: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        derived = derived_specs.of_input(tensor)
+        specs[name] = derived.spec
+        if derived.unclear is not None:
+            unclear[name] = derived.unclear
+    return Graph(specs, unclear, structure, output_names, frozenset(optional))
 
 
 def layers_in_graph(obj: Layer) -> list[Layer]:
@@ -75,33 +81,23 @@ def layers_in_graph(obj: Layer) -> list[Layer]:
     return [layer for layer in obj.layers if id(layer) in found]
 
 
-def _named_inputs(
-    inputs: Sequence[Tensor], structure: Structure
-) -> dict[str, Tensor]:
-    if isinstance(structure, dict):
+def _named_inputs(structure: Structure) -> dict[str, Tensor]:
+    flat = tf.nest.flatten(structure)
+    names = [_input_name(tensor) for tensor in flat]
+    if isinstance(structure, dict) and len(structure) == len(flat):
         # TensorFlow flattens a dict in this order.
         names = sorted(structure)
-    else:
-        names = [tensor.name for tensor in inputs]
-    flat = tf.nest.flatten(structure)
     return {
         str(name): tensor for name, tensor in zip(names, flat, strict=True)
     }
 
 
-def _spec(tensor: Tensor) -> Spec:
-    shape = None
-    if tensor.shape is not None:
-        shape = tuple(tf.TensorShape(tensor.shape).as_list())
-    return Spec(shape, tf.as_dtype(tensor.dtype).name, kind=_kind(tensor))
-
-
-def _kind(tensor: Tensor) -> Literal["dense", "ragged", "sparse"]:
-    if getattr(tensor, "sparse", False):
-        return "sparse"
-    if getattr(tensor, "ragged", False):
-        return "ragged"
-    return "dense"
+def _input_name(tensor: Tensor) -> str:
+    """Returns the name that Keras accepts for an Input in a mapping."""
+    layer = _layer_of(tensor)
+    # The tensors of legacy Keras may have no name, or that of a different tensor.
+    named = layer if keras_models.is_legacy_layer(layer) else tensor
+    return str(named.name)
 
 
 def _layer_of(tensor: Tensor) -> Layer:

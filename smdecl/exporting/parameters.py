@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from smdecl.config.settings import Nest, Spec
-from smdecl.exporting import keras_graphs, keras_models
+from smdecl.exporting import derived_specs, keras_graphs, keras_models
 from smdecl.exporting.types import (
     Layer,
     Method,
     PythonValue,
     Trackable,
-    TypeSpec,
 )
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -43,12 +42,10 @@ def concrete_inputs(method: Method) -> dict[str, Nest] | None:
     positional, keywords = method.structured_input_signature
     if positional:
         return None
-    return {name: _declared(spec) for name, spec in keywords.items()}
-
-
-def _declared(spec: TypeSpec) -> Spec:
-    shape = None if spec.shape.rank is None else tuple(spec.shape.as_list())
-    return Spec(shape, spec.dtype.name)
+    return {
+        name: derived_specs.of_type_spec(spec).spec
+        for name, spec in keywords.items()
+    }
 
 
 def graph_of(method: Method) -> keras_graphs.Graph | None:

@@ -153,7 +153,7 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
     path = ("signatures", key)
     method = find_method(obj, signature.method)
     graph = graph_of(method)
-    signature = _with_inputs(signature, method, graph)
+    signature = _with_inputs(path, signature, method, graph)
     layer_names = () if graph is None else graph.output_names
     outputs = Outputs(path, signature, layer_names)
     reports.running(path, _tracing(signature))
@@ -177,12 +177,26 @@ def _tracing(signature: Signature) -> str:
 
 
 def _with_inputs(
-    signature: Signature, method: Method, graph: keras_graphs.Graph | None
+    path: KeyPath,
+    signature: Signature,
+    method: Method,
+    graph: keras_graphs.Graph | None,
 ) -> Signature:
-    """Adds the inputs that a method knows, unless it has an `input_signature`."""
+    """Adds the inputs that a method knows, unless it has an `input_signature`.
+
+    Raises:
+        ConfigError: If a Keras model does not say what its Inputs are.
+    """
     if signature.inputs is not None:
         return signature
     if graph is not None:
+        if graph.unclear:
+            raise ConfigError(
+                [
+                    Problem((*path, "inputs", name), reason)
+                    for name, reason in graph.unclear.items()
+                ]
+            )
         return replace(signature, inputs=graph.inputs)
     concrete = concrete_inputs(method)
     if concrete is not None:

@@ -5,7 +5,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.errors import ContractError
+from smdecl.errors import ConfigError, ContractError
 from smdecl.release import manifest
 
 from tests.conftest import run_script
@@ -50,6 +50,44 @@ class Subclass(tf_keras.Model):
 
     def call(self, features, training=False):
         return {"logits": self.dense(features)}
+
+
+class Composites(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.functional = composites()
+        self.sequential = tf_keras.Sequential(
+            [
+                tf_keras.layers.InputLayer((None,), ragged=True, dtype="int64", name="words"),
+                tf_keras.layers.Lambda(total, name="total"),
+            ]
+        )
+
+
+def total(words):
+    return tf.reduce_sum(words, axis=1)
+
+
+def composites():
+    words = tf_keras.Input((None,), ragged=True, dtype="int64", name="words")
+    bag = tf_keras.Input((3,), sparse=True, name="bag")
+    spec = tf.RaggedTensorSpec([None, None, None], tf.float32, 2, tf.int32)
+    pages = tf_keras.Input(type_spec=spec, name="pages")
+    plain = tf_keras.Input(type_spec=tf.TensorSpec([None, 2], tf.float32), name="plain")
+    outputs = {
+        "words": tf_keras.layers.Lambda(total)(words),
+        "bag": tf_keras.layers.Dense(1, kernel_initializer="ones")(bag),
+        "pages": tf_keras.layers.Lambda(lambda pages: tf.reduce_sum(pages, axis=[1, 2]))(pages),
+        "plain": plain,
+    }
+    return tf_keras.Model({"text": [words, pages], "rest": {"bag": bag, "plain": plain}}, outputs)
+
+
+def unclear():
+    clear = tf_keras.Input((2,), name="clear")
+    uniform = tf_keras.Input((3,), ragged=True, name="uniform")
+    unranked = tf_keras.Input(type_spec=tf.RaggedTensorSpec(None, tf.int64, 1), name="unranked")
+    return tf_keras.Model([clear, uniform, unranked], [clear, uniform, unranked])
 """
 CONVOLUTION = """
 _target_: tf_keras.Sequential
@@ -83,6 +121,59 @@ def test_a_functional_model_has_the_documented_inputs_and_outputs(net):
     assert loaded(x=tf.ones([1, 4]))["out"].shape == (1, 5)
     assert release.warnings == ()
     assert manifest.read(release.path)["environment"]["tf_keras"] == metadata.version("tf_keras")
+
+
+def test_ragged_and_sparse_inputs_are_saved_by_their_parts(net):
+    keys = ("functional", "sequential")
+    own = [f"+signatures.{key}={{method: {key}.__call__, inputs: null}}" for key in keys]
+    release = net.export("model._target_=mynet.Composites", "signatures=none", *own)
+
+    inputs = release.signatures["functional"].inputs
+    assert {name: str(tensor) for name, tensor in inputs.items()} == {
+        "bag": "int64 [?, 2]",
+        "bag_1": "float32 [?]",
+        "bag_2": "int64 [2]",
+        "pages": "float32 [?]",
+        "pages_1": "int32 [?]",
+        "pages_2": "int32 [?]",
+        "plain": "float32 [?, 2]",
+        "words": "int64 [?]",
+        "words_1": "int64 [?]",
+    }
+    words = {"words": np.array([5, 6, 7]), "words_1": np.array([0, 1, 3])}
+    found = serve(
+        release.path,
+        "functional",
+        **words,
+        bag=np.array([[0, 1], [1, 0], [1, 2]]),
+        bag_1=np.array([2, 3, 4], np.float32),
+        bag_2=np.array([2, 3]),
+        pages=np.ones([5], np.float32),
+        pages_1=np.array([0, 2, 3], np.int32),
+        pages_2=np.array([0, 1, 1, 5], np.int32),
+        plain=np.ones([2, 2], np.float32),
+    )
+    assert {name: value.tolist() for name, value in found.items()} == {
+        "words": [5, 13],
+        "bag": [[2], [7]],
+        "pages": [1, 4],
+        "plain": [[1, 1], [1, 1]],
+    }
+    assert serve(release.path, "sequential", **words)["total"].tolist() == [5, 13]
+
+
+def test_a_ragged_input_of_which_keras_knows_too_little_must_be_declared(net):
+    with pytest.raises(ConfigError) as error:
+        net.export("model._target_=mynet.unclear", "signatures=none")
+
+    inputs = "signatures.serving_default.inputs"
+    found = {problem.key: problem.message for problem in error.value.problems}
+    assert found == {
+        f"{inputs}.uniform": "expected a ragged_rank of at least 1, got 0; declare what clients"
+        " send, such as {kind: ragged, shape: [null, 3], dtype: float32}",
+        f"{inputs}.unranked": "the rank of this ragged tensor is unknown; declare what clients send,"
+        " such as {kind: ragged, shape: [null, null], dtype: int64}",
+    }
 
 
 KERAS3 = """
