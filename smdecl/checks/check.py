@@ -99,6 +99,7 @@ def _syntax_error(unparsable: Mapping[Problem, SyntaxError]) -> ModelError:
 
 def warnings(checked: ExportConfig) -> Problems:
     """Yields what may be wrong with a config that passed the checks."""
+    yield from signature_rules.misspelt_default(checked.signatures)
     yield from example_file_rules.lost_zeros(checked.verify.examples)
 
 

@@ -67,6 +67,14 @@ def is_below(file: str, directory: object) -> bool:
     return real(file).is_relative_to(real(directory))
 
 
+def is_remote(export_dir: str) -> bool:
+    """Returns whether a base path is a URL, such as gs://bucket/models.
+
+    `check` rejects local paths that look like one.
+    """
+    return "://" in export_dir
+
+
 def refuse_base_path(text: str, replaced: Path | None) -> Iterator[str]:
     """Yields why a path or URL cannot be a base path, or is unsafe for what reads it later.
 
@@ -82,7 +90,7 @@ def refuse_base_path(text: str, replaced: Path | None) -> Iterator[str]:
             "expected a path without control characters, $ and backticks"
         )
         yield f"{expected}; {text!r} has {found}"
-    elif "://" in text:
+    elif is_remote(text):
         # Publishing finds out before the build whether the store accepts the URL.
         if "::" in text or not _URL.fullmatch(text):
             yield f"invalid URL {text!r}; expected one such as gs://bucket/models, or a local path"

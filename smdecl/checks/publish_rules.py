@@ -20,14 +20,16 @@ def check(values: Values) -> Problems:
     publish = values["publish"]
     if publish["version"] is None:
         yield from _check_unversioned(publish)
+    export_dir = values.get("export_dir")
+    is_known = isinstance(export_dir, str)  # the schema reports a missing one
+    if is_known and paths.is_remote(str(export_dir)):
+        yield from _check_remote(publish, str(export_dir))
     for key in FILES:
         file = publish[key]
         reason = None if file is None else paths.refuse_file(file)
         if reason is not None:
             yield Problem(("publish", key), reason)
     record = publish["run_record"]
-    export_dir = values.get("export_dir")
-    is_known = isinstance(export_dir, str)  # the schema reports a missing one
     if record is not None and is_known and paths.is_below(record, export_dir):
         message = f"expected a path outside export_dir {export_dir!r}, got {record!r}"
         yield Problem(("publish", "run_record"), message)
@@ -43,6 +45,17 @@ def _check_unversioned(publish: Values) -> Problems:
         if publish[key] is not None:
             reason = "publish.version is null, and servers look for versions"
             message = f"expected null, got {publish[key]!r}: {reason}"
+            yield Problem(("publish", key), message)
+
+
+def _check_remote(publish: Values, export_dir: str) -> Problems:
+    """Yields what a store cannot do."""
+    for key in ("replace", "keep"):
+        if publish[key]:
+            message = (
+                f"got {publish[key]!r} with the remote base path {export_dir!r}; expected a local"
+                " one: a store can neither swap nor retire a version in one step"
+            )
             yield Problem(("publish", key), message)
 
 

@@ -7,7 +7,9 @@ needs TensorFlow.
 
 from __future__ import annotations
 
+import re
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from smdecl.names import CHECKPOINT_PREFIX, MESSAGE_FILE
 
 # The first bytes of an HDF5 file.
 HDF5 = b"\x89HDF\r\n\x1a\n"
+_SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})")
 # The hints of an error about weights that do not fit the model.
 RESTORING_LESS = (
     "; ++weights.expect=partial restores what matches and warns about the rest"
@@ -43,6 +46,30 @@ def _of_checkpoint(prefix: Path) -> Iterator[Path]:
 
 def _of_saved_model(directory: Path) -> Iterator[Path]:
     return _of_checkpoint(directory / CHECKPOINT_PREFIX)
+
+
+def _refuse_checkpoint(prefix: Path) -> str | None:
+    """Returns why a checkpoint with an index is incomplete; None if all its data files exist."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for file in _of_checkpoint(prefix):
+        shard = _SHARD.fullmatch(file.name.removeprefix(prefix.name))
+        if shard is not None:
+            number, count = map(int, shard.groups())
+            found[count].add(number)
+    if any(len(found[count]) == count for count in found):
+        return None
+    count = max(found, default=1)
+    missing = min({*range(count)} - found[count])
+    name = f"{prefix}.data-{missing:05d}-of-{count:05d}"
+    return f"no such file: {name!r}; expected all data files of the checkpoint beside its index"
+
+
+def _refuse_saved_model(directory: Path) -> str | None:
+    prefix = directory / CHECKPOINT_PREFIX
+    # Without variables, a SavedModel has no checkpoint.
+    if not prefix.with_name(f"{prefix.name}.index").is_file():
+        return None
+    return _refuse_checkpoint(prefix)
 
 
 def refuse_keras(path: Path) -> str | None:
@@ -120,6 +147,7 @@ FORMATS = {
             has_root=True,
             file=".index",
             files=_of_checkpoint,
+            refuse=_refuse_checkpoint,
         ),
         WeightsFormat(
             "saved_model",
@@ -129,6 +157,7 @@ FORMATS = {
             has_signatures=True,
             file=f"/{MESSAGE_FILE}",
             files=_of_saved_model,
+            refuse=_refuse_saved_model,
         ),
         WeightsFormat(
             "keras_weights",

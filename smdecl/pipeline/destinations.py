@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from smdecl.checks import paths
 from smdecl.config.settings import ExportConfig, Publish
 from smdecl.errors import Problem, PublishError, SmdeclError, disk_errors
-from smdecl.release import publish_local, store
+from smdecl.release import publish_local
 from smdecl.release.publisher import Publisher
 
 
@@ -20,7 +21,7 @@ def publisher(config: ExportConfig, subdirectory: str = "") -> Publisher:
         config: The export.
         subdirectory: A directory below its export_dir; a sweep has one for each variant.
     """
-    if store.is_remote(config.export_dir):
+    if paths.is_remote(config.export_dir):
         # Not at the top: `check` needs none of it, and must start quickly.
         from smdecl.release import publish_remote
 
@@ -34,7 +35,7 @@ def refuse_early(config: ExportConfig, publisher: Publisher) -> None:
     """Raises if an export cannot be published.
 
     Raises:
-        ConfigError: If the config asks for something that its base path cannot do.
+        ConfigError: If the store of a remote base path has no driver.
         PublishError: If the version exists, the base path cannot be written, or smdecl did not
             write a file beside the release.
     """
@@ -49,7 +50,7 @@ def refuse_local(config: ExportConfig, subdirectory: str = "") -> None:
         ConfigError, PublishError: As `refuse_early` does.
     """
     _require_own_files(config.publish)
-    if not store.is_remote(config.export_dir):
+    if not paths.is_remote(config.export_dir):
         publisher(config, subdirectory).refuse_early()
 
 

@@ -102,8 +102,9 @@ def plan(composition: Composition, project: Project) -> Plan:
         clock.add(seconds)
         making.require_schemas(planned)
         clock.finish()
-        warnings = [*demo_model.warnings(composition), *planned.warnings]
-        return replace(planned, warnings=_located(warnings, composition))
+        found = _located(planned.warnings, composition)
+        warnings = (*check.located_warnings(config, composition), *found)
+        return replace(planned, warnings=warnings)
 
 
 def export(

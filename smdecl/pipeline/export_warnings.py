@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from smdecl.checks import check, signature_rules
+from smdecl.checks import check
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import Problem
 from smdecl.pipeline.records import Made
@@ -38,7 +38,6 @@ def of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
             message = f"{reason}; it keeps its initial value"
         yield Problem(("weights", "path"), message)
     yield from made.plan.warnings
-    yield from signature_rules.misspelt_default(made.saved.signatures)
     yield from check.warnings(config)
 
 

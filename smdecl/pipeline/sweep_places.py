@@ -22,7 +22,6 @@ from smdecl.config.project import Project
 from smdecl.config.settings import Composition
 from smdecl.errors import ConfigError, KeyPath, Problem
 from smdecl.pipeline.sweep_resume import Target
-from smdecl.release import store
 
 DIR = ("hydra", "sweep", "dir")
 SUBDIR = ("hydra", "sweep", "subdir")
@@ -102,7 +101,7 @@ class Places:
             ConfigError: If a different variant may publish the same version.
         """
         base = Target.of(composition, subdirectory).base.rstrip("/")
-        if not store.is_remote(base):
+        if not paths.is_remote(base):
             if paths.refuse_path(base):  # `check` reports it
                 return
             base = str(paths.real(base))

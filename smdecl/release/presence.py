@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smdecl import scratch
+from smdecl.checks import paths
 from smdecl.errors import SmdeclError
 from smdecl.release import comparison, manifest, signing
 from smdecl.release.manifest_types import Manifest
-from smdecl.release.store import Store, is_remote, open_store, store_errors
+from smdecl.release.store import Store, open_store, store_errors
 
 
 def refuse(
@@ -102,4 +103,4 @@ def _refuse_remote(url: str, found: Manifest) -> str | None:
 
 def at(path: str) -> Path | str:
     """Returns a place as `refuse` expects it, from its text."""
-    return path if is_remote(path) else Path(path)
+    return path if paths.is_remote(path) else Path(path)

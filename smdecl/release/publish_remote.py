@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smdecl import scratch
 from smdecl.config.settings import Publish
-from smdecl.errors import ConfigError, Problem, PublishError
+from smdecl.errors import Problem, PublishError
 from smdecl.names import MESSAGE_FILE
 from smdecl.release.publish_local import following
 from smdecl.release.publisher import Newest, Published
@@ -41,22 +41,9 @@ class RemotePublisher:
         """Raises if the release cannot be uploaded, as far as that is known before a build.
 
         Raises:
-            ConfigError: If the store has no driver, or the config asks for what a store cannot do.
+            ConfigError: If the store has no driver.
             PublishError: If the store refuses, or the version exists.
         """
-        for key in ("replace", "keep"):
-            value = getattr(self.options, key)
-            if value:
-                message = (
-                    f"got {value!r} with the remote base path {self.base!r}"
-                )
-                expected = (
-                    "expected a local one:"
-                    " a store can neither swap nor retire a version in one step"
-                )
-                raise ConfigError(
-                    Problem(("publish", key), f"{message}; {expected}")
-                )
         store = open_store(self.base)
         with store_errors(self.base):
             find_target(store, self.options)

@@ -43,7 +43,7 @@ class Publisher(Protocol):
         """Raises if the version cannot be published, as far as that is known before a build.
 
         Raises:
-            ConfigError: If the config asks for something that this base path cannot do.
+            ConfigError: If the store of a remote base path has no driver.
             PublishError: If the version exists, or no version follows the highest.
         """
 

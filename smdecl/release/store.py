@@ -58,14 +58,6 @@ class Store:
         return {version for version in versions if version is not None}
 
 
-def is_remote(export_dir: str) -> bool:
-    """Returns whether a base path is a URL, such as gs://bucket/models.
-
-    `check` rejects local paths that look like one.
-    """
-    return "://" in export_dir
-
-
 def open_store(export_dir: str) -> Store:
     """Opens the store of a URL.
 

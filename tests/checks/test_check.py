@@ -7,6 +7,7 @@ import pytest
 import smdecl
 from smdecl.checks import check as checking
 from smdecl.checks import signature_rules
+from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, TrustError
@@ -242,6 +243,41 @@ def test_similar_weights_are_suggested_for_missing_ones(project, kind, path, exp
 
     assert errors_of(project, f"weights={kind}", f"weights.path={path}") == [
         f"{where}{line}".replace("HERE", str(project.root)) for line in expected
+    ]
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        ([], "00000-of-00001"),
+        (["00000-of-00001"], None),
+        (["00000-of-00003", "00002-of-00003"], "00001-of-00003"),
+        (["00000-of-00001", "00000-of-00002"], None),  # the second may be an old one
+    ],
+)
+def test_a_checkpoint_has_all_its_data_files(tmp_path, there, missing):
+    for shard in there:
+        (tmp_path / f"c.data-{shard}").touch()
+
+    reason = FORMATS["checkpoint"].refuse(tmp_path / "c")
+
+    if missing is None:
+        assert reason is None
+    else:
+        assert reason.startswith(f"no such file: '{tmp_path}/c.data-{missing}'; expected all ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "prefix"),
+    [("checkpoint", "of/c", "of/c"), ("saved_model", "of", "of/variables/variables")],
+)
+def test_a_checkpoint_without_its_data_is_an_error_of_its_key(project, kind, path, prefix):
+    for name in ("of/saved_model.pb", f"{prefix}.index"):
+        project.write(name, "")
+
+    assert errors_of(project, f"weights={kind}", f"weights.path={path}") == [
+        f"override 'weights.path={path}': weights.path: no such file: '{prefix}.data-00000-of-00001';"
+        " expected all data files of the checkpoint beside its index"
     ]
 
 

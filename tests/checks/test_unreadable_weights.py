@@ -132,19 +132,6 @@ def test_hdf5_with_the_suffix_of_keras_3_is_refused(ready):
     ]
 
 
-@pytest.mark.parametrize(
-    "file", ["net.data-00000-of-00001", "saved/variables/variables.data-00000-of-00001"]
-)
-def test_a_checkpoint_without_its_data_is_an_error_of_its_key(ready, file):
-    (ready.root / file).unlink()
-    fmt, path = ("checkpoint", "net") if file.startswith("net") else ("saved_model", "saved")
-
-    ((key, message),) = problems(ready, "mynet.Net", fmt, path)
-
-    assert key == "weights.path"
-    assert message.startswith("cannot read '")
-
-
 @pytest.mark.parametrize(("model", "fmt", "path", "file"), BROKEN[:-1])
 def test_a_file_of_a_different_format_is_an_error_of_its_key(ready, model, fmt, path, file):
     (ready.root / file).write_text("these are no weights\n" * 100)

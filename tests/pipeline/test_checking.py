@@ -2,7 +2,7 @@
 
 import pytest
 import smdecl
-from smdecl.errors import PublishError
+from smdecl.errors import ConfigError, PublishError
 
 
 def test_check_refuses_a_version_that_exists(project):
@@ -41,3 +41,32 @@ def test_check_refuses_files_that_an_export_must_not_add_to(project):
 def test_check_does_not_contact_a_remote_store(project):
 
     smdecl.check(project.compose("export_dir=nosuchstore://bucket/models", "publish.version=1"))
+
+
+def test_check_refuses_what_a_store_cannot_do(project):
+    url, options = "gs://bucket/models", ["publish.replace=true", "publish.keep=3"]
+
+    with pytest.raises(ConfigError) as error:
+        smdecl.check(project.compose(f"export_dir={url}", *options))
+
+    expected = "expected a local one: a store can neither swap nor retire a version in one step"
+    assert list(map(str, error.value.problems)) == [
+        f"override {option!r}: {key}: got {value} with the remote base path {url!r}; {expected}"
+        for option, key, value in zip(
+            options, ("publish.replace", "publish.keep"), ("True", "3"), strict=True
+        )
+    ]
+
+
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_a_typo_of_the_default_signature_is_a_warning_before_an_export(project, verb):
+    project.write("conf/signatures/net.yaml", "serving_defualt: {method: add}\n")
+    arguments = ["--config-dir", "conf", "signatures=net", "model=typed_adder"]
+
+    done = project.run(verb, *arguments)
+
+    assert done.returncode == 0
+    assert (
+        "smdecl: warning: conf/signatures/net.yaml:1: signatures.serving_defualt: requests without"
+        " a signature name need 'serving_default', which is missing; did you mean it?\n"
+    ) in done.stderr

@@ -98,14 +98,6 @@ def test_publishing_in_place_needs_an_empty_place(project, store):
         project.export("export_dir=memory://models/one", "publish=in_place")
 
 
-@pytest.mark.parametrize("option", ["publish.replace=true", "publish.keep=3"])
-def test_replacing_and_retiring_in_a_store_are_refused(project, store, option):
-    with pytest.raises(
-        ConfigError, match="a store can neither swap nor retire a version in one step"
-    ):
-        project.export("export_dir=memory://models", option)
-
-
 @pytest.mark.parametrize(
     ("url", "message"),
     [
