@@ -68,19 +68,19 @@ def _of_ragged(spec: Spec, ragged_rank: int | None) -> DerivedSpec:
         ragged_rank: What Keras knows of it; None if nothing, as for most Inputs of Keras 3.
     """
     if spec.shape is None:
-        return _unclear(
+        return unclear(
             replace(spec, shape=(None, None)),
             "the rank of this ragged tensor is unknown",
         )
     if len(spec.shape) <= 1:
-        return _unclear(
+        return unclear(
             replace(spec, kind="dense"),
             f"expected a ragged tensor of rank 2 or more, got rank {len(spec.shape)}",
         )
     if ragged_rank:
         return DerivedSpec(replace(spec, ragged_rank=ragged_rank))
     if ragged_rank == 0:
-        return _unclear(spec, "expected a ragged_rank of at least 1, got 0")
+        return unclear(spec, "expected a ragged_rank of at least 1, got 0")
     unknown = [
         index
         for index, size in enumerate(spec.shape)
@@ -88,13 +88,19 @@ def _of_ragged(spec: Spec, ragged_rank: int | None) -> DerivedSpec:
     ]
     spec = replace(spec, ragged_rank=max(unknown, default=1))
     if len(unknown) > 1:
-        return _unclear(
+        return unclear(
             spec, "Keras does not know which of the sizes are ragged"
         )
     return DerivedSpec(spec)
 
 
-def _unclear(spec: Spec, found: str) -> DerivedSpec:
+def unclear(spec: Spec, found: str) -> DerivedSpec:
+    """Returns a spec that a config must declare.
+
+    Args:
+        spec: The most likely one.
+        found: Why it is not certain.
+    """
     hint = f"declare what clients send, such as {declaration(spec)}"
     return DerivedSpec(spec, f"{found}; {hint}")
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from smdecl.config.settings import Nest
+from smdecl.config.settings import Spec
 from smdecl.exporting import derived_specs, keras_models
+from smdecl.exporting.derived_specs import DerivedSpec
 from smdecl.exporting.types import Layer, Structure, Tensor, Trackable
 
 _GRAPH_CLASSES = ("Functional", "Sequential")
@@ -28,7 +29,7 @@ class Graph:
         optional: Names of the Inputs that may be omitted.
     """
 
-    inputs: dict[str, Nest]
+    inputs: dict[str, Spec]
     unclear: dict[str, str]
     structure: Structure
     output_names: tuple[str, ...]
@@ -53,10 +54,10 @@ def graph_of(obj: Trackable) -> Graph | None:
         name for name, tensor in tensors.items() if _is_optional(tensor)
     ]
     output_names = _unique([_layer_name(output) for output in outputs])
-    specs: dict[str, Nest] = {}
+    specs: dict[str, Spec] = {}
     unclear: dict[str, str] = {}
     for name, tensor in tensors.items():
-        derived = derived_specs.of_input(tensor)
+        derived = _derived(obj, tensor)
         specs[name] = derived.spec
         if derived.unclear is not None:
             unclear[name] = derived.unclear
@@ -98,6 +99,34 @@ def _input_name(tensor: Tensor) -> str:
     # The tensors of legacy Keras may have no name, or that of a different tensor.
     named = layer if keras_models.is_legacy_layer(layer) else tensor
     return str(named.name)
+
+
+def _derived(model: Layer, tensor: Tensor) -> DerivedSpec:
+    """Returns the spec of an Input of a model.
+
+    Keras adds a dense Input to a Sequential without one, also if its first layer is a model with a
+    ragged or sparse Input.
+    """
+    derived = derived_specs.of_input(tensor)
+    inside = _composite_inside(model)
+    if derived.spec.kind != "dense" or inside is None:
+        return derived
+    found = f"the first layer expects {inside}, but Keras has a dense Input before it"
+    return derived_specs.unclear(inside, found)
+
+
+def _composite_inside(model: Layer) -> Spec | None:
+    """Returns the ragged or sparse spec of the model with which a Sequential begins."""
+    package = keras_models.package_of(model)
+    if not isinstance(model, package.Sequential) or not model.layers:
+        return None
+    graph = graph_of(model.layers[0])
+    if graph is None or len(graph.inputs) > 1:
+        return None
+    (spec,) = graph.inputs.values()
+    # Keras 3 makes sparse tensors dense.
+    is_passed_on = spec.kind == "ragged" or keras_models.is_legacy(model)
+    return spec if spec.kind != "dense" and is_passed_on else None
 
 
 def _layer_of(tensor: Tensor) -> Layer:

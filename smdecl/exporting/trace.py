@@ -197,7 +197,7 @@ def _with_inputs(
                     for name, reason in graph.unclear.items()
                 ]
             )
-        return replace(signature, inputs=graph.inputs)
+        return replace(signature, inputs={**graph.inputs})
     concrete = concrete_inputs(method)
     if concrete is not None:
         return replace(signature, inputs=concrete)

@@ -88,6 +88,13 @@ def unclear():
     uniform = tf_keras.Input((3,), ragged=True, name="uniform")
     unranked = tf_keras.Input(type_spec=tf.RaggedTensorSpec(None, tf.int64, 1), name="unranked")
     return tf_keras.Model([clear, uniform, unranked], [clear, uniform, unranked])
+
+
+class Nested(tf_keras.Sequential):
+    def __init__(self):
+        words = tf_keras.Input((None,), ragged=True, name="words")
+        inner = tf_keras.Model(words, tf_keras.layers.Lambda(total)(words), name="inner")
+        super().__init__([inner, tf_keras.layers.Activation("linear", name="out")])
 """
 CONVOLUTION = """
 _target_: tf_keras.Sequential
@@ -174,6 +181,23 @@ def test_a_ragged_input_of_which_keras_knows_too_little_must_be_declared(net):
         f"{inputs}.unranked": "the rank of this ragged tensor is unknown; declare what clients send,"
         " such as {kind: ragged, shape: [null, null], dtype: int64}",
     }
+
+
+@pytest.mark.slow
+def test_a_ragged_input_of_the_model_inside_a_sequential_must_be_declared(net):
+    model = ["model._target_=mynet.Nested", "signatures=none"]
+    with pytest.raises(ConfigError) as error:
+        net.export(*model)
+
+    spec = "{kind: ragged, shape: [null, null], dtype: float32}"
+    assert str(error.value).endswith(
+        "signatures.serving_default.inputs.inner_input: the first layer expects ragged float32"
+        f" [?, ?], but Keras has a dense Input before it; declare what clients send, such as {spec}"
+    )
+
+    release = net.export(*model, f"+signatures.s.inputs={{inner_input: {spec}}}")
+    rows = {"inner_input": np.array([5, 6, 7], np.float32), "inner_input_1": np.array([0, 1, 3])}
+    assert serve(release.path, "s", **rows)["out"].tolist() == [5, 13]
 
 
 KERAS3 = """
