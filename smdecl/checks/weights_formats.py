@@ -120,6 +120,7 @@ class WeightsFormat:
         has_signatures: Whether it is a SavedModel, whose signatures can run.
         suffix: The suffix of every path of this format.
         file: Appended to the path, this is the name of a file that must exist.
+        of_attribute: What to do if a file has the values of `{name}`, an attribute of the model.
         files: Yields the files that are read, given the path.
         refuse: Returns why the content of a file is not of this format, None if it is. May raise
             OSError.
@@ -133,6 +134,7 @@ class WeightsFormat:
     has_signatures: bool = False
     suffix: str = ""
     file: str = ""
+    of_attribute: str = ""
     files: Callable[[Path], Iterator[Path]] = _itself
     refuse: Callable[[Path], str | None] = lambda _: None
 
@@ -146,6 +148,7 @@ FORMATS = {
             path="the prefix of a `tf.train.Checkpoint`, such as `ckpt/model-5`",
             has_root=True,
             file=".index",
+            of_attribute="expected a checkpoint of tf.train.Checkpoint({name}=...)",
             files=_of_checkpoint,
             refuse=_refuse_checkpoint,
         ),
@@ -156,6 +159,9 @@ FORMATS = {
             has_root=True,
             has_signatures=True,
             file=f"/{MESSAGE_FILE}",
+            of_attribute=(
+                "expected weights of format checkpoint, of tf.train.Checkpoint({name}=...)"
+            ),
             files=_of_saved_model,
             refuse=_refuse_saved_model,
         ),
@@ -165,6 +171,10 @@ FORMATS = {
             path="a `.weights.h5` file of `Model.save_weights`",
             is_keras=True,
             suffix=".weights.h5",
+            of_attribute=(
+                "expected {kind} to restore it instead, by self.{name}.load_weights(path) once"
+                " {name} is built"
+            ),
             refuse=_refuse_keras_weights,
         ),
         WeightsFormat(
@@ -173,6 +183,10 @@ FORMATS = {
             path="a `.keras` file, loaded in safe mode (HDF5 for tf_keras)",
             is_keras=True,
             suffix=".keras",
+            of_attribute=(
+                "expected {kind} to receive {name} as an argument:"
+                " {{_target_: smdecl.models.load_keras, path: {path}}}"
+            ),
             refuse=refuse_keras,
         ),
     )

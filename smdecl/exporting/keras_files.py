@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 
-from smdecl.checks.weights_formats import FORMATS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting import (
@@ -56,7 +55,6 @@ def restore_weights(obj: Trackable, weights: Weights) -> Outcome:
 
     That calls the hooks of the model's layers.
     """
-    _require_keras(obj, weights)
     matches = list(keras_weights.load(obj, weights.path))
     matches += keras_hooks.missing_assets(obj, weights.path)
     matches += keras_state.kept_vocabularies(keras_state.layers_of(obj))
@@ -70,7 +68,6 @@ def restore_model(obj: Trackable, weights: Weights) -> Outcome:
     Keras 3 loads the file in its safe mode, and the hooks of layers copy its state. The legacy
     tf_keras imports any module that a file names, so only data is read from its files.
     """
-    _require_keras(obj, weights)
     if keras_models.is_legacy(obj):
         matches = list(keras_weights.load(obj, weights.path))
         matches += legacy_keras_files.load_state(obj, weights.path)
@@ -136,18 +133,6 @@ def restore_before_build(obj: Trackable, weights: Weights) -> Loaded | None:
     if problems:
         raise ConfigError(problems)
     return Loaded(source, frozenset(with_assets))
-
-
-def _require_keras(obj: Trackable, weights: Weights) -> None:
-    if not keras_models.is_model(obj):
-        others = " or ".join(
-            row.name for row in FORMATS.values() if not row.is_keras
-        )
-        message = (
-            f"{weights.format} requires a Keras model, got a {type(obj).__name__};"
-            f" expected {others}"
-        )
-        raise ConfigError(Problem(("weights", "format"), message))
 
 
 def _finish(obj: Model, path: str) -> Iterator[Match]:

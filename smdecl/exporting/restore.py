@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from smdecl.checks.weights_formats import OTHER_ARGUMENTS, RESTORING_LESS
+import tensorflow as tf
+
+from smdecl.checks.weights_formats import (
+    FORMATS,
+    OTHER_ARGUMENTS,
+    RESTORING_LESS,
+)
 from smdecl.config.settings import Weights
-from smdecl.errors import ConfigError, Problem
+from smdecl.errors import ConfigError, Problem, SmdeclError
 from smdecl.exporting import checkpoints, keras_files, keras_models, matching
 from smdecl.exporting.keras_files import Loaded
 from smdecl.exporting.matching import (
@@ -42,6 +48,10 @@ def restore(
         return Restored()
     if keras_models.is_model(obj) and not obj.variables and not obj.built:
         raise matching.unbuilt(obj)
+    if FORMATS[weights.format].is_keras and not keras_models.is_model(obj):
+        raise ConfigError(
+            _of_attribute(obj, weights) or _not_keras(obj, weights)
+        )
     if loaded is None:
         outcome = RESTORERS[weights.format](obj, weights)
     else:
@@ -54,7 +64,10 @@ def restore(
     if not has_matches and not problems:
         message = f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
         problems = [Match(None, message)]
-    if problems and (weights.expect == "full" or not has_matches):
+    if not has_matches:
+        of_attribute = _of_attribute(obj, weights)
+        raise ConfigError(of_attribute or _with_hint(problems, has_matches))
+    if problems and weights.expect == "full":
         raise ConfigError(_with_hint(problems, has_matches))
     return record
 
@@ -82,6 +95,69 @@ def _has_matches(record: Restored) -> bool:
         return bool(record.matched)
     # The states of seed generators have the same shape in the file of any Keras model.
     return any(not name.endswith(_SEED) for name in record.matched)
+
+
+def _not_keras(obj: Trackable, weights: Weights) -> Problem:
+    others = " or ".join(
+        row.name for row in FORMATS.values() if not row.is_keras
+    )
+    message = (
+        f"{weights.format} requires a Keras model, got a {type(obj).__name__};"
+        f" expected {others}"
+    )
+    return Problem(("weights", "format"), message)
+
+
+def _of_attribute(obj: Trackable, weights: Weights) -> Problem | None:
+    """Returns the problem of weights that fit exactly one attribute of an object, not the object.
+
+    To find the attribute, it restores the weights into each: use the object no more.
+    """
+    fitting = {
+        id(part): name
+        for name, part in sorted(_parts(obj, weights))
+        if _fits(part, weights)
+    }
+    expected = FORMATS[weights.format].of_attribute
+    if len(fitting) != 1 or not expected:
+        return None
+    (name,) = fitting.values()
+    kind = type(obj).__name__
+    expected = expected.format(name=name, kind=kind, path=weights.path)
+    message = (
+        f"{weights.path!r} fits {kind}.{name}, but not {kind}; {expected}"
+    )
+    return Problem(PATH, message)
+
+
+def _parts(
+    obj: Trackable, weights: Weights
+) -> Iterator[tuple[str, Trackable]]:
+    """Yields the attributes of an object that may have weights of their own in the format."""
+    for name, part in tf.train.TrackableView(obj).children(obj).items():
+        is_attribute = getattr(obj, name, None) is part
+        if name.startswith("_") or not is_attribute:
+            continue
+        if keras_models.is_model(part):
+            # Only files of Keras 3 can be loaded as an argument.
+            if weights.format != _WHOLE_MODEL or not keras_models.is_legacy(
+                part
+            ):
+                yield name, part
+        elif (
+            isinstance(part, tf.Module)
+            and not FORMATS[weights.format].is_keras
+        ):
+            yield name, part
+
+
+def _fits(part: Trackable, weights: Weights) -> bool:
+    try:
+        outcome = RESTORERS[weights.format](part, weights)
+    except SmdeclError:
+        return False
+    has_problems = any(match.problem for match in outcome.matches)
+    return not has_problems and _has_matches(outcome.record)
 
 
 def _with_hint(matches: Sequence[Match], has_matches: bool) -> list[Problem]:
