@@ -16,6 +16,7 @@ from smdecl.exporting import (
     keras_errors,
     keras_hooks,
     keras_models,
+    keras_patches,
     keras_state,
     keras_weights,
     legacy_keras_files,
@@ -175,7 +176,7 @@ def _load_model(obj: Model, path: str) -> Model:
     """
     models = keras_models.package_of(obj).models
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), keras_patches.uncompiled():
             warnings.filterwarnings("ignore", _NOT_BUILT)  # smdecl builds it
             return models.load_model(
                 path,

@@ -136,19 +136,19 @@ def _parts(
     """Yields the attributes of an object that may have weights of their own in the format."""
     for name, part in tf.train.TrackableView(obj).children(obj).items():
         is_attribute = getattr(obj, name, None) is part
-        if name.startswith("_") or not is_attribute:
-            continue
-        if keras_models.is_model(part):
-            # Only files of Keras 3 can be loaded as an argument.
-            if weights.format != _WHOLE_MODEL or not keras_models.is_legacy(
-                part
-            ):
-                yield name, part
-        elif (
-            isinstance(part, tf.Module)
-            and not FORMATS[weights.format].is_keras
-        ):
+        is_public = not name.startswith("_")
+        if is_attribute and is_public and _may_have(part, weights):
             yield name, part
+
+
+def _may_have(part: Trackable, weights: Weights) -> bool:
+    """Returns whether an attribute may have weights of its own in the format."""
+    if keras_models.is_model(part):
+        # Only files of Keras 3 can be loaded as an argument.
+        is_loadable = not keras_models.is_legacy(part)
+        return weights.format != _WHOLE_MODEL or is_loadable
+    is_keras = FORMATS[weights.format].is_keras
+    return isinstance(part, tf.Module) and not is_keras
 
 
 def _fits(part: Trackable, weights: Weights) -> bool:

@@ -102,6 +102,18 @@ def test_weights_of_a_model_with_functions_of_the_project_are_restored(path):
     assert (fresh.layers[1].kernel.numpy() == trained.layers[1].kernel.numpy()).all()
 
 
+def test_weights_of_a_model_around_a_compiled_one_are_restored(path):
+    inner = dense()
+    inner.compile("adam", halved)
+    trained = saved(path, inner)
+    x = keras.Input((4,), name="x")
+    fresh = keras.Model(x, dense()(x))
+
+    restored(fresh, path)
+
+    np.testing.assert_array_equal(fresh.weights[0], trained.weights[0])
+
+
 def test_a_lambda_is_refused_without_advice_to_run_it(path):
     saved(path, keras.layers.Lambda(lambda x: x * 2))
 
