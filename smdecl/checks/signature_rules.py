@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Collection, Iterable, Mapping
 
-from smdecl.checks import kept_names, named_dim_rules, serving_apis
+from smdecl.checks import input_names, named_dim_rules, serving_apis
 from smdecl.checks.types import Problems
 from smdecl.config import settings
 from smdecl.config.settings import Signature, Spec
@@ -116,31 +116,8 @@ def _check_ragged_rank(path: KeyPath, spec: Spec) -> Problems:
 
 
 def _check_input_names(path: KeyPath, signature: Signature) -> Problems:
-    inputs = list(settings.input_names(signature.inputs or {}))
-    # The names that TensorFlow gives to the parts of ragged and sparse inputs.
-    parts: dict[str, tuple[str, str]] = {}
-    for _, name, spec in inputs:
-        _, *others = settings.parts(str(name), spec)
-        for part in others:
-            parts[part] = (str(name), spec.kind)
-    seen: dict[str, str] = {}
-    for place, name, _ in inputs:
-        where = (*path, *place, "name")
-        if name is None:
-            reason = "an argument with several tensors needs a name for each"
-            yield Problem(where, f"is missing: {reason}")
-        elif name in parts:
-            other, kind = parts[name]
-            taken = (
-                f"{name!r} is taken by a part of the {kind} input {other!r}"
-            )
-            yield Problem(where, f"{taken}; choose a different name")
-        else:
-            refused = kept_names.refuse(name, seen)
-            if refused is not None:
-                yield Problem(where, refused)
-            else:
-                seen[kept_names.sanitized(name)] = name
+    for refused in input_names.refused(signature.inputs or {}):
+        yield Problem((*path, *refused.place, "name"), refused.reason)
 
 
 def _check_output_names(path: KeyPath, signature: Signature) -> Problems:

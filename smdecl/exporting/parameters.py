@@ -35,7 +35,7 @@ def is_function(method: Method) -> bool:
     return isinstance(method, tf.types.experimental.GenericFunction)
 
 
-def concrete_inputs(method: Method) -> dict[str, Nest] | None:
+def concrete_inputs(method: Method) -> dict[str, Spec] | None:
     """Returns the inputs of a loaded SavedModel's signature by name; None for any other method."""
     if not isinstance(method, tf.types.experimental.ConcreteFunction):
         return None
@@ -158,6 +158,17 @@ def own_parameters(method: Method) -> list[Parameter]:
     return [
         Parameter(p.name, p.kind, p.default) for p in known if p.name != "self"
     ]
+
+
+def named_arguments(method: Method) -> dict[str, str]:
+    """Returns the argument of each name in the `input_signature` of a method."""
+    specs = getattr(method, "input_signature", None) or ()
+    names = [parameter.name for parameter in own_parameters(method)]
+    return {
+        spec.name: argument
+        for argument, spec in zip(names, specs, strict=False)
+        if isinstance(spec, tf.TensorSpec) and spec.name is not None
+    }
 
 
 def parameters(method: Method, inputs: Mapping[str, Nest]) -> list[Parameter]:

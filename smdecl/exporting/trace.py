@@ -12,8 +12,8 @@ from dataclasses import replace
 import tensorflow as tf
 from tensorflow.python.saved_model import save_context
 
-from smdecl.checks import kept_names, serving_apis
-from smdecl.config.settings import Devices, Signature
+from smdecl.checks import input_names, serving_apis
+from smdecl.config.settings import Devices, Signature, Spec
 from smdecl.errors import (
     ConfigError,
     ContractError,
@@ -25,6 +25,7 @@ from smdecl.errors import (
 from smdecl.exporting import (
     contract,
     default_signature,
+    derived_specs,
     input_shapes,
     keras_graphs,
     leaks,
@@ -37,6 +38,7 @@ from smdecl.exporting.parameters import (
     concrete_inputs,
     find_method,
     graph_of,
+    named_arguments,
     parameters,
 )
 from smdecl.exporting.traced import Traced
@@ -168,7 +170,14 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
         raise
     except user_code.FAILURES as error:
         raise _failure(obj, method, path, signature, error) from error
-    _require_kept_names((*path, "inputs"), traced)
+    if signature.inputs is None:
+        own = {
+            name: Spec(tensor.shape, tensor.dtype)
+            for name, tensor in traced.record.inputs.items()
+        }
+        _require_kept_names(
+            (*path, "inputs"), own, signature.method, named_arguments(method)
+        )
     return traced
 
 
@@ -185,7 +194,8 @@ def _with_inputs(
     """Adds the inputs that a method knows, unless it has an `input_signature`.
 
     Raises:
-        ConfigError: If a Keras model does not say what its Inputs are.
+        ConfigError: If a Keras model does not say what its Inputs are, or TensorFlow would change
+            the names of inputs.
     """
     if signature.inputs is not None:
         return signature
@@ -197,10 +207,13 @@ def _with_inputs(
                     for name, reason in graph.unclear.items()
                 ]
             )
+        owner = "the Inputs of the model"
+        _require_kept_names((*path, "inputs"), graph.inputs, owner)
         return replace(signature, inputs={**graph.inputs})
     concrete = concrete_inputs(method)
     if concrete is not None:
-        return replace(signature, inputs=concrete)
+        _require_kept_names((*path, "inputs"), concrete, signature.method)
+        return replace(signature, inputs={**concrete})
     if not parameters(method, {}):
         return replace(signature, inputs={})
     return signature
@@ -237,23 +250,31 @@ def _failure(
     return failure
 
 
-def _require_kept_names(path: KeyPath, traced: Traced) -> None:
-    """Checks that TensorFlow keeps the names of inputs, which may come from the model's code.
+def _require_kept_names(
+    path: KeyPath,
+    inputs: Mapping[str, Spec],
+    owner: str,
+    arguments: Mapping[str, str] | None = None,
+) -> None:
+    """Checks that TensorFlow keeps the names of inputs that a config does not declare.
+
+    Args:
+        path: The key of the inputs.
+        inputs: The inputs by name.
+        owner: What the inputs belong to, for the messages.
+        arguments: The argument of each input that has a different name than its argument.
 
     Raises:
         ConfigError: If it would change some; each problem shows how to declare the input instead.
     """
     problems = []
-    method = traced.signature.method
-    for name, tensor in traced.record.inputs.items():
-        reason = kept_names.refuse(name, {})
-        if reason is None:
-            continue
-        shape = "null" if tensor.shape is None else json.dumps(tensor.shape)
-        kept = kept_names.similar(name, {})
-        spec = f"{{shape: {shape}, dtype: {tensor.dtype}, name: {kept}}}"
-        example = f"inputs: {{{json.dumps(name)}: {spec}}}"
-        message = f"{method}: {reason}, as in {example}"
+    for refused in input_names.refused(inputs):
+        name = str(refused.place[0])
+        spec = replace(inputs[name], name=refused.similar)
+        declared = derived_specs.declaration(spec)
+        argument = (arguments or {}).get(name, name)
+        example = f"inputs: {{{json.dumps(argument)}: {declared}}}"
+        message = f"{owner}: {refused.reason}, as in {example}"
         problems.append(Problem(path, message))
     if problems:
         raise ConfigError(problems)

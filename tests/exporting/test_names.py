@@ -22,6 +22,23 @@ class Net(tf.Module):
     def mangled(self, x):
         return x
 """
+EQUAL = """
+import keras
+import tensorflow as tf
+
+SPECS = [tf.TensorSpec([None, 2], tf.float32, name=name) for name in ("a", "A")]
+
+
+class Own(tf.Module):
+    @tf.function(input_signature=SPECS)
+    def __call__(self, x, y):
+        return x - y
+
+
+def functional():
+    a, b = [keras.Input((2,), name=name) for name in ("a", "A")]
+    return keras.Model([a, b], keras.layers.Subtract()([a, b]))
+"""
 DTYPES = {
     "bfloat16": 1.5, "bool": True, "complex64": 1j, "complex128": 1j, "float16": 1.5, "float32": 1.5, "float64": 1.5,
     "float8_e4m3fn": 1.5, "float8_e5m2": 1.5, "int4": -3, "int8": -3, "int16": -3, "int32": -3, "int64": -3,
@@ -121,7 +138,26 @@ def test_a_name_in_code_that_tensorflow_would_change_is_refused_with_the_changed
     assert str(error.value).endswith(
         "signatures.s0.inputs: mangled: TensorFlow would rename 'my text' to 'my_text'; expected letters, digits and"
         " _ . - / after a first letter or digit; set a different name, such as"
-        ' name: my_text, as in inputs: {"my text": {shape: [null], dtype: float32, name: my_text}}'
+        ' name: my_text, as in inputs: {"x": {shape: [null], dtype: float32, name: my_text}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "owner", "argument"),
+    [("functional", "the Inputs of the model", "A"), ("Own", "__call__", "y")],
+)
+def test_names_that_a_model_gives_its_inputs_must_not_differ_in_case_only(
+    net, target, owner, argument
+):
+    net.write("equal.py", EQUAL)
+
+    with pytest.raises(ConfigError) as error:
+        net.export(f"model._target_=equal.{target}", "signatures=none")
+
+    assert str(error.value).endswith(
+        f"signatures.serving_default.inputs: {owner}: TensorFlow treats 'A' and 'a' as equal, and would"
+        " rename one to 'A_1'; set a different name, such as name: A_2, as in inputs:"
+        f' {{"{argument}": {{shape: [null, 2], dtype: float32, name: A_2}}}}'
     )
 
 
