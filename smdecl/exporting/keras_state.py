@@ -158,15 +158,9 @@ def _lacking(layer: Layer, part: str) -> Match:
 
 
 def kept_vocabularies(layers: Sequence[Layer]) -> Iterator[Match]:
-    """Yields the vocabularies that layers adapted to or set, for a format that holds none.
-
-    A vocabulary that a constructor received is the choice of the config. It is not expected in the
-    weights: Keras, too, neither adapts nor restores it.
-    """
+    """Yields the vocabularies that constructors gave, for a format that holds none."""
     for layer in _lookups(layers):
-        lookup: Layer = lookup_of(layer)
-        is_given = lookup._has_input_vocabulary
-        if not is_given and vocabulary_of(layer) is not None:
+        if vocabulary_of(layer) is not None:
             yield Match(f"{layer.name}/vocabulary", is_kept=True)
 
 

@@ -166,26 +166,18 @@ def test_a_misspelt_name_is_not_blamed_on_the_weights(ready, signature, key, mes
     assert any(message in text for _, text in found)
 
 
-def test_only_a_vocabulary_that_no_constructor_received_is_missing_from_weights(project):
+def test_a_vocabulary_missing_from_the_weights_is_reported(project):
     project.write(
         "words.py",
         """
 import keras
 
-def make(vocabulary, file="words.txt"):
+def make(vocabulary):
     i = keras.Input((1,), dtype="string", name="text")
-    adapted = keras.layers.StringLookup(name="adapted")
-    adapted.adapt(["d", "e"])
-    layers = [
-        keras.layers.StringLookup(vocabulary=vocabulary, name="ids"),
-        keras.layers.TextVectorization(vocabulary=file, output_sequence_length=1, name="tokens"),
-        adapted,
-    ]
-    ids = keras.layers.Concatenate()([layer(i) for layer in layers])
+    ids = keras.layers.StringLookup(vocabulary=vocabulary, name="ids")(i)
     return keras.Model(i, keras.layers.Embedding(10, 2, name="vectors")(ids))
 """,
     )
-    project.write("words.txt", "a\nb\n")
     run_script("import words; words.make(['A', 'B', 'C']).save_weights('w.weights.h5')")
     overrides = [
         "model._target_=words.make", "+model.vocabulary=[p,q,r]", "signatures=none",
@@ -194,7 +186,7 @@ def make(vocabulary, file="words.txt"):
 
     release = project.export(*overrides)
 
-    message = "has no value for adapted/vocabulary, which keeps its initial value"
+    message = "has no value for ids/vocabulary, which keeps its initial value"
     assert [warning.message for warning in release.warnings] == [message]
     declared = "{serving_default: {inputs: {text: {shape: [b, 1], dtype: int64}}}}"
     with pytest.raises(ConfigError) as error:
