@@ -1,4 +1,4 @@
-"""Words what is wrong with the group of an entry in a defaults list.
+"""Explains what is wrong with the group of an entry in a defaults list.
 
 The primary config chooses an option of each built-in group, so other files override it. It chooses
 none of a group of the user, so a file adds one.

@@ -56,8 +56,8 @@ def _missing_file(
     missing = str(error.missing_cfg_file)
     expected = f"a file in {resources.conf_dir()} or a --config-dir"
     is_entry = origin is None and _parent(error) is not None
-    folders = missing.split("/")
-    for depth in range(len(folders)) if is_entry else ():
+    folders = missing.split("/") if is_entry else []
+    for depth in range(len(folders)):
         # As a file below these folders names it.
         entry = "/".join(folders[depth:])
         pattern = rf"^\s*-\s*/?{re.escape(entry)}\s*(?:@|#|$)"

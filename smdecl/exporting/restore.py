@@ -133,7 +133,7 @@ def _of_attribute(obj: Trackable, weights: Weights) -> Problem | None:
 def _parts(
     obj: Trackable, weights: Weights
 ) -> Iterator[tuple[str, Trackable]]:
-    """Yields the attributes of an object that may have weights of their own in the format."""
+    """Yields the attributes of an object that weights in this format can belong to."""
     for name, part in tf.train.TrackableView(obj).children(obj).items():
         is_attribute = getattr(obj, name, None) is part
         is_public = not name.startswith("_")
@@ -142,7 +142,7 @@ def _parts(
 
 
 def _may_have(part: Trackable, weights: Weights) -> bool:
-    """Returns whether an attribute may have weights of its own in the format."""
+    """Returns whether weights in this format can belong to an object."""
     if keras_models.is_model(part):
         # Only files of Keras 3 can be loaded as an argument.
         is_loadable = not keras_models.is_legacy(part)

@@ -44,7 +44,7 @@ class Places:
             key: _literal(text) for key, text in self._texts.items()
         }
         self._taken: dict[Path, str] = {}
-        # By base path and version; None is any version that is no number.
+        # The variant of each base path and version; the version None stands for `next` and null.
         self._releases: dict[str, dict[int | None, str]] = defaultdict(dict)
         self._allowed = [*project.writes]
         if project.is_project:

@@ -38,7 +38,7 @@ class Drawn:
         inputs: The dense arrays that the inputs are sent as, by name.
         has_empty_dim: Whether an unknown dim has the size 0.
         equal: Inputs of which all unnamed dims have one size, for an object that rejects `inputs`;
-            None if there are no others.
+            None if they have one size in `inputs` already.
     """
 
     inputs: dict[str, Array]
@@ -175,8 +175,8 @@ def _sizes(specs: Iterable[Spec], count: int) -> Iterator[dict[_Dim, int]]:
 def _alternating_sizes(known: Sequence[_Dim], index: int) -> dict[_Dim, int]:
     """Returns the sizes for an example without an empty dim.
 
-    They are 1, 3, 4, 5 and 6. In every other example, unnamed dims have the size 1, and so has the
-    first named dim; in the others, the other named dims have it.
+    In examples with an even index, named dims differ from each other, and unnamed dims have the
+    size 1. In those with an odd index, unnamed dims differ from each other and from named ones.
     """
     is_even = index % 2 == 0
     named = [dim for dim in known if isinstance(dim, str)]
@@ -186,7 +186,8 @@ def _alternating_sizes(known: Sequence[_Dim], index: int) -> dict[_Dim, int]:
         sizes.update(_differing(named[1:], 3))
     else:
         sizes.update(_differing(named[:1], _EQUAL))
-        sizes.update(_differing(unnamed, 4 if named else _EQUAL))
+        least = 4 if named else _EQUAL
+        sizes.update(_differing(unnamed, least))
     return sizes
 
 
