@@ -1,9 +1,10 @@
 """Writes all files that are generated from a table or a schema. Tests fail if one is out of date.
 
-A table is a tuple or dict of rows in a module, such as `RULES` in smdecl/savedmodel/auditing.py.
-The script writes the rows into schemas/config.schema.json, conf/ and docs/: whole files, or the
-text between two markers. So are the figures of docs/benchmarks/benchmarks.json, which the
-benchmark writes. Then it generates the schemas of config files and the reference.
+A table is a tuple or dict of rows in a module, such as `RULES` in
+smdecl/savedmodel/audits/auditing.py. The script writes the rows into schemas/config.schema.json,
+conf/ and docs/: whole files, or the text between two markers. So are the figures of
+docs/benchmarks/benchmarks.json, which the benchmark writes. Then it generates the schemas of config
+files and the reference.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import make_file_schemas  # noqa: E402
 import make_reference  # noqa: E402
 
-from smdecl.checks.weights_formats import FORMATS, WeightsFormat  # noqa: E402
+from smdecl.checks.weights.weights_formats import FORMATS, WeightsFormat  # noqa: E402
 from smdecl.progress import STAGES  # noqa: E402
-from smdecl.savedmodel.auditing import RULES, Rule  # noqa: E402
+from smdecl.savedmodel.audits.auditing import RULES, Rule  # noqa: E402
 from tests.benchmarks import documents  # noqa: E402
 
 Schema = dict[str, Any]

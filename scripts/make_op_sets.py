@@ -1,4 +1,4 @@
-"""Writes smdecl/savedmodel/op_sets.json: the ops and op attributes of each TensorFlow release.
+"""Writes op_sets.json of the audits: the ops and op attributes of each TensorFlow release.
 
 Run it after a new minor release. It downloads the wheel of the release and lists the ops that the
 shared library in it registers. This needs neither an installation nor a matching Python:
@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-TABLE = Path(__file__).parents[1] / "smdecl" / "savedmodel" / "op_sets.json"
+TABLE = Path(__file__).parents[1] / "smdecl" / "savedmodel/audits/op_sets.json"
 RELEASES = tuple(f"2.{minor}" for minor in range(12, 22))
 LIBRARIES = (
     "tensorflow/libtensorflow_framework.so.2",

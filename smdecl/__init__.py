@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.outcomes import Checked, Reproduction, Verified
     from smdecl.pipeline.records import Plan
-    from smdecl.pipeline.variants import Variant
+    from smdecl.pipeline.sweeping.variants import Variant
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 
@@ -64,7 +64,7 @@ _MODULES = {
     "Plan": "pipeline.records",
     "Release": "pipeline.export",
     "Reproduction": "pipeline.outcomes",
-    "Variant": "pipeline.variants",
+    "Variant": "pipeline.sweeping.variants",
     "Verified": "pipeline.outcomes",
 }
 

@@ -18,7 +18,7 @@ from smdecl.resources import PRIMARY
 if TYPE_CHECKING:  # each verb imports only the modules that it needs
     from smdecl.pipeline.export import Release
     from smdecl.pipeline.records import Plan
-    from smdecl.pipeline.variants import Variant
+    from smdecl.pipeline.sweeping.variants import Variant
     from smdecl.savedmodel.description_records import DescriptionRecord
     from smdecl.savedmodel.records import DiffRecord
 
@@ -266,8 +266,8 @@ def sweep(
         expected = "expected an integer of at least 1, or 'auto'"
         raise UsageError(f"jobs: {expected}, got {jobs!r}")
     _start("sweep")
-    from smdecl.pipeline import sweep as sweeping
-    from smdecl.pipeline import variants
+    from smdecl.pipeline.sweeping import sweep as sweeping
+    from smdecl.pipeline.sweeping import variants
 
     earlier = None if resume is None else call_arguments.path("resume", resume)
     request = variants.Request(given, directories, config_name, limit, earlier)

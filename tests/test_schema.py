@@ -11,7 +11,7 @@ import smdecl
 import yaml
 from smdecl import resources, schema
 from smdecl.errors import InternalError
-from smdecl.exporting import options
+from smdecl.exporting.saving import options
 
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from smdecl.checks import check
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, ModelError
-from smdecl.exporting import build
+from smdecl.exporting.building import build
 from smdecl.pipeline.children import children
 
 from tests.conftest import run_script

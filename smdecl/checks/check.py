@@ -12,23 +12,24 @@ from typing import TypeAlias
 
 from smdecl import schema
 from smdecl.checks import (
-    demo_model,
     digest_rules,
-    example_dims,
-    example_file_rules,
     misplaced_keys,
     missing_defaults,
     option_rules,
-    own_models,
     plain_values,
     publish_rules,
-    signature_rules,
+    verify_rules,
+)
+from smdecl.checks.examples import example_dims, example_file_rules
+from smdecl.checks.signatures import signature_rules
+from smdecl.checks.targets import (
+    demo_model,
+    own_models,
     target_names,
     trust_rules,
-    verify_rules,
-    weights_rules,
 )
 from smdecl.checks.types import Problems
+from smdecl.checks.weights import weights_rules
 from smdecl.config import parsing
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig

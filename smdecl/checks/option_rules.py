@@ -7,7 +7,7 @@ import re
 from smdecl.checks.types import Problems
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem
-from smdecl.savedmodel import op_sets
+from smdecl.savedmodel.audits import op_sets
 
 _DEVICE = re.compile(
     r"(/job:\w+)?(/replica:\d+)?(/task:\d+)?"

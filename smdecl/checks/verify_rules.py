@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from smdecl.checks import declared, example_rules
+from smdecl.checks.examples import declared, example_rules
 from smdecl.checks.types import Problems, Specs
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Problem, nearest

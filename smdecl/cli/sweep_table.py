@@ -14,9 +14,9 @@ from rich.text import Text
 
 from smdecl.cli import report, text_width
 from smdecl.errors import SmdeclError
-from smdecl.pipeline import sweep_summary
-from smdecl.pipeline.sweep import CheckedVariant
-from smdecl.pipeline.variants import Variant
+from smdecl.pipeline.sweeping import sweep_summary
+from smdecl.pipeline.sweeping.sweep import CheckedVariant
+from smdecl.pipeline.sweeping.variants import Variant
 from smdecl.printing import as_line
 
 # Columns, outside a terminal; the whole error is printed above the table.

@@ -24,7 +24,7 @@ from smdecl.pipeline.children import children
 
 if TYPE_CHECKING:
     from smdecl.config.project import Project
-    from smdecl.pipeline.variants import Variant
+    from smdecl.pipeline.sweeping.variants import Variant
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         # First of all, because TensorFlow takes seconds to import.
         _start()
     if arguments.watch:
-        from smdecl.cli import watch
+        from smdecl.cli.watching import watch
 
         watch.watch(arguments)
     from smdecl.config.project import find_project
@@ -125,7 +125,7 @@ def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl import progress
     from smdecl.cli import sweep_table
     from smdecl.config import search_path
-    from smdecl.pipeline import sweep, sweep_overrides, variants
+    from smdecl.pipeline.sweeping import sweep, sweep_overrides, variants
 
     is_chosen = arguments.jobs != config_arguments.AUTO
     jobs = arguments.jobs if is_chosen else None
@@ -221,7 +221,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 def _diff(arguments: argparse.Namespace) -> int:
     from smdecl import api
     from smdecl.cli import rendering
-    from smdecl.savedmodel import diffing
+    from smdecl.savedmodel.comparing import diffing
 
     _end_quietly_on_a_closed_pipe()
     try:

@@ -20,9 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import progress
 from smdecl.config import (
-    attempts,
     config_sources,
-    deletions,
     idle_options,
     interpolation_errors,
     mappings,
@@ -30,6 +28,7 @@ from smdecl.config import (
     resolve,
     search_path,
 )
+from smdecl.config.explaining import attempts, deletions
 from smdecl.config.hydra_scope import scope
 from smdecl.config.hydra_settings import plain_settings, provide_settings
 from smdecl.config.locate import Locator

@@ -16,7 +16,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from smdecl import resources
-from smdecl.config import attempts, bounded_yaml, search_path
+from smdecl.config import bounded_yaml, search_path
+from smdecl.config.explaining import attempts
 from smdecl.config.locate import Locator
 from smdecl.config.types import Values
 from smdecl.errors import KeyPath, Origin, Problem, dotted

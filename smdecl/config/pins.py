@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from smdecl.config import attempts, search_path
+from smdecl.config import search_path
+from smdecl.config.explaining import attempts
 from smdecl.config.locate import Locator
 from smdecl.errors import Origin, Problem
 

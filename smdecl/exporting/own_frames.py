@@ -16,7 +16,7 @@ from smdecl.exporting import patches
 
 # As Python names it, which may be by a link.
 _EXPORTING = Path(__file__).parent
-_FILES = frozenset(map(str, _EXPORTING.glob("*.py")))
+_FILES = frozenset(map(str, _EXPORTING.rglob("*.py")))
 _EXCLUDED = "_EXCLUDED_PATHS"
 
 

@@ -9,7 +9,7 @@ PRELOAD = ("smdecl.pipeline.preload",)
 RESULTS = (
     "smdecl.config.settings",
     "smdecl.errors",
-    "smdecl.exporting.records",
+    "smdecl.exporting.building.records",
     "smdecl.pipeline.records",
     "smdecl.savedmodel.records",
     "smdecl.verification.records",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from smdecl.checks import check, demo_model
+from smdecl.checks import check
+from smdecl.checks.targets import demo_model
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import (

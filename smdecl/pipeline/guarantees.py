@@ -59,7 +59,8 @@ def require_compatible(made: Made, newest: Newest | None) -> None:
     """
     if newest is None:
         return
-    from smdecl.savedmodel import compatibility, inspection
+    from smdecl.savedmodel import inspection
+    from smdecl.savedmodel.comparing import compatibility
     from smdecl.savedmodel.records import BREAKING
 
     _, before = inspection.load(newest.directory)

@@ -17,7 +17,7 @@ from smdecl import files, progress, schema
 from smdecl.config.project import Project
 from smdecl.config.settings import Signature, Verify
 from smdecl.errors import Problem, VerificationError
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.isolation import memory
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Running

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smdecl import files, progress, schema
-from smdecl.checks import named_files, portable_paths
+from smdecl.checks import portable_paths
+from smdecl.checks.weights import named_files
 from smdecl.config import trust
 from smdecl.config.project import Project
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import ContractError, ModelError, Problem, disk_errors
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.isolation.processes import Processes
 from smdecl.isolation.reports import Answer, Report, ReportHandler

@@ -71,19 +71,20 @@ with _silent_stderr(), cheaper_imports.cheaper():
     import omegaconf._impl  # noqa: F401
 
     from smdecl.isolation import child, server  # noqa: F401
-    from smdecl.savedmodel import auditing, inspection  # noqa: F401
+    from smdecl.savedmodel import inspection  # noqa: F401
+    from smdecl.savedmodel.audits import auditing  # noqa: F401
 
     loading.join()
     import tensorflow  # noqa: F401 - before the stages, which import parts of it
 
-    from smdecl.exporting import imports
+    from smdecl.exporting.building import imports
     from smdecl.isolation import confine, preloaded
     from smdecl.pipeline import (
         packages,
         stages,  # noqa: F401
         worker,  # noqa: F401
     )
-    from smdecl.savedmodel import op_sets
+    from smdecl.savedmodel.audits import op_sets
     from smdecl.verification import (  # noqa: F401
         saved_reference,
         separable,

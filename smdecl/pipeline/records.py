@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from smdecl.config.settings import Signature
 from smdecl.errors import Problem
-from smdecl.exporting.records import ObjectRecord
+from smdecl.exporting.building.records import ObjectRecord
 from smdecl.savedmodel.records import (
     CustomOpsRecord,
     SavedModelRecord,

@@ -14,7 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from smdecl import files, progress, schema, scratch
 from smdecl.checks import check
-from smdecl.checks.weights_formats import OTHER_ARGUMENTS, RESTORING_LESS
+from smdecl.checks.weights.weights_formats import (
+    OTHER_ARGUMENTS,
+    RESTORING_LESS,
+)
 from smdecl.config import resolve, trust
 from smdecl.config.hydra_scope import scope
 from smdecl.config.project import Project

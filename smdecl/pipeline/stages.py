@@ -6,35 +6,30 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from smdecl.checks import self_contained_weights
+from smdecl.checks.weights import self_contained_weights
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import disk_errors
-from smdecl.exporting import (
-    build,
+from smdecl.exporting import importable, keras_patches
+from smdecl.exporting.building import build, custom_ops, imports
+from smdecl.exporting.building.build import Built
+from smdecl.exporting.saving import (
     cheaper_saving,
-    contract,
-    custom_ops,
     expose,
-    importable,
-    imports,
-    keras_memory,
-    keras_patches,
-    methods,
     save,
     saved_options,
     saved_variables,
-    source_lines,
-    trace,
     untracked,
 )
-from smdecl.exporting.build import Built
-from smdecl.exporting.traced import Traced
+from smdecl.exporting.signatures import contract, methods
+from smdecl.exporting.tracing import keras_memory, source_lines, trace
+from smdecl.exporting.tracing.traced import Traced
 from smdecl.isolation import reports
 from smdecl.isolation.preloaded import Snapshot
 from smdecl.pipeline import clock, packages
 from smdecl.pipeline.records import BUILT, SAVED, Made, Plan, Usage
-from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import auditing
 from smdecl.savedmodel.records import SavedModelRecord, VariableRecord
 from smdecl.verification import examples, reference, stored_examples, warmup
 

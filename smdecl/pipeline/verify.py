@@ -12,7 +12,7 @@ from smdecl.checks import sign_key
 from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import Project, find_project
 from smdecl.errors import Problem, VerificationError
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.pipeline import loader_processes
 from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.loader_processes import Replay
@@ -69,7 +69,8 @@ def verify(
 def _refuse_outside_ops(directory: Path, allowed: Collection[str]) -> None:
     """Refuses to run a graph of unknown origin that reaches outside of itself."""
     # These import NumPy, which an export does without in this process.
-    from smdecl.savedmodel import inspection, outside_ops
+    from smdecl.savedmodel import inspection
+    from smdecl.savedmodel.audits import outside_ops
 
     found = outside_ops.find(inspection.read(directory))
     refused = {op: place for op, place in found.items() if op not in allowed}

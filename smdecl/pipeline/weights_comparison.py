@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from smdecl.checks import named_files
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.weights import named_files
+from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Weights
 from smdecl.errors import Problem, VerificationError
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.isolation.confine import Confinement
 from smdecl.names import MESSAGE_FILE
 from smdecl.pipeline import worker

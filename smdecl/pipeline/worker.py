@@ -14,7 +14,7 @@ from pathlib import Path
 
 from smdecl.config.project import Project
 from smdecl.config.settings import ExportConfig, Signature, Verify
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.isolation import reports
 from smdecl.pipeline import clock
 from smdecl.pipeline.records import Made, Plan, Replayed

@@ -8,7 +8,7 @@ from pathlib import Path
 from smdecl.release import diff_manifest, manifest
 from smdecl.release.manifest_types import Manifest
 from smdecl.release.manifest_versions import config_of
-from smdecl.savedmodel import diffing
+from smdecl.savedmodel.comparing import diffing
 from smdecl.savedmodel.records import Change, DiffRecord
 
 

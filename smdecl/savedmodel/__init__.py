@@ -12,16 +12,16 @@ import importlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from smdecl.savedmodel.auditing import audit
-    from smdecl.savedmodel.diffing import diff
+    from smdecl.savedmodel.audits.auditing import audit
+    from smdecl.savedmodel.comparing.diffing import diff
     from smdecl.savedmodel.inspection import inspect, read
 
 __all__ = ["audit", "diff", "inspect", "read"]
 
 # Imported on first use: most importers of a module in this package need none of these.
 _MODULES = {
-    "audit": "auditing",
-    "diff": "diffing",
+    "audit": "audits.auditing",
+    "diff": "comparing.diffing",
     "inspect": "inspection",
     "read": "inspection",
 }

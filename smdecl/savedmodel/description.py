@@ -10,12 +10,8 @@ from smdecl import files
 from smdecl.errors import ContractError
 from smdecl.names import RESERVED_KEYS
 from smdecl.printing import printable
-from smdecl.savedmodel import (
-    base_path,
-    checkpoint,
-    inspection,
-    variable_names,
-)
+from smdecl.savedmodel import base_path, inspection, variable_names
+from smdecl.savedmodel.checkpoint_files import checkpoint
 from smdecl.savedmodel.description_records import (
     DescriptionRecord,
     GraphRecord,

@@ -13,7 +13,8 @@ from google.protobuf.message import DecodeError
 from smdecl import files
 from smdecl.errors import ContractError
 from smdecl.names import CHECKPOINT_PREFIX, PREDICT, RESERVED_KEYS
-from smdecl.savedmodel import base_path, checkpoint, variable_names
+from smdecl.savedmodel import base_path, variable_names
+from smdecl.savedmodel.checkpoint_files import checkpoint
 from smdecl.savedmodel.functions import saved_functions
 from smdecl.savedmodel.protos import (
     AssetFileDef,

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 
 _Address: TypeAlias = int
 _Tensor: TypeAlias = int | None

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-from smdecl.savedmodel.array_distances import Array
-from smdecl.savedmodel.dataflow import source
+from smdecl.savedmodel.audits.dataflow import source
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import FunctionDef, MetaGraphDef, NodeDef
 
 Table: TypeAlias = tuple[tuple[Any, Any], ...]

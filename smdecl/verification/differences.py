@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from smdecl.savedmodel.array_distances import Array, distances, wide
+from smdecl.savedmodel.comparing.array_distances import Array, distances, wide
 from smdecl.tensor_texts import tensor_text
 
 # The default (rtol, atol) by dtype. Graph and eager execution may sum in different orders.

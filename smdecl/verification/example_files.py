@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from smdecl.checks import tfrecord
+from smdecl.checks.examples import tfrecord
 from smdecl.errors import ConfigError, KeyPath, Problem
 from smdecl.exporting import user_code
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.tensor_texts import Dim
 
 _BATCH_OF_IMAGES = 4  # dims; a single image has height, width and channels

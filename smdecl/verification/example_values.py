@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from smdecl.config.settings import Spec, parts
 from smdecl.errors import ConfigError, KeyPath, Problem
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.tensor_texts import Dim, shape_text
 from smdecl.verification import example_files
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from smdecl.checks import serving_apis
+from smdecl.checks.signatures import serving_apis
 from smdecl.config.settings import Spec, Verify, input_names
 from smdecl.errors import KeyPath, Problem, VerificationError
-from smdecl.exporting import input_shapes, leaks, user_code
-from smdecl.exporting.traced import Traced
+from smdecl.exporting import user_code
+from smdecl.exporting.signatures import input_shapes
+from smdecl.exporting.tracing import leaks
+from smdecl.exporting.tracing.traced import Traced
 from smdecl.isolation import reports
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import (
     generated_examples,

@@ -9,10 +9,10 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from smdecl.checks import serving_apis
+from smdecl.checks.signatures import serving_apis
 from smdecl.config.settings import Spec, parts
 from smdecl.exporting.types import ConcreteFunction
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.verification import example_values, tf_examples
 
 _Dim: TypeAlias = str | int

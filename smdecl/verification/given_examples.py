@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import tensorflow as tf
 
-from smdecl.checks import example_rules
+from smdecl.checks.examples import example_rules
 from smdecl.config import named_dims
 from smdecl.config.settings import Spec, Verify, parts
 from smdecl.errors import ConfigError, KeyPath, Problem
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.verification import example_values
 
 GivenExample: TypeAlias = Mapping[str, Mapping[str, object]]

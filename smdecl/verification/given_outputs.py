@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from smdecl.config.settings import Verify
 from smdecl.errors import KeyPath, Problem
-from smdecl.exporting.traced import Traced
-from smdecl.savedmodel.array_distances import Array
+from smdecl.exporting.tracing.traced import Traced
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import NodeDef
 from smdecl.verification import differences, half_precision
 

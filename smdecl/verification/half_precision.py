@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from smdecl.savedmodel.dataflow import source
+from smdecl.savedmodel.audits.dataflow import source
 from smdecl.savedmodel.protos import (
     MetaGraphDef,
     NodeDef,

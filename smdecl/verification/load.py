@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from smdecl import files
 from smdecl.exporting import user_code
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import SignatureDef
 from smdecl.verification import c_api
 from smdecl.verification.c_api import LoaderError

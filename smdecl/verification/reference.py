@@ -9,8 +9,8 @@ import tensorflow as tf
 from smdecl.config.settings import Verify
 from smdecl.errors import Problem, VerificationError
 from smdecl.exporting import user_code
-from smdecl.exporting.parameters import find_method
-from smdecl.exporting.traced import Traced
+from smdecl.exporting.signatures.parameters import find_method
+from smdecl.exporting.tracing.traced import Traced
 from smdecl.exporting.types import Method, Model
 from smdecl.verification import differences, stored_examples
 from smdecl.verification.load import to_array

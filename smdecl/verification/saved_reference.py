@@ -16,8 +16,9 @@ from smdecl.config.settings import Verify
 from smdecl.errors import ContractError
 from smdecl.isolation import confine
 from smdecl.printing import abbreviated_pair
-from smdecl.savedmodel import inspection, outside_ops
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import outside_ops
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import SavedModel
 from smdecl.savedmodel.records import SignatureRecord
 from smdecl.verification import (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tensorflow.python.framework import op_def_registry
 
-from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import outside_ops
 
 # Variables, and calls of functions. Each load makes variables of its own.
 _VARIABLES = frozenset({

@@ -18,7 +18,7 @@ from smdecl import files
 from smdecl.errors import VerificationError
 from smdecl.exporting import user_code
 from smdecl.names import OWN_FILES
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 
 FILE = f"{OWN_FILES}/examples.npz"
 _INDEX = "examples.json"

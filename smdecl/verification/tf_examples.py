@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from smdecl.exporting.types import ConcreteFunction
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import NodeDef
 
 _PARSER = "ParseExampleV2"

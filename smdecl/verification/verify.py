@@ -14,7 +14,7 @@ from smdecl.config import named_dims
 from smdecl.config.settings import Signature, Spec, Verify, input_names, parts
 from smdecl.exporting import user_code
 from smdecl.savedmodel import inspection
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.protos import MetaGraphDef
 from smdecl.verification import (
     counting,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from smdecl.checks import serving_apis
+from smdecl.checks.signatures import serving_apis
 from smdecl.errors import ConfigError, Problem
 from smdecl.names import PREDICT, WARMUP_FILE
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.verification.stored_examples import Example
 
 _KEY = ("publish", "warmup")

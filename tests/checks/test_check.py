@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import smdecl
 from smdecl.checks import check as checking
-from smdecl.checks import signature_rules
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.signatures import signature_rules
+from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, TrustError

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from smdecl.checks import check, inline_values
+from smdecl.checks import check
+from smdecl.checks.examples import inline_values
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError

@@ -1,7 +1,7 @@
 """Names of inputs that TensorFlow would not keep are refused, with a name that it keeps."""
 
 import pytest
-from smdecl.checks import input_names
+from smdecl.checks.signatures import input_names
 from smdecl.config.settings import Spec
 
 DENSE = Spec((None,), "float32")

@@ -1,7 +1,7 @@
 """A misspelt name of a dim is reported where it is misspelt."""
 
 import pytest
-from smdecl.checks import named_dim_rules
+from smdecl.checks.signatures import named_dim_rules
 from smdecl.config import parsing
 from smdecl.errors import dotted
 

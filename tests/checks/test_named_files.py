@@ -13,10 +13,11 @@ import keras
 import pytest
 import tensorflow as tf
 import yaml
-from smdecl.checks import check, named_files
+from smdecl.checks import check
+from smdecl.checks.weights import named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
-from smdecl.exporting import imports
+from smdecl.exporting.building import imports
 from smdecl.models import Scaler, dense
 from smdecl.pipeline import packages, reproduce
 from smdecl.release import manifest

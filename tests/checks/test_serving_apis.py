@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks import serving_apis, signature_rules
+from smdecl.checks.signatures import serving_apis, signature_rules
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ConfigError, ContractError
 from smdecl.names import WARMUP_FILE
-from smdecl.savedmodel import compatibility, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.comparing import compatibility
 from smdecl.verification import tf_examples
 from tensorflow_serving.apis import prediction_log_pb2
 

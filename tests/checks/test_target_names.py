@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
-from smdecl.checks import target_names
+from smdecl.checks.targets import target_names
 from smdecl.config import frameworks
 from smdecl.config.project import find_project
 

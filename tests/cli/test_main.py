@@ -15,7 +15,7 @@ import tensorflow as tf
 from smdecl.cli import arguments, rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
-from smdecl.exporting.records import ObjectRecord
+from smdecl.exporting.building.records import ObjectRecord
 from smdecl.pipeline.outcomes import Verified
 from smdecl.pipeline.records import Plan
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord

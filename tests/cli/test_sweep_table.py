@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from smdecl.cli import sweep_table
-from smdecl.pipeline.variants import Variant
+from smdecl.pipeline.sweeping.variants import Variant
 
 from tests.cli.terminals import Terminal
 from tests.conftest import redirected

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from smdecl.cli import watch_reports, watch_verbs
-from smdecl.cli.watch_reports import Outcome
+from smdecl.cli.watching import watch_reports, watch_verbs
+from smdecl.cli.watching.watch_reports import Outcome
 from smdecl.errors import ConfigError, ModelError, Origin, Problem, SmdeclError
 
 from tests.conftest import ROOT, run_cli, tree

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("watchfiles")
 
-from smdecl.cli.watch_events import Events
-from smdecl.cli.watch_pace import Pace
+from smdecl.cli.watching.watch_events import Events
+from smdecl.cli.watching.watch_pace import Pace
 from smdecl.errors import UsageError
 
 from tests.waiting import wait_for

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from smdecl.cli import watch_places
-from smdecl.cli.watch_trees import Place
+from smdecl.cli.watching import watch_places
+from smdecl.cli.watching.watch_trees import Place
 from smdecl.config.project import Project
 
 CONFIG = {

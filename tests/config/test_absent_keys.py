@@ -2,9 +2,9 @@
 
 import pytest
 import smdecl
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.errors import ConfigError
-from smdecl.savedmodel.auditing import RULES
+from smdecl.savedmodel.audits.auditing import RULES
 
 DIGEST = "0" * 64
 

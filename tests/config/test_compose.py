@@ -11,7 +11,7 @@ import smdecl
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from smdecl import resources, schema
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.errors import ConfigError, UsageError
 
 DIGEST = "0" * 64

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from smdecl.config import attempts, compose, search_path, sharing
+from smdecl.config import compose, search_path, sharing
+from smdecl.config.explaining import attempts
 
 PRIMARY = """\
 defaults:

@@ -13,9 +13,11 @@ import numpy as np
 import tensorflow as tf
 from smdecl.config.settings import Signature, Spec, Weights
 from smdecl.errors import SmdeclError
-from smdecl.exporting import build, restore, untracked
-from smdecl.exporting.parameters import argument_names
-from smdecl.exporting.tensors import is_variable
+from smdecl.exporting.building import build
+from smdecl.exporting.live_objects.tensors import is_variable
+from smdecl.exporting.restoring import restore
+from smdecl.exporting.saving import untracked
+from smdecl.exporting.signatures.parameters import argument_names
 
 k = importlib.import_module(sys.argv[1])
 NUMBERS = np.array([[0.5, 2.0], [30.0, -1.0]], np.float32)

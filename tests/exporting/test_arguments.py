@@ -7,7 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec
-from smdecl.exporting.arguments import arguments, problems, type_spec
+from smdecl.exporting.signatures.arguments import arguments, problems, type_spec
 
 
 class Named(NamedTuple):

@@ -8,8 +8,8 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.errors import ModelError
-from smdecl.exporting import canonical
-from smdecl.exporting.cheaper_saving import cheaper, cheaper_ops
+from smdecl.exporting.saving import canonical
+from smdecl.exporting.saving.cheaper_saving import cheaper, cheaper_ops
 from smdecl.pipeline.children import children
 from tensorflow.core.framework.attr_value_pb2 import AttrValue
 from tensorflow.python.checkpoint import trackable_view

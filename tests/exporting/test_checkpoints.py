@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import restore, save
+from smdecl.exporting.restoring import restore
+from smdecl.exporting.saving import save
 from smdecl.savedmodel import inspection
 
 

@@ -11,7 +11,7 @@ import smdecl
 import tensorflow as tf
 from smdecl.config.project import Project
 from smdecl.errors import UsageError, VerificationError
-from smdecl.exporting import custom_ops
+from smdecl.exporting.building import custom_ops
 from smdecl.savedmodel.records import CustomOpsRecord
 
 from tests import conftest

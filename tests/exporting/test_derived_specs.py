@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec
-from smdecl.exporting import derived_specs
+from smdecl.exporting.live_objects import derived_specs
 
 
 @pytest.mark.parametrize(

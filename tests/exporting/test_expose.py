@@ -6,10 +6,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks import signature_rules
+from smdecl.checks.signatures import signature_rules
 from smdecl.config.settings import Signature
 from smdecl.errors import ConfigError
-from smdecl.exporting import concrete_functions, expose
+from smdecl.exporting.saving import expose
+from smdecl.exporting.signatures import concrete_functions
 from smdecl.release import description
 from smdecl.savedmodel import inspection
 

@@ -6,7 +6,7 @@ import smdecl
 import tensorflow as tf
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, ModelError, VerificationError
-from smdecl.exporting import input_shapes
+from smdecl.exporting.signatures import input_shapes
 
 
 @pytest.mark.parametrize("shape", ["[batch, 3]", "[batch]"])

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import restore
+from smdecl.exporting.restoring import restore
 
 L = keras.layers
 ROWS = tf.random.stateless_normal([3, 4], (1, 2))

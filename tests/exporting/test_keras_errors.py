@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import build, restore, user_code
+from smdecl.exporting import user_code
+from smdecl.exporting.building import build
+from smdecl.exporting.restoring import restore
 from smdecl.models import dense
 
 # Keras with NumPy 2 causes it.

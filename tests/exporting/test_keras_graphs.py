@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec
-from smdecl.exporting import keras_graphs
+from smdecl.exporting.live_objects import keras_graphs
 
 ROWS = tf.ragged.constant([[1.0], [2.0, 3.0]])
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.exporting import keras_memory
+from smdecl.exporting.tracing import keras_memory
 
 X = tf.constant([[1.0, 2.0]])
 

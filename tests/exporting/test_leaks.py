@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 from smdecl.errors import ModelError
-from smdecl.exporting import leaks
+from smdecl.exporting.tracing import leaks
 
 NET = """
 import tensorflow as tf

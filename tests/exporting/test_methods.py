@@ -6,7 +6,7 @@ import pytest
 from smdecl.config import trust
 from smdecl.config.project import find_project
 from smdecl.config.settings import Signature, Spec
-from smdecl.exporting import methods
+from smdecl.exporting.signatures import methods
 from smdecl.models import Adder, dense
 
 

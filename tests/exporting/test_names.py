@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks import kept_names
+from smdecl.checks.signatures import kept_names
 from smdecl.errors import ConfigError
 
 from tests.serving import serve

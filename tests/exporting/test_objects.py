@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ModelError
-from smdecl.exporting import objects, restore
+from smdecl.exporting.live_objects import objects
+from smdecl.exporting.restoring import restore
 
 
 @dataclasses.dataclass(slots=True)

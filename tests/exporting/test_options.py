@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from smdecl.errors import ConfigError
-from smdecl.exporting import save
+from smdecl.exporting.saving import save
 from smdecl.savedmodel import inspection
 from smdecl.verification import load
 from smdecl.verification.c_api import LoaderError

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.checks.weights_formats import FORMATS
+from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import restore
+from smdecl.exporting.restoring import restore
 from smdecl.models import Scaler
 
 from tests.weights_projects import (

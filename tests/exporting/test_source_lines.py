@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 from smdecl.errors import ContractError
-from smdecl.exporting import source_lines
+from smdecl.exporting.tracing import source_lines
 from smdecl.savedmodel.records import Finding
 
 NET = """import tensorflow as tf

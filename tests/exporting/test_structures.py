@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, ModelError
-from smdecl.exporting import record_kinds, structures
+from smdecl.exporting.signatures import record_kinds, structures
 
 from tests.serving import serve
 

@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
-from smdecl.exporting.cheaper_saving import cheaper_ops
+from smdecl.exporting.saving.cheaper_saving import cheaper_ops
 
 OPTIONS = {"save_debug_info": False}
 

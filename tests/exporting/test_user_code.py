@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 from smdecl.errors import ModelError
-from smdecl.exporting import options, user_code
-from smdecl.exporting.cheaper_saving import cheaper_ops
+from smdecl.exporting import user_code
+from smdecl.exporting.saving import options
+from smdecl.exporting.saving.cheaper_saving import cheaper_ops
 
 
 @pytest.fixture(scope="module")

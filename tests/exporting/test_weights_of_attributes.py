@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError
-from smdecl.exporting import restore
+from smdecl.exporting.restoring import restore
 from smdecl.models import dense, load_keras
 
 # Keras with NumPy 2 causes it.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from smdecl.errors import VerificationError
-from smdecl.exporting import imports
+from smdecl.exporting.building import imports
 from smdecl.isolation import preloaded
 from smdecl.isolation.preloaded import Snapshot
 from smdecl.pipeline.children import children

@@ -5,8 +5,8 @@ import math
 
 import hypothesis.strategies as st
 from smdecl import schema
-from smdecl.checks.weights_formats import FORMATS
-from smdecl.savedmodel import auditing
+from smdecl.checks.weights.weights_formats import FORMATS
+from smdecl.savedmodel.audits import auditing
 
 # Between 65536 and 2**62 lie sizes that a machine may try to allocate.
 NUMBERS = [

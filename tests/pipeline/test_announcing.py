@@ -3,8 +3,8 @@
 import threading
 from concurrent.futures import Future
 
-from smdecl.pipeline.announcing import Announcing
-from smdecl.pipeline.variants import Variant
+from smdecl.pipeline.sweeping.announcing import Announcing
+from smdecl.pipeline.sweeping.variants import Variant
 
 
 def variant(number, exit_code=0):

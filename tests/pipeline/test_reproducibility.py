@@ -18,7 +18,7 @@ from smdecl.checks import check
 from smdecl.config.parsing import parse_signature, parse_verify
 from smdecl.config.project import find_project
 from smdecl.errors import ModelError
-from smdecl.exporting import canonical
+from smdecl.exporting.saving import canonical
 from smdecl.pipeline import reproduce, verify, worker
 from smdecl.pipeline.children import children
 from smdecl.release import manifest

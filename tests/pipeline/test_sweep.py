@@ -17,7 +17,7 @@ import smdecl
 from smdecl import schema
 from smdecl.cli import main
 from smdecl.isolation import memory
-from smdecl.pipeline import sweep_threads
+from smdecl.pipeline.sweeping import sweep_threads
 
 from tests.conftest import ROOT, tree
 from tests.waiting import processes_with, wait_for

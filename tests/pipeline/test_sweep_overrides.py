@@ -2,7 +2,7 @@
 
 import pytest
 from smdecl.errors import ConfigError
-from smdecl.pipeline import sweep_overrides
+from smdecl.pipeline.sweeping import sweep_overrides
 
 
 def test_a_deletion_stays_as_it_was_written(project):

@@ -3,8 +3,8 @@
 import pytest
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
-from smdecl.pipeline import variants
-from smdecl.pipeline.sweep_places import Places
+from smdecl.pipeline.sweeping import variants
+from smdecl.pipeline.sweeping.sweep_places import Places
 
 
 @pytest.mark.parametrize("verb", [[], ["check"]])

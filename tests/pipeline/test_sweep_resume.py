@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from smdecl.pipeline import sweep_resume
-from smdecl.pipeline.sweep_resume import Target
-from smdecl.pipeline.sweep_summary import Summary
-from smdecl.pipeline.variants import Variant
+from smdecl.pipeline.sweeping import sweep_resume
+from smdecl.pipeline.sweeping.sweep_resume import Target
+from smdecl.pipeline.sweeping.sweep_summary import Summary
+from smdecl.pipeline.sweeping.variants import Variant
 from smdecl.release import presence
 
 from tests.conftest import ROOT

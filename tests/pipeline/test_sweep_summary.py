@@ -5,8 +5,8 @@ import json
 import pytest
 from smdecl import schema
 from smdecl.errors import PublishError
-from smdecl.pipeline.sweep_summary import Summary
-from smdecl.pipeline.variants import Variant
+from smdecl.pipeline.sweeping.sweep_summary import Summary
+from smdecl.pipeline.sweeping.variants import Variant
 
 
 def test_the_file_has_the_outcomes_until_now(tmp_path):

@@ -1,7 +1,8 @@
 """Shared by the tests of the audit: specs, rules, and a function that is saved and audited."""
 
 import tensorflow as tf
-from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import auditing
 
 RULES = [rule.name for rule in auditing.RULES]
 X = tf.TensorSpec([None], tf.float32, "x")

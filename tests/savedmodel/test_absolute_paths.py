@@ -4,8 +4,8 @@ import os
 import random
 
 import pytest
-from smdecl.savedmodel import absolute_paths
-from smdecl.savedmodel.audit_subject import Subject
+from smdecl.savedmodel.audits import absolute_paths
+from smdecl.savedmodel.audits.audit_subject import Subject
 from smdecl.savedmodel.protos import saved_model_pb2
 
 

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from smdecl.savedmodel import auditing, reaching
+from smdecl.savedmodel.audits import auditing, reaching
 from smdecl.savedmodel.protos import saved_model_pb2
 
 ON = ("unused_inputs", "random_ops")

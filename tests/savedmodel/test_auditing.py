@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from smdecl.errors import InternalError
 from smdecl.pipeline.children import children
-from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import auditing
 from tensorflow.compiler.tf2xla.python import xla
 
 from tests.savedmodel.audits import (

@@ -4,7 +4,8 @@ import functools
 
 import pytest
 import tensorflow as tf
-from smdecl.savedmodel import auditing, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import auditing
 from smdecl.savedmodel.protos import SavedModel
 
 from tests.savedmodel.audits import X, Y, levels, places, save_and_audit

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from smdecl.errors import ContractError
-from smdecl.savedmodel import checkpoint
+from smdecl.savedmodel.checkpoint_files import checkpoint
 
 DTYPES = [
     "float16", "float32", "float64", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
@@ -166,7 +166,8 @@ def test_an_index_that_differs_from_its_checksum_is_an_error(written, tmp_path):
 def test_reading_does_not_import_tensorflow_or_prevent_its_import():
     code = """
 import sys
-from smdecl.savedmodel import checkpoint, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.checkpoint_files import checkpoint
 assert "tensorflow" not in sys.modules
 import tensorflow as tf
 assert tf.constant(1).numpy() == 1

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.checkpoint_files.crc32c import crc32c, masked
 
 # From RFC 3720, B.4.
 KNOWN = {

@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 from smdecl.release import diffing
-from smdecl.savedmodel import diff_graph, inspection
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.comparing import diff_graph
 
 from tests.savedmodel.diffed_models import VECTOR, lines, save
 

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from smdecl.errors import ContractError, SmdeclError
 from smdecl.release import diffing
-from smdecl.savedmodel import checkpoint
-from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.checkpoint_files import checkpoint
+from smdecl.savedmodel.checkpoint_files.crc32c import crc32c, masked
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.security import hostile

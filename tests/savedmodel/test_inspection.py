@@ -5,7 +5,7 @@ import tensorflow as tf
 from smdecl import schema
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import ContractError
-from smdecl.exporting import contract
+from smdecl.exporting.signatures import contract
 from smdecl.savedmodel import inspection
 from smdecl.savedmodel.plain import plain
 from smdecl.savedmodel.records import SignatureRecord, TensorRecord, VariableRecord

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import tensorflow as tf
-from smdecl.savedmodel import op_sets
+from smdecl.savedmodel.audits import op_sets
 
 from tests.conftest import ROOT
 

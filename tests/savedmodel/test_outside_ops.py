@@ -4,7 +4,8 @@ import re
 
 import pytest
 import tensorflow as tf
-from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import outside_ops
 from tensorflow.core.framework import op_def_pb2, types_pb2
 from tensorflow.python.client import pywrap_tf_session
 

@@ -3,7 +3,8 @@
 import keras
 import pytest
 import tensorflow as tf
-from smdecl.savedmodel import inspection, seeds
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import seeds
 
 X = tf.TensorSpec([None], tf.float32, "x")
 

@@ -1,7 +1,7 @@
 """Snappy blocks are decompressed; a malformed one is an error."""
 
 import pytest
-from smdecl.savedmodel import snappy
+from smdecl.savedmodel.checkpoint_files import snappy
 
 
 def literal(data):

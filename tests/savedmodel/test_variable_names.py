@@ -2,7 +2,8 @@
 
 import pytest
 import tensorflow as tf
-from smdecl.savedmodel import diffing, inspection, variable_names
+from smdecl.savedmodel import inspection, variable_names
+from smdecl.savedmodel.comparing import diffing
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-from smdecl.savedmodel.crc32c import crc32c, masked
+from smdecl.savedmodel.checkpoint_files.crc32c import crc32c, masked
 from smdecl.savedmodel.protos import saved_model_pb2, tensor_bundle_pb2
 
 FLOAT = 1

@@ -58,7 +58,8 @@ class Limited:
 def _inspect(directory: Path) -> str:
     from smdecl.cli import inspect_output
     from smdecl.release import description
-    from smdecl.savedmodel import inspection, outside_ops
+    from smdecl.savedmodel import inspection
+    from smdecl.savedmodel.audits import outside_ops
 
     found = description.describe(directory)
     outside_ops.find(inspection.read(directory))
@@ -95,7 +96,7 @@ def _examples(directory: Path) -> str:
 
 
 def _checkpoint(prefix: Path) -> str:
-    from smdecl.savedmodel import checkpoint
+    from smdecl.savedmodel.checkpoint_files import checkpoint
 
     return "\n".join(tensor.name for tensor in checkpoint.read(prefix))
 
@@ -108,7 +109,7 @@ def _compose(directory: Path, *overrides: Path) -> str:
 
 
 def _sweep(*overrides: Path) -> str:
-    from smdecl.pipeline import sweep_overrides
+    from smdecl.pipeline.sweeping import sweep_overrides
 
     return json.dumps(sweep_overrides.expand(list(map(str, overrides))))
 

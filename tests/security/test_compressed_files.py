@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import smdecl
 from smdecl.checks import check as checking
-from smdecl.checks import self_contained_weights
+from smdecl.checks.weights import self_contained_weights
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 

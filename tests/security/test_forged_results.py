@@ -8,7 +8,7 @@ import pytest
 from smdecl import errors
 from smdecl.config.settings import Signature, Spec, Value
 from smdecl.errors import ConfigError, ModelError, Problem, VerificationError
-from smdecl.exporting.records import ObjectRecord
+from smdecl.exporting.building.records import ObjectRecord
 from smdecl.isolation import results
 from smdecl.isolation.results import ResultError
 from smdecl.pipeline.children import RESULTS, children

@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError, Message
 from smdecl.cli import inspect_output, rendering
 from smdecl.errors import SmdeclError
 from smdecl.release import comparison, description, diffing, manifest, signing
-from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import outside_ops
 from smdecl.savedmodel.protos import saved_model_pb2
 
 from tests.security import hostile

@@ -6,7 +6,8 @@ import pytest
 import smdecl
 import tensorflow as tf
 from smdecl.errors import ConfigError
-from smdecl.savedmodel import inspection, outside_ops
+from smdecl.savedmodel import inspection
+from smdecl.savedmodel.audits import outside_ops
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"

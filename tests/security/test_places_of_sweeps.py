@@ -7,10 +7,10 @@ import pytest
 import smdecl
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
-from smdecl.pipeline import variants
-from smdecl.pipeline.sweep import check
-from smdecl.pipeline.sweep_places import Places
-from smdecl.pipeline.variants import Request
+from smdecl.pipeline.sweeping import variants
+from smdecl.pipeline.sweeping.sweep import check
+from smdecl.pipeline.sweeping.sweep_places import Places
+from smdecl.pipeline.sweeping.variants import Request
 
 VICTIM = "theirs: true\n"
 FIXED = ["release=theirs", "model=adder", "seed=1,2", "signatures=scalar_float"]

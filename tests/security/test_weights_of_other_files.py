@@ -6,7 +6,8 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from smdecl.checks import check, self_contained_weights
+from smdecl.checks import check
+from smdecl.checks.weights import self_contained_weights
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError
 

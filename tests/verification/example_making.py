@@ -3,9 +3,9 @@
 import tensorflow as tf
 from smdecl.config import parsing
 from smdecl.config.settings import Devices, Verify
-from smdecl.exporting import trace
-from smdecl.exporting.build import Built
-from smdecl.exporting.records import ObjectRecord
+from smdecl.exporting.building.build import Built
+from smdecl.exporting.building.records import ObjectRecord
+from smdecl.exporting.tracing import trace
 from smdecl.verification import examples
 
 

@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from smdecl.savedmodel.array_distances import distances
+from smdecl.savedmodel.comparing.array_distances import distances
 
 INF, NAN = np.inf, np.nan
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import smdecl
 import tensorflow as tf
-from smdecl.checks import check, npy_header, tfrecord
+from smdecl.checks import check
+from smdecl.checks.examples import npy_header, tfrecord
 from smdecl.config.project import find_project
 from smdecl.config.settings import Spec
 from smdecl.errors import ConfigError, VerificationError

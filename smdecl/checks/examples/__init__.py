@@ -1,0 +1,1 @@
+"""Checks examples: their values, files and dims."""

@@ -1,0 +1,1 @@
+"""Checks signatures: names of inputs, dims and what serving APIs can send."""

@@ -1,0 +1,1 @@
+"""Checks the `_target_`s that a config names, without importing them."""

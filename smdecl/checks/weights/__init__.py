@@ -1,0 +1,1 @@
+"""Checks weights: their files and formats."""

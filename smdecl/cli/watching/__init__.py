@@ -1,0 +1,1 @@
+"""The `--watch` option: runs a command again when a file changes."""

@@ -1,0 +1,1 @@
+"""The live object: what it tracks and holds, and what its Keras layers are."""

@@ -1,0 +1,1 @@
+"""Restores weights: checkpoints, SavedModels and the files of Keras."""

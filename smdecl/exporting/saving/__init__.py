@@ -1,0 +1,1 @@
+"""Stage 5, save: writes the SavedModel, with repeatable bytes."""

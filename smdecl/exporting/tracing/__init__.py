@@ -1,0 +1,1 @@
+"""Stage 4, trace: turns the methods of the live object into concrete functions."""

@@ -1,0 +1,1 @@
+"""Sweeps: exports many variants, several at a time."""

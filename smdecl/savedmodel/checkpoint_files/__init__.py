@@ -1,0 +1,1 @@
+"""Reads the variables of a SavedModel from its checkpoint files."""
