@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from smdecl.cli import report
+from smdecl.cli.output import report
 
 # They lead to Hydra, which is imported after the start of TensorFlow.
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _plan(config: Composition, trust: Sequence[str]) -> Plan:
 
 
 def _show_plan(_before: Plan | None, now: Plan) -> None:
-    from smdecl.cli import rendering
+    from smdecl.cli.output import rendering
 
     report.warn(map(str, now.warnings))
     report.result(rendering.plan(now))

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from smdecl.cli import report, streams, verbs
+from smdecl.cli import verbs
 from smdecl.cli.arguments import parse
+from smdecl.cli.output import report, streams
 from smdecl.config.interrupting import interrupts_first
 from smdecl.errors import SmdeclError, UsageError
 from smdecl.pipeline.children import children

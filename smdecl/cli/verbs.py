@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smdecl import __version__
-from smdecl.cli import config_arguments, display, report
+from smdecl.cli import config_arguments
 from smdecl.cli.arguments import VERBS
 from smdecl.cli.config_verbs import CONFIG_VERBS, compose
+from smdecl.cli.output import display, report
 from smdecl.errors import ContractError, Problem, UsageError
 from smdecl.pipeline.children import children
 
@@ -123,7 +124,7 @@ def _prepare_completion(arguments: argparse.Namespace) -> None:
 
 def _multirun(arguments: argparse.Namespace, project: Project) -> int:
     from smdecl import progress
-    from smdecl.cli import sweep_table
+    from smdecl.cli.output import sweep_table
     from smdecl.config import search_path
     from smdecl.pipeline.sweeping import sweep, sweep_overrides, variants
 
@@ -170,7 +171,7 @@ def _version(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     _start()
     from smdecl import api
-    from smdecl.cli import rendering
+    from smdecl.cli.output import rendering
 
     with display.shown(arguments.verbose):
         verified = api.verify(
@@ -206,7 +207,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     from smdecl import api
-    from smdecl.cli import inspect_output
+    from smdecl.cli.output import inspect_output
 
     _end_quietly_on_a_closed_pipe()
     found = api.inspect(arguments.directory)
@@ -220,7 +221,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _diff(arguments: argparse.Namespace) -> int:
     from smdecl import api
-    from smdecl.cli import rendering
+    from smdecl.cli.output import rendering
     from smdecl.savedmodel.comparing import diffing
 
     _end_quietly_on_a_closed_pipe()

@@ -1,7 +1,7 @@
 """What the live view shows for a run and for a sweep."""
 
 import pytest
-from smdecl.cli.board import Board
+from smdecl.cli.output.board import Board
 from smdecl.progress import Run, Step
 
 GIB = 1 << 30

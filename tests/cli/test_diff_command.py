@@ -9,7 +9,7 @@ import sys
 import pytest
 import tensorflow as tf
 from smdecl import schema
-from smdecl.cli import rendering
+from smdecl.cli.output import rendering
 from smdecl.errors import VerificationError
 from smdecl.release import diffing, manifest
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from smdecl.cli import display
+from smdecl.cli.output import display
 
 from tests.cli.terminals import Terminal
 from tests.conftest import ROOT, redirected

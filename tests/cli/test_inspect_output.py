@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 import tensorflow as tf
 from smdecl import schema
-from smdecl.cli import inspect_output
+from smdecl.cli.output import inspect_output
 from smdecl.errors import ContractError, VerificationError
 from smdecl.release import description
 from tensorflow.core.protobuf import saved_model_pb2

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from smdecl.cli import arguments, rendering
+from smdecl.cli import arguments
+from smdecl.cli.output import rendering
 from smdecl.config.settings import Signature, Spec
 from smdecl.errors import UsageError
 from smdecl.exporting.building.records import ObjectRecord

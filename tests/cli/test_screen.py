@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from smdecl.cli import screen
+from smdecl.cli.output import screen
 
 from tests.cli.terminals import Terminal
 from tests.conftest import ROOT
@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 # Shows two lines until lines are typed. Meanwhile other processes print.
 SCRIPT = """
 import subprocess, sys
-from smdecl.cli.screen import Screen
+from smdecl.cli.output.screen import Screen
 
 screen = Screen(lambda columns, rows: ["first", "second"])
 try:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from smdecl.cli import sweep_table
+from smdecl.cli.output import sweep_table
 from smdecl.pipeline.sweeping.variants import Variant
 
 from tests.cli.terminals import Terminal

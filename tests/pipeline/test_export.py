@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from smdecl.cli import report
+from smdecl.cli.output import report
 from smdecl.errors import (
     ConfigError,
     ContractError,

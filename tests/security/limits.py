@@ -56,7 +56,7 @@ class Limited:
 
 
 def _inspect(directory: Path) -> str:
-    from smdecl.cli import inspect_output
+    from smdecl.cli.output import inspect_output
     from smdecl.release import description
     from smdecl.savedmodel import inspection
     from smdecl.savedmodel.audits import outside_ops
@@ -68,7 +68,7 @@ def _inspect(directory: Path) -> str:
 
 
 def _diff(before: Path, after: Path) -> str:
-    from smdecl.cli import rendering
+    from smdecl.cli.output import rendering
     from smdecl.release import diffing
 
     found = diffing.diff(before, after)

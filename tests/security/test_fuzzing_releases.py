@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import DecodeError, Message
-from smdecl.cli import inspect_output, rendering
+from smdecl.cli.output import inspect_output, rendering
 from smdecl.errors import SmdeclError
 from smdecl.release import comparison, description, diffing, manifest, signing
 from smdecl.savedmodel import inspection

@@ -14,8 +14,8 @@ from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NoReturn
 
-from smdecl.cli import display, report
 from smdecl.cli.config_verbs import compose
+from smdecl.cli.output import display, report
 from smdecl.cli.watching import watch_places, watch_reports, watch_verbs
 from smdecl.cli.watching.watch_events import Events
 from smdecl.cli.watching.watch_pace import Pace

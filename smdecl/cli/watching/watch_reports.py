@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from smdecl.cli import report
+from smdecl.cli.output import report
 from smdecl.errors import Problem, SmdeclError
 
 Result = TypeVar("Result")

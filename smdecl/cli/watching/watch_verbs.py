@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdecl.cli import report
 from smdecl.cli.config_verbs import CONFIG_VERBS, ConfigVerb
+from smdecl.cli.output import report
 from smdecl.cli.watching import watch_reports
 from smdecl.config.settings import Composition, ExportConfig
 from smdecl.errors import SmdeclError
@@ -36,7 +36,7 @@ def _show_checked(_before: Checked | None, _now: Checked) -> None:
 
 
 def _show_plan(before: Plan | None, now: Plan) -> None:
-    from smdecl.cli import rendering
+    from smdecl.cli.output import rendering
 
     text = rendering.plan(now)
     if before is None:
@@ -73,7 +73,7 @@ class _Exports:
             return
         report.result_of(str(now.path), [])
         if self._changes is not None:
-            from smdecl.cli import rendering
+            from smdecl.cli.output import rendering
 
             report.result(rendering.diff_text(self._changes))
 

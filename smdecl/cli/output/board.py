@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from smdecl import progress
-from smdecl.cli import text_width
+from smdecl.cli.output import text_width
 from smdecl.printing import as_line
 from smdecl.progress import COUNTS_BYTES, Listener, Run, Step
 

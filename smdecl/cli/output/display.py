@@ -30,8 +30,8 @@ def shown(is_verbose: bool) -> Iterator[Cleared]:
             yield lines.between
         return
     # Imported late: most commands do not need them.
-    from smdecl.cli.board import Board
-    from smdecl.cli.screen import Screen
+    from smdecl.cli.output.board import Board
+    from smdecl.cli.output.screen import Screen
 
     board = Board()
     screen = Screen(board.lines)
@@ -45,7 +45,7 @@ def shown(is_verbose: bool) -> Iterator[Cleared]:
 
 def _stages(is_verbose: bool, cleared: Cleared) -> Iterator[Listener]:
     if is_verbose:
-        from smdecl.cli.verbose import Stages
+        from smdecl.cli.output.verbose import Stages
 
         yield Stages(cleared)
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from smdecl.cli import text_width
+from smdecl.cli.output import text_width
 from smdecl.printing import printable
 
 _STDERR = 2

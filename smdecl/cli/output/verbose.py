@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from smdecl import progress
-from smdecl.cli import report
+from smdecl.cli.output import report
 from smdecl.progress import Listener, Peak, Run
 
 _MEBIBYTE = 1 << 20

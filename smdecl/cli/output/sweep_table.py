@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from smdecl.cli import report, text_width
+from smdecl.cli.output import report, text_width
 from smdecl.errors import SmdeclError
 from smdecl.pipeline.sweeping import sweep_summary
 from smdecl.pipeline.sweeping.sweep import CheckedVariant
