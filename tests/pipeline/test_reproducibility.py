@@ -151,7 +151,7 @@ def make_unsettled(overrides, place, directory):
     """Makes what TensorFlow itself writes, in a project at a place."""
     os.chdir(place)
     sys.path.insert(0, str(place))
-    canonical.settle = lambda _directory, _method_names: None
+    canonical.settle = lambda _directory, _signatures: None
     project = find_project(place)
     config = check.check(smdecl.compose(overrides, config_dir=place / "conf"), project)
     directory.mkdir()

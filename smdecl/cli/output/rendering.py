@@ -114,5 +114,8 @@ def _tensors(
     for name, record in sorted(tensors.items()):
         # The declared shape is the traced one, with names for its dims.
         shape = declared[name].shape if name in declared else record.shape
-        lines.append(f"{name}: {tensor_text(record.dtype, shape)}")
+        notes = [] if record.default is None else [f"default {record.default}"]
+        lines.append(
+            f"{name}: {tensor_text(record.dtype, shape, notes=notes)}"
+        )
     return lines

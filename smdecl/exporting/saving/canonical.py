@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,7 +20,12 @@ from smdecl.names import (
     MESSAGE_FILE,
 )
 from smdecl.resources import PACKAGE
-from smdecl.savedmodel.protos import MetaGraphDef, NodeDef, SavedModel
+from smdecl.savedmodel.protos import (
+    MetaGraphDef,
+    NodeDef,
+    SavedModel,
+    TensorProto,
+)
 
 ConfigProto: TypeAlias = config_pb2.ConfigProto
 GPUOptions: TypeAlias = config_pb2.GPUOptions
@@ -36,25 +42,38 @@ _TABLES = (
 _TABLE_OPS = {*_TABLES, *(f"{table}V2" for table in _TABLES)}
 
 
-def settle(directory: Path, method_names: Mapping[str, str]) -> None:
-    """Rewrites what would differ between exports. The model stays the same for every loader.
+@dataclass(frozen=True)
+class Facts:
+    """What TensorFlow does not write of a signature, because it sees only a concrete function.
+
+    Attributes:
+        method_name: The API of TensorFlow Serving; TensorFlow writes that of predict.
+        defaults: The value of each input that a request may omit, by name.
+    """
+
+    method_name: str
+    defaults: Mapping[str, TensorProto]
+
+
+def settle(directory: Path, signatures: Mapping[str, Facts]) -> None:
+    """Rewrites what would differ between exports, and completes the signatures.
 
     Args:
         directory: The SavedModel.
-        method_names: Signature key to its method name; TensorFlow writes that of predict for all.
+        signatures: Signature key to its facts.
     """
-    _settle_graph(directory, method_names)
+    _settle_graph(directory, signatures)
     _settle_debug_info(directory)
     _settle_fingerprint(directory)
 
 
-def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
+def _settle_graph(directory: Path, signatures: Mapping[str, Facts]) -> None:
     path = directory / MESSAGE_FILE
     message = SavedModel.FromString(path.read_bytes())
-    has_new_names = _set_method_names(message, method_names)
+    has_new_facts = _set_facts(message, signatures)
     has_tables = _number_tables(message)
     had_gpus = _forget_gpus(message)
-    if not has_new_names and not has_tables and not had_gpus:
+    if not has_new_facts and not has_tables and not had_gpus:
         return
     path.write_bytes(message.SerializeToString(deterministic=True))
     # Fingerprinting can be switched off.
@@ -62,15 +81,17 @@ def _settle_graph(directory: Path, method_names: Mapping[str, str]) -> None:
         fingerprinting_utils.write_fingerprint(str(directory))
 
 
-def _set_method_names(
-    message: SavedModel, method_names: Mapping[str, str]
-) -> bool:
-    """Sets the method names of signatures; returns True if any of them changed."""
+def _set_facts(message: SavedModel, signatures: Mapping[str, Facts]) -> bool:
+    """Completes the signatures; returns True if any of them changed."""
     changed = False
     for meta_graph in message.meta_graphs:
-        for key, name in method_names.items():
-            if meta_graph.signature_def[key].method_name != name:
-                meta_graph.signature_def[key].method_name = name
+        for key, facts in signatures.items():
+            signature = meta_graph.signature_def[key]
+            if signature.method_name != facts.method_name:
+                signature.method_name = facts.method_name
+                changed = True
+            for name, default in facts.defaults.items():
+                signature.defaults[name].CopyFrom(default)
                 changed = True
     return changed
 

@@ -19,6 +19,7 @@ from smdecl.exporting.saving import (
     unnamed_types,
     untracked,
 )
+from smdecl.exporting.signatures import input_defaults
 from smdecl.exporting.tracing.traced import Traced
 from smdecl.exporting.types import ConcreteFunction, PythonValue
 from smdecl.isolation import reports
@@ -63,10 +64,7 @@ def save(
                 signatures=_functions(traced),
                 options=save_options,
             )
-    method_names = {
-        key: one.signature.method_name for key, one in traced.items()
-    }
-    canonical.settle(directory, method_names)
+    canonical.settle(directory, _facts(traced))
 
 
 @contextlib.contextmanager
@@ -91,6 +89,18 @@ def _errors_of_saving(
         if unnamed is not None:
             raise unnamed from error
         raise user_code.failure(("model",), "saving", error) from error
+
+
+def _facts(traced: Mapping[str, Traced]) -> dict[str, canonical.Facts]:
+    """Returns what TensorFlow does not write of each signature, by its key."""
+    facts = {}
+    for key, one in traced.items():
+        defaults = {
+            name: input_defaults.proto(default)
+            for name, default in one.defaults.items()
+        }
+        facts[key] = canonical.Facts(one.signature.method_name, defaults)
+    return facts
 
 
 def _functions(

@@ -25,7 +25,11 @@ from smdecl.errors import (
 from smdecl.exporting import user_code
 from smdecl.exporting.building.build import Built
 from smdecl.exporting.live_objects import derived_specs, keras_graphs
-from smdecl.exporting.signatures import contract, input_shapes
+from smdecl.exporting.signatures import (
+    contract,
+    input_defaults,
+    input_shapes,
+)
 from smdecl.exporting.signatures.outputs import Outputs
 from smdecl.exporting.signatures.parameters import (
     concrete_inputs,
@@ -173,7 +177,9 @@ def _trace(obj: Trackable, key: str, signature: Signature) -> Traced:
         _require_kept_names(
             (*path, "inputs"), own, signature.method, named_arguments(method)
         )
-    return traced
+    defaults = input_defaults.find(method, signature, traced.record.inputs)
+    record = input_defaults.described(traced.record, defaults)
+    return replace(traced, record=record, defaults=defaults)
 
 
 def _tracing(signature: Signature) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from smdecl.config.settings import Signature
@@ -32,6 +32,7 @@ class Traced:
         callable: The function to save as an attribute, if the config names one in `functions`. It
             accepts the names that a client sends, and returns what the method returns.
         record: The inputs and outputs by name.
+        defaults: The value of each input that a request may omit, by name.
     """
 
     signature: Signature
@@ -40,6 +41,7 @@ class Traced:
     function: ConcreteFunction
     callable: ConcreteFunction
     record: SignatureRecord
+    defaults: Mapping[str, Tensor] = field(default_factory=dict)
 
     def call(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Calls the object's own method by `run`."""
