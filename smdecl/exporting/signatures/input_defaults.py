@@ -8,7 +8,7 @@ from dataclasses import replace
 import tensorflow as tf
 
 from smdecl.config.settings import Signature, Spec
-from smdecl.exporting.parameters import (
+from smdecl.exporting.signatures.parameters import (
     graph_of,
     named_arguments,
     own_parameters,
