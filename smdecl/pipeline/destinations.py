@@ -28,7 +28,16 @@ def publisher(config: ExportConfig, subdirectory: str = "") -> Publisher:
         url = publish_remote.below(config.export_dir, subdirectory)
         return publish_remote.RemotePublisher(url, config.publish)
     base = Path(config.export_dir, subdirectory)
-    return publish_local.LocalPublisher(base, config.publish)
+    model = served_name(config, subdirectory)
+    return publish_local.LocalPublisher(base, config.publish, model)
+
+
+def served_name(config: ExportConfig, subdirectory: str) -> str:
+    """Returns the name of the model in a models.config.
+
+    The variants of a sweep often share a name, and none may replace the entry of another.
+    """
+    return f"{config.name}-{subdirectory}" if subdirectory else config.name
 
 
 def refuse_early(config: ExportConfig, publisher: Publisher) -> None:

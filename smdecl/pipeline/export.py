@@ -298,8 +298,7 @@ def _add_to_models_config(
     file = config.publish.models_config
     if file is None:
         return
-    # The variants of a sweep often share a name, and none may replace the entry of another.
-    name = f"{config.name}-{subdirectory}" if subdirectory else config.name
+    name = destinations.served_name(config, subdirectory)
     with _after_publishing(published.path, "models_config", file):
         models_config.add(Path(file), name, publisher.base)
 

@@ -34,10 +34,18 @@ _POSITION = re.compile(r"^(\d+):\d+ : ")
 
 @dataclass(frozen=True)
 class _Entry:
-    """The entry of one model."""
+    """The entry of one model.
+
+    Attributes:
+        name: The name of the model.
+        base_path: Its base path.
+        versions: Those that a server is told to load, or to give a label.
+        field: Where the entry is in the text.
+    """
 
     name: str
     base_path: str
+    versions: frozenset[int]
     field: Field
 
 
@@ -65,6 +73,18 @@ def add(path: Path, name: str, base_path: Path | str) -> None:
         changed = _with_model(path, text or "", name, place)
         if changed != text:
             _replace(path, changed)
+
+
+def pinned(path: Path, name: str) -> frozenset[int]:
+    """Returns the versions of a model that a models.config names.
+
+    Raises:
+        PublishError: If the file is not a models.config.
+    """
+    for entry in _parse(path, _read(path) or "").entries:
+        if entry.name == name:
+            return entry.versions
+    return frozenset()
 
 
 def require_valid(path: Path) -> None:
@@ -213,7 +233,12 @@ def _parse(path: Path, text: str) -> _Listed:
     places = [field for field in inner if field.name == ENTRY]
     models = message.model_config_list.config
     entries = [
-        _Entry(model.name, model.base_path, field)
+        _Entry(
+            model.name,
+            model.base_path,
+            model_server_proto.named_versions(model),
+            field,
+        )
         for model, field in zip(models, places, strict=True)
     ]
     _require_unique_names(path, text, entries)

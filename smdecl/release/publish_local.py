@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +46,12 @@ class LocalPublisher:
     Attributes:
         base: The base path.
         options: The version, and what happens to the other versions.
+        model: The name of the model in a models.config.
     """
 
     base: Path
     options: Publish
+    model: str = ""
 
     def refuse_early(self) -> None:
         """Raises if the version cannot be published, as far as that is known before a build.
@@ -158,8 +160,19 @@ class LocalPublisher:
                 renaming.sync_entry(parent)
         keep, version = self.options.keep, published.version
         if keep is not None and version is not None:
-            with contextlib.suppress(OSError):
-                _retire(self.base, version, keep)
+            # A models.config that cannot be read is reported when the model is added to it.
+            with contextlib.suppress(OSError, PublishError):
+                _retire(self.base, keep, {version, *self._pinned()})
+
+    def _pinned(self) -> frozenset[int]:
+        """Returns the versions of the model that the models.config names."""
+        file = self.options.models_config
+        if file is None:
+            return frozenset()
+        # Not at the top: `check` does not need it, and must start quickly.
+        from smdecl.release import models_config
+
+        return models_config.pinned(Path(file), self.model)
 
 
 def _require_writable(directory: Path) -> None:
@@ -260,8 +273,8 @@ def _publish_as(
     return target
 
 
-def _retire(export_dir: Path, published: int, keep: int) -> None:
-    """Removes all but the highest versions, and keeps the one just published."""
+def _retire(export_dir: Path, keep: int, spared: Collection[int]) -> None:
+    """Removes all but the highest versions and those that are spared."""
     for number, path in sorted(complete(export_dir), reverse=True)[keep:]:
-        if number != published:
+        if number not in spared:
             staging.retire(path)

@@ -6,9 +6,9 @@ from smdecl.release.publish_local import LocalPublisher
 NEXT = Publish(version="next", replace=False)
 
 
-def release(export_dir, options=NEXT, content="new"):
-    """Publishes a fake release with this content."""
-    publisher = LocalPublisher(export_dir, options)
+def release(export_dir, options=NEXT, content="new", model="net"):
+    """Publishes a fake release of a model with this content."""
+    publisher = LocalPublisher(export_dir, options, model)
     with publisher.stage() as directory:
         (directory / "variables").mkdir()
         (directory / "variables" / "data").write_text(content)

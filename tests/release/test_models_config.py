@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from google.protobuf import text_format
 from smdecl.config.project import find_project
+from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
 from smdecl.pipeline import export
 from smdecl.release import models_config
 from tensorflow_serving.config import model_server_config_pb2
 
 from tests.conftest import ROOT
+from tests.release.local_releases import release
 
 
 def served(path):
@@ -233,6 +235,30 @@ class Net(tf.Module):
 
     assert (project.root / "models.config").read_text() == "mine"
     assert (project.root / "exports" / "adder" / "1" / "saved_model.pb").is_file()
+
+
+PINNED = """
+model_config_list {
+  config { name: "other" base_path: "/other" version_labels { key: "stable" value: 2 } }
+  config: {
+    name: "net", base_path: "/models/net"
+    model_version_policy { specific { versions: 1 versions: 5 } }
+    version_labels: [{ key: "stable" value: 3 }]
+  }
+}
+"""
+
+
+@pytest.mark.parametrize(("text", "kept"), [(PINNED, "1356"), ("model_config_list {", "123456")])
+def test_versions_that_a_server_is_told_to_load_are_kept(tmp_path, text, kept):
+    file, base = tmp_path / "models.config", tmp_path / "net"
+    for _ in range(5):
+        release(base)
+    file.write_text(text)
+
+    release(base, Publish(version="next", replace=False, keep=2, models_config=str(file)))
+
+    assert sorted(os.listdir(base)) == list(kept)  # all of them if the file cannot be read
 
 
 def test_a_model_without_versions_cannot_be_added(project):
