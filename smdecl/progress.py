@@ -26,6 +26,7 @@ STAGES = {
     "hash": "compares the files with the manifest, in `verify` and `reproduce`",
     "verify": "loads the SavedModel and runs the examples",
     "reproduce": "makes the release again, for `publish.reproducible`",
+    "compare": "looks for the same release in the base path, for `publish.unchanged`",
     "compatible": "compares the release with the newest version, for `publish.compatible`",
     "sign": "signs the release, for `publish.sign`",
     "launch": "runs the variants of a sweep by one of Hydra's launchers",

@@ -158,6 +158,7 @@ class Publish:
     Attributes:
         version: Its directory in the base path; None publishes to the base path itself.
         replace: Whether it may replace an existing version.
+        unchanged: Whether it is published if the newest version is the same release.
         warmup: Whether TensorFlow Serving runs the examples before it serves.
         keep: How many versions remain in the base path; None for all.
         models_config: The models.config of TensorFlow Serving to add the model to.
@@ -176,6 +177,7 @@ class Publish:
     reproducible: bool = False
     run_record: str | None = None
     sign: str | None = None
+    unchanged: Literal["publish", "skip"] = "publish"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from smdecl.checks import check
 from smdecl.checks.targets import demo_model
@@ -18,7 +17,6 @@ from smdecl.errors import (
     Problem,
     PublishError,
     SmdeclError,
-    disk_errors,
 )
 from smdecl.isolation.reports import ReportHandler
 from smdecl.pipeline import (
@@ -27,6 +25,8 @@ from smdecl.pipeline import (
     guarantees,
     loader_processes,
     making,
+    publishing,
+    repeats,
     sweep_jobs,
     weights_comparison,
     worker,
@@ -35,16 +35,11 @@ from smdecl.pipeline.children import children
 from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.loader_processes import Replay
 from smdecl.pipeline.making import Unpublished
+from smdecl.pipeline.publishing import Review
 from smdecl.pipeline.records import Plan
 from smdecl.pipeline.shared_loaders import SharedLoaders
 from smdecl.progress import Peak
-from smdecl.release import (
-    early_sync,
-    manifest,
-    models_config,
-    run_record,
-    signing,
-)
+from smdecl.release import early_sync, models_config, run_record
 from smdecl.release.early_sync import EarlySync
 from smdecl.release.publisher import Published, Publisher
 from smdecl.savedmodel.records import SignatureRecord
@@ -63,6 +58,8 @@ class Release:
         warnings: What the config permits: findings of the audit, variables that the weights have no
             value for, signatures without an example.
         peak_memory: The memory of the largest process of the export, in bytes.
+        is_new: Whether the export has published it; False if `publish.unchanged` is `skip` and the
+            same release was there.
     """
 
     path: Path | str
@@ -71,18 +68,7 @@ class Release:
     signatures: dict[str, SignatureRecord]
     warnings: tuple[Problem, ...]
     peak_memory: int
-
-
-Review: TypeAlias = Callable[
-    [Unpublished, ExportConfig, Publisher], Published | None
-]
-"""Returns the published release that a verified one equals; None to publish it."""
-
-
-def publish_always(
-    _made: Unpublished, _config: ExportConfig, _publisher: Publisher
-) -> None:
-    """A review that compares the release with none."""
+    is_new: bool = True
 
 
 def plan(composition: Composition, project: Project) -> Plan:
@@ -112,7 +98,7 @@ def export(
     composition: Composition,
     project: Project,
     subdirectory: str = "",
-    review: Review = publish_always,
+    review: Review = repeats.as_configured,
     shared: SharedLoaders | None = None,
 ) -> Release:
     """Runs all stages and publishes the release.
@@ -121,7 +107,8 @@ def export(
         composition: The config, from `compose.compose`.
         project: The project whose code the config may name.
         subdirectory: A directory below the config's export_dir; a sweep has one for each variant.
-        review: Sees the verified release, and may return the published one that it equals.
+        review: Sees the verified release, and may return the published one that it equals; by
+            default if `publish.unchanged` asks for it.
         shared: The processes that verify the variants of a sweep; None if each export has its own.
 
     Raises:
@@ -149,13 +136,13 @@ def export(
             warnings = _located(
                 [*demo_model.warnings(composition), *found], composition
             )
-            earlier = review(unpublished, config, publisher)
-            published = earlier or _publish(
-                unpublished, config, publisher, stage, clock, syncing
+            published, damage = publishing.publish(
+                unpublished, config, publisher, review, stage, clock, syncing
             )
+            warnings += _located(damage, composition)
         _add_to_models_config(config, published, publisher, subdirectory)
         clock.finish(peak)
-        if earlier is None:
+        if published.is_new:
             _add_run_record(
                 config, published, unpublished, clock.seconds, peak
             )
@@ -166,6 +153,7 @@ def export(
             unpublished.made.saved.signatures,
             warnings,
             peak.memory,
+            published.is_new,
         )
 
 
@@ -219,31 +207,6 @@ def _peak(unpublished: Unpublished, replay: Replay) -> Peak:
     return replace(peak, memory=max(0, min(peak.memory, sys.maxsize)))
 
 
-def _publish(
-    unpublished: Unpublished,
-    config: ExportConfig,
-    publisher: Publisher,
-    stage: Path,
-    clock: Clock,
-    syncing: EarlySync,
-) -> Published:
-    """Publishes a verified release, as `publish` asks for it."""
-    if config.publish.compatible:
-        with clock.stage("compatible"):
-            newest = publisher.newest(stage)
-            guarantees.require_compatible(unpublished.made, newest)
-    if config.publish.sign is not None:
-        with clock.stage("sign"):
-            _sign(unpublished, Path(config.publish.sign), stage)
-    sweep_jobs.end_turn()
-    with clock.stage("publish"):
-        with disk_errors(stage):
-            syncing.finish()
-        return publisher.publish(
-            unpublished.directory, unpublished.seal.require
-        )
-
-
 @contextmanager
 def located(composition: Composition) -> Iterator[None]:
     """Adds to the problems of any error their file and line, or override."""
@@ -280,13 +243,6 @@ def _warnings(
     yield from unpublished.warnings
     yield from export_warnings.of_making(config, unpublished.made)
     yield from export_warnings.of_verifying(unpublished.made, report)
-
-
-def _sign(unpublished: Unpublished, key: Path, stage: Path) -> None:
-    unpublished.seal.require()
-    with disk_errors(stage):
-        manifest.attest(unpublished.directory, unpublished.seal.manifest)
-        signing.sign(unpublished.directory, key)
 
 
 def _add_to_models_config(

@@ -1,47 +1,73 @@
 """Tells whether a release is still where it was published, and as it was published.
 
 Its manifest is read, and its files are compared with it: by their sizes, or if asked for by their
-digests. Those of a remote release are always compared by their sizes.
+digests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from smdecl import scratch
 from smdecl.checks import paths
-from smdecl.errors import SmdeclError
+from smdecl.errors import Problem, SmdeclError
 from smdecl.release import comparison, manifest, signing
 from smdecl.release.manifest_types import Manifest
 from smdecl.release.store import Store, open_store, store_errors
+
+_BLOCK = 1 << 20  # bytes
+
+
+class Refusal(NamedTuple):
+    """Why a place does not have a release.
+
+    Attributes:
+        reason: The reason, for messages.
+        is_damage: Whether a release is there, but not as it was published.
+    """
+
+    reason: str
+    is_damage: bool
 
 
 def refuse(
     place: Path | str, digest: str | None = None, *, is_hashed: bool = False
 ) -> str | None:
+    """Returns why a place has no such release; None if it has. See `find_refusal`."""
+    found = find_refusal(place, digest, is_hashed=is_hashed)
+    return None if found is None else found.reason
+
+
+def find_refusal(
+    place: Path | str, digest: str | None = None, *, is_hashed: bool = False
+) -> Refusal | None:
     """Returns why a place has no such release; None if it has.
 
     Args:
         place: The directory of the release, or its URL.
         digest: The digest of the release; None for any.
-        is_hashed: Whether to hash the files of a local release.
+        is_hashed: Whether to hash its files.
     """
     compare = comparison.compare if is_hashed else comparison.compare_sizes
     try:
         with _own_files(place) as directory:
             if not (directory / manifest.FILE).exists():
-                return f"{place}: no such release"
+                return Refusal(f"{place}: no such release", is_damage=False)
             found = manifest.read(directory)
             if digest not in (None, found["digest"]):
-                return f"{place}: has the digest {found['digest']}"
+                reason = f"{place}: has the digest {found['digest']}"
+                return Refusal(reason, is_damage=False)
             if isinstance(place, str):
-                return _refuse_remote(place, found)
-            problems = list(compare(directory, found))
+                problems = list(_compare_remote(place, found, is_hashed))
+            else:
+                problems = list(compare(directory, found))
     except SmdeclError as error:
         problems = list(error.problems)
-    return str(problems[0]) if problems else None
+    return Refusal(str(problems[0]), is_damage=True) if problems else None
 
 
 def is_signed_with(place: Path | str, key: Path | None) -> bool:
@@ -85,20 +111,34 @@ def _download(store: Store, directory: Path) -> None:
             store.files.get_file(source, str(target))
 
 
-def _refuse_remote(url: str, found: Manifest) -> str | None:
-    """Returns which file of a release in a store is missing, or has a different size."""
+def _compare_remote(
+    url: str, found: Manifest, is_hashed: bool
+) -> Iterator[Problem]:
+    """Yields the files of a release in a store that are missing or differ from the manifest."""
     store = open_store(url)
     with store_errors(url):
         for name, entry in found["files"].items():
-            source = f"{store.base}/{name}"
+            source, place = f"{store.base}/{name}", f"{url}/{name}"
             if not store.exists(source):
-                return f"{url}/{name}: no such file"
+                yield Problem((), f"{place}: no such file")
+                continue
             size = store.files.size(source)
             if size != entry["size"]:
-                return (
-                    f"{url}/{name}: expected {entry['size']} bytes, got {size}"
+                expected = f"expected {entry['size']} bytes, got {size}"
+                yield Problem((), f"{place}: {expected}")
+            elif is_hashed and _sha256(store, source) != entry["sha256"]:
+                yield Problem(
+                    (), f"{place}: content differs from the manifest"
                 )
-    return None
+
+
+def _sha256(store: Store, source: str) -> str:
+    """Returns the sha256 of a file in a store, which is not stored on this machine."""
+    digest = hashlib.sha256()
+    with store.files.open(source, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def at(path: str) -> Path | str:

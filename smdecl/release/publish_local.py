@@ -15,9 +15,15 @@ from pathlib import Path
 
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, Problem, PublishError, disk_errors
-from smdecl.names import MESSAGE_FILE
+from smdecl.files import lock, locked
+from smdecl.names import MESSAGE_FILE, OWN_FILES
 from smdecl.release import renaming, staging
-from smdecl.release.publisher import Newest, Published
+from smdecl.release.publisher import (
+    FindSame,
+    Newest,
+    Published,
+    find_none,
+)
 from smdecl.savedmodel import base_path
 from smdecl.savedmodel.base_path import HIGHEST, complete, versions
 
@@ -58,8 +64,8 @@ class LocalPublisher:
 
         Raises:
             ConfigError: If the base path would be the SavedModel, and cannot be swapped.
-            PublishError: If the version exists and `publish.replace` is false, no version follows
-                the highest, or the base path cannot be written.
+            PublishError: If the version exists and `publish` neither replaces it nor may find it
+                unchanged, no version follows the highest, or the base path cannot be written.
         """
         version = self.options.version
         with disk_errors(self.base):
@@ -75,9 +81,15 @@ class LocalPublisher:
         existing = _existing(self.base, version)
         if existing is None:
             return
-        if not self.options.replace:
+        if self.options.replace:
+            _require_replaceable(existing)
+        elif not self._may_be_same(existing):
             raise _exists(existing, version)
-        _require_replaceable(existing)
+
+    def _may_be_same(self, existing: Path) -> bool:
+        """Returns whether only a comparison with the release shows if it has to be published."""
+        is_compared = self.options.unchanged == "skip"
+        return is_compared and (existing / OWN_FILES).is_dir()
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Path]:
@@ -115,6 +127,13 @@ class LocalPublisher:
             if version != "next":
                 path = _existing(self.base, version)
                 return None if path is None else Published(path, version)
+        return self.latest()
+
+    def latest(self) -> Published | None:
+        """Returns the highest version; None if there is none, or the base path has no versions."""
+        if self.options.version is None:
+            return None
+        with disk_errors(self.base):
             newest = max(complete(self.base), default=None)
         return None if newest is None else Published(newest[1], newest[0])
 
@@ -122,32 +141,60 @@ class LocalPublisher:
         self,
         directory: Path,
         require_unchanged: Callable[[], None] = lambda: None,
+        find_same: FindSame = find_none,
     ) -> Published:
-        """Moves a finished release into its place in one step.
+        """Moves a finished release into its place in one step, unless it equals a published one.
 
         Args:
             directory: Directory of the release, below the stage.
             require_unchanged: Called right before the release is moved; raises if its files are
                 not those that were verified.
+            find_same: Called until no other publisher changes the base path meanwhile.
+
+        Returns:
+            The release in its place, or the one from `find_same`.
 
         Raises:
             PublishError: If the version exists, or the file system refuses.
-            SmdeclError: From `require_unchanged`.
+            SmdeclError: From `require_unchanged` or `find_same`.
         """
         with disk_errors(self.base):
             renaming.sync(directory)
         require_unchanged()
         with disk_errors(self.base):
-            published = self._move(directory)
-        self._clean_up(published)
+            published = self._move(directory, find_same)
+        if published.is_new:
+            self._clean_up(published)
         return published
 
-    def _move(self, directory: Path) -> Published:
+    def _move(self, directory: Path, find_same: FindSame) -> Published:
         version = self.options.version
         if version == "next":
-            return _publish_next(directory, self.base)
-        path = _publish_as(directory, self.base, version, self.options.replace)
-        return Published(path, version)
+            return _publish_next(directory, self.base, find_same)
+        existing = _existing(self.base, version)
+        if existing is None:
+            return _publish_as(directory, self.base, version, find_same)
+        with self._alone(existing):
+            same = find_same()
+            if same is not None:
+                return same
+            if not self.options.replace:
+                raise _exists(existing, version)
+            _require_replaceable(existing)
+            renaming.exchange(directory, existing)
+            return Published(existing, version)
+
+    @contextlib.contextmanager
+    def _alone(self, existing: Path) -> Iterator[None]:
+        """Lets no other publisher replace a version while it is compared."""
+        if self.options.unchanged != "skip":
+            yield
+            return
+        descriptor = _lock_as_it_is(existing)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def _clean_up(self, published: Published) -> None:
         """Syncs the parents, and retires old versions.
@@ -242,9 +289,26 @@ def _exists(path: Path, version: int | None) -> PublishError:
     return PublishError(Problem(("publish", "version"), message))
 
 
-def _publish_next(directory: Path, export_dir: Path) -> Published:
+def _lock_as_it_is(existing: Path) -> int:
+    """Locks a version, even if a different publisher replaces it meanwhile."""
     while True:
+        try:
+            return lock(existing)
+        except FileNotFoundError:  # it is being replaced
+            with locked(existing.parent):
+                if not existing.exists():
+                    raise
+
+
+def _publish_next(
+    directory: Path, export_dir: Path, find_same: FindSame
+) -> Published:
+    while True:
+        # Before the comparison, so that what is published during it takes this version.
         version = following(number for number, _ in versions(export_dir))
+        same = find_same()
+        if same is not None:
+            return same
         path = export_dir / str(version)
         try:
             renaming.move(directory, path)
@@ -254,23 +318,25 @@ def _publish_next(directory: Path, export_dir: Path) -> Published:
 
 
 def _publish_as(
-    directory: Path, export_dir: Path, version: int | None, replace: bool
-) -> Path:
-    existing = _existing(export_dir, version)
-    if existing is not None:
-        if not replace:
-            raise _exists(existing, version)
-        _require_replaceable(existing)
-        renaming.exchange(directory, existing)
-        return existing
+    directory: Path,
+    export_dir: Path,
+    version: int | None,
+    find_same: FindSame,
+) -> Published:
+    same = find_same()
+    if same is not None:
+        return same
     target = export_dir if version is None else export_dir / str(version)
     if version is None and target.is_dir():
         target.rmdir()  # it is empty
     try:
         renaming.move(directory, target)
     except FileExistsError as error:
-        raise _exists(target, version) from error
-    return target
+        same = find_same()  # a different publisher was faster
+        if same is None:
+            raise _exists(target, version) from error
+        return same
+    return Published(target, version)
 
 
 def _retire(export_dir: Path, keep: int, spared: Collection[int]) -> None:

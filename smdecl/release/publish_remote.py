@@ -11,8 +11,14 @@ from smdecl import scratch
 from smdecl.config.settings import Publish
 from smdecl.errors import Problem, PublishError
 from smdecl.names import MESSAGE_FILE
+from smdecl.release import manifest
 from smdecl.release.publish_local import following
-from smdecl.release.publisher import Newest, Published
+from smdecl.release.publisher import (
+    FindSame,
+    Newest,
+    Published,
+    find_none,
+)
 from smdecl.release.store import Store, open_store, store_errors
 from smdecl.release.upload import TakenError, Upload
 
@@ -46,7 +52,20 @@ class RemotePublisher:
         """
         store = open_store(self.base)
         with store_errors(self.base):
+            if self._may_be_same(store):
+                return
             find_target(store, self.options)
+
+    def _may_be_same(self, store: Store) -> bool:
+        """Returns whether only a comparison with the release shows if it has to be published."""
+        if self.options.unchanged != "skip" or self.options.version == "next":
+            return False
+        return store.exists(f"{self._place(store)}/{manifest.FILE}")
+
+    def _place(self, store: Store) -> str:
+        """Returns the path in the store of a version that the config sets."""
+        version = self.options.version
+        return store.base if version is None else f"{store.base}/{version}"
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Path]:
@@ -74,12 +93,28 @@ class RemotePublisher:
         return Newest(f"{self.base}/{version}", directory)
 
     def current(self) -> Published | None:
-        """Returns the release that the next one follows; it replaces none.
+        """Returns the release that the next one follows, or that has its version.
 
         Raises:
             PublishError: If the store refuses.
         """
-        if self.options.version != "next":
+        version = self.options.version
+        if version == "next":
+            return self.latest()
+        store = open_store(self.base)
+        place = self._place(store)
+        with store_errors(self.base):
+            if not store.exists(f"{place}/{MESSAGE_FILE}"):
+                return None
+        return Published(store.files.unstrip_protocol(place), version)
+
+    def latest(self) -> Published | None:
+        """Returns the highest version; None if there is none, or the base path has no versions.
+
+        Raises:
+            PublishError: If the store refuses.
+        """
+        if self.options.version is None:
             return None
         store = open_store(self.base)
         with store_errors(self.base):
@@ -93,17 +128,22 @@ class RemotePublisher:
         self,
         directory: Path,
         require_unchanged: Callable[[], None] = lambda: None,
+        find_same: FindSame = find_none,
     ) -> Published:
-        """Uploads a finished release.
+        """Uploads a finished release, unless it equals a published one.
 
         Args:
             directory: Directory of the release.
             require_unchanged: Called before the first and before the last file is uploaded; raises
                 if the files are not those that were verified.
+            find_same: Called before each attempt. It does not find what others still upload.
+
+        Returns:
+            The uploaded release, or the one from `find_same`.
 
         Raises:
             PublishError: If the store refuses, or the version exists; what was uploaded is removed.
-            SmdeclError: From `require_unchanged`.
+            SmdeclError: From `require_unchanged` or `find_same`.
         """
         require_unchanged()
         store = open_store(self.base)
@@ -111,16 +151,25 @@ class RemotePublisher:
         with store_errors(self.base):
             for _ in range(retries):
                 with contextlib.suppress(TakenError):
-                    return self._upload(store, directory, require_unchanged)
-            return self._upload(store, directory, require_unchanged)
+                    return self._upload(
+                        store, directory, require_unchanged, find_same
+                    )
+            return self._upload(store, directory, require_unchanged, find_same)
 
     def _upload(
         self,
         store: Store,
         directory: Path,
         require_unchanged: Callable[[], None],
+        find_same: FindSame,
     ) -> Published:
-        target, version = find_target(store, self.options)
+        # Before the comparison, so that what is published during it takes this version.
+        is_next = self.options.version == "next"
+        found = find_target(store, self.options) if is_next else None
+        same = find_same()
+        if same is not None:
+            return same
+        target, version = found or find_target(store, self.options)
         upload = Upload(store, directory, target, require_unchanged)
         try:
             upload.run()

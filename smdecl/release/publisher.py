@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 
 class Published(NamedTuple):
@@ -14,10 +14,20 @@ class Published(NamedTuple):
     Attributes:
         path: The directory of the SavedModel; a URL if the base path is one.
         version: Its version; None if the base path itself is the SavedModel.
+        is_new: Whether this export has published it.
     """
 
     path: Path | str
     version: int | None
+    is_new: bool = True
+
+
+FindSame: TypeAlias = Callable[[], Published | None]
+"""Returns the published release that equals the one to publish; None to publish it."""
+
+
+def find_none() -> None:
+    """Compares a release with none, so that it is published."""
 
 
 class Newest(NamedTuple):
@@ -71,17 +81,31 @@ class Publisher(Protocol):
             PublishError: If the base path cannot be read.
         """
 
+    def latest(self) -> Published | None:
+        """Returns the highest version; None if there is none, or the base path has no versions.
+
+        Raises:
+            PublishError: If the base path cannot be read.
+        """
+
     def publish(
-        self, directory: Path, require_unchanged: Callable[[], None]
+        self,
+        directory: Path,
+        require_unchanged: Callable[[], None],
+        find_same: FindSame,
     ) -> Published:
-        """Moves a finished release into its place.
+        """Moves a finished release into its place, unless it equals a published one.
 
         Args:
             directory: Directory of the release, below the stage.
             require_unchanged: Called right before the release can be seen; raises if its files are
                 not those that were verified.
+            find_same: Called until no other publisher changes the base path meanwhile.
+
+        Returns:
+            The release in its place, or the one from `find_same`.
 
         Raises:
             PublishError: If the version exists, or the file system or store refuses.
-            SmdeclError: From `require_unchanged`.
+            SmdeclError: From `require_unchanged` or `find_same`.
         """

@@ -51,9 +51,9 @@ def test_a_flipped_bit_is_found_only_by_hashing(release, digest):
     path.write_bytes(content)
 
     assert presence.refuse(release, digest) is None
-    reason = presence.refuse(release, digest, is_hashed=True)
-    assert reason is not None
-    assert reason.startswith(f"{path}: content differs from the manifest")
+    found = presence.find_refusal(release, digest, is_hashed=True)
+    assert found.is_damage
+    assert found.reason.startswith(f"{path}: content differs from the manifest")
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,11 @@ def test_a_changed_release_is_refused_with_the_reason(release, digest, change, r
     (release / "assets").mkdir(exist_ok=True)
     change(release)
 
-    found = presence.refuse(release, digest)
+    found = presence.find_refusal(release, digest)
 
-    assert found is not None
-    assert found.startswith(reason.format(release))
+    assert found.reason.startswith(reason.format(release))
+    # What is not there, or is a different release, is not damaged.
+    assert found.is_damage == (change not in (_remove, _forge))
 
 
 def test_a_release_in_a_store_is_compared_in_place(release, digest):
@@ -84,6 +85,12 @@ def test_a_release_in_a_store_is_compared_in_place(release, digest):
         assert presence.refuse("memory://base/7", digest) is None
         assert presence.refuse("memory://base/7", "0" * 64).startswith(
             "memory://base/7: has the digest"
+        )
+        store.pipe("/base/7/saved_model.pb", bytes((release / "saved_model.pb").stat().st_size))
+        assert presence.refuse("memory://base/7", digest) is None
+        assert (
+            presence.refuse("memory://base/7", digest, is_hashed=True)
+            == "memory://base/7/saved_model.pb: content differs from the manifest"
         )
         store.pipe("/base/7/saved_model.pb", b"short")
         assert presence.refuse("memory://base/7", digest).startswith(

@@ -17,7 +17,7 @@ from smdecl.release.publish_local import LocalPublisher
 from smdecl.savedmodel import base_path
 
 from tests.conftest import ROOT, tree
-from tests.release.local_releases import NEXT, release
+from tests.release.local_releases import NEXT, release, release_if_changed
 
 
 def test_versions_count_up_from_one(tmp_path):
@@ -173,6 +173,38 @@ def test_racing_publishers_get_different_versions(tmp_path):
 
     assert sorted(found) == list(range(1, 81))
     assert all(set(tree(tmp_path / str(n))) == {"saved_model.pb", "variables/data"} for n in found)
+
+
+@pytest.mark.parametrize("has_renameat2", [True, False])
+@pytest.mark.parametrize(
+    ("version", "replace"), [("next", False), (2, False), (1, True), (None, True)]
+)
+def test_of_racing_publishers_of_the_same_release_one_publishes_it(
+    tmp_path, monkeypatch, version, replace, has_renameat2
+):
+    if not has_renameat2:
+        monkeypatch.setattr("smdecl.release.renaming._renameat2", lambda *_: False)
+    base = tmp_path / "base"
+    options = Publish(version, replace, keep=None, unchanged="skip")
+    release(base, options if version is None else NEXT, "old")
+    racers = 8
+    barrier = threading.Barrier(racers)
+    found = []
+
+    def race():
+        barrier.wait()
+        found.append(release_if_changed(base, options))
+
+    threads = [threading.Thread(target=race) for _ in range(racers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [each.is_new for each in found].count(True) == 1
+    (path,) = {each.path for each in found}
+    assert path == (base if version is None else base / ("1" if replace else "2"))
+    assert tree(path) == {"saved_model.pb": b"new"}
 
 
 def test_a_directory_that_cannot_be_written_is_reported_with_the_reason(tmp_path):

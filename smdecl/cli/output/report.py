@@ -22,7 +22,20 @@ def release(published: Release) -> None:
     Raises:
         PublishError: If standard output cannot be written; the release stays published.
     """
-    result_of(str(published.path), list(map(str, published.warnings)))
+    path = str(published.path)
+    if not published.is_new:
+        unchanged(path)
+    result_of(path, list(map(str, published.warnings)))
+
+
+def unchanged(path: str, variant: str = "") -> None:
+    """Says that a release was published already, because `publish.unchanged` is `skip`."""
+    note(
+        [
+            f"nothing changed: {path} is the same release, so nothing is published"
+        ],
+        variant,
+    )
 
 
 def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:

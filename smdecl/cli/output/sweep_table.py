@@ -68,6 +68,8 @@ def announce(variant: Variant, common: Collection[str]) -> int:
         )
         return variant.exit_code
     try:
+        if variant.unchanged:
+            report.unchanged(variant.path, name)
         # The earlier run has printed the warnings of a skipped variant.
         warnings = () if variant.skipped else variant.warnings
         report.result_of(variant.path, warnings, name)

@@ -52,7 +52,6 @@ class _Exports:
     def __init__(self) -> None:
         self._published: Release | None = None
         self._changes: DiffRecord | None = None
-        self._is_repeated = False
         self._damage: str | None = None
 
     def run(self, config: Composition, trust: Sequence[str]) -> Release:
@@ -68,7 +67,7 @@ class _Exports:
     def show(self, _before: Release | None, now: Release) -> None:
         if self._damage is not None:
             report.note([f"not as it was published: {self._damage}"])
-        if self._is_repeated:
+        if not now.is_new:
             report.result(f"unchanged: {now.path}\n")
             return
         report.result_of(str(now.path), [])
@@ -86,7 +85,6 @@ class _Exports:
         last, self._changes = self._published, None
         self._damage = _damage(last, publisher)
         same = repeats.published(made, config, publisher)
-        self._is_repeated = same is not None
         if last is not None and isinstance(last.path, Path) and not same:
             self._changes = _changes(last.path, made.directory)
         return same

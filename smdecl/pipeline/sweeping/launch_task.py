@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from smdecl.config import compose
 from smdecl.config.project import Project
 from smdecl.pipeline import export
-from smdecl.pipeline.export import Review
+from smdecl.pipeline.publishing import Review
 from smdecl.pipeline.sweeping import sweep_overrides, variants
 
 

@@ -17,9 +17,9 @@ from typing import Any, TypeAlias
 from smdecl import files, progress, schema
 from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
-from smdecl.pipeline import export
-from smdecl.pipeline.export import Review
-from smdecl.pipeline.sweeping import repeats, variants
+from smdecl.pipeline import repeats
+from smdecl.pipeline.publishing import Review
+from smdecl.pipeline.sweeping import variants
 from smdecl.pipeline.sweeping.variants import Request, Variant
 from smdecl.release import presence
 
@@ -112,7 +112,7 @@ def review_of(request: Request) -> Review:
     publishes no release that only repeats the newest one.
     """
     if request.resume is None:
-        return export.publish_always
+        return repeats.as_configured
     return repeats.published
 
 
@@ -228,10 +228,12 @@ def _parts(path: str) -> list[str]:
 
 def _skipped(entry: Entry, number: int, overrides: Sequence[str]) -> Variant:
     names = Variant.__dataclass_fields__
-    values = {name: entry[name] for name in names}
+    # An earlier version of smdecl may have written the entry, with fewer keys.
+    values = {name: entry[name] for name in names if name in entry}
     return replace(
         variants.of_record(values),
         number=number,
         overrides=tuple(overrides),
         skipped=True,
+        unchanged=False,
     )

@@ -24,6 +24,7 @@ _NO_OUTCOME: Mapping[str, object] = {
     "warnings": [],
     "traceback": "",
     "skipped": False,
+    "unchanged": False,
 }
 
 

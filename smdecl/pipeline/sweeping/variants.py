@@ -60,6 +60,7 @@ class Variant:
         warnings: Its warnings, as the command line prints them.
         traceback: The part of the traceback in the user's own code, if that code failed.
         skipped: Whether an earlier run of the sweep, which was resumed, has published it.
+        unchanged: Whether the same release was there, so that it was not published again.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Variant:
     warnings: tuple[str, ...] = ()
     traceback: str = ""
     skipped: bool = False
+    unchanged: bool = False
 
 
 Announce: TypeAlias = Callable[[Variant], object]
@@ -155,6 +157,7 @@ def _published(variant: Variant, release: Release) -> Variant:
         path=str(release.path),
         digest=release.digest,
         warnings=warnings,
+        unchanged=not release.is_new,
     )
 
 
