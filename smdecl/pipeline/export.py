@@ -142,10 +142,7 @@ def export(
             warnings += _located(damage, composition)
         _add_to_models_config(config, published, publisher, subdirectory)
         clock.finish(peak)
-        if published.is_new:
-            _add_run_record(
-                config, published, unpublished, clock.seconds, peak
-            )
+        _add_run_record(config, published, unpublished, clock.seconds, peak)
         return Release(
             published.path,
             published.version,
@@ -267,7 +264,7 @@ def _add_run_record(
     peak: Peak,
 ) -> None:
     file = config.publish.run_record
-    if file is None:
+    if file is None or not published.is_new:
         return
     release = {
         "name": config.name,

@@ -53,7 +53,7 @@ def test_an_export_reports_each_stage_in_order_and_counts_examples_and_bytes(pro
     seen = list(dict.fromkeys(step.stage for step in recorder.steps))
     assert seen == [stage for stage in progress.STAGES if stage in seen]
     assert set(seen) == set(recorder.stages) == set(progress.STAGES) - {
-        "hash", "reproduce", "compatible", "sign", "launch"
+        "hash", "reproduce", "compare", "compatible", "sign", "launch"
     }  # fmt: skip
     last = {step.stage: step for step in recorder.steps}
     assert last["examples"] == Step("examples", 3, 3)

@@ -87,6 +87,22 @@ def test_if_others_take_the_next_version_the_following_one_is_used(store, monkey
     assert uploaded(store) == expected | {f"4/{name}": data for name, data in tree(second).items()}
 
 
+def test_a_release_that_another_publishes_meanwhile_is_not_uploaded_again(store, monkeypatch, two):
+    publisher = RemotePublisher("memory://models", NEXT)
+    taken = taking(monkeypatch, two[0], times=1)
+    compared = []
+
+    def find_same():
+        compared.append(publisher.current())
+        return compared[-1]
+
+    assert publisher.publish(two[0], find_same=find_same) == publisher.current()
+
+    assert taken == [1]
+    assert len(compared) == 1  # after the version to take was known
+    assert set(uploaded(store)) == {f"1/{name}" for name in FILES}
+
+
 @pytest.mark.parametrize("options", [Publish(version=1, replace=False), NEXT])
 def test_a_version_taken_during_the_upload_is_left_as_it_is(store, monkeypatch, two, options):
     first, second = two

@@ -1,6 +1,7 @@
 """A version directory is either absent or complete, whatever happens."""
 
 import errno
+import fcntl
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from smdecl import errors
 from smdecl.config.settings import Publish
 from smdecl.errors import ConfigError, PublishError
+from smdecl.files import lock
+from smdecl.names import OWN_FILES
 from smdecl.release.publish_local import LocalPublisher
 from smdecl.savedmodel import base_path
 
@@ -173,6 +176,39 @@ def test_racing_publishers_get_different_versions(tmp_path):
 
     assert sorted(found) == list(range(1, 81))
     assert all(set(tree(tmp_path / str(n))) == {"saved_model.pb", "variables/data"} for n in found)
+
+
+def test_a_version_that_may_be_the_same_release_is_compared_before_it_is_refused(tmp_path):
+    options = Publish(version=7, replace=False, unchanged="skip")
+    refused = pytest.raises(PublishError, match="publish.version: version 7 exists")
+    release_if_changed(tmp_path, options, "old")
+    with refused:  # it is that of a different program
+        LocalPublisher(tmp_path, options).refuse_early()
+    (tmp_path / "7" / OWN_FILES).mkdir(parents=True)
+
+    LocalPublisher(tmp_path, options).refuse_early()
+    assert not release_if_changed(tmp_path, options, "old").is_new
+    with refused:
+        release_if_changed(tmp_path, options, "new")
+
+
+@pytest.mark.parametrize("version", [1, None])
+def test_a_version_that_may_be_replaced_is_locked_while_it_is_compared(tmp_path, version):
+    base = tmp_path / "base"
+    options = Publish(version, replace=True, unchanged="skip")
+    path = release_if_changed(base, options, "old").path
+    held = []
+
+    def is_held():
+        with pytest.raises(BlockingIOError):
+            lock(path, fcntl.LOCK_NB)
+        held.append(path)
+
+    publisher = LocalPublisher(base, options)
+    with publisher.stage() as directory:
+        (directory / "saved_model.pb").write_text("new")
+        assert publisher.publish(directory, find_same=is_held).is_new
+    assert held == [path]
 
 
 @pytest.mark.parametrize("has_renameat2", [True, False])

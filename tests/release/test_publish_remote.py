@@ -87,6 +87,25 @@ def test_an_existing_version_is_reported_before_anything_is_built(project, store
     assert project.export("export_dir=memory://models").version == 8
 
 
+@pytest.mark.slow
+def test_an_unchanged_release_is_not_uploaded_again(project, store):
+    skip = ("model=scaler", "export_dir=memory://models", "publish.unchanged=skip")
+    project.export(*skip)
+    before = uploaded(store)
+
+    for version in ("next", "1", "7"):
+        found = project.export(*skip, f"publish.version={version}")
+        assert (found.path, found.version, found.is_new) == ("memory:///models/1", 1, False)
+    assert uploaded(store) == before
+
+    store.pipe("/models/1/saved_model.pb", bytes(len(before["1/saved_model.pb"])))
+    with pytest.raises(PublishError, match="version 1 exists in '/models'"):
+        project.export(*skip, "publish.version=1")
+    found = project.export(*skip)
+    assert (found.path, found.is_new) == ("memory:///models/2", True)
+    assert "memory:///models/1/saved_model.pb: content differs" in str(found.warnings[0])
+
+
 def test_publishing_in_place_needs_an_empty_place(project, store):
     assert (
         project.export("export_dir=memory://models/one", "publish=in_place").path
