@@ -26,8 +26,8 @@ from smdecl.pipeline import (
     loader_processes,
     making,
     publishing,
-    repeats,
     sweep_jobs,
+    unchanged,
     weights_comparison,
     worker,
 )
@@ -98,7 +98,7 @@ def export(
     composition: Composition,
     project: Project,
     subdirectory: str = "",
-    review: Review = repeats.as_configured,
+    review: Review = unchanged.as_configured,
     shared: SharedLoaders | None = None,
 ) -> Release:
     """Runs all stages and publishes the release.

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from smdecl.config.settings import ExportConfig
 from smdecl.errors import Problem, disk_errors
-from smdecl.pipeline import guarantees, repeats, sweep_jobs
+from smdecl.pipeline import guarantees, sweep_jobs, unchanged
 from smdecl.pipeline.clock import Clock
 from smdecl.pipeline.making import Unpublished
 from smdecl.release import manifest, signing
@@ -42,7 +42,7 @@ def publish(
     same = _find_same(unpublished, config, publisher, review, clock)
     if same is not None:
         return same, ()
-    warnings = tuple(repeats.damage(unpublished, config, publisher))
+    warnings = tuple(unchanged.damage(unpublished, config, publisher))
     published = _publish(
         unpublished, config, publisher, review, stage, clock, syncing
     )

@@ -80,11 +80,11 @@ class _Exports:
         self, made: Unpublished, config: ExportConfig, publisher: Publisher
     ) -> Published | None:
         """Returns the published release if publishing would only repeat it."""
-        from smdecl.pipeline.sweeping import repeats
+        from smdecl.pipeline import unchanged
 
         last, self._changes = self._published, None
         self._damage = _damage(last, publisher)
-        same = repeats.published(made, config, publisher)
+        same = unchanged.published(made, config, publisher)
         if last is not None and isinstance(last.path, Path) and not same:
             self._changes = _changes(last.path, made.directory)
         return same

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from smdecl import files, progress, schema
 from smdecl.config.settings import Composition
 from smdecl.errors import UsageError
-from smdecl.pipeline import repeats
+from smdecl.pipeline import unchanged
 from smdecl.pipeline.publishing import Review
 from smdecl.pipeline.sweeping import variants
 from smdecl.pipeline.sweeping.variants import Request, Variant
@@ -112,8 +112,8 @@ def review_of(request: Request) -> Review:
     publishes no release that only repeats the newest one.
     """
     if request.resume is None:
-        return repeats.as_configured
-    return repeats.published
+        return unchanged.as_configured
+    return unchanged.published
 
 
 def _read(path: Path) -> _Earlier:
