@@ -197,3 +197,20 @@ def test_errors_and_saved_models_have_the_same_names_of_variables(prefix):
     found = [text.split()[4] for _, text in refusals(obj, prefix)]
     assert sorted(found) == ["parts/0/w", "parts/1/w", "scale"]
     assert sorted(each.name for each in inspection.load(directory)[1].variables) == sorted(found)
+
+
+def test_a_renamed_attribute_is_explained_by_the_value_of_its_former_name(tmp_path):
+    prefix = str(tmp_path / "trained")
+    trained, net = tf.Module(), tf.Module()
+    trained.user = tf.Variable([1.0, 2.0], name="user")
+    trained.item, net.item = tf.Variable([3.0, 4.0], name="item"), tf.Variable([0.0, 0.0])
+    net.users = tf.Variable([0.0, 0.0], name="user")  # the name of a variable is not saved
+    tf.train.Checkpoint(model=trained, optimizer=tf.keras.optimizers.Adam()).save(prefix)
+
+    with pytest.raises(ConfigError) as error:
+        restore.restore(net, Weights("checkpoint", f"{prefix}-1"))
+
+    assert [problem.message for problem in error.value.problems] == [
+        "has no value for user [2]: 'users' is not in the checkpoint, but 'user' of the same shape is;"
+        " the attribute may have been renamed after training"
+    ]

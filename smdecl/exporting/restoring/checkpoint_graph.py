@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import tensorflow as tf
@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 from tensorflow.python.checkpoint import functional_saver, saveable_compat
 from tensorflow.python.trackable import trackable_utils
+from tensorflow.python.trackable.base import VARIABLE_VALUE_KEY
 from tensorflow.python.training.saving import saveable_object_util
 
 from smdecl.errors import ConfigError, Problem
@@ -24,6 +25,9 @@ from smdecl.exporting.restoring import keras_state, matching
 from smdecl.exporting.restoring.matching import PATH
 from smdecl.exporting.types import Trackable
 from smdecl.names import OBJECT_GRAPH
+
+Place: TypeAlias = tuple[str, ...]
+"""The names of attributes or items that lead from an object to one that it tracks."""
 
 Saveable: TypeAlias = Any
 """A `SaveableObject` of TensorFlow, which restores the values of an object."""
@@ -42,6 +46,7 @@ class Value:
         keys: The keys of its values in the checkpoint; empty if one of them is missing.
         shape: The shape of the value of a variable.
         saveables: What restores an object other than a variable.
+        place: The names that lead to the item.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Value:
     keys: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
     saveables: tuple[Saveable, ...] = ()
+    place: Place = ()
 
     @property
     def fits(self) -> bool:
@@ -139,6 +145,23 @@ class Contents:
         if key is None or key not in self._shapes:
             return Value(name, item)
         return Value(name, item, (key,), tuple(self._shapes[key]))
+
+    def variables(self, node: int) -> dict[Place, tuple[str, tuple[int, ...]]]:
+        """Returns the key and the shape of each variable at and below a node, by its place."""
+        found: dict[Place, tuple[str, tuple[int, ...]]] = {}
+        pending = deque[tuple[Place, int]]([((), node)])
+        seen: set[int] = set()
+        while pending:
+            place, below = pending.popleft()
+            if below in seen:
+                continue
+            seen.add(below)
+            key = self._attributes(below).get(VARIABLE_VALUE_KEY, "")
+            if key in self._shapes:
+                found[place] = (key, tuple(self._shapes[key]))
+            for name, child in self.children(below).items():
+                pending.append(((*place, name), child))
+        return found
 
     def saved_name(self, node: int) -> str:
         """Returns the name that a variable had when it was saved; empty for any other object."""
@@ -249,25 +272,24 @@ class TrackedObjects:
         An object that is tracked under several names is restored if the checkpoint has one of them.
         """
         found: dict[int, Value] = {}
-        pending = deque[tuple[str, Trackable, int | None]](
-            [("", self._obj, node)]
+        pending = deque[tuple[Place, Trackable, int | None]](
+            [((), self._obj, node)]
         )
         seen: set[tuple[int, bool]] = set()
         while pending:
-            name, item, place = pending.popleft()
-            is_present = place is not None
+            place, item, below = pending.popleft()
+            is_present = below is not None
             if (id(item), True) in seen or (id(item), is_present) in seen:
                 continue
             seen.add((id(item), is_present))
-            shown = self._names.get(id(item), name)
-            value = contents.value(shown, item, place)
+            shown = self._names.get(id(item), ".".join(place))
+            value = contents.value(shown, item, below)
             known = found.get(id(item))
             if value is not None and (known is None or not known.keys):
-                found[id(item)] = value
-            nodes = {} if place is None else contents.children(place)
-            for child_name, child in self._children(item).items():
-                child_place = f"{name}.{child_name}" if name else child_name
-                pending.append((child_place, child, nodes.get(child_name)))
+                found[id(item)] = replace(value, place=place)
+            nodes = {} if below is None else contents.children(below)
+            for name, child in self._children(item).items():
+                pending.append(((*place, name), child, nodes.get(name)))
         return list(found.values())
 
     def fit(self, contents: Contents, node: int) -> Fit:

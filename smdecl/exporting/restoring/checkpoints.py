@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -16,11 +16,13 @@ from smdecl.exporting.restoring import (
     keras_hooks,
     keras_state,
     matching,
+    renamed,
 )
 from smdecl.exporting.restoring.checkpoint_graph import (
     ROOT_NODE,
     Contents,
     Fit,
+    Place,
     TrackedObjects,
     Value,
 )
@@ -59,7 +61,8 @@ def restore(obj: Trackable, weights: Weights) -> Outcome:
         _restore_all(obj, root, contents.prefix)
     elif weights.expect == "partial":
         _restore_fitting(contents, values)
-    matches = [*_matches(values), *_untracked(obj, values)]
+    why = renamed.explanations(contents, node, values)
+    matches = [*_matches(values, why), *_untracked(obj, values)]
     if fits or weights.expect == "partial":
         matches += keras_hooks.finalize(obj, contents.prefix)
     matches += _states_without_variables(obj, contents.prefix)
@@ -86,7 +89,7 @@ def _from_archive(
     yield from (Match(name_of(variable)) for variable in restored)
     known = keras_archives.training_state(obj) | set(map(id, restored))
     yield from _matches(
-        [each for each in values if id(each.item) not in known]
+        [each for each in values if id(each.item) not in known], {}
     )
     yield from keras_hooks.finalize(obj, contents.prefix)
     yield from _states_without_variables(obj, contents.prefix)
@@ -114,10 +117,19 @@ def _restore_fitting(contents: Contents, values: Sequence[Value]) -> None:
             matching.read(contents.prefix, contents.assign, value)
 
 
-def _matches(values: Sequence[Value]) -> list[Match]:
-    """Returns the match of each value: those that fit, then missing ones, then misfits."""
+def _matches(values: Sequence[Value], why: Mapping[Place, str]) -> list[Match]:
+    """Returns the match of each value: those that fit, then missing ones, then misfits.
+
+    Args:
+        values: The values.
+        why: The explanation of missing ones, by their places.
+    """
     matched = [Match(value.name) for value in values if value.fits]
-    missing = [_missing(value) for value in values if not value.keys]
+    missing = [
+        _missing(value, why.get(value.place))
+        for value in values
+        if not value.keys
+    ]
     misfits = [
         other_shape(value.name, value.item, value.shape or ())
         for value in values
@@ -126,7 +138,9 @@ def _matches(values: Sequence[Value]) -> list[Match]:
     return [*matched, *missing, *misfits]
 
 
-def _missing(value: Value) -> Match:
+def _missing(value: Value, why: str | None) -> Match:
+    if why is not None:
+        return Match(value.name, f"{no_value(value.name, value.item)}{why}")
     if is_variable(value.item):
         return absent(value.name, value.item)
     kind = type(value.item).__name__
