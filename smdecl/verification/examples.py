@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow as tf
 
 from smdecl.checks.signatures import serving_apis
-from smdecl.config.settings import Spec, Verify, input_names
+from smdecl.config.settings import Spec, Verify, input_names, parts
 from smdecl.errors import KeyPath, Problem, VerificationError
 from smdecl.exporting import user_code
 from smdecl.exporting.signatures import input_shapes
@@ -20,9 +20,11 @@ from smdecl.verification import (
     generated_examples,
     given_examples,
     given_outputs,
+    looked_up_examples,
+    table_keys,
 )
 from smdecl.verification.counting import Counter
-from smdecl.verification.generated_examples import Drawn
+from smdecl.verification.generated_examples import Drawn, Limits
 from smdecl.verification.given_examples import GivenExample
 from smdecl.verification.load import to_array
 from smdecl.verification.stored_examples import Example
@@ -112,6 +114,10 @@ def _generated(
         drawn = generated_examples.with_tf_examples(
             drawn, signature.function, seed
         )
+    else:
+        keys = table_keys.of_inputs(signature.function)
+        limits = _limits(specs, ranges)
+        drawn = looked_up_examples.with_keys(drawn, keys, limits)
     counter.expect(len(drawn) - verify.generate)
     for index, case in enumerate(drawn):
         counter.count()
@@ -121,20 +127,33 @@ def _generated(
             yield example
 
 
+def _limits(
+    specs: Mapping[str, Spec], ranges: Mapping[str, Limits]
+) -> dict[str, Limits]:
+    """Returns the limits of values by the names of the dense arrays that inputs are sent as."""
+    limits = {}
+    for name, spec in specs.items():
+        if name in ranges:
+            limits.update(dict.fromkeys(parts(name, spec), ranges[name]))
+    return limits
+
+
 def _computed(path: KeyPath, signature: Traced, case: Drawn) -> Example | None:
     """Returns a generated example; None if the object rejects its empty dim."""
     key = str(path[2])
-    try:
-        outputs = _run(path, signature, case.inputs)
-    except VerificationError as error:
-        if case.has_empty_dim:
-            return None
-        if case.equal is not None:
-            # Of a square matrix, for example.
-            return _computed(path, signature, Drawn(case.equal))
-        _require_fixed_sizes(key, signature, error)
-        raise
-    return Example(key, case.inputs, outputs)
+    last = len(case.attempts) - 1
+    for number, inputs in enumerate(case.attempts):
+        try:
+            outputs = _run(path, signature, inputs)
+        except VerificationError as error:
+            if number < last:
+                continue
+            if case.has_empty_dim:
+                return None
+            _require_fixed_sizes(key, signature, error)
+            raise
+        return Example(key, inputs, outputs)
+    return None
 
 
 def _require_fixed_sizes(

@@ -22,7 +22,7 @@ Unnamed dims of one axis get the same size, because they mostly agree, as batche
 different axes get different sizes, unless the object rejects that.
 """
 
-_Limits: TypeAlias = Sequence[float]
+Limits: TypeAlias = Sequence[float]
 """The least and the greatest value."""
 
 _EQUAL = 3  # the size of dims that have to be equal
@@ -35,22 +35,20 @@ class Drawn:
     """Generated inputs.
 
     Attributes:
-        inputs: The dense arrays that the inputs are sent as, by name.
+        attempts: The dense arrays that the inputs are sent as, by name; then those for an object
+            that rejects the previous ones. All unnamed dims have one size in the last attempt.
         has_empty_dim: Whether an unknown dim has the size 0.
-        equal: Inputs of which all unnamed dims have one size, for an object that rejects `inputs`;
-            None if they have one size in `inputs` already.
     """
 
-    inputs: dict[str, Array]
+    attempts: tuple[dict[str, Array], ...]
     has_empty_dim: bool = False
-    equal: dict[str, Array] | None = None
 
 
 def draw(
     specs: Mapping[str, Spec],
     count: int,
     seed: int,
-    ranges: Mapping[str, _Limits],
+    ranges: Mapping[str, Limits],
 ) -> list[Drawn]:
     """Draws the inputs of examples.
 
@@ -67,12 +65,12 @@ def draw(
         inputs = _draw_inputs(random, specs, sizes, ranges)
         has_empty_dim = any(sizes[dim] == 0 for dim in unknown)
         equal_sizes = _with_equal_sizes(sizes)
-        equal = None
+        attempts = [inputs]
         if equal_sizes != sizes and not has_empty_dim:
             # Apart, so that later examples do not depend on these.
             own = np.random.default_rng([seed, number])
-            equal = _draw_inputs(own, specs, equal_sizes, ranges)
-        drawn.append(Drawn(inputs, has_empty_dim, equal))
+            attempts.append(_draw_inputs(own, specs, equal_sizes, ranges))
+        drawn.append(Drawn(tuple(attempts), has_empty_dim))
     return drawn
 
 
@@ -80,7 +78,7 @@ def _draw_inputs(
     random: np.random.Generator,
     specs: Mapping[str, Spec],
     sizes: Mapping[_Dim, int],
-    ranges: Mapping[str, _Limits],
+    ranges: Mapping[str, Limits],
 ) -> dict[str, Array]:
     inputs: dict[str, Array] = {}
     for name, spec in specs.items():
@@ -110,10 +108,10 @@ def with_tf_examples(
 
     replaced = []
     for case in drawn:
-        count = case.inputs[serving_apis.INPUT].size
+        count = case.attempts[0][serving_apis.INPUT].size
         serialized = tf_examples.make(features, count, draw_feature)
         inputs = {serving_apis.INPUT: serialized}
-        replaced.append(Drawn(inputs, case.has_empty_dim))
+        replaced.append(Drawn((inputs,), case.has_empty_dim))
     return replaced
 
 
@@ -233,7 +231,7 @@ def _with_sizes(spec: Spec, sizes: Mapping[_Dim, int]) -> Spec:
 def _draw_parts(
     random: np.random.Generator,
     spec: Spec,
-    limits: _Limits | None,
+    limits: Limits | None,
 ) -> list[Array]:
     """Draws the dense arrays that a tensor is sent as; all sizes of its shape are known."""
     shape = [size for size in spec.shape or () if isinstance(size, int)]
@@ -251,7 +249,7 @@ def _draw_ragged(
     random: np.random.Generator,
     spec: Spec,
     shape: Sequence[int],
-    limits: _Limits | None,
+    limits: Limits | None,
 ) -> list[Array]:
     rows = shape[0]
     splits: list[Array] = []
@@ -269,7 +267,7 @@ def _draw_dense(
     random: np.random.Generator,
     name: str,
     shape: Sequence[int],
-    limits: _Limits | None,
+    limits: Limits | None,
 ) -> Array:
     dtype = tf.as_dtype(name)
     if dtype == tf.string:
@@ -294,7 +292,7 @@ def _draw_floats(
     random: np.random.Generator,
     dtype: tf.DType,
     shape: Sequence[int],
-    limits: _Limits,
+    limits: Limits,
 ) -> Array:
     least, greatest = map(float, limits)
     # Halves, because the width of a range may exceed every float; and clipped, because half of

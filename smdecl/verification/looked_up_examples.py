@@ -1,0 +1,148 @@
+"""Puts keys of tables into the generated inputs that are looked up in them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from smdecl.savedmodel.array_distances import Array
+from smdecl.verification.generated_examples import Drawn, Limits
+from smdecl.verification.table_keys import Key, Keys
+
+_Inputs: TypeAlias = dict[str, Array]
+_Element: TypeAlias = Callable[[Keys, int, Key], Key]
+"""Returns an element from the keys, its place among the elements of all examples, and its value."""
+
+_BLOCK = 3  # elements of which one is no key; the keys in a text
+
+
+def with_keys(
+    drawn: Iterable[Drawn],
+    keys: Mapping[str, Keys],
+    limits: Mapping[str, Limits],
+) -> list[Drawn]:
+    """Adds inputs with keys to the attempts of each example.
+
+    An attempt comes after one with some of its elements replaced by keys, and one with all of them
+    replaced, for an object that rejects unknown keys.
+
+    Args:
+        drawn: Generated inputs.
+        keys: The keys by the name of the dense array that is looked up.
+        limits: The limits of values by the same name.
+    """
+    places = dict.fromkeys(keys, 0)
+    replaced = []
+    for case in drawn:
+        attempts: list[_Inputs] = []
+        for inputs in case.attempts:
+            usable = _usable(keys, inputs, limits)
+            if usable:
+                attempts += [
+                    _replaced(inputs, usable, places, element)
+                    for element in (_known_or_not, _known)
+                ]
+            attempts.append(inputs)
+        replaced.append(replace(case, attempts=tuple(attempts)))
+        for name in places:
+            places[name] += case.attempts[0][name].size
+    return replaced
+
+
+def _usable(
+    keys: Mapping[str, Keys], inputs: _Inputs, limits: Mapping[str, Limits]
+) -> dict[str, Keys]:
+    """Returns the keys that arrays can have; nothing for an array that can have none."""
+    usable = {}
+    for name, every in keys.items():
+        array = inputs[name]
+        own = every
+        if array.dtype != object:
+            own = _within(every, array, limits.get(name))
+        if own.keys and array.size:
+            usable[name] = own
+    return usable
+
+
+def _within(keys: Keys, array: Array, limits: Limits | None) -> Keys:
+    """Returns the integers among keys that the dtype of an array and the limits of values allow."""
+    dtype = tf.as_dtype(array.dtype)
+    least, greatest = dtype.min, dtype.max
+    if limits is not None:
+        least, greatest = max(least, limits[0]), min(greatest, limits[1])
+    numbers = [
+        key
+        for key in keys.keys
+        if isinstance(key, int) and least <= key <= greatest
+    ]
+    unknown = max(numbers, default=0) + 1
+    if unknown > greatest:
+        return replace(keys, keys=tuple(numbers))
+    return replace(keys, keys=tuple(numbers), unknown=unknown)
+
+
+def _replaced(
+    inputs: _Inputs,
+    keys: Mapping[str, Keys],
+    places: Mapping[str, int],
+    element: _Element,
+) -> _Inputs:
+    """Returns inputs with new elements in the arrays that there are keys for."""
+    replaced = dict(inputs)
+    for name, own in keys.items():
+        old = inputs[name]
+        numbered = enumerate(old.ravel().tolist(), places[name])
+        new = [element(own, place, value) for place, value in numbered]
+        flat = np.empty(old.size, object)
+        flat[:] = new
+        replaced[name] = flat.astype(old.dtype).reshape(old.shape)
+    return replaced
+
+
+def _known_or_not(keys: Keys, place: int, value: Key) -> Key:
+    """Returns a key or an unknown value; a text with both, if texts are split."""
+    if keys.separator is not None:
+        first, *others = _words(keys, place)
+        words = [first, _unknown_word(value), *others]
+        return keys.separator.join(words)
+    block, rest = divmod(place, _BLOCK)
+    # By a hash, so that no column of a batch has unknown values only.
+    unknown = zlib.crc32(b"%d" % block) % _BLOCK if block else 1
+    if rest == unknown:
+        return _unknown(keys, value)
+    number = block * (_BLOCK - 1) + rest - int(rest > unknown)
+    return keys.keys[number % len(keys.keys)]
+
+
+def _known(keys: Keys, place: int, _: Key) -> Key:
+    """Returns a key; a text of several, if texts are split."""
+    if keys.separator is not None:
+        return keys.separator.join(_words(keys, place))
+    return keys.keys[place % len(keys.keys)]
+
+
+def _words(keys: Keys, place: int) -> list[bytes]:
+    """Returns the keys in a text."""
+    words = [key for key in keys.keys if isinstance(key, bytes)]
+    first = place * _BLOCK
+    return [
+        words[number % len(words)] for number in range(first, first + _BLOCK)
+    ]
+
+
+def _unknown(keys: Keys, value: Key) -> Key:
+    """Returns a generated value, or a different one if it is a key."""
+    if value not in keys.keys:
+        return value
+    if isinstance(value, bytes):
+        return _unknown_word(value)
+    return value if keys.unknown is None else keys.unknown
+
+
+def _unknown_word(value: Key) -> bytes:
+    return value + b"0" if isinstance(value, bytes) else b"0"

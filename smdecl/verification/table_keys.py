@@ -1,0 +1,191 @@
+"""Reads keys of the tables that the inputs of a function are looked up in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from smdecl.exporting.types import ConcreteFunction, ResourceHandle, Tensor
+from smdecl.savedmodel import lookups
+from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.lookups import Lookup
+
+Key: TypeAlias = bytes | int
+
+_MOST_KEYS = 64  # of each table
+# The keys of a larger table would take much memory beside the table.
+_MOST_EXPORTED = 10_000_000
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What generated examples of an input are to contain.
+
+    Attributes:
+        keys: Keys of the tables that the input is looked up in, the most telling ones first.
+        separator: What joins the keys in a text, if the words of texts are looked up; None if
+            whole elements are.
+        unknown: An integer that is no key, in place of a generated value that is one; None if there
+            is none.
+    """
+
+    keys: tuple[Key, ...]
+    separator: bytes | None = None
+    unknown: int | None = None
+
+
+def of_inputs(function: ConcreteFunction) -> dict[str, Keys]:
+    """Returns the keys for each dense input of a traced function that is looked up in a table.
+
+    They depend neither on the order in which a table exports its keys, which is random, nor on the
+    order of the tables.
+
+    Args:
+        function: The function. The tables that it captures have their content.
+    """
+    captured: list[Tensor] = list(function.captured_inputs)
+    if not any(map(_may_be_table, captured)):
+        return {}
+    graph = function.graph.as_graph_def()
+    arguments = [tensor.op.name for tensor in function.inputs]
+    found = lookups.find(graph.node, graph.library, arguments)
+    count = len(arguments) - len(captured)
+    tables = {
+        each.table: _keys_of(each, captured[each.table - count])
+        for each in found
+        if each.table >= count
+    }
+    names = list(function._arg_keywords)
+    keys: dict[str, Keys] = {}
+    for position, name in enumerate(names[:count]):
+        dtype = function.inputs[position].dtype
+        own = [
+            each
+            for each in found
+            if each.keys.argument == position and _fits(each, dtype)
+        ]
+        used = {tables[each.table] for each in own if each.table in tables}
+        if any(used):
+            separators = {each.keys.separator for each in own}
+            keys[name] = Keys(_in_turn(used), _only(separators))
+    return keys
+
+
+def _fits(lookup: Lookup, dtype: tf.DType) -> bool:
+    """Returns whether an input of a dtype can have the keys of a table as they are."""
+    key_type = tf.as_dtype(lookup.key_type)
+    if dtype == tf.string:
+        return bool(key_type == tf.string)
+    return bool(dtype.is_integer and key_type.is_integer)
+
+
+def _may_be_table(captured: Tensor) -> bool:
+    """Returns whether a captured tensor is the handle of a resource other than a variable."""
+    if captured.dtype != tf.resource or tf.is_symbolic_tensor(captured):
+        return False
+    data = getattr(captured, "_handle_data", None)
+    return data is None or not data.is_set
+
+
+def _only(separators: Iterable[bytes | None]) -> bytes | None:
+    """Returns what joins keys; None if every lookup is of whole elements."""
+    return min((each for each in separators if each is not None), default=None)
+
+
+def _in_turn(tables: Iterable[tuple[Key, ...]]) -> tuple[Key, ...]:
+    """Returns the keys of all tables, the first ones of each table before the second ones."""
+    found: dict[Key, None] = {}
+    ordered = sorted(tables)
+    for key in chain.from_iterable(zip_longest(*ordered)):
+        if key is not None:
+            found[key] = None
+    return tuple(found)
+
+
+def _keys_of(lookup: Lookup, handle: ResourceHandle) -> tuple[Key, ...]:
+    """Returns the first key of a table in the order of values, then the last, then the others.
+
+    Returns none for a table that cannot be read: one of vectors, or without content.
+    """
+    if not _may_be_table(handle):
+        return ()
+    key_type = tf.as_dtype(lookup.key_type)
+    value_type = tf.as_dtype(lookup.value_type)
+    try:
+        size = int(tf.raw_ops.LookupTableSizeV2(table_handle=handle))
+        if size > _MOST_EXPORTED:
+            return ()
+        keys, values = tf.raw_ops.LookupTableExportV2(
+            table_handle=handle, Tkeys=key_type, Tvalues=value_type
+        )
+    except tf.errors.OpError:
+        return ()
+    if len(keys) == 0 or tf.size(keys) != len(keys):
+        return ()
+    keys = tf.reshape(keys, [-1])
+    places = _ordered(keys, values, is_unique=len(keys) == size)
+    chosen = tf.gather(keys, places).numpy().tolist()
+    if len(keys) != size:
+        chosen = [
+            key
+            for key in chosen
+            if _is_key(handle, tf.constant([key], key_type), values)
+        ]
+    return (*chosen[:1], *chosen[:0:-1][:1], *chosen[1:-1])
+
+
+def _ordered(keys: Tensor, values: Tensor, *, is_unique: bool) -> Array:
+    """Returns the places of the first keys and of the last one, in the order of their values.
+
+    Keys of equal values, or of values without an order, are in the order of their hashes.
+
+    Args:
+        keys: The keys, in any order.
+        values: Their values.
+        is_unique: Whether each place has a key. Otherwise the same key marks all empty places.
+    """
+    if keys.dtype == tf.string:
+        hashes = tf.strings.to_hash_bucket_fast(keys, 2**63 - 1).numpy()
+    else:
+        hashes = keys.numpy()
+    is_number = values.dtype.is_integer or values.dtype.is_floating
+    ranks = values.numpy() if is_number and values.ndim == 1 else hashes
+    places = np.arange(len(hashes))
+    if not is_unique:
+        _, first, counts = np.unique(
+            hashes, return_index=True, return_counts=True
+        )
+        places = first[counts == 1]
+    places = _ends(places, ranks)
+    places = places[np.lexsort((hashes[places], ranks[places]))]
+    return np.append(places[: _MOST_KEYS - 1], places[_MOST_KEYS - 1 :][-1:])
+
+
+def _ends(places: Array, ranks: Array) -> Array:
+    """Returns the places with the least and the greatest ranks, which takes less than sorting."""
+    if len(places) <= _MOST_KEYS:
+        return places
+    own = ranks[places]
+    last = len(own) - 1
+    ends = np.partition(own, [_MOST_KEYS, last])
+    is_end = (own <= ends[_MOST_KEYS]) | (own >= ends[last])
+    kept: Array = places[is_end]
+    return kept
+
+
+def _is_key(handle: ResourceHandle, key: Tensor, values: Tensor) -> bool:
+    """Returns whether a table accepts a key, other than the marks of empty and deleted places."""
+    try:
+        tf.raw_ops.LookupTableFindV2(
+            table_handle=handle,
+            keys=key,
+            default_value=tf.zeros_like(values[0]),
+        )
+    except tf.errors.InvalidArgumentError:
+        return False
+    return True
