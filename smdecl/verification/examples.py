@@ -114,7 +114,7 @@ def _generated(
         drawn = generated_examples.with_tf_examples(
             drawn, signature.function, seed
         )
-    else:
+    elif drawn:
         keys = table_keys.of_inputs(signature.function)
         limits = _limits(specs, ranges)
         drawn = looked_up_examples.with_keys(drawn, keys, limits)

@@ -30,6 +30,15 @@ class Ids(tf.Module):
         return self.table.lookup(x)
 
 
+class Numbers(tf.Module):
+    def __init__(self, vocabulary):
+        lines = tf.lookup.TextFileInitializer(vocabulary, tf.int64, LINE, tf.int64, NUMBER)
+        self.table = tf.lookup.StaticHashTable(lines, -1)
+
+    def ask(self, x):
+        return self.table.lookup(x)
+
+
 class Words(tf.Module):
     def __init__(self, vocabulary):
         self.table = tf.lookup.StaticHashTable(to_words(vocabulary), "?")

@@ -5,7 +5,9 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from smdecl.config.settings import Verify
 from smdecl.savedmodel import inspection
+from smdecl.verification import verify
 
 from tests.conftest import tree
 from tests.exporting.table_projects import (
@@ -26,20 +28,27 @@ from tests.serving import serve
 def tables(project):
     project.write("tables.py", TABLES)
     project.write("vocabularies/words.txt", "a\nb\nc\n")
+    project.write("vocabularies/animals.txt", "cat\ndog\ncow\n")
+    project.write("vocabularies/numbers.txt", "70\n90\n80\n")
     return project
 
 
 # A part of a model and its arguments, what it is asked and what it answers.
 PARTS = {
     "ids": (
-        "{_target_: tables.Ids, vocabulary: vocabularies/words.txt}",
-        text("c", "a", "z"),
+        "{_target_: tables.Ids, vocabulary: vocabularies/animals.txt}",
+        text("cow", "cat", "z"),
         [2, 0, -1],
     ),
     "words": (
         "{_target_: tables.Words, vocabulary: vocabularies/words.txt}",
         np.array([2, 0, 9]),
         [b"c", b"a", b"?"],
+    ),
+    "numbers": (
+        "{_target_: tables.Numbers, vocabulary: vocabularies/numbers.txt}",
+        np.array([80, 70, 9]),
+        [2, 0, -1],
     ),
     "both": (
         "{_target_: tables.Both, vocabulary: vocabularies/words.txt}",
@@ -90,11 +99,26 @@ def export_parts_twice(project, parts, method, argument):
 def test_a_vocabulary_goes_into_the_export(tables):
     release = export_parts_twice(tables, PARTS, "ask", "x")
 
-    assert set(assets(release).values()) == {b"a\nb\nc\n"}
-    assert all(file.startswith("words.txt") for file in assets(release))
+    contents = {"animals": b"cat\ndog\ncow\n", "numbers": b"70\n90\n80\n", "words": b"a\nb\nc\n"}
+    for file, content in assets(release).items():
+        assert content == contents[file.partition(".txt")[0]]
     elsewhere = move(tables, release)
     for name, (_, asked, answer) in PARTS.items():
         assert {name: ask(elsewhere, asked, name)} == {name: {"output_0": answer}}
+    assert failing(elsewhere) == []
+    for asset in (elsewhere / "assets").iterdir():
+        first, second, *others = asset.read_text().splitlines(keepends=True)
+        asset.write_text("".join([second, first, *others]))
+    # The generated examples contain these lines. Two swaps cancel each other out in `both`.
+    changed = sorted({*PARTS} - {"both"})
+    assert failing(elsewhere) == [*changed, *changed]
+
+
+def failing(path):
+    """Returns the signature of each failing example in each loader, without repetitions."""
+    record = verify.verify(path, {}, Verify({}, 0, None, None, ("python", "cpp")))
+    failures = [(failure.loader, failure.signature) for failure in record.failures]
+    return [signature for _, signature in dict.fromkeys(failures)]
 
 
 def test_the_vocabulary_of_a_keras_layer_goes_into_the_export(tables):
