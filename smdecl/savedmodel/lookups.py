@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smdecl.names import CALLS, LOOPS
-from smdecl.savedmodel.dataflow import source
+from smdecl.savedmodel.audits.dataflow import source
 from smdecl.savedmodel.protos import FunctionDef, FunctionDefLibrary, NodeDef
 
 _LOOKUPS = ("LookupTableFind", "LookupTableFindV2")

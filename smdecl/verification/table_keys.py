@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from smdecl.exporting.types import ConcreteFunction, ResourceHandle, Tensor
 from smdecl.savedmodel import lookups
-from smdecl.savedmodel.array_distances import Array
+from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.lookups import Lookup
 
 Key: TypeAlias = bytes | int
