@@ -14,12 +14,13 @@ from smdecl.exporting.types import ConcreteFunction, ResourceHandle, Tensor
 from smdecl.savedmodel import lookups
 from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.savedmodel.lookups import Lookup
+from smdecl.verification import large_tables
 
 Key: TypeAlias = bytes | int
 
 _MOST_KEYS = 64  # of each table
-# The keys of a larger table would take much memory beside the table.
-_MOST_EXPORTED = 10_000_000
+# Exporting a larger table takes seconds, and as much memory as the table.
+_MOST_EXPORTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -118,19 +119,24 @@ def _keys_of(lookup: Lookup, handle: ResourceHandle) -> tuple[Key, ...]:
     value_type = tf.as_dtype(lookup.value_type)
     try:
         size = int(tf.raw_ops.LookupTableSizeV2(table_handle=handle))
+        content = None
         if size > _MOST_EXPORTED:
-            return ()
-        keys, values = tf.raw_ops.LookupTableExportV2(
-            table_handle=handle, Tkeys=key_type, Tvalues=value_type
-        )
+            content = large_tables.sample(handle, _MOST_KEYS)
+        if content is None:
+            content = tf.raw_ops.LookupTableExportV2(
+                table_handle=handle, Tkeys=key_type, Tvalues=value_type
+            )
     except tf.errors.OpError:
         return ()
+    keys, values = content
     if len(keys) == 0 or tf.size(keys) != len(keys):
         return ()
     keys = tf.reshape(keys, [-1])
-    places = _ordered(keys, values, is_unique=len(keys) == size)
+    # A dense table marks its empty places by a key.
+    has_marks = len(keys) > size
+    places = _ordered(keys, values, has_marks=has_marks)
     chosen = tf.gather(keys, places).numpy().tolist()
-    if len(keys) != size:
+    if has_marks:
         chosen = [
             key
             for key in chosen
@@ -139,7 +145,7 @@ def _keys_of(lookup: Lookup, handle: ResourceHandle) -> tuple[Key, ...]:
     return (*chosen[:1], *chosen[:0:-1][:1], *chosen[1:-1])
 
 
-def _ordered(keys: Tensor, values: Tensor, *, is_unique: bool) -> Array:
+def _ordered(keys: Tensor, values: Tensor, *, has_marks: bool) -> Array:
     """Returns the places of the first keys and of the last one, in the order of their values.
 
     Keys of equal values, or of values without an order, are in the order of their hashes.
@@ -147,7 +153,7 @@ def _ordered(keys: Tensor, values: Tensor, *, is_unique: bool) -> Array:
     Args:
         keys: The keys, in any order.
         values: Their values.
-        is_unique: Whether each place has a key. Otherwise the same key marks all empty places.
+        has_marks: Whether some are no keys, but one value that marks all empty places.
     """
     if keys.dtype == tf.string:
         hashes = tf.strings.to_hash_bucket_fast(keys, 2**63 - 1).numpy()
@@ -156,7 +162,7 @@ def _ordered(keys: Tensor, values: Tensor, *, is_unique: bool) -> Array:
     is_number = values.dtype.is_integer or values.dtype.is_floating
     ranks = values.numpy() if is_number and values.ndim == 1 else hashes
     places = np.arange(len(hashes))
-    if not is_unique:
+    if has_marks:
         _, first, counts = np.unique(
             hashes, return_index=True, return_counts=True
         )
