@@ -98,10 +98,13 @@ def closest(
     names: dict[str, str] = {}
     for name in map(str, known):
         names.setdefault(name.casefold(), name)
-    matches = difflib.get_close_matches(
-        str(word).casefold(), names, n=1, cutoff=cutoff
-    )
-    return names[matches[0]] if matches else None
+    written = str(word).casefold()
+    matches = difflib.get_close_matches(written, names, n=8, cutoff=cutoff)
+    # Such as int64 for int46, which resembles int4 more.
+    swapped = [name for name in matches if sorted(name) == sorted(written)]
+    for name in [*swapped, *matches]:
+        return names[name]
+    return None
 
 
 def did_you_mean(name: str | None) -> str:

@@ -1,7 +1,7 @@
-"""Errors show the names of secrets, never their values."""
+"""Errors show the names of secrets, never their values, and suggest what was meant."""
 
 import pytest
-from smdecl.errors import Problem
+from smdecl.errors import Problem, closest
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,13 @@ from smdecl.errors import Problem
 )
 def test_a_secret_is_replaced_by_its_name(text, secrets, expected):
     assert Problem((), text).masked(secrets).message == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("int46", "int64"), ("flaot32", "float32"), ("unit8", "uint8"), ("int", "int8"), ("x", None)],
+)
+def test_swapped_letters_are_a_likelier_slip_than_a_missing_one(written, meant):
+    assert (
+        closest(written, ["int4", "int8", "int16", "int64", "uint8", "uint64", "float32"]) == meant
+    )
