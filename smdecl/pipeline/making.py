@@ -84,12 +84,12 @@ def make_release(
     handler = ReportHandler(reported, {SAVED: saving.answer})
     made = _make(config, project, saving, handler, processes)
     clock.add(made.usage.seconds)
-    inputs.require_unchanged()
+    digests = inputs.require_unchanged()
     with clock.stage("seal"), disk_errors(stage):
         directory = saving.finished()
         source, warnings = _source(project, made)
         sources = manifest.Sources(
-            inputs.digests,
+            digests,
             made.modules,
             made.environment,
             made.custom_ops,

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from smdecl.checks import check
+from smdecl.checks.targets import argument_files
 from smdecl.checks.weights import named_files
 from smdecl.config.project import find_project
 from smdecl.errors import ConfigError, VerificationError
@@ -141,6 +142,41 @@ def test_the_files_of_examples_and_pinned_files_are_in_the_manifest(ready):
 
 def test_a_config_without_files_lists_none(project):
     assert inputs(project) == {}
+
+
+def test_files_that_arguments_of_the_model_name_are_listed(ready):
+    for name in ("README", "data/words", "data/.key.txt", "../outside.txt"):
+        ready.write(name, "a word")
+    given = {
+        # A word, a hidden file, one outside of the project, a directory, no file, and no path.
+        "names": ["README", "data/.key.txt", "../outside.txt", "data/", "no.txt", "x\0.txt", "a" * 5000],
+        "nested": {"_target_": "mynet.Table", "vocabulary": "data/words", "_args_": ["x.json"]},
+        "absolute": str(ready.root / "y.json"),
+    }  # fmt: skip
+    here = find_project(ready.root)
+
+    found = dict(argument_files.find(given, here))
+
+    assert found == {
+        ("nested", "vocabulary"): "data/words",
+        ("nested", "_args_", 0): "x.json",
+        ("absolute",): given["absolute"],
+    }
+    model = ["model=table", "signatures=table"]
+    digest = sha256(ready.root / "vocabulary.txt")
+    absolute = f"model.vocabulary={ready.root}/vocabulary.txt"
+    assert inputs(ready, *model) == inputs(ready, *model, absolute) == {"vocabulary.txt": digest}
+
+
+def test_a_file_of_an_argument_that_the_models_code_writes_is_not_listed(ready):
+    composition = ready.compose("model=table", "signatures=table")
+    here = find_project(ready.root)
+    found = named_files.inputs(check.check(composition, here), composition.recorded, here)
+    assert set(found.require_unchanged()) == {"vocabulary.txt"}
+
+    ready.write("vocabulary.txt", "another\n")
+
+    assert found.require_unchanged() == {}
 
 
 def test_a_file_that_differs_from_its_digest_is_refused_before_the_build(ready):

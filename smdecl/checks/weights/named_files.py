@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from smdecl import files, progress
 from smdecl.checks import portable_paths
+from smdecl.checks.targets import argument_files
 from smdecl.checks.weights.weights_formats import FORMATS
 from smdecl.config import frameworks, trust
 from smdecl.config.project import Project
@@ -28,21 +29,31 @@ class Inputs:
         digests: The SHA-256 digest of each file, by its name.
         paths: The path of each file, by its name.
         states: What shows whether a file may have changed, by its name.
+        arguments: The names of the files that only arguments of the model name.
     """
 
     digests: dict[str, str]
     paths: dict[str, Path]
     states: dict[str, _State]
+    arguments: frozenset[str]
 
-    def require_unchanged(self) -> None:
+    def require_unchanged(self) -> dict[str, str]:
         """Raises if a file has changed, so that it is not known which content was read.
+
+        Returns:
+            The digests. A changed file that only an argument names is left out, because the model's
+            code may have written it.
 
         Raises:
             ConfigError: With every file whose content is a different one.
         """
         problems = []
+        unchanged = dict(self.digests)
         for name, path in self.paths.items():
             if _state(path) == self.states[name]:
+                continue
+            if name in self.arguments:
+                del unchanged[name]
                 continue
             digest = _digest(path)
             if digest != self.digests[name]:
@@ -53,12 +64,14 @@ class Inputs:
                 problems.append(Problem((), message))
         if problems:
             raise ConfigError(problems)
+        return unchanged
 
 
 def inputs(config: ExportConfig, recorded: Values, project: Project) -> Inputs:
     """Hashes every file that a config names.
 
-    These are weights, whole models, examples, and the files with a pinned digest.
+    These are weights, whole models, examples, files of the project that arguments of the model
+    name, and the files with a pinned digest.
 
     Args:
         config: The checked config.
@@ -79,12 +92,15 @@ def inputs(config: ExportConfig, recorded: Values, project: Project) -> Inputs:
             found[_recorded(recorded, ("sha256", index))] = Path(name)
         else:
             found[portable_paths.relative(name, project)] = Path(name)
+    given = dict(_files_of_arguments(config, recorded, project))
+    arguments = given.keys() - found.keys()
+    found = {**given, **found}
     sizes = (file.stat().st_size for file in found.values() if file.is_file())
     paths = {name: found[name] for name in sorted(found)}
     states = {name: _state(path) for name, path in paths.items()}
     with progress.counting(sizes):
         digests = {name: _digest(path) for name, path in paths.items()}
-    return Inputs(digests, paths, states)
+    return Inputs(digests, paths, states, frozenset(arguments))
 
 
 def named(config: ExportConfig) -> Iterator[Path]:
@@ -122,6 +138,16 @@ def _files_of_examples(config: ExportConfig) -> Iterator[tuple[KeyPath, Path]]:
     for path, content in example_contents(config.verify.examples):
         if "file" in content:
             yield (*path, "file"), Path(content["file"])
+
+
+def _files_of_arguments(
+    config: ExportConfig, recorded: Values, project: Project
+) -> Iterator[tuple[str, Path]]:
+    for path, name in argument_files.find(config.model, project, ("model",)):
+        text = _recorded(recorded, path)
+        if text == name:
+            text = portable_paths.relative(name, project)
+        yield text, Path(name)
 
 
 def _recorded(recorded: Any, path: KeyPath) -> str:
