@@ -106,10 +106,10 @@ def _replaced(
 
 def _known_or_not(keys: Keys, place: int, value: Key) -> Key:
     """Returns a key or an unknown value; a text with both, if texts are split."""
-    if keys.separator is not None:
+    separator = _separator(keys, place)
+    if separator is not None:
         first, *others = _words(keys, place)
-        words = [first, _unknown_word(value), *others]
-        return keys.separator.join(words)
+        return separator.join([first, _unknown_word(value), *others])
     block, rest = divmod(place, _BLOCK)
     # By a hash, so that no column of a batch has unknown values only.
     unknown = zlib.crc32(b"%d" % block) % _BLOCK if block else 1
@@ -121,9 +121,16 @@ def _known_or_not(keys: Keys, place: int, value: Key) -> Key:
 
 def _known(keys: Keys, place: int, _: Key) -> Key:
     """Returns a key; a text of several, if texts are split."""
-    if keys.separator is not None:
-        return keys.separator.join(_words(keys, place))
+    separator = _separator(keys, place)
+    if separator is not None:
+        return separator.join(_words(keys, place))
     return keys.keys[place % len(keys.keys)]
+
+
+def _separator(keys: Keys, place: int) -> bytes | None:
+    """Returns what joins the keys in an element; None for every second one if some are whole."""
+    is_whole = keys.has_whole and place % 2 == 0
+    return None if is_whole else keys.separator
 
 
 def _words(keys: Keys, place: int) -> list[bytes]:

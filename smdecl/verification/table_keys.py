@@ -30,13 +30,15 @@ class Keys:
     Attributes:
         keys: Keys of the tables that the input is looked up in, the most telling ones first.
         separator: What joins the keys in a text, if the words of texts are looked up; None if
-            whole elements are.
+            only whole elements are.
+        has_whole: Whether whole elements are looked up.
         unknown: An integer that is no key, in place of a generated value that is one; None if there
             is none.
     """
 
     keys: tuple[Key, ...]
     separator: bytes | None = None
+    has_whole: bool = True
     unknown: int | None = None
 
 
@@ -73,7 +75,7 @@ def of_inputs(function: ConcreteFunction) -> dict[str, Keys]:
         used = {tables[each.table] for each in own if each.table in tables}
         if any(used):
             separators = {each.keys.separator for each in own}
-            keys[name] = Keys(_in_turn(used), _only(separators))
+            keys[name] = _joined(_in_turn(used), separators)
     return keys
 
 
@@ -93,9 +95,10 @@ def _may_be_table(captured: Tensor) -> bool:
     return data is None or not data.is_set
 
 
-def _only(separators: Iterable[bytes | None]) -> bytes | None:
-    """Returns what joins keys; None if every lookup is of whole elements."""
-    return min((each for each in separators if each is not None), default=None)
+def _joined(keys: tuple[Key, ...], separators: set[bytes | None]) -> Keys:
+    """Returns keys with the separators of the lookups of an input."""
+    given = [each for each in separators if each is not None]
+    return Keys(keys, min(given, default=None), has_whole=None in separators)
 
 
 def _in_turn(tables: Iterable[tuple[Key, ...]]) -> tuple[Key, ...]:

@@ -130,6 +130,20 @@ def test_a_text_that_is_split_has_several_known_words_and_an_unknown_one(split):
     assert np.sum(more, axis=0).astype(bool).sum() > 4
 
 
+def test_a_text_that_is_looked_up_whole_and_split_is_a_key_in_turn():
+    table = table_of(["c", "b", "d"], [0, 1, 2])
+
+    def both(x):
+        words = tf.strings.split(x)
+        return tf.reduce_sum(tf.ragged.map_flat_values(table.lookup, words), 1) + table.lookup(x)
+
+    (one, _), (three, _), _ = examples(both, WORDS)
+
+    assert one == [b"c"]
+    assert [len(text.split()) > 3 for text in three] == [True, False, True]
+    assert three[1] == b"d"
+
+
 def test_the_examples_do_not_depend_on_the_order_of_keys_and_tables():
     words = [f"word {number}" for number in range(1000)]
     values = [number // 2 for number in range(1000)]
