@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from smdecl.names import CALLS, LOOPS
+from smdecl.savedmodel import parsed_features
 from smdecl.savedmodel.audits.dataflow import source
+from smdecl.savedmodel.parsed_features import PARSER
 from smdecl.savedmodel.protos import FunctionDef, FunctionDefLibrary, NodeDef
 
 _LOOKUPS = ("LookupTableFind", "LookupTableFindV2")
@@ -63,17 +65,42 @@ _DEEPEST_CALLS = 100
 
 
 @dataclass(frozen=True)
+class Part:
+    """What elements are of an argument.
+
+    Attributes:
+        separator: What joins the words of a text, if the elements are its words; None if they are
+            whole elements.
+        feature: The key of a feature, if the elements are its values, and those of the argument are
+            serialized tf.Examples.
+    """
+
+    separator: bytes | None = None
+    feature: str | None = None
+
+    def within(self, outer: Part) -> Part:
+        """Returns this part of a part."""
+        separator = outer.separator
+        return Part(
+            self.separator if separator is None else separator,
+            self.feature if outer.feature is None else outer.feature,
+        )
+
+
+_WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where the elements of a tensor come from.
 
     Attributes:
         argument: The position of the argument of the function.
-        separator: What joins the words of a text, if the elements are its words; None if they are
-            the elements of the argument.
+        part: What the elements are of the argument.
     """
 
     argument: int
-    separator: bytes | None = None
+    part: Part = _WHOLE
 
 
 @dataclass(frozen=True)
@@ -209,7 +236,7 @@ class _Body:
         found: set[Origin] = set()
         for each in self._through_iterations(node, inner):
             position = _RUNS[node.op] + each.argument
-            found |= self._origins(node.input[position], each.separator)
+            found |= self._origins(node.input[position], each.part)
         return frozenset(found)
 
     def _through_iterations(
@@ -224,33 +251,27 @@ class _Body:
         while pending:
             last = pending.pop()
             for each in moved[last.argument] if moved else ():
-                before = _joined(each, last.separator)
+                before = replace(each, part=last.part.within(each.part))
                 if before not in found:
                     found.add(before)
                     pending.append(before)
         return frozenset(found)
 
     def _origins(
-        self, reference: str, separator: bytes | None = None
+        self, reference: str, part: Part = _WHOLE
     ) -> frozenset[Origin]:
-        """Returns where the elements of a tensor come from.
-
-        Args:
-            reference: The tensor.
-            separator: The separator of words that these elements are split into.
-        """
+        """Returns where a part of the elements of a tensor comes from."""
         found: set[Origin] = set()
-        seen = {(reference, separator)}
-        pending = [(reference, separator)]
+        seen = {(reference, part)}
+        pending = [(reference, part)]
         while pending:
-            reference, separator = pending.pop()
+            reference, part = pending.pop()
             name = source(reference)
             if name in self._positions:
-                found.add(Origin(self._positions[name], separator))
+                found.add(Origin(self._positions[name], part))
                 continue
-            before = list(self._before(self._nodes[name], reference))
-            for earlier, outer in before:
-                key = (earlier, separator if outer is None else outer)
+            for earlier, outer in self._before(self._nodes[name], reference):
+                key = (earlier, part.within(outer))
                 if key not in seen:
                     seen.add(key)
                     pending.append(key)
@@ -258,19 +279,23 @@ class _Body:
 
     def _before(
         self, node: NodeDef, reference: str
-    ) -> Iterator[tuple[str, bytes | None]]:
-        """Yields the tensors with the elements of an output, and the separator that splits them."""
+    ) -> Iterator[tuple[str, Part]]:
+        """Yields the tensors with the elements of an output, and the part that these are."""
         if node.op in _RUNS:
             for inner in self._results_of_run(node, reference):
-                position = _RUNS[node.op] + inner.argument
-                yield node.input[position], inner.separator
+                yield node.input[_RUNS[node.op] + inner.argument], inner.part
+        elif node.op == PARSER:
+            feature = parsed_features.key(node, reference, self._nodes)
+            if feature is not None:
+                yield node.input[0], Part(feature=feature)
         elif node.op in _CARRIERS:
             data = [name for name in node.input if not name.startswith("^")]
             positions = _CARRIERS[node.op]
             if positions is None:
                 positions = range(len(data))
+            part = Part(self._separator(node))
             for position in positions:
-                yield data[position], self._separator(node)
+                yield data[position], part
 
     def _results_of_run(
         self, node: NodeDef, reference: str
@@ -291,13 +316,6 @@ class _Body:
         given = self._nodes.get(source(node.input[1]))
         texts = given.attr["value"].tensor.string_val if given else ()
         return bytes(texts[0]) if texts and texts[0] else usual
-
-
-def _joined(origin: Origin, separator: bytes | None) -> Origin:
-    """Returns an origin of a text that `separator` splits further, unless it is split already."""
-    if origin.separator is not None:
-        return origin
-    return replace(origin, separator=separator)
 
 
 def _functions_of(node: NodeDef) -> list[str]:

@@ -17,6 +17,7 @@ from smdecl.isolation import reports
 from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.tensor_texts import tensor_text
 from smdecl.verification import (
+    drawn_tf_examples,
     generated_examples,
     given_examples,
     given_outputs,
@@ -111,7 +112,7 @@ def _generated(
     ranges = verify.ranges.get(key, {})
     drawn = generated_examples.draw(specs, verify.generate, seed, ranges)
     if serving_apis.takes_examples(signature.signature.method_name):
-        drawn = generated_examples.with_tf_examples(
+        drawn = drawn_tf_examples.with_tf_examples(
             drawn, signature.function, seed
         )
     elif drawn:

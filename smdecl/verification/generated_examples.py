@@ -9,11 +9,9 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from smdecl.checks.signatures import serving_apis
 from smdecl.config.settings import Spec, parts
-from smdecl.exporting.types import ConcreteFunction
 from smdecl.savedmodel.comparing.array_distances import Array
-from smdecl.verification import example_values, tf_examples
+from smdecl.verification import example_values
 
 _Dim: TypeAlias = str | int
 """An unknown dim: its name, or its axis if it has none.
@@ -86,33 +84,6 @@ def _draw_inputs(
         arrays = _draw_parts(random, sized, ranges.get(name))
         inputs.update(zip(parts(name, sized), arrays, strict=True))
     return inputs
-
-
-def with_tf_examples(
-    drawn: Iterable[Drawn],
-    function: ConcreteFunction,
-    seed: int,
-) -> list[Drawn]:
-    """Replaces texts by serialized tf.Examples, as an API of TensorFlow Serving sends them.
-
-    Args:
-        drawn: Inputs, of which each text becomes a tf.Example.
-        function: The function that parses them.
-        seed: The seed of their values.
-    """
-    random = np.random.default_rng(seed)
-    features = tf_examples.features(function)
-
-    def draw_feature(dtype: str, shape: Sequence[int]) -> Array:
-        return _draw_dense(random, dtype, shape, None)
-
-    replaced = []
-    for case in drawn:
-        count = case.attempts[0][serving_apis.INPUT].size
-        serialized = tf_examples.make(features, count, draw_feature)
-        inputs = {serving_apis.INPUT: serialized}
-        replaced.append(Drawn((inputs,), case.has_empty_dim))
-    return replaced
 
 
 def _dims(spec: Spec) -> list[_Dim | None]:
@@ -237,7 +208,7 @@ def _draw_parts(
     shape = [size for size in spec.shape or () if isinstance(size, int)]
     if spec.kind == "ragged":
         return _draw_ragged(random, spec, shape, limits)
-    value = _draw_dense(random, spec.dtype, shape, limits)
+    value = draw_dense(random, spec.dtype, shape, limits)
     if spec.kind == "dense":
         return [value]
     is_absent = random.integers(0, 2, shape).astype(bool)
@@ -259,16 +230,24 @@ def _draw_ragged(
         splits.append(ends.astype(spec.row_splits_dtype))
         rows = int(ends[-1])
     flat_shape = (rows, *shape[spec.ragged_rank + 1 :])
-    values = _draw_dense(random, spec.dtype, flat_shape, limits)
+    values = draw_dense(random, spec.dtype, flat_shape, limits)
     return [values, *splits]
 
 
-def _draw_dense(
+def draw_dense(
     random: np.random.Generator,
     name: str,
     shape: Sequence[int],
     limits: Limits | None,
 ) -> Array:
+    """Draws a dense array.
+
+    Args:
+        random: Draws the values.
+        name: The name of the dtype.
+        shape: The shape.
+        limits: The limits of numbers; None for small ones.
+    """
     dtype = tf.as_dtype(name)
     if dtype == tf.string:
         count = int(np.prod(shape))

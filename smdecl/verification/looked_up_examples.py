@@ -14,7 +14,7 @@ from smdecl.savedmodel.comparing.array_distances import Array
 from smdecl.verification.generated_examples import Drawn, Limits
 from smdecl.verification.table_keys import Key, Keys
 
-_Inputs: TypeAlias = dict[str, Array]
+Inputs: TypeAlias = dict[str, Array]
 _Element: TypeAlias = Callable[[Keys, int, Key], Key]
 """Returns an element from the keys, its place among the elements of all examples, and its value."""
 
@@ -39,23 +39,45 @@ def with_keys(
     places = dict.fromkeys(keys, 0)
     replaced = []
     for case in drawn:
-        attempts: list[_Inputs] = []
+        tried: list[Inputs] = []
         for inputs in case.attempts:
-            usable = _usable(keys, inputs, limits)
-            if usable:
-                attempts += [
-                    _replaced(inputs, usable, places, element)
-                    for element in (_known_or_not, _known)
-                ]
-            attempts.append(inputs)
-        replaced.append(replace(case, attempts=tuple(attempts)))
-        for name in places:
-            places[name] += case.attempts[0][name].size
+            tried += attempts(inputs, keys, limits, places)
+        replaced.append(replace(case, attempts=tuple(tried)))
+        places = after(places, case.attempts[0])
     return replaced
 
 
+def attempts(
+    inputs: Inputs,
+    keys: Mapping[str, Keys],
+    limits: Mapping[str, Limits],
+    places: Mapping[str, int],
+) -> list[Inputs]:
+    """Returns inputs with some elements replaced by keys, with all replaced, and as they are.
+
+    Args:
+        inputs: Generated inputs.
+        keys: The keys by the name of the dense array that is looked up.
+        limits: The limits of values by the same name.
+        places: The number of elements in previous examples, by the same name.
+    """
+    usable = _usable(keys, inputs, limits)
+    if not usable:
+        return [inputs]
+    return [
+        _replaced(inputs, usable, places, _known_or_not),
+        _replaced(inputs, usable, places, _known),
+        inputs,
+    ]
+
+
+def after(places: Mapping[str, int], inputs: Inputs) -> dict[str, int]:
+    """Returns the number of elements in previous examples and in these inputs."""
+    return {name: place + inputs[name].size for name, place in places.items()}
+
+
 def _usable(
-    keys: Mapping[str, Keys], inputs: _Inputs, limits: Mapping[str, Limits]
+    keys: Mapping[str, Keys], inputs: Inputs, limits: Mapping[str, Limits]
 ) -> dict[str, Keys]:
     """Returns the keys that arrays can have; nothing for an array that can have none."""
     usable = {}
@@ -87,11 +109,11 @@ def _within(keys: Keys, array: Array, limits: Limits | None) -> Keys:
 
 
 def _replaced(
-    inputs: _Inputs,
+    inputs: Inputs,
     keys: Mapping[str, Keys],
     places: Mapping[str, int],
     element: _Element,
-) -> _Inputs:
+) -> Inputs:
     """Returns inputs with new elements in the arrays that there are keys for."""
     replaced = dict(inputs)
     for name, own in keys.items():

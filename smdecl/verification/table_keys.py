@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from typing import TypeAlias
 
@@ -13,8 +13,9 @@ import tensorflow as tf
 from smdecl.exporting.types import ConcreteFunction, ResourceHandle, Tensor
 from smdecl.savedmodel import lookups
 from smdecl.savedmodel.comparing.array_distances import Array
-from smdecl.savedmodel.lookups import Lookup
+from smdecl.savedmodel.lookups import Lookup, Origin, Part
 from smdecl.verification import large_tables
+from smdecl.verification.tf_examples import Feature
 
 Key: TypeAlias = bytes | int
 
@@ -42,6 +43,40 @@ class Keys:
     unknown: int | None = None
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The lookups of a function.
+
+    Attributes:
+        lookups: Those in tables that the function captures.
+        tables: The keys of each of these tables.
+    """
+
+    lookups: Sequence[Lookup] = ()
+    tables: Mapping[int, tuple[Key, ...]] = field(default_factory=dict)
+
+    def keys(self, place: Origin, dtype: tf.DType) -> Keys | None:
+        """Returns the keys that values of a dtype are looked up among; None if there are none.
+
+        Args:
+            place: The values, before they are split.
+            dtype: The dtype of the values.
+        """
+        own = [
+            each
+            for each in self.lookups
+            if each.keys.argument == place.argument
+            and each.keys.part.feature == place.part.feature
+            and _fits(each, dtype)
+        ]
+        used = {self.tables[each.table] for each in own}
+        if not any(used):
+            return None
+        return _joined(
+            _in_turn(used), {each.keys.part.separator for each in own}
+        )
+
+
 def of_inputs(function: ConcreteFunction) -> dict[str, Keys]:
     """Returns the keys for each dense input of a traced function that is looked up in a table.
 
@@ -51,32 +86,49 @@ def of_inputs(function: ConcreteFunction) -> dict[str, Keys]:
     Args:
         function: The function. The tables that it captures have their content.
     """
+    found = _find(function)
+    named = {}
+    for position, name in enumerate(function._arg_keywords):
+        dtype = function.inputs[position].dtype
+        named[name] = found.keys(Origin(position), dtype)
+    return {name: keys for name, keys in named.items() if keys is not None}
+
+
+def of_features(
+    function: ConcreteFunction, features: Iterable[Feature]
+) -> dict[str, Keys]:
+    """Returns the keys for each feature that is looked up in a table, as `of_inputs` does.
+
+    Args:
+        function: A function of serialized tf.Examples.
+        features: The features that it parses.
+    """
+    found = _find(function)
+    named = {}
+    for feature in features:
+        place = Origin(0, Part(feature=feature.key))
+        named[feature.key] = found.keys(place, tf.as_dtype(feature.dtype))
+    return {name: keys for name, keys in named.items() if keys is not None}
+
+
+def _find(function: ConcreteFunction) -> _Found:
     captured: list[Tensor] = list(function.captured_inputs)
     if not any(map(_may_be_table, captured)):
-        return {}
+        return _Found()
     graph = function.graph.as_graph_def()
     arguments = [tensor.op.name for tensor in function.inputs]
-    found = lookups.find(graph.node, graph.library, arguments)
     count = len(arguments) - len(captured)
-    tables = {
-        each.table: _keys_of(each, captured[each.table - count])
-        for each in found
+    found = [
+        each
+        for each in lookups.find(graph.node, graph.library, arguments)
         if each.table >= count
+    ]
+    by_table = {each.table: each for each in found}
+    tables = {
+        number: _keys_of(each, captured[number - count])
+        for number, each in by_table.items()
     }
-    names = list(function._arg_keywords)
-    keys: dict[str, Keys] = {}
-    for position, name in enumerate(names[:count]):
-        dtype = function.inputs[position].dtype
-        own = [
-            each
-            for each in found
-            if each.keys.argument == position and _fits(each, dtype)
-        ]
-        used = {tables[each.table] for each in own if each.table in tables}
-        if any(used):
-            separators = {each.keys.separator for each in own}
-            keys[name] = _joined(_in_turn(used), separators)
-    return keys
+    return _Found(found, tables)
 
 
 def _fits(lookup: Lookup, dtype: tf.DType) -> bool:

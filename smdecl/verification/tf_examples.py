@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from smdecl.exporting.types import ConcreteFunction
 from smdecl.savedmodel.comparing.array_distances import Array
+from smdecl.savedmodel.parsed_features import PARSER
 from smdecl.savedmodel.protos import NodeDef
 
-_PARSER = "ParseExampleV2"
 _ANY_SIZE = 2  # what a size that may be any is in an example
 
 Draw: TypeAlias = Callable[[str, Sequence[int]], Array]
@@ -46,7 +46,7 @@ def features(function: ConcreteFunction) -> list[Feature]:
     for nodes in bodies:
         by_name = {node.name: node for node in nodes}
         for node in nodes:
-            if node.op == _PARSER:
+            if node.op == PARSER:
                 found.update(
                     (each.key, each) for each in _parsed(node, by_name)
                 )
@@ -83,26 +83,37 @@ def _constant(reference: str, nodes: Mapping[str, NodeDef]) -> list[str]:
     return [text.decode() for text in texts]
 
 
-def make(parsed: Sequence[Feature], count: int, draw: Draw) -> Array:
+def draw(parsed: Sequence[Feature], draw_feature: Draw) -> dict[str, Array]:
+    """Draws the values of the features of a tf.Example, by key."""
+    values = {}
+    for feature in parsed:
+        shape = [_ANY_SIZE if size is None else size for size in feature.shape]
+        values[feature.key] = draw_feature(feature.dtype, shape)
+    return values
+
+
+def serialize(
+    parsed: Sequence[Feature], rows: Sequence[Mapping[str, Array]]
+) -> Array:
     """Returns a one-dimensional array of serialized tf.Examples.
 
     Args:
         parsed: The features of each tf.Example.
-        count: How many to make.
-        draw: Draws the values of a feature.
+        rows: Their values by key.
     """
-    serialized = np.empty(count, dtype=object)
-    for index in range(count):
-        example = _example(parsed, draw)
+    serialized = np.empty(len(rows), dtype=object)
+    for index, row in enumerate(rows):
+        example = _example(parsed, row)
         serialized[index] = example.SerializeToString(deterministic=True)
     return serialized
 
 
-def _example(parsed: Sequence[Feature], draw: Draw) -> tf.train.Example:
+def _example(
+    parsed: Sequence[Feature], row: Mapping[str, Array]
+) -> tf.train.Example:
     example = tf.train.Example()
     for feature in parsed:
-        shape = [_ANY_SIZE if size is None else size for size in feature.shape]
-        values = np.ravel(draw(feature.dtype, shape)).tolist()
+        values = np.ravel(row[feature.key]).tolist()
         field = _FIELDS.get(feature.dtype, "int64_list")
         getattr(example.features.feature[feature.key], field).value.extend(
             values

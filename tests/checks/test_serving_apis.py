@@ -203,7 +203,8 @@ def test_the_features_of_every_kind_are_found():
         ("words", "string", (None,)),
     ]
     draws = {"string": b"a", "float32": 0.5, "int64": 7}
-    made = tf_examples.make(found, 3, lambda dtype, shape: np.full(shape, draws[dtype], object))
+    row = tf_examples.draw(found, lambda dtype, shape: np.full(shape, draws[dtype], object))
+    made = tf_examples.serialize(found, [row] * 3)
     parsed = parse(tf.constant(made))
     assert {name: value.numpy().ravel()[0] for name, value in parsed.items()} == {
         "fixed": 0.5,
@@ -211,7 +212,7 @@ def test_the_features_of_every_kind_are_found():
         "series": 7,
         "words": b"a",
     }
-    assert tf_examples.make(found, 0, lambda *_: None).shape == (0,)
+    assert tf_examples.serialize(found, []).shape == (0,)
 
 
 def test_a_traced_output_that_the_api_does_not_support_breaks_the_contract(sorter):

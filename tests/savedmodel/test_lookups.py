@@ -20,7 +20,7 @@ def looked_up(function):
     names = [tensor.op.name for tensor in trace.inputs]
     found = lookups.find(graph.node, graph.library, names)
     assert {(names[each.table], each.key_type) for each in found} <= {(names[2], 7)}
-    return {("xy"[each.keys.argument], each.keys.separator) for each in found}
+    return {("xy"[each.keys.argument], each.keys.part.separator) for each in found}
 
 
 @tf.function

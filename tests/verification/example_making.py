@@ -6,10 +6,20 @@ from smdecl.config.settings import Devices, Verify
 from smdecl.exporting.building.build import Built
 from smdecl.exporting.building.records import ObjectRecord
 from smdecl.exporting.tracing import trace
+from smdecl.names import PREDICT
 from smdecl.verification import examples
 
 
-def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", **verify):
+def make(
+    function,
+    inputs,
+    given=(),
+    generate=2,
+    seed=0,
+    key="serving_default",
+    method_name=PREDICT,
+    **verify,
+):
     """Returns the examples of a function, traced as the method of an object."""
     module = tf.Module()
     module.method = (
@@ -17,7 +27,8 @@ def make(function, inputs, given=(), generate=2, seed=0, key="serving_default", 
         if isinstance(function, tf.types.experimental.GenericFunction)
         else tf.function(function)
     )
-    signatures = {key: parsing.parse_signature({"method": "method", "inputs": inputs})}
+    signature = {"method": "method", "inputs": inputs, "method_name": method_name}
+    signatures = {key: parsing.parse_signature(signature)}
     built = Built(module, ObjectRecord("Module", (), {}))
     traced = trace.trace(
         built, signatures, Devices(None, None, None, None), {"experimental_variable_policy": None}

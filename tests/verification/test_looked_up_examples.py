@@ -200,3 +200,36 @@ def test_sparse_and_ragged_texts_are_keys(kind, part):
     made = make(lambda x: {"y": table.lookup(x)}, inputs, generate=2)
 
     assert {b"c", b"d"} < {*made[0].inputs[part].tolist(), *made[1].inputs[part].tolist()}
+
+
+def test_features_of_tf_examples_are_keys():
+    kinds = {
+        "city": tf.io.FixedLenFeature([], tf.string),
+        "ids": tf.io.VarLenFeature(tf.int64),
+        "text": tf.io.FixedLenFeature([1], tf.string),
+        "other": tf.io.FixedLenFeature([], tf.string),
+    }
+    cities = table_of(["rome", "oslo", "bern"], [0, 1, 2])
+    ids = table_of(int64(70, 80), [0, 1])
+    parse = tf.function(lambda inputs: tf.io.parse_example(inputs, kinds))
+
+    @tf.function
+    def scores(inputs):
+        parsed = parse(inputs)
+        words = tf.strings.split(parsed["text"][:, 0], ",")
+        found = [
+            cities.lookup(parsed["city"]),
+            tf.reduce_max(ids.lookup(tf.sparse.to_dense(parsed["ids"])), 1),
+            tf.reduce_max(tf.ragged.map_flat_values(cities.lookup, words), 1),
+        ]
+        return {"scores": tf.cast(tf.stack(found, 1), tf.float32)}
+
+    inputs = {"inputs": {"dtype": "string", "shape": ["n"]}}
+    method = "tensorflow/serving/classify"
+    one, more, _ = make(scores, inputs, generate=3, method_name=method)
+
+    texts = b"".join([*one.inputs["inputs"], *more.inputs["inputs"]])
+    assert one.outputs["scores"].tolist() == [[0, 0, 2]]
+    assert more.outputs["scores"].max(axis=0).tolist() == [2, 1, 2]
+    assert texts.count(b"rome") > 2
+    assert texts.count(b",") == 3 * 4
