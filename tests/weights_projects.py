@@ -18,21 +18,14 @@ import tensorflow as tf
 
 
 class Net(tf.Module):
-    def __init__(self, units=2, deep=False, fill=0.0):
+    def __init__(self, units=2, fill=0.0):
         super().__init__()
         self.w = tf.Variable(tf.fill([3, units], fill), name="w")
         self.b = tf.Variable(tf.fill([2], fill), name="b")
-        self.layers = [Sub(fill)] if deep else []
 
     @tf.function
     def __call__(self, x):
-        return x @ self.w + tf.reduce_sum(self.b) + sum(layer.v for layer in self.layers)
-
-
-class Sub(tf.Module):
-    def __init__(self, fill):
-        super().__init__()
-        self.v = tf.Variable(fill, name="v")
+        return x @ self.w + tf.reduce_sum(self.b)
 
 
 class Table(tf.Module):
@@ -115,7 +108,9 @@ import mykeras, mynet
 net = mynet.Net(fill=1.0)
 tf.train.Checkpoint(net).write("net")
 tf.train.Checkpoint(model=net, step=tf.Variable(7)).save("wrapped")
-tf.train.Checkpoint(mynet.Net(deep=True, fill=1.0)).write("deep")
+optimizer = keras.optimizers.Adam()
+optimizer.build([keras.Variable([1.0])])
+tf.train.Checkpoint(net, optimizer=optimizer, step=tf.Variable(7)).write("trained")
 tf.train.Checkpoint(mynet.Net(units=5, fill=1.0)).write("wide")
 tf.train.Checkpoint(other=tf.Variable(1.0)).write("other")
 tf.train.Checkpoint(mynet.Table(fill=1.0)).write("table")

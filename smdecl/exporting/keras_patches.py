@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import keras
@@ -16,7 +16,6 @@ from smdecl.exporting.types import (
     Layer,
     Model,
     SaveOptions,
-    Shape,
     Tensor,
     Trackable,
     Variable,
@@ -115,40 +114,6 @@ def saved_as_documented(used: set[int]) -> Iterator[None]:
         attribute_set(layer, "_trackable_children", children),
     ):
         yield
-
-
-ShapesInFile: TypeAlias = Mapping[int, Mapping[str, Shape]]
-"""The shapes in a file by the identity of a layer and by the position of a variable in it."""
-
-
-@contextlib.contextmanager
-def shapes_in_file(model: Model) -> Iterator[ShapesInFile]:
-    """Collects the shapes in a file of weights while a model loads it.
-
-    Keras itself reports only the first variable of a layer that does not fit, and skips the rest.
-    """
-    shapes: dict[int, dict[str, Shape]] = {}
-
-    def recording(
-        own: Callable[[Layer, WeightsStore], None],
-    ) -> Callable[..., None]:
-        def load_own_variables(self: Layer, store: WeightsStore) -> None:
-            if id(self) not in shapes:
-                # The store cannot be iterated itself.
-                keys = list(store.keys())
-                shapes[id(self)] = {key: store[key].shape for key in keys}
-            own(self, store)
-
-        return load_own_variables
-
-    kinds = dict.fromkeys(type(layer) for layer in model._flatten_layers())
-    with contextlib.ExitStack() as stack:
-        for kind in kinds:
-            load = recording(kind.load_own_variables)
-            stack.enter_context(
-                attribute_set(kind, "load_own_variables", load)
-            )
-        yield shapes
 
 
 @contextlib.contextmanager

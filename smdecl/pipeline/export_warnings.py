@@ -37,6 +37,8 @@ def of_making(config: ExportConfig, made: Made) -> Iterator[Problem]:
         else:
             message = f"{reason}; it keeps its initial value"
         yield Problem(("weights", "path"), message)
+    for message in made.plan.obj.unused:
+        yield Problem(("weights", "path"), message)
     yield from made.plan.warnings
     yield from check.warnings(config)
 

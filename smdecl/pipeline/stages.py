@@ -42,7 +42,7 @@ def plan(
     built = _build(config, project)
     stages.begin("trace")
     with keras_patches.inference():
-        traced = _trace(config, built)
+        built, traced = _trace(config, built)
         functions = expose.resolve(built, traced, config.functions)
     untracked.require_initialized(built.obj)
     variables = saved_variables.records(built, traced, functions)
@@ -71,7 +71,7 @@ def make(
     reports.report(BUILT, peak, peak)
     stages.begin("trace")
     with keras_patches.inference():
-        traced = _trace(config, built)
+        built, traced = _trace(config, built)
         functions = expose.resolve(built, traced, config.functions)
         stages.begin("save")
         save.save(built, traced, functions, config.options, directory)
@@ -89,7 +89,13 @@ def make(
     records = custom_ops.records(project)
     usage = Usage(stages.end(), clock.peak_memory())
     return Made(
-        planned, saved, environment, modules, usage, records, built.part
+        planned,
+        saved,
+        environment,
+        modules,
+        usage,
+        records,
+        built.restored.part,
     )
 
 
@@ -98,11 +104,15 @@ def _build(config: ExportConfig, project: Project) -> Built:
     return build.build(config, project)
 
 
-def _trace(config: ExportConfig, built: Built) -> dict[str, Traced]:
+def _trace(
+    config: ExportConfig, built: Built
+) -> tuple[Built, dict[str, Traced]]:
+    """Traces an object; returns it with the weights of variables that this has created."""
     with cheaper_saving.cheaper_ops(config.options):
-        return trace.trace(
+        traced = trace.trace(
             built, config.signatures, config.devices, config.options
         )
+    return build.restore_late(built, config.weights), traced
 
 
 def _planned(
@@ -152,11 +162,10 @@ def _write_examples(
     """Runs the examples on the object, and stores their inputs and outputs in the release."""
     with keras_patches.inference(), keras_memory.freeing():
         cases = examples.make(traced, config.verify, config.seed)
-        if config.weights is not None and built.reference is not None:
+        whole = built.restored.reference
+        if config.weights is not None and whole is not None:
             path = config.weights.path
-            reference.compare(
-                built.reference, path, traced, cases, config.verify
-            )
+            reference.compare(whole, path, traced, cases, config.verify)
     with disk_errors(directory):
         stored_examples.write(cases, directory)
         if config.publish.warmup:

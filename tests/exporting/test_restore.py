@@ -80,7 +80,7 @@ def test_an_export_of_a_keras_model_restores_into_the_next(ready):
 
 def test_a_checkpoint_may_hold_more_than_the_object(ready):
     # A checkpoint of a training script also holds the optimizer's state and the step.
-    assert restored(ready, "mynet.Net", "checkpoint", "deep") == (["b", "w"], [])
+    assert restored(ready, "mynet.Net", "checkpoint", "trained") == (["b", "w"], [])
 
 
 def test_a_variable_under_two_names_is_restored_once(ready):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
 
 from smdecl.config import trust
 from smdecl.config.project import Project
-from smdecl.config.settings import ExportConfig, Signature
+from smdecl.config.settings import ExportConfig, Signature, Weights
 from smdecl.errors import ConfigError, ModelError, Problem, TrustError
 from smdecl.exporting.building import devices, seeding, targets
 from smdecl.exporting.building.building_layers import build_layers
@@ -21,7 +21,7 @@ from smdecl.exporting.live_objects import keras_models
 from smdecl.exporting.restoring import matching, restore
 from smdecl.exporting.signatures import methods
 from smdecl.exporting.signatures.parameters import argument_names, find_method
-from smdecl.exporting.types import Model, PythonValue, Trackable
+from smdecl.exporting.types import PythonValue, Trackable
 from smdecl.printing import result_text
 
 _TARGET = ("model", "_target_")
@@ -38,15 +38,14 @@ class Built:
     Attributes:
         obj: The object.
         record: Its description.
-        reference: The whole model that the weights file contains, which the object must agree with;
-            None if the file contains only weights.
-        part: The name of the object in a checkpoint that was restored; None for its root.
+        restored: What the weights had a value for.
+        known: The identities of the variables that existed when the weights were restored.
     """
 
     obj: Trackable
     record: ObjectRecord
-    reference: Model | None = None
-    part: str | None = None
+    restored: matching.Restored = field(default_factory=matching.Restored)
+    known: frozenset[int] = frozenset()
 
 
 def build(config: ExportConfig, project: Project) -> Built:
@@ -73,8 +72,25 @@ def build(config: ExportConfig, project: Project) -> Built:
         _require_eager()
         methods.require(obj, config.signatures)
         restored = restore.restore(obj, config.weights, loaded)
+    known = () if config.weights is None else restore.variables_of(obj)
     record = _describe(obj, restored)
-    return Built(obj, record, restored.reference, restored.part)
+    return Built(obj, record, restored, frozenset(known))
+
+
+def restore_late(built: Built, weights: Weights | None) -> Built:
+    """Restores the variables that tracing the object has created.
+
+    Raises:
+        ConfigError: If the weights do not meet `expect`.
+    """
+    if weights is None:
+        return built
+    restored = restore.restore_late(
+        built.obj, weights, built.restored, built.known
+    )
+    return replace(
+        built, record=_describe(built.obj, restored), restored=restored
+    )
 
 
 def _require_trackable(obj: PythonValue, target: str) -> None:
@@ -146,4 +162,5 @@ def _describe(obj: Trackable, restored: matching.Restored) -> ObjectRecord:
         restored=restored.matched,
         not_restored=restored.unmatched,
         reasons=restored.reasons,
+        unused=restored.unused,
     )

@@ -15,6 +15,7 @@ class ObjectRecord:
         restored: Names of the variables that weights were restored into.
         not_restored: Names of the variables that weights were not restored into.
         reasons: Why not, for each of these that the weights should have a value for.
+        unused: What the weights have that the object does not have.
     """
 
     class_name: str
@@ -22,3 +23,4 @@ class ObjectRecord:
     restored: tuple[str, ...] = ()
     not_restored: tuple[str, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()

@@ -27,6 +27,13 @@ def is_variable(found: object) -> bool:
     return isinstance(found, _VARIABLES)
 
 
+def tensorflow_name(variable: Variable) -> str:
+    """Returns the name that TensorFlow gave to a variable; one of Keras 3 holds that variable."""
+    if not isinstance(variable, tf.Variable):
+        variable = variable.value
+    return str(variable.name).removesuffix(":0")
+
+
 def variable_record(variable: Variable) -> VariableRecord:
     """Returns the record of a variable."""
     tensor = tensor_record(variable.dtype, variable.shape)

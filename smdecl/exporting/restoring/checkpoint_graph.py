@@ -45,6 +45,7 @@ class Value:
         item: The variable or object.
         keys: The keys of its values in the checkpoint; empty if one of them is missing.
         shape: The shape of the value of a variable.
+        saved_name: The name that the variable had when it was saved.
         saveables: What restores an object other than a variable.
         place: The names that lead to the item.
     """
@@ -53,6 +54,7 @@ class Value:
     item: Trackable
     keys: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
+    saved_name: str = ""
     saveables: tuple[Saveable, ...] = ()
     place: Place = ()
 
@@ -144,7 +146,17 @@ class Contents:
         key = next(iter(self._attributes(node).values()), None)
         if key is None or key not in self._shapes:
             return Value(name, item)
-        return Value(name, item, (key,), tuple(self._shapes[key]))
+        shape = tuple(self._shapes[key])
+        return Value(name, item, (key,), shape, self.saved_name(node or 0))
+
+    def saved_variable(self, node: int) -> str | None:
+        """Returns the key of the value of a variable; None if a node is none."""
+        key = self._attributes(node).get(VARIABLE_VALUE_KEY)
+        return key if key in self._shapes else None
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Returns the shape of a value."""
+        return tuple(self._shapes[key])
 
     def variables(self, node: int) -> dict[Place, tuple[str, tuple[int, ...]]]:
         """Returns the key and the shape of each variable at and below a node, by its place."""
@@ -251,12 +263,13 @@ class TrackedObjects:
             ModelError: If it holds a list or mapping in a state that TensorFlow cannot save.
         """
         objects.tracked(obj)
-        self._obj = obj
+        self.obj = obj
         self._view = tf.train.TrackableView(obj)
         self._known: dict[int, dict[str, Trackable]] = {}
         self._names = variable_paths.names(obj)
 
-    def _children(self, item: Trackable) -> dict[str, Trackable]:
+    def children(self, item: Trackable) -> dict[str, Trackable]:
+        """Returns the objects that an object tracks, by the names that a checkpoint has."""
         if id(item) not in self._known:
             children = dict(self._view.children(item))
             self._known[id(item)] = {
@@ -273,7 +286,7 @@ class TrackedObjects:
         """
         found: dict[int, Value] = {}
         pending = deque[tuple[Place, Trackable, int | None]](
-            [((), self._obj, node)]
+            [((), self.obj, node)]
         )
         seen: set[tuple[int, bool]] = set()
         while pending:
@@ -288,7 +301,7 @@ class TrackedObjects:
             if value is not None and (known is None or not known.keys):
                 found[id(item)] = replace(value, place=place)
             nodes = {} if below is None else contents.children(below)
-            for name, child in self._children(item).items():
+            for name, child in self.children(item).items():
                 pending.append(((*place, name), child, nodes.get(name)))
         return list(found.values())
 
@@ -306,12 +319,12 @@ class TrackedObjects:
 
     def _shared(self, contents: Contents, node: int) -> Iterator[Value]:
         """Yields the values of the objects that a checkpoint has too."""
-        pending = [(self._obj, node)]
+        pending = [(self.obj, node)]
         seen: set[int] = set()
         while pending:
             item, place = pending.pop()
             is_inner_optimizer = (
-                item is not self._obj and keras_models.is_optimizer(item)
+                item is not self.obj and keras_models.is_optimizer(item)
             )
             if id(item) in seen or is_inner_optimizer:
                 continue
@@ -320,7 +333,7 @@ class TrackedObjects:
             if value is not None:
                 yield value
             nodes = contents.children(place)
-            for name, child in self._children(item).items():
+            for name, child in self.children(item).items():
                 if name in nodes:
                     pending.append((child, nodes[name]))
 

@@ -12,11 +12,13 @@ from smdecl.errors import ConfigError, Problem, nearest
 from smdecl.exporting.live_objects import keras_models
 from smdecl.exporting.live_objects.tensors import is_variable
 from smdecl.exporting.restoring import (
+    exchanged_values,
     keras_archives,
     keras_hooks,
     keras_state,
     matching,
     renamed,
+    unused_values,
 )
 from smdecl.exporting.restoring.checkpoint_graph import (
     ROOT_NODE,
@@ -36,7 +38,7 @@ from smdecl.exporting.restoring.matching import (
     no_value,
     other_shape,
 )
-from smdecl.exporting.types import Model, Trackable
+from smdecl.exporting.types import Model, Trackable, Variable
 from smdecl.names import CHECKPOINT_PREFIX
 
 _ROOT = ("weights", "root")
@@ -66,7 +68,40 @@ def restore(obj: Trackable, weights: Weights) -> Outcome:
     if fits or weights.expect == "partial":
         matches += keras_hooks.finalize(obj, contents.prefix)
     matches += _states_without_variables(obj, contents.prefix)
+    matches += exchanged_values.in_checkpoint(obj, values)
     return Outcome(matches, part=root)
+
+
+def restore_late(
+    obj: Trackable,
+    weights: Weights,
+    part: str | None,
+    late: Mapping[int, Variable],
+) -> list[Match]:
+    """Restores the variables that an object has created since its weights were restored.
+
+    Args:
+        obj: The object.
+        weights: The weights.
+        part: The name of the object in the checkpoint; None for its root.
+        late: The variables by their identity.
+
+    Returns:
+        A match for each of them, and for each value that the object still has no variable for.
+    """
+    contents = Contents(_prefix(weights))
+    objects = TrackedObjects(obj)
+    node = ROOT_NODE if part is None else contents.children()[part]
+    values = objects.values(contents, node)
+    if _is_archive(obj, contents, weights, values):
+        return [matching.late(variable) for variable in late.values()]
+    found = [value for value in values if id(value.item) in late]
+    _restore_fitting(contents, found)
+    present = [value for value in found if value.keys]
+    known = {id(value.item) for value in present}
+    others = [matching.late(late[key]) for key in late if key not in known]
+    unused = unused_values.find(objects, contents, node)
+    return [*_matches(present), *others, *unused]
 
 
 def _is_archive(

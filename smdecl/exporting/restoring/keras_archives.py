@@ -18,8 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from smdecl.checks.weights.weights_formats import OTHER_ARGUMENTS
 from smdecl.errors import ConfigError, Problem
 from smdecl.exporting.live_objects import (
@@ -28,7 +26,10 @@ from smdecl.exporting.live_objects import (
     keras_names,
     objects,
 )
-from smdecl.exporting.live_objects.tensors import is_variable
+from smdecl.exporting.live_objects.tensors import (
+    is_variable,
+    tensorflow_name,
+)
 from smdecl.exporting.restoring import matching
 from smdecl.exporting.restoring.checkpoint_graph import Contents, Value
 from smdecl.exporting.restoring.matching import PATH, name_of
@@ -76,11 +77,7 @@ class _Pair:
     @property
     def own_name(self) -> str:
         """The name that TensorFlow gave to the variable of the model."""
-        variable = self.variable
-        if not isinstance(variable, tf.Variable):
-            # One of Keras 3 holds that of TensorFlow.
-            variable = variable.value
-        return str(variable.name).removesuffix(":0")
+        return tensorflow_name(self.variable)
 
     @property
     def kind(self) -> _Kind:

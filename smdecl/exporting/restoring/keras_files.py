@@ -23,15 +23,14 @@ from smdecl.exporting.restoring import (
 )
 from smdecl.exporting.restoring.matching import (
     PATH,
-    Cause,
     Match,
     Outcome,
     absent,
     name_of,
+    not_in_model,
     other_shape,
 )
 from smdecl.exporting.types import Model, PythonValue, Trackable, Variable
-from smdecl.tensor_texts import shape_text
 
 _NOT_BUILT = "Model .* had a build config, but the model cannot be built"
 _SEED_NUMBER = re.compile(r"\bseed_generator_\d+/")
@@ -236,9 +235,7 @@ def _copy_variables(source: Model, obj: Model) -> Iterator[Match]:
     used = {id(value) for _, value in pairs}
     for value in values:
         if id(value) not in used:
-            form = f"{name_of(value)} {shape_text(value.shape)}"
-            message = f"{form} is not in the model"
-            yield Match(None, message, Cause.ABSENT)
+            yield not_in_model(name_of(value), value.shape)
 
 
 def _pairs(

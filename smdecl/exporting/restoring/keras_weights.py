@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from smdecl.exporting import keras_patches
-from smdecl.exporting.keras_patches import ShapesInFile
 from smdecl.exporting.live_objects.tensors import is_variable
-from smdecl.exporting.restoring import keras_state, matching
+from smdecl.exporting.restoring import (
+    exchanged_values,
+    keras_reading,
+    keras_state,
+    matching,
+)
+from smdecl.exporting.restoring.keras_reading import Reading
 from smdecl.exporting.restoring.matching import (
     Cause,
     Match,
     absent,
     name_of,
+    not_in_model,
     other_shape,
 )
 from smdecl.exporting.types import Layer, Model, Shape, Variable
@@ -39,7 +44,7 @@ def load(obj: Model, path: str) -> Iterator[Match]:
     if not obj.built:
         # A method other than __call__ built it. A layer without variables is a problem below.
         obj.built = True
-    skipped, shapes = _load(obj, path)
+    skipped, reading = _load(obj, path)
     reasons = _reasons(skipped)
     problems: dict[int, Match] = {}
     for layer in obj._flatten_layers():
@@ -50,7 +55,7 @@ def load(obj: Model, path: str) -> Iterator[Match]:
             yield _idf_match(layer, is_skipped, reasons.get(text))
         elif is_skipped:
             variables = own_variables(layer)
-            in_file = _in_file(shapes, layer, len(variables))
+            in_file = _in_file(reading.shapes, layer, len(variables))
             found = _problems(variables, in_file, reasons.get(text))
             problems.update(zip(map(id, variables), found, strict=True))
     if not problems:
@@ -59,23 +64,32 @@ def load(obj: Model, path: str) -> Iterator[Match]:
     for variable in _variables(obj):
         problem = problems.get(id(variable))
         yield problem or Match(name_of(variable))
+    yield from _misplaced(reading)
 
 
-def _load(obj: Model, path: str) -> tuple[list[str], ShapesInFile]:
-    """Loads weights; returns Keras's warnings of what it skipped, and the shapes in the file.
+def _misplaced(reading: Reading) -> Iterator[Match]:
+    """Yields a match for each value that no layer has read, or the wrong one."""
+    for name, shape in reading.unused():
+        yield not_in_model(name, shape)
+    for name, saved in reading.exchanged():
+        yield exchanged_values.match(name, saved)
+
+
+def _load(obj: Model, path: str) -> tuple[list[str], Reading]:
+    """Loads weights; returns Keras's warnings of what it skipped, and what it read.
 
     The warnings name each layer by its representation.
     """
     with (
         warnings.catch_warnings(record=True) as caught,
-        keras_patches.shapes_in_file(obj) as shapes,
+        keras_reading.recorded(obj) as reading,
     ):
         warnings.simplefilter("always")
         matching.read(path, lambda: obj.load_weights(path, skip_mismatch=True))
     messages = [str(warning.message) for warning in caught]
     return [
         message for message in messages if _SKIPPED.search(message)
-    ], shapes
+    ], reading
 
 
 def _reasons(skipped: Sequence[str]) -> dict[str, str]:
@@ -112,7 +126,7 @@ def own_variables(layer: Layer) -> list[Variable]:
 
 
 def _in_file(
-    shapes: ShapesInFile,
+    shapes: Mapping[int, Mapping[str, Shape]],
     layer: Layer,
     count: int,
 ) -> list[Shape | None] | None:

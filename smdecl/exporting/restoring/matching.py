@@ -16,6 +16,7 @@ from smdecl.tensor_texts import Dim, shape_text
 
 PATH = ("weights", "path")
 _TARGET = ("model", "_target_")
+_LATE = ": the model creates it only when it is called, after its weights are restored"
 Result = TypeVar("Result")
 
 
@@ -30,6 +31,7 @@ class Restored:
         reference: The model in the file, loaded by its framework; None if the file has only
             weights.
         part: The name of the object in a checkpoint that was restored; None for its root.
+        unused: What the weights have that the model does not have.
     """
 
     matched: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class Restored:
     reasons: dict[str, str] = field(default_factory=dict)
     reference: Model | None = None
     part: str | None = None
+    unused: tuple[str, ...] = ()
 
 
 class Cause(enum.Enum):
@@ -44,6 +47,7 @@ class Cause(enum.Enum):
 
     ABSENT = "the model or the weights do not have it"
     SHAPE = "the weights have it in a different shape"
+    EXCHANGED = "the value belongs to a different variable"
     OTHER = "its problem says why, and what to do"
 
 
@@ -84,8 +88,10 @@ class Outcome:
         matched: list[str] = []
         unmatched: list[str] = []
         reasons: dict[str, str] = {}
+        unused: list[str] = []
         for match in self.matches:
             if match.name is None:
+                unused.append(match.problem or "")
                 continue
             if match.problem is None and not match.is_kept:
                 matched.append(match.name)
@@ -99,6 +105,7 @@ class Outcome:
             reasons,
             self.reference,
             self.part,
+            tuple(unused),
         )
 
 
@@ -160,8 +167,19 @@ def absent(name: str, variable: Variable, why: str = "") -> Match:
     return Match(name, f"{no_value(name, variable)}{why}", Cause.ABSENT)
 
 
+def late(variable: Variable) -> Match:
+    """Returns the match of a variable without a value that was created after the restore."""
+    return absent(name_of(variable), variable, _LATE)
+
+
 def other_shape(name: str, variable: Variable, shape: Sequence[Dim]) -> Match:
     """Returns the match of a variable that weights have a value of a different shape for."""
     own, found = shape_text(variable.shape), shape_text(shape)
     message = f"{name} is {own} in the model and {found} in the weights"
     return Match(name, message, Cause.SHAPE)
+
+
+def not_in_model(name: str, shape: Sequence[Dim]) -> Match:
+    """Returns the match of a value that the model has no variable for."""
+    message = f"{name} {shape_text(shape)} is not in the model"
+    return Match(None, message, Cause.ABSENT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 
 import tensorflow as tf
 
@@ -13,8 +14,14 @@ from smdecl.checks.weights.weights_formats import (
 )
 from smdecl.config.settings import Weights
 from smdecl.errors import ConfigError, Problem, SmdeclError
-from smdecl.exporting.live_objects import keras_models
-from smdecl.exporting.restoring import checkpoints, keras_files, matching
+from smdecl.exporting.live_objects import keras_models, objects
+from smdecl.exporting.live_objects.tensors import is_variable
+from smdecl.exporting.restoring import (
+    checkpoints,
+    keras_files,
+    keras_state,
+    matching,
+)
 from smdecl.exporting.restoring.keras_files import Loaded
 from smdecl.exporting.restoring.matching import (
     PATH,
@@ -23,7 +30,7 @@ from smdecl.exporting.restoring.matching import (
     Outcome,
     Restored,
 )
-from smdecl.exporting.types import Trackable
+from smdecl.exporting.types import Trackable, Variable
 
 _WHOLE_MODEL = "keras"
 _SEED = "/seed_generator_state"
@@ -62,15 +69,94 @@ def restore(
         match for match in outcome.matches if match.problem is not None
     ]
     has_matches = _has_matches(record)
+    if not has_matches and not problems and _is_unbuilt(obj, weights):
+        return record
     if not has_matches and not problems:
-        message = f"nothing in {weights.path!r} matches a variable of {type(obj).__name__}"
-        problems = [Match(None, message)]
+        problems = [_nothing(obj, weights)]
     if not has_matches:
         of_attribute = _of_attribute(obj, weights)
         raise ConfigError(of_attribute or _with_hint(problems, has_matches))
-    if problems and weights.expect == "full":
-        raise ConfigError(_with_hint(problems, has_matches))
+    _require(problems, weights)
     return record
+
+
+def _is_unbuilt(obj: Trackable, weights: Weights) -> bool:
+    """Returns whether a `tf.Module` creates its variables when a method is called."""
+    is_keras = FORMATS[weights.format].is_keras or keras_models.is_model(obj)
+    return not is_keras and not variables_of(obj)
+
+
+def _require(problems: Sequence[Match], weights: Weights) -> None:
+    """Refuses weights by what they restore.
+
+    Raises:
+        ConfigError: If they do not meet `expect`, or values would go to the wrong variables.
+    """
+    exchanged = [each for each in problems if each.cause is Cause.EXCHANGED]
+    if exchanged:
+        raise ConfigError(_with_hint(exchanged, has_matches=True))
+    if problems and weights.expect == "full":
+        raise ConfigError(_with_hint(problems, has_matches=True))
+
+
+def restore_late(
+    obj: Trackable,
+    weights: Weights,
+    restored: Restored,
+    known: Collection[int],
+) -> Restored:
+    """Restores the variables that an object has created since its weights were restored.
+
+    A `tf.Module` may create variables when a method is traced.
+
+    Args:
+        obj: The object.
+        weights: The weights.
+        restored: What was restored before.
+        known: The identities of the variables that existed then.
+
+    Returns:
+        What has been restored in all.
+
+    Raises:
+        ConfigError: If `expect: full` is not met.
+    """
+    late = {
+        key: variable
+        for key, variable in variables_of(obj).items()
+        if key not in known
+    }
+    if FORMATS[weights.format].is_keras:
+        matches = [matching.late(variable) for variable in late.values()]
+    else:
+        matches = checkpoints.restore_late(obj, weights, restored.part, late)
+    found = Outcome(matches).record
+    if not _has_matches(found) and not restored.matched:
+        matches.append(_nothing(obj, weights))
+    problems = [match for match in matches if match.problem is not None]
+    _require(problems, weights)
+    return replace(
+        restored,
+        matched=(*restored.matched, *found.matched),
+        unmatched=(*restored.unmatched, *found.unmatched),
+        reasons={**restored.reasons, **found.reasons},
+        unused=(*restored.unused, *found.unused),
+    )
+
+
+def variables_of(obj: Trackable) -> dict[int, Variable]:
+    """Returns the variables of an object by their identity, without states of seed generators."""
+    found = [*filter(is_variable, objects.tracked(obj))]
+    if keras_models.is_model(obj):
+        found += keras_state.variables_of(obj)
+    return {id(variable): variable for variable in found}
+
+
+def _nothing(obj: Trackable, weights: Weights) -> Match:
+    kind = type(obj).__name__
+    return Match(
+        None, f"nothing in {weights.path!r} matches a variable of {kind}"
+    )
 
 
 def restore_before_build(
