@@ -18,14 +18,21 @@ import tensorflow as tf
 
 
 class Net(tf.Module):
-    def __init__(self, units=2, fill=0.0):
+    def __init__(self, units=2, deep=False, fill=0.0):
         super().__init__()
         self.w = tf.Variable(tf.fill([3, units], fill), name="w")
         self.b = tf.Variable(tf.fill([2], fill), name="b")
+        self.layers = [Sub(fill)] if deep else []
 
     @tf.function
     def __call__(self, x):
-        return x @ self.w + tf.reduce_sum(self.b)
+        return x @ self.w + tf.reduce_sum(self.b) + sum(layer.v for layer in self.layers)
+
+
+class Sub(tf.Module):
+    def __init__(self, fill):
+        super().__init__()
+        self.v = tf.Variable(fill, name="v")
 
 
 class Table(tf.Module):

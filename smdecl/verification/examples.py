@@ -28,6 +28,7 @@ from smdecl.verification.counting import Counter
 from smdecl.verification.generated_examples import Drawn, Limits
 from smdecl.verification.given_examples import GivenExample
 from smdecl.verification.load import to_array
+from smdecl.verification.signature_pairs import is_compatible
 from smdecl.verification.stored_examples import Example
 
 
@@ -140,7 +141,7 @@ def _limits(
 
 
 def _computed(path: KeyPath, signature: Traced, case: Drawn) -> Example | None:
-    """Returns a generated example; None if the object rejects its empty dim."""
+    """Returns a generated example; None if the object does not expect its empty dim."""
     key = str(path[2])
     last = len(case.attempts) - 1
     for number, inputs in enumerate(case.attempts):
@@ -153,8 +154,21 @@ def _computed(path: KeyPath, signature: Traced, case: Drawn) -> Example | None:
                 return None
             _require_fixed_sizes(key, signature, error)
             raise
+        if case.has_empty_dim and not _has_shapes(outputs, signature):
+            # tf.map_fn, for one, returns an empty list instead of an empty batch.
+            return None
         return Example(key, inputs, outputs)
     return None
+
+
+def _has_shapes(outputs: Mapping[str, Array], signature: Traced) -> bool:
+    """Returns whether outputs have the shapes of a traced signature."""
+    declared = signature.record.outputs
+    return all(
+        is_compatible(declared[name].shape, value.shape)
+        for name, value in outputs.items()
+        if name in declared
+    )
 
 
 def _require_fixed_sizes(

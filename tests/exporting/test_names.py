@@ -89,6 +89,26 @@ def test_unknown_sizes_and_rank_are_kept(net):
         )
 
 
+def test_two_arguments_can_exchange_their_names(net):
+    spec = "{shape: [], dtype: float32, name: %s}"
+    inputs = f"{{x: {spec % 'y'}, y: {spec % 'x'}}}"
+    release = net.export(
+        "model=net",
+        "signatures=none",
+        f"+signatures.s0={{method: add, inputs: {inputs}}}",
+        "+functions.minus=s0",
+    )
+    sent = {"x": np.float32(1), "y": np.float32(10)}
+
+    assert serve(release.path, "s0", **sent) == {"output_0": 9}
+    assert (
+        tf.saved_model.load(str(release.path)).minus(x=tf.constant(1.0), y=tf.constant(10.0))[
+            "output_0"
+        ]
+        == 9
+    )
+
+
 def test_a_name_is_what_a_client_sends_through_either_loader(net):
     names = ["x", "sent", "my-input", "my.input", "deep/input", "Image", "1st"]
     specs = [f"{{shape: [], dtype: float32, name: '{name}'}}" for name in names]

@@ -15,6 +15,7 @@ from tests.weights_projects import (
     described,
     output,
     overrides,
+    problems,
     restored,
     write_ready,
 )
@@ -125,3 +126,31 @@ def test_only_the_first_of_many_variables_that_do_not_fit_are_listed(tmp_path):
 
     assert len(error.value.problems) == 21
     assert error.value.problems[-1].message == "and 4 more like these"
+
+
+LAZY = """
+import tensorflow as tf
+
+
+class Lazy(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.b = tf.Variable(0.0)
+        self.w = None
+
+    def __call__(self, x):
+        if self.w is None:
+            self.w = tf.Variable(tf.ones([3, 2]), name="w")
+        return x @ self.w + self.b
+"""
+
+
+def test_a_variable_that_tracing_creates_is_restored_or_refused(ready):
+    ready.write("lazy.py", LAZY)
+    tf.train.Checkpoint(b=tf.Variable(1.0), w=tf.Variable(tf.fill([3, 2], 5.0))).write("all")
+    tf.train.Checkpoint(b=tf.Variable(1.0)).write("less")
+
+    ((key, message),) = problems(ready, "lazy.Lazy", "checkpoint", "less")
+    assert key == "weights.path"
+    assert message.startswith("has no value for w [3, 2]: the model creates it only when")
+    assert output(ready.export(*overrides("lazy.Lazy", "checkpoint", "all"))) == [[16, 16]]

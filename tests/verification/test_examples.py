@@ -113,6 +113,14 @@ def test_an_empty_batch_is_skipped_if_the_object_rejects_it():
         make(first, inputs, [{"inputs": {"x": []}}])
 
 
+def test_an_empty_batch_is_skipped_if_the_object_returns_a_different_shape_for_it():
+    inputs = {"x": {"dtype": "float32", "shape": ["batch", 2]}}
+
+    made = make(lambda x: tf.map_fn(tf.identity, x), inputs, generate=3)
+
+    assert [e.outputs["output_0"].shape for e in made] == [(1, 2), (3, 2)]
+
+
 def entries_and_rows(x):
     if isinstance(x, tf.SparseTensor):
         return tf.size(x.values), x.dense_shape[0]

@@ -101,7 +101,7 @@ def restore_late(
     known = {id(value.item) for value in present}
     others = [matching.late(late[key]) for key in late if key not in known]
     unused = unused_values.find(objects, contents, node)
-    return [*_matches(present), *others, *unused]
+    return [*_matches(present, {}), *others, *unused]
 
 
 def _is_archive(

@@ -75,7 +75,8 @@ def trace_declared(
             lambda tensors: outputs.named(call(callee, tensors)), specs
         )
         inner = _new_traces(function, before, list(sent))
-    own_trace = inner[0] if len(inner) == 1 else concrete
+    is_own = len(inner) == 1 and not _exchanges_names(inputs)
+    own_trace = inner[0] if is_own else concrete
     return Traced(
         signature,
         method,
@@ -120,6 +121,8 @@ def _trace_directly(
     """Traces the method itself; None if the trace does not have the names that are declared."""
     if uses_opaque_records(method, inputs) or outputs.renames:
         return None
+    if _exchanges_names(inputs):
+        return None  # once it is loaded, TensorFlow would take them for the arguments
     if getattr(function, "input_signature", None) is not None:
         return None  # it accepts tensors, but no specs with other names
     if any(spec.kind != "dense" for _, _, spec in input_names(inputs)):
@@ -127,6 +130,15 @@ def _trace_directly(
     positional, keywords = arguments(method, inputs, type_spec)
     concrete = function.get_concrete_function(*positional, **keywords)
     return None if outputs.changes(concrete.structured_outputs) else concrete
+
+
+def _exchanges_names(inputs: Mapping[str, Nest]) -> bool:
+    """Returns whether the name of an input is that of a different argument."""
+    for argument, nest in inputs.items():
+        names = {name for _, name, _ in input_names({argument: nest})}
+        if names & (inputs.keys() - {argument}):
+            return True
+    return False
 
 
 def _convertible(
