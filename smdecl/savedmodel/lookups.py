@@ -61,7 +61,7 @@ A result that is computed from elements otherwise is not listed. Its input may b
 example, which should not become as large as a key.
 """
 
-_DEEPEST_CALLS = 100
+_DEEPEST_CALLS = 30  # lookups in deeper calls are not found
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class _Functions:
 
     def results(self, name: str) -> list[frozenset[Origin]]:
         """Returns where each result of a function comes from."""
-        if name not in self._results and self._depth < _DEEPEST_CALLS:
+        if name not in self._results and self._can_enter(name):
             self._depth += 1
             self._results[name] = self._body(name).results()
             self._depth -= 1
@@ -158,11 +158,14 @@ class _Functions:
 
     def lookups(self, name: str) -> frozenset[Lookup]:
         """Returns the lookups of a function."""
-        if name not in self._lookups and self._depth < _DEEPEST_CALLS:
+        if name not in self._lookups and self._can_enter(name):
             self._depth += 1
             self._lookups[name] = self._body(name).lookups()
             self._depth -= 1
         return self._lookups.get(name, frozenset())
+
+    def _can_enter(self, name: str) -> bool:
+        return name in self._functions and self._depth < _DEEPEST_CALLS
 
     def _body(self, name: str) -> _Body:
         function: FunctionDef = self._functions[name]
@@ -201,6 +204,7 @@ class _Body:
             name: position for position, name in enumerate(arguments)
         }
         self._returned = returned
+        self._known: dict[tuple[str, Part], frozenset[Origin]] = {}
 
     def results(self) -> list[frozenset[Origin]]:
         """Returns where each result comes from."""
@@ -261,6 +265,12 @@ class _Body:
         self, reference: str, part: Part = _WHOLE
     ) -> frozenset[Origin]:
         """Returns where a part of the elements of a tensor comes from."""
+        place = (reference, part)
+        if place not in self._known:
+            self._known[place] = frozenset(self._walk(reference, part))
+        return self._known[place]
+
+    def _walk(self, reference: str, part: Part) -> set[Origin]:
         found: set[Origin] = set()
         seen = {(reference, part)}
         pending = [(reference, part)]
@@ -275,7 +285,7 @@ class _Body:
                 if key not in seen:
                     seen.add(key)
                     pending.append(key)
-        return frozenset(found)
+        return found
 
     def _before(
         self, node: NodeDef, reference: str
