@@ -89,6 +89,9 @@ def test_what_a_script_saves_for_training_is_not_part_of_the_model(prefix):
     write(prefix, net, optimizer=optimizer, step=tf.Variable(7), best=tf.Variable(0.5))
 
     assert restored(Net(), prefix).unused == ()
+    compiled = Net()
+    compiled.optimizer = keras.optimizers.Adam()
+    assert restored(compiled, prefix).unused == ()
 
 
 def test_variables_that_a_call_creates_are_restored(prefix):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from smdecl.exporting.live_objects import keras_models
 from smdecl.exporting.live_objects.tensors import is_variable
 from smdecl.exporting.restoring.checkpoint_graph import (
     ROOT_NODE,
@@ -67,6 +68,9 @@ def _pairs(
         if (id(item), node) in seen:
             continue
         seen.add((id(item), node))
+        # A compiled model has an optimizer, which may have no variables yet.
+        if keras_models.is_optimizer(item):
+            continue
         yield item, node
         nodes = contents.children(node)
         for name, child in tracked.children(item).items():
