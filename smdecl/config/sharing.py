@@ -160,13 +160,14 @@ class _Loader(ConfigLoaderImpl):
     def _load_configuration_impl(
         self, *args: Any, **options: Any
     ) -> DictConfig:
-        # Hydra calls a function of its module, not a method.
-        module: Any = config_loader_impl
-        module.create_defaults_list = _create_defaults_list
-        try:
+        with _shared_defaults_lists():
             return super()._load_configuration_impl(*args, **options)
-        finally:
-            module.create_defaults_list = _hydras_defaults_list
+
+    def compute_defaults_list(
+        self, *args: Any, **options: Any
+    ) -> DefaultsList:
+        with _shared_defaults_lists():
+            return super().compute_defaults_list(*args, **options)
 
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: IConfigRepository
@@ -182,6 +183,18 @@ class _Loader(ConfigLoaderImpl):
 
 
 _hydras_defaults_list = defaults_list.create_defaults_list
+
+
+@contextmanager
+def _shared_defaults_lists() -> Iterator[None]:
+    """Makes a loader create each defaults list once."""
+    # Hydra calls a function of its module, not a method.
+    module: Any = config_loader_impl
+    module.create_defaults_list = _create_defaults_list
+    try:
+        yield
+    finally:
+        module.create_defaults_list = _hydras_defaults_list
 
 
 def _create_defaults_list(

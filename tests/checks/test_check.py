@@ -12,9 +12,7 @@ from smdecl.config.project import find_project
 from smdecl.config.settings import Spec, Value
 from smdecl.errors import ConfigError, TrustError
 
-from tests.conftest import ROOT
-
-INVALID = ROOT / "tests/invalid"
+from tests.conftest import INVALID, ROOT
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (INVALID / "release").glob("*.yaml")))
