@@ -319,7 +319,7 @@ def test_without_a_saver_only_what_has_no_variables_can_be_served(net):
         ("{_target_: tensorflow.train.experimental.ShardByTaskPolicy}", 1),
         ("{_target_: tensorflow.train.experimental.MaxShardSizePolicy, max_shard_size: 256}", 32),
         ("{_target_: mynet.ByVariable}", 2),
-        ("{_target_: mynet.ByVariable, prefix: nothing}", 1),
+        pytest.param("{_target_: mynet.ByVariable, prefix: nothing}", 1, marks=pytest.mark.slow),
     ],
 )
 def test_a_sharding_callback_divides_the_checkpoint(net, callback, count):

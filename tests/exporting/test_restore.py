@@ -27,7 +27,12 @@ def ready(project, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("fmt", "path"), [("checkpoint", "net"), ("checkpoint", "wrapped-1"), ("saved_model", "saved")]
+    ("fmt", "path"),
+    [
+        ("checkpoint", "net"),
+        pytest.param("checkpoint", "wrapped-1", marks=pytest.mark.slow),
+        ("saved_model", "saved"),
+    ],
 )
 def test_a_restored_module_computes_with_its_weights(ready, fmt, path):
     assert output(ready.export(*overrides("mynet.Net", fmt, path))) == [[5, 5]]
@@ -37,9 +42,9 @@ def test_a_restored_module_computes_with_its_weights(ready, fmt, path):
 @pytest.mark.parametrize(
     ("fmt", "path"),
     [
-        ("checkpoint", "model"),
+        pytest.param("checkpoint", "model", marks=pytest.mark.slow),
         ("checkpoint", "model_wrapped-1"),
-        ("keras_weights", "model.weights.h5"),
+        pytest.param("keras_weights", "model.weights.h5", marks=pytest.mark.slow),
         ("keras", "model.keras"),
     ],
 )

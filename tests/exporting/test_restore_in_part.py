@@ -80,7 +80,7 @@ def test_a_name_based_checkpoint_is_refused(ready):
     [
         ("checkpoint", "model_wide"),
         ("keras_weights", "model_wide.weights.h5"),
-        ("keras", "model_wide.keras"),
+        pytest.param("keras", "model_wide.keras", marks=pytest.mark.slow),
     ],
 )
 def test_a_keras_layer_of_a_different_size_is_reported_and_skipped_by_a_partial_restore(

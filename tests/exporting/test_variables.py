@@ -208,7 +208,13 @@ def test_the_state_of_an_optimizer_that_a_module_holds_is_saved(mine):
     )
 
 
-@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "RMSprop", "Ftrl"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "Adam",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("SGD", "RMSprop", "Ftrl")),
+    ],
+)
 def test_a_training_checkpoint_is_served_and_restored_into_fresh_objects(mine, optimizer):
     target = f"+model.optimizer={{_target_: keras.optimizers.{optimizer}, learning_rate: 0.25}}"
     release = export(mine, "modules.checkpoint", target, signature(THREE, "model.__call__"))

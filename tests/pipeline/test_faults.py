@@ -89,7 +89,7 @@ def drive(*arguments):
 
 
 @RENAMES
-@cases(QUICK[:2])
+@cases(QUICK[:1])
 def test_killed_at_any_call_publishing_leaves_no_partial_version(
     ready, tmp_path, case, has_renameat2
 ):
