@@ -151,16 +151,14 @@ class UnchangedKeys(set):
         return is_built_in(key) and super().__contains__(key)
 
 
+COMPOSING = ("test_compose.py", "test_interrupting.py", "test_sharing.py")  # as a user does
 BUILT_IN = Shared(files=Unchanged(), chosen=Unchanged(), searched=UnchangedKeys())
 
 
 @pytest.fixture(scope="module", autouse=True)
 def shared_compositions(request):
-    """Shares compositions of built-in configs, which take a tenth of the time then.
-
-    The tests of composing compose as a user does.
-    """
-    if request.path.parent.name == "config":
+    """Shares compositions of built-in configs, which take a tenth of the time then."""
+    if request.path.name in COMPOSING:
         yield
         return
     with sharing.sharing(BUILT_IN):

@@ -40,7 +40,7 @@ from tests.pipeline.surroundings import (
 )
 
 # Those that take longest, or differ little from another one, are left to the slow tests.
-QUICK = ["drawn", "subclassed", "table", "mirrored", "unordered"]
+QUICK = ["subclassed", "table", "unordered"]
 KINDS = list(zoo.RELEASES)
 OTHERS = [kind for kind in KINDS if kind not in QUICK]
 

@@ -163,6 +163,7 @@ def test_an_index_that_differs_from_its_checksum_is_an_error(written, tmp_path):
         checkpoint.read(prefix)
 
 
+@pytest.mark.slow
 def test_reading_does_not_import_tensorflow_or_prevent_its_import():
     code = """
 import sys
