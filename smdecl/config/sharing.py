@@ -23,7 +23,7 @@ from hydra._internal.config_repository import (
 )
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -183,18 +183,33 @@ class _Loader(ConfigLoaderImpl):
 
 
 _hydras_defaults_list = defaults_list.create_defaults_list
+_hydras_choices = defaults_list._create_interpolation_map
+_NO_CHOICES = DictConfig({})
 
 
 @contextmanager
 def _shared_defaults_lists() -> Iterator[None]:
-    """Makes a loader create each defaults list once."""
-    # Hydra calls a function of its module, not a method.
-    module: Any = config_loader_impl
-    module.create_defaults_list = _create_defaults_list
+    """Makes a loader create each defaults list once, and without choices that nothing refers to."""
+    # Hydra calls functions of its modules, not methods.
+    loading: Any = config_loader_impl
+    listing: Any = defaults_list
+    loading.create_defaults_list = _create_defaults_list
+    listing._create_interpolation_map = _choices_referred_to
     try:
         yield
     finally:
-        module.create_defaults_list = _hydras_defaults_list
+        loading.create_defaults_list = _hydras_defaults_list
+        listing._create_interpolation_map = _hydras_choices
+
+
+def _choices_referred_to(
+    overrides: Overrides, defaults: list[InputDefault], self_added: bool
+) -> DictConfig:
+    """Does what Hydra's function does, but only if a default may refer to a choice."""
+    texts = f"{defaults} {overrides.known_choices}"
+    if "$" in texts:
+        return _hydras_choices(overrides, defaults, self_added)
+    return _NO_CHOICES
 
 
 def _create_defaults_list(
