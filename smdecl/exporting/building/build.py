@@ -68,7 +68,7 @@ def build(config: ExportConfig, project: Project) -> Built:
         _require_trackable(obj, config.model["_target_"])
         _require_trusted_methods(obj, config.signatures, project)
         loaded = restore.restore_before_build(obj, config.weights)
-        build_layers(obj, config.signatures)
+        build_layers(obj, _building_signatures(obj, config))
         _require_eager()
         methods.require(obj, config.signatures)
         restored = restore.restore(obj, config.weights, loaded)
@@ -91,6 +91,25 @@ def restore_late(built: Built, weights: Weights | None) -> Built:
     return replace(
         built, record=_describe(built.obj, restored), restored=restored
     )
+
+
+def _building_signatures(
+    obj: Trackable, config: ExportConfig
+) -> Mapping[str, Signature]:
+    """Returns the signatures whose traces create the variables to restore weights into.
+
+    If none is declared, they are the object's own functions, which TensorFlow traces to save them:
+    a variable that is created then would keep its initial value.
+    """
+    if config.weights is None:
+        return config.signatures if keras_models.is_model(obj) else {}
+    if config.signatures:
+        return config.signatures
+    return {
+        name: Signature(name, None, None)
+        for name, method in methods.of(obj).items()
+        if getattr(method, "input_signature", None) is not None
+    }
 
 
 def _require_trackable(obj: PythonValue, target: str) -> None:

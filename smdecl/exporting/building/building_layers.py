@@ -9,7 +9,7 @@ import tensorflow as tf
 from smdecl.config.settings import Signature
 from smdecl.exporting import user_code
 from smdecl.exporting.live_objects import keras_models
-from smdecl.exporting.restoring import keras_hooks
+from smdecl.exporting.restoring import keras_hooks, keras_state
 from smdecl.exporting.signatures import input_shapes
 from smdecl.exporting.signatures.arguments import (
     arguments,
@@ -22,7 +22,7 @@ from smdecl.isolation import reports
 
 
 def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
-    """Traces an unbuilt Keras model once by the declared specs, so that its variables exist.
+    """Traces unbuilt Keras layers once by the declared specs, so that their variables exist.
 
     Weights can only be restored into existing variables. Calling the model with an example instead
     would fix its batch size.
@@ -30,10 +30,8 @@ def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
     Raises:
         ModelError: If the model's code fails.
     """
-    if not keras_models.is_model(obj):
-        return
     for key, signature in signatures.items():
-        if obj.built:
+        if _is_built(obj):
             return
         method = find_method(obj, signature.method)
         if method is None or not _accepts(method, signature):
@@ -47,6 +45,12 @@ def build_layers(obj: Trackable, signatures: Mapping[str, Signature]) -> None:
             raise input_shapes.failure(
                 path, signature.inputs, doing, error
             ) from error
+
+
+def _is_built(obj: Trackable) -> bool:
+    if keras_models.is_model(obj):
+        return bool(obj.built)
+    return all(layer.built for layer in keras_state.layers_of(obj))
 
 
 def _trace_once(obj: Trackable, method: Method, signature: Signature) -> None:

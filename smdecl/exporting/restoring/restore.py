@@ -54,7 +54,9 @@ def restore(
     """
     if weights is None:
         return Restored()
-    if keras_models.is_model(obj) and not obj.variables and not obj.built:
+    is_unbuilt = keras_models.is_model(obj) and not obj.built
+    # Layers such as Dropout have the state of a seed generator before they are built.
+    if is_unbuilt and not keras_state.variables_of(obj):
         raise matching.unbuilt(obj)
     if FORMATS[weights.format].is_keras and not keras_models.is_model(obj):
         raise ConfigError(
