@@ -11,9 +11,8 @@ from smdecl.config.project import Project
 from smdecl.errors import KeyPath
 
 _LONGEST = 4096  # characters of a path
-_LARGEST = (
-    1 << 30
-)  # bytes; what is larger is data rather than a part of a model
+# Bytes. What is larger is data rather than a part of a model.
+_LARGEST = 1 << 30
 
 
 def find(
