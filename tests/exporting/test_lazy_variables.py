@@ -1,5 +1,7 @@
 """Variables that a model creates on its first call get their trained values."""
 
+import shutil
+
 import pytest
 import tensorflow as tf
 from smdecl.errors import ConfigError
@@ -76,10 +78,20 @@ DECLARED = (
 )
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory with the trained weights."""
+    directory = tmp_path_factory.mktemp("trained")
+    (directory / "mynet.py").write_text(NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        run_script(TRAIN)
+    return directory
+
+
 @pytest.fixture
-def net(project):
-    project.write("mynet.py", NET)
-    run_script(TRAIN)
+def net(project, trained):
+    shutil.copytree(trained, project.root, dirs_exist_ok=True)
     return project
 
 
@@ -93,8 +105,11 @@ def exported(net, name, fmt, path, *signatures):
 @pytest.mark.parametrize(
     ("name", "fmt", "path", "signatures"),
     [
-        ("Lazy", "keras_weights", "Lazy.weights.h5", ["signatures=none"]),
-        ("Lazy", "checkpoint", "Lazy", ["signatures=none"]),
+        pytest.param(
+            *("Lazy", "keras_weights", "Lazy.weights.h5", ["signatures=none"]),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(*("Lazy", "checkpoint", "Lazy", ["signatures=none"]), marks=pytest.mark.slow),
         ("Wrapped", "checkpoint", "Wrapped", ["~signatures", f"+{DECLARED}"]),
     ],
 )
