@@ -80,11 +80,12 @@ class Part:
 
     def within(self, outer: Part) -> Part:
         """Returns this part of a part."""
-        separator = outer.separator
-        return Part(
-            self.separator if separator is None else separator,
-            self.feature if outer.feature is None else outer.feature,
-        )
+        separator, feature = outer.separator, outer.feature
+        if separator is None:
+            separator = self.separator
+        if feature is None:
+            feature = self.feature
+        return Part(separator, feature)
 
 
 _WHOLE = Part()
