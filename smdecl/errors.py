@@ -102,9 +102,8 @@ def closest(
     matches = difflib.get_close_matches(written, names, n=8, cutoff=cutoff)
     # Such as int64 for int46, which resembles int4 more.
     swapped = [name for name in matches if sorted(name) == sorted(written)]
-    for name in [*swapped, *matches]:
-        return names[name]
-    return None
+    best = [*swapped, *matches]
+    return names[best[0]] if best else None
 
 
 def did_you_mean(name: str | None) -> str:

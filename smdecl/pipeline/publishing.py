@@ -43,9 +43,23 @@ def publish(
     if same is not None:
         return same, ()
     warnings = tuple(unchanged.damage(unpublished, config, publisher))
-    published = _publish(
-        unpublished, config, publisher, review, stage, clock, syncing
-    )
+    if config.publish.compatible:
+        with clock.stage("compatible"):
+            newest = publisher.newest(stage)
+            guarantees.require_compatible(unpublished.made, newest)
+    if config.publish.sign is not None:
+        with clock.stage("sign"):
+            _sign(unpublished, Path(config.publish.sign), stage)
+    sweep_jobs.end_turn()
+    with clock.stage("publish"):
+        with disk_errors(stage):
+            syncing.finish()
+        published = publisher.publish(
+            unpublished.directory,
+            unpublished.seal.require,
+            # Again, because a different publisher may have been faster.
+            functools.partial(review, unpublished, config, publisher),
+        )
     return published, warnings
 
 
@@ -61,35 +75,6 @@ def _find_same(
         return review(unpublished, config, publisher)
     with clock.stage("compare"):
         return review(unpublished, config, publisher)
-
-
-def _publish(
-    unpublished: Unpublished,
-    config: ExportConfig,
-    publisher: Publisher,
-    review: Review,
-    stage: Path,
-    clock: Clock,
-    syncing: EarlySync,
-) -> Published:
-    """Publishes a verified release that a review has not found published."""
-    if config.publish.compatible:
-        with clock.stage("compatible"):
-            newest = publisher.newest(stage)
-            guarantees.require_compatible(unpublished.made, newest)
-    if config.publish.sign is not None:
-        with clock.stage("sign"):
-            _sign(unpublished, Path(config.publish.sign), stage)
-    sweep_jobs.end_turn()
-    with clock.stage("publish"):
-        with disk_errors(stage):
-            syncing.finish()
-        return publisher.publish(
-            unpublished.directory,
-            unpublished.seal.require,
-            # Again, because a different publisher may have been faster.
-            functools.partial(review, unpublished, config, publisher),
-        )
 
 
 def _sign(unpublished: Unpublished, key: Path, stage: Path) -> None:

@@ -39,7 +39,7 @@ class _Entry:
     Attributes:
         name: The name of the model.
         base_path: Its base path.
-        versions: Those that a server is told to load, or to give a label.
+        versions: The versions that the entry tells a server to load or to label.
         field: Where the entry is in the text.
     """
 

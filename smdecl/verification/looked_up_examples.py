@@ -18,7 +18,8 @@ Inputs: TypeAlias = dict[str, Array]
 _Element: TypeAlias = Callable[[Keys, int, Key], Key]
 """Returns an element from the keys, its place among the elements of all examples, and its value."""
 
-_BLOCK = 3  # elements of which one is no key; the keys in a text
+# One of so many elements is unknown to the tables. A text has so many keys.
+_BLOCK = 3
 
 
 def with_keys(

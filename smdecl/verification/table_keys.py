@@ -33,8 +33,8 @@ class Keys:
         separator: What joins the keys in a text, if the words of texts are looked up; None if
             only whole elements are.
         has_whole: Whether whole elements are looked up.
-        unknown: An integer that is no key, in place of a generated value that is one; None if there
-            is none.
+        unknown: An integer that the tables do not have. It replaces a generated value that they
+            have by chance. None if there is no such integer.
     """
 
     keys: tuple[Key, ...]
@@ -208,7 +208,7 @@ def _ordered(keys: Tensor, values: Tensor, *, has_marks: bool) -> Array:
     Args:
         keys: The keys, in any order.
         values: Their values.
-        has_marks: Whether some are no keys, but one value that marks all empty places.
+        has_marks: Whether the table fills its empty places with a value that is not a key.
     """
     if keys.dtype == tf.string:
         hashes = tf.strings.to_hash_bucket_fast(keys, 2**63 - 1).numpy()

@@ -30,12 +30,10 @@ def release(published: Release) -> None:
 
 def unchanged(path: str, variant: str = "") -> None:
     """Says that a release was published already, because `publish.unchanged` is `skip`."""
-    note(
-        [
-            f"nothing changed: {path} is the same release, so nothing is published"
-        ],
-        variant,
+    message = (
+        f"nothing changed: {path} is the same release, so nothing is published"
     )
+    note([message], variant)
 
 
 def result_of(path: str, warnings: Sequence[str], variant: str = "") -> None:

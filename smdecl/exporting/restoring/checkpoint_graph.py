@@ -150,7 +150,7 @@ class Contents:
         return Value(name, item, (key,), shape, self.saved_name(node or 0))
 
     def saved_variable(self, node: int) -> str | None:
-        """Returns the key of the value of a variable; None if a node is none."""
+        """Returns the key of the value at a node; None if the node is not a variable."""
         key = self._attributes(node).get(VARIABLE_VALUE_KEY)
         return key if key in self._shapes else None
 
@@ -168,9 +168,9 @@ class Contents:
             if below in seen:
                 continue
             seen.add(below)
-            key = self._attributes(below).get(VARIABLE_VALUE_KEY, "")
-            if key in self._shapes:
-                found[place] = (key, tuple(self._shapes[key]))
+            key = self.saved_variable(below)
+            if key is not None:
+                found[place] = (key, self.shape(key))
             for name, child in self.children(below).items():
                 pending.append(((*place, name), child))
         return found

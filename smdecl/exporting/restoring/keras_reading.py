@@ -6,12 +6,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from smdecl.exporting.live_objects import keras_names
 from smdecl.exporting.patches import attribute_set
 from smdecl.exporting.types import Layer, Model, PythonValue, WeightsStore
 
-Shape = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
 
 _OLD_LAYERS = "_layer_checkpoint_dependencies"
 # Only training uses them.
@@ -48,7 +49,7 @@ class Reading:
                 yield f"{path}/{key}", shape
 
     def exchanged(self) -> Iterator[tuple[str, str]]:
-        """Yields the name of each layer that received the values of its sibling, and that's name.
+        """Yields the name of each layer that received the values of a sibling, and the sibling's.
 
         Only layers that Keras finds by their position, and not those of attributes, are compared.
         """
