@@ -29,7 +29,8 @@ def key(
     if len(place) == 2:  # noqa: PLR2004 - a list and the index in it
         outputs, index = place[0], int(place[1])
     else:
-        outputs, index = _output(node, int(place[0]) if place else 0)
+        position = int(place[0]) if place else 0
+        outputs, index = _output(node, position)
     if outputs not in _KEYS:
         return None
     keys = nodes.get(source(node.input[_KEYS[outputs]]))

@@ -61,6 +61,8 @@ def _plain(name: str, automatic: set[str]) -> str:
     """Returns a name without the numbers that Keras gives to layers."""
     parts = []
     for part in name.split("/"):
-        is_numbered = part in automatic
-        parts.append(_NUMBER.sub("", part) if is_numbered else part)
+        if part in automatic:
+            parts.append(_NUMBER.sub("", part))
+        else:
+            parts.append(part)
     return "/".join(parts)
